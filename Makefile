@@ -1,0 +1,68 @@
+# Everything runs in .venv, which is made on first use from python3 and pip alone.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+VERSIONS ?= 3.10 3.11 3.12 3.13
+
+.PHONY: help demo test lint types layers unit wheel-test test-matrix bench clean
+
+help:
+	@echo "make demo         a real service, its MozLog lines and their pretty form"
+	@echo "make test         tests, coverage, lint, types, layers, and the tests of the built wheel"
+	@echo "make test-matrix  the tests on Python $(VERSIONS)"
+	@echo "make bench        the benchmarks, and the table in the README"
+
+$(VENV)/.installed: pyproject.toml Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --group dev --editable .
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/python examples/demo.py
+
+test: unit lint types layers wheel-test
+
+unit: $(VENV)/.installed
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed
+	$(BIN)/lint-imports
+
+# The wheel in an environment without the tree: what users get is what is tested.
+wheel-test: $(VENV)/.installed
+	rm -rf dist .matrix/wheel
+	$(BIN)/python -m build --quiet --wheel
+	$(PYTHON) -m venv .matrix/wheel
+	.matrix/wheel/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.matrix/wheel/bin/python -m pip install --quiet --group test dist/*.whl
+	mkdir .matrix/wheel/tree && cp -R tests examples README.md pyproject.toml .matrix/wheel/tree/
+	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet
+
+test-matrix:
+	@for version in $(VERSIONS); do \
+	  python=$$(command -v python$$version || ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -1); \
+	  if [ -z "$$python" ]; then echo "Python $$version is not on this machine" >&2; exit 1; fi; \
+	  echo "== Python $$version"; \
+	  $$python -m venv .matrix/$$version && \
+	  .matrix/$$version/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
+	  .matrix/$$version/bin/python -m pip install --quiet --group test --editable . && \
+	  .matrix/$$version/bin/python -m pytest --quiet || exit 1; \
+	done
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/table.py
+
+clean:
+	rm -rf $(VENV) .matrix dist .coverage* .mypy_cache .pytest_cache .ruff_cache

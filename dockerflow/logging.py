@@ -1,0 +1,95 @@
+"""The names of upstream's ``dockerflow.logging``, built on ``mozlog_py``.
+
+A service that imports them from here, in Python, in a dictConfig or in an ini
+file, runs on this package as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import uuid
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mozlog_py.context import request_id_context
+from mozlog_py.exceptions import as_exc_info, render_exception
+from mozlog_py.formatter import MozlogFormatter
+from mozlog_py.handlers import MozlogHandler
+from mozlog_py.values import Sanitiser
+
+__all__ = [
+    "JsonLogFormatter",
+    "MozlogFormatter",
+    "MozlogHandler",
+    "RequestIdLogFilter",
+    "SafeJSONEncoder",
+    "get_or_generate_request_id",
+    "request_id_context",
+    "safer_format_traceback",
+]
+
+_DEFAULT_HEADER: Final = "x-request-id"
+# What an id may be that is written into logs, headers and other people's
+# systems: visible ASCII, without the comma that joins doubled headers.
+_VALID_ID: Final = re.compile(r"[!-+\--~]{1,128}")
+
+
+class JsonLogFormatter(MozlogFormatter):
+    """The old name of ``MozlogFormatter``; using it gives a ``DeprecationWarning``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn(
+            "JsonLogFormatter is deprecated, use MozlogFormatter from the same module",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        super().__init__(*args, **kwargs)
+
+
+class SafeJSONEncoder(json.JSONEncoder):
+    """A JSON encoder that writes what it does not know as its ``repr``, or as a marker."""
+
+    def default(self, o: Any) -> Any:
+        """Give the ``repr`` of a value that JSON has no type for."""
+        return Sanitiser().repr(o)
+
+
+class RequestIdLogFilter(logging.Filter):
+    """Puts the current request id on each record, as ``rid``; None outside of a request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        record.rid = request_id_context.get()
+        return True
+
+
+def safer_format_traceback(exc_typ: Any, exc_val: Any, exc_tb: Any) -> str:
+    """Give an exception's text, in which values from outside cannot forge lines.
+
+    It begins with ``Uncaught exception:`` and ends with the exception's type
+    and ``repr``, a line each; causes, notes and groups have their place.
+    """
+    triple = as_exc_info((exc_typ, exc_val, exc_tb))
+    return "" if triple is None else render_exception(triple, Sanitiser())[1]
+
+
+def get_or_generate_request_id(headers: Mapping[str, str], header_name: str | None = None) -> str:
+    """Give the request id that a request came with, else a new random one.
+
+    ``headers``: the request's headers, in any case. ``header_name``: where to
+    look, ``x-request-id`` by default. An id is taken as it is where it is
+    visible ASCII of at most 128 characters; of a header sent twice, the first
+    such one. Anything else is replaced.
+    """
+    name = (header_name or _DEFAULT_HEADER).lower()
+    value = headers.get(header_name or _DEFAULT_HEADER)
+    if not value:
+        value = next((held for key, held in headers.items() if str(key).lower() == name), None)
+    if isinstance(value, str):
+        for candidate in value.split(","):
+            if _VALID_ID.fullmatch(candidate.strip()):
+                return candidate.strip()
+    return str(uuid.uuid4())

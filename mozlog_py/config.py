@@ -1,0 +1,197 @@
+"""One call for all of it: ``dict_config`` describes the set-up, ``configure`` applies it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+__all__ = ["FORMATS", "configure", "dict_config"]
+
+_FORMATTERS: Final = {
+    "gcp": "mozlog_py.gcp.CloudFormatter",
+    "mozlog": "mozlog_py.formatter.MozlogFormatter",
+    "pretty": "mozlog_py.pretty.PrettyFormatter",
+}
+
+#: The known values of ``format`` and ``LOG_FORMAT``.
+FORMATS: Final = tuple(sorted(_FORMATTERS))
+
+# These come with handlers of their own, and do not propagate.
+_SERVER_LOGGERS: Final = (
+    "gunicorn.access",
+    "gunicorn.error",
+    "uvicorn",
+    "uvicorn.access",
+    "uvicorn.error",
+)
+
+
+def dict_config(
+    logger_name: str = "Dockerflow",
+    *,
+    level: int | str | None = None,
+    format: str | None = None,  # noqa: A002 - the name that people look for
+    stream: Any = None,
+    loggers: Mapping[str, int | str] | None = None,
+    hostname: str | None = None,
+    static_fields: Mapping[str, Any] | None = None,
+    strict: bool = False,
+    include_context: bool = True,
+    project: str | None = None,
+    formatter_options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Give a complete configuration for ``logging.config.dictConfig``.
+
+    It can be used as it is for gunicorn's ``logconfig_dict`` and uvicorn's
+    ``log_config``: every logger, the servers' included, writes to one handler
+    at the root.
+
+    - ``logger_name``: the application, ``Logger`` in the envelope.
+    - ``level``: a level's name or number; else ``LOG_LEVEL`` of the environment; else INFO.
+    - ``format``: ``mozlog``, ``gcp`` (MozLog with Cloud Logging's keys) or
+      ``pretty``; else ``LOG_FORMAT`` of the environment; else ``pretty`` where
+      the stream is a terminal and ``mozlog`` elsewhere.
+    - ``stream``: where to; None follows ``sys.stdout``.
+    - ``loggers``: levels of single loggers, by name.
+    - ``project``: the Google Cloud project of the ``gcp`` format's traces; else
+      ``GOOGLE_CLOUD_PROJECT`` of the environment.
+    - ``hostname``, ``static_fields``, ``strict``, ``include_context``, and by name
+      in ``formatter_options`` everything else: as in ``MozlogFormatter``.
+
+    An environment variable that is set and empty counts as not set. Raises
+    ``ValueError`` for a level or format that is not known, listing those that are.
+    """
+    chosen = _format(format, stream)
+    formatter: dict[str, Any] = {
+        "()": _FORMATTERS[chosen],
+        "logger_name": logger_name,
+        "strict": strict,
+        "include_context": include_context,
+        **(formatter_options or {}),
+    }
+    if hostname is not None:
+        formatter["hostname"] = hostname
+    if static_fields is not None:
+        formatter["static_fields"] = dict(static_fields)
+    if chosen == "gcp":
+        formatter["project"] = project or os.environ.get("GOOGLE_CLOUD_PROJECT") or None
+    if chosen == "pretty":
+        formatter["colors"] = _is_colorful(sys.stdout if stream is None else stream)
+    handler: dict[str, Any] = {
+        "class": "mozlog_py.handlers.MozlogHandler",
+        "name": logger_name,
+        "formatter": "mozlog",
+    }
+    if stream is not None:
+        handler["stream"] = stream
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"mozlog": formatter},
+        "handlers": {"mozlog": handler},
+        "loggers": {
+            **{name: {"handlers": [], "propagate": True} for name in _SERVER_LOGGERS},
+            **{name: {"level": _level(of, "loggers")} for name, of in (loggers or {}).items()},
+        },
+        "root": {"level": _chosen_level(level), "handlers": ["mozlog"]},
+    }
+
+
+def configure(
+    logger_name: str = "Dockerflow",
+    *,
+    level: int | str | None = None,
+    format: str | None = None,  # noqa: A002 - the name that people look for
+    stream: Any = None,
+    loggers: Mapping[str, int | str] | None = None,
+    hostname: str | None = None,
+    static_fields: Mapping[str, Any] | None = None,
+    strict: bool = False,
+    include_context: bool = True,
+    project: str | None = None,
+    formatter_options: Mapping[str, Any] | None = None,
+) -> None:
+    """Set up ``logging``: apply ``dict_config``, whose parameters these are.
+
+    Warnings and uncaught exceptions (of the main thread, of threads, and those
+    that Python can only ignore) become records too. Replaces the handlers of
+    the root logger; calling it again is harmless. Raises ``ValueError`` as
+    ``dict_config`` does.
+    """
+    # Half of the import time of this package, and needless for a bare formatter.
+    from logging.config import dictConfig
+
+    from .uncaught import log_uncaught
+
+    dictConfig(
+        dict_config(
+            logger_name,
+            level=level,
+            format=format,
+            stream=stream,
+            loggers=loggers,
+            hostname=hostname,
+            static_fields=static_fields,
+            strict=strict,
+            include_context=include_context,
+            project=project,
+            formatter_options=formatter_options,
+        )
+    )
+    logging.captureWarnings(True)
+    log_uncaught()
+
+
+def _format(given: str | None, stream: Any) -> str:
+    source, name = ("format", given) if given is not None else _from_environment("LOG_FORMAT")
+    if name is None:
+        return "pretty" if _is_terminal(sys.stdout if stream is None else stream) else "mozlog"
+    if name not in _FORMATTERS:
+        raise ValueError(f"{source} is {name!r}; the known formats are {', '.join(FORMATS)}")
+    return name
+
+
+def _chosen_level(given: int | str | None) -> int:
+    if given is not None:
+        return _level(given, "level")
+    source, name = _from_environment("LOG_LEVEL")
+    return logging.INFO if name is None else _level(name, source)
+
+
+def _from_environment(variable: str) -> tuple[str, str | None]:
+    return variable, os.environ.get(variable, "").strip() or None
+
+
+def _level(level: int | str, source: str) -> int:
+    if isinstance(level, int) and not isinstance(level, bool):
+        return level
+    if isinstance(level, str):
+        if level.strip().isdecimal():
+            return int(level)
+        number = logging.getLevelName(level.strip().upper())
+        if isinstance(number, int):
+            return number
+    names = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+    raise ValueError(
+        f"{source} is {level!r}; the known levels are {', '.join(names)}, names that were added "
+        "with logging.addLevelName, and numbers"
+    )
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except Exception:  # no stream, closed, or a stand-in without the method
+        return False
+
+
+def _is_colorful(stream: Any) -> bool:
+    # Source: https://no-color.org and https://force-color.org
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return _is_terminal(stream) and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,166 @@
+"""The one logging context: what is bound here shows in every line's Fields.
+
+Bound fields travel down only: a task or a call sees what was bound before it
+began, and what it binds itself is not seen above. Each ``bind`` makes a new
+mapping, so nobody changes another's. One ContextVar holds it, so that reading
+it costs the same however many ContextVars other libraries have set.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+__all__ = [
+    "bind",
+    "bound",
+    "clear",
+    "current",
+    "get",
+    "read_bound",
+    "read_request_id",
+    "request_id_context",
+    "unbind",
+]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_B = TypeVar("_B", bound="bound")
+_Fields = Mapping[str, Any]
+
+_NONE: Final[_Fields] = {}
+_bound: Final[ContextVar[_Fields]] = ContextVar("mozlog_context", default=_NONE)
+
+# What to go back to, for each ``bound`` block that this context is inside of.
+# It is kept here and not on the block, which threads and tasks may share.
+_blocks: Final[ContextVar[tuple[tuple[bound, _Fields], ...]]] = ContextVar(
+    "mozlog_blocks", default=()
+)
+
+#: The id of the request being served, None outside of one; the field ``rid``.
+request_id_context: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+#: What was bound here, and the request id; ``current()`` puts them together.
+read_bound: Final = _bound.get
+read_request_id: Final = request_id_context.get
+
+_modules: Final = sys.modules
+
+
+def bind(**fields: Any) -> None:
+    """Add fields to every line logged from here on in this context."""
+    _bound.set({**_bound.get(), **fields})
+
+
+def unbind(*names: str) -> None:
+    """Take fields out again; a name that is not bound is no error."""
+    _bound.set({name: value for name, value in _bound.get().items() if name not in names})
+
+
+def clear() -> None:
+    """Take out all fields that were bound here, and the request id."""
+    _bound.set(_NONE)
+    request_id_context.set(None)
+
+
+def get() -> dict[str, Any]:
+    """Give a copy of what the next line will carry from the context."""
+    return dict(current())
+
+
+def current() -> Mapping[str, Any]:
+    """Give what the next line will carry from the context, to be read and not changed.
+
+    On a clash a field bound here wins over the request id, and both over what
+    was bound with ``structlog.contextvars``.
+    """
+    fields = read_bound()
+    request_id = read_request_id()
+    if request_id and "rid" not in fields:
+        fields = {**fields, "rid": request_id}
+    if "structlog.contextvars" in _modules:
+        return _with_structlog(fields)
+    return fields
+
+
+def _with_structlog(fields: _Fields) -> _Fields:
+    # structlog keeps each key in a ContextVar of its own and finds them by
+    # walking all there are; its registry of them is the short way. The public
+    # function is there for the day the registry is not.
+    module = _modules["structlog.contextvars"]
+    registry = getattr(module, "_CONTEXT_VARS", None)
+    if not isinstance(registry, dict):
+        theirs = module.get_contextvars()
+        return {**theirs, **fields} if theirs else fields
+    if not registry:
+        return fields
+    # list() is one step: another thread may be adding a name. The prefix is "structlog_".
+    theirs = {
+        name[10:]: value
+        for name, variable in list(registry.items())
+        if (value := variable.get(...)) is not ...
+    }
+    return {**theirs, **fields} if theirs else fields
+
+
+class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
+    """Bind fields for the length of a block or of a call.
+
+    Usable as a context manager and as a decorator of functions and coroutine
+    functions. On leaving, the context is what it was on entering, whatever was
+    bound or cleared in between. Raises ``TypeError`` when it decorates a
+    generator function, whose body runs in the contexts of its callers.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        self._fields = fields
+
+    def __enter__(self: _B) -> _B:  # noqa: PYI019 - typing.Self came with 3.11
+        before = _bound.get()
+        _blocks.set((*_blocks.get(), (self, before)))
+        _bound.set({**before, **self._fields})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        blocks = _blocks.get()
+        # Left in another context than it was entered in, as when an abandoned
+        # async generator is finalised, there is nothing here to go back to.
+        for index in range(len(blocks) - 1, -1, -1):
+            if blocks[index][0] is self:
+                _blocks.set(blocks[:index])
+                _bound.set(blocks[index][1])
+                return
+
+    def __call__(self, function: _F) -> _F:
+        """Give a function that binds these fields for the length of each call."""
+        import inspect  # costs as much as the rest of the package, and few need it
+
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"bound() cannot decorate the generator function {function.__name__}: between "
+                "two yields its caller would log these fields too; use `with bound(...)` inside"
+            )
+        fields = self._fields
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def in_coroutine(*args: Any, **kwargs: Any) -> Any:
+                with bound(**fields):
+                    return await function(*args, **kwargs)
+
+            return in_coroutine  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def in_call(*args: Any, **kwargs: Any) -> Any:
+            with bound(**fields):
+                return function(*args, **kwargs)
+
+        return in_call  # type: ignore[return-value]

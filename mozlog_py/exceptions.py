@@ -1,0 +1,184 @@
+"""Exceptions to text: frames, chains, notes and groups, bounded and unforgeable.
+
+Every value that comes from outside (the exception, its notes) is rendered with
+``repr``, so its text cannot begin a line or pass for a frame.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final
+
+from .frames import frames_text
+from .values import Sanitiser, is_kind
+
+__all__ = ["HEADER", "as_exc_info", "render_exception"]
+
+#: The first line of every rendered traceback; people search their logs for it.
+HEADER: Final = "Uncaught exception:\n"
+
+_MAX_EXCEPTIONS: Final = 50  # chains and groups together
+_MAX_GROUP_WIDTH: Final = 10
+_MAX_GROUP_DEPTH: Final = 8
+_MAX_NOTES: Final = 20
+_MAX_CHARACTERS: Final = 32_768
+
+_CAUSE: Final = "\nThe exception above was the direct cause of the one below:\n\n"
+_CONTEXT: Final = "\nWhile the exception above was being handled, the one below was raised:\n\n"
+
+# A subclass may hide these behind a property of its own; the slots stay true.
+_slots = vars(BaseException)
+_cause_of: Final[Callable[[BaseException], BaseException | None]] = _slots["__cause__"].__get__
+_context_of: Final[Callable[[BaseException], BaseException | None]] = _slots["__context__"].__get__
+_is_context_hidden: Final[Callable[[BaseException], bool]] = _slots["__suppress_context__"].__get__
+_frames_of: Final[Callable[[BaseException], TracebackType | None]] = _slots["__traceback__"].__get__
+
+ExcInfo = tuple[Any, Any, "TracebackType | None"]
+
+
+def as_exc_info(exc_info: Any) -> ExcInfo | None:
+    """Give ``(type, value, traceback)`` for what a record's ``exc_info`` holds.
+
+    None where there is no exception to show. Raises ``TypeError`` for a shape
+    that is neither a flag, nor an exception, nor a triple.
+    """
+    if type(exc_info) is bool or type(exc_info) is int:
+        exc_info = sys.exc_info() if exc_info else None
+    if exc_info is None:
+        return None
+    if isinstance(exc_info, BaseException):
+        return type(exc_info), exc_info, _frames_of(exc_info)
+    if not (isinstance(exc_info, tuple) and len(exc_info) == 3):
+        raise TypeError("exc_info is neither an exception nor a triple")
+    kind, value, frames = exc_info
+    if kind is None and value is None:
+        return None
+    return kind, value, frames if isinstance(frames, TracebackType) else None
+
+
+def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]:
+    """Give an exception's ``repr`` and its text with all that led to it, oldest first.
+
+    Never raises; the text is at most about 32,768 characters long.
+    """
+    kind, value, frames = exc_info
+    error = sanitiser.repr(value)
+    story = _Story(sanitiser)
+    story.out.append(HEADER)
+    if isinstance(value, BaseException):
+        story.chain(kind, value, frames, error, 0)
+    else:
+        story.block(kind, value, frames, error)
+    text = "".join(story.out)
+    if len(text) > _MAX_CHARACTERS:
+        sanitiser.lost("traceback truncated")
+        half = _MAX_CHARACTERS // 2
+        text = f"{text[:half]}\n[... {len(text)} characters in all ...]\n{text[-half:]}"
+    return error, text
+
+
+class _Story:
+    """The text of one exception and of what hangs on it."""
+
+    __slots__ = ("left", "out", "sanitiser", "seen")
+
+    def __init__(self, sanitiser: Sanitiser) -> None:
+        self.sanitiser = sanitiser
+        self.out: list[str] = []
+        self.left = _MAX_EXCEPTIONS
+        self.seen: set[int] = set()
+
+    def chain(
+        self,
+        kind: Any,
+        value: BaseException,
+        frames: TracebackType | None,
+        error: str,
+        depth: int,
+    ) -> None:
+        before = self._before(value)
+        for earlier, link in reversed(before):
+            if earlier is None:
+                self.out.append("[earlier exceptions are left out here]\n")
+            else:
+                text = self.sanitiser.repr(earlier)
+                self.block(type(earlier), earlier, _frames_of(earlier), text)
+                self._group(earlier, depth)
+            self.out.append(link)
+        self.block(kind, value, frames, error)
+        self._group(value, depth)
+
+    def block(self, kind: Any, value: Any, frames: TracebackType | None, error: str) -> None:
+        self.out.append(frames_text(frames))
+        self.out.append(f"{self.sanitiser.repr(kind)}\n{error}\n")
+        try:
+            notes = getattr(value, "__notes__", None)
+        except Exception:
+            return
+        if notes:
+            self._notes(notes)
+
+    def _before(self, value: BaseException) -> list[tuple[BaseException | None, str]]:
+        """Give the exceptions that led to one, newest first, each with its link to the next."""
+        before: list[tuple[BaseException | None, str]] = []
+        self.seen.add(id(value))
+        self.left -= 1
+        at: BaseException | None = value
+        while at is not None:
+            link, earlier = _CAUSE, _cause_of(at)
+            if earlier is None and not _is_context_hidden(at):
+                link, earlier = _CONTEXT, _context_of(at)
+            if earlier is not None:
+                if id(earlier) in self.seen or self.left <= 0:
+                    self.sanitiser.lost("exception chain cut")
+                    earlier = None
+                    before.append((None, link))
+                else:
+                    self.seen.add(id(earlier))
+                    self.left -= 1
+                    before.append((earlier, link))
+            at = earlier
+        return before
+
+    def _notes(self, notes: Any) -> None:
+        if not isinstance(notes, (list, tuple)):
+            notes = [notes]
+        for note in notes[:_MAX_NOTES]:
+            self.out.append(f"note: {self.sanitiser.repr(note)}\n")
+        if len(notes) > _MAX_NOTES:
+            self.out.append(f"[{len(notes) - _MAX_NOTES} more notes]\n")
+
+    def _group(self, value: BaseException, depth: int) -> None:
+        if not _is_group(type(value)):
+            return
+        try:
+            members = tuple(value.exceptions)  # type: ignore[attr-defined]
+        except Exception:
+            return
+        if depth >= _MAX_GROUP_DEPTH:
+            self.out.append(f"  [{len(members)} exceptions, nested too deeply]\n")
+            return
+        for count, member in enumerate(members[:_MAX_GROUP_WIDTH], 1):
+            if self.left <= 0:
+                self.out.append("  | [the others are left out here]\n")
+                break
+            outer, self.out = self.out, []
+            error = self.sanitiser.repr(member)
+            self.chain(type(member), member, _frames_of(member), error, depth + 1)
+            inner = "".join(self.out)
+            self.out = outer
+            self.out.append(f"  +- exception {count} of {len(members)}\n")
+            self.out.extend(f"  | {line}" for line in inner.splitlines(keepends=True))
+        if len(members) > _MAX_GROUP_WIDTH:
+            self.out.append(f"  +- [{len(members) - _MAX_GROUP_WIDTH} more exceptions]\n")
+
+
+def _is_group(kind: type) -> bool:
+    group = getattr(builtins, "BaseExceptionGroup", None)
+    if group is not None and issubclass(kind, group):
+        return True
+    # The backport that 3.10 uses.
+    return is_kind(kind, "exceptiongroup", "BaseExceptionGroup")

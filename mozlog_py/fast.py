@@ -1,0 +1,163 @@
+"""The short way from a LogRecord to its line, for records that hold nothing odd.
+
+``LineMaker.line`` makes every line there is. What stands here is the same
+thing for the record that nine log calls in ten make: a plain LogRecord whose
+message, extra and context are exact ``str``, ``int``, ``float`` and ``bool``.
+It is one function because at this size each call costs as much as the work,
+and whatever it does not know it hands to the careful way. A property test
+holds the two together: the same Fields for the same record (in another order:
+the latest of ``extra`` first).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from .context import current, read_bound, read_request_id
+from .exceptions import as_exc_info, render_exception
+from .fields import (
+    EXCLUDED_ATTRIBUTES,
+    HAS_NANOSECONDS,
+    OWN_FIELDS,
+    STANDARD_ATTRIBUTES,
+    json_object,
+    timestamp_ns,
+)
+from .line import DELETE, MAX_TIMESTAMP, Interrupted, LineMaker, escape
+from .values import MAX_ITEMS, Sanitiser
+
+__all__ = ["Renderer", "is_plain", "record_renderer"]
+
+Renderer = Callable[[logging.LogRecord], bytes]
+
+_LAST: Final = STANDARD_ATTRIBUTES[-1]
+_COUNT: Final = len(STANDARD_ATTRIBUTES)
+
+
+def is_plain(values: Iterable[Any]) -> bool:
+    """Tell whether values are all exact plain types that the encoder may be given."""
+    for value in values:
+        kind = type(value)
+        if kind is str or kind is int or kind is bool:
+            continue
+        if kind is not float or value - value != 0:
+            return False
+    return True
+
+
+def record_renderer(
+    maker: LineMaker,
+    careful: Renderer,
+    *,
+    static_fields: Mapping[str, Any],
+    include_context: bool,
+    excluded: frozenset[str],
+) -> Renderer:
+    """Give the function that renders plain records and hands the others to ``careful``."""
+    templates, line_of = maker.templates, maker.line
+    further, extended = maker.further, maker.extended
+    plain_record, dumps, context_fields = logging.LogRecord, orjson.dumps, current
+    get_bound, get_request_id, modules = read_bound, read_request_id, sys.modules
+    # Beside these, which other formatters and other Pythons leave on a record.
+    is_excluding = not excluded - frozenset(STANDARD_ATTRIBUTES) <= EXCLUDED_ATTRIBUTES
+    static = dict(static_fields)
+
+    def render(record: logging.LogRecord) -> bytes:
+        try:
+            facts = record.__dict__
+            if type(record) is not plain_record:
+                return careful(record)
+            fields: dict[str, Any] = {}
+            is_odd = False
+            # A plain record is born with the standard attributes in their order,
+            # and what a call adds stands behind them: from the end it is a short
+            # way to the last of them, and the count tells that none is missing.
+            for name in reversed(facts):
+                if name is _LAST:
+                    break
+                value = fields[name] = facts[name]
+                kind = type(value)
+                # The encoder would write null for NaN and the infinities.
+                if not (
+                    kind is str
+                    or kind is int
+                    or (kind is float and value - value == 0)
+                    or kind is bool
+                ):
+                    is_odd = True
+            if fields and (
+                len(facts) - len(fields) != _COUNT
+                or "message" in facts
+                or "logger_name" in facts
+                or "asctime" in facts
+                or "taskName" in fields
+                or (is_excluding and not excluded.isdisjoint(fields))
+            ):
+                return careful(record)
+            if include_context and (
+                get_bound() or get_request_id() or "structlog.contextvars" in modules
+            ):
+                context = context_fields()
+                if context or static:
+                    fields = {**static, **context, **fields}
+                    is_odd = is_odd or not is_plain(context.values())
+                    if not OWN_FIELDS.isdisjoint(fields):
+                        return careful(record)
+            elif static:
+                fields = {**static, **fields}
+            if (
+                facts["exc_info"] is not None
+                or facts["exc_text"] is not None
+                or facts["stack_info"] is not None
+            ) and not _add_exception(facts, fields):
+                return careful(record)
+            message, args = facts["msg"], facts["args"]
+            if type(message) is not str:
+                if issubclass(type(message), dict):
+                    return careful(record)
+                message = record.getMessage()
+            elif args:
+                message = message % args
+            if message:
+                if message >= "{" and message[0] == "{" and json_object(message) is not None:
+                    return careful(record)
+                fields["msg"] = message
+            ns = timestamp_ns(record) if HAS_NANOSECONDS else int(facts["created"] * 1e9)
+            if is_odd or not fields or len(fields) > MAX_ITEMS or type(message) is not str:
+                return line_of(ns, facts["name"], facts["levelno"], facts["process"], fields)
+            if 0 <= ns <= MAX_TIMESTAMP:
+                template = templates[facts["process"]][facts["name"]][facts["levelno"]]
+                line = template % (ns, dumps(fields))
+                if not line.isascii() or DELETE in line:
+                    line = escape(line)
+                if further is not None:
+                    return extended(further, line, facts["name"], facts["levelno"], fields)
+                return line
+        except Interrupted:
+            raise
+        except Exception:
+            # Whatever it was, the careful way knows what to do.
+            pass
+        except BaseException as error:
+            # Whether it came from a value or from outside: the record first.
+            raise Interrupted(careful(record), error, from_value=False) from None
+        return careful(record)
+
+    return render
+
+
+def _add_exception(facts: dict[str, Any], fields: dict[str, Any]) -> bool:
+    """Add what a plain exception says; False where it takes more than that."""
+    if facts["stack_info"] or not facts["exc_info"] or not OWN_FIELDS.isdisjoint(fields):
+        return False
+    triple = as_exc_info(facts["exc_info"])
+    if triple is None:
+        return True
+    sanitiser = Sanitiser()
+    fields["error"], fields["traceback"] = render_exception(triple, sanitiser)
+    return not sanitiser.reasons and sanitiser.interrupt is None

@@ -1,0 +1,183 @@
+"""What a LogRecord says, gathered into Fields.
+
+Three questions, answered in order: what did the call say (``said``: its
+message, its exception, its stack), what else does the record carry
+(``attributes``), and who wins where names clash (``merge``).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Final
+
+import orjson
+
+from .exceptions import as_exc_info, render_exception
+from .values import Sanitiser
+
+__all__ = [
+    "EXCLUDED_ATTRIBUTES",
+    "HAS_NANOSECONDS",
+    "OWN_FIELDS",
+    "STANDARD_ATTRIBUTES",
+    "attributes",
+    "json_object",
+    "looks_like_json",
+    "merge",
+    "said",
+    "timestamp_ns",
+]
+
+#: The attributes that every LogRecord of this interpreter is born with, in
+#: their order. Whatever a call adds comes after them.
+STANDARD_ATTRIBUTES: Final = list(vars(logging.LogRecord("", 0, "", 0, "", None, None)))
+
+#: The attributes that are no Fields: the standard ones of every Python
+#: version, what formatters leave behind, and the name that our handler sets.
+EXCLUDED_ATTRIBUTES: Final = frozenset(STANDARD_ATTRIBUTES) | {
+    "asctime",
+    "logger_name",
+    "message",
+    "taskName",
+}
+
+#: The fields written by this library; a user's field of the same name is kept
+#: beside it, as ``extra.<name>``.
+OWN_FIELDS: Final = frozenset({"msg", "error", "traceback", "stack", "Time"})
+
+
+def looks_like_json(text: str) -> bool:
+    """Tell whether a message may be a JSON object."""
+    return text[:1] == "{" and text[-1:] == "}"
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """Give the JSON object that a message is, None where it is none."""
+    try:
+        value = orjson.loads(text)
+    except Exception:
+        return None
+    return value if type(value) is dict else None
+
+
+def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
+    """Give a record's message as text, or the dict that was logged in its place."""
+    raw: Any = getattr(record, "msg", "")
+    if issubclass(type(raw), dict) and not getattr(record, "args", None):
+        return dict(dict.items(raw))
+    try:
+        return str.__str__(record.getMessage())
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            sanitiser.interrupt = sanitiser.interrupt or error
+    sanitiser.lost("message and arguments do not fit")
+    text = sanitiser.name(raw)
+    args = getattr(record, "args", None)
+    if not args:
+        return text
+    # One argument with a broken repr must not hide the others.
+    shown = [sanitiser.repr(arg) for arg in args] if type(args) is tuple else [sanitiser.repr(args)]
+    return f"{text} ({', '.join(shown)}{',' if len(shown) == 1 else ''})"
+
+
+def said(
+    record: Any,
+    sanitiser: Sanitiser,
+    is_json: Callable[[str], bool] = looks_like_json,
+) -> dict[str, Any]:
+    """Give the fields that the log call itself made: message, exception and stack."""
+    out: dict[Any, Any] = {}
+    text = message(record, sanitiser)
+    if isinstance(text, dict):
+        out.update(text)
+    elif text:
+        blob = json_object(text) if is_json(text) else None
+        if blob is None:
+            out["msg"] = text
+        else:
+            out.update(blob)
+    own: dict[str, Any] = {}
+    _exception(record, own, sanitiser)
+    stack = getattr(record, "stack_info", None)
+    if stack:
+        own["stack"] = sanitiser.name(stack)
+    return merge(out, own) if own else out
+
+
+def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
+    exc_info = getattr(record, "exc_info", None)
+    if exc_info:
+        try:
+            triple = as_exc_info(exc_info)
+            if triple is not None:
+                out["error"], out["traceback"] = render_exception(triple, sanitiser)
+        except Exception as error:
+            out["error"] = sanitiser.repr(exc_info)
+            sanitiser.lost(f"exception not rendered: {type(error).__name__}")
+    elif text := getattr(record, "exc_text", None):
+        # The record crossed a process border, which no traceback does.
+        out["traceback"] = sanitiser.name(text)
+
+
+def attributes(record: Any, excluded: Container[str]) -> dict[Any, Any]:
+    """Give what a record carries beside its excluded attributes."""
+    return {
+        key: value
+        for key, value in [*vars(record).items()]
+        # Only exact strings are looked up: another key's hash may raise.
+        if type(key) is not str or key not in excluded
+    }
+
+
+def merge(fields: Mapping[Any, Any], said: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Lay what the call said over the other fields; it wins, and ours never hides a user's."""
+    out = dict(fields)
+    for key, value in said.items():
+        if key in OWN_FIELDS and key in out:
+            out[f"extra.{key}"] = out[key]
+        out[key] = value
+    return out
+
+
+def _from_created(record: Any) -> int:
+    created = getattr(record, "created", None)
+    try:
+        return int(created * 1e9)  # type: ignore[operator]
+    except OverflowError:
+        return 2**63 - 1 if created > 0 else 0  # type: ignore[operator]
+    except Exception:
+        return time.time_ns()
+
+
+def recovered_ns(created: float, relative_ms: float, start_ns: int) -> int:
+    """Give the nanoseconds that a record's two floats were made of.
+
+    ``created`` (seconds since the epoch) is too long for a float and rounds to
+    some 240 ns; ``relative_ms`` (milliseconds since ``start_ns``) is exact for
+    the first 104 days of a process. Where the two do not agree, as in a record
+    of another process, ``created`` is right.
+    """
+    rounded = int(created * 1e9)
+    exact = start_ns + round(relative_ms * 1e6)
+    return exact if -512 <= exact - rounded <= 512 else rounded
+
+
+#: Whether ``timestamp_ns`` knows more than ``record.created`` does.
+HAS_NANOSECONDS: Final = sys.version_info >= (3, 13)
+
+if HAS_NANOSECONDS:
+    _START_NS: Final[int] = vars(logging)["_startTime"]
+
+    def timestamp_ns(record: Any) -> int:
+        """Give a record's time in nanoseconds since the epoch."""
+        try:
+            return recovered_ns(record.created, record.relativeCreated, _START_NS)
+        except Exception:
+            return _from_created(record)
+
+else:
+    # Before 3.13 a record's time is a float from the start.
+    timestamp_ns = _from_created

@@ -1,0 +1,475 @@
+"""MozlogFormatter: the front for the standard library's ``logging``.
+
+Its options decide once, when the first record comes, how records are rendered:
+``fast`` where nothing is asked for that it leaves out, ``gather`` with all the
+options and hooks of a python-json-logger formatter, ``convert`` for a subclass
+that makes the whole line itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Any, ClassVar, Final
+
+from pythonjsonlogger.core import BaseJsonFormatter
+
+from . import fast
+from .context import current
+from .exceptions import as_exc_info, render_exception
+from .fast import Renderer
+from .fields import (
+    EXCLUDED_ATTRIBUTES,
+    OWN_FIELDS,
+    STANDARD_ATTRIBUTES,
+    attributes,
+    looks_like_json,
+    merge,
+    said,
+    timestamp_ns,
+)
+from .line import ENVELOPE_VERSION, Further, Interrupted, LineMaker, encode
+from .severity import severity
+from .values import Sanitiser, type_name
+
+__all__ = ["LoggerName", "MozlogFormatter", "Renderer"]
+
+_LEVELS: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
+
+# Whoever overrides one of these wants it called.
+_HOOKS: Final = (
+    "add_fields",
+    "formatException",
+    "formatStack",
+    "is_value_jsonlike",
+    "process_log_record",
+)
+
+
+# What an instance holds beside its options.
+_COMPILED: Final = frozenset({"_render", "_renderers"})
+
+
+class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
+    """A handler's logger name, as it leaves it on a record.
+
+    It can be told from a ``logger_name`` that came with the call's ``extra``,
+    which must not pass for it, and keeps that one in ``given``.
+    """
+
+    given: Any = None
+
+
+class MozlogFormatter(BaseJsonFormatter):
+    """Formats records as MozLog 2.0 lines.
+
+    ``fmt`` names further LogRecord attributes to put into Fields, with
+    ``datefmt`` and ``style`` as in ``logging.Formatter``. The fourth positional
+    argument is ``logger_name``, or ``validate`` where ``logging.config`` passes it.
+
+    - ``logger_name``, ``hostname``: as in the envelope; a ``MozlogHandler``'s
+      name wins over the first, the second defaults to this host's.
+    - ``static_fields``: on every line. ``defaults``: where nothing else says otherwise.
+    - ``rename_fields``: new names for Fields. ``reserved_attrs``: the record
+      attributes that are no Fields, in place of ``EXCLUDED_LOGRECORD_ATTRS``.
+    - ``timestamp``: adds the time in RFC 3339, as ``Time`` or under the name given.
+    - ``exc_info_as_array``, ``stack_info_as_array``: lists of lines, not one text.
+    - ``prefix``: text in front of every line.
+    - ``json_default``: called for values that JSON has no type for.
+    - ``strict``: lines that satisfy the MozLog machine schema (no nested objects).
+    - ``include_context``: whether what is bound in ``mozlog_py.context`` is shown.
+
+    Raises ``ValueError`` or ``TypeError`` for options that cannot be met.
+    Source of the envelope: MozLog 2.0, https://wiki.mozilla.org/Firefox/Services/Logging
+    """
+
+    LOGGING_FORMAT_VERSION: ClassVar[str] = ENVELOPE_VERSION
+
+    #: Replace it in a subclass to choose severities level by level; a level it
+    #: does not list then has ``DEFAULT_SYSLOG_LEVEL``. Left alone, the levels
+    #: between these are as severe as the one below them.
+    SYSLOG_LEVEL_MAP: ClassVar[dict[int, int]] = dict(_LEVELS)
+    DEFAULT_SYSLOG_LEVEL: ClassVar[int] = 7
+
+    #: Read when the first record is rendered.
+    EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = set(EXCLUDED_ATTRIBUTES)
+
+    _renderers: dict[str | None, Renderer]
+    _render: Renderer
+
+    def __init__(
+        self,
+        fmt: str | Sequence[str] | None = None,
+        datefmt: str | None = None,
+        style: str = "%",
+        logger_name: str | bool = "Dockerflow",
+        validate: bool = True,
+        *,
+        hostname: str | None = None,
+        strict: bool = False,
+        include_context: bool = True,
+        static_fields: dict[str, Any] | None = None,
+        defaults: dict[str, Any] | None = None,
+        rename_fields: dict[str, str] | None = None,
+        reserved_attrs: Sequence[str] | None = None,
+        timestamp: bool | str = False,
+        exc_info_as_array: bool = False,
+        stack_info_as_array: bool = False,
+        prefix: str = "",
+        json_default: Callable[[Any], Any] | None = None,
+    ) -> None:
+        if isinstance(logger_name, bool):
+            validate, logger_name = logger_name, "Dockerflow"
+        if json_default is not None and not callable(json_default):
+            raise TypeError(
+                f"json_default is {json_default!r}, which cannot be called; in a dictConfig "
+                'write it as "ext://package.module.function"'
+            )
+        if not prefix.isprintable():
+            raise ValueError(
+                f"prefix is {prefix!r}; a line break or control character in it would break "
+                "every line in two, so leave those out"
+            )
+        super().__init__(
+            fmt,
+            datefmt,
+            style,
+            validate,
+            prefix=prefix,
+            rename_fields=rename_fields,
+            static_fields=static_fields,
+            reserved_attrs=reserved_attrs,
+            timestamp=timestamp,
+            defaults=defaults,
+            exc_info_as_array=exc_info_as_array,
+            stack_info_as_array=stack_info_as_array,
+        )
+        self.logger_name = logger_name
+        self.hostname = _hostname() if hostname is None else hostname
+        self.strict = strict
+        self.include_context = include_context
+        self.json_default = json_default
+        self._is_reserved_given = reserved_attrs is not None
+        names = self.parse() if fmt is None or isinstance(fmt, str) else list(fmt)
+        # The message has its field anyway, and an empty fmt stands for it.
+        self._named_attributes = [name for name in names if name != "message"]
+
+    # -- rendering --------------------------------------------------------
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give one line as text, without its newline. Never raises an ``Exception``."""
+        try:
+            return self._render(record).decode()
+        except Interrupted as interrupted:
+            return _line_of(interrupted).decode()
+
+    def format_bytes(self, record: logging.LogRecord) -> bytes:
+        """Give one line as UTF-8, without its newline. Never raises an ``Exception``.
+
+        A ``KeyboardInterrupt`` (or the like) that a value's own code raises is
+        shown as a marker; only a handler can raise it after the write, and
+        ``MozlogHandler`` does.
+        """
+        try:
+            return self._render(record)
+        except Interrupted as interrupted:
+            return _line_of(interrupted)
+
+    def renderer(self, logger_name: str | None = None) -> Renderer:
+        """Give the function that ``format_bytes`` is made of, for a handler to call.
+
+        ``logger_name`` takes the place of the formatter's own. What it gives
+        raises ``Interrupted``, with the line, where a line is to be written
+        before an interrupt goes on.
+        """
+        return self._renderers.get(logger_name) or self._compile(logger_name)
+
+    def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Give a record's line as a dict of plain values.
+
+        Override it to change the line as a whole; lines are then made from what
+        it returns.
+        """
+        sanitiser = Sanitiser(self.json_default)
+        fields = self._gather(record, sanitiser)
+        maker = self._maker(_given_name(record) or self.logger_name)
+        return maker.envelope(*_envelope_of(record), fields, sanitiser)
+
+    # -- hooks ------------------------------------------------------------
+
+    def is_value_jsonlike(self, value: str) -> bool:
+        """Tell whether a message is to be tried as a JSON object, whose members become Fields."""
+        return looks_like_json(value)
+
+    def add_fields(
+        self,
+        log_data: dict[str, Any],
+        record: logging.LogRecord,
+        message_dict: dict[str, Any],
+    ) -> None:
+        """Fill ``log_data``, which becomes Fields.
+
+        ``message_dict`` is what the call itself said: ``msg``, ``error`` and so
+        on, or the members of a dict that was logged as the message.
+        """
+        excluded = self._excluded()
+        fields = {**self.static_fields}
+        if self.include_context:
+            fields.update(current())
+        extra = attributes(record, excluded)
+        name = vars(record).get("logger_name")
+        given = name.given if type(name) is LoggerName else name
+        if given is not None and "logger_name" in excluded:
+            extra["logger_name"] = given
+        elif type(name) is LoggerName:
+            extra.pop("logger_name", None)
+        fields.update(extra)
+        for attribute in self._named_attributes:
+            if attribute == "asctime":
+                fields[attribute] = self.formatTime(record, self.datefmt)
+            else:
+                fields[attribute] = getattr(record, attribute, None)
+        fields = merge(fields, message_dict)
+        for key, value in self.defaults.items():
+            fields.setdefault(key, value)
+        log_data.update(self._renamed(fields))
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Give Fields as JSON text."""
+        return encode(Sanitiser(self.json_default).fields(log_data)).decode()
+
+    def formatException(  # type: ignore[override]  # noqa: N802 - as the base class has it
+        self, ei: Any
+    ) -> str | list[str]:
+        """Give an exception's text, as it stands in the field ``traceback``."""
+        triple = as_exc_info(ei)
+        text = "" if triple is None else render_exception(triple, Sanitiser())[1]
+        return text.splitlines() if self.exc_info_as_array else text
+
+    # -- how it is put together -------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What renders was made for the options as they were.
+        super().__setattr__(name, value)
+        self._forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key not in _COMPILED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        vars(self).update(_renderers={}, _render=self._compile_and_render)
+
+    def _compile_and_render(self, record: logging.LogRecord) -> bytes:
+        return self.renderer()(record)
+
+    def _compile(self, logger_name: str | None) -> Renderer:
+        kind = type(self)
+        render: Renderer
+        if kind.convert_record is not MozlogFormatter.convert_record:
+            render = self._convert
+        else:
+            maker = self._maker(logger_name or self.logger_name)
+            render = self._gathering(maker, is_named=logger_name is not None)
+            is_plain = not (
+                self._named_attributes
+                or self.rename_fields
+                or self.timestamp
+                or self.defaults
+                or self.exc_info_as_array
+                or self.stack_info_as_array
+                or any(getattr(kind, hook) is not getattr(MozlogFormatter, hook) for hook in _HOOKS)
+                or any(hook in self.__dict__ for hook in _HOOKS)
+            )
+            if (
+                is_plain
+                and fast.is_plain(self.static_fields.values())
+                and OWN_FIELDS.isdisjoint(self.static_fields)
+                and self._excluded().issuperset(STANDARD_ATTRIBUTES)
+            ):
+                render = fast.record_renderer(
+                    maker,
+                    render,
+                    static_fields=self.static_fields,
+                    include_context=self.include_context,
+                    excluded=frozenset(self._excluded()),
+                )
+        if self.prefix:
+            render = _prefixed(self.prefix.encode(), render)
+        self._renderers[logger_name] = render
+        if logger_name is None:
+            vars(self)["_render"] = render
+        return render
+
+    def _maker(self, logger_name: str) -> LineMaker:
+        return LineMaker(
+            logger_name,
+            self.hostname,
+            version=self.LOGGING_FORMAT_VERSION,
+            strict=self.strict,
+            severity_of=self._severity_of(),
+            json_default=self.json_default,
+            further=self._further(),
+        )
+
+    def _further(self) -> Further | None:
+        """Give what adds members to the envelope; None in plain MozLog."""
+        return None
+
+    def _severity_of(self) -> Callable[[Any], int]:
+        levels, default = self.SYSLOG_LEVEL_MAP, self.DEFAULT_SYSLOG_LEVEL
+        if levels == _LEVELS and default == severity(0):
+            return severity
+
+        def listed(level: Any) -> int:
+            try:
+                return levels.get(level, default)
+            except TypeError:  # a level that cannot be a key
+                return default
+
+        return listed
+
+    def _excluded(self) -> set[str]:
+        return self.reserved_attrs if self._is_reserved_given else self.EXCLUDED_LOGRECORD_ATTRS
+
+    def _renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
+        if not self.rename_fields:
+            return fields
+        return {
+            self.rename_fields.get(key, key) if type(key) is str else key: value
+            for key, value in fields.items()
+        }
+
+    def _gathering(self, default_maker: LineMaker, *, is_named: bool) -> Renderer:
+        def render(record: logging.LogRecord) -> bytes:
+            sanitiser = Sanitiser(self.json_default)
+            maker = default_maker
+            try:
+                if not is_named and (given := _given_name(record)):
+                    maker = self._maker(given)
+                fields = self._gather(record, sanitiser)
+                envelope = _envelope_of(record)
+            except Exception as error:
+                sanitiser.lost(f"record not readable: {type_name(type(error))}")
+                fields, envelope = {}, (timestamp_ns(None), "root", logging.ERROR, None)
+            return maker.line(*envelope, fields, sanitiser)
+
+        return render
+
+    def _gather(self, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
+        message_dict = said(record, sanitiser, self._is_json(sanitiser))
+        self._apply_format_hooks(record, message_dict, sanitiser)
+        if self.timestamp:
+            name = self.timestamp if isinstance(self.timestamp, str) else "Time"
+            message_dict[name] = _rfc3339(timestamp_ns(record))
+        try:
+            log_data: dict[str, Any] = {}
+            self.add_fields(log_data, record, message_dict)
+            processed = self.process_log_record(log_data)
+            # A hook that changes what it was given often forgets to return it.
+            return processed if isinstance(processed, dict) else log_data
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                sanitiser.interrupt = sanitiser.interrupt or error
+            sanitiser.lost(f"add_fields or process_log_record raised {type_name(type(error))}")
+        log_data = {}
+        MozlogFormatter.add_fields(self, log_data, record, message_dict)
+        return log_data
+
+    def _is_json(self, sanitiser: Sanitiser) -> Callable[[str], bool]:
+        def guarded(text: str) -> bool:
+            try:
+                return bool(self.is_value_jsonlike(text))
+            except Exception as error:
+                sanitiser.lost(f"is_value_jsonlike raised {type_name(type(error))}")
+                return False
+
+        return guarded
+
+    def _apply_format_hooks(
+        self, record: logging.LogRecord, message_dict: dict[str, Any], sanitiser: Sanitiser
+    ) -> None:
+        kind = type(self)
+        exc_info = getattr(record, "exc_info", None)
+        if "traceback" in message_dict and exc_info:
+            if kind.formatException is not MozlogFormatter.formatException:
+                message_dict["traceback"] = _guarded(self.formatException, exc_info, sanitiser)
+            elif self.exc_info_as_array:
+                message_dict["traceback"] = message_dict["traceback"].splitlines()
+        if "stack" in message_dict:
+            message_dict["stack"] = _guarded(self.formatStack, message_dict["stack"], sanitiser)
+
+    def _convert(self, record: logging.LogRecord) -> bytes:
+        sanitiser = Sanitiser(self.json_default)
+        try:
+            document = self.convert_record(record)
+            if not isinstance(document, dict):
+                raise TypeError("convert_record returned no dict")
+            line = encode(sanitiser.value(document))
+        except BaseException as error:
+            sanitiser.lost(f"convert_record raised {type_name(type(error))}")
+            if not isinstance(error, Exception):
+                sanitiser.interrupt = error
+            fields = self._gather(record, sanitiser)
+            line = self._maker(self.logger_name).line(*_envelope_of(record), fields, sanitiser)
+        if sanitiser.interrupt is not None:
+            raise Interrupted(line, sanitiser.interrupt, from_value=True)
+        return line
+
+
+def _line_of(interrupted: Interrupted) -> bytes:
+    if interrupted.from_value:
+        return interrupted.line
+    raise interrupted.cause from None
+
+
+def _hostname() -> str:
+    try:
+        return socket.gethostname()
+    except OSError:
+        return "unknown"
+
+
+def _given_name(record: Any) -> str | None:
+    name = getattr(record, "logger_name", None)
+    return name if type(name) is LoggerName else None
+
+
+def _envelope_of(record: Any) -> tuple[int, Any, Any, Any]:
+    return (
+        timestamp_ns(record),
+        getattr(record, "name", None),
+        getattr(record, "levelno", None),
+        getattr(record, "process", None),
+    )
+
+
+def _guarded(hook: Callable[[Any], Any], value: Any, sanitiser: Sanitiser) -> Any:
+    try:
+        return hook(value)
+    except BaseException as error:
+        return sanitiser.unprintable(value, error)
+
+
+def _rfc3339(ns: int) -> str | None:
+    try:
+        time = datetime.fromtimestamp(ns / 1e9, tz=timezone.utc)
+    except (OverflowError, ValueError):
+        return None
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _prefixed(prefix: bytes, render: Renderer) -> Renderer:
+    def prefixed(record: logging.LogRecord) -> bytes:
+        try:
+            return prefix + render(record)
+        except Interrupted as interrupted:
+            interrupted.line = prefix + interrupted.line
+            raise
+
+    return prefixed

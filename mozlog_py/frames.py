@@ -1,0 +1,66 @@
+"""Traceback frames to text, each position in the code formatted once.
+
+The moment when every request fails is the worst one to be reading source files.
+"""
+
+from __future__ import annotations
+
+import traceback
+from types import CodeType, TracebackType
+from typing import Final
+
+__all__ = ["frames_text"]
+
+_MAX_FRAMES: Final = 100  # of one traceback, half from each end
+_MAX_REPEATS: Final = 3  # of one frame that calls itself
+
+_CACHE_SIZE: Final = 4096
+# By code position. The code object is kept beside the text: as long as it
+# lives, no other object can have its id.
+_frames: dict[tuple[int, int], tuple[CodeType, str]] = {}
+
+
+def frames_text(frames: TracebackType | None) -> str:
+    """Render the frames of a traceback, most recent call last, long runs collapsed."""
+    texts = []
+    while frames is not None:
+        code = frames.tb_frame.f_code
+        known = _frames.get((id(code), frames.tb_lasti))
+        if known is not None and known[0] is code:
+            texts.append(known[1])
+        else:
+            texts.append(_frame_text(frames, code))
+        frames = frames.tb_next
+    if len(texts) > _MAX_REPEATS:
+        texts = _collapse(texts)
+    return "".join(texts)
+
+
+def _frame_text(frames: TracebackType, code: CodeType) -> str:
+    try:
+        text = "".join(traceback.format_tb(frames, limit=1))
+    except Exception:
+        # The source is fetched through loaders, which may do as they like.
+        text = f'  File "{code.co_filename}", line {frames.tb_lineno}, in {code.co_name}\n'
+    if len(_frames) >= _CACHE_SIZE:
+        _frames.clear()
+    _frames[id(code), frames.tb_lasti] = (code, text)
+    return text
+
+
+def _collapse(texts: list[str]) -> list[str]:
+    out: list[str] = []
+    last, run = "", 0
+    for text in (*texts, ""):
+        if text == last:
+            run += 1
+        else:
+            if run > _MAX_REPEATS:
+                out.append(f"  [the line above repeats {run - _MAX_REPEATS} more times]\n")
+            last, run = text, 1
+        if run <= _MAX_REPEATS:
+            out.append(text)
+    if len(out) > _MAX_FRAMES:
+        half = _MAX_FRAMES // 2
+        out[half:-half] = [f"  [{len(out) - _MAX_FRAMES} more frames here]\n"]
+    return out

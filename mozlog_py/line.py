@@ -1,0 +1,249 @@
+"""The one place where a MozLog line is made.
+
+``LineMaker.line`` takes what the envelope needs and a dict of Fields, and gives
+one line of JSON as bytes, without the newline. Everything that logs calls it.
+
+orjson is fast, and it ends the process on some values that it does not know
+(a datetime with a broken tzinfo, a dataclass with an unset slot, a list that
+shrinks while it is read). So it is only ever given exact ``str``, ``int``,
+``float``, ``bool`` and ``None``, and containers that were built here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import orjson
+
+from .severity import severity
+from .strict import flatten
+from .values import Sanitiser
+
+__all__ = [
+    "DEGRADED",
+    "DELETE",
+    "ENVELOPE_VERSION",
+    "MAX_TIMESTAMP",
+    "Further",
+    "Interrupted",
+    "LineMaker",
+    "clamped",
+    "encode",
+    "escape",
+]
+
+#: The field in which a line says what of its record it could not keep.
+DEGRADED: Final = "mozlog.degraded"
+#: The version of the envelope (MozLog 2.0).
+ENVELOPE_VERSION: Final = "2.0"
+
+#: Nanoseconds since the epoch; the year 2262.
+MAX_TIMESTAMP: Final = 2**63 - 1
+_MAX_PID: Final = 2**31 - 1
+# Logger names made from data must not fill the memory.
+_MAX_TEMPLATES: Final = 1024
+
+#: The one ASCII character that orjson leaves raw and should not.
+DELETE: Final = 0x7F
+# What orjson leaves raw and a terminal or a line splitter acts upon: DEL, the
+# C1 controls (C2 80 to C2 9F), and the separators U+2028 and U+2029.
+_UNSAFE: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+
+_dumps: Final = orjson.dumps
+
+
+class Interrupted(BaseException):
+    """A line is made, and ``cause`` is still to be raised once it is written.
+
+    ``from_value`` tells that a value's own code raised it; otherwise it came
+    from outside, in the middle of formatting.
+    """
+
+    def __init__(self, line: bytes, cause: BaseException, *, from_value: bool) -> None:
+        super().__init__(line, cause)
+        self.line = line
+        self.cause = cause
+        self.from_value = from_value
+
+
+def encode(plain: Any) -> bytes:
+    """Encode plain values (and only those) as JSON that is safe to print on one line."""
+    text = _dumps(plain)
+    return text if text.isascii() and DELETE not in text else escape(text)
+
+
+def escape(text: bytes) -> bytes:
+    r"""Write as ``\u`` escapes what the encoder leaves raw and should not."""
+    return _UNSAFE.sub(lambda match: b"\\u%04x" % ord(match[0].decode()), text)
+
+
+class Further(Protocol):
+    """Gives members of the envelope that a line has beside MozLog's own, as plain values."""
+
+    def __call__(self, type_: Any, severity: int, fields: dict[str, Any]) -> dict[str, Any]:
+        """Give the members for one line."""
+        ...
+
+
+class LineMaker:
+    """Makes the lines of one application on one host.
+
+    Parameters: ``logger`` and ``hostname`` as they stand in the envelope;
+    ``severity_of`` gives a level's syslog severity; ``strict`` asks for lines
+    that satisfy the machine schema; ``json_default`` as in ``Sanitiser``;
+    ``further`` gives members of the envelope beside MozLog's own.
+
+    ``templates`` holds what has been made of the envelope: by pid, logger and
+    level, all of a line but its time and its Fields.
+    """
+
+    def __init__(
+        self,
+        logger: str,
+        hostname: str,
+        *,
+        version: str = ENVELOPE_VERSION,
+        strict: bool = False,
+        severity_of: Callable[[Any], int] = severity,
+        json_default: Callable[[Any], Any] | None = None,
+        further: Further | None = None,
+    ) -> None:
+        self.logger = logger
+        self.hostname = hostname
+        self.version = version
+        self.strict = strict
+        self.severity_of = severity_of
+        self.json_default = json_default
+        self.further = further
+        self.templates: dict[Any, dict[Any, dict[Any, bytes]]] = {}
+        self._template_count = 0
+
+    def line(
+        self,
+        timestamp_ns: int,
+        type_: Any,
+        level: Any,
+        pid: Any,
+        fields: dict[str, Any],
+        sanitiser: Sanitiser | None = None,
+    ) -> bytes:
+        """Make one line.
+
+        ``timestamp_ns``: nanoseconds since the epoch. ``type_``: the logger's
+        name. ``level``: the Python level. ``pid``: the process that logged,
+        None for this one. ``fields`` may hold anything and is not changed.
+        ``sanitiser`` brings along what was already lost of the record.
+
+        Never raises an ``Exception``. Raises ``Interrupted``, which holds the
+        line, where a value's own code raised what is not one.
+        """
+        if sanitiser is None:
+            sanitiser = Sanitiser(self.json_default)
+        if pid is None:
+            pid = os.getpid()
+        try:
+            template = self.templates[pid][type_][level]
+        except Exception:
+            template = self._template(type_, level, pid, sanitiser)
+        line = template % (clamped(timestamp_ns), self._fields(fields, sanitiser))
+        if self.further is not None:
+            line = self.extended(self.further, line, type_, level, fields)
+        if sanitiser.interrupt is not None:
+            raise Interrupted(line, sanitiser.interrupt, from_value=True)
+        return line
+
+    def extended(
+        self, further: Further, line: bytes, type_: Any, level: Any, fields: dict[str, Any]
+    ) -> bytes:
+        """Give a line with the members that ``further`` adds to its envelope."""
+        try:
+            members = encode(further(type_, self.severity_of(level), fields))
+        except Exception:
+            return line
+        return b"%b,%b" % (line[:-1], members[1:])
+
+    def envelope(
+        self,
+        timestamp_ns: int,
+        type_: Any,
+        level: Any,
+        pid: Any,
+        fields: dict[str, Any],
+        sanitiser: Sanitiser,
+    ) -> dict[str, Any]:
+        """Give the same line as a dict of plain values."""
+        envelope = {
+            "Timestamp": clamped(timestamp_ns),
+            **self._constant(type_, level, pid, sanitiser),
+            "Fields": self._plain(fields, sanitiser),
+        }
+        if self.further is not None:
+            envelope.update(self.further(type_, self.severity_of(level), fields))
+        return envelope
+
+    def _constant(
+        self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser
+    ) -> dict[str, str | int]:
+        """Give what every line of one logger, level and process has in common."""
+        return {
+            "Type": "root" if type_ is None else sanitiser.name(type_),
+            "Logger": sanitiser.name(self.logger),
+            "Hostname": sanitiser.name(self.hostname),
+            "EnvVersion": sanitiser.name(self.version),
+            "Severity": self.severity_of(level),
+            "Pid": pid if type(pid) is int and 0 <= pid <= _MAX_PID else os.getpid(),
+        }
+
+    def _template(self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser) -> bytes:
+        try:
+            constant = self._constant(type_, level, pid, sanitiser)
+            head = encode(constant)[1:-1].replace(b"%", b"%%")
+        except Exception:
+            head = b'"Type":"unknown","Logger":"unknown","EnvVersion":"2.0","Severity":3'
+            return b'{"Timestamp":%%d,%b,"Fields":%%b}' % head
+        template = b'{"Timestamp":%%d,%b,"Fields":%%b}' % head
+        if (
+            type(type_) is str
+            and type(level) is int
+            and type(pid) is int
+            and pid == constant["Pid"]
+        ):
+            if self._template_count >= _MAX_TEMPLATES:
+                self.templates.clear()
+                self._template_count = 0
+            self._template_count += 1
+            self.templates.setdefault(pid, {}).setdefault(type_, {})[level] = template
+        return template
+
+    def _plain(self, fields: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
+        plain = sanitiser.fields(fields)
+        if self.strict:
+            plain = flatten(plain)
+        if sanitiser.reasons:
+            # Some of it may have been known before the fields were cleaned.
+            known = plain.get(DEGRADED)
+            plain[DEGRADED] = "; ".join([*([known] if known else []), *sanitiser.reasons])
+        return plain
+
+    def _fields(self, fields: dict[str, Any], sanitiser: Sanitiser) -> bytes:
+        try:
+            plain = self._plain(fields, sanitiser)
+            try:
+                return encode(plain)
+            except Exception as error:
+                plain[DEGRADED] = f"encoded by the standard library: {type(error).__name__}"
+                return json.dumps(plain, separators=(",", ":")).encode()
+        except Exception as error:
+            return b'{"msg":"the record could not be rendered","%b":"%b"}' % (
+                DEGRADED.encode(),
+                type(error).__name__.encode("ascii", "replace"),
+            )
+
+
+def clamped(timestamp_ns: int) -> int:
+    """Give a timestamp (nanoseconds) that fits the envelope."""
+    return min(max(timestamp_ns, 0), MAX_TIMESTAMP)

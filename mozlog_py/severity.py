@@ -1,0 +1,45 @@
+"""Python logging levels to syslog severities, and to Cloud Logging's names."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+__all__ = ["CLOUD_SEVERITIES", "DEBUG", "severity"]
+
+DEBUG: Final = 7
+
+# Source: the MozLog 2.0 envelope takes syslog severities (RFC 5424, table 2);
+# the bounds are the lowest Python level of each, most frequent first.
+_BOUNDS: Final = ((70, 0), (60, 1), (50, 2), (40, 3), (30, 4), (25, 5), (20, 6))
+
+#: Cloud Logging's ``LogSeverity`` names, by syslog severity.
+CLOUD_SEVERITIES: Final = (
+    "EMERGENCY",
+    "ALERT",
+    "CRITICAL",
+    "ERROR",
+    "WARNING",
+    "NOTICE",
+    "INFO",
+    "DEBUG",
+)
+
+
+def severity(level: Any) -> int:
+    """Give the syslog severity (0 to 7) of a Python logging level.
+
+    The map is monotone, so a level between two named ones is as severe as the
+    named one below it. What is no number is 7 (debug). Never raises.
+    """
+    kind = type(level)
+    # A subclass may compare as it likes; the base type's copy compares as a number.
+    if issubclass(kind, int):
+        number: int | float = int.__pos__(level)
+    elif issubclass(kind, float):
+        number = float.__pos__(level)
+    else:
+        return DEBUG
+    for bound, syslog in _BOUNDS:
+        if number >= bound:
+            return syslog
+    return DEBUG

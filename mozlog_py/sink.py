@@ -1,0 +1,110 @@
+"""Where lines go: a descriptor that is ours to write to, or a stream of somebody's.
+
+A standard stream is written to through its descriptor, past Python's own
+buffers, which lose lines when a write is interrupted or refused. Anything else
+(a test's capture, a wrapper) is written to as it asks to be, through ``write``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import select
+from typing import Any, Final, Protocol
+
+__all__ = ["DescriptorSink", "Sink", "StreamSink", "sink_for"]
+
+_WAIT_MS: Final = 1000
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+
+
+class Sink(Protocol):
+    """Takes whole lines, one at a time. Raises what the write raises."""
+
+    def write(self, line: bytes) -> None:
+        """Write one line, its newline included."""
+
+
+class DescriptorSink:
+    """Writes to the descriptor below a standard stream or file."""
+
+    __slots__ = ("_descriptor", "_flush")
+
+    def __init__(self, stream: Any, descriptor: int) -> None:
+        self._flush = stream.flush
+        self._descriptor = descriptor
+
+    def write(self, line: bytes) -> None:
+        """Write one line, in one call unless the descriptor takes less."""
+        try:
+            # What print() left in the stream's buffer came first. A closed
+            # stream raises here, before a stranger with its number is written to.
+            self._flush()
+            written = os.write(self._descriptor, line)
+        except BlockingIOError:
+            written = 0
+        if written < len(line):
+            self._write_rest(line[written:])
+
+    def _write_rest(self, rest: bytes) -> None:
+        while rest:
+            try:
+                rest = rest[os.write(self._descriptor, rest) :]
+            except BlockingIOError:
+                waiting = select.poll()
+                waiting.register(self._descriptor, select.POLLOUT)
+                waiting.poll(_WAIT_MS)
+
+
+class StreamSink:
+    """Writes to anything that has a ``write``, as text or as bytes, whichever it takes."""
+
+    __slots__ = ("_is_binary", "_stream")
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._is_binary = isinstance(stream, (io.RawIOBase, io.BufferedIOBase))
+
+    def write(self, line: bytes) -> None:
+        """Write one line and flush, where the stream can be flushed."""
+        if self._is_binary:
+            self._stream.write(line)
+        else:
+            try:
+                self._stream.write(line.decode())
+            except UnicodeEncodeError:
+                # An ASCII or Latin-1 stream: JSON can say anything in ASCII.
+                self._stream.write(_NOT_ASCII.sub(_escaped, line.decode()))
+        flush = getattr(self._stream, "flush", None)
+        if flush is not None:
+            flush()
+
+
+def sink_for(stream: Any) -> Sink:
+    """Give the sink for a stream: its descriptor where that is the same thing, else itself."""
+    # Exact types only: a subclass is there to do something of its own on write.
+    if type(stream) is io.TextIOWrapper and _is_ascii_based(stream.encoding):
+        return _descriptor_sink(stream)
+    if type(stream) is io.BufferedWriter or type(stream) is io.FileIO:
+        return _descriptor_sink(stream)
+    return StreamSink(stream)
+
+
+def _descriptor_sink(stream: Any) -> Sink:
+    try:
+        return DescriptorSink(stream, stream.fileno())
+    except (OSError, ValueError):  # in memory, detached or closed
+        return StreamSink(stream)
+
+
+def _is_ascii_based(encoding: str) -> bool:
+    try:
+        return "{\n".encode(encoding) == b"{\n"
+    except LookupError:
+        return False
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]

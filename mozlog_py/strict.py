@@ -1,0 +1,66 @@
+"""Fields that satisfy the MozLog 2.0 machine schema, for ``strict=True``.
+
+That schema knows strings, numbers, booleans, non-empty arrays of one of these,
+and ``{"value": …, "representation": "…"}``; no nulls, and at least one field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+__all__ = ["flatten"]
+
+# Numbers are one kind: 1 and 1.5 may share an array. bool is not a number here.
+_KINDS: Final = {str: str, int: float, float: float, bool: bool}
+
+
+def flatten(fields: dict[str, Any]) -> dict[str, Any]:
+    """Give plain fields as the machine schema wants them.
+
+    Nested objects become dotted keys, arrays that are empty or mixed become
+    JSON strings, an empty Fields gets a ``msg``. Where two keys become the
+    same one, the later gets a number at its end.
+    """
+    out: dict[str, Any] = {}
+    for key, value in _leaves("", fields):
+        name, count = key, 1
+        while name in out:
+            count += 1
+            name = f"{key}_{count}"
+        out[name] = value
+    return out or {"msg": ""}
+
+
+def _leaves(prefix: str, fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in fields.items():
+        name = f"{prefix}{key}"
+        if value is None:
+            continue
+        if type(value) is dict:
+            if _is_represented(value):
+                yield name, value
+            elif any(member is not None for member in value.values()):
+                yield from _leaves(f"{name}.", value)
+            else:
+                yield name, orjson.dumps(value).decode()
+        elif type(value) is list and not _is_uniform(value):
+            yield name, orjson.dumps(value).decode()
+        else:
+            yield name, value
+
+
+def _is_uniform(values: list[Any]) -> bool:
+    kinds = {_KINDS.get(type(value)) for value in values}
+    return len(kinds) == 1 and None not in kinds
+
+
+def _is_represented(value: dict[str, Any]) -> bool:
+    if value.keys() != {"value", "representation"}:
+        return False
+    inner = value["value"]
+    return type(value["representation"]) is str and (
+        type(inner) in _KINDS or (type(inner) is list and _is_uniform(inner))
+    )

@@ -1,0 +1,79 @@
+"""Exceptions that nobody caught, as records: of the main thread, of threads, of ``__del__``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final
+
+__all__ = ["LOGGER_NAME", "log_uncaught"]
+
+#: The logger that uncaught exceptions are logged with.
+LOGGER_NAME: Final = "uncaught"
+
+_logger: Final = logging.getLogger(LOGGER_NAME)
+
+# The hooks that somebody else had set (an error reporter, say) and still wants called.
+_former: dict[str, Callable[..., Any]] = {}
+
+
+def log_uncaught() -> None:
+    """Log uncaught exceptions from here on, in place of the interpreter's own printing.
+
+    Sets ``sys.excepthook``, ``threading.excepthook`` and ``sys.unraisablehook``;
+    a hook that somebody else has set there is called afterwards. Doing it twice
+    is doing it once. A ``KeyboardInterrupt`` is left to the interpreter, whose
+    exit status tells of it.
+    """
+    if sys.excepthook is not _log_exception:
+        _former["exception"] = sys.excepthook
+        sys.excepthook = _log_exception
+    if threading.excepthook is not _log_thread_exception:
+        _former["thread"] = threading.excepthook
+        threading.excepthook = _log_thread_exception
+    if sys.unraisablehook is not _log_unraisable:
+        _former["unraisable"] = sys.unraisablehook
+        sys.unraisablehook = _log_unraisable
+
+
+def _hand_on(hook: str, default: Callable[..., Any], *args: Any, is_logged: bool) -> None:
+    former = _former.get(hook, default)
+    if former is not default or not is_logged:
+        former(*args)
+
+
+def _log_exception(
+    kind: type[BaseException], error: BaseException, frames: TracebackType | None
+) -> None:
+    is_ours = issubclass(kind, Exception) and _logger.hasHandlers()
+    if is_ours:
+        _logger.critical("uncaught exception", exc_info=(kind, error, frames))
+    _hand_on("exception", sys.__excepthook__, kind, error, frames, is_logged=is_ours)
+
+
+def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
+    is_ours = args.exc_type is not SystemExit and args.exc_value is not None
+    is_ours = is_ours and _logger.hasHandlers()
+    if is_ours and args.exc_value is not None:
+        _logger.critical(
+            "uncaught exception in thread %s",
+            "unknown" if args.thread is None else args.thread.name,
+            exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
+        )
+    _hand_on("thread", threading.__excepthook__, args, is_logged=is_ours)
+
+
+def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
+    # This runs in __del__, at the interpreter's shutdown too.
+    is_ours = args.exc_value is not None and _logger.hasHandlers()
+    if is_ours and args.exc_value is not None:
+        _logger.error(
+            "%s %r",
+            args.err_msg or "exception ignored in",
+            args.object,
+            exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
+        )
+    _hand_on("unraisable", sys.__unraisablehook__, args, is_logged=is_ours)

@@ -1,0 +1,353 @@
+"""Any Python value to plain JSON values, never raising.
+
+This is the slow, correct path beside the fast one: it runs when a record holds
+anything but exact ``str``, ``int``, ``float`` and ``bool``. What it returns is
+made of exact plain types and of containers built here, because the encoder
+crashes the interpreter on some values that are not (see ``line.py``).
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import enum
+import math
+import sys
+from collections.abc import Callable
+from itertools import islice
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from .frames import frames_text
+
+__all__ = ["MAX_DEPTH", "MAX_ITEMS", "MAX_NODES", "MAX_TEXT", "Sanitiser", "is_kind", "type_name"]
+
+_T = TypeVar("_T")
+
+#: Containers nested deeper than this become ``"<max depth>"``.
+MAX_DEPTH: Final = 16
+#: Items kept of one container; what is beyond is counted.
+MAX_ITEMS: Final = 1000
+#: Values kept of one record, over all its containers: shared references can
+#: make a small object graph print as an endless one.
+MAX_NODES: Final = 10_000
+#: Characters kept of a ``repr``, and bytes kept of a bytes value.
+MAX_TEXT: Final = 8192
+
+_INT_MIN: Final = -(2**63)
+_INT_MAX: Final = 2**64 - 1
+# The default of sys.set_int_max_str_digits(), which users may have lifted:
+# printing is quadratic, so the bound holds all the same.
+_MAX_DIGITS: Final = 4300
+_MAX_BITS: Final = int(_MAX_DIGITS * math.log2(10))
+# Beyond this even counting the digits exactly takes longer than a log call may.
+_MAX_COUNTED_BITS: Final = 1_000_000
+
+_INFINITIES: Final = (math.inf, -math.inf)
+_MORE_KEY: Final = "<more>"
+_SCALARS: Final = frozenset({bool, type(None)})
+
+_name_of: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
+_is_more: Final = "<{} more items>".format
+
+
+def type_name(kind: type) -> str:
+    """Give a class's name, whatever its metaclass says; at most 100 characters."""
+    return _name_of(kind)[:100]
+
+
+def is_kind(kind: type, module: str, name: str) -> bool:
+    """Tell whether a type is, or derives from, ``module.name``, without importing it."""
+    # A value of a type can only exist where its module is loaded, and some of
+    # them are too costly to import for the sake of asking.
+    loaded = sys.modules.get(module)
+    return loaded is not None and issubclass(kind, getattr(loaded, name))
+
+
+class Sanitiser:
+    """One record's worth of cleaning: limits, markers and what went wrong.
+
+    ``json_default`` replaces the choice of rendering for values JSON has no
+    type for; its result is cleaned in turn.
+
+    After use, ``reasons`` holds one short sentence for each kind of loss, and
+    ``interrupt`` the ``KeyboardInterrupt``, ``SystemExit`` or ``CancelledError``
+    that a value's own code raised, for whoever can raise it again after the
+    record is written.
+    """
+
+    __slots__ = ("_nodes", "_path", "interrupt", "json_default", "reasons")
+
+    def __init__(self, json_default: Callable[[Any], Any] | None = None) -> None:
+        self.json_default = json_default
+        self.reasons: dict[str, None] = {}
+        self.interrupt: BaseException | None = None
+        self._nodes = 0
+        self._path: set[int] = set()
+
+    # -- entry points -----------------------------------------------------
+
+    def fields(self, fields: dict[Any, Any]) -> dict[str, Any]:
+        """Copy a record's fields into plain values; fields that are None are left out."""
+        return self._members(fields, keep_none=False)
+
+    def value(self, value: Any) -> Any:
+        """Copy one value into plain values."""
+        return self._value(value, 0)
+
+    def text(self, value: str) -> str:
+        r"""Give an encodable exact ``str``; lone surrogates become their ``\udXXX`` text."""
+        text: str = value if type(value) is str else str.__str__(value)
+        if text.isascii():
+            return text
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return text.encode("utf-8", "backslashreplace").decode()
+        return text
+
+    def repr(self, value: Any) -> str:
+        """Give ``repr(value)``, bounded, or a marker that names the type and the exception."""
+        return self.call(repr, value)
+
+    def name(self, value: Any) -> str:
+        """Give ``str(value)``, bounded: for names of loggers and hosts, which should be text."""
+        return self.call(str.__str__ if issubclass(type(value), str) else str, value)
+
+    def call(self, render: Callable[[Any], str], value: Any) -> str:
+        """Give ``render(value)`` as bounded text, or a marker; ``render`` runs foreign code."""
+        try:
+            text = str.__str__(render(value))
+            size = len(text)
+            if size > MAX_TEXT:
+                self.lost("text truncated")
+                text = f"{text[:MAX_TEXT]}... <truncated, {size} characters>"
+            return self.text(text)
+        except BaseException as error:
+            return self.unprintable(value, error)
+
+    def unprintable(self, value: Any, error: BaseException) -> str:
+        """Give the marker for a value whose own code raised ``error``."""
+        if not isinstance(error, Exception) and self.interrupt is None:
+            self.interrupt = error
+        self.lost("value unprintable")
+        return f"<unprintable {type_name(type(value))}: {type_name(type(error))}>"
+
+    def lost(self, reason: str) -> None:
+        """Remember that the line says less than the record did, and why."""
+        self.reasons[reason] = None
+
+    # -- by type ----------------------------------------------------------
+
+    def _value(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind is str:
+            return self.text(value)
+        if kind in _SCALARS:
+            return value
+        if kind is int:
+            return self._integer(value)
+        if kind is float:
+            return self._float(value)
+        if kind is dict or kind is list or kind is tuple:
+            return self._container(value, kind, depth)
+        try:
+            return self._other(value, kind, depth)
+        except BaseException as error:
+            return self.unprintable(value, error)
+
+    def _integer(self, value: int) -> int | str:
+        if _INT_MIN <= value <= _INT_MAX:
+            return value
+        bits = value.bit_length()
+        if bits <= _MAX_BITS:
+            try:
+                return int.__repr__(value)
+            except ValueError:
+                # sys.set_int_max_str_digits() may be set below our own bound.
+                pass
+        self.lost("integer too long")
+        digits = int(bits * math.log10(2)) + 1
+        if bits > _MAX_COUNTED_BITS:
+            return f"<int of about {digits} digits>"
+        if abs(value) < 10 ** (digits - 1):
+            digits -= 1
+        return f"<int of {digits} digits>"
+
+    def _float(self, value: float) -> float | str:
+        if value - value == 0:
+            return value
+        if value in _INFINITIES:
+            return "Infinity" if value > 0 else "-Infinity"
+        return "NaN"
+
+    def _other(self, value: Any, kind: type, depth: int) -> Any:
+        # Subclasses give their base value, taken with the base type's methods:
+        # what they override is the application's business, not the line's.
+        if issubclass(kind, enum.Enum):
+            return self._nested(value, lambda member: member.value, depth)
+        if issubclass(kind, str):
+            return self.text(value)
+        if issubclass(kind, int):
+            return self._integer(int.__pos__(value))
+        if issubclass(kind, float):
+            return self._float(float.__pos__(value))
+        for base in (dict, list, tuple):
+            if issubclass(kind, base):
+                return self._container(value, base, depth)
+        if self.json_default is not None:
+            return self._nested(value, self.json_default, depth)
+        return self._default(value, kind, depth)
+
+    def _default(self, value: Any, kind: type, depth: int) -> Any:
+        """Render as python-json-logger's ``defaults`` do, by base-type methods."""
+        if issubclass(kind, datetime.datetime):
+            return self.call(datetime.datetime.isoformat, value)
+        if issubclass(kind, datetime.date):
+            return self.call(datetime.date.isoformat, value)
+        if issubclass(kind, datetime.time):
+            return self.call(datetime.time.isoformat, value)
+        if issubclass(kind, (bytes, bytearray, memoryview)):
+            return self._bytes(value)
+        if issubclass(kind, BaseException):
+            return self.call(lambda error: f"{type_name(kind)}: {error}", value)
+        if issubclass(kind, enum.EnumMeta):
+            return self._nested(value, lambda members: [m.value for m in members], depth)
+        if issubclass(kind, type):
+            return type_name(value)
+        if issubclass(kind, TracebackType):
+            return frames_text(value).strip()
+        if is_kind(kind, "uuid", "UUID") or is_kind(kind, "decimal", "Decimal"):
+            return self.call(str, value)
+        if is_kind(kind, "pathlib", "PurePath"):
+            return self.call(str, value)
+        if _defines(kind, "__dataclass_fields__"):
+            return self._dataclass(value, kind, depth)
+        return self.repr(value)
+
+    def _bytes(self, value: bytes | bytearray | memoryview) -> str:
+        # bytes(buffer[:n]) and not the subclass's own conversions.
+        view = memoryview(value).cast("B")
+        text = base64.urlsafe_b64encode(view[:MAX_TEXT]).decode()
+        if view.nbytes > MAX_TEXT:
+            self.lost("bytes truncated")
+            text = f"{text}... <truncated, {view.nbytes} bytes>"
+        return text
+
+    def _dataclass(self, value: Any, kind: type, depth: int) -> Any:
+        names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
+        members = {name: self._attribute(value, name) for name in names}
+        return self._nested(value, lambda _: members, depth)
+
+    def _attribute(self, value: Any, name: str) -> Any:
+        try:
+            return getattr(value, name)
+        except BaseException as error:
+            return self.unprintable(value, error)
+
+    # -- containers -------------------------------------------------------
+
+    def _container(self, value: Any, base: type, depth: int) -> Any:
+        if base is dict:
+            return self._nested(value, lambda mapping: mapping, depth, self._mapping)
+        return self._nested(value, lambda array: array, depth, self._array)
+
+    def _nested(
+        self,
+        value: Any,
+        open_: Callable[[Any], Any],
+        depth: int,
+        copy: Callable[[Any, int], Any] | None = None,
+    ) -> Any:
+        """Go one level down, where neither a cycle nor a bound forbids it."""
+        if id(value) in self._path:
+            self.lost("circular reference")
+            return "<circular>"
+        if depth >= MAX_DEPTH:
+            self.lost("nested too deeply")
+            return "<max depth>"
+        self._path.add(id(value))
+        try:
+            return (copy or self._value)(open_(value), depth + 1)
+        finally:
+            self._path.discard(id(value))
+
+    def _array(self, value: Any, depth: int) -> list[Any]:
+        base = list if issubclass(type(value), list) else tuple
+        size = base.__len__(value)
+        # The slice is the snapshot: an item's repr may change the container.
+        kept = self._within_budget([*base.__getitem__(value, slice(0, MAX_ITEMS))])
+        out = [self._value(item, depth) for item in kept]
+        if len(kept) < size:
+            self.lost("items dropped")
+            out.append(_is_more(size - len(kept)))
+        return out
+
+    def _mapping(self, value: Any, depth: int) -> dict[str, Any]:
+        return self._members(value, keep_none=True, depth=depth)
+
+    def _members(self, value: Any, *, keep_none: bool, depth: int = 0) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        members = self._within_budget(_snapshot(value))
+        for key, member in members:
+            name = key if type(key) is str and key.isascii() else self._key(key)
+            if name is None or (member is None and not keep_none):
+                continue
+            if name in out:
+                name = _free_name(name, out)
+            kind = type(member)
+            if kind is bool or (kind is str and member.isascii()):
+                out[name] = member
+            else:
+                out[name] = self._value(member, depth)
+        left_out = dict.__len__(value) - len(members)
+        if left_out > 0:
+            self.lost("items dropped")
+            out[_free_name(_MORE_KEY, out)] = _is_more(left_out)
+        return out
+
+    def _within_budget(self, items: list[_T]) -> list[_T]:
+        """Give as many of the items as this record may still hold."""
+        kept = items[: max(MAX_NODES - self._nodes, 0)]
+        self._nodes += len(kept)
+        return kept
+
+    def _key(self, key: Any) -> str | None:
+        """Give a key's text, None where the key is too broken to be one."""
+        if issubclass(type(key), str):
+            return self.text(key)
+        try:
+            hash(key)
+            # Not a tautology: this is the question whether __eq__ raises.
+            key == key  # noqa: B015, PLR0124
+        except BaseException as error:
+            self.unprintable(key, error)
+            self.lost(f"key of type {type_name(type(key))} skipped")
+            return None
+        plain = self._value(key, 0)
+        if type(plain) is str:
+            return plain
+        if plain is None or type(plain) is bool:
+            return {None: "null", True: "true", False: "false"}[plain]
+        return repr(plain)
+
+
+def _defines(kind: type, name: str) -> bool:
+    """Tell whether a class or a base of it has a name, asking no ``__getattr__``."""
+    return any(name in vars(base) for base in type.__dict__["__mro__"].__get__(kind))
+
+
+def _snapshot(value: Any) -> list[tuple[Any, Any]]:
+    try:
+        return list(islice(dict.items(value), MAX_ITEMS))
+    except RuntimeError:
+        # Another thread changed its size; one C call copies it whole.
+        return list(islice(dict.items(dict.copy(value)), MAX_ITEMS))
+
+
+def _free_name(name: str, taken: dict[str, Any]) -> str:
+    candidate, count = name, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{name}_{count}"
+    return candidate
