@@ -45,7 +45,7 @@ def create_app(database: str) -> Flask:
     def failed(error: Exception) -> tuple[str, int] | HTTPException:
         if isinstance(error, HTTPException):
             return error
-        logger.exception("request failed")
+        logger.error("request failed", exc_info=error)
         return "something went wrong\n", 500
 
     @app.post("/entries")

@@ -29,11 +29,14 @@ def note(text: str) -> None:
         _withheld += 1
         return
     more = f" ({_withheld} more like it)" if _withheld else ""
-    line = f"mozlog_py: {text}{more}".encode("ascii", "backslashreplace")[: _MAX_BYTES - 1] + b"\n"
+    line = f"mozlog_py: {text}{more}".encode("unicode_escape")[: _MAX_BYTES - 1] + b"\n"
     try:
         # A pipe that is writable takes this much (PIPE_BUF) without blocking.
         if select.select([], [_STDERR], [], 0)[1]:
             os.write(_STDERR, line)
             _last, _withheld = now, 0
+            return
     except (OSError, ValueError):
-        _withheld += 1
+        # stderr is closed, or its reader is gone.
+        pass
+    _withheld += 1

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import orjson
 
@@ -28,12 +28,17 @@ from .fields import (
     json_object,
     timestamp_ns,
 )
-from .line import DELETE, MAX_TIMESTAMP, Interrupted, LineMaker, escape
+from .line import DELETE, MAX_TIMESTAMP, LineMaker, escape
 from .values import MAX_ITEMS, Sanitiser
 
-__all__ = ["Renderer", "is_plain", "record_renderer"]
+__all__ = ["Ways", "is_plain", "record_renderer"]
 
-Renderer = Callable[[logging.LogRecord], bytes]
+_Line = TypeVar("_Line", bytes, str)
+
+# Names of this module cost less than a closure's, which each call copies.
+_LogRecord: Final = logging.LogRecord
+_dumps: Final = orjson.dumps
+_modules: Final = sys.modules
 
 _LAST: Final = STANDARD_ATTRIBUTES[-1]
 _COUNT: Final = len(STANDARD_ATTRIBUTES)
@@ -45,32 +50,50 @@ def is_plain(values: Iterable[Any]) -> bool:
         kind = type(value)
         if kind is str or kind is int or kind is bool:
             continue
+        # The encoder would write null for NaN and the infinities.
         if kind is not float or value - value != 0:
             return False
     return True
 
 
+class Ways(Generic[_Line]):
+    """How a record goes on that is not plain, and what becomes of a line in the end."""
+
+    __slots__ = ("careful", "finish", "interrupted")
+
+    def __init__(
+        self,
+        careful: Callable[[logging.LogRecord], _Line],
+        interrupted: Callable[[logging.LogRecord, BaseException], _Line],
+        finish: Callable[[bytes], _Line] | None,
+    ) -> None:
+        #: Renders any record.
+        self.careful: Callable[[logging.LogRecord], _Line] = careful
+        #: Takes a record in the middle of which a KeyboardInterrupt or the like came.
+        self.interrupted: Callable[[logging.LogRecord, BaseException], _Line] = interrupted
+        #: Makes a line into what the renderer is to give; None where that is the bytes.
+        self.finish: Callable[[bytes], _Line] | None = finish
+
+
 def record_renderer(
     maker: LineMaker,
-    careful: Renderer,
+    ways: Ways[_Line],
     *,
     static_fields: Mapping[str, Any],
     include_context: bool,
     excluded: frozenset[str],
-) -> Renderer:
-    """Give the function that renders plain records and hands the others to ``careful``."""
-    templates, line_of = maker.templates, maker.line
-    further, extended = maker.further, maker.extended
-    plain_record, dumps, context_fields = logging.LogRecord, orjson.dumps, current
-    get_bound, get_request_id, modules = read_bound, read_request_id, sys.modules
+) -> Callable[[logging.LogRecord], _Line]:
+    """Give the function that renders plain records, and sends the others their way."""
+    templates, further = maker.templates, maker.further
+    careful, finish = ways.careful, ways.finish
     # Beside these, which other formatters and other Pythons leave on a record.
     is_excluding = not excluded - frozenset(STANDARD_ATTRIBUTES) <= EXCLUDED_ATTRIBUTES
     static = dict(static_fields)
 
-    def render(record: logging.LogRecord) -> bytes:
+    def render(record: logging.LogRecord) -> Any:
         try:
             facts = record.__dict__
-            if type(record) is not plain_record:
+            if type(record) is not _LogRecord:
                 return careful(record)
             fields: dict[str, Any] = {}
             is_odd = False
@@ -92,6 +115,7 @@ def record_renderer(
                     is_odd = True
             if fields and (
                 len(facts) - len(fields) != _COUNT
+                or len(fields) >= MAX_ITEMS
                 or "message" in facts
                 or "logger_name" in facts
                 or "asctime" in facts
@@ -100,13 +124,13 @@ def record_renderer(
             ):
                 return careful(record)
             if include_context and (
-                get_bound() or get_request_id() or "structlog.contextvars" in modules
+                read_bound() or read_request_id() or "structlog.contextvars" in _modules
             ):
-                context = context_fields()
+                context = current()
                 if context or static:
                     fields = {**static, **context, **fields}
                     is_odd = is_odd or not is_plain(context.values())
-                    if not OWN_FIELDS.isdisjoint(fields):
+                    if len(fields) >= MAX_ITEMS or not OWN_FIELDS.isdisjoint(fields):
                         return careful(record)
             elif static:
                 fields = {**static, **fields}
@@ -121,31 +145,32 @@ def record_renderer(
                 if issubclass(type(message), dict):
                     return careful(record)
                 message = record.getMessage()
+                is_odd = is_odd or type(message) is not str
             elif args:
                 message = message % args
             if message:
                 if message >= "{" and message[0] == "{" and json_object(message) is not None:
                     return careful(record)
                 fields["msg"] = message
+            elif not fields:
+                return careful(record)
             ns = timestamp_ns(record) if HAS_NANOSECONDS else int(facts["created"] * 1e9)
-            if is_odd or not fields or len(fields) > MAX_ITEMS or type(message) is not str:
-                return line_of(ns, facts["name"], facts["levelno"], facts["process"], fields)
+            if is_odd:
+                line = maker.line(ns, facts["name"], facts["levelno"], facts["process"], fields)
+                return line if finish is None else finish(line)
             if 0 <= ns <= MAX_TIMESTAMP:
                 template = templates[facts["process"]][facts["name"]][facts["levelno"]]
-                line = template % (ns, dumps(fields))
+                line = template % (ns, _dumps(fields))
                 if not line.isascii() or DELETE in line:
                     line = escape(line)
                 if further is not None:
-                    return extended(further, line, facts["name"], facts["levelno"], fields)
-                return line
-        except Interrupted:
-            raise
+                    line = maker.extended(further, line, facts["name"], facts["levelno"], fields)
+                return line if finish is None else finish(line)
         except Exception:
             # Whatever it was, the careful way knows what to do.
             pass
         except BaseException as error:
-            # Whether it came from a value or from outside: the record first.
-            raise Interrupted(careful(record), error, from_value=False) from None
+            return ways.interrupted(record, error)
         return careful(record)
 
     return render

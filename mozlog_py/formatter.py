@@ -12,14 +12,14 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
 from . import fast
 from .context import current
 from .exceptions import as_exc_info, render_exception
-from .fast import Renderer
+from .fast import Ways
 from .fields import (
     EXCLUDED_ATTRIBUTES,
     OWN_FIELDS,
@@ -30,7 +30,7 @@ from .fields import (
     said,
     timestamp_ns,
 )
-from .line import ENVELOPE_VERSION, Further, Interrupted, LineMaker, encode
+from .line import ENVELOPE_VERSION, Further, Interrupted, LineMaker, clamped, encode
 from .severity import severity
 from .values import Sanitiser, type_name
 
@@ -49,7 +49,13 @@ _HOOKS: Final = (
 
 
 # What an instance holds beside its options.
-_COMPILED: Final = frozenset({"_render", "_renderers"})
+_COMPILED: Final = frozenset({"_format", "_renderers"})
+
+
+_Line = TypeVar("_Line", bytes, str)
+
+#: Renders one record as one line, without its newline.
+Renderer = Callable[[logging.LogRecord], bytes]
 
 
 class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
@@ -97,7 +103,6 @@ class MozlogFormatter(BaseJsonFormatter):
     EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = set(EXCLUDED_ATTRIBUTES)
 
     _renderers: dict[str | None, Renderer]
-    _render: Renderer
 
     def __init__(
         self,
@@ -161,7 +166,7 @@ class MozlogFormatter(BaseJsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Give one line as text, without its newline. Never raises an ``Exception``."""
         try:
-            return self._render(record).decode()
+            return self.renderer()(record).decode()
         except Interrupted as interrupted:
             return _line_of(interrupted).decode()
 
@@ -173,7 +178,7 @@ class MozlogFormatter(BaseJsonFormatter):
         ``MozlogHandler`` does.
         """
         try:
-            return self._render(record)
+            return self.renderer()(record)
         except Interrupted as interrupted:
             return _line_of(interrupted)
 
@@ -228,13 +233,17 @@ class MozlogFormatter(BaseJsonFormatter):
         fields.update(extra)
         for attribute in self._named_attributes:
             if attribute == "asctime":
-                fields[attribute] = self.formatTime(record, self.datefmt)
+                # It raises for a time that the platform's calendar does not reach.
+                fields[attribute] = Sanitiser().call(self._time_of, record)
             else:
                 fields[attribute] = getattr(record, attribute, None)
         fields = merge(fields, message_dict)
         for key, value in self.defaults.items():
             fields.setdefault(key, value)
         log_data.update(self._renamed(fields))
+
+    def _time_of(self, record: logging.LogRecord) -> str:
+        return self.formatTime(record, self.datefmt)
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """Give Fields as JSON text."""
@@ -256,6 +265,7 @@ class MozlogFormatter(BaseJsonFormatter):
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
+        self._forget()
         return {key: value for key, value in vars(self).items() if key not in _COMPILED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -263,48 +273,67 @@ class MozlogFormatter(BaseJsonFormatter):
         self._forget()
 
     def _forget(self) -> None:
-        vars(self).update(_renderers={}, _render=self._compile_and_render)
-
-    def _compile_and_render(self, record: logging.LogRecord) -> bytes:
-        return self.renderer()(record)
+        own = vars(self)
+        if own.get("format") is own.get("_format"):
+            own.pop("format", None)
+        own.update(_renderers={}, _format=None)
 
     def _compile(self, logger_name: str | None) -> Renderer:
-        kind = type(self)
         render: Renderer
-        if kind.convert_record is not MozlogFormatter.convert_record:
+        if type(self).convert_record is not MozlogFormatter.convert_record:
             render = self._convert
         else:
             maker = self._maker(logger_name or self.logger_name)
             render = self._gathering(maker, is_named=logger_name is not None)
-            is_plain = not (
-                self._named_attributes
-                or self.rename_fields
-                or self.timestamp
-                or self.defaults
-                or self.exc_info_as_array
-                or self.stack_info_as_array
-                or any(getattr(kind, hook) is not getattr(MozlogFormatter, hook) for hook in _HOOKS)
-                or any(hook in self.__dict__ for hook in _HOOKS)
-            )
-            if (
-                is_plain
-                and fast.is_plain(self.static_fields.values())
-                and OWN_FIELDS.isdisjoint(self.static_fields)
-                and self._excluded().issuperset(STANDARD_ATTRIBUTES)
-            ):
-                render = fast.record_renderer(
-                    maker,
-                    render,
-                    static_fields=self.static_fields,
-                    include_context=self.include_context,
-                    excluded=frozenset(self._excluded()),
-                )
+            if self._is_plain():
+                if logger_name is None:
+                    self._shorten_format(maker, render)
+                render = self._fast(maker, Ways(render, _interrupted_in(render), None))
         if self.prefix:
             render = _prefixed(self.prefix.encode(), render)
         self._renderers[logger_name] = render
-        if logger_name is None:
-            vars(self)["_render"] = render
         return render
+
+    def _shorten_format(self, maker: LineMaker, careful: Renderer) -> None:
+        """Make ``format`` of this instance the renderer itself, which saves it two calls."""
+        if type(self).format is not MozlogFormatter.format or "format" in vars(self) or self.prefix:
+            return
+        interrupted = _interrupted_in(careful)
+
+        def in_text(record: logging.LogRecord, error: BaseException | None = None) -> str:
+            try:
+                return (careful(record) if error is None else interrupted(record, error)).decode()
+            except Interrupted as saved:
+                return _line_of(saved).decode()
+
+        render = self._fast(maker, Ways(in_text, in_text, bytes.decode))
+        vars(self).update(format=render, _format=render)
+
+    def _is_plain(self) -> bool:
+        """Tell whether nothing is asked for that the fast way leaves out."""
+        kind = type(self)
+        return not (
+            self._named_attributes
+            or self.rename_fields
+            or self.timestamp
+            or self.defaults
+            or self.exc_info_as_array
+            or self.stack_info_as_array
+            or any(getattr(kind, hook) is not getattr(MozlogFormatter, hook) for hook in _HOOKS)
+            or any(hook in vars(self) for hook in _HOOKS)
+            or not fast.is_plain(self.static_fields.values())
+            or not OWN_FIELDS.isdisjoint(self.static_fields)
+            or not self._excluded().issuperset(STANDARD_ATTRIBUTES)
+        )
+
+    def _fast(self, maker: LineMaker, ways: Ways[_Line]) -> Callable[[logging.LogRecord], _Line]:
+        return fast.record_renderer(
+            maker,
+            ways,
+            static_fields=self.static_fields,
+            include_context=self.include_context,
+            excluded=frozenset(self._excluded()),
+        )
 
     def _maker(self, logger_name: str) -> LineMaker:
         return LineMaker(
@@ -340,10 +369,11 @@ class MozlogFormatter(BaseJsonFormatter):
     def _renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
         if not self.rename_fields:
             return fields
-        return {
-            self.rename_fields.get(key, key) if type(key) is str else key: value
-            for key, value in fields.items()
-        }
+        out: dict[Any, Any] = {}
+        for key, value in fields.items():
+            name = self.rename_fields.get(key, key) if type(key) is str else key
+            out[f"extra.{name}" if name in out else name] = value
+        return out
 
     def _gathering(self, default_maker: LineMaker, *, is_named: bool) -> Renderer:
         def render(record: logging.LogRecord) -> bytes:
@@ -422,6 +452,16 @@ class MozlogFormatter(BaseJsonFormatter):
         return line
 
 
+def _interrupted_in(careful: Renderer) -> Callable[[logging.LogRecord, BaseException], bytes]:
+    def interrupted(record: logging.LogRecord, error: BaseException) -> bytes:
+        if isinstance(error, Interrupted):
+            raise error
+        # Whether it came from a value or from outside: the record first.
+        raise Interrupted(careful(record), error, from_value=False) from None
+
+    return interrupted
+
+
 def _line_of(interrupted: Interrupted) -> bytes:
     if interrupted.from_value:
         return interrupted.line
@@ -456,11 +496,8 @@ def _guarded(hook: Callable[[Any], Any], value: Any, sanitiser: Sanitiser) -> An
         return sanitiser.unprintable(value, error)
 
 
-def _rfc3339(ns: int) -> str | None:
-    try:
-        time = datetime.fromtimestamp(ns / 1e9, tz=timezone.utc)
-    except (OverflowError, ValueError):
-        return None
+def _rfc3339(ns: int) -> str:
+    time = datetime.fromtimestamp(clamped(ns) / 1e9, tz=timezone.utc)
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

@@ -46,6 +46,7 @@ _MAX_COUNTED_BITS: Final = 1_000_000
 _INFINITIES: Final = (math.inf, -math.inf)
 _MORE_KEY: Final = "<more>"
 _SCALARS: Final = frozenset({bool, type(None)})
+_NUMBERS: Final = frozenset({int, float})
 
 _name_of: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
 _is_more: Final = "<{} more items>".format
@@ -329,7 +330,7 @@ class Sanitiser:
             return plain
         if plain is None or type(plain) is bool:
             return {None: "null", True: "true", False: "false"}[plain]
-        return repr(plain)
+        return self.repr(plain if type(plain) in _NUMBERS else key)
 
 
 def _defines(kind: type, name: str) -> bool:

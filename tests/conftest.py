@@ -1,0 +1,44 @@
+"""What every test starts from: no context, and the interpreter's hooks as they were."""
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from mozlog_py import context, uncaught
+
+
+@pytest.fixture(autouse=True)
+def no_context() -> Iterator[None]:
+    context.clear()
+    yield
+    context.clear()
+
+
+@pytest.fixture
+def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put back all that ``configure()`` changes outside of its own objects."""
+    for variable in ("LOG_LEVEL", "LOG_FORMAT", "NO_COLOR", "FORCE_COLOR", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.delenv(variable, raising=False)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    shown = warnings.showwarning
+    disabled = {
+        name: (logger.handlers[:], logger.level, logger.propagate)
+        for name, logger in logging.Logger.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger)
+    }
+    yield
+    root.handlers[:], root.level = handlers, level
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+    uncaught._former.clear()
+    logging.captureWarnings(False)
+    warnings.showwarning = shown
+    for name, (former, former_level, propagate) in disabled.items():
+        logger = logging.getLogger(name)
+        logger.handlers[:], logger.propagate = former, propagate
+        logger.setLevel(former_level)

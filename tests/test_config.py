@@ -1,0 +1,426 @@
+"""dict_config() and configure(): the formats, the environment, the whole process."""
+
+import io
+import json
+import logging
+import logging.config
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance import checked, checked_lines, record
+
+import mozlog_py
+from mozlog_py import MozlogFormatter, MozlogHandler, context, uncaught
+from mozlog_py.gcp import CloudFormatter
+from mozlog_py.pretty import PrettyFormatter
+
+pytestmark = pytest.mark.usefixtures("untouched_process")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def configured_lines(*calls: Any, **options: Any) -> list[dict[str, Any]]:
+    stream = io.StringIO()
+    mozlog_py.configure("service", stream=stream, **options)
+    for call in calls:
+        call()
+    return checked_lines(stream.getvalue())
+
+
+class TestFormat:
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [("mozlog", MozlogFormatter), ("gcp", CloudFormatter), ("pretty", PrettyFormatter)],
+    )
+    @pytest.mark.parametrize("source", ["argument", "environment"])
+    def test_is_chosen_by_name(
+        self, name: str, kind: type, source: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if source == "environment":
+            monkeypatch.setenv("LOG_FORMAT", name)
+            mozlog_py.configure("service")
+        else:
+            monkeypatch.setenv("LOG_FORMAT", "nonsense")
+            mozlog_py.configure("service", format=name)
+        (handler,) = logging.getLogger().handlers
+        assert isinstance(handler, MozlogHandler)
+        assert type(handler.formatter) is kind
+
+    def test_is_pretty_on_a_terminal_and_mozlog_elsewhere(self) -> None:
+        def formatter(stream: Any) -> str:
+            config = mozlog_py.dict_config("service", stream=stream)
+            return str(config["formatters"]["mozlog"]["()"])
+
+        assert formatter(Terminal()).endswith("PrettyFormatter")
+        assert formatter(io.StringIO()).endswith("MozlogFormatter")
+        assert formatter(object()).endswith("MozlogFormatter")
+
+    def test_that_is_unknown_is_refused_with_those_that_are_known(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(ValueError, match="format is 'xml'; the known formats are gcp, mozlog"):
+            mozlog_py.configure("service", format="xml")
+        monkeypatch.setenv("LOG_FORMAT", "xml")
+        with pytest.raises(ValueError, match="LOG_FORMAT is 'xml'; the known formats are gcp"):
+            mozlog_py.configure("service")
+
+    def test_in_an_empty_variable_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LOG_FORMAT", " ")
+        monkeypatch.setenv("LOG_LEVEL", "")
+        config = mozlog_py.dict_config("service", stream=io.StringIO())
+        assert config["formatters"]["mozlog"]["()"].endswith("MozlogFormatter")
+        assert config["root"]["level"] == logging.INFO
+
+
+class TestLevel:
+    @pytest.mark.parametrize(
+        ("given", "level"), [("debug", 10), (" WARNING ", 30), (25, 25), ("25", 25), ("WARN", 30)]
+    )
+    def test_is_a_name_or_a_number(self, given: Any, level: int) -> None:
+        assert mozlog_py.dict_config("service", level=given)["root"]["level"] == level
+
+    def test_comes_from_the_environment_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LOG_LEVEL", "error")
+        assert mozlog_py.dict_config("service")["root"]["level"] == logging.ERROR
+        assert mozlog_py.dict_config("service", level="INFO")["root"]["level"] == logging.INFO
+
+    @pytest.mark.parametrize("given", ["LOUD", "", True, 1.5, None])
+    def test_that_is_unknown_is_refused_with_those_that_are_known(self, given: Any) -> None:
+        with pytest.raises(ValueError, match="the known levels are CRITICAL, ERROR, WARNING, INFO"):
+            mozlog_py.dict_config("service", loggers={"x": given})
+
+    def test_from_the_environment_that_is_unknown_names_the_variable(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("LOG_LEVEL", "LOUD")
+        with pytest.raises(ValueError, match="LOG_LEVEL is 'LOUD'"):
+            mozlog_py.configure("service")
+
+    def test_of_single_loggers_can_be_set(self) -> None:
+        def log() -> None:
+            logging.getLogger("test.quiet").info("no")
+            logging.getLogger("test.loud").debug("yes")
+
+        lines = configured_lines(log, loggers={"test.quiet": "ERROR", "test.loud": "DEBUG"})
+        assert [line["Fields"]["msg"] for line in lines] == ["yes"]
+
+
+class TestConfigure:
+    def test_sets_up_the_root_logger_with_all_options(self) -> None:
+        lines = configured_lines(
+            lambda: logging.getLogger("test.any").info("hi", extra={"a": {"b": {"c": 1}}}),
+            hostname="web-1",
+            static_fields={"env": "prod"},
+            strict=True,
+            include_context=False,
+            formatter_options={"timestamp": True},
+        )
+        assert lines[0]["Logger"] == "service"
+        assert lines[0]["Hostname"] == "web-1"
+        assert lines[0]["Fields"]["a.b.c"] == 1
+        assert lines[0]["Fields"]["env"] == "prod"
+        assert "Time" in lines[0]["Fields"]
+
+    def test_twice_is_harmless(self) -> None:
+        stream = io.StringIO()
+        for _ in range(2):
+            mozlog_py.configure("service", stream=stream)
+        hook = sys.excepthook
+        logging.getLogger("test.twice").info("once")
+        assert len(checked_lines(stream.getvalue())) == 1
+        assert hook is sys.excepthook
+
+    def test_leaves_existing_loggers_enabled(self) -> None:
+        existing = logging.getLogger("test.existing")
+        lines = configured_lines(lambda: existing.info("hi"))
+        assert lines[0]["Type"] == "test.existing"
+
+    def test_makes_lines_of_warnings(self) -> None:
+        def warn() -> None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")
+                logging.captureWarnings(True)
+                warnings.warn("old habits", DeprecationWarning, stacklevel=1)
+
+        (line,) = configured_lines(warn)
+        assert line["Type"] == "py.warnings"
+        assert line["Severity"] == 4
+        assert "DeprecationWarning: old habits" in line["Fields"]["msg"]
+
+    def test_writes_to_stdout_wherever_that_goes(self, capsys: pytest.CaptureFixture[str]) -> None:
+        mozlog_py.configure("service", format="mozlog")
+        logging.getLogger("test.stdout").info("hi")
+        assert checked_lines(capsys.readouterr().out)[0]["Fields"] == {"msg": "hi"}
+
+
+class TestDictConfig:
+    def test_is_complete(self) -> None:
+        config = mozlog_py.dict_config("service", format="mozlog", stream=io.StringIO())
+        # What gunicorn merges over its own dict, key by key.
+        assert {"version", "disable_existing_loggers", "formatters", "handlers", "loggers", "root"}
+        assert set(config) == {
+            "version", "disable_existing_loggers", "formatters", "handlers", "loggers", "root",
+        }  # fmt: skip
+        logging.config.dictConfig(config)
+        logging.getLogger("gunicorn.error").info("up")
+        logging.getLogger("uvicorn.access").info("%s", "GET /")
+        lines = checked_lines(logging.getLogger().handlers[0].stream.getvalue())  # type: ignore[attr-defined]
+        assert [line["Type"] for line in lines] == ["gunicorn.error", "uvicorn.access"]
+
+    def test_changes_nothing_by_itself(self) -> None:
+        before = logging.getLogger().handlers[:], sys.excepthook
+        mozlog_py.dict_config("service")
+        assert (logging.getLogger().handlers, sys.excepthook) == before
+
+
+class TestCloudFormat:
+    def line(self, made: logging.LogRecord, **options: Any) -> dict[str, Any]:
+        formatter = CloudFormatter(**options)
+        line = checked(formatter.format(made))
+        assert line == json.loads(formatter.format_bytes(made))
+        assert line == formatter.convert_record(made)
+        return line
+
+    def test_is_mozlog_with_severity_and_message(self) -> None:
+        line = self.line(record("careful", level=30, user="ann"))
+        assert (line["severity"], line["message"]) == ("WARNING", "careful")
+        assert line["Fields"] == {"user": "ann", "msg": "careful"}
+        assert line["Severity"] == 4
+
+    def test_says_something_where_there_is_no_message(self) -> None:
+        assert self.line(record("", name="request.summary", code=1))["message"] == "request.summary"
+
+    @pytest.mark.parametrize(
+        ("level", "name"),
+        [(10, "DEBUG"), (20, "INFO"), (25, "NOTICE"), (40, "ERROR"), (50, "CRITICAL"),
+         (60, "ALERT"), (70, "EMERGENCY")],
+    )  # fmt: skip
+    def test_has_cloud_loggings_name_of_every_severity(self, level: int, name: str) -> None:
+        assert self.line(record(level=level))["severity"] == name
+
+    def test_has_the_trace_keys_of_the_context(self) -> None:
+        with context.bound(trace_id="abc", span_id="def", trace_flags="01"):
+            line = self.line(record(), project="shop")
+        assert line["logging.googleapis.com/trace"] == "projects/shop/traces/abc"
+        assert line["logging.googleapis.com/spanId"] == "def"
+        assert line["logging.googleapis.com/trace_sampled"] is True
+        line = self.line(record(trace_id="abc", trace_flags="nonsense"))
+        assert line["logging.googleapis.com/trace"] == "abc"
+        assert line["logging.googleapis.com/trace_sampled"] is False
+
+    def test_takes_the_project_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "shop")
+        config = mozlog_py.dict_config("service", format="gcp")
+        assert config["formatters"]["mozlog"]["project"] == "shop"
+
+    def test_survives_hostile_fields(self) -> None:
+        class Broken:
+            def __repr__(self) -> str:
+                raise KeyboardInterrupt
+
+        line = self.line(record("\x7f\u2028", trace_id=Broken(), span_id=[1], trace_flags=[]))
+        assert line["message"] == "\x7f\u2028"
+        assert line["logging.googleapis.com/trace"] == "<unprintable Broken: KeyboardInterrupt>"
+        assert line["logging.googleapis.com/spanId"] == "[1]"
+
+    def test_stands_in_lines_that_were_interrupted(self) -> None:
+        class Interrupting:
+            def __repr__(self) -> str:
+                raise KeyboardInterrupt
+
+        stream = io.StringIO()
+        handler = MozlogHandler(stream)
+        handler.setFormatter(CloudFormatter())
+        with pytest.raises(KeyboardInterrupt):
+            handler.handle(record(value=Interrupting()))
+        assert checked_lines(stream.getvalue())[0]["severity"] == "INFO"
+
+
+class TestPrettyFormat:
+    def test_shows_fields_readably(self) -> None:
+        with context.bound(user="ann"):
+            text = PrettyFormatter().format(record("hi", path="/x", n=1, tags=["a"], empty=""))
+        assert "[info     ] hi [app] user=ann path=/x n=1 tags=['a'] empty=" in text
+        assert "\x1b" not in text
+
+    def test_has_colours_where_they_are_wanted(self) -> None:
+        assert "\x1b[" in PrettyFormatter(colors=True).format(record())
+
+    @pytest.mark.parametrize(
+        ("environment", "stream", "expected"),
+        [
+            ({}, Terminal(), True),
+            ({}, io.StringIO(), False),
+            ({"NO_COLOR": "1"}, Terminal(), False),
+            ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, Terminal(), False),
+            ({"NO_COLOR": ""}, Terminal(), True),
+            ({"FORCE_COLOR": "1"}, io.StringIO(), True),
+            ({"TERM": "dumb"}, Terminal(), False),
+        ],
+    )
+    def test_asks_the_terminal_and_the_environment_for_colours(
+        self,
+        environment: dict[str, str],
+        stream: Any,
+        expected: bool,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("TERM", "xterm")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        config = mozlog_py.dict_config("service", format="pretty", stream=stream)
+        assert config["formatters"]["mozlog"]["colors"] is expected
+
+    def test_shows_tracebacks_as_python_does(self) -> None:
+        try:
+            raise ValueError("boom \x1b[31m")
+        except ValueError:
+            text = PrettyFormatter().format(record("failed", exc_info=sys.exc_info()))
+        assert "Traceback (most recent call last):\n" in text
+        assert text.endswith("ValueError: boom \\x1b[31m")
+        assert "error=" not in text
+
+    def test_shows_the_text_of_a_traceback_from_elsewhere(self) -> None:
+        text = PrettyFormatter().format(record(exc_text="Traceback: far\n  away", stack_info="s"))
+        assert text.endswith("Traceback: far\n  away")
+        assert "\ns\n" in text
+
+    def test_lets_no_text_from_outside_drive_the_terminal(self) -> None:
+        hostile = "\x1b[2J\x07\x9b\u2028x"
+        made = record(hostile, name=hostile, **{hostile: hostile, "list": [hostile]})
+        made.levelname = hostile
+        text = PrettyFormatter().format(made)
+        assert text.isprintable()
+
+    def test_keeps_fields_that_are_called_like_its_columns(self) -> None:
+        text = PrettyFormatter().format(record(timestamp="mine", event="too", exception="e"))
+        assert "extra.timestamp=mine extra.event=too extra.exception=e" in text
+
+    def test_falls_back_on_the_line_where_the_renderer_fails(self) -> None:
+        formatter = PrettyFormatter()
+        formatter._renderer = None  # type: ignore[assignment]
+        assert checked(formatter.format(record()))["Fields"] == {"msg": "hello"}
+
+    def test_survives_records_without_a_time_or_a_level(self) -> None:
+        made = record("hi", created=1e300)
+        made.levelname = None  # type: ignore[assignment]
+        assert "hi" in PrettyFormatter().format(made)
+        assert PrettyFormatter().format_bytes(record("ž")).endswith("ž [app]".encode())
+
+
+class TestUncaught:
+    def test_exceptions_are_logged_and_former_hooks_called(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        called: list[Any] = []
+        monkeypatch.setattr(sys, "excepthook", lambda *args: called.append(args))
+        error = ValueError("nobody caught me")
+        (line,) = configured_lines(lambda: sys.excepthook(ValueError, error, None))
+        assert (line["Type"], line["Severity"]) == ("uncaught", 2)
+        assert line["Fields"]["error"] == "ValueError('nobody caught me')"
+        assert called == [(ValueError, error, None)]
+
+    def test_exceptions_of_threads_are_logged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # pytest has a hook there of its own, which fails the test.
+        monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+
+        def work() -> None:
+            thread = threading.Thread(target=lambda: 1 / 0, name="worker")
+            thread.start()
+            thread.join()
+            quiet = threading.Thread(target=sys.exit)
+            quiet.start()
+            quiet.join()
+
+        (line,) = configured_lines(work)
+        assert line["Fields"]["msg"] == "uncaught exception in thread worker"
+        assert "ZeroDivisionError" in line["Fields"]["error"]
+
+    def test_exceptions_that_python_can_only_ignore_are_logged(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+
+        class Last:
+            def __del__(self) -> None:
+                raise ValueError("too late")
+
+        def work() -> None:
+            kept = Last()
+            del kept
+
+        (line,) = configured_lines(work)
+        assert line["Severity"] == 3
+        assert line["Fields"]["error"] == "ValueError('too late')"
+        assert "__del__" in line["Fields"]["msg"]
+
+    def test_keyboard_interrupts_are_left_to_the_interpreter(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Any] = []
+        monkeypatch.setattr(sys, "__excepthook__", lambda *args: seen.append(args))
+        monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+        interrupt = KeyboardInterrupt()
+        lines = configured_lines(lambda: sys.excepthook(KeyboardInterrupt, interrupt, None))
+        assert lines == []
+        assert seen == [(KeyboardInterrupt, interrupt, None)]
+
+    def test_is_installed_once(self) -> None:
+        uncaught.log_uncaught()
+        former = dict(uncaught._former)
+        uncaught.log_uncaught()
+        assert uncaught._former == former
+
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    def test_exception_of_a_process_is_a_line_and_its_exit_status_stays(
+        self, unbuffered: str
+    ) -> None:
+        source = """
+import threading, mozlog_py
+mozlog_py.configure("service", format="mozlog")
+class Last:
+    def __del__(self):
+        raise ValueError("in del")
+kept = Last()
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+raise LookupError("at the end")
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", source],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered, "LOG_FORMAT": ""},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        errors = [line["Fields"]["error"] for line in checked_lines(done.stdout)]
+        assert errors == [
+            "ZeroDivisionError('division by zero')",
+            "LookupError('at the end')",
+            "ValueError('in del')",
+        ]
+        assert done.returncode == 1
+        assert done.stderr == b""
+
+
+def test_pretty_and_config_import_structlog_only_when_they_need_it() -> None:
+    source = """
+import sys, mozlog_py
+mozlog_py.configure("service", format="mozlog")
+assert not any(name.split(".")[0] == "structlog" for name in sys.modules)
+mozlog_py.configure("service", format="pretty")
+assert "structlog" in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert Path(mozlog_py.__file__).name == "__init__.py"

@@ -1,0 +1,168 @@
+"""dockerflow.logging: the names that services import from upstream, and what they do."""
+
+import json
+import logging
+import sys
+import uuid
+from typing import Any
+
+import pytest
+from conformance import Capture, fields, record, render
+
+import dockerflow.logging
+import mozlog_py
+from dockerflow.logging import (
+    JsonLogFormatter,
+    MozlogFormatter,
+    MozlogHandler,
+    RequestIdLogFilter,
+    SafeJSONEncoder,
+    get_or_generate_request_id,
+    request_id_context,
+    safer_format_traceback,
+)
+
+
+class TestNames:
+    def test_are_the_librarys_own_objects(self) -> None:
+        assert MozlogFormatter is mozlog_py.MozlogFormatter
+        assert MozlogHandler is mozlog_py.MozlogHandler
+        assert request_id_context is mozlog_py.context.request_id_context
+
+    def test_are_all_listed(self) -> None:
+        assert dockerflow.logging.__all__ == [
+            "JsonLogFormatter",
+            "MozlogFormatter",
+            "MozlogHandler",
+            "RequestIdLogFilter",
+            "SafeJSONEncoder",
+            "get_or_generate_request_id",
+            "request_id_context",
+            "safer_format_traceback",
+        ]
+
+    def test_of_the_formatters_attributes_are_there(self) -> None:
+        assert MozlogFormatter.LOGGING_FORMAT_VERSION == "2.0"
+        assert MozlogFormatter.SYSLOG_LEVEL_MAP == {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
+        assert MozlogFormatter.DEFAULT_SYSLOG_LEVEL == 7
+        excluded = MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS
+        assert {"args", "asctime", "logger_name", "message", "msg", "taskName"} <= excluded
+        assert isinstance(excluded, set)
+        formatter = MozlogFormatter(logger_name="x", hostname="h")
+        assert (formatter.logger_name, formatter.hostname) == ("x", "h")
+
+
+class TestJsonLogFormatter:
+    def test_is_the_formatter_with_a_deprecation_warning(self) -> None:
+        with pytest.warns(DeprecationWarning, match="use MozlogFormatter") as warned:
+            formatter = JsonLogFormatter(logger_name="old")
+        assert warned[0].filename == __file__
+        assert render(formatter, record())["Logger"] == "old"
+
+
+class TestSafeJSONEncoder:
+    def test_writes_the_repr_of_what_it_does_not_know(self) -> None:
+        class Broken:
+            def __repr__(self) -> str:
+                raise LookupError
+
+        text = json.dumps({"a": {1}, "b": Broken()}, cls=SafeJSONEncoder)
+        assert json.loads(text) == {"a": "{1}", "b": "<unprintable Broken: LookupError>"}
+
+
+class TestTraceback:
+    def test_begins_and_ends_as_people_search_for_it(self) -> None:
+        try:
+            raise ValueError("two\nlines")
+        except ValueError:
+            text = safer_format_traceback(*sys.exc_info())
+        assert text.startswith("Uncaught exception:\n  File ")
+        assert text.endswith("\n<class 'ValueError'>\nValueError('two\\nlines')\n")
+
+    def test_of_no_exception_is_empty(self) -> None:
+        assert safer_format_traceback(None, None, None) == ""
+
+
+class TestRequestIdLogFilter:
+    def test_puts_the_request_id_on_the_record(self) -> None:
+        made = record()
+        assert RequestIdLogFilter().filter(made)
+        assert made.rid is None  # type: ignore[attr-defined]
+        assert fields(MozlogFormatter(), made) == {"msg": "hello"}
+        token = request_id_context.set("abc")
+        try:
+            assert RequestIdLogFilter().filter(made)
+        finally:
+            request_id_context.reset(token)
+        assert fields(MozlogFormatter(), made) == {"rid": "abc", "msg": "hello"}
+
+    def test_is_not_needed_for_it(self) -> None:
+        capture = Capture()
+        request_id_context.set("abc")
+        capture.logger.info("hi")
+        request_id_context.set(None)
+        capture.logger.info("hi")
+        assert capture.fields == [{"rid": "abc", "msg": "hi"}, {"msg": "hi"}]
+
+
+class TestRequestId:
+    @pytest.mark.parametrize("header", ["x-request-id", "X-Request-ID", "X-REQUEST-ID"])
+    def test_is_read_from_the_header_in_any_case(self, header: str) -> None:
+        assert get_or_generate_request_id({header: "abc-123"}) == "abc-123"
+
+    def test_is_read_from_a_header_of_another_name(self) -> None:
+        headers = {"X-Trace": "t", "x-request-id": "r"}
+        assert get_or_generate_request_id(headers, "x-trace") == "t"
+        assert get_or_generate_request_id(headers, header_name="X-Trace") == "t"
+
+    @pytest.mark.parametrize(
+        "value",
+        ["", " ", "a" * 129, "a\nb", "\x1b[31m", "žába", "a b", None, 7, ["a"]],
+    )
+    def test_that_is_missing_or_unfit_is_generated(self, value: Any) -> None:
+        got = get_or_generate_request_id({"x-request-id": value})
+        assert str(uuid.UUID(got)) == got
+        assert got != get_or_generate_request_id({})
+
+    def test_of_a_doubled_header_is_the_first_that_fits(self) -> None:
+        assert get_or_generate_request_id({"x-request-id": "a" * 128}) == "a" * 128
+        assert get_or_generate_request_id({"x-request-id": "sp ace, first,second"}) == "first"
+
+
+class TestUpstreamPromises:
+    def test_format_and_convert_record_say_the_same(self) -> None:
+        formatter = MozlogFormatter()
+        made = record("%s", "x", user="ann", n=1, items=[1, {"a": None}])
+        assert json.loads(formatter.format(made)) == formatter.convert_record(made)
+
+    def test_request_summary_with_an_empty_message(self) -> None:
+        summary = {
+            "agent": "curl",
+            "errno": 0,
+            "method": "GET",
+            "path": "/",
+            "rid": "abc",
+            "t": 3,
+            "uid": "",
+        }
+        made = record("", name="request.summary", lang=None, **summary)
+        line = render(MozlogFormatter(), made)
+        assert line["Type"] == "request.summary"
+        assert line["Fields"] == summary
+
+    def test_subclass_of_upstream_style_works(self) -> None:
+        class Custom(MozlogFormatter):
+            EXCLUDED_LOGRECORD_ATTRS = MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS | {"request"}
+
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                self.hostname = "fixed"
+
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                out = super().convert_record(record)
+                out["Fields"]["env"] = "prod"
+                return out
+
+        line = render(Custom(logger_name="x"), record(request=object(), a=1))
+        assert (line["Hostname"], line["Logger"]) == ("fixed", "x")
+        assert line["Fields"] == {"a": 1, "msg": "hello", "env": "prod"}

@@ -1,0 +1,797 @@
+"""MozlogFormatter: the envelope, the Fields, its options and call forms."""
+
+import configparser
+import copy
+import importlib
+import io
+import json
+import logging
+import logging.config
+import os
+import pickle
+import socket
+import sys
+import time
+from typing import Any
+
+import pytest
+from conformance import checked, fields, record, render
+from pythonjsonlogger.core import BaseJsonFormatter
+
+from mozlog_py import MozlogFormatter, context
+from mozlog_py.fields import recovered_ns
+
+
+class TestEnvelope:
+    def test_holds_the_keys_of_mozlog_in_their_order(self) -> None:
+        line = render(MozlogFormatter(), record())
+        assert list(line) == [
+            "Timestamp",
+            "Type",
+            "Logger",
+            "Hostname",
+            "EnvVersion",
+            "Severity",
+            "Pid",
+            "Fields",
+        ]
+
+    def test_says_who_logged_what_where(self) -> None:
+        line = render(MozlogFormatter(logger_name="shop"), record(name="shop.cart"))
+        assert line["Type"] == "shop.cart"
+        assert line["Logger"] == "shop"
+        assert line["Hostname"] == socket.gethostname()
+        assert line["EnvVersion"] == "2.0"
+        assert line["Pid"] == os.getpid()
+        assert line["Fields"] == {"msg": "hello"}
+
+    @pytest.mark.parametrize(
+        ("level", "severity"),
+        [(10, 7), (20, 6), (25, 5), (30, 4), (35, 4), (40, 3), (50, 2), (60, 1), (70, 0), (-5, 7)],
+    )
+    def test_gives_the_syslog_severity_of_every_level(self, level: int, severity: int) -> None:
+        assert render(MozlogFormatter(), record(level=level))["Severity"] == severity
+
+    @pytest.mark.parametrize("level", [None, "INFO", [], {}, float("nan")])
+    def test_takes_a_level_that_is_no_number_for_debug(self, level: Any) -> None:
+        made = record()
+        made.levelno = level
+        assert render(MozlogFormatter(), made)["Severity"] == 7
+
+    def test_has_the_time_of_the_record_in_nanoseconds(self) -> None:
+        before = time.time_ns()
+        made = record()
+        after = time.time_ns()
+        timestamp = render(MozlogFormatter(), made)["Timestamp"]
+        # A float holds the seconds since the epoch to about 240 ns.
+        assert before - 500 <= timestamp <= after + 500
+
+    def test_believes_created_where_somebody_has_set_it(self) -> None:
+        made = record(created=1234567890.5)
+        assert render(MozlogFormatter(), made)["Timestamp"] == 1234567890_500000000
+
+    @pytest.mark.parametrize(
+        ("created", "timestamp"),
+        [(-1.0, 0), (1e300, 2**63 - 1), (float("inf"), 2**63 - 1), (float("-inf"), 0)],
+    )
+    def test_clamps_a_time_out_of_bounds(self, created: float, timestamp: int) -> None:
+        assert render(MozlogFormatter(), record(created=created))["Timestamp"] == timestamp
+
+    @pytest.mark.parametrize("created", [float("nan"), "yesterday", None])
+    def test_takes_the_present_for_a_time_that_is_none(self, created: Any) -> None:
+        timestamp = render(MozlogFormatter(), record(created=created))["Timestamp"]
+        assert abs(timestamp - time.time_ns()) < 60_000_000_000
+
+    @pytest.mark.parametrize("pid", [None, -1, "12", 2**40, True, 1.5])
+    def test_takes_this_process_for_a_pid_that_is_none(self, pid: Any) -> None:
+        assert render(MozlogFormatter(), record(process=pid))["Pid"] == os.getpid()
+
+    def test_keeps_the_pid_of_a_record_from_another_process(self) -> None:
+        formatter = MozlogFormatter()
+        assert render(formatter, record(process=4242))["Pid"] == 4242
+        assert render(formatter, record())["Pid"] == os.getpid()
+
+    def test_has_the_childs_pid_after_a_fork(self) -> None:
+        formatter = MozlogFormatter()
+        made = record(process=None)
+        assert render(formatter, made)["Pid"] == os.getpid()
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.write(writer, formatter.format_bytes(made))
+            finally:
+                os._exit(0)
+        os.close(writer)
+        os.waitpid(child, 0)
+        with open(reader, "rb") as pipe:
+            assert checked(pipe.read())["Pid"] == child
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [
+            ("lone \ud800", "lone \\ud800"),
+            ("new\nline", "new\nline"),
+            ("100%d", "100%d"),
+            (None, "root"),
+            (7, "7"),
+        ],
+    )
+    def test_survives_any_logger_name(self, name: Any, shown: str) -> None:
+        assert render(MozlogFormatter(), record(name=name))["Type"] == shown
+
+    def test_does_not_grow_with_the_number_of_loggers(self) -> None:
+        formatter = MozlogFormatter()
+        for number in range(3000):
+            assert render(formatter, record(name=f"user-{number}"))["Type"] == f"user-{number}"
+
+    def test_names_the_host_unknown_where_it_has_no_name(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail() -> str:
+            raise OSError("no name")
+
+        monkeypatch.setattr(socket, "gethostname", fail)
+        assert render(MozlogFormatter(), record())["Hostname"] == "unknown"
+
+
+class TestRecoveredNanoseconds:
+    def test_are_exact_where_both_floats_agree(self) -> None:
+        start, logged = 1_700_000_000_000_000_000, 1_700_000_360_123_456_789
+        relative_ms = (logged - start) / 1e6
+        assert recovered_ns(logged / 1e9, relative_ms, start) == logged
+
+    def test_are_those_of_created_where_the_record_is_anothers(self) -> None:
+        assert recovered_ns(1234567890.5, 17.0, 1_700_000_000_000_000_000) == 1234567890_500000000
+
+    @pytest.mark.skipif(
+        sys.version_info < (3, 13), reason="records have no nanoseconds before 3.13"
+    )
+    def test_stand_in_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        exact = time.time_ns() // 1000 * 1000 + 123
+        monkeypatch.setattr(time, "time_ns", lambda: exact)
+        made = record()
+        monkeypatch.undo()
+        assert render(MozlogFormatter(), made)["Timestamp"] == exact
+
+
+class TestMessage:
+    def test_is_formatted_with_its_arguments(self) -> None:
+        assert fields(MozlogFormatter(), record("%s is %d", "x", 3)) == {"msg": "x is 3"}
+        assert fields(MozlogFormatter(), record("%(a)s", {"a": 1})) == {"msg": "1"}
+
+    def test_and_arguments_that_do_not_fit_are_shown_side_by_side(self) -> None:
+        assert fields(MozlogFormatter(), record("%d of %d", "x")) == {
+            "msg": "%d of %d ('x',)",
+            "mozlog.degraded": "message and arguments do not fit",
+        }
+        assert fields(MozlogFormatter(), record("no place", 1, 2))["msg"] == "no place (1, 2)"
+
+    def test_that_is_no_string_is_shown_as_one(self) -> None:
+        assert fields(MozlogFormatter(), record(42)) == {"msg": "42"}
+        assert fields(MozlogFormatter(), record(ValueError("x"))) == {"msg": "x"}
+        assert fields(MozlogFormatter(), record(None)) == {"msg": "None"}
+
+    def test_whose_str_raises_is_a_marker(self) -> None:
+        class Broken:
+            def __str__(self) -> str:
+                raise LookupError("no")
+
+        got = fields(MozlogFormatter(), record(Broken()))
+        assert got["msg"] == "<unprintable Broken: LookupError>"
+        assert "mozlog.degraded" in got
+
+    def test_that_is_empty_gives_no_field(self) -> None:
+        assert fields(MozlogFormatter(), record("")) == {}
+        assert fields(MozlogFormatter(), record("", code=200)) == {"code": 200}
+
+    def test_that_is_a_json_object_becomes_fields(self) -> None:
+        made = record('{"a": 1, "msg": "inner", "nested": {"b": [1, null]}}', c=2)
+        expected = {"a": 1, "msg": "inner", "nested": {"b": [1, None]}, "c": 2}
+        assert fields(MozlogFormatter(), made) == expected
+
+    @pytest.mark.parametrize(
+        "message",
+        ["{not json}", "{}x", "{", "[1, 2]", '{"a": NaN}', '{"a": "\\ud800"}', "{'a': 1}"],
+    )
+    def test_that_only_looks_like_one_stays_a_message(self, message: str) -> None:
+        assert fields(MozlogFormatter(), record(message)) == {"msg": message}
+
+    def test_that_is_a_dict_becomes_fields(self) -> None:
+        logged = {"a": 1, "when": None}
+        assert fields(MozlogFormatter(), record(logged, b=2)) == {"a": 1, "b": 2}
+        assert logged == {"a": 1, "when": None}
+
+    def test_of_a_record_class_of_its_own_is_what_that_one_says(self) -> None:
+        class Braces(logging.LogRecord):
+            def getMessage(self) -> str:
+                return str(self.msg).format(*(self.args or ()))
+
+        made = Braces("app", 20, "", 1, "{} and {}", (1, 2), None)
+        made.user = "ann"
+        assert fields(MozlogFormatter(), made) == {"user": "ann", "msg": "1 and 2"}
+
+    def test_holds_no_character_that_acts_on_a_terminal_or_a_line(self) -> None:
+        hostile = "\x00\x1b[31m\x7f\x85\x9b\u2028\u2029\r\n"
+        made = record(hostile, **{f"key{hostile}": hostile})
+        text = MozlogFormatter().format(made)
+        assert text.isascii()
+        assert text.isprintable()
+        assert fields(MozlogFormatter(), made) == {f"key{hostile}": hostile, "msg": hostile}
+
+    def test_keeps_letters_of_every_script_as_they_are(self) -> None:
+        text = MozlogFormatter().format(record("žluťoučký 馬 🦊"))
+        assert '"msg":"žluťoučký 馬 🦊"' in text
+
+
+class TestExtra:
+    def test_becomes_fields(self) -> None:
+        made = record(path="/x", code=200, ratio=0.5, ok=True)
+        expected = {"path": "/x", "code": 200, "ratio": 0.5, "ok": True, "msg": "hello"}
+        assert fields(MozlogFormatter(), made) == expected
+
+    def test_that_is_none_is_left_out(self) -> None:
+        assert fields(MozlogFormatter(), record(uid=None, code=1)) == {"code": 1, "msg": "hello"}
+
+    def test_never_passes_for_the_envelope(self) -> None:
+        spoof = {"Timestamp": 1, "Type": "t", "Logger": "l", "Severity": 0, "Pid": 1, "Fields": {}}
+        made = record(**spoof)
+        line = render(MozlogFormatter(), made)
+        assert line["Fields"] == {**spoof, "msg": "hello"}
+        assert (line["Type"], line["Logger"], line["Severity"]) == ("app", "Dockerflow", 6)
+
+    def test_named_logger_name_stays_in_fields(self) -> None:
+        line = render(MozlogFormatter(logger_name="real"), record(logger_name="fake"))
+        assert line["Logger"] == "real"
+        assert line["Fields"] == {"logger_name": "fake", "msg": "hello"}
+
+    def test_with_the_name_of_one_of_our_fields_is_kept_beside_it(self) -> None:
+        made = record(exc_info=error(), error="mine", traceback="too")
+        got = fields(MozlogFormatter(), made)
+        assert got["error"] == "ValueError('boom')"
+        assert got["traceback"].startswith("Uncaught exception:")
+        assert (got["extra.error"], got["extra.traceback"]) == ("mine", "too")
+
+    def test_with_such_a_name_is_left_alone_where_there_is_no_clash(self) -> None:
+        got = fields(MozlogFormatter(), record(error="mine"))
+        assert got == {"error": "mine", "msg": "hello"}
+
+    def test_of_other_formatters_is_no_field(self) -> None:
+        made = record(user="ann")
+        logging.Formatter("%(asctime)s %(message)s").format(made)
+        made.later = 1
+        assert fields(MozlogFormatter(), made) == {"user": "ann", "later": 1, "msg": "hello"}
+
+    def test_is_found_although_a_standard_attribute_was_taken_away(self) -> None:
+        made = record(user="ann")
+        del made.threadName
+        assert fields(MozlogFormatter(), made) == {"user": "ann", "msg": "hello"}
+
+    def test_is_not_changed_by_rendering_it(self) -> None:
+        made = record("%s", 1, items=[1, {"a": {2}}], exc_info=error())
+        before = dict(vars(made))
+        for formatter in (MozlogFormatter(), MozlogFormatter(timestamp=True, strict=True)):
+            render(formatter, made)
+        assert vars(made) == before
+
+    @pytest.mark.parametrize("count", [999, 1000, 1001, 5000])
+    def test_is_capped_and_counted(self, count: int) -> None:
+        made = record(**{f"k{number}": number for number in range(count)})
+        got = fields(MozlogFormatter(), made)
+        # The message is a field too.
+        if count < 1000:
+            assert len(got) == count + 1
+        else:
+            assert got["<more>"] == f"<{count + 1 - 1000} more items>"
+            assert got["mozlog.degraded"] == "items dropped"
+
+
+class TestException:
+    def test_has_its_repr_and_its_traceback(self) -> None:
+        got = fields(MozlogFormatter(), record("failed", exc_info=error()))
+        assert got["error"] == "ValueError('boom')"
+        assert got["traceback"].startswith('Uncaught exception:\n  File "')
+        assert got["traceback"].endswith("<class 'ValueError'>\nValueError('boom')\n")
+        assert "in error" in got["traceback"]
+
+    @pytest.mark.parametrize("exc_info", [(None, None, None), False, None, 0, ()])
+    def test_that_is_none_gives_no_error(self, exc_info: Any) -> None:
+        assert fields(MozlogFormatter(), record(exc_info=exc_info)) == {"msg": "hello"}
+
+    def test_is_the_active_one_for_a_bare_true(self) -> None:
+        made = record()
+        made.exc_info = True  # type: ignore[assignment]
+        assert fields(MozlogFormatter(), made) == {"msg": "hello"}
+        try:
+            raise KeyError("active")
+        except KeyError:
+            assert fields(MozlogFormatter(), made)["error"] == "KeyError('active')"
+
+    def test_may_be_an_instance_without_a_traceback(self) -> None:
+        got = fields(MozlogFormatter(), record(exc_info=ValueError("bare")))
+        assert got["error"] == "ValueError('bare')"
+
+    @pytest.mark.parametrize("exc_info", [("wrong", "shape"), "text", [1], object])
+    def test_of_the_wrong_shape_is_shown_as_it_is(self, exc_info: Any) -> None:
+        got = fields(MozlogFormatter(), record(exc_info=exc_info))
+        assert got["error"] == repr(exc_info)
+        assert got["mozlog.degraded"] == "exception not rendered: TypeError"
+
+    def test_of_another_process_is_its_text(self) -> None:
+        made = record(exc_text="Traceback: far away")
+        assert fields(MozlogFormatter(), made)["traceback"] == "Traceback: far away"
+
+    def test_has_the_stack_beside_it_that_was_asked_for(self) -> None:
+        got = fields(MozlogFormatter(), record(stack_info="Stack (most recent call last):\n  x"))
+        assert got["stack"] == "Stack (most recent call last):\n  x"
+
+
+class TestOptions:
+    def test_static_fields_are_on_every_line_and_lose_against_the_others(self) -> None:
+        formatter = MozlogFormatter(static_fields={"env": "prod", "user": "nobody"})
+        assert fields(formatter, record()) == {"env": "prod", "user": "nobody", "msg": "hello"}
+        with context.bound(user="ann"):
+            assert fields(formatter, record())["user"] == "ann"
+            assert fields(formatter, record(user="bob"))["user"] == "bob"
+            assert fields(formatter, record('{"user": "eve"}'))["user"] == "eve"
+
+    def test_static_fields_may_be_anything(self) -> None:
+        formatter = MozlogFormatter(static_fields={"tags": ("a", "b"), "msg": "mine"})
+        got = fields(formatter, record())
+        assert got == {"tags": ["a", "b"], "extra.msg": "mine", "msg": "hello"}
+
+    def test_defaults_are_there_where_nothing_else_is(self) -> None:
+        formatter = MozlogFormatter(defaults={"user": "nobody", "msg": "silence"})
+        assert fields(formatter, record()) == {"user": "nobody", "msg": "hello"}
+        assert fields(formatter, record("", user="ann")) == {"user": "ann", "msg": "silence"}
+
+    def test_fmt_names_further_attributes_of_the_record(self) -> None:
+        formatter = MozlogFormatter("%(levelname)s %(lineno)d %(message)s %(missing)s")
+        assert fields(formatter, record()) == {"levelname": "INFO", "lineno": 1, "msg": "hello"}
+        formatter = MozlogFormatter("{levelname}", style="{")
+        assert fields(formatter, record())["levelname"] == "INFO"
+        formatter = MozlogFormatter(["levelname", "funcName"])
+        assert fields(formatter, record())["funcName"] == "function"
+
+    def test_fmt_may_ask_for_the_time_in_words(self) -> None:
+        formatter = MozlogFormatter("%(asctime)s", datefmt="%Y")
+        made = record(created=1e9)
+        assert fields(formatter, made)["asctime"] == time.strftime("%Y", time.localtime(1e9))
+        late = fields(formatter, record(created=9e18))["asctime"]
+        assert late in {
+            "<unprintable LogRecord: OverflowError>",
+            "<unprintable LogRecord: OSError>",
+        }
+
+    def test_timestamp_adds_the_time_in_rfc_3339(self) -> None:
+        made = record(created=1234567890.5)
+        assert (
+            fields(MozlogFormatter(timestamp=True), made)["Time"] == "2009-02-13T23:31:30.500000Z"
+        )
+        assert "2009" in fields(MozlogFormatter(timestamp="when"), made)["when"]
+        late = fields(MozlogFormatter(timestamp=True), record(created=1e300))["Time"]
+        assert late.startswith("2262-04-11T")
+
+    def test_rename_fields_renames(self) -> None:
+        formatter = MozlogFormatter(rename_fields={"msg": "message", "user": "uid"})
+        assert fields(formatter, record(user="ann")) == {"uid": "ann", "message": "hello"}
+
+    def test_rename_fields_onto_another_field_loses_neither(self) -> None:
+        formatter = MozlogFormatter(rename_fields={"user": "uid"})
+        got = fields(formatter, record(user="ann", uid=7))
+        assert sorted(map(str, got.values())) == ["7", "ann", "hello"]
+        assert set(got) == {"uid", "extra.uid", "msg"}
+
+    def test_reserved_attrs_takes_the_place_of_the_excluded_ones(self) -> None:
+        formatter = MozlogFormatter(reserved_attrs=[*MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS, "x"])
+        assert fields(formatter, record(x=1, y=2)) == {"y": 2, "msg": "hello"}
+        shown = fields(MozlogFormatter(reserved_attrs=["args", "msg", "created"]), record())
+        assert shown["levelname"] == "INFO"
+        assert shown["msg"] == "hello"
+
+    def test_json_default_renders_what_json_does_not_know(self) -> None:
+        formatter = MozlogFormatter(json_default=repr)
+        got = fields(formatter, record(value={1}, nested=[b"x"]))
+        assert got == {"value": "{1}", "nested": ["b'x'"], "msg": "hello"}
+
+    def test_arrays_hold_the_traceback_and_the_stack_line_by_line(self) -> None:
+        formatter = MozlogFormatter(exc_info_as_array=True, stack_info_as_array=True)
+        got = fields(formatter, record(exc_info=error(), stack_info="a\nb"))
+        assert got["traceback"][0] == "Uncaught exception:"
+        assert got["traceback"][-1] == "ValueError('boom')"
+        assert got["stack"] == ["a", "b"]
+
+    def test_prefix_stands_before_the_line(self) -> None:
+        formatter = MozlogFormatter(prefix="@cee: ")
+        text = formatter.format(record())
+        assert text.startswith('@cee: {"Timestamp":')
+        assert formatter.format_bytes(record())[:6] == b"@cee: "
+        assert checked(text.removeprefix("@cee: "))["Fields"] == {"msg": "hello"}
+
+    def test_hostname_is_as_given(self) -> None:
+        assert render(MozlogFormatter(hostname="web-1"), record())["Hostname"] == "web-1"
+
+    def test_include_context_false_leaves_the_context_out(self) -> None:
+        with context.bound(user="ann"):
+            assert fields(MozlogFormatter(include_context=False), record()) == {"msg": "hello"}
+            assert fields(MozlogFormatter(), record()) == {"user": "ann", "msg": "hello"}
+
+    def test_strict_lines_satisfy_the_machine_schema(self) -> None:
+        formatter = MozlogFormatter(strict=True)
+        got = fields(formatter, record(a={"b": {"c": 1}}, mixed=[1, "x"], empty=[], nothing=None))
+        assert got == {"a.b.c": 1, "mixed": '[1,"x"]', "empty": "[]", "msg": "hello"}
+        assert fields(formatter, record("")) == {"msg": ""}
+
+    def test_can_be_changed_afterwards(self) -> None:
+        formatter = MozlogFormatter()
+        render(formatter, record())
+        formatter.hostname = "elsewhere"
+        formatter.logger_name = "other"
+        formatter.static_fields = {"a": 1}
+        line = render(formatter, record())
+        assert (line["Hostname"], line["Logger"]) == ("elsewhere", "other")
+        assert line["Fields"] == {"a": 1, "msg": "hello"}
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            ({"json_default": "repr"}, "cannot be called"),
+            ({"prefix": "a\nb"}, "line break"),
+            ({"style": "?"}, "Style must be one of"),
+            ({"fmt": "%(unclosed"}, "Invalid format"),
+            ({"unknown_option": 1}, "unknown_option"),
+        ],
+    )
+    def test_that_cannot_be_met_are_refused(self, options: dict[str, Any], sentence: str) -> None:
+        with pytest.raises((TypeError, ValueError), match=sentence):
+            MozlogFormatter(**options)
+
+
+class TestCallForms:
+    def test_takes_four_positional_arguments_as_dockerflow_does(self) -> None:
+        formatter = MozlogFormatter(None, None, "%", "named")
+        assert render(formatter, record())["Logger"] == "named"
+
+    def test_takes_validate_in_the_same_place_as_logging_config_passes_it(self) -> None:
+        formatter = MozlogFormatter("no fields at all", None, "%", False)
+        assert render(formatter, record())["Logger"] == "Dockerflow"
+        assert fields(MozlogFormatter(validate=False, fmt="x"), record()) == {"msg": "hello"}
+
+    def test_is_a_formatter_of_both_libraries(self) -> None:
+        assert issubclass(MozlogFormatter, BaseJsonFormatter)
+        assert issubclass(MozlogFormatter, logging.Formatter)
+
+    @pytest.mark.parametrize(
+        "formatter",
+        [
+            {"()": "mozlog_py.MozlogFormatter", "logger_name": "dict"},
+            {"()": "mozlog_py.MozlogFormatter", "logger_name": "dict", "format": "%(levelname)s"},
+            {"()": "mozlog_py.MozlogFormatter", "logger_name": "dict", "json_default": repr},
+            {"class": "mozlog_py.MozlogFormatter", "format": "%(levelname)s"},
+            {"class": "mozlog_py.MozlogFormatter", "validate": False, "datefmt": "%Y"},
+        ],
+    )
+    @pytest.mark.usefixtures("untouched_process")
+    def test_works_from_a_dict_config(self, formatter: dict[str, Any]) -> None:
+        stream = io.StringIO()
+        logging.config.dictConfig(
+            {
+                "version": 1,
+                "disable_existing_loggers": False,
+                "formatters": {"json": formatter},
+                "handlers": {
+                    "out": {
+                        "class": "logging.StreamHandler",
+                        "stream": stream,
+                        "formatter": "json",
+                    }
+                },
+                "loggers": {
+                    "test.dict": {"handlers": ["out"], "level": "INFO", "propagate": False}
+                },
+            }
+        )
+        logging.getLogger("test.dict").info("hi")
+        line = checked(stream.getvalue())
+        assert line["Fields"]["msg"] == "hi"
+        assert line["Logger"] == formatter.get("logger_name", "Dockerflow")
+        assert ("levelname" in line["Fields"]) == ("format" in formatter)
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="defaults came to dictConfig with 3.12")
+    @pytest.mark.usefixtures("untouched_process")
+    def test_takes_defaults_from_a_dict_config(self) -> None:
+        logging.config.dictConfig(
+            {
+                "version": 1,
+                "disable_existing_loggers": False,
+                "formatters": {
+                    "json": {"class": "mozlog_py.MozlogFormatter", "defaults": {"user": "nobody"}}
+                },
+                "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "json"}},
+                "loggers": {"test.defaults": {"handlers": ["out"], "propagate": False}},
+            }
+        )
+        formatter = logging.getLogger("test.defaults").handlers[0].formatter
+        assert formatter is not None
+        assert fields(formatter, record())["user"] == "nobody"
+
+    @pytest.mark.usefixtures("untouched_process")
+    def test_works_from_an_ini_file(self) -> None:
+        text = """
+            [loggers]
+            keys = root, ini
+            [handlers]
+            keys = out
+            [formatters]
+            keys = json
+            [logger_root]
+            handlers =
+            [logger_ini]
+            qualname = test.ini
+            handlers = out
+            propagate = 0
+            level = INFO
+            [handler_out]
+            class = mozlog_py.MozlogHandler
+            args = (sys.stdout, 'from-ini')
+            formatter = json
+            [formatter_json]
+            class = mozlog_py.MozlogFormatter
+            format = %(levelname)s
+        """
+        parser = configparser.RawConfigParser()
+        parser.read_string("\n".join(line.strip() for line in text.splitlines()))
+        logging.config.fileConfig(parser, disable_existing_loggers=False)
+        handler = logging.getLogger("test.ini").handlers[0]
+        stream = io.StringIO()
+        handler.setStream(stream)  # type: ignore[attr-defined]
+        logging.getLogger("test.ini").info("hi")
+        line = checked(stream.getvalue())
+        assert line["Logger"] == "from-ini"
+        assert line["Fields"] == {"levelname": "INFO", "msg": "hi"}
+
+
+class TestSubclass:
+    def test_convert_record_makes_the_line(self) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                line = super().convert_record(record)
+                line["Env"] = "prod"
+                line["Fields"]["seen"] = {1}
+                return line
+
+        line = render(Custom(), record())
+        assert line["Env"] == "prod"
+        assert line["Fields"] == {"msg": "hello", "seen": "{1}"}
+
+    @pytest.mark.parametrize("wrong", [None, 7, "text"])
+    def test_convert_record_that_fails_still_gives_a_line(self, wrong: Any) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                if wrong == 7:
+                    raise LookupError("bug")
+                return wrong  # type: ignore[no-any-return]
+
+        got = fields(Custom(), record(code=1))
+        assert got["msg"] == "hello"
+        assert got["code"] == 1
+        assert "convert_record raised" in got["mozlog.degraded"]
+
+    def test_is_value_jsonlike_decides_what_is_tried(self) -> None:
+        class Never(MozlogFormatter):
+            def is_value_jsonlike(self, value: str) -> bool:
+                return False
+
+        class Fails(MozlogFormatter):
+            def is_value_jsonlike(self, value: str) -> bool:
+                raise LookupError("bug")
+
+        assert fields(Never(), record('{"a": 1}')) == {"msg": '{"a": 1}'}
+        assert fields(Fails(), record('{"a": 1}'))["msg"] == '{"a": 1}'
+
+    def test_add_fields_and_process_log_record_have_their_say(self) -> None:
+        class Custom(MozlogFormatter):
+            def add_fields(
+                self,
+                log_data: dict[str, Any],
+                record: logging.LogRecord,
+                message_dict: dict[str, Any],
+            ) -> None:
+                super().add_fields(log_data, record, message_dict)
+                log_data["line"] = record.lineno
+
+            def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+                return {key.upper(): value for key, value in log_data.items()}
+
+        assert fields(Custom(), record(code=1)) == {"MSG": "hello", "CODE": 1, "LINE": 1}
+
+    def test_process_log_record_may_forget_to_return(self) -> None:
+        class Custom(MozlogFormatter):
+            def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+                log_data["more"] = 1
+                return None  # type: ignore[return-value]
+
+        assert fields(Custom(), record()) == {"msg": "hello", "more": 1}
+
+    def test_hooks_that_raise_cost_nothing_of_the_record(self) -> None:
+        class Custom(MozlogFormatter):
+            def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+                raise LookupError("bug")
+
+        got = fields(Custom(), record(code=1))
+        assert got == {
+            "code": 1,
+            "msg": "hello",
+            "mozlog.degraded": "add_fields or process_log_record raised LookupError",
+        }
+
+    def test_level_map_and_default_are_taken_as_they_stand(self) -> None:
+        class Custom(MozlogFormatter):
+            SYSLOG_LEVEL_MAP = {20: 5}
+            DEFAULT_SYSLOG_LEVEL = 1
+
+        assert render(Custom(), record(level=20))["Severity"] == 5
+        assert render(Custom(), record(level=40))["Severity"] == 1
+        made = record()
+        made.levelno = []  # type: ignore[assignment]
+        assert render(Custom(), made)["Severity"] == 1
+
+    def test_a_level_added_to_the_map_of_the_class_counts(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(MozlogFormatter.SYSLOG_LEVEL_MAP, 21, 2)
+        assert render(MozlogFormatter(), record(level=21))["Severity"] == 2
+
+    def test_excluded_names_are_left_out(self) -> None:
+        class Custom(MozlogFormatter):
+            EXCLUDED_LOGRECORD_ATTRS = MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS | {"request"}
+
+        assert fields(Custom(), record(request=object(), code=1)) == {"code": 1, "msg": "hello"}
+        assert fields(Custom(), record(request="text", code=1)) == {"code": 1, "msg": "hello"}
+
+    def test_names_taken_out_of_the_excluded_ones_are_shown(self) -> None:
+        class Custom(MozlogFormatter):
+            EXCLUDED_LOGRECORD_ATTRS = MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS - {"levelname"}
+
+        assert fields(Custom(), record()) == {"levelname": "INFO", "msg": "hello"}
+
+    def test_version_of_the_envelope_is_its_own(self) -> None:
+        class Custom(MozlogFormatter):
+            LOGGING_FORMAT_VERSION = "2.1"
+
+        assert render(Custom(), record())["EnvVersion"] == "2.1"
+
+    def test_format_exception_and_format_stack_are_used(self) -> None:
+        class Custom(MozlogFormatter):
+            def formatException(self, ei: Any) -> str:
+                return "short"
+
+            def formatStack(self, stack_info: str) -> str:
+                raise LookupError("bug")
+
+        got = fields(Custom(), record(exc_info=error(), stack_info="a"))
+        assert got["traceback"] == "short"
+        assert got["error"] == "ValueError('boom')"
+        assert got["stack"] == "<unprintable str: LookupError>"
+
+    def test_format_of_its_own_is_called(self) -> None:
+        class Custom(MozlogFormatter):
+            def format(self, record: logging.LogRecord) -> str:
+                return super().format(record).upper()
+
+        custom = Custom()
+        assert '"MSG":"HELLO"' in custom.format(record())
+        assert '"MSG":"HELLO"' in custom.format(record())
+
+
+class TestObject:
+    def test_can_be_copied_and_pickled(self) -> None:
+        formatter = MozlogFormatter(logger_name="kept", static_fields={"a": 1})
+        render(formatter, record())
+        for twin in (copy.copy(formatter), copy.deepcopy(formatter)):
+            assert render(twin, record())["Logger"] == "kept"
+        twin = pickle.loads(pickle.dumps(formatter))
+        assert render(twin, record())["Fields"] == {"a": 1, "msg": "hello"}
+        assert render(formatter, record())["Fields"] == {"a": 1, "msg": "hello"}
+
+    def test_lets_its_format_be_replaced(self) -> None:
+        formatter = MozlogFormatter()
+        render(formatter, record())
+        formatter.format = lambda record: "mine"  # type: ignore[method-assign]
+        assert formatter.format(record()) == "mine"
+        formatter.hostname = "x"
+        assert formatter.format(record()) == "mine"
+
+    def test_converts_a_record_to_what_its_line_says(self) -> None:
+        made = record("%s", "x", items=(1, {2}), when=None, error=1, exc_info=error())
+        for formatter in (MozlogFormatter(), MozlogFormatter(strict=True, timestamp=True)):
+            assert formatter.convert_record(made) == json.loads(formatter.format(made))
+
+    def test_gives_the_json_text_of_fields(self) -> None:
+        text = MozlogFormatter().jsonify_log_record({"a": {1}, "b": None})
+        assert json.loads(text) == {"a": "{1}"}
+
+    def test_formats_an_exception_as_logging_asks_it_to(self) -> None:
+        assert str(MozlogFormatter().formatException(error())).startswith("Uncaught exception:")
+        lines = MozlogFormatter(exc_info_as_array=True).formatException(error())
+        assert lines[0] == "Uncaught exception:"
+        assert MozlogFormatter().formatException((None, None, None)) == ""
+
+    def test_survives_a_reload_of_logging(self) -> None:
+        formatter = MozlogFormatter()
+        code = vars(logging).copy()
+        try:
+            importlib.reload(logging)
+            made = logging.LogRecord("app", 20, "", 1, "%s", ("x",), None)
+            made.user = "ann"
+            assert fields(formatter, made) == {"user": "ann", "msg": "x"}
+        finally:
+            vars(logging).update(code)
+
+
+class TestOddRecords:
+    def test_made_of_a_dict_or_unpickled_are_rendered(self) -> None:
+        made = logging.makeLogRecord({"msg": "m", "user": "ann"})
+        assert fields(MozlogFormatter(), made) == {"user": "ann", "msg": "m"}
+        twin = pickle.loads(pickle.dumps(record("%s", "x", user="ann")))
+        assert fields(MozlogFormatter(), twin) == {"user": "ann", "msg": "x"}
+
+    def test_with_attributes_missing_have_defaults(self) -> None:
+        made = record(user="ann")
+        for name in ("msg", "args", "created", "process", "exc_info", "name", "levelno"):
+            delattr(made, name)
+        line = render(MozlogFormatter(), made)
+        assert line["Fields"]["user"] == "ann"
+        assert (line["Type"], line["Severity"], line["Pid"]) == ("root", 7, os.getpid())
+
+    def test_that_are_no_records_give_a_line_all_the_same(self) -> None:
+        class Slotted:
+            __slots__ = ()
+
+        line = render(MozlogFormatter(), Slotted())  # type: ignore[arg-type]
+        assert "record not readable" in line["Fields"]["mozlog.degraded"]
+
+    def test_with_keys_that_are_no_strings_are_rendered(self) -> None:
+        made = record()
+        vars(made)[7] = "seven"  # type: ignore[index]
+        vars(made)[(1, 2)] = "pair"  # type: ignore[index]
+        assert fields(MozlogFormatter(), made) == {"7": "seven", "(1, 2)": "pair", "msg": "hello"}
+
+
+class TestInterrupts:
+    class Interrupting:
+        def __repr__(self) -> str:
+            raise KeyboardInterrupt
+
+    def test_of_a_values_own_code_are_shown_as_a_marker(self) -> None:
+        got = fields(MozlogFormatter(), record(value=self.Interrupting()))
+        assert got["value"] == "<unprintable Interrupting: KeyboardInterrupt>"
+        assert got["msg"] == "hello"
+
+    def test_of_an_argument_are_shown_as_a_marker(self) -> None:
+        got = fields(MozlogFormatter(), record("%s", self.Interrupting()))
+        assert got["msg"] == "%s (<unprintable Interrupting: KeyboardInterrupt>,)"
+
+    def test_from_outside_are_not_swallowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Once:
+            calls = 0
+
+            def __str__(self) -> str:
+                Once.calls += 1
+                if Once.calls == 1:
+                    raise KeyboardInterrupt
+                return "fine"
+
+        formatter = MozlogFormatter()
+        with pytest.raises(KeyboardInterrupt):
+            formatter.format(record("%s", Once()))
+        Once.calls = 0
+        with pytest.raises(KeyboardInterrupt):
+            formatter.format_bytes(record("%s", Once()))
+
+
+def error() -> Any:
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        return sys.exc_info()

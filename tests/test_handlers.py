@@ -1,0 +1,546 @@
+"""MozlogHandler: whole lines, on whatever the stream is, and no exception out of it."""
+
+import contextlib
+import gc
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance import Capture, checked_lines
+
+from mozlog_py import MozlogFormatter, MozlogHandler, context, diagnostics
+from mozlog_py.formatter import LoggerName
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect the notes that would go to the real stderr."""
+    notes: list[str] = []
+    monkeypatch.setattr("mozlog_py.handlers.note", notes.append)
+    return notes
+
+
+class TestName:
+    def test_of_the_handler_wins_over_the_formatters(self) -> None:
+        capture = Capture(name="handler")
+        capture.handler.setFormatter(MozlogFormatter(logger_name="formatter"))
+        capture.logger.info("hi")
+        assert capture.lines[0]["Logger"] == "handler"
+
+    def test_is_left_on_the_record(self) -> None:
+        seen: list[logging.LogRecord] = []
+
+        class Second(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                seen.append(record)
+
+        capture = Capture(name="handler")
+        capture.logger.addHandler(Second())
+        capture.logger.info("hi")
+        assert seen[0].logger_name == "handler"  # type: ignore[attr-defined]
+
+    def test_is_each_handlers_own_on_the_same_record(self) -> None:
+        first, second = Capture(name="first"), Capture(name="second")
+        first.logger.addHandler(second.handler)
+        first.logger.info("hi", extra={"user": "ann"})
+        assert first.lines[0]["Logger"] == "first"
+        assert second.lines[0]["Logger"] == "second"
+        assert first.fields == second.fields == [{"user": "ann", "msg": "hi"}]
+
+    def test_is_seen_by_another_handler_with_our_formatter(self) -> None:
+        capture = Capture(name="ours")
+        stream = io.StringIO()
+        plain = logging.StreamHandler(stream)
+        plain.setFormatter(MozlogFormatter())
+        capture.logger.addHandler(plain)
+        capture.logger.info("hi")
+        assert checked_lines(stream.getvalue())[0]["Logger"] == "ours"
+
+    def test_is_not_left_on_the_record_by_a_plain_handler(self) -> None:
+        plain = logging.StreamHandler(io.StringIO())
+        plain.setFormatter(MozlogFormatter())
+        record = logging.makeLogRecord({"msg": "hi"})
+        plain.emit(record)
+        assert not hasattr(record, "logger_name")
+
+    def test_cannot_be_spoofed_by_extra_and_loses_none_of_it(self) -> None:
+        first, second = Capture(name="first"), Capture(name="second")
+        first.logger.addHandler(second.handler)
+        first.logger.info("hi", extra={"logger_name": "fake"})
+        for capture, name in ((first, "first"), (second, "second")):
+            assert capture.lines[0]["Logger"] == name
+            assert capture.fields == [{"logger_name": "fake", "msg": "hi"}]
+
+    def test_can_be_changed(self) -> None:
+        capture = Capture(name="before")
+        capture.handler.logger_name = "after"  # type: ignore[attr-defined]
+        capture.logger.info("hi")
+        assert capture.lines[0]["Logger"] == "after"
+        assert isinstance(capture.handler.logger_name, LoggerName)  # type: ignore[attr-defined]
+
+
+class TestFormatters:
+    def test_of_any_kind_may_be_set(self) -> None:
+        capture = Capture()
+        capture.handler.setFormatter(logging.Formatter("%(levelname)s|%(message)s|%(logger_name)s"))
+        capture.logger.info("hi \ud800")
+        assert capture.stream.getvalue() == "INFO|hi \\ud800|service\n"
+
+    def test_that_make_their_own_line_see_the_handlers_name(self) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                line = super().convert_record(record)
+                line["Fields"]["name"] = record.logger_name  # type: ignore[attr-defined]
+                return line
+
+        capture = Capture(name="handler")
+        capture.handler.setFormatter(Custom())
+        capture.logger.info("hi")
+        assert capture.lines[0]["Logger"] == "handler"
+        assert capture.fields == [{"msg": "hi", "name": "handler"}]
+
+    def test_with_a_format_of_their_own_are_asked_for_text(self) -> None:
+        class Custom(MozlogFormatter):
+            def format(self, record: logging.LogRecord) -> str:
+                return f"> {super().format(record)}"
+
+        capture = Capture()
+        capture.handler.setFormatter(Custom())
+        capture.logger.info("hi")
+        assert capture.stream.getvalue().startswith('> {"Timestamp":')
+
+    def test_that_raise_cost_no_record(self) -> None:
+        capture = Capture()
+        capture.handler.setFormatter(logging.Formatter("%(nothing)s"))
+        capture.logger.info("hi", extra={"user": "ann"})
+        assert capture.fields[0]["user"] == "ann"
+        assert capture.fields[0]["msg"] == "hi"
+
+    def test_that_were_changed_are_followed(self) -> None:
+        capture = Capture()
+        capture.logger.info("one")
+        assert capture.handler.formatter is not None
+        capture.handler.formatter.static_fields = {"a": 1}  # type: ignore[attr-defined]
+        capture.logger.info("two")
+        assert capture.fields == [{"msg": "one"}, {"a": 1, "msg": "two"}]
+
+    def test_last_resort_is_a_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        capture = Capture()
+
+        def fail(*_: Any) -> Any:
+            raise MemoryError
+
+        monkeypatch.setattr(MozlogFormatter, "renderer", fail)
+        capture.logger.info("hi")
+        assert capture.fields == [
+            {"msg": "a record could not be rendered", "mozlog.degraded": "MemoryError"}
+        ]
+
+
+class TestStream:
+    def test_is_a_stream_handlers(self) -> None:
+        stream = io.StringIO()
+        handler = MozlogHandler(stream)
+        assert isinstance(handler, logging.StreamHandler)
+        assert handler.stream is stream
+        other = io.StringIO()
+        assert handler.setStream(other) is stream
+        assert handler.stream is other
+
+    def test_gets_each_record_in_one_write(self) -> None:
+        writes: list[str] = []
+
+        class Stream:
+            def write(self, text: str) -> None:
+                writes.append(text)
+
+        capture = Capture(MozlogHandler(Stream()))
+        capture.logger.info("one")
+        capture.logger.info("two")
+        assert [checked_lines(text)[0]["Fields"]["msg"] for text in writes] == ["one", "two"]
+
+    def test_follows_stdout_when_it_is_replaced(self) -> None:
+        capture = Capture(MozlogHandler())
+        first, second = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(first):
+            capture.logger.info("one")
+        with contextlib.redirect_stdout(second):
+            capture.logger.info("two")
+        assert checked_lines(first.getvalue())[0]["Fields"] == {"msg": "one"}
+        assert checked_lines(second.getvalue())[0]["Fields"] == {"msg": "two"}
+
+    def test_is_seen_by_capsys(self, capsys: pytest.CaptureFixture[str]) -> None:
+        capture = Capture(MozlogHandler())
+        print("before")
+        capture.logger.info("hi")
+        print("after")
+        out = capsys.readouterr().out.splitlines()
+        assert out[0] == "before"
+        assert checked_lines(out[1] + "\n")[0]["Fields"] == {"msg": "hi"}
+        assert out[2] == "after"
+
+    def test_that_was_stdout_and_is_closed_has_a_successor(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = io.StringIO()
+        monkeypatch.setattr(sys, "stdout", old)
+        capture = Capture(MozlogHandler(old))
+        new = io.StringIO()
+        monkeypatch.setattr(sys, "stdout", new)
+        capture.logger.info("still the old one")
+        assert "still" in old.getvalue()
+        old.close()
+        capture.logger.info("hi")
+        assert checked_lines(new.getvalue())[0]["Fields"] == {"msg": "hi"}
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+    def test_of_a_small_encoding_gets_escapes(self, encoding: str) -> None:
+        raw = io.BytesIO()
+        capture = Capture(MozlogHandler(io.TextIOWrapper(raw, encoding=encoding)))
+        capture.logger.info("žluťoučký 🦊")
+        assert checked_lines(raw.getvalue())[0]["Fields"] == {"msg": "žluťoučký 🦊"}
+
+    def test_may_be_binary(self) -> None:
+        raw = io.BytesIO()
+        capture = Capture(MozlogHandler(raw))
+        capture.logger.info("ž")
+        assert checked_lines(raw.getvalue())[0]["Fields"] == {"msg": "ž"}
+
+    @pytest.mark.parametrize("mode", ["w", "wb", "a"])
+    def test_may_be_a_file_that_others_write_to_as_well(self, mode: str, tmp_path: Path) -> None:
+        path = tmp_path / "log"
+        with path.open(mode) as file:
+            capture = Capture(MozlogHandler(file))
+            for number in range(3):
+                text = f'{{"Timestamp":{number}}}\n'
+                file.write(text if "b" not in mode else text.encode())
+                capture.logger.info("%d", number)
+        lines = checked_lines(path.read_bytes())
+        assert [line.get("Fields", {}).get("msg") for line in lines] == [
+            None, "0", None, "1", None, "2",
+        ]  # fmt: skip
+
+    def test_in_an_encoding_that_is_not_based_on_ascii_is_written_as_text(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "log"
+        with path.open("w", encoding="utf-16") as file:
+            Capture(MozlogHandler(file)).logger.info("ž")
+        assert checked_lines(path.read_text("utf-16"))[0]["Fields"] == {"msg": "ž"}
+
+    def test_keeps_a_terminator_of_its_own(self) -> None:
+        capture = Capture()
+        capture.handler.terminator = "\r\n"  # type: ignore[attr-defined]
+        capture.logger.info("hi")
+        assert capture.stream.getvalue().endswith("}\r\n")
+
+    def test_is_flushed_where_it_can_be(self, quiet: list[str]) -> None:
+        class Stream(io.StringIO):
+            flushed = 0
+
+            def flush(self) -> None:
+                self.flushed += 1
+                if self.flushed > 1:
+                    raise OSError("gone")
+
+        handler = MozlogHandler(Stream())
+        handler.flush()
+        assert quiet == []
+        handler.flush()
+        assert quiet == ["flush failed: OSError: gone"]
+
+
+class TestLosses:
+    class Failing(io.StringIO):
+        error: BaseException | None = OSError("disk full")
+
+        def write(self, text: str) -> int:
+            if self.error is not None:
+                raise self.error
+            return super().write(text)
+
+    def test_are_counted_and_said_once_writing_works(self, quiet: list[str]) -> None:
+        stream = self.Failing()
+        handler = MozlogHandler(stream)
+        capture = Capture(handler)
+        capture.logger.info("one")
+        capture.logger.info("two")
+        assert handler.lost == 2
+        assert quiet == ["a record was not written: OSError: disk full"] * 2
+        stream.error = None
+        capture.logger.info("three")
+        lines = checked_lines(stream.getvalue())
+        assert lines[0]["Fields"] == {"msg": "three"}
+        assert lines[1]["Fields"] == {"lost": 2, "msg": "2 records were lost"}
+        assert lines[1]["Type"] == "mozlog_py"
+        capture.logger.info("four")
+        assert len(checked_lines(stream.getvalue())) == 3
+
+    def test_call_handle_error_only_where_somebody_has_overridden_it(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        called: list[str] = []
+
+        class Custom(MozlogHandler):
+            def handleError(self, record: logging.LogRecord) -> None:
+                called.append(record.getMessage())
+                raise LookupError("and fails itself")
+
+        Capture(Custom(self.Failing())).logger.info("lost")
+        Capture(MozlogHandler(self.Failing())).logger.info("lost too")
+        assert called == ["lost"]
+        assert capsys.readouterr().err == ""
+
+    @pytest.mark.parametrize("stdout", [None, "closed"])
+    def test_of_stdout_itself_do_not_reach_the_app(
+        self, stdout: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        closed = io.StringIO()
+        closed.close()
+        monkeypatch.setattr(sys, "stdout", None if stdout is None else closed)
+        handler = MozlogHandler()
+        Capture(handler).logger.info("hi")
+        assert handler.lost == 1
+
+
+class TestInterrupts:
+    class Interrupting:
+        def __repr__(self) -> str:
+            raise KeyboardInterrupt
+
+    def test_go_on_after_the_record_is_written(self) -> None:
+        capture = Capture()
+        with pytest.raises(KeyboardInterrupt):
+            capture.logger.info("hi", extra={"value": self.Interrupting()})
+        with pytest.raises(KeyboardInterrupt):
+            capture.logger.info("%s", self.Interrupting())
+        first, second = capture.fields
+        assert first["value"] == "<unprintable Interrupting: KeyboardInterrupt>"
+        assert second["msg"] == "%s (<unprintable Interrupting: KeyboardInterrupt>,)"
+
+    def test_from_outside_go_on_after_the_record_is_written(self) -> None:
+        class Exit:
+            calls = 0
+
+            def __str__(self) -> str:
+                Exit.calls += 1
+                if Exit.calls == 1:
+                    raise SystemExit(3)
+                return "fine"
+
+        capture = Capture()
+        with pytest.raises(SystemExit):
+            capture.logger.info("%s", Exit())
+        assert capture.fields == [{"msg": "fine"}]
+
+    def test_in_a_foreign_formatter_go_on_after_the_record_is_written(self) -> None:
+        class Foreign(logging.Formatter):
+            def format(self, record: logging.LogRecord) -> str:
+                raise KeyboardInterrupt
+
+        capture = Capture()
+        capture.handler.setFormatter(Foreign())
+        with pytest.raises(KeyboardInterrupt):
+            capture.logger.info("hi")
+        assert capture.fields == [{"msg": "hi"}]
+
+
+class TestNesting:
+    def test_of_a_record_inside_a_record_writes_both(self) -> None:
+        capture = Capture()
+
+        class Logging:
+            def __repr__(self) -> str:
+                capture.logger.info("inner")
+                return "shown"
+
+        capture.logger.info("outer", extra={"value": Logging()})
+        assert capture.fields == [{"msg": "inner"}, {"value": "shown", "msg": "outer"}]
+
+    def test_of_threads_tears_no_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "log"
+        with path.open("w") as file:
+            capture = Capture(MozlogHandler(file))
+
+            def work(number: int) -> None:
+                with context.bound(worker=number):
+                    for count in range(200):
+                        capture.logger.info("x" * 500, extra={"count": count})
+
+            threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        lines = checked_lines(path.read_bytes())
+        seen = {(line["Fields"]["worker"], line["Fields"]["count"]) for line in lines}
+        assert len(lines) == len(seen) == 1000
+
+    def test_at_the_end_of_the_stack_gives_a_line_or_the_apps_own_error(self) -> None:
+        capture = Capture()
+
+        def deeper(depth: int) -> int:
+            capture.logger.info("deep", extra={"nested": [{"a": (1, {2})}]})
+            return deeper(depth + 1)
+
+        with pytest.raises(RecursionError):
+            deeper(0)
+        assert {line["Type"] for line in capture.lines} <= {"app", "mozlog_py"}
+        assert len(capture.lines) > 50
+
+
+SCRIPT = """
+import logging, os, sys
+sys.path.insert(0, {tests!r})
+from mozlog_py import MozlogHandler
+log = logging.getLogger("script")
+log.addHandler(MozlogHandler(name="script"))
+log.setLevel(1)
+"""
+
+
+def run(body: str, unbuffered: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    source = SCRIPT.format(tests=str(Path(__file__).parent)) + body
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", source],
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+class TestRealProcess:
+    def test_keeps_prints_and_lines_in_order(self, unbuffered: str) -> None:
+        body = """
+for number in range(50):
+    print('{"Timestamp":%d}' % number)
+    log.info("%d", number)
+"""
+        done = run(body, unbuffered, capture_output=True)
+        assert done.returncode == 0
+        assert done.stderr == b""
+        lines = checked_lines(done.stdout)
+        assert [line["Timestamp"] for line in lines[::2]] == list(range(50))
+        assert [line["Fields"]["msg"] for line in lines[1::2]] == [str(n) for n in range(50)]
+
+    def test_writes_long_lines_whole_to_a_slow_pipe_that_does_not_block(
+        self, unbuffered: str
+    ) -> None:
+        body = """
+os.set_blocking(1, False)
+for number in range(100):
+    log.info("x" * 30_000, extra={"number": number})
+"""
+        reader, writer = os.pipe()
+        source = SCRIPT.format(tests="") + body
+        with subprocess.Popen(
+            [sys.executable, "-c", source],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=writer,
+        ) as process:
+            os.close(writer)
+            with open(reader, "rb", buffering=0) as pipe:
+                out = b""
+                while chunk := pipe.read(20_000):
+                    out += chunk
+            assert process.wait(timeout=60) == 0
+        lines = checked_lines(out)
+        assert [line["Fields"]["number"] for line in lines] == list(range(100))
+
+    def test_outlives_a_reader_that_went_away(self, unbuffered: str) -> None:
+        body = """
+import signal
+handler = log.handlers[0]
+for number in range(10):
+    log.info("x")
+os._exit(7 if handler.lost == 10 else 8)
+"""
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = run(body, unbuffered, stdout=writer, stderr=subprocess.PIPE)
+        os.close(writer)
+        assert done.returncode == 7
+        assert b"a record was not written: BrokenPipeError" in done.stderr
+        assert len(done.stderr) < 1024
+
+    def test_logs_at_exit_and_in_del(self, unbuffered: str) -> None:
+        body = """
+import atexit
+atexit.register(log.info, "at exit")
+class Last:
+    def __del__(self):
+        log.info("in del")
+kept = Last()
+"""
+        done = run(body, unbuffered, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        messages = [line["Fields"]["msg"] for line in checked_lines(done.stdout)]
+        assert messages == ["at exit", "in del"]
+
+    def test_has_the_right_pid_in_a_forked_child(self, unbuffered: str) -> None:
+        body = """
+log.info("parent")
+pid = os.fork()
+if pid == 0:
+    log.info("child", extra={"own": os.getpid()})
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+        done = run(body, unbuffered, capture_output=True)
+        parent, child = checked_lines(done.stdout)
+        assert child["Fields"]["own"] == child["Pid"] != parent["Pid"]
+
+    def test_ends_of_a_signal_as_it_would_without_us(self, unbuffered: str) -> None:
+        body = """
+import signal
+log.info("before")
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+        done = run(body, unbuffered, capture_output=True)
+        assert done.returncode == -signal.SIGTERM
+        assert [line["Fields"]["msg"] for line in checked_lines(done.stdout)] == ["before"]
+
+
+class TestDiagnostics:
+    def test_are_one_short_line_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        written: list[bytes] = []
+        now = [100.0]
+        monkeypatch.setattr(diagnostics, "_last", float("-inf"))
+        monkeypatch.setattr(diagnostics, "_withheld", 0)
+        monkeypatch.setattr("time.monotonic", lambda: now[0])
+        monkeypatch.setattr("os.write", lambda _, line: written.append(line))
+        monkeypatch.setattr("select.select", lambda *_: ([], [2], []))
+        diagnostics.note("first\nforged \u2028")
+        diagnostics.note("second")
+        diagnostics.note("third")
+        now[0] += 1.0
+        diagnostics.note("x" * 5000)
+        assert written[0] == b"mozlog_py: first\\nforged \\u2028\n"
+        assert len(written) == 2
+        assert len(written[1]) == 1024
+
+    def test_wait_for_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(diagnostics, "_last", float("-inf"))
+        monkeypatch.setattr(diagnostics, "_withheld", 0)
+        monkeypatch.setattr("select.select", lambda *_: ([], [], []))
+        monkeypatch.setattr("os.write", lambda *_: pytest.fail("written to a full pipe"))
+        diagnostics.note("unread")
+        assert diagnostics._withheld == 1
+
+
+def test_no_file_descriptor_is_left_open() -> None:
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        Capture().logger.info("hi")
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before

@@ -1,0 +1,327 @@
+"""What must hold for any record at all, searched for counter-examples by Hypothesis.
+
+The last class runs batches of it in processes of their own: a value that kills
+the interpreter is a failure there, and not the end of the test run.
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import decimal
+import enum
+import json
+import logging
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import uuid
+from typing import Any
+
+import hostile
+import pytest
+from conformance import checked, record
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mozlog_py import MozlogFormatter, context, schema
+from mozlog_py.gcp import CloudFormatter
+from mozlog_py.line import LineMaker
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    NESTED = (1, float("nan"))
+
+
+class Broken(enum.Enum):
+    VALUE = 1
+
+    @property
+    def value(self) -> Any:
+        raise LookupError
+
+
+Pair = collections.namedtuple("Pair", "left right")
+
+PLAIN_SCALARS = (
+    st.text()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+#: Text with all that JSON, terminals and UTF-8 stumble over.
+TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(
+    ["\ud800", "\udfff\ud800", "\x7f", "\x85\x9b", "\u2028\u2029", "\x00\x1b[0m", '"\\', "%s%d{}"]
+)
+HOSTILE = st.sampled_from(
+    [
+        hostile.RaisingRepr,
+        hostile.RecursiveRepr,
+        hostile.NonStringRepr,
+        hostile.RaisingProperty,
+        hostile.slotted_with_a_hole,
+        hostile.broken_uuid,
+        lambda: hostile.LyingStr("text"),
+        lambda: hostile.LyingInt(7),
+        lambda: hostile.LyingFloat(7.5),
+        lambda: hostile.LyingList([1, 2]),
+        lambda: hostile.LyingDict({"a": 1}),
+        lambda: datetime.datetime(1, 1, 1, tzinfo=hostile.Zone(LookupError())),
+        lambda: datetime.datetime(1, 1, 1, tzinfo=hostile.Zone("nonsense")),
+        lambda: Broken.VALUE,
+        lambda: Colour.NESTED,
+        lambda: Colour,
+        lambda: LookupError("x"),
+        lambda: (generated for generated in ()),
+        lambda: memoryview(b"abc"),
+        object,
+    ]
+).map(lambda make: make())
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**30), 10**30)
+    | st.floats()
+    | TEXTS
+    | st.binary(max_size=20)
+    | st.datetimes(timezones=st.none() | st.just(datetime.timezone.utc))
+    | st.dates()
+    | st.times()
+    | st.timedeltas()
+    | st.uuids()
+    | st.decimals()
+    | st.complex_numbers()
+    | st.sampled_from(Colour)
+    | st.builds(pathlib.PurePosixPath, st.sampled_from(["/a", "b/ž"]))
+    | HOSTILE
+)
+KEYS = TEXTS | st.integers() | st.booleans() | st.none() | st.floats() | st.tuples(st.integers())
+NESTED = st.recursive(
+    VALUES,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.builds(Pair, inner, inner)
+        | st.builds(collections.deque, st.lists(inner, max_size=2))
+        | st.dictionaries(KEYS, inner, max_size=4)
+        | st.dictionaries(TEXTS, inner, max_size=3).map(collections.OrderedDict)
+        | st.frozensets(st.integers(), max_size=3)
+    ),
+    max_leaves=12,
+)
+EXTRA = st.dictionaries(TEXTS.filter(lambda key: key not in vars(record())), NESTED, max_size=6)
+FORMATTERS = st.sampled_from(
+    [
+        MozlogFormatter(),
+        MozlogFormatter(strict=True),
+        MozlogFormatter(static_fields={"env": "prod", "msg": 1}, timestamp=True),
+        MozlogFormatter(rename_fields={"msg": "message"}, json_default=repr),
+        MozlogFormatter("%(levelname)s %(asctime)s", exc_info_as_array=True),
+        CloudFormatter(project="p"),
+    ]
+)
+LEVELS = st.integers() | st.floats() | st.none() | st.sampled_from(["INFO", 10, 20, 30, 40, 50])
+RECORDS = st.builds(
+    lambda message, args, extra, level, created, name, process: _changed(
+        record(message, *args, name=name), extra, levelno=level, created=created, process=process
+    ),
+    TEXTS | NESTED,
+    st.lists(NESTED, max_size=2),
+    EXTRA,
+    LEVELS,
+    st.floats() | st.none() | st.integers(),
+    TEXTS | st.none() | st.integers(),
+    st.integers() | st.none() | TEXTS,
+)
+
+
+def _changed(made: logging.LogRecord, *changes: dict[str, Any], **more: Any) -> logging.LogRecord:
+    for change in (*changes, more):
+        vars(made).update(change)
+    return made
+
+
+class TestAnyRecord:
+    @given(RECORDS, FORMATTERS)
+    @settings(suppress_health_check=[HealthCheck.too_slow])
+    def test_gives_one_valid_line(
+        self, made: logging.LogRecord, formatter: MozlogFormatter
+    ) -> None:
+        checked(formatter.format(made), strict=formatter.strict)
+        checked(formatter.format_bytes(made), strict=formatter.strict)
+
+    @given(RECORDS, FORMATTERS)
+    @settings(suppress_health_check=[HealthCheck.too_slow])
+    def test_says_the_same_as_a_dict_and_as_a_line(
+        self, made: logging.LogRecord, formatter: MozlogFormatter
+    ) -> None:
+        converted = formatter.convert_record(made)
+        line = json.loads(formatter.format(made))
+        # Without a usable time both have the present, each its own.
+        for both in (converted, line):
+            both.pop("Timestamp")
+            both["Fields"].pop("Time", None)
+        assert line == converted
+
+    @given(EXTRA)
+    @settings(suppress_health_check=[HealthCheck.too_slow])
+    def test_carries_every_field_that_is_not_none(self, extra: dict[str, Any]) -> None:
+        fields = checked(MozlogFormatter().format(_changed(record(), extra)))["Fields"]
+        expected = {_text(key) for key, value in extra.items() if value is not None}
+        assert expected <= set(fields) | {f"extra.{key}" for key in fields}
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class TestPlainRecords:
+    """A record of plain values has one right line, which is easy to say."""
+
+    @staticmethod
+    def reference(made: logging.LogRecord, extra: dict[str, Any], bound: dict[str, Any]) -> Any:
+        message = made.getMessage()
+        return {
+            "Timestamp": int(made.created * 1e9),
+            "Type": made.name,
+            "Logger": "Dockerflow",
+            "Hostname": "host",
+            "EnvVersion": "2.0",
+            "Severity": {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}[made.levelno],
+            "Pid": made.process,
+            "Fields": {**bound, **extra, **({"msg": message} if message else {})},
+        }
+
+    @given(
+        st.text(st.characters(exclude_characters="{", exclude_categories=["Cs"])),
+        st.dictionaries(
+            st.text(st.characters(exclude_categories=["Cs"])).filter(
+                lambda key: key not in vars(record()) and key not in {"msg", "message", "asctime"}
+            ),
+            st.text(st.characters(exclude_categories=["Cs"]))
+            | st.booleans()
+            | st.integers(-(2**63), 2**64 - 1)
+            | st.floats(allow_nan=False, allow_infinity=False),
+        ),
+        st.dictionaries(st.sampled_from(["user", "rid", "n"]), st.integers(0, 9) | st.text("ab")),
+        st.sampled_from([10, 20, 30, 40, 50]),
+    )
+    def test_give_what_a_plain_encoder_gives(
+        self, message: str, extra: dict[str, Any], bound: dict[str, Any], level: int
+    ) -> None:
+        made = _changed(record("%s", message, level=level), extra, created=1_700_000_000.25)
+        with context.bound(**bound):
+            line = checked(MozlogFormatter(hostname="host").format(made))
+        expected = self.reference(made, extra, bound)
+        assert line == json.loads(json.dumps(expected))
+
+    @given(
+        st.dictionaries(
+            TEXTS.filter(lambda key: key not in vars(record())),
+            PLAIN_SCALARS | st.none() | TEXTS | st.floats() | st.integers(),
+            max_size=8,
+        ),
+        TEXTS,
+    )
+    def test_give_the_same_line_the_fast_and_the_careful_way(
+        self, extra: dict[str, Any], message: str
+    ) -> None:
+        class Careful(MozlogFormatter):
+            def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+                return log_data
+
+        made = _changed(record(message), extra)
+        fast = json.loads(MozlogFormatter().format(made))
+        careful = json.loads(Careful().format(made))
+        assert fast == careful
+
+    @given(st.floats())
+    def test_never_hold_a_number_that_json_has_not(self, number: float) -> None:
+        shown = checked(MozlogFormatter().format(record(value=number)))["Fields"]["value"]
+        if math.isfinite(number):
+            assert shown == number
+        else:
+            assert shown in {"NaN", "Infinity", "-Infinity"}
+
+
+class TestDegradation:
+    """The steps below the careful one, which only a broken encoder or no memory leads to."""
+
+    def test_falls_back_on_the_standard_librarys_encoder(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: Any, **__: Any) -> bytes:
+            raise MemoryError
+
+        maker = LineMaker("l", "h")
+        maker.line(0, "t", 20, 1, {"a": 1})
+        monkeypatch.setattr("mozlog_py.line._dumps", fail)
+        line = checked(maker.line(0, "t", 20, 1, {"a": "ž\u2028", "b": {1}}))
+        assert line["Fields"] == {
+            "a": "ž\u2028",
+            "b": "{1}",
+            "mozlog.degraded": "encoded by the standard library: MemoryError",
+        }
+        assert checked(maker.line(0, "unseen", 20, 1, {"a": 1}))["Type"] == "unknown"
+
+    def test_falls_back_on_a_constant_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: Any, **__: Any) -> Any:
+            raise RecursionError
+
+        monkeypatch.setattr("mozlog_py.values.Sanitiser.fields", fail)
+        line = checked(LineMaker("l", "h").line(0, "t", 20, 1, {"a": 1}))
+        assert line["Type"] == "t"
+        assert line["Fields"] == {
+            "msg": "the record could not be rendered",
+            "mozlog.degraded": "RecursionError",
+        }
+
+
+BATCH = """
+import sys
+sys.path[:0] = {path!r}
+import faulthandler
+faulthandler.enable()
+from hypothesis import given, seed, settings, HealthCheck
+import test_properties as properties
+
+lines = 0
+
+@seed({seed})
+@settings(
+    max_examples={examples}, database=None, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(properties.RECORDS, properties.FORMATTERS)
+def batch(made, formatter):
+    global lines
+    assert not properties.schema.validate(formatter.format(made), strict=formatter.strict)
+    lines += 1
+
+batch()
+print(lines)
+"""
+
+
+class TestInterpreter:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_outlives_any_value(self, seed: int) -> None:
+        examples = int(os.environ.get("MOZLOG_BATCH_EXAMPLES", "300"))
+        source = BATCH.format(
+            path=[str(pathlib.Path(__file__).parent)], seed=seed, examples=examples
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", source], capture_output=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+        assert int(done.stdout) >= examples
+
+
+def test_strategies_reach_what_they_are_there_for() -> None:
+    """The imports that only a strategy's value would miss."""
+    assert schema.validate(MozlogFormatter().format(record(value=decimal.Decimal("1.10")))) == []
+    assert isinstance(hostile.broken_uuid(), uuid.UUID)
