@@ -115,7 +115,7 @@ class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
     generator function, whose body runs in the contexts of its callers.
     """
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:
         self._fields = fields
 
     def __enter__(self: _B) -> _B:  # noqa: PYI019 - typing.Self came with 3.11
@@ -144,8 +144,9 @@ class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
         import inspect  # costs as much as the rest of the package, and few need it
 
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            name = getattr(function, "__name__", repr(function))
             raise TypeError(
-                f"bound() cannot decorate the generator function {function.__name__}: between "
+                f"bound() cannot decorate the generator function {name}: between "
                 "two yields its caller would log these fields too; use `with bound(...)` inside"
             )
         fields = self._fields

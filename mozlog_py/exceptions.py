@@ -10,9 +10,9 @@ import builtins
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
-from .frames import frames_text
+from .frames import frames_text, one_line
 from .values import Sanitiser, is_kind
 
 __all__ = ["HEADER", "as_exc_info", "render_exception"]
@@ -49,14 +49,14 @@ def as_exc_info(exc_info: Any) -> ExcInfo | None:
         exc_info = sys.exc_info() if exc_info else None
     if exc_info is None:
         return None
-    if isinstance(exc_info, BaseException):
+    if _is_exception(exc_info):
         return type(exc_info), exc_info, _frames_of(exc_info)
-    if not (isinstance(exc_info, tuple) and len(exc_info) == 3):
+    if not (issubclass(type(exc_info), tuple) and tuple.__len__(exc_info) == 3):
         raise TypeError("exc_info is neither an exception nor a triple")
-    kind, value, frames = exc_info
+    kind, value, frames = tuple.__iter__(exc_info)
     if kind is None and value is None:
         return None
-    return kind, value, frames if isinstance(frames, TracebackType) else None
+    return kind, value, frames if type(frames) is TracebackType else None
 
 
 def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]:
@@ -65,10 +65,10 @@ def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]
     Never raises; the text is at most about 32,768 characters long.
     """
     kind, value, frames = exc_info
-    error = sanitiser.repr(value)
+    error = sanitiser.repr(kind if value is None else value)
     story = _Story(sanitiser)
     story.out.append(HEADER)
-    if isinstance(value, BaseException):
+    if _is_exception(value):
         story.chain(kind, value, frames, error, 0)
     else:
         story.block(kind, value, frames, error)
@@ -112,13 +112,14 @@ class _Story:
         self._group(value, depth)
 
     def block(self, kind: Any, value: Any, frames: TracebackType | None, error: str) -> None:
-        self.out.append(frames_text(frames))
-        self.out.append(f"{self.sanitiser.repr(kind)}\n{error}\n")
+        self.out.append(frames_text(frames, self.sanitiser.hold))
+        self.out.append(f"{one_line(self.sanitiser.repr(kind))}\n{one_line(error)}\n")
         try:
             notes = getattr(value, "__notes__", None)
-        except Exception:
+        except BaseException as raised:
+            self.sanitiser.hold(raised)
             return
-        if notes:
+        if notes is not None:
             self._notes(notes)
 
     def _before(self, value: BaseException) -> list[tuple[BaseException | None, str]]:
@@ -144,19 +145,24 @@ class _Story:
         return before
 
     def _notes(self, notes: Any) -> None:
-        if not isinstance(notes, (list, tuple)):
-            notes = [notes]
-        for note in notes[:_MAX_NOTES]:
-            self.out.append(f"note: {self.sanitiser.repr(note)}\n")
-        if len(notes) > _MAX_NOTES:
-            self.out.append(f"[{len(notes) - _MAX_NOTES} more notes]\n")
+        kind = type(notes)
+        if issubclass(kind, (list, tuple)):
+            base = list if issubclass(kind, list) else tuple
+            size, shown = base.__len__(notes), [*base.__getitem__(notes, slice(0, _MAX_NOTES))]
+        else:
+            size, shown = 1, [notes]
+        for note in shown:
+            self.out.append(f"note: {one_line(self.sanitiser.repr(note))}\n")
+        if size > _MAX_NOTES:
+            self.out.append(f"[{size - _MAX_NOTES} more notes]\n")
 
     def _group(self, value: BaseException, depth: int) -> None:
         if not _is_group(type(value)):
             return
         try:
             members = tuple(value.exceptions)  # type: ignore[attr-defined]
-        except Exception:
+        except BaseException as raised:
+            self.sanitiser.hold(raised)
             return
         if depth >= _MAX_GROUP_DEPTH:
             self.out.append(f"  [{len(members)} exceptions, nested too deeply]\n")
@@ -167,13 +173,21 @@ class _Story:
                 break
             outer, self.out = self.out, []
             error = self.sanitiser.repr(member)
-            self.chain(type(member), member, _frames_of(member), error, depth + 1)
+            if _is_exception(member):
+                self.chain(type(member), member, _frames_of(member), error, depth + 1)
+            else:
+                self.out.append(f"{one_line(error)}\n")
             inner = "".join(self.out)
             self.out = outer
             self.out.append(f"  +- exception {count} of {len(members)}\n")
             self.out.extend(f"  | {line}" for line in inner.splitlines(keepends=True))
         if len(members) > _MAX_GROUP_WIDTH:
             self.out.append(f"  +- [{len(members) - _MAX_GROUP_WIDTH} more exceptions]\n")
+
+
+def _is_exception(value: Any) -> TypeGuard[BaseException]:
+    # isinstance() would ask the value, which may say anything.
+    return issubclass(type(value), BaseException)
 
 
 def _is_group(kind: type) -> bool:

@@ -25,6 +25,8 @@ from .fields import (
     HAS_NANOSECONDS,
     OWN_FIELDS,
     STANDARD_ATTRIBUTES,
+    START_NS,
+    LoggerName,
     json_object,
     timestamp_ns,
 )
@@ -82,13 +84,28 @@ def record_renderer(
     static_fields: Mapping[str, Any],
     include_context: bool,
     excluded: frozenset[str],
+    is_named: bool,
 ) -> Callable[[logging.LogRecord], _Line]:
     """Give the function that renders plain records, and sends the others their way."""
     templates, further = maker.templates, maker.further
     careful, finish = ways.careful, ways.finish
+    late = excluded.difference(STANDARD_ATTRIBUTES)
     # Beside these, which other formatters and other Pythons leave on a record.
-    is_excluding = not excluded - frozenset(STANDARD_ATTRIBUTES) <= EXCLUDED_ATTRIBUTES
+    is_excluding = not late <= EXCLUDED_ATTRIBUTES
     static = dict(static_fields)
+
+    def without_late(fields: dict[str, Any]) -> bool:
+        """Take out what is no field; False where the record has a name of its own."""
+        name = fields.get("logger_name")
+        for late_name in late.intersection(fields):
+            del fields[late_name]
+        if name is None:
+            return True
+        if type(name) is not LoggerName:
+            fields["logger_name"] = name
+        elif name.given is not None:
+            fields["logger_name"] = name.given
+        return is_named or type(name) is not LoggerName
 
     def render(record: logging.LogRecord) -> Any:
         try:
@@ -113,16 +130,19 @@ def record_renderer(
                     or kind is bool
                 ):
                     is_odd = True
-            if fields and (
-                len(facts) - len(fields) != _COUNT
-                or len(fields) >= MAX_ITEMS
-                or "message" in facts
-                or "logger_name" in facts
-                or "asctime" in facts
-                or "taskName" in fields
-                or (is_excluding and not excluded.isdisjoint(fields))
-            ):
-                return careful(record)
+            if fields:
+                if len(facts) - len(fields) != _COUNT or len(fields) >= MAX_ITEMS:
+                    return careful(record)
+                if (
+                    "message" in fields
+                    or "logger_name" in fields
+                    or "asctime" in fields
+                    or "taskName" in fields
+                    or (is_excluding and not excluded.isdisjoint(fields))
+                ):
+                    if not without_late(fields):
+                        return careful(record)
+                    is_odd = is_odd and not is_plain(fields.values())
             if include_context and (
                 read_bound() or read_request_id() or "structlog.contextvars" in _modules
             ):
@@ -151,19 +171,31 @@ def record_renderer(
             if message:
                 if message >= "{" and message[0] == "{" and json_object(message) is not None:
                     return careful(record)
-                fields["msg"] = message
             elif not fields:
                 return careful(record)
-            ns = timestamp_ns(record) if HAS_NANOSECONDS else int(facts["created"] * 1e9)
+            if HAS_NANOSECONDS:
+                ns = START_NS + int(facts["relativeCreated"] * 1e6 + 0.5)
+                if not -512 <= ns - facts["created"] * 1e9 <= 512:
+                    ns = timestamp_ns(record)
+            else:
+                ns = int(facts["created"] * 1e9)
             if is_odd:
+                if message:
+                    fields["msg"] = message
                 line = maker.line(ns, facts["name"], facts["levelno"], facts["process"], fields)
                 return line if finish is None else finish(line)
             if 0 <= ns <= MAX_TIMESTAMP:
-                template = templates[facts["process"]][facts["name"]][facts["levelno"]]
-                line = template % (ns, _dumps(fields))
+                of_fields, of_message = templates[facts["process"]][facts["name"]][facts["levelno"]]
+                if fields:
+                    if message:
+                        fields["msg"] = message
+                    line = of_fields % (ns, _dumps(fields))
+                else:
+                    line = of_message % (ns, _dumps(message))
                 if not line.isascii() or DELETE in line:
                     line = escape(line)
                 if further is not None:
+                    fields = fields or {"msg": message}
                     line = maker.extended(further, line, facts["name"], facts["levelno"], fields)
                 return line if finish is None else finish(line)
         except Exception:

@@ -23,6 +23,8 @@ __all__ = [
     "HAS_NANOSECONDS",
     "OWN_FIELDS",
     "STANDARD_ATTRIBUTES",
+    "START_NS",
+    "LoggerName",
     "attributes",
     "json_object",
     "looks_like_json",
@@ -71,8 +73,7 @@ def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     try:
         return str.__str__(record.getMessage())
     except BaseException as error:
-        if not isinstance(error, Exception):
-            sanitiser.interrupt = sanitiser.interrupt or error
+        sanitiser.hold(error)
     sanitiser.lost("message and arguments do not fit")
     text = sanitiser.name(raw)
     args = getattr(record, "args", None)
@@ -142,6 +143,16 @@ def merge(fields: Mapping[Any, Any], said: Mapping[Any, Any]) -> dict[Any, Any]:
     return out
 
 
+class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
+    """A handler's logger name, as it leaves it on a record.
+
+    It can be told from a ``logger_name`` that came with the call's ``extra``,
+    which must not pass for it, and keeps that one in ``given``.
+    """
+
+    given: Any = None
+
+
 def _from_created(record: Any) -> int:
     created = getattr(record, "created", None)
     try:
@@ -168,13 +179,15 @@ def recovered_ns(created: float, relative_ms: float, start_ns: int) -> int:
 #: Whether ``timestamp_ns`` knows more than ``record.created`` does.
 HAS_NANOSECONDS: Final = sys.version_info >= (3, 13)
 
+#: When the process began, by the count of records that have nanoseconds.
+START_NS: Final[int] = vars(logging)["_startTime"] if HAS_NANOSECONDS else 0
+
 if HAS_NANOSECONDS:
-    _START_NS: Final[int] = vars(logging)["_startTime"]
 
     def timestamp_ns(record: Any) -> int:
         """Give a record's time in nanoseconds since the epoch."""
         try:
-            return recovered_ns(record.created, record.relativeCreated, _START_NS)
+            return recovered_ns(record.created, record.relativeCreated, START_NS)
         except Exception:
             return _from_created(record)
 

@@ -24,6 +24,7 @@ from .fields import (
     EXCLUDED_ATTRIBUTES,
     OWN_FIELDS,
     STANDARD_ATTRIBUTES,
+    LoggerName,
     attributes,
     looks_like_json,
     merge,
@@ -34,7 +35,7 @@ from .line import ENVELOPE_VERSION, Further, Interrupted, LineMaker, clamped, en
 from .severity import severity
 from .values import Sanitiser, type_name
 
-__all__ = ["LoggerName", "MozlogFormatter", "Renderer"]
+__all__ = ["MozlogFormatter", "Renderer"]
 
 _LEVELS: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
 
@@ -56,16 +57,6 @@ _Line = TypeVar("_Line", bytes, str)
 
 #: Renders one record as one line, without its newline.
 Renderer = Callable[[logging.LogRecord], bytes]
-
-
-class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
-    """A handler's logger name, as it leaves it on a record.
-
-    It can be told from a ``logger_name`` that came with the call's ``extra``,
-    which must not pass for it, and keeps that one in ``given``.
-    """
-
-    given: Any = None
 
 
 class MozlogFormatter(BaseJsonFormatter):
@@ -288,7 +279,8 @@ class MozlogFormatter(BaseJsonFormatter):
             if self._is_plain():
                 if logger_name is None:
                     self._shorten_format(maker, render)
-                render = self._fast(maker, Ways(render, _interrupted_in(render), None))
+                ways = Ways(render, _interrupted_in(render), None)
+                render = self._fast(maker, ways, is_named=logger_name is not None)
         if self.prefix:
             render = _prefixed(self.prefix.encode(), render)
         self._renderers[logger_name] = render
@@ -306,7 +298,7 @@ class MozlogFormatter(BaseJsonFormatter):
             except Interrupted as saved:
                 return _line_of(saved).decode()
 
-        render = self._fast(maker, Ways(in_text, in_text, bytes.decode))
+        render = self._fast(maker, Ways(in_text, in_text, bytes.decode), is_named=False)
         vars(self).update(format=render, _format=render)
 
     def _is_plain(self) -> bool:
@@ -326,13 +318,16 @@ class MozlogFormatter(BaseJsonFormatter):
             or not self._excluded().issuperset(STANDARD_ATTRIBUTES)
         )
 
-    def _fast(self, maker: LineMaker, ways: Ways[_Line]) -> Callable[[logging.LogRecord], _Line]:
+    def _fast(
+        self, maker: LineMaker, ways: Ways[_Line], *, is_named: bool
+    ) -> Callable[[logging.LogRecord], _Line]:
         return fast.record_renderer(
             maker,
             ways,
             static_fields=self.static_fields,
             include_context=self.include_context,
             excluded=frozenset(self._excluded()),
+            is_named=is_named,
         )
 
     def _maker(self, logger_name: str) -> LineMaker:
@@ -404,8 +399,7 @@ class MozlogFormatter(BaseJsonFormatter):
             # A hook that changes what it was given often forgets to return it.
             return processed if isinstance(processed, dict) else log_data
         except BaseException as error:
-            if not isinstance(error, Exception):
-                sanitiser.interrupt = sanitiser.interrupt or error
+            sanitiser.hold(error)
             sanitiser.lost(f"add_fields or process_log_record raised {type_name(type(error))}")
         log_data = {}
         MozlogFormatter.add_fields(self, log_data, record, message_dict)
@@ -443,8 +437,7 @@ class MozlogFormatter(BaseJsonFormatter):
             line = encode(sanitiser.value(document))
         except BaseException as error:
             sanitiser.lost(f"convert_record raised {type_name(type(error))}")
-            if not isinstance(error, Exception):
-                sanitiser.interrupt = error
+            sanitiser.hold(error)
             fields = self._gather(record, sanitiser)
             line = self._maker(self.logger_name).line(*_envelope_of(record), fields, sanitiser)
         if sanitiser.interrupt is not None:

@@ -5,14 +5,18 @@ The moment when every request fails is the worst one to be reading source files.
 
 from __future__ import annotations
 
+import re
 import traceback
+from collections.abc import Callable
 from types import CodeType, TracebackType
 from typing import Final
 
-__all__ = ["frames_text"]
+__all__ = ["frames_text", "one_line"]
 
 _MAX_FRAMES: Final = 100  # of one traceback, half from each end
 _MAX_REPEATS: Final = 3  # of one frame that calls itself
+
+_LINE_BREAKING: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _CACHE_SIZE: Final = 4096
 # By code position. The code object is kept beside the text: as long as it
@@ -20,8 +24,13 @@ _CACHE_SIZE: Final = 4096
 _frames: dict[tuple[int, int], tuple[CodeType, str]] = {}
 
 
-def frames_text(frames: TracebackType | None) -> str:
-    """Render the frames of a traceback, most recent call last, long runs collapsed."""
+def frames_text(
+    frames: TracebackType | None, hold: Callable[[BaseException], None] | None = None
+) -> str:
+    """Render the frames of a traceback, most recent call last, long runs collapsed.
+
+    ``hold`` is given what the loaders that sources come from may raise.
+    """
     texts = []
     while frames is not None:
         code = frames.tb_frame.f_code
@@ -29,23 +38,39 @@ def frames_text(frames: TracebackType | None) -> str:
         if known is not None and known[0] is code:
             texts.append(known[1])
         else:
-            texts.append(_frame_text(frames, code))
+            texts.append(_frame_text(frames, code, hold))
         frames = frames.tb_next
     if len(texts) > _MAX_REPEATS:
         texts = _collapse(texts)
     return "".join(texts)
 
 
-def _frame_text(frames: TracebackType, code: CodeType) -> str:
+def _frame_text(
+    frames: TracebackType, code: CodeType, hold: Callable[[BaseException], None] | None
+) -> str:
+    # A name with a line break in it could pass for a frame of its own.
+    is_printable = code.co_filename.isprintable() and code.co_name.isprintable()
     try:
-        text = "".join(traceback.format_tb(frames, limit=1))
-    except Exception:
+        text = "".join(traceback.format_tb(frames, limit=1)) if is_printable else ""
+    except BaseException as error:
         # The source is fetched through loaders, which may do as they like.
-        text = f'  File "{code.co_filename}", line {frames.tb_lineno}, in {code.co_name}\n'
+        text = ""
+        if hold is not None:
+            hold(error)
+    if not text:
+        file, function = one_line(code.co_filename), one_line(code.co_name)
+        text = f'  File "{file}", line {frames.tb_lineno}, in {function}\n'
     if len(_frames) >= _CACHE_SIZE:
         _frames.clear()
     _frames[id(code), frames.tb_lasti] = (code, text)
     return text
+
+
+def one_line(text: str) -> str:
+    """Give text in which everything that could end a line, or not be encoded, is escaped."""
+    if text.isprintable():
+        return text
+    return _LINE_BREAKING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def _collapse(texts: list[str]) -> list[str]:

@@ -8,7 +8,8 @@ import time
 from typing import Any, Final
 
 from .diagnostics import note
-from .formatter import LoggerName, MozlogFormatter
+from .fields import LoggerName
+from .formatter import MozlogFormatter
 from .line import Interrupted
 from .sink import Sink, sink_for
 from .values import type_name

@@ -97,8 +97,9 @@ class LineMaker:
     that satisfy the machine schema; ``json_default`` as in ``Sanitiser``;
     ``further`` gives members of the envelope beside MozLog's own.
 
-    ``templates`` holds what has been made of the envelope: by pid, logger and
-    level, all of a line but its time and its Fields.
+    ``templates`` holds what has been made of the envelope, by pid, logger and
+    level: all of a line but its time and its Fields, and all of a line whose
+    only field is the message but its time and that.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class LineMaker:
         self.severity_of = severity_of
         self.json_default = json_default
         self.further = further
-        self.templates: dict[Any, dict[Any, dict[Any, bytes]]] = {}
+        self.templates: dict[Any, dict[Any, dict[Any, tuple[bytes, bytes]]]] = {}
         self._template_count = 0
 
     def line(
@@ -146,7 +147,7 @@ class LineMaker:
         if pid is None:
             pid = os.getpid()
         try:
-            template = self.templates[pid][type_][level]
+            template = self.templates[pid][type_][level][0]
         except Exception:
             template = self._template(type_, level, pid, sanitiser)
         line = template % (clamped(timestamp_ns), self._fields(fields, sanitiser))
@@ -216,7 +217,8 @@ class LineMaker:
                 self.templates.clear()
                 self._template_count = 0
             self._template_count += 1
-            self.templates.setdefault(pid, {}).setdefault(type_, {})[level] = template
+            of_message = template[:-3] + b'{"msg":%b}}'
+            self.templates.setdefault(pid, {}).setdefault(type_, {})[level] = template, of_message
         return template
 
     def _plain(self, fields: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:

@@ -45,7 +45,6 @@ _MAX_COUNTED_BITS: Final = 1_000_000
 
 _INFINITIES: Final = (math.inf, -math.inf)
 _MORE_KEY: Final = "<more>"
-_SCALARS: Final = frozenset({bool, type(None)})
 _NUMBERS: Final = frozenset({int, float})
 
 _name_of: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
@@ -54,7 +53,8 @@ _is_more: Final = "<{} more items>".format
 
 def type_name(kind: type) -> str:
     """Give a class's name, whatever its metaclass says; at most 100 characters."""
-    return _name_of(kind)[:100]
+    name = str.__str__(_name_of(kind))[:100]
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
 def is_kind(kind: type, module: str, name: str) -> bool:
@@ -62,7 +62,9 @@ def is_kind(kind: type, module: str, name: str) -> bool:
     # A value of a type can only exist where its module is loaded, and some of
     # them are too costly to import for the sake of asking.
     loaded = sys.modules.get(module)
-    return loaded is not None and issubclass(kind, getattr(loaded, name))
+    # It may be half imported, in another thread or because this is logged by it.
+    known = getattr(loaded, name, None)
+    return isinstance(known, type) and issubclass(kind, known)
 
 
 class Sanitiser:
@@ -129,10 +131,14 @@ class Sanitiser:
 
     def unprintable(self, value: Any, error: BaseException) -> str:
         """Give the marker for a value whose own code raised ``error``."""
-        if not isinstance(error, Exception) and self.interrupt is None:
-            self.interrupt = error
+        self.hold(error)
         self.lost("value unprintable")
         return f"<unprintable {type_name(type(value))}: {type_name(type(error))}>"
+
+    def hold(self, error: BaseException) -> None:
+        """Keep what is no ``Exception`` for whoever can raise it after the write."""
+        if self.interrupt is None and not isinstance(error, Exception):
+            self.interrupt = error
 
     def lost(self, reason: str) -> None:
         """Remember that the line says less than the record did, and why."""
@@ -144,7 +150,7 @@ class Sanitiser:
         kind = type(value)
         if kind is str:
             return self.text(value)
-        if kind in _SCALARS:
+        if value is None or kind is bool:
             return value
         if kind is int:
             return self._integer(value)
@@ -185,8 +191,6 @@ class Sanitiser:
     def _other(self, value: Any, kind: type, depth: int) -> Any:
         # Subclasses give their base value, taken with the base type's methods:
         # what they override is the application's business, not the line's.
-        if issubclass(kind, enum.Enum):
-            return self._nested(value, lambda member: member.value, depth)
         if issubclass(kind, str):
             return self.text(value)
         if issubclass(kind, int):
@@ -202,6 +206,8 @@ class Sanitiser:
 
     def _default(self, value: Any, kind: type, depth: int) -> Any:
         """Render as python-json-logger's ``defaults`` do, by base-type methods."""
+        if issubclass(kind, enum.Enum):
+            return self._nested(value, lambda member: member.value, depth)
         if issubclass(kind, datetime.datetime):
             return self.call(datetime.datetime.isoformat, value)
         if issubclass(kind, datetime.date):
@@ -217,7 +223,7 @@ class Sanitiser:
         if issubclass(kind, type):
             return type_name(value)
         if issubclass(kind, TracebackType):
-            return frames_text(value).strip()
+            return self.text(frames_text(value, self.hold).strip())
         if is_kind(kind, "uuid", "UUID") or is_kind(kind, "decimal", "Decimal"):
             return self.call(str, value)
         if is_kind(kind, "pathlib", "PurePath"):
@@ -227,9 +233,10 @@ class Sanitiser:
         return self.repr(value)
 
     def _bytes(self, value: bytes | bytearray | memoryview) -> str:
-        # bytes(buffer[:n]) and not the subclass's own conversions.
-        view = memoryview(value).cast("B")
-        text = base64.urlsafe_b64encode(view[:MAX_TEXT]).decode()
+        # The buffer itself, and not a subclass's own conversions.
+        view = memoryview(value)
+        content = view.cast("B") if view.c_contiguous else view.tobytes()
+        text = base64.urlsafe_b64encode(content[:MAX_TEXT]).decode()
         if view.nbytes > MAX_TEXT:
             self.lost("bytes truncated")
             text = f"{text}... <truncated, {view.nbytes} bytes>"
@@ -238,7 +245,7 @@ class Sanitiser:
     def _dataclass(self, value: Any, kind: type, depth: int) -> Any:
         names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
         members = {name: self._attribute(value, name) for name in names}
-        return self._nested(value, lambda _: members, depth)
+        return self._nested(value, lambda _: members, depth, self._mapping)
 
     def _attribute(self, value: Any, name: str) -> Any:
         try:
@@ -289,6 +296,7 @@ class Sanitiser:
 
     def _members(self, value: Any, *, keep_none: bool, depth: int = 0) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        size = dict.__len__(value)
         members = self._within_budget(_snapshot(value))
         for key, member in members:
             name = key if type(key) is str and key.isascii() else self._key(key)
@@ -301,7 +309,7 @@ class Sanitiser:
                 out[name] = member
             else:
                 out[name] = self._value(member, depth)
-        left_out = dict.__len__(value) - len(members)
+        left_out = size - len(members)
         if left_out > 0:
             self.lost("items dropped")
             out[_free_name(_MORE_KEY, out)] = _is_more(left_out)

@@ -268,8 +268,8 @@ class RaisingEquality:
 class HostileMeta(type):
     """The metaclass of a class that answers no question about itself."""
 
-    __name__ = property(_refuse)  # type: ignore[assignment]
-    __mro__ = property(_refuse)  # type: ignore[assignment]
+    __name__ = property(_refuse)
+    __mro__ = property(_refuse)
     __repr__ = _refuse
     __instancecheck__ = _refuse
     __subclasscheck__ = _refuse
@@ -280,7 +280,7 @@ class HostileMeta(type):
 class RaisingClass:
     """An object whose ``__class__`` raises, as a broken proxy's does."""
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise Hostile
 
@@ -294,7 +294,7 @@ class LyingClass:
     def __init__(self, kind: type) -> None:
         self._kind = kind
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return self._kind
 

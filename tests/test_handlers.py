@@ -16,7 +16,7 @@ import pytest
 from conformance import Capture, checked_lines
 
 from mozlog_py import MozlogFormatter, MozlogHandler, context, diagnostics
-from mozlog_py.formatter import LoggerName
+from mozlog_py.fields import LoggerName
 
 
 @pytest.fixture(autouse=True)
