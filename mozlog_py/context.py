@@ -146,11 +146,13 @@ class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             name = getattr(function, "__name__", repr(function))
             raise TypeError(
-                f"bound() cannot decorate the generator function {name}: between "
-                "two yields its caller would log these fields too; use `with bound(...)` inside"
+                f"bound() cannot decorate the generator function {name}: between two yields its "
+                "caller would log with these fields too; use `with bound(...)` inside it, around "
+                "what does not yield"
             )
         fields = self._fields
-        if inspect.iscoroutinefunction(function):
+        call = getattr(function, "__call__", None)  # noqa: B004 - objects may be called like one
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call):
 
             @functools.wraps(function)
             async def in_coroutine(*args: Any, **kwargs: Any) -> Any:

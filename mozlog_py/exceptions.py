@@ -118,6 +118,7 @@ class _Story:
             notes = getattr(value, "__notes__", None)
         except BaseException as raised:
             self.sanitiser.hold(raised)
+            self.sanitiser.lost("notes of an exception unreadable")
             return
         if notes is not None:
             self._notes(notes)
@@ -163,6 +164,7 @@ class _Story:
             members = tuple(value.exceptions)  # type: ignore[attr-defined]
         except BaseException as raised:
             self.sanitiser.hold(raised)
+            self.sanitiser.lost("members of an exception group unreadable")
             return
         if depth >= _MAX_GROUP_DEPTH:
             self.out.append(f"  [{len(members)} exceptions, nested too deeply]\n")

@@ -50,7 +50,7 @@ _HOOKS: Final = (
 
 
 # What an instance holds beside its options.
-_COMPILED: Final = frozenset({"_format", "_renderers"})
+_COMPILED: Final = frozenset({"_format", "renderers"})
 
 
 _Line = TypeVar("_Line", bytes, str)
@@ -93,7 +93,8 @@ class MozlogFormatter(BaseJsonFormatter):
     #: Read when the first record is rendered.
     EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = set(EXCLUDED_ATTRIBUTES)
 
-    _renderers: dict[str | None, Renderer]
+    #: What ``renderer`` has given so far, by logger name; emptied when an option changes.
+    renderers: dict[str | None, Renderer]
 
     def __init__(
         self,
@@ -180,7 +181,10 @@ class MozlogFormatter(BaseJsonFormatter):
         raises ``Interrupted``, with the line, where a line is to be written
         before an interrupt goes on.
         """
-        return self._renderers.get(logger_name) or self._compile(logger_name)
+        try:
+            return self.renderers[logger_name]
+        except KeyError:
+            return self._compile(logger_name)
 
     def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
         """Give a record's line as a dict of plain values.
@@ -267,7 +271,7 @@ class MozlogFormatter(BaseJsonFormatter):
         own = vars(self)
         if own.get("format") is own.get("_format"):
             own.pop("format", None)
-        own.update(_renderers={}, _format=None)
+        own.update(renderers={}, _format=None)
 
     def _compile(self, logger_name: str | None) -> Renderer:
         render: Renderer
@@ -283,7 +287,7 @@ class MozlogFormatter(BaseJsonFormatter):
                 render = self._fast(maker, ways, is_named=logger_name is not None)
         if self.prefix:
             render = _prefixed(self.prefix.encode(), render)
-        self._renderers[logger_name] = render
+        self.renderers[logger_name] = render
         return render
 
     def _shorten_format(self, maker: LineMaker, careful: Renderer) -> None:

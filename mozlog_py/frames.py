@@ -50,16 +50,18 @@ def _frame_text(
 ) -> str:
     # A name with a line break in it could pass for a frame of its own.
     is_printable = code.co_filename.isprintable() and code.co_name.isprintable()
+    file, function = one_line(code.co_filename), one_line(code.co_name)
+    text = f'  File "{file}", line {frames.tb_lineno}, in {function}\n'
     try:
-        text = "".join(traceback.format_tb(frames, limit=1)) if is_printable else ""
+        if is_printable:
+            text = "".join(traceback.format_tb(frames, limit=1))
     except BaseException as error:
         # The source is fetched through loaders, which may do as they like.
-        text = ""
-        if hold is not None:
-            hold(error)
-    if not text:
-        file, function = one_line(code.co_filename), one_line(code.co_name)
-        text = f'  File "{file}", line {frames.tb_lineno}, in {function}\n'
+        if not isinstance(error, Exception):
+            # What was interrupted may go well the next time: it is not kept.
+            if hold is not None:
+                hold(error)
+            return text
     if len(_frames) >= _CACHE_SIZE:
         _frames.clear()
     _frames[id(code), frames.tb_lasti] = (code, text)

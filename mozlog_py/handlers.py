@@ -11,11 +11,12 @@ from .diagnostics import note
 from .fields import LoggerName
 from .formatter import MozlogFormatter
 from .line import Interrupted
-from .sink import Sink, sink_for
+from .sink import Sink, StreamSink, sink_for
 from .values import type_name
 
 __all__ = ["MozlogHandler"]
 
+_NO_STREAM: Final = object()
 _NEWLINE: Final = b"\n"
 # For the day when nothing works, such as at the end of the stack or of memory.
 _LAST_RESORT: Final = (
@@ -37,8 +38,10 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def __init__(self, stream: Any = None, name: str = "Dockerflow") -> None:
         self._own_stream: Any = None
-        self._sink: Sink | None = None
-        self._sink_stream: Any = None
+        self._sink: Sink = StreamSink(None)
+        self._sink_stream: Any = _NO_STREAM
+        # The same, as long as nothing has gone wrong there.
+        self._ready_stream: Any = _NO_STREAM
         self._is_standard = False
         super().__init__(stream)
         # StreamHandler takes stderr for None, which has another meaning here.
@@ -58,6 +61,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     @logger_name.setter
     def logger_name(self, name: str) -> None:
         self._logger_name = LoggerName(name)
+        self._plain_name = str(name)
 
     @property
     def stream(self) -> Any:
@@ -69,11 +73,32 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self._own_stream = stream
         self._is_standard = stream is not None and stream in (sys.stdout, sys.stderr)
 
+    def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
+        """Write one record, unless a filter of this handler is against it."""
+        lock = self.lock
+        if self.filters or lock is None or type(self) is not MozlogHandler:
+            return super().handle(record)
+        # What the base class does here, without four calls.
+        with lock:
+            self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record. Only what is no ``Exception`` gets out, after the write."""
         interrupt: BaseException | None = None
         try:
-            line = self._render(record)
+            formatter = self.formatter
+            if type(formatter) is MozlogFormatter:
+                name = self._plain_name
+                render = formatter.renderers.get(name) or formatter.renderer(name)
+                line = render(record)
+                facts = record.__dict__
+                # Afterwards, since the fast way is for records without it.
+                facts["logger_name"] = (
+                    self._name_for(record) if "logger_name" in facts else self._logger_name
+                )
+            else:
+                line = self._render(record)
         except Interrupted as interrupted:
             line, interrupt = interrupted.line, interrupted.cause
         except BaseException as error:
@@ -81,7 +106,17 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             if not isinstance(error, Exception):
                 interrupt = error
         try:
-            self._write(line + (_NEWLINE if self.terminator == "\n" else self.terminator.encode()))
+            terminator = self.terminator
+            line += _NEWLINE if terminator == "\n" else terminator.encode()
+            stream = self._own_stream
+            if stream is None:
+                stream = sys.stdout
+            if stream is self._ready_stream:
+                self._sink.write(line)
+            else:
+                self._write(line)
+        except ValueError as error:
+            self._write_to_successor(record, line, error)
         except Exception as error:
             self._lose(record, error)
         if interrupt is not None:
@@ -91,19 +126,16 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         """Flush the stream, where it can be."""
         try:
             super().flush()
+        except ValueError:
+            # Closed, as files often are by the time that logging shuts down.
+            pass
         except Exception as error:
             note(f"flush failed: {type_name(type(error))}: {error}")
 
     def _render(self, record: logging.LogRecord) -> bytes:
         formatter = self.formatter
-        name = self._name_for(record)
-        if type(formatter) is MozlogFormatter:
-            line = formatter.renderer(self._logger_name)(record)
-            # Afterwards, since the fast way is for records without it.
-            record.logger_name = name
-            return line
         # Anybody else's code may look for the name on the record.
-        record.logger_name = name
+        record.logger_name = self._name_for(record)
         if isinstance(formatter, MozlogFormatter) and self._is_formatting_as_usual(formatter):
             return formatter.renderer()(record)
         return self.format(record).encode("utf-8", "backslashreplace")
@@ -137,24 +169,31 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def _write(self, line: bytes) -> None:
         stream = self.stream
-        if stream is not self._sink_stream or self._sink is None:
-            if stream is None:
-                raise ValueError("there is no stdout")
+        if stream is None:
+            raise OSError("there is no stdout")
+        if stream is not self._sink_stream:
             self._sink, self._sink_stream = sink_for(stream), stream
-        try:
-            self._sink.write(line)
-        except ValueError:
-            # Closed. A standard stream that was swapped out and closed (as
-            # test runners do) has a successor.
-            if not self._is_standard or sys.stdout is stream or sys.stdout is None:
-                raise
-            self.stream = None
-            self._sink, self._sink_stream = sink_for(sys.stdout), sys.stdout
-            self._sink.write(line)
+        self._sink.write(line)
+        self._ready_stream = stream
         if self._unreported:
             self._report()
 
+    def _write_to_successor(
+        self, record: logging.LogRecord, line: bytes, error: ValueError
+    ) -> None:
+        # Closed. A standard stream that was swapped out and closed (as test
+        # runners do) has a successor.
+        if not self._is_standard or sys.stdout in (None, self._own_stream):
+            self._lose(record, error)
+            return
+        self.stream = None
+        try:
+            self._write(line)
+        except Exception as again:
+            self._lose(record, again)
+
     def _lose(self, record: logging.LogRecord, error: Exception) -> None:
+        self._ready_stream = _NO_STREAM
         self.lost += 1
         self._unreported += 1
         try:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import base64
 import datetime
 import enum
+import functools
 import math
 import sys
+from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from types import TracebackType
@@ -31,6 +33,9 @@ MAX_ITEMS: Final = 1000
 #: Values kept of one record, over all its containers: shared references can
 #: make a small object graph print as an endless one.
 MAX_NODES: Final = 10_000
+#: Characters kept of one record's containers and ``repr`` texts together; one
+#: large string that is shared by many items would multiply.
+MAX_CHARACTERS: Final = 1_048_576
 #: Characters kept of a ``repr``, and bytes kept of a bytes value.
 MAX_TEXT: Final = 8192
 
@@ -44,7 +49,11 @@ _MAX_BITS: Final = int(_MAX_DIGITS * math.log2(10))
 _MAX_COUNTED_BITS: Final = 1_000_000
 
 _INFINITIES: Final = (math.inf, -math.inf)
+# Beyond MAX_CHARACTERS, this much is kept of each text.
+_MAX_TAIL: Final = 100
+_MAX_REASONS: Final = 16
 _MORE_KEY: Final = "<more>"
+_COLLECTIONS: Final = (set, frozenset, deque)
 _NUMBERS: Final = frozenset({int, float})
 
 _name_of: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
@@ -79,13 +88,14 @@ class Sanitiser:
     record is written.
     """
 
-    __slots__ = ("_nodes", "_path", "interrupt", "json_default", "reasons")
+    __slots__ = ("_characters", "_nodes", "_path", "interrupt", "json_default", "reasons")
 
     def __init__(self, json_default: Callable[[Any], Any] | None = None) -> None:
         self.json_default = json_default
         self.reasons: dict[str, None] = {}
         self.interrupt: BaseException | None = None
         self._nodes = 0
+        self._characters = 0
         self._path: set[int] = set()
 
     # -- entry points -----------------------------------------------------
@@ -121,11 +131,7 @@ class Sanitiser:
         """Give ``render(value)`` as bounded text, or a marker; ``render`` runs foreign code."""
         try:
             text = str.__str__(render(value))
-            size = len(text)
-            if size > MAX_TEXT:
-                self.lost("text truncated")
-                text = f"{text[:MAX_TEXT]}... <truncated, {size} characters>"
-            return self.text(text)
+            return self.text(self._spent(self._cut(text, MAX_TEXT)))
         except BaseException as error:
             return self.unprintable(value, error)
 
@@ -142,14 +148,15 @@ class Sanitiser:
 
     def lost(self, reason: str) -> None:
         """Remember that the line says less than the record did, and why."""
-        self.reasons[reason] = None
+        if len(self.reasons) < _MAX_REASONS:
+            self.reasons[reason] = None
 
     # -- by type ----------------------------------------------------------
 
     def _value(self, value: Any, depth: int) -> Any:
         kind = type(value)
         if kind is str:
-            return self.text(value)
+            return self.text(self._spent(value) if depth else value)
         if value is None or kind is bool:
             return value
         if kind is int:
@@ -192,7 +199,7 @@ class Sanitiser:
         # Subclasses give their base value, taken with the base type's methods:
         # what they override is the application's business, not the line's.
         if issubclass(kind, str):
-            return self.text(value)
+            return self.text(self._spent(str.__str__(value)) if depth else value)
         if issubclass(kind, int):
             return self._integer(int.__pos__(value))
         if issubclass(kind, float):
@@ -223,7 +230,11 @@ class Sanitiser:
         if issubclass(kind, type):
             return type_name(value)
         if issubclass(kind, TracebackType):
-            return self.text(frames_text(value, self.hold).strip())
+            return self.call(lambda frames: frames_text(frames, self.hold).strip(), value)
+        for base in _COLLECTIONS:
+            if issubclass(kind, base):
+                copy = functools.partial(self._collection, base)
+                return self._nested(value, lambda collection: collection, depth, copy)
         if is_kind(kind, "uuid", "UUID") or is_kind(kind, "decimal", "Decimal"):
             return self.call(str, value)
         if is_kind(kind, "pathlib", "PurePath"):
@@ -231,6 +242,43 @@ class Sanitiser:
         if _defines(kind, "__dataclass_fields__"):
             return self._dataclass(value, kind, depth)
         return self.repr(value)
+
+    def _collection(self, base: type, value: Any, depth: int) -> str:
+        """Give what ``repr`` gives, item by item: nested ones grow without bound else."""
+        size = base.__len__(value)  # type: ignore[attr-defined]
+        items = base.__iter__(value)  # type: ignore[attr-defined]
+        kept = self._within_budget([*islice(items, MAX_ITEMS)])
+        texts = [self._item(item, depth) for item in kept]
+        if len(kept) < size:
+            self.lost("items dropped")
+            texts.append(_is_more(size - len(kept)))
+        inner = ", ".join(texts)
+        if base is deque:
+            most = deque.maxlen.__get__(value)
+            return f"deque([{inner}]{'' if most is None else f', maxlen={most}'})"
+        if not texts:
+            return f"{base.__name__}()"
+        return f"{{{inner}}}" if base is set else f"frozenset({{{inner}}})"
+
+    def _item(self, item: Any, depth: int) -> str:
+        kind = type(item)
+        if issubclass(kind, _COLLECTIONS):
+            return str(self._value(item, depth))
+        if issubclass(kind, (dict, list, tuple)):
+            return self.repr(self._value(item, depth))
+        return self.repr(item)
+
+    def _cut(self, text: str, most: int) -> str:
+        size = len(text)
+        if size <= most:
+            return text
+        self.lost("text truncated")
+        return f"{text[:most]}... <truncated, {size} characters>"
+
+    def _spent(self, text: str) -> str:
+        """Give as much of a text as this record may still hold."""
+        self._characters += len(text)
+        return text if self._characters <= MAX_CHARACTERS else self._cut(text, _MAX_TAIL)
 
     def _bytes(self, value: bytes | bytearray | memoryview) -> str:
         # The buffer itself, and not a subclass's own conversions.

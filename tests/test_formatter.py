@@ -104,8 +104,8 @@ class TestEnvelope:
                 os._exit(0)
         os.close(writer)
         os.waitpid(child, 0)
-        with open(reader, "rb") as pipe:
-            assert checked(pipe.read())["Pid"] == child
+        with io.FileIO(reader) as pipe:
+            assert checked(pipe.readall())["Pid"] == child
 
     @pytest.mark.parametrize(
         ("name", "shown"),

@@ -256,6 +256,14 @@ class TestStream:
         handler.flush()
         assert quiet == ["flush failed: OSError: gone"]
 
+    def test_that_is_closed_is_flushed_without_a_word(
+        self, quiet: list[str], tmp_path: Path
+    ) -> None:
+        with (tmp_path / "log").open("w") as file:
+            handler = MozlogHandler(file)
+        handler.flush()
+        assert quiet == []
+
 
 class TestLosses:
     class Failing(io.StringIO):
@@ -448,7 +456,7 @@ for number in range(100):
             stdout=writer,
         ) as process:
             os.close(writer)
-            with open(reader, "rb", buffering=0) as pipe:
+            with io.FileIO(reader) as pipe:
                 out = b""
                 while chunk := pipe.read(20_000):
                     out += chunk
@@ -539,8 +547,8 @@ class TestDiagnostics:
 
 def test_no_file_descriptor_is_left_open() -> None:
     gc.collect()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(10):
         Capture().logger.info("hi")
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

@@ -18,6 +18,7 @@ import threading
 import traceback
 import types
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -27,7 +28,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mozlog_py.line import LineMaker, encode
-from mozlog_py.values import MAX_DEPTH, MAX_ITEMS, MAX_NODES, MAX_TEXT, Sanitiser, type_name
+from mozlog_py.values import (
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    MAX_ITEMS,
+    MAX_NODES,
+    MAX_TEXT,
+    Sanitiser,
+    type_name,
+)
 
 PROPERTY = settings(
     deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150
@@ -1086,3 +1095,57 @@ class TestAnything:
     def test_has_every_field_that_is_not_none(self, fields: dict[str, Any]) -> None:
         cleaned = Sanitiser().fields(fields)
         assert len(cleaned) == sum(value is not None for value in fields.values())
+
+
+class TestCollections:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {1},
+            set(),
+            frozenset(),
+            frozenset({"a"}),
+            deque(),
+            deque([1, "b", None, b"c"]),
+            deque([deque([1]), frozenset({2})], maxlen=3),
+        ],
+    )
+    def test_are_shown_as_their_repr(self, value: Any) -> None:
+        assert clean(value) == repr(value)
+
+    def test_show_what_they_nest_as_plain_values(self) -> None:
+        assert clean(deque([(1, {"a": dt.date(2026, 1, 2)})])) == (
+            "deque([[1, {'a': '2026-01-02'}]])"
+        )
+
+    def test_inside_themselves_are_circular(self) -> None:
+        value: deque[Any] = deque()
+        value.append(value)
+        assert clean(value) == "deque([<circular>])"
+
+    def test_that_share_each_other_tenfold_stay_bounded(self) -> None:
+        value: Any = 1
+        for _ in range(12):
+            value = deque([value] * 10)
+        # Without the bound this is a text of 10**12 numbers.
+        assert len(clean(value)) < 200_000
+
+    def test_of_a_million_are_capped_and_counted(self) -> None:
+        assert clean(set(range(1_000_000))).endswith(", <999000 more items>}")
+
+
+class TestCharacterBudget:
+    def test_bounds_what_many_reprs_add_up_to(self) -> None:
+        wide = [hostile.HugeRepr(8000) for _ in range(1000)]
+        sanitiser = Sanitiser()
+        text = json.dumps(sanitiser.value([wide] * 10))
+        assert len(text) < MAX_CHARACTERS + 10_000 * 150
+        assert "text truncated" in sanitiser.reasons
+        assert "... <truncated, 8000 characters>" in text
+
+    def test_bounds_one_text_that_is_shared(self) -> None:
+        text = json.dumps(Sanitiser().value(["x" * 100_000] * 1000))
+        assert len(text) < MAX_CHARACTERS + 1000 * 150
+
+    def test_leaves_a_field_of_its_own_whole(self) -> None:
+        assert Sanitiser().fields({"body": "x" * 3_000_000}) == {"body": "x" * 3_000_000}

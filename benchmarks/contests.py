@@ -1,0 +1,144 @@
+"""Who is timed against whom, and what the rounds come to.
+
+A machine's speed changes while this runs, by more than what is to be found out
+and many times a second. So nothing is timed for long: each contender has its
+short turn right beside one of the measure's, now before it and now after, and
+is compared with that one alone. The medians over many rounds are the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from cases import CALLS, CURVE, FORMATS, SLOPES, Case
+from foreign import CROWDS, READINGS
+from rivals import NULL, OURS, RIVALS, Rival
+
+__all__ = ["Ask", "Contender", "Contest", "contests"]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One who takes part, and what a worker is asked for: ``who`` does which ``case``."""
+
+    title: str
+    environment: str
+    case: str
+    who: str
+
+
+#: Puts a question about a contender to the worker of its environment.
+Ask = Callable[..., dict[str, Any]]
+
+
+@dataclass
+class Contest:
+    """One comparison of some contenders with one measure."""
+
+    group: str
+    title: str
+    measure: Contender
+    others: list[Contender]
+    #: Where the contender has so many fields more than the measure, their cost is told.
+    fields_between: int = 0
+    #: Why a contender is not timed, or no longer.
+    wrong: dict[Contender, str] = field(default_factory=dict)
+    #: By contender, for each round: the ns per call of the measure, and its own.
+    rounds: dict[Contender, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def check(self, ask: Ask) -> None:
+        """Let every contender show that its output is right; the others are out."""
+        for contender in (self.measure, *self.others):
+            self._is_right(contender, ask("check", contender))
+
+    def play(self, ask: Ask, number: int, budget_ns: int, *, is_counted: bool) -> None:
+        """Play one round."""
+        for place, contender in enumerate(self.others):
+            pair = [self.measure, contender]
+            if any(one in self.wrong for one in pair):
+                continue
+            if (number + place) % 2:
+                pair.reverse()
+            answers = {one: ask("round", one, budget_ns=budget_ns) for one in pair}
+            if all(self._is_right(*answer) for answer in answers.items()) and is_counted:
+                turns = (answers[self.measure]["ns"], answers[contender]["ns"])
+                self.rounds.setdefault(contender, []).append(turns)
+
+    def results(self) -> dict[str, Any]:
+        """Give what came out, the measure first."""
+        everybody = [self._measure_result(), *map(self._result, self.others)]
+        return {"group": self.group, "title": self.title, "contenders": everybody}
+
+    def _is_right(self, contender: Contender, answer: dict[str, Any]) -> bool:
+        if "wrong" in answer:
+            self.wrong[contender] = answer["wrong"]
+        return "wrong" not in answer
+
+    def _measure_result(self) -> dict[str, Any]:
+        result: dict[str, Any] = {"title": self.measure.title}
+        if self.measure in self.wrong:
+            return {**result, "wrong_output": self.wrong[self.measure]}
+        turns = [measure for rounds in self.rounds.values() for measure, _ in rounds]
+        return {**result, "ns": _spread(turns)} if turns else result
+
+    def _result(self, contender: Contender) -> dict[str, Any]:
+        result: dict[str, Any] = {"title": contender.title}
+        if contender in self.wrong:
+            return {**result, "wrong_output": self.wrong[contender]}
+        rounds = self.rounds.get(contender)
+        if not rounds:
+            return result
+        result["ns"] = _spread([own for _, own in rounds])
+        if self.fields_between:
+            per_field = [(own - measure) / self.fields_between for measure, own in rounds]
+            result["ns_per_further_field"] = _spread(per_field)
+        else:
+            result["ratio"] = _spread([own / measure for measure, own in rounds])
+        return result
+
+
+def contests() -> list[Contest]:
+    """Give all contests of a run."""
+    out = []
+    rivals = [rival for rival in RIVALS if rival is not OURS]
+    for case in FORMATS:
+        others = [_does(rival, case) for rival in rivals]
+        out.append(Contest("format", case.title, _does(OURS, case), others))
+    for case in CALLS:
+        nowhere = Contender("logging alone (NullHandler)", OURS.environment, case.name, NULL)
+        others = [*(_does(rival, case) for rival in rivals), nowhere]
+        out.append(Contest("call", case.title, _does(OURS, case), others))
+    for reading, title in READINGS.items():
+        crowds = [
+            Contender(f"{count} foreign ContextVars", OURS.environment, reading, crowd)
+            for crowd, count in CROWDS.items()
+        ]
+        out.append(Contest("context", title, crowds[0], crowds[1:]))
+    by_size = {
+        case.extras: Contender(case.title, OURS.environment, case.name, OURS.name) for case in CURVE
+    }
+    measure, *sizes = by_size.values()
+    out.append(Contest("curve", "extras", measure, sizes))
+    for few, many in SLOPES:
+        title = f"{few} to {many} extras"
+        out.append(Contest("slope", title, by_size[few], [by_size[many]], many - few))
+    return out
+
+
+def _does(rival: Rival, case: Case) -> Contender:
+    return Contender(rival.title, rival.environment, case.name, rival.name)
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    values = sorted(values)
+    quarter = len(values) // 4
+    return {
+        "median": round(median(values), 4),
+        "quarter": round(values[quarter], 4),
+        "three_quarters": round(values[-1 - quarter], 4),
+        "min": round(values[0], 4),
+        "max": round(values[-1], 4),
+    }

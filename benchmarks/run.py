@@ -1,0 +1,119 @@
+"""Measure our formatter and handler against others, and write down what came out.
+
+    python benchmarks/run.py            about a minute, writes benchmarks/results.json
+    python benchmarks/table.py          puts it into README.md
+
+The first run makes two environments below ``benchmarks/.environments``. What is
+not right is not timed (see ``checks.py``), and the program then exits with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from contextlib import ExitStack, closing
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import environments
+import machine
+from contests import Ask, Contender, Contest, contests
+from conversation import Worker
+from rivals import OURS
+
+__all__: list[str] = []
+
+_RESULTS = Path(__file__).resolve().parent / "results.json"
+# Played, but not counted: caches fill and the processor speeds up.
+_WARM_UP = 2
+
+
+def main() -> int:
+    """Run the whole of it; 1 where somebody's output was wrong."""
+    options = _options()
+    played = contests()
+    cpu = machine.one_cpu()
+    with ExitStack() as stack:
+        workers = {}
+        for name in environments.NAMES:
+            python = environments.prepare(name, is_installing=options.tree is None)
+            tree = options.tree if name == OURS.environment else None
+            workers[name] = stack.enter_context(closing(Worker(python, tree, cpu)))
+
+        def ask(question: str, contender: Contender, **details: Any) -> dict[str, Any]:
+            return workers[contender.environment].ask(
+                question, case=contender.case, contender=contender.who, **details
+            )
+
+        _play(played, ask, options.rounds, int(options.milliseconds * 1e6))
+        results = {
+            "date": datetime.now(timezone.utc).date().isoformat(),
+            "rounds": options.rounds,
+            "milliseconds": options.milliseconds,
+            "is_tree": options.tree is not None,
+            "is_on_one_cpu": cpu is not None,
+            "PYTHONUNBUFFERED": os.environ.get("PYTHONUNBUFFERED"),
+            "machine": machine.description(),
+            "environments": {
+                name: worker.ask("about", distributions=environments.DISTRIBUTIONS[name])
+                for name, worker in workers.items()
+            },
+            "contests": [contest.results() for contest in played],
+        }
+    options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    _report(results["contests"])
+    return 1 if any(contest.wrong for contest in played) else 0
+
+
+def _play(played: list[Contest], ask: Ask, rounds: int, budget_ns: int) -> None:
+    for contest in played:
+        contest.check(ask)
+    for number in range(-_WARM_UP, rounds):
+        print(f"\rround {number + 1} of {rounds} ", end="", file=sys.stderr, flush=True)
+        for contest in played:
+            contest.play(ask, number, budget_ns, is_counted=number >= 0)
+    print(file=sys.stderr)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=_RESULTS, help="where the results go")
+    parser.add_argument("--quick", action="store_true", help="some 10 seconds, for a first look")
+    parser.add_argument("--rounds", type=int, help="how many rounds are counted (50; quick: 5)")
+    parser.add_argument("--milliseconds", type=float, help="how long a turn is timed (5; quick: 3)")
+    parser.add_argument(
+        "--tree", type=Path, help="measure the sources found here, and not the installed project"
+    )
+    options = parser.parse_args()
+    options.rounds = options.rounds or (5 if options.quick else 50)
+    options.milliseconds = options.milliseconds or (3.0 if options.quick else 5.0)
+    if options.tree is not None:
+        options.tree = options.tree.resolve()
+    return options
+
+
+def _report(played: list[dict[str, Any]]) -> None:
+    for contest in played:
+        print(f"\n{contest['group']}: {contest['title']}")
+        for contender in contest["contenders"]:
+            print(f"  {_line(contender)}")
+
+
+def _line(contender: dict[str, Any]) -> str:
+    if "ns" not in contender:
+        return f"{contender['title']}: not timed, {contender.get('wrong_output', 'no measure')}"
+    line = f"{contender['ns']['median']:9.0f} ns"
+    for name in ("ratio", "ns_per_further_field"):
+        if name in contender:
+            of = contender[name]
+            line += f"   {name} {of['median']:.3f} ({of['min']:.3f} to {of['max']:.3f})"
+    return f"{line}   {contender['title']}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
