@@ -51,7 +51,10 @@ wheel-test: $(VENV)/.installed
 
 test-matrix:
 	@for version in $(VERSIONS); do \
-	  python=$$(command -v python$$version || ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -1); \
+	  python=; \
+	  for candidate in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
+	    if $$candidate -c "" 2>/dev/null; then python=$$candidate; break; fi; \
+	  done; \
 	  if [ -z "$$python" ]; then echo "Python $$version is not on this machine" >&2; exit 1; fi; \
 	  echo "== Python $$version"; \
 	  $$python -m venv .matrix/$$version && \

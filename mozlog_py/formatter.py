@@ -1,9 +1,8 @@
 """MozlogFormatter: the front for the standard library's ``logging``.
 
 Its options decide once, when the first record comes, how records are rendered:
-``fast`` where nothing is asked for that it leaves out, ``gather`` with all the
-options and hooks of a python-json-logger formatter, ``convert`` for a subclass
-that makes the whole line itself.
+the fast way where nothing is asked for that it leaves out, else the careful way
+with all the options and hooks of a python-json-logger formatter.
 """
 
 from __future__ import annotations
@@ -11,12 +10,23 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from typing import Any, ClassVar, Final, TypeVar
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
 from . import fast
+from .careful import (
+    Renderer,
+    careful_renderer,
+    converting_renderer,
+    envelope_of,
+    gather,
+    given_name,
+    interrupted_in,
+    line_of,
+    prefixed,
+    text_ways,
+)
 from .context import current
 from .exceptions import as_exc_info, render_exception
 from .fast import Ways
@@ -28,14 +38,12 @@ from .fields import (
     attributes,
     looks_like_json,
     merge,
-    said,
-    timestamp_ns,
 )
-from .line import ENVELOPE_VERSION, Further, Interrupted, LineMaker, clamped, encode
+from .line import ENVELOPE_VERSION, Further, Interrupted, LineMaker, encode
 from .severity import severity
-from .values import Sanitiser, type_name
+from .values import Sanitiser
 
-__all__ = ["MozlogFormatter", "Renderer"]
+__all__ = ["MozlogFormatter"]
 
 _LEVELS: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
 
@@ -54,9 +62,6 @@ _COMPILED: Final = frozenset({"_format", "renderers"})
 
 
 _Line = TypeVar("_Line", bytes, str)
-
-#: Renders one record as one line, without its newline.
-Renderer = Callable[[logging.LogRecord], bytes]
 
 
 class MozlogFormatter(BaseJsonFormatter):
@@ -160,7 +165,7 @@ class MozlogFormatter(BaseJsonFormatter):
         try:
             return self.renderer()(record).decode()
         except Interrupted as interrupted:
-            return _line_of(interrupted).decode()
+            return line_of(interrupted).decode()
 
     def format_bytes(self, record: logging.LogRecord) -> bytes:
         """Give one line as UTF-8, without its newline. Never raises an ``Exception``.
@@ -172,7 +177,7 @@ class MozlogFormatter(BaseJsonFormatter):
         try:
             return self.renderer()(record)
         except Interrupted as interrupted:
-            return _line_of(interrupted)
+            return line_of(interrupted)
 
     def renderer(self, logger_name: str | None = None) -> Renderer:
         """Give the function that ``format_bytes`` is made of, for a handler to call.
@@ -193,9 +198,9 @@ class MozlogFormatter(BaseJsonFormatter):
         it returns.
         """
         sanitiser = Sanitiser(self.json_default)
-        fields = self._gather(record, sanitiser)
-        maker = self._maker(_given_name(record) or self.logger_name)
-        return maker.envelope(*_envelope_of(record), fields, sanitiser)
+        fields = gather(self, record, sanitiser)
+        maker = self.line_maker(given_name(record) or self.logger_name)
+        return maker.envelope(*envelope_of(record), fields, sanitiser)
 
     # -- hooks ------------------------------------------------------------
 
@@ -214,6 +219,15 @@ class MozlogFormatter(BaseJsonFormatter):
         ``message_dict`` is what the call itself said: ``msg``, ``error`` and so
         on, or the members of a dict that was logged as the message.
         """
+        self.fill(log_data, record, message_dict)
+
+    def fill(
+        self,
+        log_data: dict[str, Any],
+        record: logging.LogRecord,
+        message_dict: dict[str, Any],
+    ) -> None:
+        """Do what ``add_fields`` does here, whatever a subclass makes of that."""
         excluded = self._excluded()
         fields = {**self.static_fields}
         if self.include_context:
@@ -273,41 +287,37 @@ class MozlogFormatter(BaseJsonFormatter):
             own.pop("format", None)
         own.update(renderers={}, _format=None)
 
+    def overrides(self, hook: str) -> bool:
+        """Tell whether a subclass, or this instance, has its own version of a method."""
+        own = getattr(type(self), hook) is not getattr(MozlogFormatter, hook)
+        return own or hook in vars(self)
+
     def _compile(self, logger_name: str | None) -> Renderer:
         render: Renderer
-        if type(self).convert_record is not MozlogFormatter.convert_record:
-            render = self._convert
+        if self.overrides("convert_record"):
+            render = converting_renderer(self)
         else:
-            maker = self._maker(logger_name or self.logger_name)
-            render = self._gathering(maker, is_named=logger_name is not None)
+            maker = self.line_maker(logger_name or self.logger_name)
+            render = careful_renderer(self, maker, is_named=logger_name is not None)
             if self._is_plain():
                 if logger_name is None:
                     self._shorten_format(maker, render)
-                ways = Ways(render, _interrupted_in(render), None)
+                ways = Ways(render, interrupted_in(render), None)
                 render = self._fast(maker, ways, is_named=logger_name is not None)
         if self.prefix:
-            render = _prefixed(self.prefix.encode(), render)
+            render = prefixed(self.prefix.encode(), render)
         self.renderers[logger_name] = render
         return render
 
     def _shorten_format(self, maker: LineMaker, careful: Renderer) -> None:
         """Make ``format`` of this instance the renderer itself, which saves it two calls."""
-        if type(self).format is not MozlogFormatter.format or "format" in vars(self) or self.prefix:
+        if self.overrides("format") or self.prefix:
             return
-        interrupted = _interrupted_in(careful)
-
-        def in_text(record: logging.LogRecord, error: BaseException | None = None) -> str:
-            try:
-                return (careful(record) if error is None else interrupted(record, error)).decode()
-            except Interrupted as saved:
-                return _line_of(saved).decode()
-
-        render = self._fast(maker, Ways(in_text, in_text, bytes.decode), is_named=False)
+        render = self._fast(maker, text_ways(careful), is_named=False)
         vars(self).update(format=render, _format=render)
 
     def _is_plain(self) -> bool:
         """Tell whether nothing is asked for that the fast way leaves out."""
-        kind = type(self)
         return not (
             self._named_attributes
             or self.rename_fields
@@ -315,8 +325,7 @@ class MozlogFormatter(BaseJsonFormatter):
             or self.defaults
             or self.exc_info_as_array
             or self.stack_info_as_array
-            or any(getattr(kind, hook) is not getattr(MozlogFormatter, hook) for hook in _HOOKS)
-            or any(hook in vars(self) for hook in _HOOKS)
+            or any(map(self.overrides, _HOOKS))
             or not fast.is_plain(self.static_fields.values())
             or not OWN_FIELDS.isdisjoint(self.static_fields)
             or not self._excluded().issuperset(STANDARD_ATTRIBUTES)
@@ -334,7 +343,8 @@ class MozlogFormatter(BaseJsonFormatter):
             is_named=is_named,
         )
 
-    def _maker(self, logger_name: str) -> LineMaker:
+    def line_maker(self, logger_name: str) -> LineMaker:
+        """Give what makes this formatter's lines, under a logger name."""
         return LineMaker(
             logger_name,
             self.hostname,
@@ -374,136 +384,9 @@ class MozlogFormatter(BaseJsonFormatter):
             out[f"extra.{name}" if name in out else name] = value
         return out
 
-    def _gathering(self, default_maker: LineMaker, *, is_named: bool) -> Renderer:
-        def render(record: logging.LogRecord) -> bytes:
-            sanitiser = Sanitiser(self.json_default)
-            maker = default_maker
-            try:
-                if not is_named and (given := _given_name(record)):
-                    maker = self._maker(given)
-                fields = self._gather(record, sanitiser)
-                envelope = _envelope_of(record)
-            except Exception as error:
-                sanitiser.lost(f"record not readable: {type_name(type(error))}")
-                fields, envelope = {}, (timestamp_ns(None), "root", logging.ERROR, None)
-            return maker.line(*envelope, fields, sanitiser)
-
-        return render
-
-    def _gather(self, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
-        message_dict = said(record, sanitiser, self._is_json(sanitiser))
-        self._apply_format_hooks(record, message_dict, sanitiser)
-        if self.timestamp:
-            name = self.timestamp if isinstance(self.timestamp, str) else "Time"
-            message_dict[name] = _rfc3339(timestamp_ns(record))
-        try:
-            log_data: dict[str, Any] = {}
-            self.add_fields(log_data, record, message_dict)
-            processed = self.process_log_record(log_data)
-            # A hook that changes what it was given often forgets to return it.
-            return processed if isinstance(processed, dict) else log_data
-        except BaseException as error:
-            sanitiser.hold(error)
-            sanitiser.lost(f"add_fields or process_log_record raised {type_name(type(error))}")
-        log_data = {}
-        MozlogFormatter.add_fields(self, log_data, record, message_dict)
-        return log_data
-
-    def _is_json(self, sanitiser: Sanitiser) -> Callable[[str], bool]:
-        def guarded(text: str) -> bool:
-            try:
-                return bool(self.is_value_jsonlike(text))
-            except Exception as error:
-                sanitiser.lost(f"is_value_jsonlike raised {type_name(type(error))}")
-                return False
-
-        return guarded
-
-    def _apply_format_hooks(
-        self, record: logging.LogRecord, message_dict: dict[str, Any], sanitiser: Sanitiser
-    ) -> None:
-        kind = type(self)
-        exc_info = getattr(record, "exc_info", None)
-        if "traceback" in message_dict and exc_info:
-            if kind.formatException is not MozlogFormatter.formatException:
-                message_dict["traceback"] = _guarded(self.formatException, exc_info, sanitiser)
-            elif self.exc_info_as_array:
-                message_dict["traceback"] = message_dict["traceback"].splitlines()
-        if "stack" in message_dict:
-            message_dict["stack"] = _guarded(self.formatStack, message_dict["stack"], sanitiser)
-
-    def _convert(self, record: logging.LogRecord) -> bytes:
-        sanitiser = Sanitiser(self.json_default)
-        try:
-            document = self.convert_record(record)
-            if not isinstance(document, dict):
-                raise TypeError("convert_record returned no dict")
-            line = encode(sanitiser.value(document))
-        except BaseException as error:
-            sanitiser.lost(f"convert_record raised {type_name(type(error))}")
-            sanitiser.hold(error)
-            fields = self._gather(record, sanitiser)
-            line = self._maker(self.logger_name).line(*_envelope_of(record), fields, sanitiser)
-        if sanitiser.interrupt is not None:
-            raise Interrupted(line, sanitiser.interrupt, from_value=True)
-        return line
-
-
-def _interrupted_in(careful: Renderer) -> Callable[[logging.LogRecord, BaseException], bytes]:
-    def interrupted(record: logging.LogRecord, error: BaseException) -> bytes:
-        if isinstance(error, Interrupted):
-            raise error
-        # Whether it came from a value or from outside: the record first.
-        raise Interrupted(careful(record), error, from_value=False) from None
-
-    return interrupted
-
-
-def _line_of(interrupted: Interrupted) -> bytes:
-    if interrupted.from_value:
-        return interrupted.line
-    raise interrupted.cause from None
-
 
 def _hostname() -> str:
     try:
         return socket.gethostname()
     except OSError:
         return "unknown"
-
-
-def _given_name(record: Any) -> str | None:
-    name = getattr(record, "logger_name", None)
-    return name if type(name) is LoggerName else None
-
-
-def _envelope_of(record: Any) -> tuple[int, Any, Any, Any]:
-    return (
-        timestamp_ns(record),
-        getattr(record, "name", None),
-        getattr(record, "levelno", None),
-        getattr(record, "process", None),
-    )
-
-
-def _guarded(hook: Callable[[Any], Any], value: Any, sanitiser: Sanitiser) -> Any:
-    try:
-        return hook(value)
-    except BaseException as error:
-        return sanitiser.unprintable(value, error)
-
-
-def _rfc3339(ns: int) -> str:
-    time = datetime.fromtimestamp(clamped(ns) / 1e9, tz=timezone.utc)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _prefixed(prefix: bytes, render: Renderer) -> Renderer:
-    def prefixed(record: logging.LogRecord) -> bytes:
-        try:
-            return prefix + render(record)
-        except Interrupted as interrupted:
-            interrupted.line = prefix + interrupted.line
-            raise
-
-    return prefixed

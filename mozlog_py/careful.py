@@ -1,0 +1,211 @@
+"""The careful way from a LogRecord to its line: any record, all options, every hook.
+
+What runs here may be anybody's: a record class, a subclass's hooks, the code of
+a logged value. Whatever it raises, there is a line.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from .fast import Ways
+from .fields import LoggerName, said, timestamp_ns
+from .line import Interrupted, LineMaker, clamped, encode
+from .values import Sanitiser, type_name
+
+if TYPE_CHECKING:
+    from .formatter import MozlogFormatter
+
+__all__ = [
+    "Renderer",
+    "careful_renderer",
+    "converting_renderer",
+    "envelope_of",
+    "gather",
+    "given_name",
+    "interrupted_in",
+    "line_of",
+    "prefixed",
+    "text_ways",
+]
+
+#: Renders one record as one line, without its newline.
+Renderer = Callable[[logging.LogRecord], bytes]
+
+
+def careful_renderer(formatter: MozlogFormatter, maker: LineMaker, *, is_named: bool) -> Renderer:
+    """Give the renderer that takes any record.
+
+    ``is_named``: the maker's logger name wins over one that a handler has left
+    on the record.
+    """
+
+    def render(record: logging.LogRecord) -> bytes:
+        sanitiser = Sanitiser(formatter.json_default)
+        name = None if is_named else given_name(record)
+        return _line(formatter, formatter.line_maker(name) if name else maker, record, sanitiser)
+
+    return render
+
+
+def converting_renderer(formatter: MozlogFormatter) -> Renderer:
+    """Give the renderer for a subclass that makes whole lines, in ``convert_record``."""
+
+    def render(record: logging.LogRecord) -> bytes:
+        sanitiser = Sanitiser(formatter.json_default)
+        try:
+            document = formatter.convert_record(record)
+            if not isinstance(document, dict):
+                raise TypeError("convert_record returned no dict")
+            line = encode(sanitiser.value(document))
+        except BaseException as error:
+            sanitiser.lost(f"convert_record raised {type_name(type(error))}")
+            sanitiser.hold(error)
+            maker = formatter.line_maker(given_name(record) or formatter.logger_name)
+            return _line(formatter, maker, record, sanitiser)
+        if sanitiser.interrupt is not None:
+            raise Interrupted(line, sanitiser.interrupt, from_value=True)
+        return line
+
+    return render
+
+
+def _line(
+    formatter: MozlogFormatter,
+    maker: LineMaker,
+    record: logging.LogRecord,
+    sanitiser: Sanitiser,
+) -> bytes:
+    try:
+        fields = gather(formatter, record, sanitiser)
+        envelope = envelope_of(record)
+    except Exception as error:
+        sanitiser.lost(f"record not readable: {type_name(type(error))}")
+        fields, envelope = {}, (timestamp_ns(None), "root", logging.ERROR, None)
+    return maker.line(*envelope, fields, sanitiser)
+
+
+def gather(
+    formatter: MozlogFormatter, record: logging.LogRecord, sanitiser: Sanitiser
+) -> dict[str, Any]:
+    """Give a record's Fields, as the formatter's options and hooks want them."""
+    message_dict = said(record, sanitiser, _json_test(formatter, sanitiser))
+    _apply_format_hooks(formatter, record, message_dict, sanitiser)
+    if formatter.timestamp:
+        name = formatter.timestamp if isinstance(formatter.timestamp, str) else "Time"
+        message_dict[name] = _rfc3339(timestamp_ns(record))
+    try:
+        log_data: dict[str, Any] = {}
+        formatter.add_fields(log_data, record, message_dict)
+        processed = formatter.process_log_record(log_data)
+        # A hook that changes what it was given often forgets to return it.
+        return processed if isinstance(processed, dict) else log_data
+    except BaseException as error:
+        sanitiser.hold(error)
+        sanitiser.lost(f"add_fields or process_log_record raised {type_name(type(error))}")
+    log_data = {}
+    formatter.fill(log_data, record, message_dict)
+    return log_data
+
+
+def _json_test(formatter: MozlogFormatter, sanitiser: Sanitiser) -> Callable[[str], bool]:
+    def is_json(text: str) -> bool:
+        try:
+            return bool(formatter.is_value_jsonlike(text))
+        except Exception as error:
+            sanitiser.lost(f"is_value_jsonlike raised {type_name(type(error))}")
+            return False
+
+    return is_json
+
+
+def _apply_format_hooks(
+    formatter: MozlogFormatter,
+    record: logging.LogRecord,
+    message_dict: dict[str, Any],
+    sanitiser: Sanitiser,
+) -> None:
+    exc_info = getattr(record, "exc_info", None)
+    if "traceback" in message_dict and exc_info:
+        if formatter.overrides("formatException"):
+            message_dict["traceback"] = _called(formatter.formatException, exc_info, sanitiser)
+        elif formatter.exc_info_as_array:
+            message_dict["traceback"] = message_dict["traceback"].splitlines()
+    if "stack" in message_dict:
+        message_dict["stack"] = _called(formatter.formatStack, message_dict["stack"], sanitiser)
+
+
+def _called(hook: Callable[[Any], Any], value: Any, sanitiser: Sanitiser) -> Any:
+    try:
+        return hook(value)
+    except BaseException as error:
+        return sanitiser.unprintable(value, error)
+
+
+def given_name(record: Any) -> str | None:
+    """Give the logger name that a handler of ours has left on a record."""
+    name = getattr(record, "logger_name", None)
+    return name if type(name) is LoggerName else None
+
+
+def envelope_of(record: Any) -> tuple[int, Any, Any, Any]:
+    """Give a record's time (nanoseconds), logger, level and process, whatever they are."""
+    return (
+        timestamp_ns(record),
+        getattr(record, "name", None),
+        getattr(record, "levelno", None),
+        getattr(record, "process", None),
+    )
+
+
+def _rfc3339(ns: int) -> str:
+    time = datetime.fromtimestamp(clamped(ns) / 1e9, tz=timezone.utc)
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def prefixed(prefix: bytes, render: Renderer) -> Renderer:
+    """Give a renderer whose lines begin with ``prefix``."""
+
+    def with_prefix(record: logging.LogRecord) -> bytes:
+        try:
+            return prefix + render(record)
+        except Interrupted as interrupted:
+            interrupted.line = prefix + interrupted.line
+            raise
+
+    return with_prefix
+
+
+def interrupted_in(careful: Renderer) -> Callable[[logging.LogRecord, BaseException], bytes]:
+    """Give what takes a record in the middle of which an interrupt came."""
+
+    def interrupted(record: logging.LogRecord, error: BaseException) -> bytes:
+        if isinstance(error, Interrupted):
+            raise error
+        # Whether it came from a value or from outside: the record first.
+        raise Interrupted(careful(record), error, from_value=False) from None
+
+    return interrupted
+
+
+def text_ways(careful: Renderer) -> Ways[str]:
+    """Give the same ways in text, for whoever calls ``format`` and cannot raise later."""
+    interrupted = interrupted_in(careful)
+
+    def in_text(record: logging.LogRecord, error: BaseException | None = None) -> str:
+        try:
+            return (careful(record) if error is None else interrupted(record, error)).decode()
+        except Interrupted as saved:
+            return line_of(saved).decode()
+
+    return Ways(in_text, in_text, bytes.decode)
+
+
+def line_of(interrupted: Interrupted) -> bytes:
+    """Give the line, where the interrupt was a value's own; raise what came from outside."""
+    if interrupted.from_value:
+        return interrupted.line
+    raise interrupted.cause from None
