@@ -9,17 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .fast import Ways
 from .fields import LoggerName, said, timestamp_ns
 from .line import Interrupted, LineMaker, clamped, encode
 from .values import Sanitiser, type_name
 
-if TYPE_CHECKING:
-    from .formatter import MozlogFormatter
-
 __all__ = [
+    "Hooks",
     "Renderer",
     "careful_renderer",
     "converting_renderer",
@@ -36,7 +34,30 @@ __all__ = [
 Renderer = Callable[[logging.LogRecord], bytes]
 
 
-def careful_renderer(formatter: MozlogFormatter, maker: LineMaker, *, is_named: bool) -> Renderer:
+class Hooks(Protocol):
+    """What a formatter is asked for on the careful way; ``MozlogFormatter`` says what it is."""
+
+    exc_info_as_array: bool
+    json_default: Callable[[Any], Any] | None
+    logger_name: str
+    timestamp: bool | str
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None: ...
+    def convert_record(self, record: logging.LogRecord) -> dict[str, Any]: ...
+    def fill(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None: ...
+    def formatException(self, ei: Any) -> str | list[str]: ...
+    def formatStack(self, stack_info: str) -> str | list[str]: ...
+    def is_value_jsonlike(self, value: str) -> bool: ...
+    def line_maker(self, logger_name: str) -> LineMaker: ...
+    def overrides(self, hook: str) -> bool: ...
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]: ...
+
+
+def careful_renderer(formatter: Hooks, maker: LineMaker, *, is_named: bool) -> Renderer:
     """Give the renderer that takes any record.
 
     ``is_named``: the maker's logger name wins over one that a handler has left
@@ -51,7 +72,7 @@ def careful_renderer(formatter: MozlogFormatter, maker: LineMaker, *, is_named: 
     return render
 
 
-def converting_renderer(formatter: MozlogFormatter) -> Renderer:
+def converting_renderer(formatter: Hooks) -> Renderer:
     """Give the renderer for a subclass that makes whole lines, in ``convert_record``."""
 
     def render(record: logging.LogRecord) -> bytes:
@@ -74,7 +95,7 @@ def converting_renderer(formatter: MozlogFormatter) -> Renderer:
 
 
 def _line(
-    formatter: MozlogFormatter,
+    formatter: Hooks,
     maker: LineMaker,
     record: logging.LogRecord,
     sanitiser: Sanitiser,
@@ -88,9 +109,7 @@ def _line(
     return maker.line(*envelope, fields, sanitiser)
 
 
-def gather(
-    formatter: MozlogFormatter, record: logging.LogRecord, sanitiser: Sanitiser
-) -> dict[str, Any]:
+def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
     """Give a record's Fields, as the formatter's options and hooks want them."""
     message_dict = said(record, sanitiser, _json_test(formatter, sanitiser))
     _apply_format_hooks(formatter, record, message_dict, sanitiser)
@@ -111,7 +130,7 @@ def gather(
     return log_data
 
 
-def _json_test(formatter: MozlogFormatter, sanitiser: Sanitiser) -> Callable[[str], bool]:
+def _json_test(formatter: Hooks, sanitiser: Sanitiser) -> Callable[[str], bool]:
     def is_json(text: str) -> bool:
         try:
             return bool(formatter.is_value_jsonlike(text))
@@ -123,7 +142,7 @@ def _json_test(formatter: MozlogFormatter, sanitiser: Sanitiser) -> Callable[[st
 
 
 def _apply_format_hooks(
-    formatter: MozlogFormatter,
+    formatter: Hooks,
     record: logging.LogRecord,
     message_dict: dict[str, Any],
     sanitiser: Sanitiser,

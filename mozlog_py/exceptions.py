@@ -36,6 +36,8 @@ _context_of: Final[Callable[[BaseException], BaseException | None]] = _slots["__
 _is_context_hidden: Final[Callable[[BaseException], bool]] = _slots["__suppress_context__"].__get__
 _frames_of: Final[Callable[[BaseException], TracebackType | None]] = _slots["__traceback__"].__get__
 
+_GROUP: Final[type | None] = getattr(builtins, "BaseExceptionGroup", None)
+
 ExcInfo = tuple[Any, Any, "TracebackType | None"]
 
 
@@ -193,8 +195,7 @@ def _is_exception(value: Any) -> TypeGuard[BaseException]:
 
 
 def _is_group(kind: type) -> bool:
-    group = getattr(builtins, "BaseExceptionGroup", None)
-    if group is not None and issubclass(kind, group):
-        return True
+    if _GROUP is not None:
+        return issubclass(kind, _GROUP)
     # The backport that 3.10 uses.
     return is_kind(kind, "exceptiongroup", "BaseExceptionGroup")

@@ -40,7 +40,7 @@ def frames_text(
         else:
             texts.append(_frame_text(frames, code, hold))
         frames = frames.tb_next
-    if len(texts) > _MAX_REPEATS:
+    if len(texts) > _MAX_FRAMES or (len(texts) > _MAX_REPEATS and len({*texts}) < len(texts)):
         texts = _collapse(texts)
     return "".join(texts)
 

@@ -7,8 +7,13 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mozlog_py import context, uncaught
+
+# How fast examples are made and run depends on the machine, and says nothing.
+settings.register_profile("mozlog", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mozlog")
 
 
 @pytest.fixture(autouse=True)
