@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import datetime, timezone
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .fast import Ways
 from .fields import LoggerName, said, timestamp_ns
@@ -20,6 +21,7 @@ __all__ = [
     "Hooks",
     "Renderer",
     "careful_renderer",
+    "conversion_sanitiser",
     "converting_renderer",
     "envelope_of",
     "gather",
@@ -29,6 +31,9 @@ __all__ = [
     "prefixed",
     "text_ways",
 ]
+
+# A subclass calls convert_record of its base class, and cannot hand an interrupt on.
+_converting: Final[ContextVar[Sanitiser | None]] = ContextVar("mozlog_converting", default=None)
 
 #: Renders one record as one line, without its newline.
 Renderer = Callable[[logging.LogRecord], bytes]
@@ -77,6 +82,8 @@ def converting_renderer(formatter: Hooks) -> Renderer:
 
     def render(record: logging.LogRecord) -> bytes:
         sanitiser = Sanitiser(formatter.json_default)
+        converted = Sanitiser(formatter.json_default)
+        token = _converting.set(converted)
         try:
             document = formatter.convert_record(record)
             if not isinstance(document, dict):
@@ -87,11 +94,19 @@ def converting_renderer(formatter: Hooks) -> Renderer:
             sanitiser.hold(error)
             maker = formatter.line_maker(given_name(record) or formatter.logger_name)
             return _line(formatter, maker, record, sanitiser)
-        if sanitiser.interrupt is not None:
-            raise Interrupted(line, sanitiser.interrupt, from_value=True)
+        finally:
+            _converting.reset(token)
+        interrupt = sanitiser.interrupt or converted.interrupt
+        if interrupt is not None:
+            raise Interrupted(line, interrupt, from_value=True)
         return line
 
     return render
+
+
+def conversion_sanitiser(formatter: Hooks) -> Sanitiser:
+    """Give the sanitiser for ``convert_record``: its renderer's, which looks at it afterwards."""
+    return _converting.get() or Sanitiser(formatter.json_default)
 
 
 def _line(

@@ -18,6 +18,7 @@ from . import fast
 from .careful import (
     Renderer,
     careful_renderer,
+    conversion_sanitiser,
     converting_renderer,
     envelope_of,
     gather,
@@ -197,7 +198,7 @@ class MozlogFormatter(BaseJsonFormatter):
         Override it to change the line as a whole; lines are then made from what
         it returns.
         """
-        sanitiser = Sanitiser(self.json_default)
+        sanitiser = conversion_sanitiser(self)
         fields = gather(self, record, sanitiser)
         maker = self.line_maker(given_name(record) or self.logger_name)
         return maker.envelope(*envelope_of(record), fields, sanitiser)

@@ -348,6 +348,19 @@ class TestInterrupts:
             capture.logger.info("%s", Exit())
         assert capture.fields == [{"msg": "fine"}]
 
+    def test_in_a_formatter_that_makes_its_own_lines_go_on_as_well(self) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                return {**super().convert_record(record), "Env": "prod"}
+
+        capture = Capture()
+        capture.handler.setFormatter(Custom())
+        with pytest.raises(KeyboardInterrupt):
+            capture.logger.info("hi", extra={"value": self.Interrupting()})
+        assert capture.lines[0]["Env"] == "prod"
+        assert capture.fields[0]["value"] == "<unprintable Interrupting: KeyboardInterrupt>"
+        assert capture.fields[0]["msg"] == "hi"
+
     def test_in_a_foreign_formatter_go_on_after_the_record_is_written(self) -> None:
         class Foreign(logging.Formatter):
             def format(self, record: logging.LogRecord) -> str:
