@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from .fast import Ways
 from .fields import LoggerName, said, timestamp_ns
-from .line import Interrupted, LineMaker, clamped, encode
+from .line import Interrupted, LineMaker, clamped, encode, with_reasons
 from .values import Sanitiser, type_name
 
 __all__ = [
@@ -85,10 +85,7 @@ def converting_renderer(formatter: Hooks) -> Renderer:
         converted = Sanitiser(formatter.json_default)
         token = _converting.set(converted)
         try:
-            document = formatter.convert_record(record)
-            if not isinstance(document, dict):
-                raise TypeError("convert_record returned no dict")
-            line = encode(sanitiser.value(document))
+            line = encode(_clean(formatter.convert_record(record), sanitiser))
         except BaseException as error:
             sanitiser.lost(f"convert_record raised {type_name(type(error))}")
             sanitiser.hold(error)
@@ -104,6 +101,19 @@ def converting_renderer(formatter: Hooks) -> Renderer:
     return render
 
 
+def _clean(document: Any, sanitiser: Sanitiser) -> dict[str, Any]:
+    """Give a whole line, made by anybody, in plain values."""
+    if not isinstance(document, dict):
+        raise TypeError("convert_record returned no dict")
+    fields = document.get("Fields")
+    if not isinstance(fields, dict):
+        return sanitiser.fields(document)
+    # Fields are cleaned as Fields, for which other bounds hold than for a value.
+    line = sanitiser.fields({**document, "Fields": ""})
+    line["Fields"] = with_reasons(sanitiser.fields(fields), sanitiser)
+    return line
+
+
 def conversion_sanitiser(formatter: Hooks) -> Sanitiser:
     """Give the sanitiser for ``convert_record``: its renderer's, which looks at it afterwards."""
     return _converting.get() or Sanitiser(formatter.json_default)
@@ -117,11 +127,13 @@ def _line(
 ) -> bytes:
     try:
         fields = gather(formatter, record, sanitiser)
-        envelope = envelope_of(record)
     except Exception as error:
         sanitiser.lost(f"record not readable: {type_name(type(error))}")
-        fields, envelope = {}, (timestamp_ns(None), "root", logging.ERROR, None)
-    return maker.line(*envelope, fields, sanitiser)
+        try:
+            fields = said(record, sanitiser)
+        except Exception:
+            fields = {}
+    return maker.line(*envelope_of(record), fields, sanitiser)
 
 
 def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
@@ -189,10 +201,17 @@ def envelope_of(record: Any) -> tuple[int, Any, Any, Any]:
     """Give a record's time (nanoseconds), logger, level and process, whatever they are."""
     return (
         timestamp_ns(record),
-        getattr(record, "name", None),
-        getattr(record, "levelno", None),
-        getattr(record, "process", None),
+        _attribute(record, "name"),
+        _attribute(record, "levelno"),
+        _attribute(record, "process"),
     )
+
+
+def _attribute(record: Any, name: str) -> Any:
+    try:
+        return getattr(record, name, None)
+    except Exception:
+        return None
 
 
 def _rfc3339(ns: int) -> str:

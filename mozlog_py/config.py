@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["FORMATS", "configure", "dict_config"]
+__all__ = ["FORMATS", "WithoutColors", "configure", "dict_config"]
 
 _FORMATTERS: Final = {
     "gcp": "mozlog_py.gcp.CloudFormatter",
@@ -27,6 +27,15 @@ _SERVER_LOGGERS: Final = (
     "uvicorn.access",
     "uvicorn.error",
 )
+
+
+class WithoutColors(logging.Filter):
+    """Takes uvicorn's second message, with colours in it, off its records."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        vars(record).pop("color_message", None)
+        return True
 
 
 def dict_config(
@@ -90,10 +99,19 @@ def dict_config(
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"mozlog": formatter},
+        "formatters": {
+            "mozlog": formatter,
+            # uvicorn writes use_colors into these two; no handler has them.
+            "default": {"class": "logging.Formatter"},
+            "access": {"class": "logging.Formatter"},
+        },
+        "filters": {"plain": {"()": "mozlog_py.config.WithoutColors"}},
         "handlers": {"mozlog": handler},
         "loggers": {
-            **{name: {"handlers": [], "propagate": True} for name in _SERVER_LOGGERS},
+            **{
+                name: {"handlers": [], "propagate": True, "filters": ["plain"]}
+                for name in _SERVER_LOGGERS
+            },
             **{name: {"level": _level(of, "loggers")} for name, of in (loggers or {}).items()},
         },
         "root": {"level": _chosen_level(level), "handlers": ["mozlog"]},
@@ -149,9 +167,10 @@ def _format(given: str | None, stream: Any) -> str:
     source, name = ("format", given) if given is not None else _from_environment("LOG_FORMAT")
     if name is None:
         return "pretty" if _is_terminal(sys.stdout if stream is None else stream) else "mozlog"
-    if name not in _FORMATTERS:
+    known = name.strip().lower() if isinstance(name, str) else name
+    if known not in _FORMATTERS:
         raise ValueError(f"{source} is {name!r}; the known formats are {', '.join(FORMATS)}")
-    return name
+    return known
 
 
 def _chosen_level(given: int | str | None) -> int:

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Any, Final, TypeGuard
 
 from .frames import frames_text, one_line
-from .values import Sanitiser, is_kind
+from .values import Sanitiser, is_kind, type_name
 
-__all__ = ["HEADER", "as_exc_info", "render_exception"]
+__all__ = ["HEADER", "as_exc_info", "python_traceback", "render_exception"]
 
 #: The first line of every rendered traceback; people search their logs for it.
 HEADER: Final = "Uncaught exception:\n"
@@ -66,20 +66,17 @@ def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]
 
     Never raises; the text is at most about 32,768 characters long.
     """
-    kind, value, frames = exc_info
-    error = sanitiser.repr(kind if value is None else value)
+    error = sanitiser.repr(exc_info[0] if exc_info[1] is None else exc_info[1])
     story = _Story(sanitiser)
     story.out.append(HEADER)
-    if _is_exception(value):
-        story.chain(kind, value, frames, error, 0)
-    else:
-        story.block(kind, value, frames, error)
-    text = "".join(story.out)
-    if len(text) > _MAX_CHARACTERS:
-        sanitiser.lost("traceback truncated")
-        half = _MAX_CHARACTERS // 2
-        text = f"{text[:half]}\n[... {len(text)} characters in all ...]\n{text[-half:]}"
-    return error, text
+    return error, story.text(exc_info, error)
+
+
+def python_traceback(exc_info: ExcInfo, sanitiser: Sanitiser) -> str:
+    """Give the same text as Python would write it, for people to read."""
+    story = _PythonStory(sanitiser)
+    value = exc_info[1]
+    return story.text(exc_info, sanitiser.repr(exc_info[0] if value is None else value))
 
 
 class _Story:
@@ -92,6 +89,19 @@ class _Story:
         self.out: list[str] = []
         self.left = _MAX_EXCEPTIONS
         self.seen: set[int] = set()
+
+    def text(self, exc_info: ExcInfo, error: str) -> str:
+        kind, value, frames = exc_info
+        if _is_exception(value):
+            self.chain(kind, value, frames, error, 0)
+        else:
+            self.block(kind, value, frames, error)
+        text = "".join(self.out)
+        if len(text) > _MAX_CHARACTERS:
+            self.sanitiser.lost("traceback truncated")
+            half = _MAX_CHARACTERS // 2
+            text = f"{text[:half]}\n[... {len(text)} characters in all ...]\n{text[-half:]}"
+        return text
 
     def chain(
         self,
@@ -114,8 +124,7 @@ class _Story:
         self._group(value, depth)
 
     def block(self, kind: Any, value: Any, frames: TracebackType | None, error: str) -> None:
-        self.out.append(frames_text(frames, self.sanitiser.hold))
-        self.out.append(f"{one_line(self.sanitiser.repr(kind))}\n{one_line(error)}\n")
+        self.head(kind, value, frames, error)
         try:
             notes = getattr(value, "__notes__", None)
         except BaseException as raised:
@@ -124,6 +133,16 @@ class _Story:
             return
         if notes is not None:
             self._notes(notes)
+
+    def head(
+        self,
+        kind: Any,
+        value: Any,  # noqa: ARG002 - what the one head shows, the other does not
+        frames: TracebackType | None,
+        error: str,
+    ) -> None:
+        self.out.append(frames_text(frames, self.sanitiser.hold))
+        self.out.append(f"{one_line(self.sanitiser.repr(kind))}\n{one_line(error)}\n")
 
     def _before(self, value: BaseException) -> list[tuple[BaseException | None, str]]:
         """Give the exceptions that led to one, newest first, each with its link to the next."""
@@ -187,6 +206,27 @@ class _Story:
             self.out.extend(f"  | {line}" for line in inner.splitlines(keepends=True))
         if len(members) > _MAX_GROUP_WIDTH:
             self.out.append(f"  +- [{len(members) - _MAX_GROUP_WIDTH} more exceptions]\n")
+
+
+class _PythonStory(_Story):
+    __slots__ = ()
+
+    def head(
+        self,
+        kind: Any,  # noqa: ARG002
+        value: Any,
+        frames: TracebackType | None,
+        error: str,
+    ) -> None:
+        text = frames_text(frames, self.sanitiser.hold)
+        if text:
+            self.out.append(f"Traceback (most recent call last):\n{text}")
+        if not _is_exception(value):
+            self.out.append(f"{one_line(error)}\n")
+            return
+        said = one_line(self.sanitiser.call(str, value))
+        name = one_line(type_name(type(value)))
+        self.out.append(f"{name}: {said}\n" if said else f"{name}\n")
 
 
 def _is_exception(value: Any) -> TypeGuard[BaseException]:

@@ -105,6 +105,8 @@ def record_renderer(
             fields["logger_name"] = name
         elif name.given is not None:
             fields["logger_name"] = name.given
+        else:
+            fields.pop("logger_name", None)
         return is_named or type(name) is not LoggerName
 
     def render(record: logging.LogRecord) -> Any:
@@ -130,8 +132,10 @@ def record_renderer(
                     or kind is bool
                 ):
                     is_odd = True
+            if len(facts) - len(fields) != _COUNT:
+                return careful(record)
             if fields:
-                if len(facts) - len(fields) != _COUNT or len(fields) >= MAX_ITEMS:
+                if len(fields) >= MAX_ITEMS:
                     return careful(record)
                 if (
                     "message" in fields

@@ -7,7 +7,9 @@ message, its exception, its stack), what else does the record carry
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Container, Mapping
@@ -16,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from .exceptions import as_exc_info, render_exception
-from .values import Sanitiser
+from .values import Sanitiser, free_name, type_name
 
 __all__ = [
     "EXCLUDED_ATTRIBUTES",
@@ -32,6 +34,8 @@ __all__ = [
     "said",
     "timestamp_ns",
 ]
+
+_LONG_NUMBER: Final = re.compile("[0-9]{19}")
 
 #: The attributes that every LogRecord of this interpreter is born with, in
 #: their order. Whatever a call adds comes after them.
@@ -59,17 +63,26 @@ def looks_like_json(text: str) -> bool:
 def json_object(text: str) -> dict[str, Any] | None:
     """Give the JSON object that a message is, None where it is none."""
     try:
-        value = orjson.loads(text)
+        # orjson makes floats of integers over 64 bits, which loses their digits.
+        is_long = _LONG_NUMBER.search(text) is not None
+        value = json.loads(text, parse_constant=_refuse) if is_long else orjson.loads(text)
     except Exception:
         return None
     return value if type(value) is dict else None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     """Give a record's message as text, or the dict that was logged in its place."""
     raw: Any = getattr(record, "msg", "")
     if issubclass(type(raw), dict) and not getattr(record, "args", None):
-        return dict(dict.items(raw))
+        out: dict[Any, Any] = {}
+        for key, value in [*dict.items(raw)]:
+            _add(out, key, value)
+        return out
     try:
         return str.__str__(record.getMessage())
     except BaseException as error:
@@ -125,12 +138,22 @@ def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
 
 def attributes(record: Any, excluded: Container[str]) -> dict[Any, Any]:
     """Give what a record carries beside its excluded attributes."""
-    return {
-        key: value
-        for key, value in [*vars(record).items()]
-        # Only exact strings are looked up: another key's hash may raise.
-        if type(key) is not str or key not in excluded
-    }
+    out: dict[Any, Any] = {}
+    for key, value in [*vars(record).items()]:
+        if type(key) is str:
+            if key not in excluded:
+                out[key] = value
+        else:
+            _add(out, key, value)
+    return out
+
+
+def _add(out: dict[Any, Any], key: Any, value: Any) -> None:
+    try:
+        out[key] = value
+    except Exception as error:
+        # A key whose hash or equality raises, now that it is asked.
+        out[free_name("<broken key>", out)] = f"<{type_name(type(key))}: {type_name(type(error))}>"
 
 
 def merge(fields: Mapping[Any, Any], said: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -138,7 +161,7 @@ def merge(fields: Mapping[Any, Any], said: Mapping[Any, Any]) -> dict[Any, Any]:
     out = dict(fields)
     for key, value in said.items():
         if key in OWN_FIELDS and key in out:
-            out[f"extra.{key}"] = out[key]
+            out[free_name(f"extra.{key}", {*out, *said})] = out[key]
         out[key] = value
     return out
 

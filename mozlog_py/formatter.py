@@ -42,7 +42,7 @@ from .fields import (
 )
 from .line import ENVELOPE_VERSION, Further, Interrupted, LineMaker, encode
 from .severity import severity
-from .values import Sanitiser
+from .values import Sanitiser, free_name
 
 __all__ = ["MozlogFormatter"]
 
@@ -150,7 +150,7 @@ class MozlogFormatter(BaseJsonFormatter):
             stack_info_as_array=stack_info_as_array,
         )
         self.logger_name = logger_name
-        self.hostname = _hostname() if hostname is None else hostname
+        self.hostname = local_hostname() if hostname is None else hostname
         self.strict = strict
         self.include_context = include_context
         self.json_default = json_default
@@ -242,18 +242,20 @@ class MozlogFormatter(BaseJsonFormatter):
             extra.pop("logger_name", None)
         fields.update(extra)
         for attribute in self._named_attributes:
-            if attribute == "asctime":
-                # It raises for a time that the platform's calendar does not reach.
-                fields[attribute] = Sanitiser().call(self._time_of, record)
-            else:
-                fields[attribute] = getattr(record, attribute, None)
+            fields[attribute] = self._attribute(record, attribute)
         fields = merge(fields, message_dict)
         for key, value in self.defaults.items():
             fields.setdefault(key, value)
         log_data.update(self._renamed(fields))
 
-    def _time_of(self, record: logging.LogRecord) -> str:
-        return self.formatTime(record, self.datefmt)
+    def _attribute(self, record: logging.LogRecord, name: str) -> Any:
+        try:
+            if name == "asctime":
+                return self.formatTime(record, self.datefmt)
+            return getattr(record, name, None)
+        except Exception as error:
+            # A property of a record class, or a time that no calendar reaches.
+            return Sanitiser().unprintable(record, error)
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """Give Fields as JSON text."""
@@ -290,8 +292,7 @@ class MozlogFormatter(BaseJsonFormatter):
 
     def overrides(self, hook: str) -> bool:
         """Tell whether a subclass, or this instance, has its own version of a method."""
-        own = getattr(type(self), hook) is not getattr(MozlogFormatter, hook)
-        return own or hook in vars(self)
+        return getattr(type(self), hook) is not _METHODS[hook] or hook in vars(self)
 
     def _compile(self, logger_name: str | None) -> Renderer:
         render: Renderer
@@ -382,11 +383,18 @@ class MozlogFormatter(BaseJsonFormatter):
         out: dict[Any, Any] = {}
         for key, value in fields.items():
             name = self.rename_fields.get(key, key) if type(key) is str else key
-            out[f"extra.{name}" if name in out else name] = value
+            out[free_name(f"extra.{name}", {*out, *fields}) if name in out else name] = value
         return out
 
 
-def _hostname() -> str:
+# As they are here: whoever patches the class itself is heard as well.
+_METHODS: Final = {
+    name: getattr(MozlogFormatter, name) for name in (*_HOOKS, "convert_record", "format")
+}
+
+
+def local_hostname() -> str:
+    """Give this host's name, `unknown` where it has none."""
     try:
         return socket.gethostname()
     except OSError:

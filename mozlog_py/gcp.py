@@ -13,13 +13,16 @@ from typing import Any, Final
 from .formatter import MozlogFormatter
 from .line import Further
 from .severity import CLOUD_SEVERITIES
-from .values import Sanitiser
 
 __all__ = ["CloudFormatter"]
 
 _TRACE: Final = "logging.googleapis.com/trace"
 _SPAN: Final = "logging.googleapis.com/spanId"
 _SAMPLED: Final = "logging.googleapis.com/trace_sampled"
+
+
+# The fields that Cloud Logging's members are made of.
+_READ: Final = ("msg", "error", "trace_id", "span_id", "trace_flags")
 
 
 class CloudFormatter(MozlogFormatter):
@@ -36,25 +39,33 @@ class CloudFormatter(MozlogFormatter):
         self.project = project
 
     def _further(self) -> Further:
-        return functools.partial(cloud_members, project=self.project)
+        names = {name: self.rename_fields.get(name, name) for name in _READ}
+        return functools.partial(cloud_members, project=self.project, names=names)
 
 
 def cloud_members(
-    type_: Any, severity: int, fields: dict[str, Any], *, project: str | None
+    type_: str,
+    severity: int,
+    fields: dict[str, Any],
+    *,
+    project: str | None,
+    names: dict[str, str],
 ) -> dict[str, Any]:
-    """Give the members of the envelope that Cloud Logging reads."""
-    # A sanitiser of its own: what is lost here is lost in Fields too, and said there.
-    text = Sanitiser().name
+    """Give the members of the envelope that Cloud Logging reads, from plain fields.
+
+    ``names``: what the fields that they are made of are called.
+    """
+    message, error, trace, span, flags = (fields.get(names[name]) for name in _READ)
     members: dict[str, Any] = {
         "severity": CLOUD_SEVERITIES[severity],
         # An entry without a message shows as its whole JSON.
-        "message": text(fields.get("msg") or fields.get("error") or type_),
+        "message": str(message or error or type_),
     }
-    if trace := fields.get("trace_id"):
-        members[_TRACE] = f"projects/{project}/traces/{text(trace)}" if project else text(trace)
-    if span := fields.get("span_id"):
-        members[_SPAN] = text(span)
-    if (flags := fields.get("trace_flags")) is not None:
+    if trace:
+        members[_TRACE] = f"projects/{project}/traces/{trace}" if project else str(trace)
+    if span:
+        members[_SPAN] = str(span)
+    if flags is not None:
         members[_SAMPLED] = _is_sampled(flags)
     return members
 

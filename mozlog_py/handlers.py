@@ -17,6 +17,8 @@ from .values import type_name
 __all__ = ["MozlogHandler"]
 
 _NO_STREAM: Final = object()
+# A subclass's own format must be asked, also for records that could go the fast way.
+_FORMAT: Final = logging.Handler.format
 _NEWLINE: Final = b"\n"
 # For the day when nothing works, such as at the end of the stack or of memory.
 _LAST_RESORT: Final = (
@@ -88,7 +90,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         interrupt: BaseException | None = None
         try:
             formatter = self.formatter
-            if type(formatter) is MozlogFormatter:
+            if type(formatter) is MozlogFormatter and type(self).format is _FORMAT:
                 name = self._plain_name
                 render = formatter.renderers.get(name) or formatter.renderer(name)
                 line = render(record)
@@ -142,7 +144,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def _is_formatting_as_usual(self, formatter: MozlogFormatter) -> bool:
         return (
-            type(self).format is logging.Handler.format
+            type(self).format is _FORMAT
             and type(formatter).format is MozlogFormatter.format
             and type(formatter).format_bytes is MozlogFormatter.format_bytes
         )

@@ -21,7 +21,7 @@ import orjson
 
 from .severity import severity
 from .strict import flatten
-from .values import Sanitiser
+from .values import Sanitiser, free_name, type_name
 
 __all__ = [
     "DEGRADED",
@@ -34,6 +34,7 @@ __all__ = [
     "clamped",
     "encode",
     "escape",
+    "with_reasons",
 ]
 
 #: The field in which a line says what of its record it could not keep.
@@ -150,9 +151,10 @@ class LineMaker:
             template = self.templates[pid][type_][level][0]
         except Exception:
             template = self._template(type_, level, pid, sanitiser)
-        line = template % (clamped(timestamp_ns), self._fields(fields, sanitiser))
+        plain, text = self._fields(fields, sanitiser)
+        line = template % (clamped(timestamp_ns), text)
         if self.further is not None:
-            line = self.extended(self.further, line, type_, level, fields)
+            line = self.extended(self.further, line, type_, level, plain)
         if sanitiser.interrupt is not None:
             raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
@@ -160,10 +162,14 @@ class LineMaker:
     def extended(
         self, further: Further, line: bytes, type_: Any, level: Any, fields: dict[str, Any]
     ) -> bytes:
-        """Give a line with the members that ``further`` adds to its envelope."""
+        """Give a line with the members that ``further`` adds to its envelope.
+
+        ``fields`` are those of the line, plain.
+        """
         try:
-            members = encode(further(type_, self.severity_of(level), fields))
+            members = encode(further(_type_text(type_), self.severity_of(level), fields))
         except Exception:
+            # A severity of a subclass's own map that has no name, for one.
             return line
         return b"%b,%b" % (line[:-1], members[1:])
 
@@ -177,13 +183,14 @@ class LineMaker:
         sanitiser: Sanitiser,
     ) -> dict[str, Any]:
         """Give the same line as a dict of plain values."""
-        envelope = {
+        envelope: dict[str, Any] = {
             "Timestamp": clamped(timestamp_ns),
             **self._constant(type_, level, pid, sanitiser),
             "Fields": self._plain(fields, sanitiser),
         }
         if self.further is not None:
-            envelope.update(self.further(type_, self.severity_of(level), fields))
+            severity = self.severity_of(level)
+            envelope.update(self.further(_type_text(type_), severity, envelope["Fields"]))
         return envelope
 
     def _constant(
@@ -191,7 +198,7 @@ class LineMaker:
     ) -> dict[str, str | int]:
         """Give what every line of one logger, level and process has in common."""
         return {
-            "Type": "root" if type_ is None else sanitiser.name(type_),
+            "Type": _type_text(type_),
             "Logger": sanitiser.name(self.logger),
             "Hostname": sanitiser.name(self.hostname),
             "EnvVersion": sanitiser.name(self.version),
@@ -225,25 +232,41 @@ class LineMaker:
         plain = sanitiser.fields(fields)
         if self.strict:
             plain = flatten(plain)
-        if sanitiser.reasons:
-            # Some of it may have been known before the fields were cleaned.
-            known = plain.get(DEGRADED)
-            plain[DEGRADED] = "; ".join([*([known] if known else []), *sanitiser.reasons])
-        return plain
+        return with_reasons(plain, sanitiser)
 
-    def _fields(self, fields: dict[str, Any], sanitiser: Sanitiser) -> bytes:
+    def _fields(self, fields: dict[str, Any], sanitiser: Sanitiser) -> tuple[dict[str, Any], bytes]:
         try:
             plain = self._plain(fields, sanitiser)
             try:
-                return encode(plain)
+                return plain, encode(plain)
             except Exception as error:
-                plain[DEGRADED] = f"encoded by the standard library: {type(error).__name__}"
-                return json.dumps(plain, separators=(",", ":")).encode()
+                plain[DEGRADED] = f"encoded by the standard library: {type_name(type(error))}"
+                return plain, json.dumps(plain, separators=(",", ":")).encode()
         except Exception as error:
-            return b'{"msg":"the record could not be rendered","%b":"%b"}' % (
-                DEGRADED.encode(),
-                type(error).__name__.encode("ascii", "replace"),
-            )
+            plain = {
+                "msg": "the record could not be rendered",
+                DEGRADED: type_name(type(error)),
+            }
+            return plain, json.dumps(plain, separators=(",", ":")).encode()
+
+
+def _type_text(type_: Any) -> str:
+    """Give what stands as ``Type``, whatever a record's name is."""
+    if type_ is None:
+        return "root"
+    return type_ if type(type_) is str and type_.isascii() else Sanitiser().name(type_)
+
+
+def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
+    """Give plain fields that say what of their record was lost, if anything was."""
+    if sanitiser.reasons:
+        # Some of it may have been known before the fields were cleaned.
+        known = plain.get(DEGRADED)
+        if known is not None and type(known) is not str:
+            plain[free_name(f"extra.{DEGRADED}", plain)] = known
+            known = None
+        plain[DEGRADED] = "; ".join([*([known] if known else []), *sanitiser.reasons])
+    return plain
 
 
 def clamped(timestamp_ns: int) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
-import traceback
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Final
 
 import structlog.dev
 
-from .exceptions import as_exc_info
+from .careful import Renderer, envelope_of, gather
+from .exceptions import as_exc_info, python_traceback
 from .formatter import MozlogFormatter
+from .line import Interrupted
+from .values import Sanitiser
 
 __all__ = ["PrettyFormatter"]
 
@@ -19,9 +21,7 @@ __all__ = ["PrettyFormatter"]
 _COLUMNS: Final = frozenset(
     {"event", "exc_info", "exception", "level", "logger", "logger_name", "stack", "timestamp"}
 )
-# What text from outside could do to a terminal. Tabs and newlines are harmless
-# there, and a traceback needs them.
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class PrettyFormatter(MozlogFormatter):
@@ -38,58 +38,71 @@ class PrettyFormatter(MozlogFormatter):
             colors=colors, sort_keys=False, pad_event_to=0
         )
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Give the text of one record. Never raises an ``Exception``."""
-        envelope = self.convert_record(record)
-        try:
-            return self._draw(record, envelope)
-        except Exception:
-            # Another's renderer: what it cannot draw is still a line.
-            return super().format(record)
+    def _compile(self, logger_name: str | None) -> Renderer:
+        draw = self._drawing(super()._compile(logger_name), logger_name)
+        self.renderers[logger_name] = draw
+        return draw
 
-    def format_bytes(self, record: logging.LogRecord) -> bytes:
-        """Give the text of one record as UTF-8."""
-        return self.format(record).encode()
+    def _drawing(self, line: Renderer, logger_name: str | None) -> Renderer:
+        maker = self.line_maker(logger_name or self.logger_name)
 
-    def _draw(self, record: logging.LogRecord, envelope: dict[str, Any]) -> str:
+        def draw(record: logging.LogRecord) -> bytes:
+            sanitiser = Sanitiser(self.json_default)
+            try:
+                fields = gather(self, record, sanitiser)
+                envelope = maker.envelope(*envelope_of(record), fields, sanitiser)
+                text = self._draw(record, envelope, sanitiser).encode("utf-8", "backslashreplace")
+            except Exception:
+                # Another's renderer: what it cannot draw is still a line.
+                return line(record)
+            if sanitiser.interrupt is not None:
+                raise Interrupted(text, sanitiser.interrupt, from_value=True)
+            return text
+
+        return draw
+
+    def _draw(
+        self, record: logging.LogRecord, envelope: dict[str, Any], sanitiser: Sanitiser
+    ) -> str:
         fields = dict(envelope["Fields"])
+        level = _harmless(str(record.levelname).lower())
         event: dict[str, Any] = {
             "timestamp": _local_time(envelope["Timestamp"]),
-            "level": _harmless(str(record.levelname).lower()),
-            "event": _harmless(str(fields.pop("msg", ""))),
+            "level": level,
+            "event": _harmless(str(fields.pop(self.rename_fields.get("msg", "msg"), ""))),
             "logger": _harmless(envelope["Type"]),
         }
         if "traceback" in fields:
-            event["exception"] = _harmless(_traceback(record) or _joined(fields["traceback"]))
+            text = _traceback(record, sanitiser) or _joined(fields["traceback"])
+            event["exception"] = _harmless(text, keep="\n\t")
             del fields["traceback"]
             fields.pop("error", None)
         if "stack" in fields:
-            event["stack"] = _harmless(_joined(fields.pop("stack")))
+            event["stack"] = _harmless(_joined(fields.pop("stack")), keep="\n\t")
         for key, value in fields.items():
             name = f"extra.{key}" if key in _COLUMNS else key
             event[_harmless(name)] = _harmless(value) if isinstance(value, str) else value
-        return str(self._renderer(None, record.levelname.lower(), event))
+        return str(self._renderer(None, level, event))
 
 
-def _harmless(text: str) -> str:
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+def _harmless(text: str, keep: str = "") -> str:
+    """Escape what could drive a terminal, or begin a line that nobody logged."""
+    return _CONTROL.sub(
+        lambda match: match[0] if match[0] in keep else match[0].encode("unicode_escape").decode(),
+        text,
+    )
 
 
 def _joined(text: str | list[str]) -> str:
-    return "\n".join(text) if isinstance(text, list) else text
+    return "\n".join(text) if isinstance(text, list) else str(text)
 
 
 def _local_time(ns: int) -> str:
-    try:
-        return datetime.fromtimestamp(ns / 1e9).isoformat(" ", "milliseconds")
-    except (OverflowError, ValueError, OSError):
-        return str(ns)
+    # Aware of its zone and shown without it: people read the clock on their wall.
+    time = datetime.fromtimestamp(ns / 1e9, tz=timezone.utc).astimezone()
+    return time.replace(tzinfo=None).isoformat(" ", "milliseconds")
 
 
-def _traceback(record: logging.LogRecord) -> str | None:
-    """Give a traceback as Python prints it, None where that does not work out."""
-    try:
-        triple = as_exc_info(record.exc_info)
-        return None if triple is None else "".join(traceback.format_exception(*triple)).rstrip()
-    except Exception:
-        return None
+def _traceback(record: logging.LogRecord, sanitiser: Sanitiser) -> str | None:
+    triple = as_exc_info(record.exc_info)
+    return None if triple is None else python_traceback(triple, sanitiser).rstrip()

@@ -7,6 +7,7 @@ buffers, which lose lines when a write is interrupted or refused. Anything else
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -61,22 +62,22 @@ class DescriptorSink:
 class StreamSink:
     """Writes to anything that has a ``write``, as text or as bytes, whichever it takes."""
 
-    __slots__ = ("_is_binary", "_stream")
+    __slots__ = ("_is_ascii", "_is_binary", "_stream")
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._is_binary = isinstance(stream, (io.RawIOBase, io.BufferedIOBase))
+        self._is_ascii = not _is_utf8(getattr(stream, "encoding", None))
 
     def write(self, line: bytes) -> None:
         """Write one line and flush, where the stream can be flushed."""
         if self._is_binary:
             self._stream.write(line)
         else:
-            try:
-                self._stream.write(line.decode())
-            except UnicodeEncodeError:
-                # An ASCII or Latin-1 stream: JSON can say anything in ASCII.
-                self._stream.write(_NOT_ASCII.sub(_escaped, line.decode()))
+            text = line.decode()
+            # Whatever the encoding makes of other letters, it is not what a
+            # collector takes for JSON; and JSON can say anything in ASCII.
+            self._stream.write(_NOT_ASCII.sub(_escaped, text) if self._is_ascii else text)
         flush = getattr(self._stream, "flush", None)
         if flush is not None:
             flush()
@@ -85,23 +86,28 @@ class StreamSink:
 def sink_for(stream: Any) -> Sink:
     """Give the sink for a stream: its descriptor where that is the same thing, else itself."""
     # Exact types only: a subclass is there to do something of its own on write.
-    if type(stream) is io.TextIOWrapper and _is_ascii_based(stream.encoding):
-        return _descriptor_sink(stream)
+    if type(stream) is io.TextIOWrapper and _is_utf8(stream.encoding):
+        return _descriptor_sink(stream, stream.buffer)
     if type(stream) is io.BufferedWriter or type(stream) is io.FileIO:
-        return _descriptor_sink(stream)
+        return _descriptor_sink(stream, stream)
     return StreamSink(stream)
 
 
-def _descriptor_sink(stream: Any) -> Sink:
+def _descriptor_sink(stream: Any, below: Any) -> Sink:
     try:
-        return DescriptorSink(stream, stream.fileno())
-    except (OSError, ValueError):  # in memory, detached or closed
-        return StreamSink(stream)
+        # What gzip, TLS and the like have is not a descriptor to write past them to.
+        if type(getattr(below, "raw", below)) is io.FileIO:
+            return DescriptorSink(stream, stream.fileno())
+    except (OSError, ValueError):  # detached or closed
+        pass
+    return StreamSink(stream)
 
 
-def _is_ascii_based(encoding: str) -> bool:
+def _is_utf8(encoding: Any) -> bool:
+    if not isinstance(encoding, str):
+        return True
     try:
-        return "{\n".encode(encoding) == b"{\n"
+        return codecs.lookup(encoding).name == "utf-8"
     except LookupError:
         return False
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import orjson
 
+from .values import free_name
+
 __all__ = ["flatten"]
 
 # Numbers are one kind: 1 and 1.5 may share an array. bool is not a number here.
@@ -26,11 +28,7 @@ def flatten(fields: dict[str, Any]) -> dict[str, Any]:
     """
     out: dict[str, Any] = {}
     for key, value in _leaves("", fields):
-        name, count = key, 1
-        while name in out:
-            count += 1
-            name = f"{key}_{count}"
-        out[name] = value
+        out[free_name(key, out)] = value
     return out or {"msg": ""}
 
 

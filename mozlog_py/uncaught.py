@@ -16,6 +16,9 @@ LOGGER_NAME: Final = "uncaught"
 
 _logger: Final = logging.getLogger(LOGGER_NAME)
 
+# Set while a former hook runs, which may hand on to ours in turn.
+_handing: Final = threading.local()
+
 # The hooks that somebody else had set (an error reporter, say) and still wants called.
 _former: dict[str, Callable[..., Any]] = {}
 
@@ -39,24 +42,49 @@ def log_uncaught() -> None:
         sys.unraisablehook = _log_unraisable
 
 
+def _is_heard(level: int) -> bool:
+    # A later dictConfig or fileConfig disables the loggers that it does not name.
+    _logger.disabled = False
+    return _logger.isEnabledFor(level) and _logger.hasHandlers()
+
+
 def _hand_on(hook: str, default: Callable[..., Any], *args: Any, is_logged: bool) -> None:
     former = _former.get(hook, default)
-    if former is not default or not is_logged:
+    if former is default:
+        if not is_logged:
+            default(*args)
+        return
+    _handing.is_logged = is_logged
+    try:
         former(*args)
+    finally:
+        del _handing.is_logged
+
+
+def _is_handed_back(default: Callable[..., Any], *args: Any) -> bool:
+    """Tell whether a former hook has called ours in turn, as chaining ones do."""
+    is_logged = getattr(_handing, "is_logged", None)
+    if is_logged is False:
+        default(*args)
+    return is_logged is not None
 
 
 def _log_exception(
     kind: type[BaseException], error: BaseException, frames: TracebackType | None
 ) -> None:
-    is_ours = issubclass(kind, Exception) and _logger.hasHandlers()
+    if _is_handed_back(sys.__excepthook__, kind, error, frames):
+        return
+    is_ours = not issubclass(kind, KeyboardInterrupt) and _is_heard(logging.CRITICAL)
     if is_ours:
         _logger.critical("uncaught exception", exc_info=(kind, error, frames))
     _hand_on("exception", sys.__excepthook__, kind, error, frames, is_logged=is_ours)
 
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
+    if _is_handed_back(threading.__excepthook__, args):
+        return
     is_ours = args.exc_type is not SystemExit and args.exc_value is not None
-    is_ours = is_ours and _logger.hasHandlers()
+    is_ours = is_ours and _is_heard(logging.CRITICAL)
     if is_ours and args.exc_value is not None:
         _logger.critical(
             "uncaught exception in thread %s",
@@ -68,7 +96,9 @@ def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
 
 def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
     # This runs in __del__, at the interpreter's shutdown too.
-    is_ours = args.exc_value is not None and _logger.hasHandlers()
+    if _is_handed_back(sys.__unraisablehook__, args):
+        return
+    is_ours = args.exc_value is not None and _is_heard(logging.ERROR)
     if is_ours and args.exc_value is not None:
         _logger.error(
             "%s %r",

@@ -15,14 +15,23 @@ import functools
 import math
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from .frames import frames_text
 
-__all__ = ["MAX_DEPTH", "MAX_ITEMS", "MAX_NODES", "MAX_TEXT", "Sanitiser", "is_kind", "type_name"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_ITEMS",
+    "MAX_NODES",
+    "MAX_TEXT",
+    "Sanitiser",
+    "free_name",
+    "is_kind",
+    "type_name",
+]
 
 _T = TypeVar("_T")
 
@@ -351,16 +360,16 @@ class Sanitiser:
             if name is None or (member is None and not keep_none):
                 continue
             if name in out:
-                name = _free_name(name, out)
+                name = free_name(name, out)
             kind = type(member)
-            if kind is bool or (kind is str and member.isascii()):
+            if kind is bool or (kind is str and not depth and member.isascii()):
                 out[name] = member
             else:
                 out[name] = self._value(member, depth)
         left_out = size - len(members)
         if left_out > 0:
             self.lost("items dropped")
-            out[_free_name(_MORE_KEY, out)] = _is_more(left_out)
+            out[free_name(_MORE_KEY, out)] = _is_more(left_out)
         return out
 
     def _within_budget(self, items: list[_T]) -> list[_T]:
@@ -402,7 +411,8 @@ def _snapshot(value: Any) -> list[tuple[Any, Any]]:
         return list(islice(dict.items(dict.copy(value)), MAX_ITEMS))
 
 
-def _free_name(name: str, taken: dict[str, Any]) -> str:
+def free_name(name: str, taken: Container[Any]) -> str:
+    """Give a name that is not taken: the one asked for, or that with a number at its end."""
     candidate, count = name, 1
     while candidate in taken:
         count += 1

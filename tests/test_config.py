@@ -1,5 +1,6 @@
 """dict_config() and configure(): the formats, the environment, the whole process."""
 
+import asyncio
 import io
 import json
 import logging
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from conformance import checked, checked_lines, record
 
 import mozlog_py
@@ -41,7 +43,7 @@ class TestFormat:
         ("name", "kind"),
         [("mozlog", MozlogFormatter), ("gcp", CloudFormatter), ("pretty", PrettyFormatter)],
     )
-    @pytest.mark.parametrize("source", ["argument", "environment"])
+    @pytest.mark.parametrize("source", ["argument", "environment", "in capitals"])
     def test_is_chosen_by_name(
         self, name: str, kind: type, source: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -50,7 +52,7 @@ class TestFormat:
             mozlog_py.configure("service")
         else:
             monkeypatch.setenv("LOG_FORMAT", "nonsense")
-            mozlog_py.configure("service", format=name)
+            mozlog_py.configure("service", format=name if source == "argument" else name.upper())
         (handler,) = logging.getLogger().handlers
         assert isinstance(handler, MozlogHandler)
         assert type(handler.formatter) is kind
@@ -166,8 +168,7 @@ class TestDictConfig:
     def test_is_complete(self) -> None:
         config = mozlog_py.dict_config("service", format="mozlog", stream=io.StringIO())
         # What gunicorn merges over its own dict, key by key.
-        assert {"version", "disable_existing_loggers", "formatters", "handlers", "loggers", "root"}
-        assert set(config) == {
+        assert set(config) >= {
             "version", "disable_existing_loggers", "formatters", "handlers", "loggers", "root",
         }  # fmt: skip
         logging.config.dictConfig(config)
@@ -175,6 +176,14 @@ class TestDictConfig:
         logging.getLogger("uvicorn.access").info("%s", "GET /")
         lines = checked_lines(logging.getLogger().handlers[0].stream.getvalue())  # type: ignore[attr-defined]
         assert [line["Type"] for line in lines] == ["gunicorn.error", "uvicorn.access"]
+
+    @pytest.mark.parametrize("use_colors", [True, False, None])
+    def test_is_what_uvicorn_takes_whatever_its_use_colors(self, use_colors: bool | None) -> None:
+        config = mozlog_py.dict_config("service", format="mozlog", stream=io.StringIO())
+        uvicorn.Config("none:app", log_config=config, use_colors=use_colors)
+        logging.getLogger("uvicorn.error").info("up", extra={"color_message": "\x1b[1mup"})
+        (line,) = checked_lines(logging.getLogger().handlers[0].stream.getvalue())  # type: ignore[attr-defined]
+        assert line["Fields"] == {"msg": "up"}
 
     def test_changes_nothing_by_itself(self) -> None:
         before = logging.getLogger().handlers[:], sys.excepthook
@@ -217,6 +226,34 @@ class TestCloudFormat:
         assert line["logging.googleapis.com/trace"] == "abc"
         assert line["logging.googleapis.com/trace_sampled"] is False
 
+    def test_has_the_whole_message(self) -> None:
+        line = self.line(record("x" * 10_000))
+        assert line["message"] == line["Fields"]["msg"] == "x" * 10_000
+
+    def test_finds_the_message_and_the_trace_under_their_new_names(self) -> None:
+        renamed = {"msg": "text", "trace_id": "trace"}
+        line = self.line(record("hi", trace_id="abc"), rename_fields=renamed)
+        assert line["message"] == "hi"
+        assert line["logging.googleapis.com/trace"] == "abc"
+
+    def test_keeps_its_members_whatever_the_truth_of_a_field(self) -> None:
+        class Array:
+            def __bool__(self) -> bool:
+                raise ValueError("ambiguous")
+
+            def __repr__(self) -> str:
+                return "array"
+
+        line = self.line(record("hi", trace_id=Array()), project="p")
+        assert (line["severity"], line["message"]) == ("INFO", "hi")
+        assert line["logging.googleapis.com/trace"] == "projects/p/traces/array"
+
+    def test_is_a_mozlog_line_where_a_severity_has_no_name(self) -> None:
+        class Custom(CloudFormatter):
+            SYSLOG_LEVEL_MAP = {20: 99}
+
+        assert json.loads(Custom().format(record("hi")))["Fields"] == {"msg": "hi"}
+
     def test_takes_the_project_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "shop")
         config = mozlog_py.dict_config("service", format="gcp")
@@ -227,7 +264,9 @@ class TestCloudFormat:
             def __repr__(self) -> str:
                 raise KeyboardInterrupt
 
-        line = self.line(record("\x7f\u2028", trace_id=Broken(), span_id=[1], trace_flags=[]))
+        line = self.line(
+            record("\x7f\u2028", name="\ud800", trace_id=Broken(), span_id=[1], trace_flags=[])
+        )
         assert line["message"] == "\x7f\u2028"
         assert line["logging.googleapis.com/trace"] == "<unprintable Broken: KeyboardInterrupt>"
         assert line["logging.googleapis.com/spanId"] == "[1]"
@@ -289,6 +328,54 @@ class TestPrettyFormat:
         assert text.endswith("ValueError: boom \\x1b[31m")
         assert "error=" not in text
 
+    def test_shows_what_led_to_an_exception_and_exceptions_without_text(self) -> None:
+        error = KeyError("k")
+        error.__cause__ = ValueError()
+        text = PrettyFormatter().format(record("failed", exc_info=error))
+        assert "\nValueError\n\nThe exception above was the direct cause" in text
+        assert text.endswith("KeyError: 'k'")
+        shown = PrettyFormatter().format(record("x", exc_info=(ValueError, None, None)))
+        assert shown.endswith("<class 'ValueError'>")
+
+    def test_lets_nobody_forge_a_line_or_a_frame(self) -> None:
+        forged = '\n2026-01-01 [critical] forged\n  File "forged"'
+        text = PrettyFormatter().format(
+            record(forged, **{f"key{forged}": 1}, exc_info=ValueError(forged))
+        )
+        assert [line for line in text.splitlines() if line.lstrip().startswith(("2026-01", "File"))
+                ] == []  # fmt: skip
+
+    def test_bounds_what_it_shows_of_an_exception(self) -> None:
+        assert len(PrettyFormatter().format(record("x", exc_info=ValueError("x" * 10**7)))) < 10_000
+
+    def test_writes_what_cannot_be_encoded_as_escapes(self) -> None:
+        made = record("\ud800", name="\ud801", exc_info=ValueError("\ud802"), a="\ud803")
+        made.levelname = None  # type: ignore[assignment]
+        text = PrettyFormatter().format_bytes(made).decode()
+        for code in ("ud800", "ud801", "ud802", "ud803"):
+            assert f"\\{code}" in text
+        assert "[none" in text
+
+    def test_hands_interrupts_on_after_the_write(self) -> None:
+        class Interrupting:
+            def __repr__(self) -> str:
+                raise KeyboardInterrupt
+
+        stream = io.StringIO()
+        handler = MozlogHandler(stream)
+        handler.setFormatter(PrettyFormatter())
+        with pytest.raises(KeyboardInterrupt):
+            handler.handle(record("hi", value=Interrupting()))
+        assert "hi [app]" in stream.getvalue()
+        assert "<unprintable Interrupting: KeyboardInterrupt>" in stream.getvalue()
+
+    def test_survives_what_is_no_record(self) -> None:
+        class Slotted:
+            __slots__ = ()
+
+        text = PrettyFormatter().format(Slotted())  # type: ignore[arg-type]
+        assert "record not readable" in text
+
     def test_shows_the_text_of_a_traceback_from_elsewhere(self) -> None:
         text = PrettyFormatter().format(record(exc_text="Traceback: far\n  away", stack_info="s"))
         assert text.endswith("Traceback: far\n  away")
@@ -318,6 +405,95 @@ class TestPrettyFormat:
 
 
 class TestUncaught:
+    def test_exceptions_are_logged_although_a_later_configuration_disabled_all_loggers(
+        self,
+    ) -> None:
+        stream = io.StringIO()
+        mozlog_py.configure("service", stream=stream)
+        logging.config.dictConfig(
+            {
+                "version": 1,
+                "handlers": {"h": {"class": "mozlog_py.MozlogHandler", "stream": stream}},
+                "root": {"handlers": ["h"]},
+            }
+        )
+        sys.excepthook(ValueError, ValueError("heard"), None)
+        (line,) = checked_lines(stream.getvalue())
+        assert line["Fields"]["error"] == "ValueError('heard')"
+
+    def test_exceptions_are_left_to_the_interpreter_where_logging_is_switched_off(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Any] = []
+        monkeypatch.setattr(sys, "__excepthook__", lambda *args: seen.append(args))
+        monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+        logging.disable(logging.CRITICAL)
+        try:
+            error = ValueError()
+            assert configured_lines(lambda: sys.excepthook(ValueError, error, None)) == []
+        finally:
+            logging.disable(logging.NOTSET)
+        assert seen == [(ValueError, error, None)]
+
+    @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+    def test_a_hook_that_hands_on_to_ours_is_called_once(
+        self, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[str] = []
+        monkeypatch.setattr(sys, "__excepthook__", lambda *_: seen.append("interpreter"))
+        monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+        stream = io.StringIO()
+        mozlog_py.configure("service", stream=stream)
+        ours = sys.excepthook
+
+        def reporter(*args: Any) -> None:
+            seen.append("reporter")
+            ours(*args)
+
+        sys.excepthook = reporter
+        mozlog_py.configure("service", stream=stream)
+        sys.excepthook(kind, kind("x"), None)
+        lines = checked_lines(stream.getvalue())
+        if kind is ValueError:
+            assert [line["Fields"]["error"] for line in lines] == ["ValueError('x')"]
+            assert seen == ["reporter"]
+        else:
+            assert lines == []
+            assert seen == ["reporter", "interpreter"]
+
+    def test_hooks_of_threads_and_of_del_that_hand_on_to_ours_are_called_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+        monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+        stream = io.StringIO()
+        mozlog_py.configure("service", stream=stream)
+        of_threads, of_del = threading.excepthook, sys.unraisablehook
+        seen: list[str] = []
+        threading.excepthook = lambda args: (seen.append("thread"), of_threads(args))[0]
+        sys.unraisablehook = lambda args: (seen.append("del"), of_del(args))[0]
+        mozlog_py.configure("service", stream=stream)
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+
+        class Last:
+            def __del__(self) -> None:
+                raise ValueError("too late")
+
+        kept = Last()
+        del kept
+        assert len(checked_lines(stream.getvalue())) == 2
+        assert seen == ["thread", "del"]
+
+    def test_cancellation_that_nobody_caught_is_logged(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+        error = asyncio.CancelledError()
+        (line,) = configured_lines(lambda: sys.excepthook(type(error), error, None))
+        assert line["Fields"]["error"] == "CancelledError()"
+
     def test_exceptions_are_logged_and_former_hooks_called(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

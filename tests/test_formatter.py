@@ -14,12 +14,13 @@ import sys
 import time
 from typing import Any
 
+import hostile
 import pytest
 from conformance import checked, fields, record, render
-from pythonjsonlogger.core import BaseJsonFormatter
+from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 
 from mozlog_py import MozlogFormatter, context
-from mozlog_py.fields import recovered_ns
+from mozlog_py.fields import LoggerName, recovered_ns
 
 
 class TestEnvelope:
@@ -197,6 +198,22 @@ class TestMessage:
     def test_that_only_looks_like_one_stays_a_message(self, message: str) -> None:
         assert fields(MozlogFormatter(), record(message)) == {"msg": message}
 
+    def test_that_is_json_keeps_every_digit_of_a_long_integer(self) -> None:
+        digits = "123456789012345678901234567890"
+        made = record(f'{{"n": {digits}, "m": 1234567890123456789, "x": 1e400}}')
+        got = fields(MozlogFormatter(), made)
+        assert got == {"n": digits, "m": 1234567890123456789, "x": "Infinity"}
+        assert fields(MozlogFormatter(), record(f'{{"n": {digits}, "x": NaN}}')) == {
+            "msg": f'{{"n": {digits}, "x": NaN}}'
+        }
+
+    def test_that_is_a_dict_with_a_broken_key_keeps_the_others(self) -> None:
+        key = hostile.RaisingHash()
+        logged = {key: 1, "a": 2}
+        key.is_armed = True
+        got = fields(MozlogFormatter(), record(logged))
+        assert got == {"<broken key>": "<RaisingHash: Hostile>", "a": 2}
+
     def test_that_is_a_dict_becomes_fields(self) -> None:
         logged = {"a": 1, "when": None}
         assert fields(MozlogFormatter(), record(logged, b=2)) == {"a": 1, "b": 2}
@@ -266,6 +283,32 @@ class TestExtra:
         made = record(user="ann")
         del made.threadName
         assert fields(MozlogFormatter(), made) == {"user": "ann", "msg": "hello"}
+
+    def test_is_found_although_the_last_standard_attribute_was_set_again(self) -> None:
+        formatter = MozlogFormatter()
+        fields(formatter, record())
+        made = record(user="ann")
+        for name in ("process", "taskName"):
+            if name in vars(made):
+                setattr(made, name, vars(made).pop(name))
+        assert fields(formatter, made) == {"user": "ann", "msg": "hello"}
+
+    def test_that_clashes_with_the_name_for_clashes_is_kept_too(self) -> None:
+        made = record(exc_info=error(), **{"error": 1, "extra.error": 2})
+        got = fields(MozlogFormatter(), made)
+        assert {got["extra.error"], got["extra.error_2"]} == {1, 2}
+
+    @pytest.mark.parametrize("value", [5, ["a"], "earlier"])
+    def test_named_like_the_field_for_losses_costs_no_record(self, value: Any) -> None:
+        made = record("%d", "x", **{"mozlog.degraded": value})
+        got = fields(MozlogFormatter(), made)
+        assert got["msg"] == "%d ('x',)"
+        if value == "earlier":
+            assert got["mozlog.degraded"] == "earlier; message and arguments do not fit"
+        else:
+            assert got["extra.mozlog.degraded"] == value
+            assert got["mozlog.degraded"] == "message and arguments do not fit"
+        assert MozlogFormatter().convert_record(made)["Fields"] == got
 
     def test_is_not_changed_by_rendering_it(self) -> None:
         made = record("%s", 1, items=[1, {"a": {2}}], exc_info=error())
@@ -381,6 +424,9 @@ class TestOptions:
         got = fields(formatter, record(user="ann", uid=7))
         assert sorted(map(str, got.values())) == ["7", "ann", "hello"]
         assert set(got) == {"uid", "extra.uid", "msg"}
+        formatter = MozlogFormatter(rename_fields={"a": "b", "c": "b", "d": "b"})
+        got = fields(formatter, record("", a=1, b=2, c=3, d=4))
+        assert sorted(got.values()) == [1, 2, 3, 4]
 
     def test_reserved_attrs_takes_the_place_of_the_excluded_ones(self) -> None:
         formatter = MozlogFormatter(reserved_attrs=[*MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS, "x"])
@@ -388,6 +434,13 @@ class TestOptions:
         shown = fields(MozlogFormatter(reserved_attrs=["args", "msg", "created"]), record())
         assert shown["levelname"] == "INFO"
         assert shown["msg"] == "hello"
+
+    def test_reserved_attrs_of_python_json_logger_leak_no_mark_of_ours(self) -> None:
+        formatter = MozlogFormatter(reserved_attrs=[*RESERVED_ATTRS, "x"])
+        made = record(x=1, y=2, logger_name=LoggerName("mine"))
+        assert formatter.renderer("other")(made)
+        assert json.loads(formatter.renderer("other")(made))["Fields"] == {"y": 2, "msg": "hello"}
+        assert fields(formatter, made) == {"y": 2, "msg": "hello"}
 
     def test_json_default_renders_what_json_does_not_know(self) -> None:
         formatter = MozlogFormatter(json_default=repr)
@@ -577,6 +630,37 @@ class TestSubclass:
         assert got["code"] == 1
         assert "convert_record raised" in got["mozlog.degraded"]
 
+    def test_convert_record_of_the_base_class_is_shown_as_it_stands(self) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                return super().convert_record(record)
+
+        made = record("é" * 2_000_000, nested=hostile.nested(15, lambda inner: {"a": inner}))
+        line = render(Custom(), made)
+        assert line["Fields"]["msg"] == "é" * 2_000_000
+        assert line == render(MozlogFormatter(), made) == Custom().convert_record(made)
+
+    def test_convert_record_says_what_of_its_own_was_lost(self) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                return {"Timestamp": 1, "Fields": {"a": hostile.RaisingRepr()}, 7: "seven"}
+
+        line = render(Custom(), record())
+        assert line["Fields"]["mozlog.degraded"] == "value unprintable"
+        assert line["7"] == "seven"
+
+        class Bare(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                return {"Timestamp": 1, "Type": "bare"}
+
+        assert render(Bare(), record()) == {"Timestamp": 1, "Type": "bare"}
+
+    def test_of_any_kind_may_be_patched_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            MozlogFormatter, "convert_record", lambda *_: {"Timestamp": 1, "Fields": {"a": 1}}
+        )
+        assert render(MozlogFormatter(), record()) == {"Timestamp": 1, "Fields": {"a": 1}}
+
     def test_is_value_jsonlike_decides_what_is_tried(self) -> None:
         class Never(MozlogFormatter):
             def is_value_jsonlike(self, value: str) -> bool:
@@ -750,6 +834,25 @@ class TestOddRecords:
 
         line = render(MozlogFormatter(), Slotted())  # type: ignore[arg-type]
         assert "record not readable" in line["Fields"]["mozlog.degraded"]
+
+    def test_with_a_property_that_raises_keep_the_others(self) -> None:
+        class Requested(logging.LogRecord):
+            @property
+            def user(self) -> str:
+                raise LookupError("outside of a request")
+
+            @property
+            def process(self) -> int:  # type: ignore[override]
+                raise LookupError("no")
+
+            @process.setter
+            def process(self, pid: Any) -> None:
+                pass
+
+        made = Requested("app", 30, "", 1, "hi", None, None)
+        line = render(MozlogFormatter("%(user)s %(message)s"), made)
+        assert (line["Type"], line["Severity"], line["Pid"]) == ("app", 4, os.getpid())
+        assert line["Fields"] == {"user": "<unprintable Requested: LookupError>", "msg": "hi"}
 
     def test_with_keys_that_are_no_strings_are_rendered(self) -> None:
         made = record()

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import gzip
 import io
 import logging
 import os
@@ -115,6 +116,16 @@ class TestFormatters:
         capture.handler.setFormatter(Custom())
         capture.logger.info("hi")
         assert capture.stream.getvalue().startswith('> {"Timestamp":')
+
+    def test_are_not_asked_past_a_handler_with_a_format_of_its_own(self) -> None:
+        class Scrubbing(MozlogHandler):
+            def format(self, record: logging.LogRecord) -> str:
+                return super().format(record).replace("secret", "***")
+
+        stream = io.StringIO()
+        capture = Capture(Scrubbing(stream))
+        capture.logger.info("the secret word")
+        assert checked_lines(stream.getvalue())[0]["Fields"] == {"msg": "the *** word"}
 
     def test_that_raise_cost_no_record(self) -> None:
         capture = Capture()
@@ -234,6 +245,22 @@ class TestStream:
         with path.open("w", encoding="utf-16") as file:
             Capture(MozlogHandler(file)).logger.info("ž")
         assert checked_lines(path.read_text("utf-16"))[0]["Fields"] == {"msg": "ž"}
+
+    def test_that_compresses_gets_its_lines_through_the_compressor(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.gz"
+        with gzip.open(path, "wt", encoding="utf-8") as file:
+            Capture(MozlogHandler(file)).logger.info("ž")
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            assert checked_lines(file.read())[0]["Fields"] == {"msg": "ž"}
+
+    @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf8", "UTF-8"])
+    def test_that_is_a_file_can_be_read_in_its_own_encoding(
+        self, encoding: str, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "log"
+        with path.open("w", encoding=encoding) as file:
+            Capture(MozlogHandler(file)).logger.info("é ž")
+        assert checked_lines(path.read_text(encoding))[0]["Fields"] == {"msg": "é ž"}
 
     def test_keeps_a_terminator_of_its_own(self) -> None:
         capture = Capture()

@@ -1147,5 +1147,9 @@ class TestCharacterBudget:
         text = json.dumps(Sanitiser().value(["x" * 100_000] * 1000))
         assert len(text) < MAX_CHARACTERS + 1000 * 150
 
+    def test_bounds_one_text_that_is_shared_by_a_dict(self) -> None:
+        shared = {str(number): "x" * 100_000 for number in range(1000)}
+        assert len(json.dumps(Sanitiser().value(shared))) < MAX_CHARACTERS + 1000 * 150
+
     def test_leaves_a_field_of_its_own_whole(self) -> None:
         assert Sanitiser().fields({"body": "x" * 3_000_000}) == {"body": "x" * 3_000_000}
