@@ -254,7 +254,7 @@ def text_ways(careful: Renderer) -> Ways[str]:
         except Interrupted as saved:
             return line_of(saved).decode()
 
-    return Ways(in_text, in_text, bytes.decode)
+    return Ways(in_text, in_text, is_text=True)
 
 
 def line_of(interrupted: Interrupted) -> bytes:

@@ -59,22 +59,23 @@ def is_plain(values: Iterable[Any]) -> bool:
 
 
 class Ways(Generic[_Line]):
-    """How a record goes on that is not plain, and what becomes of a line in the end."""
+    """How a record goes on that is not plain, and what a line is to be in the end."""
 
-    __slots__ = ("careful", "finish", "interrupted")
+    __slots__ = ("careful", "interrupted", "is_text")
 
     def __init__(
         self,
         careful: Callable[[logging.LogRecord], _Line],
         interrupted: Callable[[logging.LogRecord, BaseException], _Line],
-        finish: Callable[[bytes], _Line] | None,
+        *,
+        is_text: bool,
     ) -> None:
         #: Renders any record.
         self.careful: Callable[[logging.LogRecord], _Line] = careful
         #: Takes a record in the middle of which a KeyboardInterrupt or the like came.
         self.interrupted: Callable[[logging.LogRecord, BaseException], _Line] = interrupted
-        #: Makes a line into what the renderer is to give; None where that is the bytes.
-        self.finish: Callable[[bytes], _Line] | None = finish
+        #: Whether lines are given as ``str``, and not as ``bytes``.
+        self.is_text = is_text
 
 
 def record_renderer(
@@ -88,7 +89,7 @@ def record_renderer(
 ) -> Callable[[logging.LogRecord], _Line]:
     """Give the function that renders plain records, and sends the others their way."""
     templates, further = maker.templates, maker.further
-    careful, finish = ways.careful, ways.finish
+    careful, is_text = ways.careful, ways.is_text
     late = excluded.difference(STANDARD_ATTRIBUTES)
     # Beside these, which other formatters and other Pythons leave on a record.
     is_excluding = not late <= EXCLUDED_ATTRIBUTES
@@ -119,23 +120,26 @@ def record_renderer(
             # A plain record is born with the standard attributes in their order,
             # and what a call adds stands behind them: from the end it is a short
             # way to the last of them, and the count tells that none is missing.
-            for name in reversed(facts):
-                if name is _LAST:
-                    break
-                value = fields[name] = facts[name]
-                kind = type(value)
-                # The encoder would write null for NaN and the infinities.
-                if not (
-                    kind is str
-                    or kind is int
-                    or (kind is float and value - value == 0)
-                    or kind is bool
-                ):
-                    is_odd = True
-            if len(facts) - len(fields) != _COUNT:
-                return careful(record)
-            if fields:
-                if len(fields) >= MAX_ITEMS:
+            if len(facts) == _COUNT:
+                for name in reversed(facts):
+                    if name is _LAST:
+                        break
+                    return careful(record)
+            else:
+                for name in reversed(facts):
+                    if name is _LAST:
+                        break
+                    value = fields[name] = facts[name]
+                    kind = type(value)
+                    # The encoder would write null for NaN and the infinities.
+                    if not (
+                        kind is str
+                        or kind is int
+                        or (kind is float and value - value == 0)
+                        or kind is bool
+                    ):
+                        is_odd = True
+                if len(facts) - len(fields) != _COUNT or len(fields) >= MAX_ITEMS:
                     return careful(record)
                 if (
                     "message" in fields
@@ -187,7 +191,7 @@ def record_renderer(
                 if message:
                     fields["msg"] = message
                 line = maker.line(ns, facts["name"], facts["levelno"], facts["process"], fields)
-                return line if finish is None else finish(line)
+                return line.decode() if is_text else line
             if 0 <= ns <= MAX_TIMESTAMP:
                 of_fields, of_message = templates[facts["process"]][facts["name"]][facts["levelno"]]
                 if fields:
@@ -201,7 +205,7 @@ def record_renderer(
                 if further is not None:
                     fields = fields or {"msg": message}
                     line = maker.extended(further, line, facts["name"], facts["levelno"], fields)
-                return line if finish is None else finish(line)
+                return line.decode() if is_text else line
         except Exception:
             # Whatever it was, the careful way knows what to do.
             pass

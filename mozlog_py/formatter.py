@@ -304,7 +304,7 @@ class MozlogFormatter(BaseJsonFormatter):
             if self._is_plain():
                 if logger_name is None:
                     self._shorten_format(maker, render)
-                ways = Ways(render, interrupted_in(render), None)
+                ways = Ways(render, interrupted_in(render), is_text=False)
                 render = self._fast(maker, ways, is_named=logger_name is not None)
         if self.prefix:
             render = prefixed(self.prefix.encode(), render)
