@@ -41,6 +41,8 @@ _Line = TypeVar("_Line", bytes, str)
 _LogRecord: Final = logging.LogRecord
 _dumps: Final = orjson.dumps
 _modules: Final = sys.modules
+# What reversed() would look up, at half of its price.
+_latest_first: Final = dict.__reversed__
 
 _LAST: Final = STANDARD_ATTRIBUTES[-1]
 _COUNT: Final = len(STANDARD_ATTRIBUTES)
@@ -121,12 +123,12 @@ def record_renderer(
             # and what a call adds stands behind them: from the end it is a short
             # way to the last of them, and the count tells that none is missing.
             if len(facts) == _COUNT:
-                for name in reversed(facts):
+                for name in _latest_first(facts):
                     if name is _LAST:
                         break
                     return careful(record)
             else:
-                for name in reversed(facts):
+                for name in _latest_first(facts):
                     if name is _LAST:
                         break
                     value = fields[name] = facts[name]
