@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 __all__ = ["DescriptorSink", "Sink", "StreamSink", "sink_for"]
 
 _WAIT_MS: Final = 1000
+_write: Final = os.write
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -43,7 +44,7 @@ class DescriptorSink:
             # What print() left in the stream's buffer came first. A closed
             # stream raises here, before a stranger with its number is written to.
             self._flush()
-            written = os.write(self._descriptor, line)
+            written = _write(self._descriptor, line)
         except BlockingIOError:
             written = 0
         if written < len(line):
@@ -52,7 +53,7 @@ class DescriptorSink:
     def _write_rest(self, rest: bytes) -> None:
         while rest:
             try:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = rest[_write(self._descriptor, rest) :]
             except BlockingIOError:
                 waiting = select.poll()
                 waiting.register(self._descriptor, select.POLLOUT)
