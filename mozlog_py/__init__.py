@@ -9,7 +9,8 @@
 The modules are named after the stages: ``fields`` gathers what a record says,
 ``values`` makes any Python value plain, ``line`` makes the line (``fast`` is
 the short way for plain records), ``sink`` writes it. ``formatter`` and
-``handlers`` are the fronts for ``logging``, ``config`` sets all of it up.
+``handlers`` are the fronts for ``logging``, ``structlog`` the one for structlog
+(whose event dicts ``events`` reads), and ``config`` sets all of it up.
 """
 
 from . import context

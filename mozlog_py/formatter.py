@@ -8,7 +8,6 @@ with all the options and hooks of a python-json-logger formatter.
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -40,7 +39,7 @@ from .fields import (
     looks_like_json,
     merge,
 )
-from .line import ENVELOPE_VERSION, Further, Interrupted, LineMaker, encode
+from .line import ENVELOPE_VERSION, Further, Interrupted, LineMaker, encode, local_hostname
 from .severity import severity
 from .values import Sanitiser, free_name
 
@@ -391,11 +390,3 @@ class MozlogFormatter(BaseJsonFormatter):
 _METHODS: Final = {
     name: getattr(MozlogFormatter, name) for name in (*_HOOKS, "convert_record", "format")
 }
-
-
-def local_hostname() -> str:
-    """Give this host's name, `unknown` where it has none."""
-    try:
-        return socket.gethostname()
-    except OSError:
-        return "unknown"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -34,6 +35,7 @@ __all__ = [
     "clamped",
     "encode",
     "escape",
+    "local_hostname",
     "with_reasons",
 ]
 
@@ -272,3 +274,11 @@ def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
 def clamped(timestamp_ns: int) -> int:
     """Give a timestamp (nanoseconds) that fits the envelope."""
     return min(max(timestamp_ns, 0), MAX_TIMESTAMP)
+
+
+def local_hostname() -> str:
+    """Give this host's name, `unknown` where it has none."""
+    try:
+        return socket.gethostname()
+    except OSError:
+        return "unknown"

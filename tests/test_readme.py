@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from conformance import checked, checked_lines
 
 from mozlog_py import MozlogHandler
@@ -29,8 +30,8 @@ def run(name: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_has_no_snippet_that_is_not_run() -> None:
     assert len(SNIPPETS) == TEXT.count("```python")
     assert set(SNIPPETS) == {
-        "configure", "dictconfig", "servers", "uvicorn", "context", "dockerflow", "testing",
-        "schema",
+        "configure", "dictconfig", "servers", "uvicorn", "context", "structlog",
+        "dockerflow", "testing", "schema",
     }  # fmt: skip
 
 
@@ -65,6 +66,16 @@ def test_context(capsys: pytest.CaptureFixture[str]) -> None:
         {"user": "ann", "msg": "hi"},
     ]
     logger.handlers.clear()
+
+
+def test_structlog(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    # BytesLogger writes to the buffer that stdout has when the logger is made.
+    try:
+        exec(compile(SNIPPETS["structlog"], "README: structlog", "exec"), {"__name__": "__main__"})
+    finally:
+        structlog.reset_defaults()
+    (line,) = checked_lines(capfdbinary.readouterr().out)
+    assert line["Fields"] == {"amount": 12.5, "msg": "Ann paid"}
 
 
 @pytest.mark.parametrize("name", ["dockerflow", "testing", "schema"])

@@ -1,0 +1,194 @@
+"""What a structlog event dict says, gathered into Fields; the twin of ``fields``.
+
+structlog keeps everything in one dict: what the call said, what was bound, and
+what processors before us have put there under names of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from .exceptions import as_exc_info, render_exception
+from .fields import (
+    EXCLUDED_ATTRIBUTES,
+    LoggerName,
+    attributes,
+    json_object,
+    looks_like_json,
+    merge,
+    timestamp_ns,
+)
+from .values import Sanitiser
+
+__all__ = ["Event", "level_number", "read_event"]
+
+# structlog's method names, and what its add_log_level makes of them.
+_LEVELS: Final = {
+    "critical": 50,
+    "fatal": 50,
+    "error": 40,
+    "exception": 40,
+    "warning": 30,
+    "warn": 30,
+    "info": 20,
+    "msg": 20,
+    "debug": 10,
+    "notset": 0,
+}
+
+# What structlog's standard library integration hands along for itself.
+_INTERNAL: Final = ("_from_structlog", "_logger", "_name", "_record")
+
+
+# What other formatters leave on a record, and structlog's ExtraAdder brings along.
+_LEFT_BEHIND: Final = frozenset({"asctime", "logger_name", "message", "taskName"})
+
+
+class Event(NamedTuple):
+    """An event dict, read: what the envelope needs, and the Fields."""
+
+    timestamp_ns: int
+    type_: Any
+    level: Any
+    pid: Any
+    fields: dict[Any, Any]
+
+
+def level_number(level: Any) -> int | None:
+    """Give the number of a level, which structlog passes as a method's name; None for no level."""
+    if isinstance(level, str):
+        known = _LEVELS.get(level) or _LEVELS.get(level.lower())
+        if known is None:
+            named = logging.getLevelName(level.upper())
+            known = named if isinstance(named, int) else None
+        return known
+    return level if isinstance(level, int) and not isinstance(level, bool) else None
+
+
+def read_event(
+    event_dict: Mapping[Any, Any],
+    method_name: str,
+    default_type: Any,
+    sanitiser: Sanitiser,
+) -> Event:
+    """Read an event dict, which is not changed.
+
+    ``method_name``: the level where the dict has none. ``default_type``: the
+    logger's name where the dict has none.
+    """
+    record = event_dict.get("_record")
+    fields = dict(event_dict)
+    if record is not None and not fields.get("_from_structlog"):
+        for name in _LEFT_BEHIND.intersection(vars(record)):
+            fields.pop(name, None)
+        fields = {**_extra(record), **fields}
+    for name in _INTERNAL:
+        fields.pop(name, None)
+    said = _said(fields, sanitiser)
+    level = _level(fields, method_name, record)
+    type_ = fields.pop("logger", None)
+    if type_ is None:
+        type_ = default_type if record is None else getattr(record, "name", default_type)
+    ns = _time(fields, said, record)
+    return Event(ns, type_, level, getattr(record, "process", None), merge(fields, said))
+
+
+def _extra(record: Any) -> dict[Any, Any]:
+    """Give what a log call of the standard library had as ``extra``."""
+    extra = attributes(record, EXCLUDED_ATTRIBUTES)
+    name = getattr(record, "logger_name", None)
+    given = name.given if type(name) is LoggerName else name
+    return extra if given is None else {**extra, "logger_name": given}
+
+
+def _said(fields: dict[Any, Any], sanitiser: Sanitiser) -> dict[Any, Any]:
+    said: dict[Any, Any] = {}
+    message = _message(fields, sanitiser)
+    if isinstance(message, dict):
+        said.update(message)
+    elif message:
+        blob = json_object(message) if looks_like_json(message) else None
+        said.update({"msg": message} if blob is None else blob)
+    own: dict[str, Any] = {}
+    _exception(fields, own, sanitiser)
+    stack = fields.pop("stack", None)
+    # A bare True is a wish that StackInfoRenderer would have met.
+    asked = fields.pop("stack_info", None)
+    stack = stack or (asked if isinstance(asked, str) else None)
+    if stack:
+        own["stack"] = stack
+    return merge(said, own) if own else said
+
+
+def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, Any]:
+    event = fields.pop("event", "")
+    args = fields.pop("positional_args", ())
+    if event is None:
+        return ""
+    if issubclass(type(event), dict):
+        return dict(dict.items(event))
+    text = sanitiser.name(event) if type(event) is not str else event
+    try:
+        if not args:
+            return text
+        # As logging does it: one mapping is not one of several arguments.
+        is_mapping = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
+        return str(text % (args[0] if is_mapping else tuple(args)))
+    except BaseException as error:
+        sanitiser.hold(error)
+        sanitiser.lost("message and arguments do not fit")
+        return f"{text} {sanitiser.repr(args)}"
+
+
+def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser) -> None:
+    exc_info = fields.pop("exc_info", None)
+    # What format_exc_info, or a structured renderer of tracebacks, made before us.
+    rendered = fields.pop("exception", None)
+    if exc_info:
+        try:
+            triple = as_exc_info(exc_info)
+            if triple is not None:
+                own["error"], own["traceback"] = render_exception(triple, sanitiser)
+        except Exception as error:
+            own["error"] = sanitiser.repr(exc_info)
+            sanitiser.lost(f"exception not rendered: {type(error).__name__}")
+    if rendered:
+        own["traceback"] = rendered
+        active = sys.exc_info()[1]
+        if "error" not in own and active is not None:
+            own["error"] = sanitiser.repr(active)
+
+
+def _level(fields: dict[Any, Any], method_name: str, record: Any) -> Any:
+    number = fields.pop("level_number", None)
+    if type(number) is int:
+        fields.pop("level", None)
+        return number
+    level = level_number(fields.get("level"))
+    if level is not None:
+        del fields["level"]
+        return level
+    # What is no level of ours is the user's own idea, and stays a field.
+    if record is not None:
+        return getattr(record, "levelno", None)
+    level = level_number(method_name)
+    return logging.INFO if level is None else level
+
+
+def _time(fields: dict[Any, Any], said: dict[Any, Any], record: Any) -> int:
+    stamp = fields.get("timestamp")
+    if type(stamp) is float or type(stamp) is int:
+        # TimeStamper without a format gives seconds since the epoch.
+        try:
+            ns = int(stamp * 1e9)
+        except (OverflowError, ValueError):
+            ns = time.time_ns()
+        del fields["timestamp"]
+        return ns
+    if type(stamp) is str:
+        said["Time"] = fields.pop("timestamp")
+    return time.time_ns() if record is None else timestamp_ns(record)
