@@ -28,6 +28,7 @@ from .fields import (
     START_NS,
     LoggerName,
     json_object,
+    looks_like_json,
     timestamp_ns,
 )
 from .line import DELETE, MAX_TIMESTAMP, LineMaker, escape
@@ -179,8 +180,14 @@ def record_renderer(
             elif args:
                 message = message % args
             if message:
-                if message >= "{" and message[0] == "{" and json_object(message) is not None:
-                    return careful(record)
+                if message >= "{" and looks_like_json(message):
+                    blob = json_object(message)
+                    if blob is not None:
+                        if not blob or not OWN_FIELDS.isdisjoint(fields):
+                            return careful(record)
+                        fields = {**fields, **blob}
+                        is_odd = is_odd or len(fields) >= MAX_ITEMS or not is_plain(blob.values())
+                        message = ""
             elif not fields:
                 return careful(record)
             if HAS_NANOSECONDS:

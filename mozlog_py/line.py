@@ -273,7 +273,9 @@ def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
 
 def clamped(timestamp_ns: int) -> int:
     """Give a timestamp (nanoseconds) that fits the envelope."""
-    return min(max(timestamp_ns, 0), MAX_TIMESTAMP)
+    if 0 <= timestamp_ns <= MAX_TIMESTAMP:
+        return timestamp_ns
+    return 0 if timestamp_ns < 0 else MAX_TIMESTAMP
 
 
 def local_hostname() -> str:

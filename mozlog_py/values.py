@@ -165,15 +165,19 @@ class Sanitiser:
     def _value(self, value: Any, depth: int) -> Any:
         kind = type(value)
         if kind is str:
-            return self.text(self._spent(value) if depth else value)
+            if depth:
+                value = self._spent(value)
+            return value if value.isascii() else self.text(value)
         if value is None or kind is bool:
             return value
         if kind is int:
             return self._integer(value)
         if kind is float:
             return self._float(value)
-        if kind is dict or kind is list or kind is tuple:
-            return self._container(value, kind, depth)
+        if kind is dict:
+            return self._nested(value, _same, depth, self._mapping)
+        if kind is list or kind is tuple:
+            return self._nested(value, _same, depth, self._array)
         try:
             return self._other(value, kind, depth)
         except BaseException as error:
@@ -243,7 +247,7 @@ class Sanitiser:
         for base in _COLLECTIONS:
             if issubclass(kind, base):
                 copy = functools.partial(self._collection, base)
-                return self._nested(value, lambda collection: collection, depth, copy)
+                return self._nested(value, _same, depth, copy)
         if is_kind(kind, "uuid", "UUID") or is_kind(kind, "decimal", "Decimal"):
             return self.call(str, value)
         if is_kind(kind, "pathlib", "PurePath"):
@@ -313,9 +317,7 @@ class Sanitiser:
     # -- containers -------------------------------------------------------
 
     def _container(self, value: Any, base: type, depth: int) -> Any:
-        if base is dict:
-            return self._nested(value, lambda mapping: mapping, depth, self._mapping)
-        return self._nested(value, lambda array: array, depth, self._array)
+        return self._nested(value, _same, depth, self._mapping if base is dict else self._array)
 
     def _nested(
         self,
@@ -362,7 +364,13 @@ class Sanitiser:
             if name in out:
                 name = free_name(name, out)
             kind = type(member)
-            if kind is bool or (kind is str and not depth and member.isascii()):
+            # What needs no cleaning is most of it, and a call costs more than these.
+            if (
+                (kind is str and not depth and member.isascii())
+                or (kind is int and _INT_MIN <= member <= _INT_MAX)
+                or (kind is float and member - member == 0)
+                or kind is bool
+            ):
                 out[name] = member
             else:
                 out[name] = self._value(member, depth)
@@ -374,9 +382,11 @@ class Sanitiser:
 
     def _within_budget(self, items: list[_T]) -> list[_T]:
         """Give as many of the items as this record may still hold."""
-        kept = items[: max(MAX_NODES - self._nodes, 0)]
-        self._nodes += len(kept)
-        return kept
+        left = MAX_NODES - self._nodes
+        if len(items) > left:
+            items = items[:left]
+        self._nodes += len(items)
+        return items
 
     def _key(self, key: Any) -> str | None:
         """Give a key's text, None where the key is too broken to be one."""
@@ -396,6 +406,10 @@ class Sanitiser:
         if plain is None or type(plain) is bool:
             return {None: "null", True: "true", False: "false"}[plain]
         return self.repr(plain if type(plain) in _NUMBERS else key)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _defines(kind: type, name: str) -> bool:

@@ -115,6 +115,19 @@ NESTED = st.recursive(
 )
 #: What a logger lets through as the name of an extra field.
 NAMES = TEXTS.filter(lambda key: key not in MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS)
+#: Messages that are JSON objects, or nearly.
+JSON_MESSAGES = st.builds(
+    lambda members, end: json.dumps(members) + end,
+    st.dictionaries(
+        st.sampled_from(["msg", "error", "a", "b", "Time"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+            lambda inner: st.lists(inner, max_size=3),
+        ),
+        max_size=4,
+    ),
+    st.sampled_from(["", " ", "}"]),
+)
 EXTRA = st.dictionaries(NAMES, NESTED, max_size=6)
 FORMATTERS = st.sampled_from(
     [
@@ -224,7 +237,7 @@ class TestPlainRecords:
             PLAIN_SCALARS | st.none() | TEXTS | st.floats() | st.integers(),
             max_size=8,
         ),
-        TEXTS,
+        TEXTS | JSON_MESSAGES,
     )
     def test_give_the_same_line_the_fast_and_the_careful_way(
         self, extra: dict[str, Any], message: str
