@@ -192,7 +192,7 @@ def record_renderer(
                 return careful(record)
             if HAS_NANOSECONDS:
                 ns = START_NS + int(facts["relativeCreated"] * 1e6 + 0.5)
-                if not -512 <= ns - facts["created"] * 1e9 <= 512:
+                if ns / 1e9 != facts["created"]:
                     ns = timestamp_ns(record)
             else:
                 ns = int(facts["created"] * 1e9)

@@ -194,9 +194,8 @@ def recovered_ns(created: float, relative_ms: float, start_ns: int) -> int:
     the first 104 days of a process. Where the two do not agree, as in a record
     of another process, ``created`` is right.
     """
-    rounded = int(created * 1e9)
-    exact = start_ns + round(relative_ms * 1e6)
-    return exact if -512 <= exact - rounded <= 512 else rounded
+    exact = start_ns + int(relative_ms * 1e6 + 0.5)
+    return exact if exact / 1e9 == created else int(created * 1e9)
 
 
 #: Whether ``timestamp_ns`` knows more than ``record.created`` does.
