@@ -33,7 +33,9 @@ __all__ = [
 ]
 
 # A subclass calls convert_record of its base class, and cannot hand an interrupt on.
-_converting: Final[ContextVar[Sanitiser | None]] = ContextVar("mozlog_converting", default=None)
+_converting: Final[ContextVar[tuple[Any, Any, Sanitiser] | None]] = ContextVar(
+    "mozlog_converting", default=None
+)
 
 #: Renders one record as one line, without its newline.
 Renderer = Callable[[logging.LogRecord], bytes]
@@ -83,7 +85,7 @@ def converting_renderer(formatter: Hooks) -> Renderer:
     def render(record: logging.LogRecord) -> bytes:
         sanitiser = Sanitiser(formatter.json_default)
         converted = Sanitiser(formatter.json_default)
-        token = _converting.set(converted)
+        token = _converting.set((formatter, record, converted))
         try:
             line = encode(_clean(formatter.convert_record(record), sanitiser))
         except BaseException as error:
@@ -114,9 +116,12 @@ def _clean(document: Any, sanitiser: Sanitiser) -> dict[str, Any]:
     return line
 
 
-def conversion_sanitiser(formatter: Hooks) -> Sanitiser:
+def conversion_sanitiser(formatter: Hooks, record: logging.LogRecord) -> Sanitiser:
     """Give the sanitiser for ``convert_record``: its renderer's, which looks at it afterwards."""
-    return _converting.get() or Sanitiser(formatter.json_default)
+    converting = _converting.get()
+    if converting is not None and converting[0] is formatter and converting[1] is record:
+        return converting[2]
+    return Sanitiser(formatter.json_default)
 
 
 def _line(
@@ -161,7 +166,8 @@ def _json_test(formatter: Hooks, sanitiser: Sanitiser) -> Callable[[str], bool]:
     def is_json(text: str) -> bool:
         try:
             return bool(formatter.is_value_jsonlike(text))
-        except Exception as error:
+        except BaseException as error:
+            sanitiser.hold(error)
             sanitiser.lost(f"is_value_jsonlike raised {type_name(type(error))}")
             return False
 

@@ -80,14 +80,17 @@ def read_event(
     ``method_name``: the level where the dict has none. ``default_type``: the
     logger's name where the dict has none.
     """
-    record = event_dict.get("_record")
     fields = dict(event_dict)
+    record = fields.get("_record")
+    if not isinstance(record, logging.LogRecord):
+        record = None
     if record is not None and not fields.get("_from_structlog"):
         for name in _LEFT_BEHIND.intersection(vars(record)):
             fields.pop(name, None)
         fields = {**_extra(record), **fields}
-    for name in _INTERNAL:
-        fields.pop(name, None)
+    if record is not None:
+        for name in _INTERNAL:
+            fields.pop(name, None)
     said = _said(fields, sanitiser)
     level = _level(fields, method_name, record)
     type_ = fields.pop("logger", None)
@@ -115,12 +118,14 @@ def _said(fields: dict[Any, Any], sanitiser: Sanitiser) -> dict[Any, Any]:
         said.update({"msg": message} if blob is None else blob)
     own: dict[str, Any] = {}
     _exception(fields, own, sanitiser)
-    stack = fields.pop("stack", None)
-    # A bare True is a wish that StackInfoRenderer would have met.
-    asked = fields.pop("stack_info", None)
-    stack = stack or (asked if isinstance(asked, str) else None)
-    if stack:
-        own["stack"] = stack
+    asked = fields.get("stack_info")
+    if type(asked) is str or type(asked) is bool or asked is None:
+        # A bare True is a wish that StackInfoRenderer would have met.
+        fields.pop("stack_info", None)
+        if type(asked) is str and asked and "stack" not in fields:
+            own["stack"] = asked
+    if type(fields.get("stack")) is str:
+        own["stack"] = fields.pop("stack")
     return merge(said, own) if own else said
 
 
@@ -148,7 +153,7 @@ def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser
     exc_info = fields.pop("exc_info", None)
     # What format_exc_info, or a structured renderer of tracebacks, made before us.
     rendered = fields.pop("exception", None)
-    if exc_info:
+    if exc_info is not None and exc_info is not False:
         try:
             triple = as_exc_info(exc_info)
             if triple is not None:
@@ -156,7 +161,7 @@ def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser
         except Exception as error:
             own["error"] = sanitiser.repr(exc_info)
             sanitiser.lost(f"exception not rendered: {type(error).__name__}")
-    if rendered:
+    if rendered is not None and rendered is not False:
         own["traceback"] = rendered
         active = sys.exc_info()[1]
         if "error" not in own and active is not None:

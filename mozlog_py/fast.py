@@ -229,6 +229,8 @@ def _add_exception(facts: dict[str, Any], fields: dict[str, Any]) -> bool:
     """Add what a plain exception says; False where it takes more than that."""
     if facts["stack_info"] or not facts["exc_info"] or not OWN_FIELDS.isdisjoint(fields):
         return False
+    if len(fields) > MAX_ITEMS - len(OWN_FIELDS):
+        return False
     triple = as_exc_info(facts["exc_info"])
     if triple is None:
         return True

@@ -197,7 +197,7 @@ class MozlogFormatter(BaseJsonFormatter):
         Override it to change the line as a whole; lines are then made from what
         it returns.
         """
-        sanitiser = conversion_sanitiser(self)
+        sanitiser = conversion_sanitiser(self, record)
         fields = gather(self, record, sanitiser)
         maker = self.line_maker(given_name(record) or self.logger_name)
         return maker.envelope(*envelope_of(record), fields, sanitiser)
@@ -294,6 +294,9 @@ class MozlogFormatter(BaseJsonFormatter):
         return getattr(type(self), hook) is not _METHODS[hook] or hook in vars(self)
 
     def _compile(self, logger_name: str | None) -> Renderer:
+        # Before any option is read: what is made of options that change meanwhile
+        # goes into a dict that nobody looks at any more.
+        renderers = self.renderers
         render: Renderer
         if self.overrides("convert_record"):
             render = converting_renderer(self)
@@ -302,20 +305,24 @@ class MozlogFormatter(BaseJsonFormatter):
             render = careful_renderer(self, maker, is_named=logger_name is not None)
             if self._is_plain():
                 if logger_name is None:
-                    self._shorten_format(maker, render)
+                    self._shorten_format(maker, render, renderers)
                 ways = Ways(render, interrupted_in(render), is_text=False)
                 render = self._fast(maker, ways, is_named=logger_name is not None)
         if self.prefix:
             render = prefixed(self.prefix.encode(), render)
-        self.renderers[logger_name] = render
+        renderers[logger_name] = render
         return render
 
-    def _shorten_format(self, maker: LineMaker, careful: Renderer) -> None:
+    def _shorten_format(
+        self, maker: LineMaker, careful: Renderer, renderers: dict[str | None, Renderer]
+    ) -> None:
         """Make ``format`` of this instance the renderer itself, which saves it two calls."""
         if self.overrides("format") or self.prefix:
             return
         render = self._fast(maker, text_ways(careful), is_named=False)
         vars(self).update(format=render, _format=render)
+        if self.renderers is not renderers:
+            self._forget()
 
     def _is_plain(self) -> bool:
         """Tell whether nothing is asked for that the fast way leaves out."""
@@ -367,9 +374,12 @@ class MozlogFormatter(BaseJsonFormatter):
 
         def listed(level: Any) -> int:
             try:
-                return levels.get(level, default)
+                chosen = levels.get(level, default)
             except TypeError:  # a level that cannot be a key
-                return default
+                chosen = default
+            # Not what was asked for, but a line that a collector takes.
+            is_severity = type(chosen) is int and 0 <= chosen <= severity(0)
+            return chosen if is_severity else severity(level)
 
         return listed
 

@@ -17,6 +17,8 @@ from .values import type_name
 __all__ = ["MozlogHandler"]
 
 _NO_STREAM: Final = object()
+# Methods that may have been replaced on an instance, as tests do.
+_REPLACEABLE: Final = frozenset({"acquire", "filter", "release"})
 # A subclass's own format must be asked, also for records that could go the fast way.
 _FORMAT: Final = logging.Handler.format
 _NEWLINE: Final = b"\n"
@@ -73,12 +75,17 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     @stream.setter
     def stream(self, stream: Any) -> None:
         self._own_stream = stream
-        self._is_standard = stream is not None and stream in (sys.stdout, sys.stderr)
+        self._is_standard = stream is not None and (stream is sys.stdout or stream is sys.stderr)
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
         """Write one record, unless a filter of this handler is against it."""
         lock = self.lock
-        if self.filters or lock is None or type(self) is not MozlogHandler:
+        if (
+            self.filters
+            or lock is None
+            or type(self) is not MozlogHandler
+            or not _REPLACEABLE.isdisjoint(self.__dict__)
+        ):
             return super().handle(record)
         # What the base class does here, without four calls.
         with lock:

@@ -24,6 +24,9 @@ _COLUMNS: Final = frozenset(
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+_HOOKS: Final = ("formatException", "add_fields", "process_log_record", "convert_record")
+
+
 class PrettyFormatter(MozlogFormatter):
     """Formats records as readable text, with the same Fields as the MozLog line.
 
@@ -39,8 +42,9 @@ class PrettyFormatter(MozlogFormatter):
         )
 
     def _compile(self, logger_name: str | None) -> Renderer:
+        renderers = self.renderers
         draw = self._drawing(super()._compile(logger_name), logger_name)
-        self.renderers[logger_name] = draw
+        renderers[logger_name] = draw
         return draw
 
     def _drawing(self, line: Renderer, logger_name: str | None) -> Renderer:
@@ -73,10 +77,12 @@ class PrettyFormatter(MozlogFormatter):
             "logger": _harmless(envelope["Type"]),
         }
         if "traceback" in fields:
-            text = _traceback(record, sanitiser) or _joined(fields["traceback"])
-            event["exception"] = _harmless(text, keep="\n\t")
+            # Where a hook had a hand in it, what it made of it is what is shown.
+            drawn = None if any(map(self.overrides, _HOOKS)) else _traceback(record, sanitiser)
+            event["exception"] = _harmless(drawn or _joined(fields["traceback"]), keep="\n\t")
             del fields["traceback"]
-            fields.pop("error", None)
+            if drawn:
+                fields.pop("error", None)
         if "stack" in fields:
             event["stack"] = _harmless(_joined(fields.pop("stack")), keep="\n\t")
         for key, value in fields.items():

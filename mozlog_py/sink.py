@@ -73,15 +73,39 @@ class StreamSink:
     def write(self, line: bytes) -> None:
         """Write one line and flush, where the stream can be flushed."""
         if self._is_binary:
-            self._stream.write(line)
+            self._write_bytes(line)
         else:
-            text = line.decode()
-            # Whatever the encoding makes of other letters, it is not what a
-            # collector takes for JSON; and JSON can say anything in ASCII.
-            self._stream.write(_NOT_ASCII.sub(_escaped, text) if self._is_ascii else text)
+            self._write_text(line)
         flush = getattr(self._stream, "flush", None)
         if flush is not None:
             flush()
+
+    def _write_text(self, line: bytes) -> None:
+        text = line.decode()
+        # Whatever the encoding makes of other letters, it is not what a
+        # collector takes for JSON; and JSON can say anything in ASCII.
+        try:
+            self._stream.write(_NOT_ASCII.sub(_escaped, text) if self._is_ascii else text)
+        except UnicodeEncodeError:
+            # It did not say what it is.
+            self._is_ascii = True
+            self._stream.write(_NOT_ASCII.sub(_escaped, text))
+        except TypeError:
+            # Nor that it takes bytes, as temporary files do.
+            self._write_bytes(line)
+            self._is_binary = True
+
+    def _write_bytes(self, line: bytes) -> None:
+        while line:
+            written = self._stream.write(line)
+            if written is None and isinstance(self._stream, io.RawIOBase):
+                raise BlockingIOError("the stream takes nothing now")
+            if not isinstance(written, int) or isinstance(written, bool):
+                # Somebody's own write, which does not count.
+                return
+            if written <= 0:
+                raise OSError("the stream takes nothing")
+            line = line[written:]
 
 
 def sink_for(stream: Any) -> Sink:

@@ -18,14 +18,14 @@ from typing import Any, Final, Literal
 import structlog
 
 from .context import current
-from .events import read_event
+from .events import level_number, read_event
 from .fields import merge
 from .line import DEGRADED, Interrupted, LineMaker, local_hostname
 from .values import Sanitiser, type_name
 
 __all__ = ["MozlogRenderer"]
 
-_TEXT_LOGGERS: Final = (structlog.PrintLogger, structlog.WriteLogger)
+_TEXT_LOGGERS: Final = (structlog.PrintLogger, structlog.WriteLogger, logging.Logger)
 
 
 class MozlogRenderer:
@@ -85,9 +85,9 @@ class MozlogRenderer:
             line = self._maker.line(
                 time.time_ns(),
                 self._maker.logger,
-                logging.ERROR,
+                level_number(method_name),
                 None,
-                {"msg": "the event could not be read", DEGRADED: type_name(type(error))},
+                _remains(event_dict, error),
             )
         return line if self._output == "bytes" else line.decode()
 
@@ -105,7 +105,9 @@ class MozlogRenderer:
 
     def _check_wiring(self, logger: Any, event_dict: Any) -> None:
         kind = type(logger)
-        is_of_record = isinstance(event_dict, dict) and "_record" in event_dict
+        is_of_record = isinstance(event_dict, dict) and isinstance(
+            event_dict.get("_record"), logging.LogRecord
+        )
         if self._output == "bytes" and (issubclass(kind, _TEXT_LOGGERS) or is_of_record):
             behind = "ProcessorFormatter" if is_of_record else type_name(kind)
             raise TypeError(
@@ -118,3 +120,13 @@ class MozlogRenderer:
                 "output out, or use structlog.PrintLoggerFactory()"
             )
         self._fitting = kind
+
+
+def _remains(event_dict: Any, error: Exception) -> dict[str, Any]:
+    """Give what is left to say of an event that could not be read."""
+    reason = f"event not readable: {type_name(type(error))}"
+    if not isinstance(event_dict, dict):
+        return {"msg": "the event could not be read", DEGRADED: reason}
+    fields = dict.copy(event_dict)
+    fields["msg"] = fields.pop("event", "the event could not be read")
+    return {**fields, DEGRADED: reason}

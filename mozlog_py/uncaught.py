@@ -19,6 +19,8 @@ _logger: Final = logging.getLogger(LOGGER_NAME)
 # Set while a former hook runs, which may hand on to ours in turn.
 _handing: Final = threading.local()
 
+_MAX_HANDED: Final = 8
+
 # The hooks that somebody else had set (an error reporter, say) and still wants called.
 _former: dict[str, Callable[..., Any]] = {}
 
@@ -48,40 +50,46 @@ def _is_heard(level: int) -> bool:
     return _logger.isEnabledFor(level) and _logger.hasHandlers()
 
 
-def _hand_on(hook: str, default: Callable[..., Any], *args: Any, is_logged: bool) -> None:
+def _hand_on(
+    hook: str, default: Callable[..., Any], error: Any, *args: Any, is_logged: bool
+) -> None:
     former = _former.get(hook, default)
     if former is default:
         if not is_logged:
             default(*args)
         return
-    _handing.is_logged = is_logged
+    before = getattr(_handing, "on", ())
+    _handing.on = (*before, (hook, error, is_logged))
     try:
         former(*args)
     finally:
-        del _handing.is_logged
+        _handing.on = before
 
 
-def _is_handed_back(default: Callable[..., Any], *args: Any) -> bool:
+def _is_handed_back(hook: str, default: Callable[..., Any], error: Any, *args: Any) -> bool:
     """Tell whether a former hook has called ours in turn, as chaining ones do."""
-    is_logged = getattr(_handing, "is_logged", None)
-    if is_logged is False:
-        default(*args)
-    return is_logged is not None
+    for handed, its_error, is_logged in getattr(_handing, "on", ()):
+        if handed == hook and its_error is error:
+            if not is_logged:
+                default(*args)
+            return True
+    # One that wraps each exception in another would go on for ever.
+    return len(getattr(_handing, "on", ())) >= _MAX_HANDED
 
 
 def _log_exception(
     kind: type[BaseException], error: BaseException, frames: TracebackType | None
 ) -> None:
-    if _is_handed_back(sys.__excepthook__, kind, error, frames):
+    if _is_handed_back("exception", sys.__excepthook__, error, kind, error, frames):
         return
     is_ours = not issubclass(kind, KeyboardInterrupt) and _is_heard(logging.CRITICAL)
     if is_ours:
         _logger.critical("uncaught exception", exc_info=(kind, error, frames))
-    _hand_on("exception", sys.__excepthook__, kind, error, frames, is_logged=is_ours)
+    _hand_on("exception", sys.__excepthook__, error, kind, error, frames, is_logged=is_ours)
 
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
-    if _is_handed_back(threading.__excepthook__, args):
+    if _is_handed_back("thread", threading.__excepthook__, args.exc_value, args):
         return
     is_ours = args.exc_type is not SystemExit and args.exc_value is not None
     is_ours = is_ours and _is_heard(logging.CRITICAL)
@@ -91,12 +99,12 @@ def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
             "unknown" if args.thread is None else args.thread.name,
             exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
         )
-    _hand_on("thread", threading.__excepthook__, args, is_logged=is_ours)
+    _hand_on("thread", threading.__excepthook__, args.exc_value, args, is_logged=is_ours)
 
 
 def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
     # This runs in __del__, at the interpreter's shutdown too.
-    if _is_handed_back(sys.__unraisablehook__, args):
+    if _is_handed_back("unraisable", sys.__unraisablehook__, args.exc_value, args):
         return
     is_ours = args.exc_value is not None and _is_heard(logging.ERROR)
     if is_ours and args.exc_value is not None:
@@ -106,4 +114,4 @@ def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
             args.object,
             exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
         )
-    _hand_on("unraisable", sys.__unraisablehook__, args, is_logged=is_ours)
+    _hand_on("unraisable", sys.__unraisablehook__, args.exc_value, args, is_logged=is_ours)

@@ -62,6 +62,7 @@ _INFINITIES: Final = (math.inf, -math.inf)
 _MAX_TAIL: Final = 100
 _MAX_REASONS: Final = 16
 _MORE_KEY: Final = "<more>"
+_FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
 _COLLECTIONS: Final = (set, frozenset, deque)
 _NUMBERS: Final = frozenset({int, float})
 
@@ -111,6 +112,10 @@ class Sanitiser:
 
     def fields(self, fields: dict[Any, Any]) -> dict[str, Any]:
         """Copy a record's fields into plain values; fields that are None are left out."""
+        if dict.__len__(fields) > MAX_ITEMS:
+            # What the call itself said must not be what is dropped.
+            first = {name: fields[name] for name in _FIRST if name in fields}
+            fields = {**first, **fields}
         return self._members(fields, keep_none=False)
 
     def value(self, value: Any) -> Any:
@@ -361,6 +366,8 @@ class Sanitiser:
             name = key if type(key) is str and key.isascii() else self._key(key)
             if name is None or (member is None and not keep_none):
                 continue
+            if depth:
+                name = self._spent(name)
             if name in out:
                 name = free_name(name, out)
             kind = type(member)

@@ -337,6 +337,23 @@ class TestPrettyFormat:
         shown = PrettyFormatter().format(record("x", exc_info=(ValueError, None, None)))
         assert shown.endswith("<class 'ValueError'>")
 
+    def test_shows_what_a_hook_made_of_a_traceback(self) -> None:
+        class Redacting(PrettyFormatter):
+            def formatException(self, ei: Any) -> str:
+                return "REDACTED"
+
+        text = Redacting().format(record("failed", exc_info=ValueError("secret")))
+        assert "REDACTED" in text
+
+        class Replacing(PrettyFormatter):
+            def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+                return {**log_data, "traceback": "REDACTED", "error": "hidden"}
+
+        text = Replacing().format(record("failed", exc_info=ValueError("secret")))
+        assert text.endswith("REDACTED")
+        assert "secret" not in text
+        assert "error=hidden" in text
+
     def test_lets_nobody_forge_a_line_or_a_frame(self) -> None:
         forged = '\n2026-01-01 [critical] forged\n  File "forged"'
         text = PrettyFormatter().format(
@@ -485,6 +502,37 @@ class TestUncaught:
         del kept
         assert len(checked_lines(stream.getvalue())) == 2
         assert seen == ["thread", "del"]
+
+    def test_exception_while_a_former_hook_runs_is_logged_too(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Last:
+            def __del__(self) -> None:
+                raise RuntimeError("in del")
+
+        def former(*_: Any) -> None:
+            kept = Last()
+            del kept
+
+        monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+        monkeypatch.setattr(sys, "excepthook", former)
+        lines = configured_lines(lambda: sys.excepthook(ValueError, ValueError("main"), None))
+        assert [line["Fields"]["error"] for line in lines] == [
+            "ValueError('main')",
+            "RuntimeError('in del')",
+        ]
+
+    def test_hook_that_wraps_each_exception_in_another_comes_to_an_end(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+        stream = io.StringIO()
+        mozlog_py.configure("service", stream=stream)
+        ours = sys.excepthook
+        sys.excepthook = lambda kind, error, frames: ours(kind, kind("wrapped"), frames)
+        mozlog_py.configure("service", stream=stream)
+        sys.excepthook(ValueError, ValueError("first"), None)
+        assert 1 < len(checked_lines(stream.getvalue())) < 20
 
     def test_cancellation_that_nobody_caught_is_logged(
         self, monkeypatch: pytest.MonkeyPatch

@@ -322,6 +322,9 @@ class TestExtra:
         made = record(**{f"k{number}": number for number in range(count)})
         got = fields(MozlogFormatter(), made)
         # The message is a field too.
+        assert got["msg"] == "hello"
+        failed = record(exc_info=error(), **{f"k{number}": number for number in range(count)})
+        assert fields(MozlogFormatter(), failed)["error"] == "ValueError('boom')"
         if count < 1000:
             assert len(got) == count + 1
         else:
@@ -441,6 +444,31 @@ class TestOptions:
         assert formatter.renderer("other")(made)
         assert json.loads(formatter.renderer("other")(made))["Fields"] == {"y": 2, "msg": "hello"}
         assert fields(formatter, made) == {"y": 2, "msg": "hello"}
+
+    def test_of_another_formatter_are_its_own_within_convert_record(self) -> None:
+        inner = MozlogFormatter(json_default=lambda _: "inner")
+
+        class Outer(MozlogFormatter):
+            def convert_record(self, made: logging.LogRecord) -> dict[str, Any]:
+                inner.convert_record(record(big=[1] * 1001))
+                line = super().convert_record(made)
+                line["Fields"]["theirs"] = inner.convert_record(made)["Fields"]["value"]
+                return line
+
+        got = fields(Outer(json_default=lambda _: "outer"), record(value=object()))
+        assert got == {"value": "outer", "theirs": "inner", "msg": "hello"}
+
+    def test_that_change_while_the_first_line_is_made_count_for_the_next(self) -> None:
+        class Slow(MozlogFormatter):
+            def line_maker(self, logger_name: str) -> Any:
+                maker = super().line_maker(logger_name)
+                if self.hostname == "old":
+                    self.hostname = "new"
+                return maker
+
+        formatter = Slow(hostname="old")
+        assert json.loads(formatter.format(record()))["Hostname"] == "old"
+        assert render(formatter, record())["Hostname"] == "new"
 
     def test_json_default_renders_what_json_does_not_know(self) -> None:
         formatter = MozlogFormatter(json_default=repr)
@@ -661,6 +689,13 @@ class TestSubclass:
         )
         assert render(MozlogFormatter(), record()) == {"Timestamp": 1, "Fields": {"a": 1}}
 
+    @pytest.mark.parametrize("severity", [99, -1, "six", None, 10**30])
+    def test_level_map_gives_no_severity_that_there_is_not(self, severity: Any) -> None:
+        class Custom(MozlogFormatter):
+            SYSLOG_LEVEL_MAP = {20: severity}
+
+        assert render(Custom(), record())["Severity"] == 6
+
     def test_is_value_jsonlike_decides_what_is_tried(self) -> None:
         class Never(MozlogFormatter):
             def is_value_jsonlike(self, value: str) -> bool:
@@ -672,6 +707,12 @@ class TestSubclass:
 
         assert fields(Never(), record('{"a": 1}')) == {"msg": '{"a": 1}'}
         assert fields(Fails(), record('{"a": 1}'))["msg"] == '{"a": 1}'
+
+        class Exits(MozlogFormatter):
+            def is_value_jsonlike(self, value: str) -> bool:
+                raise SystemExit
+
+        assert fields(Exits(), record('{"a": 1}'))["msg"] == '{"a": 1}'
 
     def test_add_fields_and_process_log_record_have_their_say(self) -> None:
         class Custom(MozlogFormatter):

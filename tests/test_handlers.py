@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,21 @@ class TestName:
         capture.logger.info("hi")
         assert capture.lines[0]["Logger"] == "after"
         assert isinstance(capture.handler.logger_name, LoggerName)  # type: ignore[attr-defined]
+
+
+class TestFilters:
+    def test_decide_what_is_written(self) -> None:
+        capture = Capture()
+        capture.handler.addFilter(lambda record: record.levelno > logging.INFO)
+        capture.logger.info("no")
+        capture.logger.error("yes")
+        assert [got["msg"] for got in capture.fields] == ["yes"]
+
+    def test_may_be_replaced_on_the_handler_itself(self) -> None:
+        capture = Capture()
+        capture.handler.filter = lambda record: False  # type: ignore[method-assign]
+        capture.logger.info("no")
+        assert capture.lines == []
 
 
 class TestFormatters:
@@ -252,6 +268,73 @@ class TestStream:
             Capture(MozlogHandler(file)).logger.info("ž")
         with gzip.open(path, "rt", encoding="utf-8") as file:
             assert checked_lines(file.read())[0]["Fields"] == {"msg": "ž"}
+
+    @pytest.mark.parametrize("claim", [None, "utf-8"])
+    def test_that_says_nothing_true_of_its_encoding_gets_escapes(self, claim: str | None) -> None:
+        raw = io.BytesIO()
+        inner = io.TextIOWrapper(raw, encoding="ascii")
+
+        class Tee:
+            encoding = claim
+
+            def write(self, text: str) -> None:
+                inner.write(text)
+                inner.flush()
+
+        handler = MozlogHandler(Tee())
+        capture = Capture(handler)
+        capture.logger.info("é")
+        capture.logger.info("ž")
+        assert [line["Fields"]["msg"] for line in checked_lines(raw.getvalue())] == ["é", "ž"]
+        assert handler.lost == 0
+
+    def test_that_takes_bytes_without_saying_so_gets_bytes(self) -> None:
+        with tempfile.TemporaryFile("w+b") as file:
+            capture = Capture(MozlogHandler(file))
+            capture.logger.info("one")
+            capture.logger.info("two")
+            file.seek(0)
+            lines = checked_lines(file.read())
+        assert [line["Fields"]["msg"] for line in lines] == ["one", "two"]
+
+        class BytesOnly:
+            written = b""
+
+            def write(self, line: bytes) -> None:
+                self.written += bytes(memoryview(line))
+
+        stream = BytesOnly()
+        Capture(MozlogHandler(stream)).logger.info("ž")
+        assert checked_lines(stream.written)[0]["Fields"] == {"msg": "ž"}
+
+    def test_that_takes_ten_bytes_at_a_time_gets_the_whole_line(self) -> None:
+        class Slow(io.RawIOBase):
+            written = b""
+            taken: int | None = 10
+
+            def write(self, line: Any) -> int | None:
+                self.written += bytes(line[: self.taken]) if self.taken is not None else b""
+                return None if self.taken is None else min(len(line), self.taken)
+
+        slow = Slow()
+        handler = MozlogHandler(slow)
+        Capture(handler).logger.info("x" * 100)
+        assert checked_lines(slow.written)[0]["Fields"] == {"msg": "x" * 100}
+        for taken in (None, 0):
+            slow.taken = taken
+            Capture(handler).logger.info("lost")
+        assert handler.lost == 2
+
+    def test_may_refuse_to_be_compared(self) -> None:
+        class Stream(io.StringIO):
+            __hash__ = None  # type: ignore[assignment]
+
+            def __eq__(self, other: object) -> bool:
+                raise ValueError("ambiguous")
+
+        stream = Stream()
+        Capture(MozlogHandler(stream)).logger.info("hi")
+        assert checked_lines(stream.getvalue())[0]["Fields"] == {"msg": "hi"}
 
     @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf8", "UTF-8"])
     def test_that_is_a_file_can_be_read_in_its_own_encoding(

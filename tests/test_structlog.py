@@ -152,7 +152,28 @@ class TestFields:
 
     def test_are_a_constant_where_the_event_cannot_be_read(self) -> None:
         got = shown(7)  # type: ignore[arg-type]
-        assert got == {"msg": "the event could not be read", "mozlog.degraded": "AttributeError"}
+        assert got == {
+            "msg": "the event could not be read",
+            "mozlog.degraded": "event not readable: TypeError",
+        }
+
+    @pytest.mark.parametrize("key", ["stack", "stack_info", "exception", "exc_info", "_record"])
+    def test_keep_the_message_whatever_a_keyword_of_structlogs_is(self, key: str) -> None:
+        class Array:
+            def __bool__(self) -> bool:
+                raise ValueError("ambiguous")
+
+            def __repr__(self) -> str:
+                return "array"
+
+        got = shown({"event": "important", key: Array(), "a": 1})
+        assert (got["msg"], got["a"]) == ("important", 1)
+        assert "array" in got.values()
+
+    def test_keep_what_is_no_stack_of_structlogs(self) -> None:
+        event = {"event": "hi", "stack": 0, "stack_info": {"a": 1}, "_name": "bob", "_logger": "x"}
+        expected = {"stack": 0, "stack_info": {"a": 1}, "_name": "bob", "_logger": "x", "msg": "hi"}
+        assert shown(event) == expected
 
 
 class TestExceptions:
@@ -298,6 +319,13 @@ class TestWrongWiring:
         formatter = structlog.stdlib.ProcessorFormatter(processors=[MozlogRenderer("shop")])
         with pytest.raises(TypeError, match="ProcessorFormatter wants text"):
             formatter.format(record())
+
+    def test_of_bytes_into_the_standard_library_is_explained(self) -> None:
+        structlog.configure(
+            processors=[MozlogRenderer("shop")], logger_factory=structlog.stdlib.LoggerFactory()
+        )
+        with pytest.raises(TypeError, match="Logger wants text"):
+            structlog.get_logger("test.wrong").error("hi")
 
     def test_of_text_into_a_bytes_logger_is_explained(self) -> None:
         structlog.configure(

@@ -1151,5 +1151,9 @@ class TestCharacterBudget:
         shared = {str(number): "x" * 100_000 for number in range(1000)}
         assert len(json.dumps(Sanitiser().value(shared))) < MAX_CHARACTERS + 1000 * 150
 
+    def test_bounds_keys_as_well(self) -> None:
+        text = json.dumps(Sanitiser().value([{"k" * 100_000: 1}] * 1000))
+        assert len(text) < MAX_CHARACTERS + 1000 * 250
+
     def test_leaves_a_field_of_its_own_whole(self) -> None:
         assert Sanitiser().fields({"body": "x" * 3_000_000}) == {"body": "x" * 3_000_000}
