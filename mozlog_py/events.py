@@ -169,8 +169,9 @@ def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser
 
 
 def _level(fields: dict[Any, Any], method_name: str, record: Any) -> Any:
-    number = fields.pop("level_number", None)
+    number = fields.get("level_number")
     if type(number) is int:
+        del fields["level_number"]
         fields.pop("level", None)
         return number
     level = level_number(fields.get("level"))

@@ -79,6 +79,10 @@ class TestEnvelope:
         line = rendered({"event": "hi", "level": "notice", "level_number": 25})
         assert (line["Severity"], line["Fields"]) == (5, {"msg": "hi"})
 
+    def test_leaves_a_levels_number_alone_that_is_none(self) -> None:
+        line = rendered({"event": "hi", "level_number": []}, "error")
+        assert (line["Severity"], line["Fields"]) == (3, {"level_number": [], "msg": "hi"})
+
     def test_leaves_a_level_alone_that_is_the_users_own_idea(self) -> None:
         line = rendered({"event": "lift", "level": "third floor"}, "warning")
         assert line["Severity"] == 4
@@ -340,12 +344,12 @@ class TestWrongWiring:
             MozlogRenderer("shop", output="json")  # type: ignore[arg-type]
 
 
-EVENTS = st.dictionaries(
-    KEYS | st.sampled_from(["event", "level", "logger", "timestamp", "exc_info", "exception",
-                            "stack", "stack_info", "positional_args", "_from_structlog"]),
-    NESTED,
-    max_size=8,
-)  # fmt: skip
+#: The keys that structlog's processors use for purposes of their own.
+STRUCTLOG_KEYS = [
+    "event", "level", "level_number", "logger", "timestamp", "exc_info", "exception", "stack",
+    "stack_info", "positional_args", "_from_structlog", "_logger", "_name", "_record",
+]  # fmt: skip
+EVENTS = st.dictionaries(KEYS | st.sampled_from(STRUCTLOG_KEYS), NESTED, max_size=8)
 
 
 class TestAnyEvent:
@@ -353,7 +357,7 @@ class TestAnyEvent:
     def test_gives_one_valid_line(self, event_dict: dict[Any, Any], strict: bool) -> None:
         rendered(event_dict, strict=strict)
 
-    @given(st.text(), EXTRA.filter(lambda extra: not extra.keys() & {"event", "level", "logger"}))
+    @given(st.text(), EXTRA.filter(lambda extra: extra.keys().isdisjoint(STRUCTLOG_KEYS)))
     def test_has_the_fields_that_the_standard_library_gives(
         self, message: str, extra: dict[str, Any]
     ) -> None:
