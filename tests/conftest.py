@@ -1,6 +1,7 @@
 """What every test starts from: no context, and the interpreter's hooks as they were."""
 
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -12,7 +13,14 @@ from hypothesis import HealthCheck, settings
 from mozlog_py import context, uncaught
 
 # How fast examples are made and run depends on the machine, and says nothing.
-settings.register_profile("mozlog", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# CI tries the same examples each time; MOZLOG_EXAMPLES asks for more of them.
+settings.register_profile(
+    "mozlog",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    max_examples=int(os.environ.get("MOZLOG_EXAMPLES", "100")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("mozlog")
 
 
