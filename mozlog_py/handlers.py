@@ -41,6 +41,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """
 
     def __init__(self, stream: Any = None, name: str = "Dockerflow") -> None:
+        self._is_handling_as_usual = type(self) is MozlogHandler
         self._own_stream: Any = None
         self._sink: Sink = StreamSink(None)
         self._sink_stream: Any = _NO_STREAM
@@ -77,15 +78,15 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self._own_stream = stream
         self._is_standard = stream is not None and (stream is sys.stdout or stream is sys.stderr)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _REPLACEABLE:
+            self._is_handling_as_usual = False
+
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
         """Write one record, unless a filter of this handler is against it."""
         lock = self.lock
-        if (
-            self.filters
-            or lock is None
-            or type(self) is not MozlogHandler
-            or not _REPLACEABLE.isdisjoint(self.__dict__)
-        ):
+        if self.filters or lock is None or not self._is_handling_as_usual:
             return super().handle(record)
         # What the base class does here, without four calls.
         with lock:
