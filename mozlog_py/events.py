@@ -12,10 +12,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from .exceptions import as_exc_info, render_exception
 from .fields import (
     EXCLUDED_ATTRIBUTES,
     LoggerName,
+    add_exception,
     attributes,
     json_object,
     looks_like_json,
@@ -154,13 +154,7 @@ def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser
     # What format_exc_info, or a structured renderer of tracebacks, made before us.
     rendered = fields.pop("exception", None)
     if exc_info is not None and exc_info is not False:
-        try:
-            triple = as_exc_info(exc_info)
-            if triple is not None:
-                own["error"], own["traceback"] = render_exception(triple, sanitiser)
-        except Exception as error:
-            own["error"] = sanitiser.repr(exc_info)
-            sanitiser.lost(f"exception not rendered: {type(error).__name__}")
+        add_exception(exc_info, own, sanitiser)
     if rendered is not None and rendered is not False:
         own["traceback"] = rendered
         active = sys.exc_info()[1]

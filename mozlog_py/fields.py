@@ -27,6 +27,7 @@ __all__ = [
     "STANDARD_ATTRIBUTES",
     "START_NS",
     "LoggerName",
+    "add_exception",
     "attributes",
     "json_object",
     "looks_like_json",
@@ -121,16 +122,21 @@ def said(
     return merge(out, own) if own else out
 
 
+def add_exception(exc_info: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
+    """Add the fields of an exception, whatever stands in its place."""
+    try:
+        triple = as_exc_info(exc_info)
+        if triple is not None:
+            out["error"], out["traceback"] = render_exception(triple, sanitiser)
+    except Exception as error:
+        out["error"] = sanitiser.repr(exc_info)
+        sanitiser.lost(f"exception not rendered: {type_name(type(error))}")
+
+
 def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
     exc_info = getattr(record, "exc_info", None)
     if exc_info:
-        try:
-            triple = as_exc_info(exc_info)
-            if triple is not None:
-                out["error"], out["traceback"] = render_exception(triple, sanitiser)
-        except Exception as error:
-            out["error"] = sanitiser.repr(exc_info)
-            sanitiser.lost(f"exception not rendered: {type(error).__name__}")
+        add_exception(exc_info, out, sanitiser)
     elif text := getattr(record, "exc_text", None):
         # The record crossed a process border, which no traceback does.
         out["traceback"] = sanitiser.name(text)

@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 from .frames import frames_text
 
 __all__ = [
+    "MAX_CHARACTERS",
     "MAX_DEPTH",
     "MAX_ITEMS",
     "MAX_NODES",
@@ -224,7 +225,8 @@ class Sanitiser:
             return self._float(float.__pos__(value))
         for base in (dict, list, tuple):
             if issubclass(kind, base):
-                return self._container(value, base, depth)
+                copy = self._mapping if base is dict else self._array
+                return self._nested(value, _same, depth, copy)
         if self.json_default is not None:
             return self._nested(value, self.json_default, depth)
         return self._default(value, kind, depth)
@@ -320,9 +322,6 @@ class Sanitiser:
             return self.unprintable(value, error)
 
     # -- containers -------------------------------------------------------
-
-    def _container(self, value: Any, base: type, depth: int) -> Any:
-        return self._nested(value, _same, depth, self._mapping if base is dict else self._array)
 
     def _nested(
         self,
