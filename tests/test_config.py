@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import json
 import logging
 import logging.config
 import os
@@ -195,7 +194,7 @@ class TestCloudFormat:
     def line(self, made: logging.LogRecord, **options: Any) -> dict[str, Any]:
         formatter = CloudFormatter(**options)
         line = checked(formatter.format(made))
-        assert line == json.loads(formatter.format_bytes(made))
+        assert line == checked(formatter.format_bytes(made))
         assert line == formatter.convert_record(made)
         return line
 
@@ -252,7 +251,7 @@ class TestCloudFormat:
         class Custom(CloudFormatter):
             SYSLOG_LEVEL_MAP = {20: 99}
 
-        assert json.loads(Custom().format(record("hi")))["Fields"] == {"msg": "hi"}
+        assert checked(Custom().format(record("hi")))["Fields"] == {"msg": "hi"}
 
     def test_takes_the_project_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "shop")

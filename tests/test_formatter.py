@@ -442,7 +442,7 @@ class TestOptions:
         formatter = MozlogFormatter(reserved_attrs=[*RESERVED_ATTRS, "x"])
         made = record(x=1, y=2, logger_name=LoggerName("mine"))
         assert formatter.renderer("other")(made)
-        assert json.loads(formatter.renderer("other")(made))["Fields"] == {"y": 2, "msg": "hello"}
+        assert checked(formatter.renderer("other")(made))["Fields"] == {"y": 2, "msg": "hello"}
         assert fields(formatter, made) == {"y": 2, "msg": "hello"}
 
     def test_of_another_formatter_are_its_own_within_convert_record(self) -> None:
@@ -467,7 +467,7 @@ class TestOptions:
                 return maker
 
         formatter = Slow(hostname="old")
-        assert json.loads(formatter.format(record()))["Hostname"] == "old"
+        assert checked(formatter.format(record()))["Hostname"] == "old"
         assert render(formatter, record())["Hostname"] == "new"
 
     def test_json_default_renders_what_json_does_not_know(self) -> None:
@@ -830,7 +830,7 @@ class TestObject:
     def test_converts_a_record_to_what_its_line_says(self) -> None:
         made = record("%s", "x", items=(1, {2}), when=None, error=1, exc_info=error())
         for formatter in (MozlogFormatter(), MozlogFormatter(strict=True, timestamp=True)):
-            assert formatter.convert_record(made) == json.loads(formatter.format(made))
+            assert formatter.convert_record(made) == checked(formatter.format(made))
 
     def test_gives_the_json_text_of_fields(self) -> None:
         text = MozlogFormatter().jsonify_log_record({"a": {1}, "b": None})

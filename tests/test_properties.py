@@ -173,7 +173,7 @@ class TestAnyRecord:
         self, made: logging.LogRecord, formatter: MozlogFormatter
     ) -> None:
         converted = formatter.convert_record(made)
-        line = json.loads(formatter.format(made))
+        line = checked(formatter.format(made))
         # Without a usable time both have the present, each its own.
         for both in (converted, line):
             both.pop("Timestamp")
@@ -247,8 +247,8 @@ class TestPlainRecords:
                 return log_data
 
         made = _changed(record(message), extra)
-        fast = json.loads(MozlogFormatter().format(made))
-        careful = json.loads(Careful().format(made))
+        fast = checked(MozlogFormatter().format(made))
+        careful = checked(Careful().format(made))
         assert fast == careful
 
     @given(st.floats())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import io
-import json
 import logging
 import sys
 import time
@@ -363,5 +362,5 @@ class TestAnyEvent:
     ) -> None:
         made = record(message)
         vars(made).update(extra)
-        of_record = json.loads(MozlogFormatter().format(made))["Fields"]
+        of_record = checked(MozlogFormatter().format(made))["Fields"]
         assert shown({**extra, "event": message}) == of_record
