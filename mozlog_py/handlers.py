@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from typing import Any, Final
 
-from .diagnostics import note
 from .fields import LoggerName
 from .formatter import MozlogFormatter
 from .line import Interrupted
-from .sink import Sink, StreamSink, sink_for
+from .sink import Sink
 from .values import type_name
 
 __all__ = ["MozlogHandler"]
 
-_NO_STREAM: Final = object()
 # Methods that may have been replaced on an instance, as tests do.
 _REPLACEABLE: Final = frozenset({"acquire", "filter", "release"})
 # A subclass's own format must be asked, also for records that could go the fast way.
@@ -42,19 +39,12 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def __init__(self, stream: Any = None, name: str = "Dockerflow") -> None:
         self._is_handling_as_usual = type(self) is MozlogHandler
-        self._own_stream: Any = None
-        self._sink: Sink = StreamSink(None)
-        self._sink_stream: Any = _NO_STREAM
-        # The same, as long as nothing has gone wrong there.
-        self._ready_stream: Any = _NO_STREAM
-        self._is_standard = False
+        #: What writes the lines, for whoever else has lines for the same stream.
+        self.sink = Sink(stream, self._report)
         super().__init__(stream)
         # StreamHandler takes stderr for None, which has another meaning here.
-        self.stream = stream
+        self.sink.stream = stream
         self.logger_name = name
-        #: How many records could not be written since the handler was made.
-        self.lost = 0
-        self._unreported = 0
         self._rescue = MozlogFormatter(logger_name=name)
         self.setFormatter(MozlogFormatter())
 
@@ -71,12 +61,16 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     @property
     def stream(self) -> Any:
         """Where lines go: the stream that was set, else what ``sys.stdout`` is now."""
-        return sys.stdout if self._own_stream is None else self._own_stream
+        return self.sink.stream
 
     @stream.setter
     def stream(self, stream: Any) -> None:
-        self._own_stream = stream
-        self._is_standard = stream is not None and (stream is sys.stdout or stream is sys.stderr)
+        self.sink.stream = stream
+
+    @property
+    def lost(self) -> int:
+        """How many records could not be written since the handler was made."""
+        return self.sink.lost
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -118,29 +112,18 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         try:
             terminator = self.terminator
             line += _NEWLINE if terminator == "\n" else terminator.encode()
-            stream = self._own_stream
-            if stream is None:
-                stream = sys.stdout
-            if stream is self._ready_stream:
-                self._sink.write(line)
-            else:
-                self._write(line)
-        except ValueError as error:
-            self._write_to_successor(record, line, error)
         except Exception as error:
-            self._lose(record, error)
+            self.sink.lose(error)
+            self._tell(record)
+        else:
+            if not self.sink.write(line):
+                self._tell(record)
         if interrupt is not None:
             raise interrupt
 
     def flush(self) -> None:
         """Flush the stream, where it can be."""
-        try:
-            super().flush()
-        except ValueError:
-            # Closed, as files often are by the time that logging shuts down.
-            pass
-        except Exception as error:
-            note(f"flush failed: {type_name(type(error))}: {error}")
+        self.sink.flush()
 
     def _render(self, record: logging.LogRecord) -> bytes:
         formatter = self.formatter
@@ -177,47 +160,19 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
                 type_name(type(error)).encode("ascii", "replace"),
             )
 
-    def _write(self, line: bytes) -> None:
-        stream = self.stream
-        if stream is None:
-            raise OSError("there is no stdout")
-        if stream is not self._sink_stream:
-            self._sink, self._sink_stream = sink_for(stream), stream
-        self._sink.write(line)
-        self._ready_stream = stream
-        if self._unreported:
-            self._report()
-
-    def _write_to_successor(
-        self, record: logging.LogRecord, line: bytes, error: ValueError
-    ) -> None:
-        # Closed. A standard stream that was swapped out and closed (as test
-        # runners do) has a successor.
-        if not self._is_standard or sys.stdout in (None, self._own_stream):
-            self._lose(record, error)
-            return
-        self.stream = None
-        try:
-            self._write(line)
-        except Exception as again:
-            self._lose(record, again)
-
-    def _lose(self, record: logging.LogRecord, error: Exception) -> None:
-        self._ready_stream = _NO_STREAM
-        self.lost += 1
-        self._unreported += 1
-        try:
-            note(f"a record was not written: {type_name(type(error))}: {error}")
-            if type(self).handleError is not logging.Handler.handleError:
-                self.handleError(record)
-        except Exception:
-            # Whoever overrides it may fail as well; the loss is counted.
-            pass
-
-    def _report(self) -> None:
-        lost, self._unreported = self._unreported, 0
+    def _report(self, lost: int) -> bytes:
+        """Give the line that says how many records were lost."""
         record = logging.LogRecord(
             "mozlog_py", logging.WARNING, __file__, 0, "%d records were lost", (lost,), None
         )
         record.lost = lost
-        self._write(self._rescued(record, RuntimeError()) + _NEWLINE)
+        return self._rescued(record, RuntimeError()) + _NEWLINE
+
+    def _tell(self, record: logging.LogRecord) -> None:
+        """Let a subclass know of a lost record in the way that ``logging`` has for it."""
+        if type(self).handleError is not logging.Handler.handleError:
+            try:
+                self.handleError(record)
+            except Exception:
+                # Whoever overrides it may fail as well; the loss is counted.
+                pass

@@ -1,141 +1,116 @@
-"""Where lines go: a descriptor that is ours to write to, or a stream of somebody's.
+"""The sink: what whole lines are given to, by whoever makes them.
 
-A standard stream is written to through its descriptor, past Python's own
-buffers, which lose lines when a write is interrupted or refused. Anything else
-(a test's capture, a wrapper) is written to as it asks to be, through ``write``.
+A handler and the loggers of structlog write through one sink, so that nothing
+comes between the bytes of a line. It follows its stream when that is replaced,
+counts what could not be written, and says so.
 """
 
 from __future__ import annotations
 
-import codecs
-import io
-import json
-import os
-import re
-import select
-from typing import Any, Final, Protocol
+import sys
+from collections.abc import Callable
+from typing import Any, Final
 
-__all__ = ["DescriptorSink", "Sink", "StreamSink", "sink_for"]
+from .diagnostics import note
+from .outlet import Outlet, StreamOutlet, outlet_for
+from .values import type_name
 
-_WAIT_MS: Final = 1000
-_write: Final = os.write
-_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+__all__ = ["Sink"]
+
+_NO_STREAM: Final = object()
 
 
-class Sink(Protocol):
-    """Takes whole lines, one at a time. Raises what the write raises."""
+class Sink:
+    """Writes whole lines to a stream, or to what is below it.
 
-    def write(self, line: bytes) -> None:
-        """Write one line, its newline included."""
+    ``stream``: where to; None follows ``sys.stdout``, also when it is replaced.
+    ``report``: gives the line, its newline included, that says how many records
+    were lost; it is written once writing works again.
+    """
 
+    def __init__(self, stream: Any = None, report: Callable[[int], bytes] | None = None) -> None:
+        self._report = report
+        #: How many lines could not be written since the sink was made.
+        self.lost = 0
+        self._unreported = 0
+        self._outlet: Outlet = StreamOutlet(None)
+        self._outlet_stream: Any = _NO_STREAM
+        # The same, as long as nothing has gone wrong there.
+        self._ready_stream: Any = _NO_STREAM
+        self.stream = stream
 
-class DescriptorSink:
-    """Writes to the descriptor below a standard stream or file."""
+    @property
+    def stream(self) -> Any:
+        """Where lines go: the stream that was set, else what ``sys.stdout`` is now."""
+        return sys.stdout if self._own_stream is None else self._own_stream
 
-    __slots__ = ("_descriptor", "_flush")
+    @stream.setter
+    def stream(self, stream: Any) -> None:
+        self._own_stream = stream
+        self._is_standard = stream is not None and (stream is sys.stdout or stream is sys.stderr)
 
-    def __init__(self, stream: Any, descriptor: int) -> None:
-        self._flush = stream.flush
-        self._descriptor = descriptor
-
-    def write(self, line: bytes) -> None:
-        """Write one line, in one call unless the descriptor takes less."""
+    def write(self, line: bytes) -> bool:
+        """Write one line, its newline included; False where it is lost. Raises no ``Exception``."""
         try:
-            # What print() left in the stream's buffer came first. A closed
-            # stream raises here, before a stranger with its number is written to.
-            self._flush()
-            written = _write(self._descriptor, line)
-        except BlockingIOError:
-            written = 0
-        if written < len(line):
-            self._write_rest(line[written:])
-
-    def _write_rest(self, rest: bytes) -> None:
-        while rest:
-            try:
-                rest = rest[_write(self._descriptor, rest) :]
-            except BlockingIOError:
-                waiting = select.poll()
-                waiting.register(self._descriptor, select.POLLOUT)
-                waiting.poll(_WAIT_MS)
-
-
-class StreamSink:
-    """Writes to anything that has a ``write``, as text or as bytes, whichever it takes."""
-
-    __slots__ = ("_is_ascii", "_is_binary", "_stream")
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._is_binary = isinstance(stream, (io.RawIOBase, io.BufferedIOBase))
-        self._is_ascii = not _is_utf8(getattr(stream, "encoding", None))
-
-    def write(self, line: bytes) -> None:
-        """Write one line and flush, where the stream can be flushed."""
-        if self._is_binary:
-            self._write_bytes(line)
-        else:
-            self._write_text(line)
-        flush = getattr(self._stream, "flush", None)
-        if flush is not None:
-            flush()
-
-    def _write_text(self, line: bytes) -> None:
-        text = line.decode()
-        # Whatever the encoding makes of other letters, it is not what a
-        # collector takes for JSON; and JSON can say anything in ASCII.
-        try:
-            self._stream.write(_NOT_ASCII.sub(_escaped, text) if self._is_ascii else text)
-        except UnicodeEncodeError:
-            # It did not say what it is.
-            self._is_ascii = True
-            self._stream.write(_NOT_ASCII.sub(_escaped, text))
-        except TypeError:
-            # Nor that it takes bytes, as temporary files do.
-            self._write_bytes(line)
-            self._is_binary = True
-
-    def _write_bytes(self, line: bytes) -> None:
-        while line:
-            written = self._stream.write(line)
-            if written is None and isinstance(self._stream, io.RawIOBase):
-                raise BlockingIOError("the stream takes nothing now")
-            if not isinstance(written, int) or isinstance(written, bool):
-                # Somebody's own write, which does not count.
-                return
-            if written <= 0:
-                raise OSError("the stream takes nothing")
-            line = line[written:]
-
-
-def sink_for(stream: Any) -> Sink:
-    """Give the sink for a stream: its descriptor where that is the same thing, else itself."""
-    # Exact types only: a subclass is there to do something of its own on write.
-    if type(stream) is io.TextIOWrapper and _is_utf8(stream.encoding):
-        return _descriptor_sink(stream, stream.buffer)
-    if type(stream) is io.BufferedWriter or type(stream) is io.FileIO:
-        return _descriptor_sink(stream, stream)
-    return StreamSink(stream)
-
-
-def _descriptor_sink(stream: Any, below: Any) -> Sink:
-    try:
-        # What gzip, TLS and the like have is not a descriptor to write past them to.
-        if type(getattr(below, "raw", below)) is io.FileIO:
-            return DescriptorSink(stream, stream.fileno())
-    except (OSError, ValueError):  # detached or closed
-        pass
-    return StreamSink(stream)
-
-
-def _is_utf8(encoding: Any) -> bool:
-    if not isinstance(encoding, str):
+            stream = self._own_stream
+            if stream is None:
+                stream = sys.stdout
+            if stream is self._ready_stream:
+                self._outlet.write(line)
+            else:
+                self._write(line)
+        except ValueError as error:
+            return self._write_to_successor(line, error)
+        except Exception as error:
+            self.lose(error)
+            return False
         return True
-    try:
-        return codecs.lookup(encoding).name == "utf-8"
-    except LookupError:
-        return False
 
+    def flush(self) -> None:
+        """Flush the stream, where it can be."""
+        try:
+            stream = self.stream
+            if stream is not None and hasattr(stream, "flush"):
+                stream.flush()
+        except ValueError:
+            # Closed, as files often are by the time that logging shuts down.
+            pass
+        except Exception as error:
+            note(f"flush failed: {type_name(type(error))}: {error}")
 
-def _escaped(match: re.Match[str]) -> str:
-    return json.dumps(match[0])[1:-1]
+    def lose(self, error: Exception) -> None:
+        """Count one line that could not be written, and note why on stderr."""
+        self._ready_stream = _NO_STREAM
+        self.lost += 1
+        self._unreported += 1
+        try:
+            note(f"a record was not written: {type_name(type(error))}: {error}")
+        except Exception:
+            # The error's own text may be broken; the loss is counted.
+            pass
+
+    def _write(self, line: bytes) -> None:
+        stream = self.stream
+        if stream is None:
+            raise OSError("there is no stdout")
+        if stream is not self._outlet_stream:
+            self._outlet, self._outlet_stream = outlet_for(stream), stream
+        self._outlet.write(line)
+        self._ready_stream = stream
+        if self._unreported and self._report is not None:
+            lost, self._unreported = self._unreported, 0
+            self._outlet.write(self._report(lost))
+
+    def _write_to_successor(self, line: bytes, error: ValueError) -> bool:
+        # Closed. A standard stream that was swapped out and closed (as test
+        # runners do) has a successor.
+        if not self._is_standard or sys.stdout in (None, self._own_stream):
+            self.lose(error)
+            return False
+        self.stream = None
+        try:
+            self._write(line)
+        except Exception as again:
+            self.lose(again)
+            return False
+        return True

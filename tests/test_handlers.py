@@ -25,7 +25,7 @@ from mozlog_py.fields import LoggerName
 def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the notes that would go to the real stderr."""
     notes: list[str] = []
-    monkeypatch.setattr("mozlog_py.handlers.note", notes.append)
+    monkeypatch.setattr("mozlog_py.sink.note", notes.append)
     return notes
 
 
