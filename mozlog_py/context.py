@@ -11,13 +11,16 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
+
+from .tracing import span_fields
 
 __all__ = [
     "bind",
     "bound",
+    "carry",
     "clear",
     "current",
     "get",
@@ -29,6 +32,8 @@ __all__ = [
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _B = TypeVar("_B", bound="bound")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _Fields = Mapping[str, Any]
 
 _NONE: Final[_Fields] = {}
@@ -75,14 +80,17 @@ def current() -> Mapping[str, Any]:
     """Give what the next line will carry from the context, to be read and not changed.
 
     On a clash a field bound here wins over the request id, and both over what
-    was bound with ``structlog.contextvars``.
+    was bound with ``structlog.contextvars``; the current OpenTelemetry span
+    comes last.
     """
     fields = read_bound()
     request_id = read_request_id()
     if request_id and "rid" not in fields:
         fields = {**fields, "rid": request_id}
     if "structlog.contextvars" in _modules:
-        return _with_structlog(fields)
+        fields = _with_structlog(fields)
+    if "opentelemetry.trace" in _modules and (span := span_fields()):
+        return {**span, **fields}
     return fields
 
 
@@ -106,6 +114,22 @@ def _with_structlog(fields: _Fields) -> _Fields:
     return {**theirs, **fields} if theirs else fields
 
 
+def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Give a function that runs in the context as it is now, wherever it is called.
+
+    For what does not hand its context on by itself: ``loop.run_in_executor`` and
+    thread pools, as in ``pool.submit(carry(work), item)``. It may be called
+    often, and in several threads at once: each call gets a copy of its own.
+    """
+    captured = copy_context()
+
+    @functools.wraps(function)
+    def carried(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return captured.copy().run(function, *args, **kwargs)
+
+    return carried
+
+
 class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
     """Bind fields for the length of a block or of a call.
 
@@ -118,7 +142,7 @@ class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
     def __init__(self, /, **fields: Any) -> None:
         self._fields = fields
 
-    def __enter__(self: _B) -> _B:  # noqa: PYI019 - typing.Self came with 3.11
+    def __enter__(self: _B) -> _B:
         before = _bound.get()
         _blocks.set((*_blocks.get(), (self, before)))
         _bound.set({**before, **self._fields})

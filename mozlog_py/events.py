@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from .fields import (
     EXCLUDED_ATTRIBUTES,
+    OWN_FIELDS,
     LoggerName,
     add_exception,
     attributes,
@@ -24,10 +25,10 @@ from .fields import (
 )
 from .values import Sanitiser
 
-__all__ = ["Event", "level_number", "read_event"]
+__all__ = ["LEVELS", "MEANINGFUL", "Event", "event_level", "level_number", "read_event"]
 
-# structlog's method names, and what its add_log_level makes of them.
-_LEVELS: Final = {
+#: The levels of structlog's method names, and of what its add_log_level makes of them.
+LEVELS: Final = {
     "critical": 50,
     "fatal": 50,
     "error": 40,
@@ -44,29 +45,62 @@ _LEVELS: Final = {
 _INTERNAL: Final = ("_from_structlog", "_logger", "_name", "_record")
 
 
+#: The names that mean something in an event dict, or are of our own fields: an
+#: event with one of them takes more than its values being plain.
+MEANINGFUL: Final = OWN_FIELDS | {
+    *_INTERNAL,
+    "event",
+    "exc_info",
+    "exception",
+    "level",
+    "level_number",
+    "logger",
+    "positional_args",
+    "stack_info",
+    "timestamp",
+}
+
 # What other formatters leave on a record, and structlog's ExtraAdder brings along.
 _LEFT_BEHIND: Final = frozenset({"asctime", "logger_name", "message", "taskName"})
 
 
 class Event(NamedTuple):
-    """An event dict, read: what the envelope needs, and the Fields."""
+    """An event dict, read: what the envelope needs, and what becomes Fields."""
 
     timestamp_ns: int
     type_: Any
     level: Any
     pid: Any
+    #: What it carries beside what the call said.
     fields: dict[Any, Any]
+    #: What the call itself said: message, exception, stack.
+    said: dict[Any, Any]
+    exc_info: Any
 
 
 def level_number(level: Any) -> int | None:
     """Give the number of a level, which structlog passes as a method's name; None for no level."""
     if isinstance(level, str):
-        known = _LEVELS.get(level) or _LEVELS.get(level.lower())
+        known = LEVELS.get(level) or LEVELS.get(level.lower())
         if known is None:
             named = logging.getLevelName(level.upper())
             known = named if isinstance(named, int) else None
         return known
     return level if isinstance(level, int) and not isinstance(level, bool) else None
+
+
+def event_level(event_dict: Mapping[Any, Any], method_name: str) -> int:
+    """Give the level of an event that may not have been through all of its processors."""
+    number = event_dict.get("level_number")
+    if type(number) is int:
+        return number
+    record = event_dict.get("_record")
+    level = level_number(event_dict.get("level"))
+    if level is None and isinstance(record, logging.LogRecord):
+        level = level_number(record.levelno)
+    if level is None:
+        level = level_number(method_name)
+    return logging.INFO if level is None else level
 
 
 def read_event(
@@ -91,13 +125,14 @@ def read_event(
     if record is not None:
         for name in _INTERNAL:
             fields.pop(name, None)
+    exc_info = fields.get("exc_info")
     said = _said(fields, sanitiser)
     level = _level(fields, method_name, record)
     type_ = fields.pop("logger", None)
     if type_ is None:
         type_ = default_type if record is None else getattr(record, "name", default_type)
     ns = _time(fields, said, record)
-    return Event(ns, type_, level, getattr(record, "process", None), merge(fields, said))
+    return Event(ns, type_, level, getattr(record, "process", None), fields, said, exc_info)
 
 
 def _extra(record: Any) -> dict[Any, Any]:

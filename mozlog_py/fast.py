@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import orjson
 
+from . import tracing
 from .context import current, read_bound, read_request_id
 from .exceptions import as_exc_info, render_exception
 from .fields import (
@@ -97,6 +98,7 @@ def record_renderer(
     # Beside these, which other formatters and other Pythons leave on a record.
     is_excluding = not late <= EXCLUDED_ATTRIBUTES
     static = dict(static_fields)
+    is_traced = tracing.is_installed()
 
     def without_late(fields: dict[str, Any]) -> bool:
         """Take out what is no field; False where the record has a name of its own."""
@@ -155,7 +157,10 @@ def record_renderer(
                         return careful(record)
                     is_odd = is_odd and not is_plain(fields.values())
             if include_context and (
-                read_bound() or read_request_id() or "structlog.contextvars" in _modules
+                read_bound()
+                or read_request_id()
+                or "structlog.contextvars" in _modules
+                or is_traced
             ):
                 context = current()
                 if context or static:

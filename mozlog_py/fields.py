@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 
 from .exceptions import as_exc_info, render_exception
+from .records import EventRecord
 from .values import Sanitiser, free_name, type_name
 
 __all__ = [
@@ -104,6 +105,8 @@ def said(
     is_json: Callable[[str], bool] = looks_like_json,
 ) -> dict[str, Any]:
     """Give the fields that the log call itself made: message, exception and stack."""
+    if type(record) is EventRecord:
+        return dict(record.said)
     out: dict[Any, Any] = {}
     text = message(record, sanitiser)
     if isinstance(text, dict):
@@ -144,6 +147,8 @@ def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
 
 def attributes(record: Any, excluded: Container[str]) -> dict[Any, Any]:
     """Give what a record carries beside its excluded attributes."""
+    if type(record) is EventRecord:
+        return dict(record.fields)
     out: dict[Any, Any] = {}
     for key, value in [*vars(record).items()]:
         if type(key) is str:

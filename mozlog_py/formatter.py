@@ -25,6 +25,7 @@ from .careful import (
     interrupted_in,
     line_of,
     prefixed,
+    processed_fields,
     text_ways,
 )
 from .context import current
@@ -39,7 +40,16 @@ from .fields import (
     looks_like_json,
     merge,
 )
-from .line import ENVELOPE_VERSION, Further, Interrupted, LineMaker, encode, local_hostname
+from .line import (
+    ENVELOPE_VERSION,
+    Dropped,
+    Further,
+    Interrupted,
+    LineMaker,
+    encode,
+    local_hostname,
+)
+from .records import EventRecord
 from .severity import severity
 from .values import Sanitiser, free_name
 
@@ -80,6 +90,10 @@ class MozlogFormatter(BaseJsonFormatter):
     - ``exc_info_as_array``, ``stack_info_as_array``: lists of lines, not one text.
     - ``prefix``: text in front of every line.
     - ``json_default``: called for values that JSON has no type for.
+    - ``processors``: processors of structlog (``mozlog_py.processors`` has some) that
+      see the Fields before they are renamed; the message is ``event`` there, and the
+      record ``_record``. A formatter can drop no record: where one of them wants
+      that, ``MozlogHandler`` does it, and other handlers write the line.
     - ``strict``: lines that satisfy the MozLog machine schema (no nested objects).
     - ``include_context``: whether what is bound in ``mozlog_py.context`` is shown.
 
@@ -121,6 +135,7 @@ class MozlogFormatter(BaseJsonFormatter):
         stack_info_as_array: bool = False,
         prefix: str = "",
         json_default: Callable[[Any], Any] | None = None,
+        processors: Sequence[Callable[[Any, str, Any], Any]] = (),
     ) -> None:
         if isinstance(logger_name, bool):
             validate, logger_name = logger_name, "Dockerflow"
@@ -153,6 +168,7 @@ class MozlogFormatter(BaseJsonFormatter):
         self.strict = strict
         self.include_context = include_context
         self.json_default = json_default
+        self.processors = checked_processors(processors)
         self._is_reserved_given = reserved_attrs is not None
         names = self.parse() if fmt is None or isinstance(fmt, str) else list(fmt)
         # The message has its field anyway, and an empty fmt stands for it.
@@ -164,6 +180,8 @@ class MozlogFormatter(BaseJsonFormatter):
         """Give one line as text, without its newline. Never raises an ``Exception``."""
         try:
             return self.renderer()(record).decode()
+        except Dropped as dropped:
+            return dropped.line().decode()
         except Interrupted as interrupted:
             return line_of(interrupted).decode()
 
@@ -176,6 +194,8 @@ class MozlogFormatter(BaseJsonFormatter):
         """
         try:
             return self.renderer()(record)
+        except Dropped as dropped:
+            return dropped.line()
         except Interrupted as interrupted:
             return line_of(interrupted)
 
@@ -229,8 +249,9 @@ class MozlogFormatter(BaseJsonFormatter):
     ) -> None:
         """Do what ``add_fields`` does here, whatever a subclass makes of that."""
         excluded = self._excluded()
-        fields = {**self.static_fields}
-        if self.include_context:
+        is_complete = type(record) is EventRecord and record.is_complete
+        fields = {} if is_complete else {**self.static_fields}
+        if self.include_context and not is_complete:
             fields.update(current())
         extra = attributes(record, excluded)
         name = vars(record).get("logger_name")
@@ -245,6 +266,9 @@ class MozlogFormatter(BaseJsonFormatter):
         fields = merge(fields, message_dict)
         for key, value in self.defaults.items():
             fields.setdefault(key, value)
+        if self.processors and not is_complete:
+            sanitiser = conversion_sanitiser(self, record)
+            fields = processed_fields(self.processors, record, fields, sanitiser)
         log_data.update(self._renamed(fields))
 
     def _attribute(self, record: logging.LogRecord, name: str) -> Any:
@@ -303,7 +327,7 @@ class MozlogFormatter(BaseJsonFormatter):
         else:
             maker = self.line_maker(logger_name or self.logger_name)
             render = careful_renderer(self, maker, is_named=logger_name is not None)
-            if self._is_plain():
+            if self.is_plain():
                 if logger_name is None:
                     self._shorten_format(maker, render, renderers)
                 ways = Ways(render, interrupted_in(render), is_text=False)
@@ -324,10 +348,14 @@ class MozlogFormatter(BaseJsonFormatter):
         if self.renderers is not renderers:
             self._forget()
 
-    def _is_plain(self) -> bool:
-        """Tell whether nothing is asked for that the fast way leaves out."""
+    def is_plain(self, *, is_processed: bool = False) -> bool:
+        """Tell whether nothing is asked for that the fast way leaves out.
+
+        ``is_processed``: the processors have done their work elsewhere.
+        """
         return not (
-            self._named_attributes
+            (self.processors and not is_processed)
+            or self._named_attributes
             or self.rename_fields
             or self.timestamp
             or self.defaults
@@ -400,3 +428,18 @@ class MozlogFormatter(BaseJsonFormatter):
 _METHODS: Final = {
     name: getattr(MozlogFormatter, name) for name in (*_HOOKS, "convert_record", "format")
 }
+
+
+def checked_processors(
+    processors: Sequence[Callable[[Any, str, Any], Any]],
+) -> tuple[Callable[[Any, str, Any], Any], ...]:
+    """Give processors as they are kept; ``TypeError`` for what is none."""
+    chosen = (processors,) if callable(processors) else tuple(processors)
+    for processor in chosen:
+        if not callable(processor) or isinstance(processor, type):
+            raise TypeError(
+                f"processors has {processor!r} in it, which is no processor: it must be a function "
+                "of a logger, a method's name and an event dict, or an object that is called so "
+                "(Redact(), and not Redact)"
+            )
+    return chosen

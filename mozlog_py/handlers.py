@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from .fields import LoggerName
 from .formatter import MozlogFormatter
-from .line import Interrupted
+from .line import Dropped, Interrupted
 from .sink import Sink
 from .values import type_name
 
@@ -105,6 +105,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
                 line = self._render(record)
         except Interrupted as interrupted:
             line, interrupt = interrupted.line, interrupted.cause
+        except Dropped:
+            return
         except BaseException as error:
             line = self._rescued(record, error)
             if not isinstance(error, Exception):

@@ -30,6 +30,7 @@ __all__ = [
     "DELETE",
     "ENVELOPE_VERSION",
     "MAX_TIMESTAMP",
+    "Dropped",
     "Further",
     "Interrupted",
     "LineMaker",
@@ -72,6 +73,19 @@ class Interrupted(BaseException):
         self.line = line
         self.cause = cause
         self.from_value = from_value
+
+
+class Dropped(BaseException):
+    """A processor has decided that there is to be no line.
+
+    ``fields`` is what it would have said. Whoever can write nothing but lines
+    calls ``line`` for it all the same.
+    """
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        super().__init__(fields)
+        self.fields = fields
+        self.line: Callable[[], bytes] = lambda: b""
 
 
 def encode(plain: Any) -> bytes:

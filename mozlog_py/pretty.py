@@ -12,7 +12,7 @@ import structlog.dev
 from .careful import Renderer, envelope_of, gather
 from .exceptions import as_exc_info, python_traceback
 from .formatter import MozlogFormatter
-from .line import Interrupted
+from .line import Dropped, Interrupted
 from .values import Sanitiser
 
 __all__ = ["PrettyFormatter"]
@@ -53,12 +53,18 @@ class PrettyFormatter(MozlogFormatter):
         def draw(record: logging.LogRecord) -> bytes:
             sanitiser = Sanitiser(self.json_default)
             try:
-                fields = gather(self, record, sanitiser)
-                envelope = maker.envelope(*envelope_of(record), fields, sanitiser)
-                text = self._draw(record, envelope, sanitiser).encode("utf-8", "backslashreplace")
+                return drawn(record, gather(self, record, sanitiser), sanitiser)
+            except Dropped as dropped:
+                would_be = dropped.fields
+                dropped.line = lambda: drawn(record, would_be, sanitiser)
+                raise
             except Exception:
                 # Another's renderer: what it cannot draw is still a line.
                 return line(record)
+
+        def drawn(record: logging.LogRecord, fields: Any, sanitiser: Sanitiser) -> bytes:
+            envelope = maker.envelope(*envelope_of(record), fields, sanitiser)
+            text = self._draw(record, envelope, sanitiser).encode("utf-8", "backslashreplace")
             if sanitiser.interrupt is not None:
                 raise Interrupted(text, sanitiser.interrupt, from_value=True)
             return text

@@ -1,0 +1,46 @@
+"""Which process this is, without asking the kernel for every line."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+__all__ = ["Process", "process"]
+
+# A fork past the interpreter runs no hooks; it is noticed after this long.
+_INTERVAL_NS: Final = 20_000_000
+
+
+class Process:
+    """The id of this process, and until when it need not be asked for again.
+
+    Whoever makes a line compares its time with ``until_ns`` first, and calls
+    ``ask`` when that is over. A fork is noticed at once where the interpreter
+    knows of it (``os.fork``), and else after 20 milliseconds.
+    """
+
+    __slots__ = ("_is_watching", "pid", "until_ns")
+
+    def __init__(self) -> None:
+        #: The id, which may be that of the parent once ``until_ns`` is over.
+        self.pid = -1
+        #: Nanoseconds since the epoch.
+        self.until_ns = 0
+        self._is_watching = False
+
+    def ask(self, now_ns: int) -> None:
+        """Ask which process this is. ``now_ns``: the time, nanoseconds since the epoch."""
+        if not self._is_watching:
+            # Not at import: whoever logs no line has no use for it.
+            os.register_at_fork(after_in_child=self.forget)
+            self._is_watching = True
+        self.pid = os.getpid()
+        self.until_ns = now_ns + _INTERVAL_NS
+
+    def forget(self) -> None:
+        """Have the next line ask anew."""
+        self.until_ns = 0
+
+
+#: This process.
+process: Final = Process()

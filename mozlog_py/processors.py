@@ -1,0 +1,184 @@
+"""Processors: each does one thing to an event dict, in anyone's structlog chain.
+
+The same objects work in ``MozlogFormatter(processors=[...])``, on the records
+of ``logging``. There, too, the message is the key ``event``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import structlog
+
+from .context import current
+from .events import level_number
+from .line import DEGRADED
+from .redaction import Redact
+from .sampling import Sample
+from .severity import severity
+from .values import MAX_DEPTH, free_name, type_name
+
+__all__ = [
+    "CapLengths",
+    "Processor",
+    "Redact",
+    "Sample",
+    "StaticFields",
+    "add_severity",
+    "drop_none",
+    "flatten",
+    "guarded",
+    "merge_context",
+]
+
+_EventDict = dict[str, Any]
+#: What structlog calls one: takes the logger, the method's name and an event dict.
+Processor = Callable[[Any, str, Any], Any]
+
+# What structlog keeps under these is not the user's to be changed.
+_UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "positional_args"})
+
+
+def merge_context(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
+    """Add what is bound in ``mozlog_py.context``; what the event has already wins."""
+    return {**current(), **event_dict}
+
+
+def add_severity(_: Any, method_name: str, event_dict: _EventDict) -> _EventDict:
+    """Add ``severity``, the syslog severity (0 to 7) of the event's level.
+
+    Source: RFC 5424, table 2. A MozLog line has it in its envelope without this.
+    """
+    level = level_number(event_dict.get("level_number", event_dict.get("level")))
+    if level is None:
+        level = level_number(method_name)
+    event_dict.setdefault("severity", severity(20 if level is None else level))
+    return event_dict
+
+
+class StaticFields:
+    """Adds fields that are the same on every line; what the event has already wins."""
+
+    def __init__(self, /, **fields: Any) -> None:
+        self._fields = fields
+
+    def __call__(self, _: Any, __: str, event_dict: _EventDict) -> _EventDict:
+        """Add them."""
+        return {**self._fields, **event_dict}
+
+
+def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
+    """Give nested dicts dotted keys: ``{"user": {"id": 7}}`` becomes ``{"user.id": 7}``."""
+    out: _EventDict = {}
+    for key, value in event_dict.items():
+        if isinstance(value, dict) and key not in _UNTOUCHED and key != "event":
+            _flatten_into(out, str(key), value, 1)
+        else:
+            out[free_name(key, out) if key in out else key] = value
+    return out
+
+
+def _flatten_into(out: _EventDict, prefix: str, value: dict[Any, Any], depth: int) -> None:
+    # An empty one is said to be there; and what is endless is left to the renderer.
+    if not value or depth > MAX_DEPTH:
+        out[free_name(prefix, out)] = value
+        return
+    for key, member in [*value.items()]:
+        name = f"{prefix}.{key}"
+        if isinstance(member, dict):
+            _flatten_into(out, name, member, depth + 1)
+        else:
+            out[free_name(name, out)] = member
+
+
+def drop_none(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
+    """Leave out what is None, in nested dicts as well."""
+    return _without_none(event_dict, 0)
+
+
+def _without_none(fields: dict[Any, Any], depth: int) -> dict[Any, Any]:
+    return {
+        key: _without_none(value, depth + 1)
+        if type(value) is dict and depth < MAX_DEPTH and key not in _UNTOUCHED
+        else value
+        for key, value in [*fields.items()]
+        if value is not None
+    }
+
+
+class CapLengths:
+    """Cuts long texts, in nested values as well, and says how long they were.
+
+    ``characters``: how many are kept of each text, half of them from its end.
+    Raises ``ValueError`` where that is not a positive number.
+    """
+
+    def __init__(self, characters: int = 1024) -> None:
+        if not isinstance(characters, int) or isinstance(characters, bool) or characters < 1:
+            raise ValueError(f"characters is {characters!r}; it must be a number from 1")
+        self._most = characters
+
+    def __call__(self, _: Any, __: str, event_dict: _EventDict) -> _EventDict:
+        """Cut them."""
+        return {
+            key: value if key in _UNTOUCHED else self._capped(value, 0)
+            for key, value in [*event_dict.items()]
+        }
+
+    def _capped(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind is str:
+            return value if len(value) <= self._most else self._cut(value)
+        if depth >= MAX_DEPTH:
+            return value
+        if kind is dict:
+            return {key: self._capped(member, depth + 1) for key, member in [*value.items()]}
+        if kind is list or kind is tuple:
+            return [self._capped(item, depth + 1) for item in [*value]]
+        return value
+
+    def _cut(self, text: str) -> str:
+        tail = self._most // 2
+        ahead, behind = text[: self._most - tail], text[len(text) - tail :]
+        return f"{ahead}... <cut, {len(text)} characters> ...{behind}"
+
+
+def guarded(
+    processors: Iterable[Processor],
+    logger: Any,
+    method_name: str,
+    event_dict: Any,
+    interrupts: list[BaseException],
+) -> Any:
+    """Run processors that may be anybody's; one that raises is left out.
+
+    The event then says so in ``mozlog.degraded``. Only ``DropEvent`` gets out;
+    what is no ``Exception`` is kept in ``interrupts``, to be raised once the
+    event is written.
+    """
+    for processor in processors:
+        try:
+            processed = processor(logger, method_name, event_dict)
+        except structlog.DropEvent:
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                interrupts.append(error)
+            _degrade(event_dict, f"{_name_of(processor)} raised {type_name(type(error))}")
+        else:
+            if isinstance(processed, dict):
+                event_dict = processed
+            else:
+                _degrade(event_dict, f"{_name_of(processor)} returned no event dict")
+    return event_dict
+
+
+def _degrade(event_dict: Any, reason: str) -> None:
+    known = event_dict.get(DEGRADED)
+    event_dict[DEGRADED] = f"{known}; {reason}" if isinstance(known, str) else reason
+
+
+def _name_of(processor: Any) -> str:
+    name = getattr(processor, "__qualname__", None)
+    return name[:100] if type(name) is str else type_name(type(processor))

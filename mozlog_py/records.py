@@ -1,0 +1,43 @@
+"""Records that are events of structlog, for formatters with hooks and options of their own."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import Any
+
+__all__ = ["EventRecord"]
+
+_Triple = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+class EventRecord(logging.LogRecord):
+    """An event as a record: what a formatter's hooks expect to be handed.
+
+    Its fields stand beside its attributes, and not among them: an event may
+    well have a field ``name`` or ``filename``, which a record has for itself.
+    """
+
+    __slots__ = ("fields", "is_complete", "said")
+
+    def __init__(
+        self,
+        timestamp_ns: int,
+        type_: str,
+        level: int,
+        fields: dict[Any, Any],
+        said: dict[Any, Any],
+        exc_info: _Triple | None,
+        *,
+        is_complete: bool,
+    ) -> None:
+        message = said.get("msg", "")
+        super().__init__(type_, level, "", 0, message, (), exc_info)
+        self.created = timestamp_ns / 1e9
+        self.msecs = timestamp_ns // 1_000_000 % 1000
+        #: What the event carries beside what the call said.
+        self.fields = fields
+        #: The fields that the call itself made: message, exception, stack.
+        self.said = said
+        #: Whether processors, static fields and context have been at it already.
+        self.is_complete = is_complete

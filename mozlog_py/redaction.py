@@ -1,0 +1,181 @@
+"""Redact: a processor that keeps credentials out of the log, by the names they go by."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any, Final
+
+from .fields import json_object, looks_like_json
+from .values import MAX_DEPTH, MAX_ITEMS
+
+__all__ = ["CREDENTIALS", "MARKER", "Redact"]
+
+#: What stands in place of a redacted value.
+MARKER: Final = "[redacted]"
+
+#: The names of credentials, in lower case and without what separates words. A
+#: name that ends with one of them counts as well: ``db_password``, ``X-Auth-Token``.
+CREDENTIALS: Final = frozenset(
+    {
+        "accesskey",
+        "apikey",
+        "authorization",
+        "cookie",
+        "credential",
+        "credentials",
+        "jwt",
+        "passphrase",
+        "passwd",
+        "password",
+        "privatekey",
+        "pwd",
+        "secret",
+        "secretkey",
+        "sessionid",
+        "sessionkey",
+        "signingkey",
+        "token",
+    }
+)
+
+_SEPARATORS: Final = re.compile(r"[\s._:/-]+")
+_ENDINGS: Final = tuple(sorted(CREDENTIALS))
+# Names come again and again; those made from data must not fill the memory.
+_MAX_REMEMBERED: Final = 4096
+_UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
+
+
+class Redact:
+    """Replaces the values of credentials by a marker, at any depth.
+
+    - ``keys``: further names; case and what separates words make no difference,
+      so ``apiKey`` is ``API-KEY`` and ``api_key``.
+    - ``patterns``: further names, as regular expressions that are searched for
+      in a name as it stands, in any case.
+    - ``marker``: what stands in place of a value.
+    - ``defaults``: whether the names of credentials (``CREDENTIALS``, and names
+      that end with one of them) are redacted without being asked for.
+
+    It goes by names and does not look for secrets in texts. What it is handed
+    is not changed; what has to be is copied. Raises ``ValueError`` for a
+    pattern that is none, and where nothing would be redacted.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[str] = (),
+        *,
+        patterns: Iterable[str | re.Pattern[str]] = (),
+        marker: str = MARKER,
+        defaults: bool = True,
+    ) -> None:
+        if isinstance(keys, str) or isinstance(patterns, str):
+            raise ValueError(
+                "keys and patterns are lists of names, and one of them is a text: put it in a list"
+            )
+        self._keys = frozenset(map(_normal, keys))
+        self._patterns = tuple(map(_compiled, patterns))
+        self._endings = _ENDINGS if defaults else ()
+        if not (self._keys or self._patterns or defaults):
+            raise ValueError("nothing would be redacted: give keys or patterns, or keep defaults")
+        self.marker = marker
+        self._remembered: dict[str, bool] = {}
+
+    def __call__(self, _: Any, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
+        """Give the event dict with credentials replaced. Never raises an ``Exception``."""
+        out = self._members(event_dict, 0, is_event=True)
+        event = event_dict.get("event")
+        if type(event) is str and looks_like_json(event):
+            # Its members are going to be fields.
+            blob = json_object(event)
+            if blob is not None and (clean := self._members(blob, 0)) != blob:
+                out["event"] = clean
+        elif isinstance(event, dict):
+            out["event"] = self._members(event, 0)
+        return out
+
+    def is_secret(self, name: Any) -> bool:
+        """Tell whether what goes by a name is redacted."""
+        if type(name) is not str:
+            name = _text(name)
+        known = self._remembered.get(name)
+        if known is None:
+            normal = _normal(name)
+            known = (
+                normal in self._keys
+                or normal.endswith(self._endings)
+                or any(pattern.search(name) for pattern in self._patterns)
+            )
+            if len(self._remembered) >= _MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[name] = known
+        return known
+
+    def _members(
+        self, members: dict[Any, Any], depth: int, *, is_event: bool = False
+    ) -> dict[Any, Any]:
+        out: dict[Any, Any] = {}
+        for key, value in _items(members):
+            if is_event and key in _UNTOUCHED:
+                out[key] = value
+            elif self.is_secret(key) and value is not None:
+                out[key] = self.marker
+            else:
+                kind = type(value)
+                is_scalar = kind is str or kind is int or kind is float or kind is bool
+                out[key] = value if is_scalar or value is None else self._value(value, depth + 1)
+        return out
+
+    def _value(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if depth > MAX_DEPTH:
+            # A line goes no deeper either.
+            return value
+        if issubclass(kind, dict):
+            return self._members(value, depth)
+        if issubclass(kind, (list, tuple)):
+            base = list if issubclass(kind, list) else tuple
+            items = [*base.__getitem__(value, slice(0, MAX_ITEMS))]
+            clean = [self._value(item, depth + 1) for item in items]
+            left_out = base.__len__(value) - len(items)
+            if left_out > 0:
+                clean.append(f"<{left_out} more items>")
+            return clean
+        if hasattr(kind, "__dataclass_fields__"):
+            # A line shows it as an object, with its names.
+            names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
+            return self._members(
+                {name: _attribute(value, name) for name in names if hasattr(value, name)}, depth
+            )
+        return value
+
+
+def _attribute(value: Any, name: str) -> Any:
+    return getattr(value, name, None)
+
+
+def _items(members: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    try:
+        return [*dict.items(members)]
+    except RuntimeError:
+        # Another thread changed its size; one C call copies it whole.
+        return [*dict.items(dict.copy(members))]
+
+
+def _normal(name: str) -> str:
+    return _SEPARATORS.sub("", name).lower().replace("_", "")
+
+
+def _text(name: Any) -> str:
+    if isinstance(name, bytes):
+        return name.decode("utf-8", "replace")
+    return str.__str__(name) if isinstance(name, str) else ""
+
+
+def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None

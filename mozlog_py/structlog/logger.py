@@ -1,0 +1,485 @@
+"""FastBoundLogger: a bound logger that has most of its line ready before it is called.
+
+Nine calls in ten need nothing of what a chain of processors can do: what is
+bound, the context, the message and some plain fields are to become a line.
+Where the chain is a ``MozlogRenderer`` alone, the envelope and the bound fields
+are prepared once for each bound logger and level; and a call encodes its own
+fields, puts the two together and writes. Everything else takes the chain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, NoReturn, TypeVar
+
+import orjson
+import structlog
+
+from mozlog_py import tracing
+from mozlog_py.context import current, read_bound, read_request_id
+from mozlog_py.events import level_number
+from mozlog_py.fields import looks_like_json
+from mozlog_py.line import DELETE, Interrupted, escape
+from mozlog_py.process import process
+from mozlog_py.processors import guarded
+from mozlog_py.values import MAX_ITEMS
+
+from .renderer import MozlogRenderer, bound_by_structlog
+from .sink import SinkLogger
+
+__all__ = ["FastBoundLogger"]
+
+_Self = TypeVar("_Self", bound="FastBoundLogger")
+_Method = Callable[..., Any]
+# The process, and the renderer that is alone in its chain, that it is for; the
+# line around the Fields of a call, and around a message that is alone; the names
+# that no field of a call may have, since they are in it already or mean
+# something; whether there are fields in it already, so that those of the call go
+# on without a brace; and what the line is given to.
+_Head = tuple[int, Any, bytes, bytes, frozenset[str], bool, Callable[[bytes], Any]]
+# What is called with a line, and with what.
+_Call = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
+
+_dumps: Final = orjson.dumps
+_time_ns: Final = time.time_ns
+_PLAIN: Final = frozenset({str, int, bool})
+# Together with what is bound they are to be no more than a line has.
+_MOST: Final = MAX_ITEMS // 2
+_IS_TRACED: Final = tracing.is_installed()
+
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+_ALIASES: Final = {"msg": "info", "warn": "warning", "fatal": "critical"}
+_NAMES: Final = {level: name for name, level in _LEVELS.items()}
+
+
+def _no_write(line: bytes) -> NoReturn:
+    raise RuntimeError(f"nothing was prepared for {line!r}")
+
+
+# No process has such an id, so these are never taken for heads.
+_UNPREPARED: Final[_Head] = (-2, None, b"", b"", frozenset(), False, _no_write)
+_UNPREPARABLE: Final[_Head] = (-3, None, b"", b"", frozenset(), False, _no_write)
+_NO_HEADS: Final = [_UNPREPARED] * 6
+
+
+class FastBoundLogger:
+    """A bound logger for chains that end with ``MozlogRenderer``.
+
+    For ``structlog.configure(wrapper_class=...)``; ``mozlog_py.configure()``
+    does it. Any chain and any logger below it work; it is fast where the chain
+    is a ``MozlogRenderer`` alone. A processor that raises is left out for that
+    event, and the line says so.
+
+    The lowest level that is heard is decided when a logger is made: it is that
+    of the standard library's logger of the same name, as of now; or, for
+    ``FastBoundLogger.at(level)``, always that one. Methods below it do nothing.
+    """
+
+    __slots__ = ("_bound", "_chain", "_heads", "_is_exposed", "_logger", "_processors")
+
+    #: The lowest level that is heard.
+    _lowest: ClassVar[int | None] = None
+
+    def __new__(cls: type[_Self], logger: Any, *_: Any, **__: Any) -> _Self:
+        """Make a logger of the class for its level."""
+        if cls._lowest is None:
+            cls = cls.at(_level_of(logger))  # noqa: PLW0642 - as a factory of its subclasses
+        return object.__new__(cls)
+
+    def __init__(self, logger: Any, processors: Any, context: Any) -> None:
+        self._logger = logger
+        self._processors = processors
+        self._bound = context
+        self._chain: Any = None
+        self._heads = _NO_HEADS
+        self._is_exposed = False
+
+    @classmethod
+    def at(cls: type[_Self], level: int | str) -> type[_Self]:
+        """Give the class whose loggers hear ``level`` (a name or number) and above.
+
+        Raises ``ValueError`` for a level that is not known.
+        """
+        number = level_number(level)
+        if number is None:
+            raise ValueError(f"level is {level!r}; it must be a level's name or number")
+        return _class_at(cls if cls._lowest is None else cls.__bases__[0], number)
+
+    # -- binding ----------------------------------------------------------
+
+    @property
+    def _context(self) -> Any:
+        # Whoever has the dict itself may change it: nothing is prepared any more.
+        self._is_exposed = True
+        self._heads = _NO_HEADS
+        return self._bound
+
+    def _binding(self: _Self, context: Any) -> _Self:
+        return self.__class__(self._logger, self._processors, context)
+
+    def _copy(self, new_values: Mapping[str, Any]) -> Any:
+        bound = self._bound
+        return {**bound, **new_values} if type(bound) is dict else type(bound)(bound, **new_values)
+
+    def bind(self: _Self, /, **new_values: Any) -> _Self:
+        """Give a logger with further fields bound to it."""
+        return self._binding(self._copy(new_values))
+
+    def unbind(self: _Self, *keys: str) -> _Self:
+        """Give a logger without some fields. Raises ``KeyError`` for one that is not bound."""
+        context = self._copy({})
+        for key in keys:
+            del context[key]
+        return self._binding(context)
+
+    def try_unbind(self: _Self, *keys: str) -> _Self:
+        """Give a logger without some fields, bound or not."""
+        context = self._copy({})
+        for key in keys:
+            context.pop(key, None)
+        return self._binding(context)
+
+    def new(self: _Self, /, **new_values: Any) -> _Self:
+        """Forget what was bound, of this logger as well, and bind fields."""
+        self._context.clear()
+        return self.bind(**new_values)
+
+    # -- levels -----------------------------------------------------------
+
+    def is_enabled_for(self, level: int) -> bool:
+        """Tell whether a level is heard."""
+        return level >= self.get_effective_level()
+
+    def get_effective_level(self) -> int:
+        """Give the lowest level that is heard."""
+        return self._lowest or logging.NOTSET
+
+    # -- logging ----------------------------------------------------------
+
+    def log(self, level: int | str, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+        """Log an event at a level, given by its number or name."""
+        number = level_number(level)
+        number = logging.INFO if number is None else number
+        if not self.is_enabled_for(number):
+            return None
+        name = _NAMES.get(number)
+        if name is not None:
+            return getattr(self, name)(event, *args, **fields)
+        return self._log(number, event, args, fields)
+
+    def exception(self, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+        """Log an event with the exception that is being handled, as an error."""
+        fields.setdefault("exc_info", True)
+        return self.error(event, *args, **fields)  # type: ignore[attr-defined]
+
+    async def alog(self, level: int | str, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+        """Do as ``log``: the line is made here and now, and written in a thread."""
+        number = level_number(level)
+        number = logging.INFO if number is None else number
+        if not self.is_enabled_for(number):
+            return None
+        return await self._log_in_thread(number, event, args, fields)
+
+    async def aexception(self, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+        """Do as ``exception``: the line is made here and now, and written in a thread."""
+        fields.setdefault("exc_info", True)
+        return await self.aerror(event, *args, **fields)  # type: ignore[attr-defined]
+
+    # -- the ways of an event ---------------------------------------------
+
+    def _prepare(self, level: int) -> bool:
+        """Prepare what is constant in this logger's lines; False where there is more to them."""
+        processors = self._processors
+        head = _UNPREPARABLE
+        if type(processors) is list or type(processors) is tuple:
+            self._chain = processors[:]
+            if len(processors) == 1 and type(processors[0]) is MozlogRenderer:
+                head = self._head(processors[0], level)
+        heads = [*self._heads] if self._heads is not _NO_HEADS else [_UNPREPARED] * 6
+        heads[level // 10] = head
+        self._heads = heads
+        return head is not _UNPREPARABLE
+
+    def _head(self, renderer: MozlogRenderer, level: int) -> _Head:
+        if self._is_exposed or not renderer.gives_bytes_to(self._logger):
+            return _UNPREPARABLE
+        if isinstance(self._logger, SinkLogger):
+            write, newline = self._logger.sink.write, b"\n"
+        else:
+            write, newline = getattr(self._logger, _NAMES[level]), b""
+        process.ask(_time_ns())
+        made = renderer.head(self._logger, level, self._bound, newline)
+        return _UNPREPARABLE if made is None else (process.pid, renderer, *made, write)
+
+    def _log_otherwise(
+        self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
+    ) -> Any:
+        """Log what the fast way could not, or not yet."""
+        head = self._heads[level // 10]
+        is_stale = head is not _UNPREPARABLE and head[0] != process.pid
+        # It is a fork, the first call, or somebody has put other processors there.
+        if (is_stale or self._processors != self._chain) and self._prepare(level):
+            return _METHODS[level](self, event, *args, **fields)
+        return self._log(level, event, args, fields)
+
+    def _log(self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
+        interrupts: list[BaseException] = []
+        made = self._made(level, event, args, fields, interrupts)
+        if made is not None:
+            call, arguments, keywords = made
+            result = call(*arguments, **keywords)
+            if not interrupts:
+                return result
+        if interrupts:
+            raise interrupts[0]
+        return None
+
+    async def _log_in_thread(
+        self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
+    ) -> Any:
+        interrupts: list[BaseException] = []
+        made = self._made(level, event, args, fields, interrupts)
+        result = None
+        if made is not None:
+            call, arguments, keywords = made
+            write = functools.partial(call, *arguments, **keywords)
+            try:
+                writing = asyncio.get_running_loop().run_in_executor(None, write)
+            except RuntimeError:
+                # Another event loop than asyncio's, or one that is about to end.
+                result = write()
+            else:
+                result = await writing
+        if interrupts:
+            raise interrupts[0]
+        return result
+
+    def _made(
+        self,
+        level: int,
+        event: Any,
+        args: tuple[Any, ...],
+        fields: dict[str, Any],
+        interrupts: list[BaseException],
+    ) -> _Call | None:
+        """Run the chain; give what is to be called with its outcome, None for a dropped event."""
+        logger = self._logger
+        name = _NAMES.get(level, "info")
+        event_dict: Any = self._bound.copy()
+        event_dict.update(fields)
+        if level not in _NAMES:
+            event_dict["level_number"] = level
+        if args:
+            try:
+                event = _interpolated(event, args)
+            except BaseException as error:
+                # Both are shown, side by side.
+                event_dict["positional_args"] = args
+                if not isinstance(error, Exception):
+                    interrupts.append(error)
+        if event is not None:
+            event_dict["event"] = event
+        *before, last = [*self._processors] or [_as_it_is]
+        try:
+            event_dict = guarded(before, logger, name, event_dict, interrupts)
+            if isinstance(last, MozlogRenderer):
+                event_dict = _rendered(last, logger, name, event_dict, interrupts)
+            else:
+                event_dict = last(logger, name, event_dict)
+        except structlog.DropEvent:
+            return None
+        call = getattr(logger, name)
+        if isinstance(event_dict, (str, bytes, bytearray)):
+            return call, (event_dict,), {}
+        if isinstance(event_dict, tuple):
+            arguments, keywords = event_dict
+            return call, arguments, keywords
+        if isinstance(event_dict, dict):
+            return call, (), event_dict
+        raise ValueError(
+            f"the last processor returned {type(event_dict).__name__}; it must return str, bytes, "
+            "a dict, or a tuple of arguments and keyword arguments: is MozlogRenderer the last?"
+        )
+
+    # -- what is expected of any object -----------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, FastBoundLogger):
+            return bool(self._bound == other._bound)
+        try:
+            return bool(self._bound == other._context)  # type: ignore[attr-defined]
+        except AttributeError:
+            return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<FastBoundLogger(context={self._bound!r}, processors={self._processors!r})>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        made_from = type(self).__bases__[0]
+        return _restored, (made_from, self._lowest, self._logger, self._processors, self._bound)
+
+
+def _restored(made_from: type[_Self], lowest: int, *of_instance: Any) -> _Self:
+    return _class_at(made_from, lowest)(*of_instance)
+
+
+def _as_it_is(_: Any, __: str, event_dict: Any) -> Any:
+    return event_dict
+
+
+def _interpolated(event: Any, args: tuple[Any, ...]) -> Any:
+    # As logging does it: one mapping is not one of several arguments.
+    if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
+        return event % args[0]
+    return event % args
+
+
+def _rendered(
+    renderer: MozlogRenderer,
+    logger: Any,
+    name: str,
+    event_dict: Any,
+    interrupts: list[BaseException],
+) -> bytes | str:
+    try:
+        line = renderer.render(logger, name, event_dict)
+    except Interrupted as interrupted:
+        line = interrupted.line
+        interrupts.append(interrupted.cause)
+    return line if renderer.output == "bytes" else line.decode()
+
+
+def _level_of(logger: Any) -> int:
+    """Give the level of the standard library's logger of the same name."""
+    name = getattr(logger, "name", None)
+    namesake = logging.getLogger(name if isinstance(name, str) else None)
+    return max(namesake.getEffectiveLevel(), logging.root.manager.disable + 1)
+
+
+def _method(name: str, level: int) -> _Method:
+    """Make the method of one level; what it does not know it hands to ``_log_otherwise``."""
+    index = level // 10
+
+    def method(self: FastBoundLogger, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+        line = None
+        is_msg_ours = False
+        try:
+            pid, renderer, of_fields, of_message, names, is_bound, write = self._heads[index]
+            ns = _time_ns()
+            if ns > process.until_ns:
+                process.ask(ns)
+            message = event % args if args else event
+            if (
+                pid == process.pid
+                and self._processors[0] is renderer
+                and type(message) is str
+                and message
+                and not (message >= "{" and looks_like_json(message))
+            ):
+                all_fields = fields
+                if (read_bound() or read_request_id() or bound_by_structlog or _IS_TRACED) and (
+                    context := current()
+                ):
+                    all_fields = {**context, **fields}
+                if not all_fields:
+                    text = _dumps(message)
+                    if not text.isascii() or DELETE in text:
+                        text = escape(text)
+                    line = of_message % (ns, text)
+                elif names.isdisjoint(all_fields) and len(all_fields) < _MOST:
+                    for value in all_fields.values():
+                        # The encoder would write null for NaN and the infinities.
+                        if type(value) not in _PLAIN and (
+                            type(value) is not float or value - value != 0
+                        ):
+                            break
+                    else:
+                        is_msg_ours = True
+                        all_fields["msg"] = message
+                        text = _dumps(all_fields)
+                        if not text.isascii() or DELETE in text:
+                            text = escape(text)
+                        line = of_fields % (ns, text[1:] if is_bound else text)
+        except Exception:
+            # Whatever it was, the chain knows what to do.
+            line = None
+        except BaseException:
+            if is_msg_ours:
+                fields.pop("msg", None)
+            self._log(level, event, args, fields)
+            raise
+        if line is not None:
+            write(line)
+            return None
+        if is_msg_ours:
+            fields.pop("msg", None)
+        return self._log_otherwise(level, event, args, fields)
+
+    method.__name__ = name
+    method.__qualname__ = f"FastBoundLogger.{name}"
+    method.__doc__ = f"Log an event at level {level}, formatted with ``args`` where there are any."
+    return method
+
+
+def _async_method(name: str, level: int) -> _Method:
+    async def method(self: FastBoundLogger, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+        return await self._log_in_thread(level, event, args, fields)
+
+    method.__name__ = f"a{name}"
+    method.__qualname__ = f"FastBoundLogger.a{name}"
+    method.__doc__ = f"Do as ``{name}``: the line is made here and now, and written in a thread."
+    return method
+
+
+def _nothing(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
+    """Do nothing: this level is not heard."""
+    return
+
+
+async def _nothing_async(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
+    """Do nothing: this level is not heard."""
+    return
+
+
+_METHODS: Final = {level: _method(name, level) for name, level in _LEVELS.items()}
+for _name, _level in _LEVELS.items():
+    setattr(FastBoundLogger, _name, _METHODS[_level])
+    setattr(FastBoundLogger, f"a{_name}", _async_method(_name, _level))
+for _alias, _name in _ALIASES.items():
+    setattr(FastBoundLogger, _alias, getattr(FastBoundLogger, _name))
+    setattr(FastBoundLogger, f"a{_alias}", getattr(FastBoundLogger, f"a{_name}"))
+
+
+_classes: Final[dict[tuple[type[FastBoundLogger], int], type[FastBoundLogger]]] = {}
+
+
+def _class_at(made_from: type[_Self], lowest: int) -> type[_Self]:
+    """Give the class in which the methods of lower levels do nothing."""
+    made = _classes.get((made_from, lowest))
+    if made is None:
+        made = _classes[made_from, lowest] = _make_class(made_from, lowest)
+    return made  # type: ignore[return-value]
+
+
+def _make_class(made_from: type[FastBoundLogger], lowest: int) -> type[FastBoundLogger]:
+    members: dict[str, Any] = {"__slots__": (), "_lowest": lowest}
+    unheard = [name for name, level in _LEVELS.items() if level < lowest]
+    unheard += [alias for alias, name in _ALIASES.items() if name in unheard]
+    if lowest > logging.ERROR:
+        unheard.append("exception")
+    for name in unheard:
+        members[name] = _nothing
+        members[f"a{name}"] = _nothing_async
+    return type(made_from.__name__, (made_from,), members)

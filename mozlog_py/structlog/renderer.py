@@ -1,0 +1,332 @@
+"""MozlogRenderer: the last processor of a chain, which makes the line of an event dict."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+import orjson
+import structlog
+
+from mozlog_py import tracing
+from mozlog_py.context import current, read_bound, read_request_id
+from mozlog_py.events import LEVELS, MEANINGFUL, level_number, read_event
+from mozlog_py.exceptions import as_exc_info
+from mozlog_py.fast import is_plain
+from mozlog_py.fields import looks_like_json, merge
+from mozlog_py.formatter import MozlogFormatter
+from mozlog_py.line import DEGRADED, DELETE, Interrupted, encode, escape
+from mozlog_py.process import process
+from mozlog_py.records import EventRecord
+from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
+
+__all__ = ["MozlogRenderer", "bound_by_structlog"]
+
+_TEXT_LOGGERS: Final = (structlog.PrintLogger, structlog.WriteLogger, logging.Logger)
+_OPTIONS: Final = ("hostname", "strict", "json_default", "static_fields", "include_context")
+
+_dumps: Final = orjson.dumps
+_time_ns: Final = time.time_ns
+_is_plainly_named: Final = MEANINGFUL.isdisjoint
+_PLAIN: Final = frozenset({str, int, bool})
+
+#: What structlog keeps its context in, empty where nothing was ever bound. Where
+#: it keeps it elsewhere one day, there may always be something.
+bound_by_structlog: Final[Any] = getattr(structlog.contextvars, "_CONTEXT_VARS", True)
+
+
+class MozlogRenderer:
+    """The last processor of a chain: renders an event dict as a MozLog 2.0 line.
+
+    - ``logger_name``: the application, ``Logger`` in the envelope; and ``Type``,
+      where neither the logger nor the event has a name.
+    - ``output``: ``"bytes"`` for ``BytesLogger`` and our own loggers; ``"text"``
+      for ``PrintLogger``, ``WriteLogger``, ``ProcessorFormatter`` and the
+      standard library's loggers.
+    - ``formatter``: the formatter whose options and hooks hold for events as
+      well, in place of all the others but ``output``.
+    - ``is_last_of_chain``: static fields, context and the formatter's processors
+      are the business of the processors before; nothing is added here.
+    - ``hostname``, ``strict``, ``json_default``, ``static_fields`` and
+      ``include_context``: as in ``MozlogFormatter``.
+
+    It understands what structlog's own processors leave in an event dict: level,
+    logger, timestamp, exc_info, exception, stack, positional arguments, and the
+    record of a ``ProcessorFormatter``. ``merge_contextvars`` before it does no
+    harm and is not needed.
+
+    Raises ``ValueError`` for an unknown ``output``, ``TypeError`` for options
+    beside a ``formatter``; and ``TypeError`` at the first event where the logger
+    behind it takes only the other output.
+    """
+
+    def __init__(
+        self,
+        logger_name: str | None = None,
+        *,
+        output: Literal["bytes", "text"] = "bytes",
+        formatter: MozlogFormatter | None = None,
+        is_last_of_chain: bool = False,
+        **options: Any,
+    ) -> None:
+        if output not in ("bytes", "text"):
+            raise ValueError(f"output is {output!r}; it must be 'bytes' or 'text'")
+        unknown = options.keys() - set(_OPTIONS)
+        if unknown:
+            raise TypeError(
+                f"MozlogRenderer has no option {', '.join(sorted(unknown))}; it has "
+                f"logger_name, output, formatter, {', '.join(_OPTIONS)}"
+            )
+        if formatter is None:
+            formatter = MozlogFormatter(logger_name=logger_name or "Dockerflow", **options)
+        elif options or logger_name is not None:
+            raise TypeError(
+                "a formatter brings its own logger_name, hostname, static_fields and so on: give "
+                "MozlogRenderer either the formatter or those"
+            )
+        self._output = output
+        self._is_complete = is_last_of_chain
+        #: What the lines are made for: its options and hooks hold.
+        self.formatter = formatter
+        self._begin()
+
+    def _begin(self) -> None:
+        formatter = self.formatter
+        self._is_plain = formatter.is_plain(is_processed=self._is_complete)
+        self._static_fields = {} if self._is_complete else dict(formatter.static_fields)
+        self._include_context = formatter.include_context and not self._is_complete
+        self._maker = formatter.line_maker(formatter.logger_name)
+        self._fitting: type | None = None
+        self._fast = self._fast_way() if self._is_plain else self._careful
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._output, self._is_complete, self.formatter
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._output, self._is_complete, self.formatter = state
+        self._begin()
+
+    def __call__(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes | str:
+        """Render one event. Raises no ``Exception`` but for the wrong wiring."""
+        try:
+            line = self.render(logger, method_name, event_dict)
+        except Interrupted as interrupted:
+            # Only who writes could raise it afterwards.
+            if not interrupted.from_value:
+                raise interrupted.cause from None
+            line = interrupted.line
+        return line if self._output == "bytes" else line.decode()
+
+    def render(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
+        """Give the line of one event in bytes, whatever ``output`` is.
+
+        Raises ``Interrupted``, with the line, where a line is to be written
+        before an interrupt goes on; and ``TypeError`` for the wrong wiring.
+        """
+        if type(logger) is not self._fitting:
+            self._check_wiring(logger, event_dict)
+        return self._fast(logger, method_name, event_dict)
+
+    @property
+    def output(self) -> str:
+        """What a call gives, ``"bytes"`` or ``"text"``."""
+        return self._output
+
+    def gives_bytes_to(self, logger: Any) -> bool:
+        """Tell whether its lines can be handed to a logger as they are made."""
+        return self._output == "bytes" and not isinstance(logger, _TEXT_LOGGERS)
+
+    def head(
+        self, logger: Any, level: int, bound: dict[str, Any], newline: bytes
+    ) -> tuple[bytes, bytes, frozenset[str], bool] | None:
+        """Give what is constant in the lines of a bound logger, at one level in this process.
+
+        That is two templates, each for the time and something else: for the
+        Fields of the call, and for a message that is the only one of them; both
+        end with ``newline``. Then the names that no field of a call may have,
+        and whether some fields are in the templates already: then those of the
+        call are to go without their first brace. ``bound``: what is bound to
+        the logger.
+
+        None where a line takes more than that.
+        """
+        if not self._is_plain or self._maker.further or not self._include_context:
+            return None
+        constant = {**self._static_fields, **bound} if type(bound) is dict else {"event": None}
+        if not is_plain(constant.values()) or not _is_plainly_named(constant):
+            return None
+        if len(constant) >= MAX_ITEMS // 2:
+            return None
+        try:
+            of_fields = self._template(_name_of(logger) or self._maker.logger, level)
+            ahead = encode(constant)[1:-1].replace(b"%", b"%%") if constant else b""
+        except Exception:
+            return None
+        before = of_fields[: -len(b"%b}")]
+        inside = before + b"{" + ahead + (b"," if ahead else b"")
+        return (
+            (inside if ahead else before) + b"%b}" + newline,
+            inside + b'"msg":%b}}' + newline,
+            MEANINGFUL.union(constant),
+            bool(ahead),
+        )
+
+    def _template(self, type_: str, level: int) -> bytes:
+        templates = self._maker.templates
+        try:
+            return templates[process.pid][type_][level][0]
+        except KeyError:
+            # They are filled by whatever line is made first.
+            self._maker.line(0, type_, level, process.pid, {})
+            return templates[process.pid][type_][level][0]
+
+    def _fast_way(self) -> Callable[[Any, str, Mapping[str, Any]], bytes]:
+        """Give the renderer of plain events, which sends the others their way.
+
+        ``LineMaker.line`` makes every line there is; as in ``fast`` this is the
+        same thing for an event that holds nothing odd, and a property test
+        holds the two together.
+        """
+        templates, further = self._maker.templates, self._maker.further
+        careful, static, default_type = self._careful, self._static_fields, self._maker.logger
+        include_context, is_traced = self._include_context, tracing.is_installed()
+
+        def render(logger: Any, method_name: str, event_dict: Any) -> bytes:
+            try:
+                if type(event_dict) is not dict:
+                    return careful(logger, method_name, event_dict)
+                fields: dict[str, Any]
+                if include_context and (
+                    read_bound() or read_request_id() or bound_by_structlog or is_traced
+                ):
+                    fields = {**static, **current(), **event_dict}
+                elif static:
+                    fields = {**static, **event_dict}
+                else:
+                    fields = event_dict.copy()
+                message = fields.pop("event")
+                for value in fields.values():
+                    kind = type(value)
+                    # The encoder would write null for NaN and the infinities.
+                    if kind not in _PLAIN and (kind is not float or value - value != 0):
+                        return careful(logger, method_name, event_dict)
+                if not _is_plainly_named(fields) or len(fields) >= MAX_ITEMS:
+                    return careful(logger, method_name, event_dict)
+                if type(message) is not str or not message:
+                    return careful(logger, method_name, event_dict)
+                if message >= "{" and looks_like_json(message):
+                    return careful(logger, method_name, event_dict)
+                ns = _time_ns()
+                if ns > process.until_ns:
+                    process.ask(ns)
+                type_ = getattr(logger, "name", None) or default_type
+                level = LEVELS[method_name]
+                of_fields, of_message = templates[process.pid][type_][level]
+                if fields:
+                    fields["msg"] = message
+                    line = of_fields % (ns, _dumps(fields))
+                else:
+                    line = of_message % (ns, _dumps(message))
+                if not line.isascii() or DELETE in line:
+                    line = escape(line)
+                if further is not None:
+                    line = self._maker.extended(
+                        further, line, type_, level, fields or {"msg": message}
+                    )
+                return line
+            except Interrupted:
+                raise
+            except Exception:
+                # Whatever it was, the careful way knows what to do.
+                pass
+            except BaseException as error:
+                line = careful(logger, method_name, event_dict)
+                raise Interrupted(line, error, from_value=False) from None
+            return careful(logger, method_name, event_dict)
+
+        return render
+
+    def _careful(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
+        name = _name_of(logger) or self._maker.logger
+        try:
+            if self._is_plain:
+                return self._line(name, method_name, event_dict)
+            return self._line_of_formatter(name, method_name, event_dict)
+        except Exception as error:
+            return self._maker.line(
+                time.time_ns(), name, level_number(method_name), None, _remains(event_dict, error)
+            )
+
+    def _line(self, name: str, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
+        sanitiser = Sanitiser(self.formatter.json_default)
+        event = read_event(event_dict, method_name, name, sanitiser)
+        around = self._static_fields
+        if self._include_context and (context := current()):
+            around = {**around, **context}
+        fields = merge({**around, **event.fields}, event.said)
+        return self._maker.line(
+            event.timestamp_ns, event.type_, event.level, event.pid, fields, sanitiser
+        )
+
+    def _line_of_formatter(
+        self, name: str, method_name: str, event_dict: Mapping[str, Any]
+    ) -> bytes:
+        sanitiser = Sanitiser(self.formatter.json_default)
+        event = read_event(event_dict, method_name, name, sanitiser)
+        if sanitiser.reasons:
+            event.said[DEGRADED] = "; ".join(sanitiser.reasons)
+        try:
+            exc_info = as_exc_info(event.exc_info) if event.exc_info else None
+        except Exception:
+            # What stands in its place is among the fields already.
+            exc_info = None
+        record = EventRecord(
+            event.timestamp_ns,
+            event.type_,
+            event.level,
+            event.fields,
+            event.said,
+            exc_info,
+            is_complete=self._is_complete,
+        )
+        if event.pid is not None:
+            record.process = event.pid
+        return self.formatter.renderer()(record)
+
+    def _check_wiring(self, logger: Any, event_dict: Any) -> None:
+        kind = type(logger)
+        is_of_record = isinstance(event_dict, dict) and isinstance(
+            event_dict.get("_record"), logging.LogRecord
+        )
+        if self._output == "bytes" and (issubclass(kind, _TEXT_LOGGERS) or is_of_record):
+            behind = "ProcessorFormatter" if is_of_record else type_name(kind)
+            raise TypeError(
+                f"MozlogRenderer gives bytes and {behind} wants text, so it would print b'...': "
+                'use MozlogRenderer(output="text"), or structlog.BytesLoggerFactory()'
+            )
+        if self._output == "text" and issubclass(kind, structlog.BytesLogger):
+            raise TypeError(
+                'MozlogRenderer(output="text") gives text and BytesLogger wants bytes: leave '
+                "output out, or use structlog.PrintLoggerFactory()"
+            )
+        self._fitting = kind
+
+
+def _name_of(logger: Any) -> str | None:
+    try:
+        name = logger.name
+    except Exception:
+        return None
+    return name if type(name) is str and name else None
+
+
+def _remains(event_dict: Any, error: Exception) -> dict[str, Any]:
+    """Give what is left to say of an event that could not be read."""
+    reason = f"event not readable: {type_name(type(error))}"
+    if not isinstance(event_dict, dict):
+        return {"msg": "the event could not be read", DEGRADED: reason}
+    fields = dict.copy(event_dict)
+    fields["msg"] = fields.pop("event", "the event could not be read")
+    return {**fields, DEGRADED: reason}

@@ -1,0 +1,47 @@
+"""The current OpenTelemetry span, as fields of the context.
+
+Only ``opentelemetry-api`` is looked at (the extra ``otel``), and only where the
+application has it loaded: otherwise there is no span to ask for.
+Source of the names and their form: OpenTelemetry, Trace Context in non-OTLP Log Formats.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from importlib.util import find_spec
+from typing import Any, Final
+
+__all__ = ["is_installed", "span_fields"]
+
+_MODULE: Final = "opentelemetry.trace"
+
+_modules: Final = sys.modules
+
+
+@functools.cache
+def is_installed() -> bool:
+    """Tell whether there may be spans at all, in this installation."""
+    try:
+        return find_spec(_MODULE) is not None
+    except (ImportError, ValueError):
+        return _MODULE in _modules
+
+
+def span_fields() -> dict[str, Any]:
+    """Give ``trace_id``, ``span_id`` and ``trace_flags`` of the current span, if there is one."""
+    module = _modules.get(_MODULE)
+    if module is None:
+        return {}
+    try:
+        span = module.get_current_span().get_span_context()
+        if not span.is_valid:
+            return {}
+        return {
+            "trace_id": f"{span.trace_id:032x}",
+            "span_id": f"{span.span_id:016x}",
+            "trace_flags": f"{span.trace_flags:02x}",
+        }
+    except Exception:
+        # Half imported, or somebody's own kind of span: no reason to lose a line.
+        return {}
