@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["FORMATS", "WithoutColors", "configure", "dict_config"]
+from .lean import gather_all, gather_less
+from .servers import ACCESS_LOGGERS, SERVER_LOGGERS, take_over
+
+__all__ = ["FORMATS", "configure", "dict_config"]
 
 _FORMATTERS: Final = {
     "gcp": "mozlog_py.gcp.CloudFormatter",
@@ -18,24 +21,6 @@ _FORMATTERS: Final = {
 
 #: The known values of ``format`` and ``LOG_FORMAT``.
 FORMATS: Final = tuple(sorted(_FORMATTERS))
-
-# These come with handlers of their own, and do not propagate.
-_SERVER_LOGGERS: Final = (
-    "gunicorn.access",
-    "gunicorn.error",
-    "uvicorn",
-    "uvicorn.access",
-    "uvicorn.error",
-)
-
-
-class WithoutColors(logging.Filter):
-    """Takes uvicorn's second message, with colours in it, off its records."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through."""
-        vars(record).pop("color_message", None)
-        return True
 
 
 def dict_config(
@@ -50,6 +35,7 @@ def dict_config(
     strict: bool = False,
     include_context: bool = True,
     project: str | None = None,
+    processors: Sequence[Callable[[Any, str, Any], Any]] = (),
     formatter_options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Give a complete configuration for ``logging.config.dictConfig``.
@@ -67,6 +53,7 @@ def dict_config(
     - ``loggers``: levels of single loggers, by name.
     - ``project``: the Google Cloud project of the ``gcp`` format's traces; else
       ``GOOGLE_CLOUD_PROJECT`` of the environment.
+    - ``processors``: processors that see every event before its line is made.
     - ``hostname``, ``static_fields``, ``strict``, ``include_context``, and by name
       in ``formatter_options`` everything else: as in ``MozlogFormatter``.
 
@@ -83,6 +70,8 @@ def dict_config(
     }
     if hostname is not None:
         formatter["hostname"] = hostname
+    if processors:
+        formatter["processors"] = processors
     if static_fields is not None:
         formatter["static_fields"] = dict(static_fields)
     if chosen == "gcp":
@@ -105,12 +94,19 @@ def dict_config(
             "default": {"class": "logging.Formatter"},
             "access": {"class": "logging.Formatter"},
         },
-        "filters": {"plain": {"()": "mozlog_py.config.WithoutColors"}},
+        "filters": {
+            "access": {"()": "mozlog_py.servers.AccessFields"},
+            "plain": {"()": "mozlog_py.servers.WithoutColors"},
+        },
         "handlers": {"mozlog": handler},
         "loggers": {
             **{
-                name: {"handlers": [], "propagate": True, "filters": ["plain"]}
-                for name in _SERVER_LOGGERS
+                name: {
+                    "handlers": [],
+                    "propagate": True,
+                    "filters": ["access" if name in ACCESS_LOGGERS else "plain"],
+                }
+                for name in SERVER_LOGGERS
             },
             **{name: {"level": _level(of, "loggers")} for name, of in (loggers or {}).items()},
         },
@@ -130,18 +126,32 @@ def configure(
     strict: bool = False,
     include_context: bool = True,
     project: str | None = None,
+    processors: Sequence[Callable[[Any, str, Any], Any]] = (),
     formatter_options: Mapping[str, Any] | None = None,
+    lean: bool = False,
 ) -> None:
-    """Set up ``logging``: apply ``dict_config``, whose parameters these are.
+    """Set up ``logging`` and structlog together; the parameters are those of ``dict_config``.
+
+    Records and events go to one stream, in one format, with one context, and
+    through the same ``processors``. ``structlog.get_logger()`` gives a
+    ``FastBoundLogger``, which hears what the standard library's logger of the
+    same name hears.
 
     Warnings and uncaught exceptions (of the main thread, of threads, and those
-    that Python can only ignore) become records too. Replaces the handlers of
-    the root logger; calling it again is harmless. Raises ``ValueError`` as
-    ``dict_config`` does.
+    that Python can only ignore) become records too, and so do those of servers
+    (``mozlog_py.servers``), whenever they configure their own logging. Replaces
+    the handlers of the root logger; calling it again is harmless.
+
+    ``lean``: ``logging`` does not gather for each record who called it, and the
+    names of its thread, process and task, which no line of ours shows; other
+    handlers then have none to show either.
+
+    Raises ``ValueError`` as ``dict_config`` does.
     """
     # Half of the import time of this package, and needless for a bare formatter.
     from logging.config import dictConfig
 
+    from .structlog.setup import share
     from .uncaught import log_uncaught
 
     dictConfig(
@@ -156,11 +166,19 @@ def configure(
             strict=strict,
             include_context=include_context,
             project=project,
+            processors=processors,
             formatter_options=formatter_options,
         )
     )
+    (handler,) = logging.getLogger().handlers
+    share(handler.formatter, handler.sink, processors)  # type: ignore[arg-type, attr-defined]
     logging.captureWarnings(True)
     log_uncaught()
+    take_over()
+    if lean:
+        gather_less()
+    else:
+        gather_all()
 
 
 def _format(given: str | None, stream: Any) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "read_bound",
     "read_request_id",
     "request_id_context",
+    "structlog_registry",
     "unbind",
 ]
 
@@ -94,14 +95,25 @@ def current() -> Mapping[str, Any]:
     return fields
 
 
+def structlog_registry() -> Any:
+    """Give what structlog keeps its context in, which is empty where nothing was ever bound.
+
+    True where it keeps it elsewhere, so that there may be something; None
+    where it is not loaded. structlog has a ContextVar for each key and finds
+    them by walking all there are; its registry of them is the short way, and
+    its public function is there for the day the registry is not.
+    """
+    module = _modules.get("structlog.contextvars")
+    if module is None:
+        return None
+    registry = getattr(module, "_CONTEXT_VARS", True)
+    return registry if isinstance(registry, dict) else True
+
+
 def _with_structlog(fields: _Fields) -> _Fields:
-    # structlog keeps each key in a ContextVar of its own and finds them by
-    # walking all there are; its registry of them is the short way. The public
-    # function is there for the day the registry is not.
-    module = _modules["structlog.contextvars"]
-    registry = getattr(module, "_CONTEXT_VARS", None)
+    registry = structlog_registry()
     if not isinstance(registry, dict):
-        theirs = module.get_contextvars()
+        theirs = _modules["structlog.contextvars"].get_contextvars()
         return {**theirs, **fields} if theirs else fields
     if not registry:
         return fields

@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, TypeVar
 import orjson
 
 from . import tracing
-from .context import current, read_bound, read_request_id
+from .context import current, read_bound, read_request_id, structlog_registry
 from .exceptions import as_exc_info, render_exception
 from .fields import (
     EXCLUDED_ATTRIBUTES,
@@ -99,6 +99,8 @@ def record_renderer(
     is_excluding = not late <= EXCLUDED_ATTRIBUTES
     static = dict(static_fields)
     is_traced = tracing.is_installed()
+    bound_by_structlog = structlog_registry()
+    is_structlog_late = bound_by_structlog is None
 
     def without_late(fields: dict[str, Any]) -> bool:
         """Take out what is no field; False where the record has a name of its own."""
@@ -159,8 +161,9 @@ def record_renderer(
             if include_context and (
                 read_bound()
                 or read_request_id()
-                or "structlog.contextvars" in _modules
+                or bound_by_structlog
                 or is_traced
+                or (is_structlog_late and "structlog.contextvars" in _modules)
             ):
                 context = current()
                 if context or static:

@@ -41,6 +41,10 @@ class PrettyFormatter(MozlogFormatter):
             colors=colors, sort_keys=False, pad_event_to=0
         )
 
+    def is_plain(self, *, is_processed: bool = False) -> bool:  # noqa: ARG002 - as in the base class
+        """Tell that no line of JSON is asked for."""
+        return False
+
     def _compile(self, logger_name: str | None) -> Renderer:
         renderers = self.renderers
         draw = self._drawing(super()._compile(logger_name), logger_name)

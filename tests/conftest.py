@@ -8,9 +8,10 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
-from mozlog_py import context, uncaught
+from mozlog_py import context, lean, uncaught
 
 # How fast examples are made and run depends on the machine, and says nothing.
 # CI tries the same examples each time; MOZLOG_EXAMPLES asks for more of them.
@@ -45,7 +46,17 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for name, logger in logging.Logger.manager.loggerDict.items()
         if isinstance(logger, logging.Logger)
     }
+    classes = {
+        name: (type(logger), logger.filters[:])
+        for name, logger in logging.Logger.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger)
+    }
     yield
+    structlog.reset_defaults()
+    lean.gather_all()
+    for name, logger in logging.Logger.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger):
+            logger.__class__, logger.filters[:] = classes.get(name, (logging.Logger, []))
     root.handlers[:], root.level = handlers, level
     sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     uncaught._former.clear()

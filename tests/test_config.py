@@ -636,12 +636,12 @@ raise LookupError("at the end")
         assert done.stderr == b""
 
 
-def test_pretty_and_config_import_structlog_only_when_they_need_it() -> None:
+def test_structlog_is_imported_by_configure_and_not_before() -> None:
     source = """
 import sys, mozlog_py
-mozlog_py.configure("service", format="mozlog")
+mozlog_py.MozlogFormatter(), mozlog_py.dict_config("service", format="mozlog")
 assert not any(name.split(".")[0] == "structlog" for name in sys.modules)
-mozlog_py.configure("service", format="pretty")
+mozlog_py.configure("service", format="mozlog")
 assert "structlog" in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=False)

@@ -98,6 +98,11 @@ def types(lines: list[dict[str, Any]]) -> set[str]:
     return {line["Type"] for line in lines}
 
 
+def requests(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the lines that a server wrote for requests."""
+    return [line for line in lines if line["Type"].endswith(".access")]
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 class TestGunicorn:
     def test_writes_nothing_but_lines(self, tmp_path: Path, unbuffered: str) -> None:
@@ -115,8 +120,13 @@ class TestGunicorn:
         assert served[-2:] == ["/fine", "/boom"]
         (failure,) = [line for line in lines if "error" in line["Fields"]]
         assert failure["Fields"]["error"] == "ValueError('boom')"
-        assert any('"GET /fine HTTP/1.1" 200' in line["Fields"]["msg"] for line in lines)
-        started = [re.match(r"Booting worker", line["Fields"]["msg"]) for line in lines]
+        (access,) = [
+            line["Fields"] for line in requests(lines) if line["Fields"]["path"] == "/fine"
+        ]
+        assert (access["method"], access["code"], access["client"]) == ("GET", 200, "127.0.0.1")
+        assert type(access["t"]) is int
+        assert "msg" not in access
+        started = [re.match(r"Booting worker", line["Fields"].get("msg", "")) for line in lines]
         assert sum(map(bool, started)) == 2
 
 
@@ -136,6 +146,11 @@ class TestUvicorn:
         failures = [line for line in lines if "error" in line["Fields"]]
         assert failures[-1]["Fields"]["error"] == "ValueError('boom')"
         messages = [line["Fields"].get("msg", "") for line in lines]
-        assert any(re.search(r'"GET /fine HTTP/1.1" 200', message) for message in messages)
+        (access,) = [
+            line["Fields"] for line in requests(lines) if line["Fields"]["path"] == "/fine"
+        ]
+        assert (access["method"], access["code"]) == ("GET", 200)
+        assert re.fullmatch(r"127\.0\.0\.1:\d+", access["client"])
+        assert "msg" not in access
         assert any("Application startup complete" in message or "running on" in message
                    for message in messages)  # fmt: skip

@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from mozlog_py import tracing
-from mozlog_py.context import current, read_bound, read_request_id
+from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
 from mozlog_py.events import LEVELS, MEANINGFUL, level_number, read_event
 from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fast import is_plain
@@ -32,9 +32,8 @@ _time_ns: Final = time.time_ns
 _is_plainly_named: Final = MEANINGFUL.isdisjoint
 _PLAIN: Final = frozenset({str, int, bool})
 
-#: What structlog keeps its context in, empty where nothing was ever bound. Where
-#: it keeps it elsewhere one day, there may always be something.
-bound_by_structlog: Final[Any] = getattr(structlog.contextvars, "_CONTEXT_VARS", True)
+#: What structlog keeps its context in.
+bound_by_structlog: Final = structlog_registry()
 
 
 class MozlogRenderer:

@@ -1,0 +1,36 @@
+"""Lean records: what ``logging`` gathers for every record and no MozLog line shows.
+
+Source: https://docs.python.org/3/howto/logging.html#optimization
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+__all__ = ["gather_all", "gather_less"]
+
+# The caller's file and function, and the names of thread, process and task.
+_SWITCHES: Final = {
+    "_srcfile": None,
+    "logAsyncioTasks": False,
+    "logMultiprocessing": False,
+    "logThreads": False,
+}
+
+_former: dict[str, Any] = {}
+
+
+def gather_less() -> None:
+    """Have records made without their caller, and without thread, process and task names."""
+    for name, value in _SWITCHES.items():
+        # The one for tasks came with 3.12.
+        if hasattr(logging, name) and name not in _former:
+            _former[name] = getattr(logging, name)
+            setattr(logging, name, value)
+
+
+def gather_all() -> None:
+    """Undo what ``gather_less`` did, if it did anything."""
+    while _former:
+        setattr(logging, *_former.popitem())

@@ -1,0 +1,39 @@
+"""structlog's configuration, for loggers that share a handler's sink and formatter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from mozlog_py.formatter import MozlogFormatter
+from mozlog_py.processors import Processor
+from mozlog_py.sink import Sink
+
+from .chain import processors
+from .logger import FastBoundLogger
+from .sink import SinkLoggerFactory
+
+__all__ = ["share"]
+
+# Loggers that were made hold on to these two, and so follow a new configuration.
+_chain: Final[list[Processor]] = []
+_factory: Final = SinkLoggerFactory()
+
+
+def share(formatter: MozlogFormatter, sink: Sink, before: Iterable[Processor] = ()) -> None:
+    """Configure structlog: events become lines of ``formatter``, written to ``sink``.
+
+    ``before``: the processors that see an event first. Doing it again is
+    harmless; loggers that are in use already follow, but for their level.
+    """
+    _factory.sink = sink
+    _chain[:] = processors(formatter=formatter, before=before)
+    structlog.configure(
+        processors=_chain,
+        wrapper_class=FastBoundLogger,
+        context_class=dict,
+        logger_factory=_factory,
+        cache_logger_on_first_use=True,
+    )
