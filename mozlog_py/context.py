@@ -27,6 +27,7 @@ __all__ = [
     "read_bound",
     "read_request_id",
     "request_id_context",
+    "restore",
     "structlog_registry",
     "unbind",
 ]
@@ -75,6 +76,15 @@ def clear() -> None:
 def get() -> dict[str, Any]:
     """Give a copy of what the next line will carry from the context."""
     return dict(current())
+
+
+def restore(fields: Mapping[str, Any], request_id: str | None) -> None:
+    """Go back to what ``read_bound()`` and ``read_request_id()`` gave before.
+
+    For whoever serves requests or runs tests; ``bound`` is the way for others.
+    """
+    _bound.set(fields)
+    request_id_context.set(request_id)
 
 
 def current() -> Mapping[str, Any]:

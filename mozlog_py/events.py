@@ -21,6 +21,7 @@ from .fields import (
     json_object,
     looks_like_json,
     merge,
+    side_by_side,
     timestamp_ns,
 )
 from .values import Sanitiser
@@ -181,7 +182,7 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
     except BaseException as error:
         sanitiser.hold(error)
         sanitiser.lost("message and arguments do not fit")
-        return f"{text} {sanitiser.repr(args)}"
+        return side_by_side(text, args, sanitiser)
 
 
 def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "looks_like_json",
     "merge",
     "said",
+    "side_by_side",
     "timestamp_ns",
 ]
 
@@ -90,8 +91,11 @@ def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     except BaseException as error:
         sanitiser.hold(error)
     sanitiser.lost("message and arguments do not fit")
-    text = sanitiser.name(raw)
-    args = getattr(record, "args", None)
+    return side_by_side(sanitiser.name(raw), getattr(record, "args", None), sanitiser)
+
+
+def side_by_side(text: str, args: Any, sanitiser: Sanitiser) -> str:
+    """Give a message and the arguments that do not fit it."""
     if not args:
         return text
     # One argument with a broken repr must not hide the others.

@@ -7,20 +7,28 @@
     assert lines[0]["Fields"]["msg"] == "hello"
 
 Under pytest the fixture ``mozlog_lines`` gives the same list for a whole test.
+
+``no_leaks()`` fails where a block leaves something bound in the logging context,
+which would show in the lines of whatever runs there next. Under pytest the
+fixture ``mozlog_no_leaks`` does it for one test, and the ini option
+``mozlog_no_leaks = true`` for all.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from . import context
 from .formatter import MozlogFormatter
 from .schema import validate
+from .tracing import SPAN_FIELDS
 
-__all__ = ["capture_lines"]
+__all__ = ["capture_lines", "no_leaks"]
 
 
 @contextmanager
@@ -31,6 +39,9 @@ def capture_lines(
     formatter: MozlogFormatter | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Collect the lines that are logged within the block, each parsed into a dict.
+
+    Those of structlog's loggers as well, where ``mozlog_py.configure()`` set it
+    up; what these hear was decided when they were made.
 
     ``logger``: the one to listen to, with what propagates to it; None is the
     root. ``level``: the lowest level to let through; the logger's own level is
@@ -45,12 +56,57 @@ def capture_lines(
     target.addHandler(handler)
     target.setLevel(level if level != logging.NOTSET else 1)
     try:
-        yield handler.lines
+        with _listening_to_structlog(handler, None if target is logging.root else target.name):
+            yield handler.lines
     finally:
         target.setLevel(former)
         target.removeHandler(handler)
     if handler.problems:
         raise AssertionError("not valid MozLog: " + "; ".join(handler.problems))
+
+
+@contextmanager
+def no_leaks() -> Iterator[None]:
+    """Fail where the block leaves fields in the context that were not there, or others.
+
+    What it finds is taken away again, so that one leak is one failure. Raises
+    ``AssertionError`` on leaving, unless the block itself raises.
+    """
+    bound, request_id = context.read_bound(), context.read_request_id()
+    before = _shown()
+    try:
+        yield
+        after = _shown()
+        left = [f"{name}={after[name]!r}" for name in after if _differs(name, after, before)]
+        lost = [name for name in before if name not in after]
+        if left or lost:
+            raise AssertionError(
+                "the logging context is not what it was: "
+                + "; ".join(
+                    [*(f"left behind {field}" for field in left), *(f"lost {n}" for n in lost)]
+                )
+                + ". Whatever runs here next logs with it: bind with `with context.bound(...)`, or "
+                "clear() at the end"
+            )
+    finally:
+        context.restore(bound, request_id)
+        _restore_structlogs(before)
+
+
+def _shown() -> dict[str, Any]:
+    # A span is its library's business, and over when that says so.
+    return {name: value for name, value in context.get().items() if name not in SPAN_FIELDS}
+
+
+def _differs(name: str, after: dict[str, Any], before: dict[str, Any]) -> bool:
+    return name not in before or after[name] is not before[name]
+
+
+def _restore_structlogs(before: dict[str, Any]) -> None:
+    module = sys.modules.get("structlog.contextvars")
+    if module is not None:
+        theirs = module.get_contextvars()
+        module.unbind_contextvars(*(name for name in theirs if name not in before))
 
 
 class _Collecting(logging.Handler):
@@ -61,7 +117,33 @@ class _Collecting(logging.Handler):
         self.problems: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = self.format(record)
+        self.collect(self.format(record))
+
+    def collect(self, line: str) -> None:
         problems = validate(line, strict=getattr(self.formatter, "strict", False))
         self.problems.extend(f"{problem} in {line}" for problem in problems)
         self.lines.append(json.loads(line))
+
+
+@contextmanager
+def _listening_to_structlog(handler: _Collecting, name: str | None) -> Iterator[None]:
+    setup = sys.modules.get("mozlog_py.structlog.setup")
+    if setup is None or not setup.chain:
+        yield
+        return
+    chain: list[Any] = setup.chain
+    renderer = chain[-1]
+
+    def listen(logger: Any, method_name: str, event_dict: Any) -> Any:
+        rendered = renderer(logger, method_name, event_dict)
+        own = getattr(logger, "name", None) or ""
+        if name is None or own == name or own.startswith(f"{name}."):
+            handler.collect(rendered.decode() if isinstance(rendered, bytes) else rendered)
+        return rendered
+
+    chain[-1] = listen
+    try:
+        yield
+    finally:
+        if chain and chain[-1] is listen:
+            chain[-1] = renderer

@@ -12,7 +12,10 @@ import sys
 from importlib.util import find_spec
 from typing import Any, Final
 
-__all__ = ["is_installed", "span_fields"]
+__all__ = ["SPAN_FIELDS", "is_installed", "span_fields"]
+
+#: The names of the fields of a span.
+SPAN_FIELDS: Final = ("trace_id", "span_id", "trace_flags")
 
 _MODULE: Final = "opentelemetry.trace"
 

@@ -15,10 +15,11 @@ from .chain import processors
 from .logger import FastBoundLogger
 from .sink import SinkLoggerFactory
 
-__all__ = ["share"]
+__all__ = ["chain", "share"]
 
-# Loggers that were made hold on to these two, and so follow a new configuration.
-_chain: Final[list[Processor]] = []
+#: The processors of ``configure()``. Loggers that were made hold on to it and to the
+#: factory, and so follow a new configuration.
+chain: Final[list[Processor]] = []
 _factory: Final = SinkLoggerFactory()
 
 
@@ -29,9 +30,9 @@ def share(formatter: MozlogFormatter, sink: Sink, before: Iterable[Processor] = 
     harmless; loggers that are in use already follow, but for their level.
     """
     _factory.sink = sink
-    _chain[:] = processors(formatter=formatter, before=before)
+    chain[:] = processors(formatter=formatter, before=before)
     structlog.configure(
-        processors=_chain,
+        processors=chain,
         wrapper_class=FastBoundLogger,
         context_class=dict,
         logger_factory=_factory,

@@ -1,0 +1,745 @@
+"""FastBoundLogger: the same lines as the chain's and the standard library's, by a short cut."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import io
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import hostile
+import pytest
+import structlog
+from conformance import Capture, checked, checked_lines
+from hypothesis import given
+from hypothesis import strategies as st
+from test_properties import NESTED, PLAIN_SCALARS, TEXTS
+
+import mozlog_py
+from mozlog_py import MozlogFormatter, MozlogHandler, context
+from mozlog_py.sink import Sink
+from mozlog_py.structlog import (
+    FastBoundLogger,
+    MozlogRenderer,
+    SinkLogger,
+    SinkLoggerFactory,
+    processors,
+)
+
+LEVELS = ["debug", "info", "warning", "error", "critical"]
+
+
+@pytest.fixture(autouse=True)
+def unconfigured() -> Iterator[None]:
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    yield
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
+
+
+class Lines:
+    """A bound logger that writes to memory, and what it wrote."""
+
+    def __init__(self, chain: Any = None, *, level: Any = 1, name: str | None = "app") -> None:
+        self.stream = io.StringIO()
+        self.chain = processors("shop") if chain is None else chain
+        factory = SinkLoggerFactory(Sink(self.stream))
+        self.log = FastBoundLogger.at(level)(factory(name), self.chain, {})
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return checked_lines(self.stream.getvalue())
+
+    @property
+    def fields(self) -> list[dict[str, Any]]:
+        return [line["Fields"] for line in self.lines]
+
+    def is_prepared(self, log: FastBoundLogger | None = None) -> bool:
+        """Tell whether the line of an info was made the fast way."""
+        return (self.log if log is None else log)._heads[2][0] == os.getpid()
+
+
+class TestLines:
+    def test_are_those_of_the_standard_library(self) -> None:
+        of_structlog = Lines()
+        of_structlog.log.info("%s paid", "Ann", amount=12.5, code=200, ok=True, who="ž\x7f")
+        made = Capture(name="shop")
+        made.logger.info(
+            "%s paid", "Ann", extra={"amount": 12.5, "code": 200, "ok": True, "who": "ž\x7f"}
+        )
+        (ours,), (theirs,) = of_structlog.lines, made.lines
+        assert of_structlog.is_prepared()
+        assert {**ours, "Timestamp": 0} == {**theirs, "Timestamp": 0}
+        assert list(ours) == list(theirs)
+
+    @pytest.mark.parametrize(
+        ("method", "severity"),
+        [("debug", 7), ("info", 6), ("msg", 6), ("warning", 4), ("warn", 4), ("error", 3),
+         ("critical", 2), ("fatal", 2)],
+    )  # fmt: skip
+    def test_have_the_severity_of_the_method(self, method: str, severity: int) -> None:
+        made = Lines()
+        getattr(made.log, method)("plain", a=1)
+        getattr(made.log, method)("odd", a=[1])
+        assert [line["Severity"] for line in made.lines] == [severity, severity]
+
+    def test_have_the_loggers_name_or_the_applications(self) -> None:
+        named, unnamed = Lines(name="shop.cart"), Lines(name=None)
+        for made in (named, unnamed):
+            made.log.info("plain")
+            made.log.info("odd", a=[1])
+        assert {line["Type"] for line in named.lines} == {"shop.cart"}
+        assert {line["Type"] for line in unnamed.lines} == {"shop"}
+
+    def test_hold_what_is_bound_below_what_is_said(self) -> None:
+        made = Lines()
+        log = made.log.bind(user="ann", n=1)
+        log.info("hi", code=200)
+        log.info("hi", n=2)
+        log.info("alone")
+        assert made.is_prepared(log)
+        assert made.fields == [
+            {"user": "ann", "n": 1, "code": 200, "msg": "hi"},
+            {"user": "ann", "n": 2, "msg": "hi"},
+            {"user": "ann", "n": 1, "msg": "alone"},
+        ]
+
+    def test_hold_the_context_above_static_fields_and_below_what_is_bound(self) -> None:
+        made = Lines(
+            processors("shop", static_fields={"env": "prod", "a": "static", "b": "static"})
+        )
+        structlog.contextvars.bind_contextvars(theirs=1)
+        with context.bound(a="context", b="context", c="context"):
+            made.log.bind(b="bound", c="bound").info("hi", c="said")
+            made.log.info("bare")
+        made.log.info("outside")
+        assert made.fields == [
+            {"env": "prod", "a": "context", "b": "bound", "c": "said", "theirs": 1, "msg": "hi"},
+            {"env": "prod", "a": "context", "b": "context", "c": "context", "theirs": 1,
+             "msg": "bare"},
+            {"env": "prod", "a": "static", "b": "static", "theirs": 1, "msg": "outside"},
+        ]  # fmt: skip
+
+    def test_hold_the_request_id(self) -> None:
+        made = Lines()
+        context.request_id_context.set("abc")
+        made.log.info("hi")
+        made.log.info("hi", rid="own")
+        assert made.fields == [{"rid": "abc", "msg": "hi"}, {"rid": "own", "msg": "hi"}]
+
+    def test_leave_the_context_out_where_asked_to(self) -> None:
+        made = Lines(processors("shop", include_context=False))
+        with context.bound(a=1):
+            made.log.info("hi")
+        assert made.fields == [{"msg": "hi"}]
+
+    def test_show_percent_signs_in_what_is_bound(self) -> None:
+        made = Lines()
+        made.log.bind(rate="100%d", other="%b%%").info("hi", more="%s")
+        assert made.fields == [{"rate": "100%d", "other": "%b%%", "more": "%s", "msg": "hi"}]
+
+    @pytest.mark.parametrize("where", ["bound", "said", "context", "message"])
+    @pytest.mark.parametrize("text", ["ž", "\x7f", "\x85", "\u2028", "\ud800", "\x00\x1b[0m"])
+    def test_escape_what_must_not_be_raw(self, where: str, text: str) -> None:
+        made = Lines()
+        log = made.log.bind(a=text) if where == "bound" else made.log
+        with context.bound(**({"a": text} if where == "context" else {})):
+            said = {"a": text} if where == "said" else {}
+            log.info(text if where == "message" else "hi", **said)
+        raw = made.stream.getvalue()
+        assert raw.count("\n") == 1
+        assert not any(character in raw for character in "\x7f\x85\u2028\x00\x1b")
+        shown = "\\ud800" if text == "\ud800" else text
+        assert made.fields == [{"msg": shown} if where == "message" else {"a": shown, "msg": "hi"}]
+
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [(float("nan"), "NaN"), (float("-inf"), "-Infinity"), (2**70, str(2**70)), ([1], [1]),
+         ({"a": None}, {"a": None}), (hostile.LyingStr("x"), "x"), (b"ab", "YWI=")],
+    )  # fmt: skip
+    @pytest.mark.parametrize("where", ["bound", "said", "context"])
+    def test_make_odd_values_plain(self, where: str, value: Any, shown: Any) -> None:
+        made = Lines()
+        log = made.log.bind(a=value) if where == "bound" else made.log
+        with context.bound(**({"a": value} if where == "context" else {})):
+            log.info("hi", **({"a": value} if where == "said" else {}))
+        assert made.fields == [{"a": shown, "msg": "hi"}]
+
+    def test_take_any_name_for_a_field(self) -> None:
+        made = Lines()
+        made.log.info("hi", self=1, level_=2, name=3, args=4, fields=5, method_name=6, write=7)
+        made.log.bind(self=1).info("hi", event_dict=2)
+        assert made.fields[0] == {
+            "self": 1, "level_": 2, "name": 3, "args": 4, "fields": 5, "method_name": 6,
+            "write": 7, "msg": "hi",
+        }  # fmt: skip
+        assert made.fields[1] == {"self": 1, "event_dict": 2, "msg": "hi"}
+
+    def test_keep_names_that_clash_with_ours_beside_them(self) -> None:
+        made = Lines()
+        made.log.info("hi", msg="mine", stack=0)
+        made.log.bind(msg="bound").info("hi", a=1)
+        assert made.fields == [
+            {"stack": 0, "extra.msg": "mine", "msg": "hi"},
+            {"extra.msg": "bound", "a": 1, "msg": "hi"},
+        ]
+
+    def test_of_a_message_that_is_json_are_its_members(self) -> None:
+        made = Lines()
+        made.log.info('{"a": 1}', b=2)
+        made.log.info("{not json}", b=2)
+        assert made.fields == [{"b": 2, "a": 1}, {"b": 2, "msg": "{not json}"}]
+
+    def test_without_a_message_hold_the_fields(self) -> None:
+        made = Lines()
+        made.log.info(a=1)
+        made.log.info("", a=2)
+        made.log.info(None)
+        made.log.info(event="named", a=3)
+        assert made.fields == [{"a": 1}, {"a": 2}, {}, {"a": 3, "msg": "named"}]
+
+    def test_of_a_message_that_is_no_text_show_it_as_text(self) -> None:
+        made = Lines()
+        made.log.info(7, a=1)
+        made.log.info(ValueError("x"))
+        assert made.fields == [{"a": 1, "msg": "7"}, {"msg": "x"}]
+
+    def test_cap_the_number_of_fields(self) -> None:
+        made = Lines()
+        made.log.info("hi", **{f"f{n}": n for n in range(3000)})
+        (got,) = made.fields
+        assert len(got) < 1010
+        assert got["msg"] == "hi"
+        assert got["mozlog.degraded"] == "items dropped"
+
+
+class TestFormatting:
+    def test_of_positional_arguments(self) -> None:
+        made = Lines()
+        made.log.info("%s of %d", "a", 2)
+        made.log.info("%(a)s", {"a": 1})
+        made.log.info("%s", {"a": 1})
+        made.log.info("100%")
+        assert [field["msg"] for field in made.fields] == ["a of 2", "1", "{'a': 1}", "100%"]
+
+    def test_that_does_not_fit_loses_nothing(self) -> None:
+        made = Lines()
+        made.log.info("%d and %d", "x", a=1)
+        assert made.fields == [
+            {
+                "a": 1,
+                "msg": "%d and %d ('x',)",
+                "mozlog.degraded": "message and arguments do not fit",
+            }
+        ]
+
+    def test_that_runs_into_a_broken_value_names_it(self) -> None:
+        made = Lines()
+        made.log.info("%s", hostile.RaisingRepr(LookupError))
+        (got,) = made.fields
+        assert "RaisingRepr" in got["msg"]
+
+
+class TestExceptions:
+    def test_are_those_of_the_standard_library(self) -> None:
+        made, capture = Lines(), Capture(name="shop")
+        try:
+            raise ValueError("boom")
+        except ValueError as error:
+            made.log.exception("failed", n=1)
+            made.log.error("failed", n=1, exc_info=True)
+            made.log.error("failed", n=1, exc_info=error)
+            capture.logger.exception("failed", extra={"n": 1})
+        assert made.fields == [*capture.fields] * 3
+        assert {line["Severity"] for line in made.lines} == {3}
+
+    def test_that_are_none_give_no_error(self) -> None:
+        made = Lines()
+        made.log.exception("hi")
+        assert made.fields == [{"msg": "hi"}]
+
+
+class TestInterrupts:
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+    @pytest.mark.parametrize("where", ["field", "argument"])
+    def test_of_a_value_go_on_after_the_line_is_written(self, kind: Any, where: str) -> None:
+        made = Lines()
+        value = hostile.RaisingRepr(kind)
+        with pytest.raises(kind):
+            if where == "field":
+                made.log.info("hi", value=value)
+            else:
+                made.log.info("%r", value)
+        assert len(made.lines) == 1
+        assert "RaisingRepr" in made.stream.getvalue()
+
+    def test_from_outside_go_on_after_the_line_is_written(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = Lines()
+        made.log.info("first")
+        calls = []
+
+        def interrupted(*_: Any) -> Any:
+            calls.append(1)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("mozlog_py.structlog.logger._dumps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made.log.info("second", a=1)
+        assert calls == [1]
+        assert made.fields == [{"msg": "first"}, {"a": 1, "msg": "second"}]
+
+
+class TestLevels:
+    def test_below_the_lowest_do_nothing(self) -> None:
+        made = Lines(level="WARNING")
+        for name in [*LEVELS, "msg", "warn", "fatal"]:
+            getattr(made.log, name)(name)
+        assert [field["msg"] for field in made.fields] == [
+            "warning", "error", "critical", "warn", "fatal",
+        ]  # fmt: skip
+        assert made.log.debug(hostile.RaisingRepr(KeyboardInterrupt), 1, self=2) is None
+        assert type(made.log).info is type(made.log).debug
+
+    def test_tell_what_is_heard(self) -> None:
+        made = Lines(level=30)
+        assert made.log.get_effective_level() == 30
+        assert (made.log.is_enabled_for(29), made.log.is_enabled_for(30)) == (False, True)
+
+    def test_of_log_are_numbers_or_names(self) -> None:
+        made = Lines(level=logging.INFO)
+        made.log.log(10, "unheard")
+        made.log.log(20, "by number", a=1)
+        made.log.log("error", "by name")
+        made.log.log(25, "between", a=1)
+        made.log.log(25, "%s", "formatted")
+        assert [(line["Severity"], line["Fields"]) for line in made.lines] == [
+            (6, {"a": 1, "msg": "by number"}),
+            (3, {"msg": "by name"}),
+            (5, {"a": 1, "msg": "between"}),
+            (5, {"msg": "formatted"}),
+        ]
+
+    def test_exception_is_not_heard_above_error(self) -> None:
+        made = Lines(level="CRITICAL")
+        made.log.exception("unheard")
+        made.log.critical("heard")
+        assert made.fields == [{"msg": "heard"}]
+
+    def test_are_those_of_the_namesake_in_the_standard_library(self) -> None:
+        namesake = logging.getLogger("test.fast.level")
+        namesake.setLevel(logging.ERROR)
+        factory = SinkLoggerFactory(Sink(io.StringIO()))
+        try:
+            log = FastBoundLogger(factory("test.fast.level.child"), [], {})
+            assert log.get_effective_level() == logging.ERROR
+        finally:
+            namesake.setLevel(logging.NOTSET)
+        logging.disable(logging.CRITICAL)
+        try:
+            assert FastBoundLogger(factory("test.fast.level"), [], {}).get_effective_level() == 51
+        finally:
+            logging.disable(logging.NOTSET)
+
+    @pytest.mark.parametrize("level", ["loud", None, 1.5, True])
+    def test_that_are_none_are_refused(self, level: Any) -> None:
+        with pytest.raises(ValueError, match="must be a level's name or number"):
+            FastBoundLogger.at(level)
+
+    def test_have_one_class_each(self) -> None:
+        assert FastBoundLogger.at(20) is FastBoundLogger.at("info") is FastBoundLogger.at(30).at(20)
+
+    def test_of_a_subclass_keep_its_methods(self) -> None:
+        class Own(FastBoundLogger):
+            __slots__ = ()
+
+            def paid(self, amount: float) -> None:
+                self.info("paid", amount=amount)
+
+        stream = io.StringIO()
+        log = Own.at("INFO")(SinkLoggerFactory(Sink(stream))("x"), processors("shop"), {})
+        log.bind(user="ann").paid(1.5)
+        (line,) = checked_lines(stream.getvalue())
+        assert line["Fields"] == {"user": "ann", "amount": 1.5, "msg": "paid"}
+
+
+class TestBinding:
+    def test_gives_new_loggers_and_leaves_the_old(self) -> None:
+        made = Lines()
+        bound = made.log.bind(a=1, b=2)
+        bound.info("both")
+        bound.unbind("a").info("without")
+        bound.try_unbind("a", "unknown").info("tried")
+        bound.info("still")
+        made.log.info("never")
+        with pytest.raises(KeyError):
+            bound.unbind("unknown")
+        assert made.fields == [
+            {"a": 1, "b": 2, "msg": "both"},
+            {"b": 2, "msg": "without"},
+            {"b": 2, "msg": "tried"},
+            {"a": 1, "b": 2, "msg": "still"},
+            {"msg": "never"},
+        ]
+
+    def test_anew_forgets_what_was_bound_as_structlog_has_it(self) -> None:
+        made = Lines()
+        bound = made.log.bind(a=1)
+        bound.info("before")
+        bound.new(b=2).info("new")
+        bound.info("after")
+        assert made.fields == [{"a": 1, "msg": "before"}, {"b": 2, "msg": "new"}, {"msg": "after"}]
+
+    def test_shows_values_that_change_as_they_are_when_logged(self) -> None:
+        made = Lines()
+        items: list[int] = []
+        log = made.log.bind(items=items)
+        log.info("first")
+        items.append(1)
+        log.info("second")
+        assert [fields["items"] for fields in made.fields] == [[], [1]]
+
+    def test_follows_a_context_that_somebody_else_changes(self) -> None:
+        made = Lines()
+        log = made.log.bind(a=1)
+        log.info("before")
+        structlog.get_context(log)["b"] = 2
+        log.info("after")
+        assert made.fields == [{"a": 1, "msg": "before"}, {"a": 1, "b": 2, "msg": "after"}]
+
+    def test_takes_other_context_classes(self) -> None:
+        import collections
+
+        made = Lines()
+        log = FastBoundLogger.at(1)(made.log._logger, made.chain, collections.OrderedDict(z=1))
+        log.bind(a=2).info("hi")
+        assert made.fields == [{"z": 1, "a": 2, "msg": "hi"}]
+        assert type(structlog.get_context(log.bind(a=2))) is collections.OrderedDict
+
+    def test_compares_by_what_is_bound(self) -> None:
+        log = Lines().log
+        assert log.bind(a=1) == log.bind(a=1) != log.bind(a=2)
+        assert log.bind(a=1) == structlog.wrap_logger(None).bind(a=1)
+        assert log != 7
+        assert repr(log.bind(a=1)).startswith("<FastBoundLogger(context={'a': 1}, processors=[")
+
+    @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+    def test_survives_copying(self, copied: Any) -> None:
+        made = Lines()
+        structlog.configure(logger_factory=made.log._logger._factory)
+        log = made.log.bind(a=1)
+        log.info("before")
+        copied(log).bind(b=2).info("after")
+        assert made.fields == [{"a": 1, "msg": "before"}, {"a": 1, "b": 2, "msg": "after"}]
+
+
+class TestPickling:
+    def test_of_a_bound_logger_keeps_what_is_bound_and_its_level(self) -> None:
+        made = Lines(level="INFO")
+        structlog.configure(logger_factory=made.log._logger._factory)
+        log = made.log.bind(a=1)
+        log.info("before")
+        again = pickle.loads(pickle.dumps(log))
+        again.debug("unheard")
+        again.info("after", b=2)
+        assert made.fields == [{"a": 1, "msg": "before"}, {"a": 1, "b": 2, "msg": "after"}]
+        assert [line["Logger"] for line in made.lines] == ["shop", "shop"]
+
+    def test_into_a_process_without_configuration_writes_to_stdout(self) -> None:
+        log = Lines().log.bind(a=1)
+        source = (
+            "import pickle, sys\n"
+            f"log = pickle.loads({pickle.dumps(log)!r})\n"
+            "log.info('unpickled')\n"
+        )
+        done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
+        (line,) = checked_lines(done.stdout)
+        assert line["Fields"] == {"a": 1, "msg": "unpickled"}
+        assert (line["Type"], line["Logger"]) == ("app", "shop")
+
+
+class TestChains:
+    def test_of_other_processors_are_run(self) -> None:
+        def add(logger: Any, name: str, event: Any) -> Any:
+            return {**event, "added": name}
+
+        made = Lines(processors("shop", before=[add]))
+        made.log.bind(a=1).warning("hi", b=2)
+        assert made.fields == [{"a": 1, "b": 2, "added": "warning", "msg": "hi"}]
+        assert not made.is_prepared()
+
+    def test_that_change_under_a_logger_are_noticed(self) -> None:
+        made = Lines()
+        log = made.log.bind(a=1)
+        log.info("before")
+
+        def add(logger: Any, name: str, event: Any) -> Any:
+            return {**event, "added": True}
+
+        made.chain.insert(0, add)
+        log.info("during")
+        del made.chain[0]
+        log.info("after")
+        assert [fields.get("added") for fields in made.fields] == [None, True, None]
+        assert made.is_prepared(log)
+
+    def test_whose_processor_raises_leave_it_out_and_say_so(self) -> None:
+        def broken(logger: Any, name: str, event: Any) -> Any:
+            raise LookupError
+
+        def silent(logger: Any, name: str, event: Any) -> Any:
+            event["silent"] = 1
+
+        made = Lines([broken, silent, MozlogRenderer("shop")])
+        made.log.info("hi", a=1)
+        (got,) = made.fields
+        reasons = got.pop("mozlog.degraded")
+        assert got == {"a": 1, "silent": 1, "msg": "hi"}
+        assert "broken raised LookupError" in reasons
+        assert "silent returned no event dict" in reasons
+
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+    def test_whose_processor_interrupts_write_the_line_first(self, kind: Any) -> None:
+        def interrupting(logger: Any, name: str, event: Any) -> Any:
+            raise kind
+
+        made = Lines([interrupting, MozlogRenderer("shop")])
+        with pytest.raises(kind):
+            made.log.info("hi", a=1)
+        assert made.fields[0]["msg"] == "hi"
+
+    def test_that_drop_an_event_write_nothing(self) -> None:
+        def drop(logger: Any, name: str, event: Any) -> Any:
+            raise structlog.DropEvent
+
+        made = Lines([drop, MozlogRenderer("shop")])
+        assert made.log.info("hi") is None
+        assert made.stream.getvalue() == ""
+
+    def test_may_end_in_another_renderer(self) -> None:
+        made = Lines([structlog.processors.JSONRenderer()])
+        made.log.info("hi", a=1)
+        assert made.stream.getvalue() == '{"a": 1, "event": "hi"}\n'
+
+    def test_may_be_empty_or_a_tuple(self) -> None:
+        log = FastBoundLogger.at(1)(structlog.ReturnLogger(), [], {"a": 1})
+        assert log.info("hi") == ((), {"a": 1, "event": "hi"})
+        made = Lines((MozlogRenderer("shop"),))
+        made.log.info("hi")
+        assert made.fields == [{"msg": "hi"}]
+
+    def test_that_return_what_no_logger_takes_are_explained(self) -> None:
+        log = FastBoundLogger.at(1)(structlog.ReturnLogger(), [lambda *_: 7], {})
+        with pytest.raises(ValueError, match=r"returned int.*is MozlogRenderer the last"):
+            log.info("hi")
+
+    def test_with_structlogs_own_loggers_below_work(self) -> None:
+        file = io.BytesIO()
+        log = FastBoundLogger.at(1)(structlog.BytesLogger(file), processors("shop"), {})
+        log.info("plain", a=1)
+        log.info("odd", a=[1])
+        text = io.StringIO()
+        printing = FastBoundLogger.at(1)(
+            structlog.PrintLogger(text), processors("shop", output="text"), {}
+        )
+        printing.info("plain", a=1)
+        assert [line["Fields"] for line in checked_lines(file.getvalue())] == [
+            {"a": 1, "msg": "plain"},
+            {"a": [1], "msg": "odd"},
+        ]
+        assert [line["Fields"] for line in checked_lines(text.getvalue())] == [
+            {"a": 1, "msg": "plain"}
+        ]
+
+    def test_that_are_wired_wrongly_are_explained(self) -> None:
+        log = FastBoundLogger.at(1)(structlog.PrintLogger(io.StringIO()), processors("shop"), {})
+        with pytest.raises(TypeError, match="PrintLogger wants text"):
+            log.info("hi")
+
+    @pytest.mark.parametrize("is_prepared", [False, True])
+    def test_of_capture_logs_see_the_event(self, is_prepared: bool) -> None:
+        made = Lines()
+        structlog.configure(processors=made.chain)
+        log = made.log.bind(a=1)
+        if is_prepared:
+            log.info("before")
+        with structlog.testing.capture_logs() as captured:
+            log.info("%s", "during", b=2)
+        log.info("after")
+        assert captured == [{"a": 1, "b": 2, "event": "during", "log_level": "info"}]
+        assert [fields["msg"] for fields in made.fields] == [*["before"] * is_prepared, "after"]
+        assert made.is_prepared(log)
+
+
+class TestAsync:
+    @pytest.mark.parametrize("method", ["ainfo", "amsg", "awarning", "aerror", "afatal", "adebug"])
+    def test_methods_write_the_same_line(self, method: str) -> None:
+        made = Lines()
+
+        async def main() -> None:
+            with context.bound(user="ann"):
+                await getattr(made.log, method)("%s paid", "Ann", amount=1)
+
+        asyncio.run(main())
+        assert made.fields == [{"user": "ann", "amount": 1, "msg": "Ann paid"}]
+
+    def test_exception_and_log_have_their_twins(self) -> None:
+        made = Lines(level="INFO")
+
+        async def main() -> None:
+            try:
+                raise ValueError("boom")
+            except ValueError:
+                await made.log.aexception("failed")
+            await made.log.alog(25, "between")
+            await made.log.alog(10, "unheard")
+            assert await made.log.adebug("unheard") is None
+
+        asyncio.run(main())
+        assert [line["Severity"] for line in made.lines] == [3, 5]
+        assert made.fields[0]["error"] == "ValueError('boom')"
+
+    def test_methods_write_in_another_thread(self) -> None:
+        threads = []
+
+        class Noting(io.StringIO):
+            def write(self, text: str) -> int:
+                threads.append(threading.current_thread())
+                return super().write(text)
+
+        sink = Sink(Noting())
+        log = FastBoundLogger.at(1)(SinkLoggerFactory(sink)("app"), processors("shop"), {})
+        asyncio.run(log.ainfo("hi"))
+        assert threads != [threading.main_thread()]
+        assert len(threads) == 1
+
+    def test_methods_work_without_asyncio(self) -> None:
+        made = Lines()
+        with pytest.raises(StopIteration):
+            made.log.ainfo("hi").send(None)
+        assert made.fields == [{"msg": "hi"}]
+
+
+class TestAfterAFork:
+    def test_lines_have_the_childs_pid(self) -> None:
+        source = """
+import os, sys
+from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
+log = FastBoundLogger.at(1)(SinkLoggerFactory()("app"), processors("shop"), {"a": 1})
+log.info("parent", pid=os.getpid())
+child = os.fork()
+log.info("child" if child == 0 else "parent", pid=os.getpid())
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+        done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
+        lines = checked_lines(done.stdout)
+        assert [line["Pid"] == line["Fields"]["pid"] for line in lines] == [True] * 3
+        assert len({line["Pid"] for line in lines}) == 2
+
+
+#: What any call may be made of.
+CALLS = st.tuples(
+    TEXTS | PLAIN_SCALARS,
+    st.dictionaries(TEXTS, NESTED | PLAIN_SCALARS, max_size=6),
+    st.dictionaries(TEXTS, PLAIN_SCALARS | NESTED, max_size=3),
+    st.dictionaries(TEXTS, PLAIN_SCALARS, max_size=2),
+)
+
+MEANINGFUL = {
+    "event", "level", "level_number", "logger", "timestamp", "exc_info", "exception", "stack",
+    "stack_info", "positional_args", "_from_structlog", "_logger", "_name", "_record",
+    # Attributes that a record has for itself, or that a handler leaves there.
+    "logger_name", *vars(logging.makeLogRecord({})), "message", "asctime", "taskName",
+}  # fmt: skip
+
+
+class TestAnyCall:
+    @given(CALLS)
+    def test_gives_the_same_fields_by_the_fast_logger_the_chain_and_logging(
+        self, call: tuple[Any, Any, Any, Any]
+    ) -> None:
+        message, said, bound, around = call
+        said = {name: value for name, value in said.items() if name not in MEANINGFUL}
+        bound = {name: value for name, value in bound.items() if name not in MEANINGFUL}
+        fast = Lines()
+        file = io.BytesIO()
+        chain = structlog.make_filtering_bound_logger(10)(
+            structlog.BytesLogger(file), processors("shop"), dict(bound)
+        )
+        formatter = MozlogFormatter(logger_name="shop")
+        record = logging.LogRecord("app", logging.INFO, "", 0, message, (), None)
+        vars(record).update({**bound, **said})
+        with context.bound(**around):
+            log = fast.log.bind(**bound)
+            log.info(message, **said)
+            chain.info(message, **{k: v for k, v in said.items() if k != "self"})
+            of_logging = checked(formatter.format(record))
+        (of_fast,) = fast.lines
+        assert of_fast["Fields"] == of_logging["Fields"]
+        if "self" not in said:
+            (of_chain,) = checked_lines(file.getvalue())
+            assert of_chain["Fields"] == of_logging["Fields"]
+
+    @given(CALLS, st.sampled_from(LEVELS))
+    def test_gives_one_valid_line(self, call: tuple[Any, Any, Any, Any], method: str) -> None:
+        message, said, bound, around = call
+        made = Lines()
+        with context.bound(**around):
+            said = {name: value for name, value in said.items() if name != "event"}
+            getattr(made.log.bind(**bound), method)(message, **said)
+        assert len(made.lines) == 1
+
+
+class TestSinkLogger:
+    def test_writes_text_and_bytes_as_lines(self) -> None:
+        stream = io.StringIO()
+        logger = SinkLoggerFactory(Sink(stream))("x")
+        logger.info(b"bytes")
+        logger.error("text ž \ud800")
+        assert stream.getvalue() == "bytes\ntext ž \\ud800\n"
+        assert repr(logger) == "<SinkLogger(name='x')>"
+
+    def test_follows_its_factory(self) -> None:
+        before, after = io.StringIO(), io.StringIO()
+        factory = SinkLoggerFactory(Sink(before))
+        logger = factory()
+        factory.sink = Sink(after)
+        logger.info(b"hi")
+        assert (before.getvalue(), after.getvalue(), logger.name) == ("", "hi\n", None)
+
+    def test_shares_the_sink_of_a_handler(self) -> None:
+        stream = io.StringIO()
+        handler = MozlogHandler(stream, "shop")
+        log = FastBoundLogger.at(1)(SinkLoggerFactory(handler.sink)("app"), processors("shop"), {})
+        standard = logging.Logger("app")
+        standard.addHandler(handler)
+        for number in range(3):
+            log.info("structlog", n=number)
+            standard.info("logging", extra={"n": number})
+        lines = checked_lines(stream.getvalue())
+        assert [line["Fields"]["n"] for line in lines] == [0, 0, 1, 1, 2, 2]
+        assert [line["Fields"]["msg"] for line in lines] == ["structlog", "logging"] * 3
+
+    def test_pickles_only_its_name(self) -> None:
+        logger = SinkLoggerFactory(Sink(io.StringIO()))("x")
+        again = pickle.loads(pickle.dumps(logger))
+        assert isinstance(again, SinkLogger)
+        assert again.name == "x"
+        assert again.sink.stream is sys.stdout
+
+
+def test_public_names() -> None:
+    assert set(mozlog_py.structlog.__all__) == {
+        "FastBoundLogger", "MozlogRenderer", "SinkLogger", "SinkLoggerFactory", "processors",
+    }  # fmt: skip
