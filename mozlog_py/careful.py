@@ -52,6 +52,7 @@ class Hooks(Protocol):
     exc_info_as_array: bool
     json_default: Callable[[Any], Any] | None
     logger_name: str
+    processors: tuple[Callable[[Any, str, Any], Any], ...]
     timestamp: bool | str
 
     def add_fields(
@@ -162,8 +163,10 @@ def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) ->
     if formatter.timestamp:
         name = formatter.timestamp if isinstance(formatter.timestamp, str) else "Time"
         message_dict[name] = _rfc3339(timestamp_ns(record))
+    log_data: dict[str, Any] = {}
+    # Processors are run far below, where what they raise cannot be handed up.
+    token = _converting.set((formatter, record, sanitiser)) if formatter.processors else None
     try:
-        log_data: dict[str, Any] = {}
         formatter.add_fields(log_data, record, message_dict)
         processed = formatter.process_log_record(log_data)
         # A hook that changes what it was given often forgets to return it.
@@ -173,6 +176,9 @@ def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) ->
     except BaseException as error:
         sanitiser.hold(error)
         sanitiser.lost(f"add_fields or process_log_record raised {type_name(type(error))}")
+    finally:
+        if token is not None:
+            _converting.reset(token)
     log_data = {}
     formatter.fill(log_data, record, message_dict)
     return log_data

@@ -434,7 +434,10 @@ def checked_processors(
     processors: Sequence[Callable[[Any, str, Any], Any]],
 ) -> tuple[Callable[[Any, str, Any], Any], ...]:
     """Give processors as they are kept; ``TypeError`` for what is none."""
-    chosen = (processors,) if callable(processors) else tuple(processors)
+    if callable(processors):
+        processors = (processors,)
+    # By index, which is how dictConfig's lists give what "ext://..." stands for.
+    chosen = tuple(processors[index] for index in range(len(processors)))
     for processor in chosen:
         if not callable(processor) or isinstance(processor, type):
             raise TypeError(

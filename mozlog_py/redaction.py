@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from .fields import json_object, looks_like_json
-from .values import MAX_DEPTH, MAX_ITEMS
+from .values import MAX_DEPTH, MAX_ITEMS, type_name
 
 __all__ = ["CREDENTIALS", "MARKER", "Redact"]
 
@@ -125,8 +125,15 @@ class Redact:
             else:
                 kind = type(value)
                 is_scalar = kind is str or kind is int or kind is float or kind is bool
-                out[key] = value if is_scalar or value is None else self._value(value, depth + 1)
+                out[key] = value if is_scalar or value is None else self._safely(value, depth + 1)
         return out
+
+    def _safely(self, value: Any, depth: int) -> Any:
+        try:
+            return self._value(value, depth)
+        except Exception as error:
+            # It cannot be looked through, so it cannot be shown.
+            return f"<not redactable {type_name(type(value))}: {type_name(type(error))}>"
 
     def _value(self, value: Any, depth: int) -> Any:
         kind = type(value)
@@ -138,7 +145,7 @@ class Redact:
         if issubclass(kind, (list, tuple)):
             base = list if issubclass(kind, list) else tuple
             items = [*base.__getitem__(value, slice(0, MAX_ITEMS))]
-            clean = [self._value(item, depth + 1) for item in items]
+            clean = [self._safely(item, depth + 1) for item in items]
             left_out = base.__len__(value) - len(items)
             if left_out > 0:
                 clean.append(f"<{left_out} more items>")
