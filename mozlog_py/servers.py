@@ -41,7 +41,17 @@ SERVER_LOGGERS: Final = (
 _OF_SERVERS: Final = (logging.StreamHandler, logging.FileHandler)
 
 
-class WithoutColors(logging.Filter):
+class _Once(logging.Filter):
+    """A filter that a logger takes once only, however often it is configured."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+class WithoutColors(_Once):
     """Takes uvicorn's second message, with colours in it, off its records."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -50,7 +60,7 @@ class WithoutColors(logging.Filter):
         return True
 
 
-class AccessFields(logging.Filter):
+class AccessFields(_Once):
     """Makes fields of the sentence that a server logs for each request.
 
     They are named as in ``request.summary``: ``method``, ``path``,
@@ -141,9 +151,7 @@ def take_over() -> None:
         for handler in [*logger.handlers]:
             if type(handler) in _OF_SERVERS:
                 logger.removeHandler(handler)
-        wanted = AccessFields if name in ACCESS_LOGGERS else WithoutColors
-        if not any(type(present) is wanted for present in logger.filters):
-            logger.addFilter(wanted())
+        logger.addFilter(AccessFields() if name in ACCESS_LOGGERS else WithoutColors())
     _keep_from_celery()
 
 

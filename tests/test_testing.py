@@ -1,12 +1,15 @@
 """capture_lines and the mozlog_lines fixture, as users have them."""
 
+import io
 import logging
 from typing import Any
 
 import pytest
+import structlog
 
-from mozlog_py import MozlogFormatter
-from mozlog_py.testing import capture_lines
+import mozlog_py
+from mozlog_py import MozlogFormatter, context
+from mozlog_py.testing import capture_lines, no_leaks
 
 pytest_plugins = ["pytester"]
 
@@ -71,3 +74,74 @@ class TestFixture:
             """
         )
         pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+class TestCaptureOfStructlog:
+    def test_gives_its_lines_after_configure(self, untouched_process: None) -> None:
+        stream = io.StringIO()
+        mozlog_py.configure("shop", format="mozlog", stream=stream)
+        log = structlog.get_logger("shop.cart").bind(a=1)
+        log.info("before")
+        with capture_lines() as lines, capture_lines("shop") as own, capture_lines("other") as none:
+            log.info("during", b=[1])
+            logging.getLogger("shop.cart").info("logged")
+        log.info("after")
+        assert [line["Fields"] for line in lines] == [
+            {"a": 1, "b": [1], "msg": "during"}, {"msg": "logged"},
+        ]  # fmt: skip
+        assert [line["Fields"] for line in own] == [line["Fields"] for line in lines]
+        assert none == []
+        assert stream.getvalue().count("\n") == 4
+
+
+class TestNoLeaks:
+    def test_is_content_with_what_cleans_up(self) -> None:
+        with no_leaks():
+            with context.bound(a=1):
+                pass
+            context.bind(b=1)
+            context.unbind("b")
+
+    @pytest.mark.parametrize(
+        ("leak", "message"),
+        [
+            (lambda: context.bind(user="ann"), "left behind user='ann'"),
+            (lambda: context.request_id_context.set("r-1"), "left behind rid='r-1'"),
+            (lambda: structlog.contextvars.bind_contextvars(t=1), "left behind t=1"),
+            (lambda: context.bind(before=2), "left behind before=2"),
+            (lambda: context.unbind("before"), "lost before"),
+        ],
+    )
+    def test_fails_what_leaves_something_and_takes_it_away(self, leak: Any, message: str) -> None:
+        context.bind(before=1)
+        with pytest.raises(AssertionError, match=message), no_leaks():
+            leak()
+        assert context.get() == {"before": 1}
+
+    def test_lets_the_blocks_own_failure_through(self) -> None:
+        with pytest.raises(LookupError), no_leaks():
+            context.bind(a=1)
+            raise LookupError
+        assert context.get() == {}
+
+    def test_is_a_fixture_and_an_option_of_pytest(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(
+            """
+            from mozlog_py import context
+
+            def test_leaks():
+                context.bind(user="ann")
+
+            def test_asked(mozlog_no_leaks):
+                context.bind(user="bob")
+
+            def test_clean():
+                assert context.get() == {}
+            """
+        )
+        plain = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+        plain.assert_outcomes(passed=2, failed=1, errors=1)
+        pytester.makeini("[pytest]\nmozlog_no_leaks = true\n")
+        checked = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+        checked.assert_outcomes(passed=1, failed=2)
+        checked.stdout.fnmatch_lines(["*left behind user='ann'*"])
