@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any, Final
 
 from .fields import LoggerName
 from .formatter import MozlogFormatter
-from .line import Dropped, Interrupted
+from .line import Dropped, Interrupted, last_resort
 from .sink import Sink
-from .values import type_name
 
 __all__ = ["MozlogHandler"]
 
@@ -19,11 +17,6 @@ _REPLACEABLE: Final = frozenset({"acquire", "filter", "release"})
 # A subclass's own format must be asked, also for records that could go the fast way.
 _FORMAT: Final = logging.Handler.format
 _NEWLINE: Final = b"\n"
-# For the day when nothing works, such as at the end of the stack or of memory.
-_LAST_RESORT: Final = (
-    b'{"Timestamp":%d,"Type":"mozlog_py","EnvVersion":"2.0","Severity":3,"Fields":'
-    b'{"msg":"a record could not be rendered","mozlog.degraded":"%b"}}'
-)
 
 
 class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -157,10 +150,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         except Interrupted as interrupted:
             return interrupted.line
         except BaseException:
-            return _LAST_RESORT % (
-                time.time_ns(),
-                type_name(type(error)).encode("ascii", "replace"),
-            )
+            return last_resort(error)
 
     def _report(self, lost: int) -> bytes:
         """Give the line that says how many records were lost."""

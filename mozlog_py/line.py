@@ -16,6 +16,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -37,6 +38,7 @@ __all__ = [
     "clamped",
     "encode",
     "escape",
+    "last_resort",
     "local_hostname",
     "with_reasons",
 ]
@@ -57,6 +59,11 @@ DELETE: Final = 0x7F
 # What orjson leaves raw and a terminal or a line splitter acts upon: DEL, the
 # C1 controls (C2 80 to C2 9F), and the separators U+2028 and U+2029.
 _UNSAFE: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+
+_LAST_RESORT: Final = (
+    b'{"Timestamp":%d,"Type":"mozlog_py","EnvVersion":"2.0","Severity":3,"Fields":'
+    b'{"msg":"a record could not be rendered","mozlog.degraded":"%b"}}'
+)
 
 _dumps: Final = orjson.dumps
 
@@ -291,6 +298,11 @@ def clamped(timestamp_ns: int) -> int:
     if 0 <= timestamp_ns <= MAX_TIMESTAMP:
         return timestamp_ns
     return 0 if timestamp_ns < 0 else MAX_TIMESTAMP
+
+
+def last_resort(error: BaseException) -> bytes:
+    """Give a line for the day when nothing works, as at the end of the stack or of memory."""
+    return _LAST_RESORT % (time.time_ns(), type_name(type(error)).encode("ascii", "replace"))
 
 
 def local_hostname() -> str:

@@ -32,7 +32,8 @@ class Process:
         """Ask which process this is. ``now_ns``: the time, nanoseconds since the epoch."""
         if not self._is_watching:
             # Not at import: whoever logs no line has no use for it.
-            os.register_at_fork(after_in_child=self.forget)
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=self.forget)
             self._is_watching = True
         self.pid = os.getpid()
         self.until_ns = now_ns + _INTERVAL_NS

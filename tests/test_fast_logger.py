@@ -299,6 +299,49 @@ class TestInterrupts:
         assert made.fields == [{"msg": "first"}, {"a": 1, "msg": "second"}]
 
 
+class TestAtTheEndOfTheStack:
+    def test_every_call_that_returns_has_a_line_or_is_counted(self) -> None:
+        source = """
+import sys
+from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
+log = FastBoundLogger.at(1)(SinkLoggerFactory()("app"), processors("shop"), {})
+log.info("warm", value=[1])
+returned = 1
+def down(depth):
+    global returned
+    try:
+        down(depth + 1)
+    except RecursionError:
+        pass
+    try:
+        log.info("deep", value=[depth])
+        returned += 1
+    except RecursionError:
+        pass
+sys.setrecursionlimit(300)
+down(0)
+sys.setrecursionlimit(1000)
+log.info("returned", returned=returned, lost=log._logger.sink.lost)
+"""
+        done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
+        *lines, last = checked_lines(done.stdout)
+        assert last["Fields"]["returned"] == len(lines) + last["Fields"]["lost"]
+        assert len(lines) > 200
+
+    def test_it_is_raised_where_another_logger_is_below(self) -> None:
+        def exhausted(*_: Any) -> Any:
+            raise MemoryError
+
+        log = FastBoundLogger.at(1)(structlog.ReturnLogger(), [exhausted], {})
+        with pytest.raises(MemoryError):
+            log.info("hi")
+        made = Lines([exhausted])
+        made.log.info("hi")
+        assert made.fields == [
+            {"msg": "a record could not be rendered", "mozlog.degraded": "MemoryError"}
+        ]
+
+
 class TestLevels:
     def test_below_the_lowest_do_nothing(self) -> None:
         made = Lines(level="WARNING")
@@ -344,6 +387,7 @@ class TestLevels:
             assert log.get_effective_level() == logging.ERROR
         finally:
             namesake.setLevel(logging.NOTSET)
+        assert "test.fast.level.child" not in logging.root.manager.loggerDict
         logging.disable(logging.CRITICAL)
         try:
             assert FastBoundLogger(factory("test.fast.level"), [], {}).get_effective_level() == 51

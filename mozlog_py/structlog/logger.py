@@ -23,7 +23,7 @@ from mozlog_py import tracing
 from mozlog_py.context import current, read_bound, read_request_id
 from mozlog_py.events import level_number
 from mozlog_py.fields import looks_like_json
-from mozlog_py.line import DELETE, Interrupted, escape
+from mozlog_py.line import DELETE, Interrupted, escape, last_resort
 from mozlog_py.process import process
 from mozlog_py.processors import guarded
 from mozlog_py.values import MAX_ITEMS
@@ -205,7 +205,7 @@ class FastBoundLogger:
             self._chain = processors[:]
             if len(processors) == 1 and type(processors[0]) is MozlogRenderer:
                 head = self._head(processors[0], level)
-        heads = [*self._heads] if self._heads is not _NO_HEADS else [_UNPREPARED] * 6
+        heads = [*self._heads]
         heads[level // 10] = head
         self._heads = heads
         return head is not _UNPREPARABLE
@@ -217,7 +217,8 @@ class FastBoundLogger:
             write, newline = self._logger.sink.write, b"\n"
         else:
             write, newline = getattr(self._logger, _NAMES[level]), b""
-        process.ask(_time_ns())
+        if process.pid < 0:
+            process.ask(_time_ns())
         made = renderer.head(self._logger, level, self._bound, newline)
         return _UNPREPARABLE if made is None else (process.pid, renderer, *made, write)
 
@@ -234,15 +235,23 @@ class FastBoundLogger:
 
     def _log(self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
         interrupts: list[BaseException] = []
-        made = self._made(level, event, args, fields, interrupts)
-        if made is not None:
-            call, arguments, keywords = made
-            result = call(*arguments, **keywords)
-            if not interrupts:
-                return result
+        result = None
+        try:
+            made = self._made(level, event, args, fields, interrupts)
+            if made is not None:
+                call, arguments, keywords = made
+                result = call(*arguments, **keywords)
+        except (RecursionError, MemoryError) as error:
+            self._save(error)
         if interrupts:
             raise interrupts[0]
-        return None
+        return result
+
+    def _save(self, error: Exception) -> None:
+        """Say at least that there was something, at the end of the stack or of memory."""
+        if not isinstance(self._logger, SinkLogger):
+            raise error
+        self._logger.msg(last_resort(error))
 
     async def _log_in_thread(
         self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
@@ -364,8 +373,15 @@ def _rendered(
 def _level_of(logger: Any) -> int:
     """Give the level of the standard library's logger of the same name."""
     name = getattr(logger, "name", None)
-    namesake = logging.getLogger(name if isinstance(name, str) else None)
-    return max(namesake.getEffectiveLevel(), logging.root.manager.disable + 1)
+    level = logging.root.level
+    # Without making one: names may be made from data, and loggers stay for ever.
+    while isinstance(name, str) and name:
+        namesake = logging.root.manager.loggerDict.get(name)
+        if isinstance(namesake, logging.Logger):
+            level = namesake.getEffectiveLevel()
+            break
+        name = name.rpartition(".")[0]
+    return max(level, logging.root.manager.disable + 1)
 
 
 def _method(name: str, level: int) -> _Method:

@@ -31,6 +31,8 @@ _dumps: Final = orjson.dumps
 _time_ns: Final = time.time_ns
 _is_plainly_named: Final = MEANINGFUL.isdisjoint
 _PLAIN: Final = frozenset({str, int, bool})
+# Names made from data must not fill the memory.
+_MAX_REMEMBERED: Final = 1024
 
 #: What structlog keeps its context in.
 bound_by_structlog: Final = structlog_registry()
@@ -98,6 +100,7 @@ class MozlogRenderer:
         self._include_context = formatter.include_context and not self._is_complete
         self._maker = formatter.line_maker(formatter.logger_name)
         self._fitting: type | None = None
+        self._taken_by: dict[tuple[str, ...], frozenset[str]] = {}
         self._fast = self._fast_way() if self._is_plain else self._careful
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -168,9 +171,21 @@ class MozlogRenderer:
         return (
             (inside if ahead else before) + b"%b}" + newline,
             inside + b'"msg":%b}}' + newline,
-            MEANINGFUL.union(constant),
+            self._taken(constant),
             bool(ahead),
         )
+
+    def _taken(self, constant: dict[str, Any]) -> frozenset[str]:
+        """Give the names that no field of a call may have beside constant ones."""
+        if not constant:
+            return MEANINGFUL
+        names = (*constant,)
+        taken = self._taken_by.get(names)
+        if taken is None:
+            if len(self._taken_by) >= _MAX_REMEMBERED:
+                self._taken_by.clear()
+            taken = self._taken_by[names] = MEANINGFUL.union(names)
+        return taken
 
     def _template(self, type_: str, level: int) -> bytes:
         templates = self._maker.templates

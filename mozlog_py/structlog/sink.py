@@ -49,8 +49,7 @@ class SinkLoggerFactory:
     """Makes the loggers that write to one sink.
 
     ``sink``: as of a ``MozlogHandler``, whose lines and theirs then never
-    interleave; None is a sink of its own on ``sys.stdout``. Where it is set
-    anew, the loggers that were made before follow.
+    interleave; None is a sink of its own on ``sys.stdout``.
     """
 
     def __init__(self, sink: Sink | None = None) -> None:
