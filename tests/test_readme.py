@@ -31,12 +31,13 @@ def test_has_no_snippet_that_is_not_run() -> None:
     assert len(SNIPPETS) == TEXT.count("```python")
     assert set(SNIPPETS) == {
         "configure", "dictconfig", "servers", "uvicorn", "context", "structlog",
-        "dockerflow", "testing", "schema",
+        "processors", "dockerflow", "testing", "schema",
     }  # fmt: skip
 
 
 def test_configure(capsys: pytest.CaptureFixture[str]) -> None:
-    (line,) = run("configure", capsys)
+    line, of_structlog = run("configure", capsys)
+    assert {**of_structlog, "Timestamp": 0} == {**line, "Timestamp": 0}
     shown = checked(re.findall(r"```json\n(.*?)\n```", TEXT)[0])
     changing = {"Timestamp", "Hostname", "Pid"}
     assert {key: value for key, value in line.items() if key not in changing} == {
@@ -76,6 +77,11 @@ def test_structlog(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
         structlog.reset_defaults()
     (line,) = checked_lines(capfdbinary.readouterr().out)
     assert line["Fields"] == {"amount": 12.5, "msg": "Ann paid"}
+
+
+def test_processors(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = run("processors", capsys)
+    assert line["Fields"] == {"headers": {"Cookie": "[redacted]"}, "msg": "refused"}
 
 
 @pytest.mark.parametrize("name", ["dockerflow", "testing", "schema"])
