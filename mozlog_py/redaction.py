@@ -59,7 +59,7 @@ class Redact:
       that end with one of them) are redacted without being asked for.
 
     It goes by names and does not look for secrets in texts. What it is handed
-    is not changed; what has to be is copied. Raises ``ValueError`` for a
+    is not changed; what has to be is copied. Raises ``ValueError`` for a key or
     pattern that is none, and where nothing would be redacted.
     """
 
@@ -75,6 +75,10 @@ class Redact:
             raise ValueError(
                 "keys and patterns are lists of names, and one of them is a text: put it in a list"
             )
+        keys = [*keys]
+        for key in keys:
+            if not isinstance(key, str):
+                raise ValueError(f"keys has {key!r} in it; it must be a list of names")
         self._keys = frozenset(map(_normal, keys))
         self._patterns = tuple(map(_compiled, patterns))
         self._endings = _ENDINGS if defaults else ()
@@ -176,6 +180,13 @@ def _text(name: Any) -> str:
 
 def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
     try:
-        return re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
+        compiled = re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
     except re.error as error:
         raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    # One that fails only when it is used would let every secret through.
+    if not (isinstance(compiled, re.Pattern) and isinstance(compiled.pattern, str)):
+        raise ValueError(
+            f"patterns has {pattern!r} in it; it must be a text or a compiled regular expression "
+            "of text"
+        )
+    return compiled
