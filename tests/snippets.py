@@ -100,8 +100,9 @@ def _comparable(line: dict[str, Any], shown: dict[str, Any]) -> Any:
 
 def _left_out(value: Any, shown: Any) -> Any:
     """Give a value with ``…`` for each text that is left out in what is shown."""
-    if shown == "…" and isinstance(value, str) and value:
-        return shown
+    if isinstance(shown, str) and "…" in shown and isinstance(value, str):
+        pattern = ".+".join(map(re.escape, shown.split("…")))
+        return shown if re.fullmatch(pattern, value, re.DOTALL) else value
     if isinstance(value, dict) and isinstance(shown, dict):
         return {key: _left_out(member, shown.get(key)) for key, member in value.items()}
     return value
