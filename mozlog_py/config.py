@@ -108,7 +108,10 @@ def dict_config(
                 }
                 for name in SERVER_LOGGERS
             },
-            **{name: {"level": _level(of, "loggers")} for name, of in (loggers or {}).items()},
+            **{
+                name: {"level": _level(of, f"loggers[{name!r}]")}
+                for name, of in (loggers or {}).items()
+            },
         },
         "root": {"level": _chosen_level(level), "handlers": ["mozlog"]},
     }
@@ -144,7 +147,7 @@ def configure(
 
     ``lean``: ``logging`` does not gather for each record who called it, and the
     names of its thread, process and task, which no line of ours shows; other
-    handlers then have none to show either.
+    handlers then have none to show either, and ``stack_info=True`` adds no stack.
 
     Raises ``ValueError`` as ``dict_config`` does.
     """

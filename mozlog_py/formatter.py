@@ -435,14 +435,18 @@ def checked_processors(
 ) -> tuple[Callable[[Any, str, Any], Any], ...]:
     """Give processors as they are kept; ``TypeError`` for what is none."""
     if callable(processors):
-        processors = (processors,)
-    # By index, which is how dictConfig's lists give what "ext://..." stands for.
-    chosen = tuple(processors[index] for index in range(len(processors)))
+        chosen: tuple[Any, ...] = (processors,)
+    elif isinstance(processors, list):
+        # The lists of logging.config resolve "ext://..." when asked for an item only.
+        chosen = tuple(processors[index] for index in range(len(processors)))
+    else:
+        chosen = tuple(processors)
     for processor in chosen:
         if not callable(processor) or isinstance(processor, type):
             raise TypeError(
                 f"processors has {processor!r} in it, which is no processor: it must be a function "
                 "of a logger, a method's name and an event dict, or an object that is called so "
-                "(Redact(), and not Redact)"
+                "(Redact(), and not Redact); in a dictConfig a text names one: "
+                '"ext://package.module.processor"'
             )
     return chosen

@@ -1,5 +1,6 @@
-"""Lean records: what ``logging`` gathers for every record and no MozLog line shows.
+"""Lean records: without what ``logging`` gathers for every record and no MozLog line shows.
 
+One thing that lines do show goes with it: the stack of ``stack_info=True``.
 Source: https://docs.python.org/3/howto/logging.html#optimization
 """
 
@@ -22,7 +23,7 @@ _former: dict[str, Any] = {}
 
 
 def gather_less() -> None:
-    """Have records made without their caller, and without thread, process and task names."""
+    """Have records made without their caller, stack, and thread, process and task names."""
     for name, value in _SWITCHES.items():
         # The one for tasks came with 3.12.
         if hasattr(logging, name) and name not in _former:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from .fields import json_object, looks_like_json
@@ -58,9 +58,10 @@ class Redact:
     - ``defaults``: whether the names of credentials (``CREDENTIALS``, and names
       that end with one of them) are redacted without being asked for.
 
-    It goes by names and does not look for secrets in texts. What it is handed
-    is not changed; what has to be is copied. Raises ``ValueError`` for a
-    pattern that is none, and where nothing would be redacted.
+    It goes by names and does not look for secrets in texts. What it cannot look
+    into, since it raises, is replaced as a whole. What it is handed is not
+    changed; what has to be is copied. Raises ``ValueError`` for a key or pattern
+    that is none, and where nothing would be redacted.
     """
 
     def __init__(
@@ -75,6 +76,10 @@ class Redact:
             raise ValueError(
                 "keys and patterns are lists of names, and one of them is a text: put it in a list"
             )
+        keys = [*keys]
+        for key in keys:
+            if not isinstance(key, str):
+                raise ValueError(f"keys has {key!r} in it; it must be a list of names")
         self._keys = frozenset(map(_normal, keys))
         self._patterns = tuple(map(_compiled, patterns))
         self._endings = _ENDINGS if defaults else ()
@@ -85,6 +90,17 @@ class Redact:
 
     def __call__(self, _: Any, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
         """Give the event dict with credentials replaced. Never raises an ``Exception``."""
+        try:
+            return self._redacted(event_dict)
+        except Exception:
+            # Left out as a processor that fails is, it would let everything through.
+            return {
+                key: value if key in _UNTOUCHED and not _is_fields(value) else self.marker
+                for key, value in _items(event_dict)
+                if type(key) is str
+            }
+
+    def _redacted(self, event_dict: dict[str, Any]) -> dict[str, Any]:
         out = self._members(event_dict, 0, is_event=True)
         event = event_dict.get("event")
         if type(event) is str and looks_like_json(event):
@@ -136,6 +152,13 @@ class Redact:
             return f"<not redactable {type_name(type(value))}: {type_name(type(error))}>"
 
     def _value(self, value: Any, depth: int) -> Any:
+        try:
+            return self._looked_into(value, depth)
+        except Exception:
+            # Whatever may be in it, nobody has seen it.
+            return self.marker
+
+    def _looked_into(self, value: Any, depth: int) -> Any:
         kind = type(value)
         if depth > MAX_DEPTH:
             # A line goes no deeper either.
@@ -153,14 +176,23 @@ class Redact:
         if hasattr(kind, "__dataclass_fields__"):
             # A line shows it as an object, with its names.
             names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
-            return self._members(
-                {name: _attribute(value, name) for name in names if hasattr(value, name)}, depth
-            )
+            return self._members({name: _attribute(value, name) for name in names}, depth)
+        if issubclass(kind, Mapping):
+            # Headers, often. A line would show its repr, and that all it has.
+            return self._members({**value}, depth)
         return value
 
 
+def _is_fields(event: Any) -> bool:
+    """Tell whether an event's members are going to be fields."""
+    return isinstance(event, dict) or (type(event) is str and looks_like_json(event))
+
+
 def _attribute(value: Any, name: str) -> Any:
-    return getattr(value, name, None)
+    try:
+        return getattr(value, name)
+    except Exception as error:
+        return f"<unprintable {type_name(type(value))}: {type_name(type(error))}>"
 
 
 def _items(members: dict[Any, Any]) -> list[tuple[Any, Any]]:
@@ -183,6 +215,13 @@ def _text(name: Any) -> str:
 
 def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
     try:
-        return re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
+        compiled = re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
     except re.error as error:
         raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    # One that fails only when it is used would let every secret through.
+    if not (isinstance(compiled, re.Pattern) and isinstance(compiled.pattern, str)):
+        raise ValueError(
+            f"patterns has {pattern!r} in it; it must be a text or a compiled regular expression "
+            "of text"
+        )
+    return compiled

@@ -57,6 +57,10 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, logger in logging.Logger.manager.loggerDict.items():
         if isinstance(logger, logging.Logger):
             logger.__class__, logger.filters[:] = classes.get(name, (logging.Logger, []))
+            if name not in disabled:
+                logger.handlers.clear()
+                logger.propagate = True
+                logger.setLevel(logging.NOTSET)
     root.handlers[:], root.level = handlers, level
     sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     uncaught._former.clear()

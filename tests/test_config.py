@@ -99,6 +99,10 @@ class TestLevel:
         with pytest.raises(ValueError, match="the known levels are CRITICAL, ERROR, WARNING, INFO"):
             mozlog_py.dict_config("service", loggers={"x": given})
 
+    def test_of_a_single_logger_that_is_unknown_names_the_logger(self) -> None:
+        with pytest.raises(ValueError, match=r"loggers\['shop.cart'\] is 'LOUD'; the known levels"):
+            mozlog_py.dict_config("service", loggers={"shop.cart": "LOUD"})
+
     def test_from_the_environment_that_is_unknown_names_the_variable(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

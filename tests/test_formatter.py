@@ -578,6 +578,30 @@ class TestCallForms:
         assert line["Logger"] == formatter.get("logger_name", "Dockerflow")
         assert ("levelname" in line["Fields"]) == ("format" in formatter)
 
+    @pytest.mark.usefixtures("untouched_process")
+    def test_takes_processors_by_their_paths_from_a_dict_config(self) -> None:
+        logging.config.dictConfig(
+            {
+                "version": 1,
+                "disable_existing_loggers": False,
+                "formatters": {
+                    "json": {
+                        "()": "mozlog_py.MozlogFormatter",
+                        "processors": [
+                            "ext://mozlog_py.processors.flatten",
+                            "ext://mozlog_py.processors.drop_none",
+                        ],
+                    }
+                },
+                "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "json"}},
+                "loggers": {"test.processors": {"handlers": ["out"], "propagate": False}},
+            }
+        )
+        formatter = logging.getLogger("test.processors").handlers[0].formatter
+        assert formatter is not None
+        made = record("hi", door={"id": 2, "name": None})
+        assert fields(formatter, made) == {"door.id": 2, "msg": "hi"}
+
     @pytest.mark.skipif(sys.version_info < (3, 12), reason="defaults came to dictConfig with 3.12")
     @pytest.mark.usefixtures("untouched_process")
     def test_takes_defaults_from_a_dict_config(self) -> None:

@@ -6,61 +6,55 @@ import logging
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from conformance import checked, checked_lines
+from conformance import checked_lines
+from snippets import ROOT, snippets_of
 
 from mozlog_py import MozlogHandler
 
-README = Path(__file__).parents[1] / "README.md"
+README = ROOT / "README.md"
 TEXT = README.read_text("utf-8")
-SNIPPETS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.DOTALL))
+SNIPPETS = snippets_of(README)
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 
 
-def run(name: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    exec(compile(SNIPPETS[name], f"README: {name}", "exec"), {"__name__": "__main__"})
-    return checked_lines(capsys.readouterr().out)
+def run(name: str, capfdbinary: pytest.CaptureFixture[bytes]) -> list[dict[str, Any]]:
+    SNIPPETS[name].run()
+    return checked_lines(capfdbinary.readouterr().out)
 
 
 def test_has_no_snippet_that_is_not_run() -> None:
-    assert len(SNIPPETS) == TEXT.count("```python")
     assert set(SNIPPETS) == {
         "configure", "dictconfig", "servers", "uvicorn", "context", "structlog",
         "processors", "dockerflow", "testing", "schema",
     }  # fmt: skip
 
 
-def test_configure(capsys: pytest.CaptureFixture[str]) -> None:
-    line, of_structlog = run("configure", capsys)
-    assert {**of_structlog, "Timestamp": 0} == {**line, "Timestamp": 0}
-    shown = checked(re.findall(r"```json\n(.*?)\n```", TEXT)[0])
-    changing = {"Timestamp", "Hostname", "Pid"}
-    assert {key: value for key, value in line.items() if key not in changing} == {
-        key: value for key, value in shown.items() if key not in changing
-    }
+def test_configure(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    SNIPPETS["configure"].run()
+    lines = SNIPPETS["configure"].assert_shows(capfdbinary.readouterr().out)
+    assert [line["Type"] for line in lines] == ["shop.cart"] * 2
 
 
-def test_dictconfig(capsys: pytest.CaptureFixture[str]) -> None:
-    (line,) = run("dictconfig", capsys)
+def test_dictconfig(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    (line,) = run("dictconfig", capfdbinary)
     assert line["Logger"] == "shop"
     assert line["Fields"] == {"env": "prod", "uid": "ann", "msg": "open"}
 
 
-def test_servers_and_uvicorn(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("servers", capsys) == run("uvicorn", capsys) == []
+def test_servers_and_uvicorn(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run("servers", capfdbinary) == run("uvicorn", capfdbinary) == []
 
 
-def test_context(capsys: pytest.CaptureFixture[str]) -> None:
+def test_context(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     stream = io.StringIO()
     logger = logging.getLogger("shop")
     logger.addHandler(MozlogHandler(stream))
     logger.setLevel(logging.INFO)
-    run("context", capsys)
+    run("context", capfdbinary)
     assert [line["Fields"] for line in checked_lines(stream.getvalue())] == [
         {"job": "reindex", "shelf": 7, "msg": "sorted"},
         {"job": "reindex", "msg": "done"},
@@ -70,23 +64,20 @@ def test_context(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_structlog(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    # BytesLogger writes to the buffer that stdout has when the logger is made.
-    try:
-        exec(compile(SNIPPETS["structlog"], "README: structlog", "exec"), {"__name__": "__main__"})
-    finally:
-        structlog.reset_defaults()
-    (line,) = checked_lines(capfdbinary.readouterr().out)
+    (line,) = run("structlog", capfdbinary)
     assert line["Fields"] == {"amount": 12.5, "msg": "Ann paid"}
 
 
-def test_processors(capsys: pytest.CaptureFixture[str]) -> None:
-    (line,) = run("processors", capsys)
+def test_processors(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    (line,) = run("processors", capfdbinary)
     assert line["Fields"] == {"headers": {"Cookie": "[redacted]"}, "msg": "refused"}
 
 
 @pytest.mark.parametrize("name", ["dockerflow", "testing", "schema"])
-def test_snippets_that_check_themselves(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    run(name, capsys)
+def test_snippets_that_check_themselves(
+    name: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run(name, capfdbinary) == []
 
 
 def test_demo_shows_lines_in_both_formats_and_ends_well() -> None:

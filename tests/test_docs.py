@@ -1,0 +1,70 @@
+"""Every Python snippet of the documentation is run, and prints the lines that its page shows."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from snippets import ROOT, Snippet, snippets_of
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+# Pages that the others lead to before they are there.
+AWAITED = {"servers.md", "sinks.md"}
+SNIPPETS = [snippet for page in PAGES for snippet in snippets_of(page).values()]
+
+pytestmark = pytest.mark.usefixtures("untouched_process")
+
+
+def ids(snippet: Snippet) -> str:
+    return f"{snippet.page.removeprefix('docs/')}: {snippet.name}"
+
+
+@pytest.mark.parametrize("snippet", [s for s in SNIPPETS if not s.is_for_pytest], ids=ids)
+def test_a_snippet_prints_the_lines_that_its_page_shows(
+    snippet: Snippet, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    # What shows nothing has to look at its outcome by itself.
+    assert snippet.shown or re.search(r"^ *assert ", snippet.code, re.MULTILINE)
+    snippet.run()
+    captured = capfdbinary.readouterr()
+    snippet.assert_shows(captured.out)
+    assert captured.err == b""
+
+
+@pytest.mark.parametrize("snippet", [s for s in SNIPPETS if s.is_for_pytest], ids=ids)
+def test_a_snippet_of_tests_passes_under_pytest(snippet: Snippet, tmp_path: Path) -> None:
+    said = snippet.run_under_pytest(tmp_path)
+    assert f"{len(re.findall(r'^def test_', snippet.code, re.MULTILINE))} passed" in said
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_shown_line_belongs_to_a_snippet(page: Path) -> None:
+    blocks = re.findall(r"```json\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    lines = [json.loads(line) for block in blocks for line in block.splitlines()]
+    shown = [line for snippet in snippets_of(page).values() for line in snippet.shown]
+    assert lines == shown
+
+
+def headings(page: Path) -> set[str]:
+    found = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
+def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text("utf-8"))
+    for target, heading in links:
+        if page.name == "README.md" and not target.startswith("docs/"):
+            # What it leads to beside the documentation is not there when the wheel is tested.
+            continue
+        there = page.parent / target if target else page
+        if there.name in AWAITED and not there.exists():
+            continue
+        assert there.exists(), target
+        assert not heading or heading in headings(there), f"{target}#{heading}"
+
+
+def test_the_index_leads_to_every_page() -> None:
+    links = re.findall(r"\]\((\S+\.md)\)", (ROOT / "docs" / "index.md").read_text("utf-8"))
+    pages = {page.name for page in PAGES} - {"index.md"}
+    assert {link for link in links if "/" not in link} - (AWAITED - pages) == pages

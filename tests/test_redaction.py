@@ -1,0 +1,126 @@
+"""Redact: bad configuration is refused at once, and what fails later brings no secret to light."""
+
+import dataclasses
+import re
+from collections import ChainMap, UserDict
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from conformance import fields, record
+
+from mozlog_py import MozlogFormatter
+from mozlog_py.redaction import Redact
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize("pattern", [1, None, b"^x-", re.compile(b"^x-"), ["^x-"]])
+    def test_refuses_a_pattern_that_could_not_be_searched_for(self, pattern: Any) -> None:
+        with pytest.raises(ValueError, match="must be a text or a compiled regular expression"):
+            Redact(patterns=[pattern])
+
+    @pytest.mark.parametrize("key", [1, None, b"iban", ["iban"]])
+    def test_refuses_a_key_that_is_no_text(self, key: Any) -> None:
+        with pytest.raises(ValueError, match=r"keys has .* in it; it must be a list of names"):
+            Redact([key])
+
+    def test_takes_compiled_patterns_as_they_are(self) -> None:
+        formatter = MozlogFormatter(processors=[Redact(patterns=[re.compile("^X-")])])
+        got = fields(formatter, record("hi", **{"X-Shop": 1, "x-shop": 2}))
+        assert got == {"X-Shop": "[redacted]", "x-shop": 2, "msg": "hi"}
+
+
+def redacted(**extra: Any) -> dict[str, Any]:
+    """Give the fields of a record beside a password, which none of them may bring to light."""
+    got = fields(MozlogFormatter(processors=[Redact()]), record("hi", password="tulip", **extra))
+    assert got.pop("password") == "[redacted]"
+    assert got.pop("msg") == "hi"
+    assert "tulip" not in str(got)
+    return got
+
+
+@dataclasses.dataclass
+class User:
+    name: str
+    token: str
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "name":
+            raise LookupError("the database is away")
+        return object.__getattribute__(self, name)
+
+
+class Declared:
+    __dataclass_fields__ = None
+
+
+class Headers(Mapping[str, str]):
+    def __init__(self, **headers: str) -> None:
+        self.headers = headers
+
+    def __getitem__(self, name: str) -> str:
+        return self.headers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.headers)
+
+    def __len__(self) -> int:
+        return len(self.headers)
+
+    def __repr__(self) -> str:
+        return f"Headers({self.headers})"
+
+
+class Broken(Headers):
+    def __iter__(self) -> Iterator[str]:
+        raise OSError("the connection is closed")
+
+
+class Fickle(str):
+    """A key that can be hashed once, for the dict that it comes in."""
+
+    __slots__ = ("__dict__",)
+    was_hashed = False
+
+    def __hash__(self) -> int:
+        if self.was_hashed:
+            raise RuntimeError("once is enough")
+        self.was_hashed = True
+        return 1
+
+
+class TestValuesThatCannotBeLookedInto:
+    def test_an_attribute_that_raises_lets_no_other_secret_through(self) -> None:
+        assert redacted(user=User("ann", "tulip")) == {
+            "user": {"name": "<unprintable User: LookupError>", "token": "[redacted]"}
+        }
+
+    @pytest.mark.parametrize(
+        "value", [Declared(), Broken(token="tulip"), {Fickle("token"): "tulip"}]
+    )
+    def test_what_cannot_be_read_is_redacted_as_a_whole(self, value: Any) -> None:
+        assert redacted(value=value, n=1) == {"value": "[redacted]", "n": 1}
+        assert redacted(values=[value, 2]) == {"values": ["[redacted]", 2]}
+
+    @pytest.mark.parametrize(
+        ("event", "kept"),
+        [("hi", "hi"), ({"token": "tulip"}, "[redacted]"), ('{"token": "tulip"}', "[redacted]")],
+    )
+    def test_an_event_that_cannot_be_read_keeps_a_message_that_is_one(
+        self, event: Any, kept: str
+    ) -> None:
+        event_dict = {"event": event, "password": "tulip", "n": 1, Fickle("key"): 1}
+        assert Redact()(None, "info", event_dict) == {
+            "event": kept, "password": "[redacted]", "n": "[redacted]",
+        }  # fmt: skip
+
+
+class TestMappings:
+    @pytest.mark.parametrize(
+        "kind", [UserDict, Headers, lambda **of: MappingProxyType(of), lambda **of: ChainMap(of)]
+    )
+    def test_of_any_kind_are_looked_into(self, kind: Any) -> None:
+        assert redacted(headers=kind(cookie="tulip", host="x")) == {
+            "headers": {"cookie": "[redacted]", "host": "x"}
+        }
