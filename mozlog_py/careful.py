@@ -12,9 +12,12 @@ from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import Any, Final, Protocol
 
+from .events import read_event
+from .exceptions import as_exc_info
 from .fast import Ways
-from .fields import LoggerName, said, timestamp_ns
+from .fields import EXCLUDED_ATTRIBUTES, LoggerName, attributes, said, timestamp_ns
 from .line import Dropped, Interrupted, LineMaker, clamped, encode, with_reasons
+from .records import EventRecord
 from .values import Sanitiser, type_name
 
 __all__ = [
@@ -158,6 +161,7 @@ def _line(
 
 def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
     """Give a record's Fields, as the formatter's options and hooks want them."""
+    record = _unwrapped(record, sanitiser)
     message_dict = said(record, sanitiser, _json_test(formatter, sanitiser))
     _apply_format_hooks(formatter, record, message_dict, sanitiser)
     if formatter.timestamp:
@@ -182,6 +186,25 @@ def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) ->
     log_data = {}
     formatter.fill(log_data, record, message_dict)
     return log_data
+
+
+def _unwrapped(record: Any, sanitiser: Sanitiser) -> Any:
+    """Give a record that structlog's ``wrap_for_formatter`` made as the event that is in it."""
+    wrapped = getattr(record, "msg", None)
+    if type(wrapped) is not dict or "event" not in wrapped or not hasattr(record, "_logger"):
+        return record
+    event = read_event(wrapped, str(record.levelname).lower(), record.name, sanitiser)
+    extra = attributes(record, {*EXCLUDED_ATTRIBUTES, "_logger", "_name"})
+    exc_info = as_exc_info(event.exc_info) if event.exc_info else None
+    return EventRecord(
+        timestamp_ns(record),
+        record.name,
+        record.levelno,
+        {**extra, **event.fields},
+        event.said,
+        exc_info,
+        is_complete=False,
+    )
 
 
 def _json_test(formatter: Hooks, sanitiser: Sanitiser) -> Callable[[str], bool]:

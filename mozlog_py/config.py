@@ -23,6 +23,11 @@ _FORMATTERS: Final = {
 FORMATS: Final = tuple(sorted(_FORMATTERS))
 
 
+#: Whether structlog keeps a logger once it is made. Off under pytest, whose plugins
+#: for structlog change a configuration that kept loggers would not look at again.
+is_caching_loggers = True
+
+
 def dict_config(
     logger_name: str = "Dockerflow",
     *,
@@ -58,8 +63,10 @@ def dict_config(
       in ``formatter_options`` everything else: as in ``MozlogFormatter``.
 
     An environment variable that is set and empty counts as not set. Raises
-    ``ValueError`` for a level or format that is not known, listing those that are.
+    ``ValueError`` for a level or format that is not known, listing those that are,
+    and ``TypeError`` for what is of another kind than it must be.
     """
+    _check(logger_name, stream, loggers, static_fields, formatter_options)
     chosen = _format(format, stream)
     formatter: dict[str, Any] = {
         "()": _FORMATTERS[chosen],
@@ -157,24 +164,32 @@ def configure(
     from .structlog.setup import share
     from .uncaught import log_uncaught
 
-    dictConfig(
-        dict_config(
-            logger_name,
-            level=level,
-            format=format,
-            stream=stream,
-            loggers=loggers,
-            hostname=hostname,
-            static_fields=static_fields,
-            strict=strict,
-            include_context=include_context,
-            project=project,
-            processors=processors,
-            formatter_options=formatter_options,
-        )
+    config = dict_config(
+        logger_name,
+        level=level,
+        format=format,
+        stream=stream,
+        loggers=loggers,
+        hostname=hostname,
+        static_fields=static_fields,
+        strict=strict,
+        include_context=include_context,
+        project=project,
+        processors=processors,
+        formatter_options=formatter_options,
     )
+    try:
+        dictConfig(config)
+    except ValueError as error:
+        # What it says itself is which part of the dict it was about.
+        raise (error.__cause__ or error) from None
     (handler,) = logging.getLogger().handlers
-    share(handler.formatter, handler.sink, processors)  # type: ignore[arg-type, attr-defined]
+    share(
+        handler.formatter,  # type: ignore[arg-type]
+        handler.sink,  # type: ignore[attr-defined]
+        processors,
+        is_caching=is_caching_loggers,
+    )
     logging.captureWarnings(True)
     log_uncaught()
     take_over()
@@ -182,6 +197,31 @@ def configure(
         gather_less()
     else:
         gather_all()
+
+
+def _check(
+    logger_name: Any, stream: Any, loggers: Any, static_fields: Any, formatter_options: Any
+) -> None:
+    if not isinstance(logger_name, str):
+        raise TypeError(
+            f"logger_name is {logger_name!r}; it must be text: it names the application"
+        )
+    if stream is not None and not hasattr(stream, "write"):
+        raise TypeError(
+            f"stream is {stream!r}, which has no write(); it must be an open stream such as "
+            "sys.stderr, or left out for sys.stdout"
+        )
+    mappings = {
+        "formatter_options": formatter_options,
+        "loggers": loggers,
+        "static_fields": static_fields,
+    }
+    for name, given in mappings.items():
+        if given is not None and not isinstance(given, Mapping):
+            raise TypeError(f"{name} is {given!r}; it must be a dict")
+    for name in ("logger_name", "static_fields", "strict", "hostname", "include_context"):
+        if name in (formatter_options or {}):
+            raise TypeError(f"formatter_options has {name} in it, which is a parameter of its own")
 
 
 def _format(given: str | None, stream: Any) -> str:

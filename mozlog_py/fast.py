@@ -162,7 +162,7 @@ def record_renderer(
                 read_bound()
                 or read_request_id()
                 or bound_by_structlog
-                or is_traced
+                or (is_traced and "opentelemetry.trace" in _modules)
                 or (is_structlog_late and "structlog.contextvars" in _modules)
             ):
                 context = current()

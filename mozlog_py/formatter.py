@@ -53,7 +53,7 @@ from .records import EventRecord
 from .severity import severity
 from .values import Sanitiser, free_name
 
-__all__ = ["MozlogFormatter"]
+__all__ = ["MozlogFormatter", "checked_processors"]
 
 _LEVELS: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
 

@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 
+from . import config
 from .testing import capture_lines, no_leaks
 
-__all__ = ["mozlog_lines", "mozlog_no_leaks", "pytest_addoption", "pytest_runtest_call"]
+__all__ = [
+    "mozlog_lines",
+    "mozlog_no_leaks",
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_runtest_call",
+]
 
 _OPTION = "mozlog_no_leaks"
 
@@ -26,6 +33,11 @@ def mozlog_no_leaks() -> Iterator[None]:
     """Fail the test if it leaves something bound in the logging context."""
     with no_leaks():
         yield
+
+
+def pytest_configure() -> None:
+    """Have structlog look at its configuration for every call, as its plugins need it."""
+    config.is_caching_loggers = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -44,6 +44,7 @@ _SEPARATORS: Final = re.compile(r"[\s._:/-]+")
 _ENDINGS: Final = tuple(sorted(CREDENTIALS))
 # Names come again and again; those made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 4096
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
 
 
@@ -58,7 +59,8 @@ class Redact:
     - ``defaults``: whether the names of credentials (``CREDENTIALS``, and names
       that end with one of them) are redacted without being asked for.
 
-    It goes by names and does not look for secrets in texts. What it cannot look
+    A pair whose first item is such a name has its second replaced, as in a list
+    of headers. It goes by names and does not look for secrets in texts. What it cannot look
     into, since it raises, is replaced as a whole. What it is handed is not
     changed; what has to be is copied. Raises ``ValueError`` for a key or pattern
     that is none, and where nothing would be redacted.
@@ -139,19 +141,10 @@ class Redact:
             elif self.is_secret(key) and value is not None:
                 out[key] = self.marker
             else:
-                kind = type(value)
-                is_scalar = kind is str or kind is int or kind is float or kind is bool
-                out[key] = value if is_scalar or value is None else self._safely(value, depth + 1)
+                out[key] = value if type(value) in _SCALARS else self._safely(value, depth + 1)
         return out
 
     def _safely(self, value: Any, depth: int) -> Any:
-        try:
-            return self._value(value, depth)
-        except Exception as error:
-            # It cannot be looked through, so it cannot be shown.
-            return f"<not redactable {type_name(type(value))}: {type_name(type(error))}>"
-
-    def _value(self, value: Any, depth: int) -> Any:
         try:
             return self._looked_into(value, depth)
         except Exception:
@@ -160,14 +153,19 @@ class Redact:
 
     def _looked_into(self, value: Any, depth: int) -> Any:
         kind = type(value)
-        if depth > MAX_DEPTH:
-            # A line goes no deeper either.
+        if kind in _SCALARS:
             return value
+        if depth > MAX_DEPTH:
+            # A line goes no deeper either, and what others render has not been seen.
+            return "<max depth>"
         if issubclass(kind, dict):
             return self._members(value, depth)
         if issubclass(kind, (list, tuple)):
             base = list if issubclass(kind, list) else tuple
             items = [*base.__getitem__(value, slice(0, MAX_ITEMS))]
+            if len(items) == 2 and isinstance(items[0], (str, bytes)) and self.is_secret(items[0]):
+                # A name and its value, as headers often are.
+                return [items[0], self.marker]
             clean = [self._safely(item, depth + 1) for item in items]
             left_out = base.__len__(value) - len(items)
             if left_out > 0:

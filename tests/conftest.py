@@ -11,7 +11,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from mozlog_py import context, lean, uncaught
+from mozlog_py import config, context, lean, uncaught
 
 # How fast examples are made and run depends on the machine, and says nothing.
 # CI tries the same examples each time; MOZLOG_EXAMPLES asks for more of them.
@@ -37,6 +37,8 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put back all that ``configure()`` changes outside of its own objects."""
     for variable in ("LOG_LEVEL", "LOG_FORMAT", "NO_COLOR", "FORCE_COLOR", "GOOGLE_CLOUD_PROJECT"):
         monkeypatch.delenv(variable, raising=False)
+    # As in a service, and not as under pytest.
+    monkeypatch.setattr(config, "is_caching_loggers", True)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook

@@ -11,6 +11,7 @@ import threading
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import uvicorn
@@ -35,6 +36,26 @@ def configured_lines(*calls: Any, **options: Any) -> list[dict[str, Any]]:
     for call in calls:
         call()
     return checked_lines(stream.getvalue())
+
+
+class TestWrongKinds:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"logger_name": None}, "logger_name is None; it must be text"),
+            ({"stream": 1}, r"stream is 1, which has no write\(\)"),
+            ({"loggers": ["a"]}, r"loggers is \['a'\]; it must be a dict"),
+            ({"static_fields": [1]}, r"static_fields is \[1\]; it must be a dict"),
+            ({"formatter_options": {"strict": True}}, "strict in it, which is a parameter"),
+            ({"processors": [1]}, "no processor"),
+            ({"formatter_options": {"json_default": 7}}, "json_default is 7"),
+        ],
+    )
+    def test_are_refused_by_name(
+        self, options: dict[str, Any], message: str, untouched_process: None
+    ) -> None:
+        with pytest.raises(TypeError, match=message):
+            mozlog_py.configure(**options)
 
 
 class TestFormat:
@@ -63,7 +84,7 @@ class TestFormat:
 
         assert formatter(Terminal()).endswith("PrettyFormatter")
         assert formatter(io.StringIO()).endswith("MozlogFormatter")
-        assert formatter(object()).endswith("MozlogFormatter")
+        assert formatter(mock.Mock(spec=["write"])).endswith("MozlogFormatter")
 
     def test_that_is_unknown_is_refused_with_those_that_are_known(
         self, monkeypatch: pytest.MonkeyPatch

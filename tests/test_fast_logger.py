@@ -173,6 +173,15 @@ class TestLines:
             log.info("hi", **({"a": value} if where == "said" else {}))
         assert made.fields == [{"a": shown, "msg": "hi"}]
 
+    def test_keep_a_field_named_event_beside_the_event(self) -> None:
+        made = Lines()
+        made.log.info("hi", event="mine", a=1)
+        made.log.bind(event="bound").info("hi")
+        made.log.error(event="named")
+        assert made.fields == [
+            {"a": 1, "extra.event": "mine", "msg": "hi"}, {"msg": "hi"}, {"msg": "named"},
+        ]  # fmt: skip
+
     def test_take_any_name_for_a_field(self) -> None:
         made = Lines()
         made.log.info("hi", self=1, level_=2, name=3, args=4, fields=5, method_name=6, write=7)
@@ -510,8 +519,28 @@ class TestPickling:
         assert line["Fields"] == {"a": 1, "msg": "unpickled"}
         assert (line["Type"], line["Logger"]) == ("app", "shop")
 
+    def test_into_a_configured_process_has_its_configuration(self, untouched_process: None) -> None:
+        first, second = io.StringIO(), io.StringIO()
+        mozlog_py.configure("first", format="mozlog", stream=first)
+        pickled = pickle.dumps(structlog.get_logger("app").bind(a=1))
+        mozlog_py.configure("second", format="mozlog", stream=second)
+        pickle.loads(pickled).info("hi")
+        (line,) = checked_lines(second.getvalue())
+        assert (line["Logger"], line["Fields"]) == ("second", {"a": 1, "msg": "hi"})
+        assert first.getvalue() == ""
+
 
 class TestChains:
+    def test_with_the_renderer_in_the_middle_are_explained(self) -> None:
+        made = Lines([MozlogRenderer("shop"), structlog.processors.JSONRenderer()])
+        with pytest.raises(TypeError, match="put it last"):
+            made.log.info("hi")
+
+    @pytest.mark.parametrize("before", [[1], [MozlogRenderer], [None]])
+    def test_with_what_is_no_processor_are_refused(self, before: Any) -> None:
+        with pytest.raises(TypeError, match="no processor"):
+            processors("shop", before=before)
+
     def test_of_other_processors_are_run(self) -> None:
         def add(logger: Any, name: str, event: Any) -> Any:
             return {**event, "added": name}
@@ -743,6 +772,56 @@ class TestAnyCall:
             said = {name: value for name, value in said.items() if name != "event"}
             getattr(made.log.bind(**bound), method)(message, **said)
         assert len(made.lines) == 1
+
+
+class TestThroughStructlogsProxy:
+    @pytest.fixture
+    def stream(self, untouched_process: None) -> io.StringIO:
+        stream = io.StringIO()
+        mozlog_py.configure("shop", format="mozlog", level="INFO", stream=stream)
+        return stream
+
+    def test_methods_are_the_loggers_own_once_it_is_kept(self, stream: io.StringIO) -> None:
+        log = structlog.get_logger("app", a=1)
+        log.info("first")
+        assert log.info.__self__ is log.bind()
+        assert log.debug("unheard") is None
+        log.info("second")
+        log.bind(b=2).warning("third")
+        assert [line["Fields"] for line in checked_lines(stream.getvalue())] == [
+            {"a": 1, "msg": "first"}, {"a": 1, "msg": "second"},
+            {"a": 1, "b": 2, "msg": "third"},
+        ]  # fmt: skip
+
+    def test_captures_and_other_configurations_are_heard(self, stream: io.StringIO) -> None:
+        log = structlog.get_logger("app")
+        log.info("first")
+        with structlog.testing.capture_logs() as captured:
+            log.info("captured")
+        other = io.StringIO()
+        mozlog_py.configure("other", format="mozlog", stream=other)
+        log.info("second")
+        assert [event["event"] for event in captured] == ["captured"]
+        assert [line["Fields"]["msg"] for line in checked_lines(stream.getvalue())] == ["first"]
+        assert [line["Logger"] for line in checked_lines(other.getvalue())] == ["other"]
+
+    def test_nothing_is_shortened_where_loggers_are_not_kept(self, stream: io.StringIO) -> None:
+        structlog.configure(cache_logger_on_first_use=False)
+        log = structlog.get_logger("app")
+        log.info("first")
+        assert "info" not in vars(log)
+        kept = structlog.wrap_logger(None, cache_logger_on_first_use=True)
+        kept.info("second")
+        assert "info" in vars(kept)
+
+    def test_nothing_is_shortened_without_structlogs_private_name(
+        self, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("mozlog_py.structlog.proxy._BIND", None)
+        log = structlog.get_logger("app")
+        log.info("first")
+        assert "info" not in vars(log)
+        assert len(checked_lines(stream.getvalue())) == 1
 
 
 class TestSinkLogger:

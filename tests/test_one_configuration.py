@@ -359,9 +359,13 @@ class TestPytestStructlog:
                 import mozlog_py, structlog
 
                 mozlog_py.configure("shop", format="mozlog")
-                log = structlog.get_logger("shop")
+                logger = structlog.get_logger("shop")
+                logger.info("used at import")
 
                 def test_events(log):
+                    logger.info("by a logger in use")
+                    assert log.has("by a logger in use")
+                    log.events.clear()
                     structlog.get_logger("shop").bind(a=1).info("hello", b=2)
                     assert log.has("hello", a=1, b=2)
                     assert log.events == [

@@ -133,6 +133,12 @@ class TestRedact:
         }  # fmt: skip
         assert headers == {"Cookie": "a=b", "Accept": "*/*"}
 
+    def test_hides_them_in_pairs_as_headers_are(self) -> None:
+        headers = [(b"Authorization", b"Bearer x"), ("accept", "*/*"), ["cookie", "a=b"]]
+        assert run(Redact(), headers=headers)["headers"] == [
+            [b"Authorization", "[redacted]"], ["accept", "*/*"], ["cookie", "[redacted]"],
+        ]  # fmt: skip
+
     def test_hides_them_in_dataclasses_and_subclasses(self) -> None:
         @dataclasses.dataclass
         class Login:

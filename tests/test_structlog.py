@@ -13,7 +13,7 @@ from typing import Any
 import hostile
 import pytest
 import structlog
-from conformance import checked, checked_lines, fields, record
+from conformance import Capture, checked, checked_lines, fields, record
 from hypothesis import given
 from hypothesis import strategies as st
 from test_properties import EXTRA, KEYS, NESTED
@@ -157,7 +157,7 @@ class TestFields:
         got = shown(7)  # type: ignore[arg-type]
         assert got == {
             "msg": "the event could not be read",
-            "mozlog.degraded": "event not readable: TypeError",
+            "mozlog.degraded": "event not readable: AttributeError",
         }
 
     @pytest.mark.parametrize("key", ["stack", "stack_info", "exception", "exc_info", "_record"])
@@ -212,7 +212,10 @@ class TestExceptions:
             None, "info", {"event": "hi", "stack_info": True}
         )
         assert "test_structlog" in shown(event)["stack"]
-        assert shown({"event": "hi", "stack_info": True}) == {"msg": "hi"}
+        got = shown({"event": "hi", "stack_info": True})["stack"]
+        # The last frame is the one that called the renderer.
+        assert got.rstrip().endswith('line = MozlogRenderer("shop", **options)(')
+        assert "mozlog_py/structlog" not in got
         assert shown({"event": "hi", "stack_info": "Stack:"}) == {"stack": "Stack:", "msg": "hi"}
 
 
@@ -306,6 +309,32 @@ class TestRecipes:
         (line,) = checked_lines(stream.getvalue())
         assert (line["Type"], line["Fields"]) == ("test.plain", {"n": 1, "msg": "hi"})
 
+    def test_events_wrapped_for_a_formatter_that_is_ours(self) -> None:
+        capture = Capture(name="shop")
+        logger = logging.getLogger("test.wrapped")
+        logger.propagate = False
+        logger.setLevel(1)
+        logger.addHandler(capture.handler)
+        structlog.configure(
+            processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
+        try:
+            log = structlog.get_logger("test.wrapped")
+            log.info("%s paid", "Ann", amount=1)
+            try:
+                raise ValueError("boom")
+            except ValueError:
+                log.exception("failed", name="n")
+        finally:
+            logger.handlers.clear()
+        paid, failed = capture.lines
+        assert paid["Fields"] == {"amount": 1, "msg": "Ann paid"}
+        assert (failed["Type"], failed["Severity"]) == ("test.wrapped", 3)
+        assert failed["Fields"]["error"] == "ValueError('boom')"
+        assert (failed["Fields"]["msg"], failed["Fields"]["name"]) == ("failed", "n")
+
 
 class TestWrongWiring:
     @pytest.mark.parametrize(
@@ -327,7 +356,7 @@ class TestWrongWiring:
         structlog.configure(
             processors=[MozlogRenderer("shop")], logger_factory=structlog.stdlib.LoggerFactory()
         )
-        with pytest.raises(TypeError, match="Logger wants text"):
+        with pytest.raises(TypeError, match=r'logging\.Logger wants.*output="text"\)$'):
             structlog.get_logger("test.wrong").error("hi")
 
     def test_of_text_into_a_bytes_logger_is_explained(self) -> None:

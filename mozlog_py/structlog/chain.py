@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from mozlog_py.formatter import MozlogFormatter
+from mozlog_py.formatter import MozlogFormatter, checked_processors
 from mozlog_py.processors import Processor, StaticFields, merge_context
 
 from .renderer import MozlogRenderer
@@ -16,7 +16,7 @@ __all__ = ["processors"]
 def processors(
     logger_name: str | None = None,
     *,
-    before: Iterable[Processor] = (),
+    before: Sequence[Processor] = (),
     output: Literal["bytes", "text"] = "bytes",
     formatter: MozlogFormatter | None = None,
     **options: Any,
@@ -28,7 +28,7 @@ def processors(
     static fields in it. Without any, the renderer is all there is: it adds
     those itself, and ``FastBoundLogger`` is at its fastest.
     """
-    between = [*before]
+    between = checked_processors(before)
     renderer = MozlogRenderer(
         logger_name,
         output=output,

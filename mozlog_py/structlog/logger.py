@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
@@ -26,8 +27,9 @@ from mozlog_py.fields import looks_like_json
 from mozlog_py.line import DELETE, Interrupted, escape, last_resort
 from mozlog_py.process import process
 from mozlog_py.processors import guarded
-from mozlog_py.values import MAX_ITEMS
+from mozlog_py.values import MAX_ITEMS, free_name
 
+from .proxy import shorten
 from .renderer import MozlogRenderer, bound_by_structlog
 from .sink import SinkLogger
 
@@ -46,7 +48,7 @@ _Call = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
 
 _dumps: Final = orjson.dumps
 _time_ns: Final = time.time_ns
-_PLAIN: Final = frozenset({str, int, bool})
+_modules: Final = sys.modules
 # Together with what is bound they are to be no more than a line has.
 _MOST: Final = MAX_ITEMS // 2
 _IS_TRACED: Final = tracing.is_installed()
@@ -59,6 +61,7 @@ _LEVELS: Final = {
     "critical": logging.CRITICAL,
 }
 _ALIASES: Final = {"msg": "info", "warn": "warning", "fatal": "critical"}
+_SHORTENED: Final = (*_LEVELS, *_ALIASES, "exception")
 _NAMES: Final = {level: name for name, level in _LEVELS.items()}
 
 
@@ -92,9 +95,12 @@ class FastBoundLogger:
 
     def __new__(cls: type[_Self], logger: Any, *_: Any, **__: Any) -> _Self:
         """Make a logger of the class for its level."""
-        if cls._lowest is None:
-            cls = cls.at(_level_of(logger))  # noqa: PLW0642 - as a factory of its subclasses
-        return object.__new__(cls)
+        if cls._lowest is not None:
+            return object.__new__(cls)
+        # A factory of its subclasses, in the hands of structlog's proxy.
+        made: _Self = object.__new__(cls.at(_level_of(logger)))
+        shorten(made, _SHORTENED, depth=1)
+        return made
 
     def __init__(self, logger: Any, processors: Any, context: Any) -> None:
         self._logger = logger
@@ -166,7 +172,7 @@ class FastBoundLogger:
 
     # -- logging ----------------------------------------------------------
 
-    def log(self, level: int | str, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+    def log(self, level: int | str, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         """Log an event at a level, given by its number or name."""
         number = level_number(level)
         number = logging.INFO if number is None else number
@@ -177,12 +183,12 @@ class FastBoundLogger:
             return getattr(self, name)(event, *args, **fields)
         return self._log(number, event, args, fields)
 
-    def exception(self, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+    def exception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         """Log an event with the exception that is being handled, as an error."""
         fields.setdefault("exc_info", True)
         return self.error(event, *args, **fields)  # type: ignore[attr-defined]
 
-    async def alog(self, level: int | str, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+    async def alog(self, level: int | str, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         """Do as ``log``: the line is made here and now, and written in a thread."""
         number = level_number(level)
         number = logging.INFO if number is None else number
@@ -190,7 +196,7 @@ class FastBoundLogger:
             return None
         return await self._log_in_thread(number, event, args, fields)
 
-    async def aexception(self, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+    async def aexception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         """Do as ``exception``: the line is made here and now, and written in a thread."""
         fields.setdefault("exc_info", True)
         return await self.aerror(event, *args, **fields)  # type: ignore[attr-defined]
@@ -203,6 +209,11 @@ class FastBoundLogger:
         head = _UNPREPARABLE
         if type(processors) is list or type(processors) is tuple:
             self._chain = processors[:]
+            if any(isinstance(processor, MozlogRenderer) for processor in processors[:-1]):
+                raise TypeError(
+                    "MozlogRenderer makes whole lines, which no processor after it could take: put "
+                    "it last"
+                )
             if len(processors) == 1 and type(processors[0]) is MozlogRenderer:
                 head = self._head(processors[0], level)
         heads = [*self._heads]
@@ -297,6 +308,9 @@ class FastBoundLogger:
                 if not isinstance(error, Exception):
                     interrupts.append(error)
         if event is not None:
+            if "event" in fields:
+                # Somebody's field, beside the event itself.
+                event_dict[free_name("extra.event", event_dict)] = fields["event"]
             event_dict["event"] = event
         *before, last = [*self._processors] or [_as_it_is]
         try:
@@ -336,12 +350,19 @@ class FastBoundLogger:
         return f"<FastBoundLogger(context={self._bound!r}, processors={self._processors!r})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        made_from = type(self).__bases__[0]
-        return _restored, (made_from, self._lowest, self._logger, self._processors, self._bound)
+        is_configured = self._processors is structlog.get_config()["processors"]
+        of_instance = self._logger, self._processors, self._bound
+        return _restored, (type(self).__bases__[0], self._lowest, is_configured, *of_instance)
 
 
-def _restored(made_from: type[_Self], lowest: int, *of_instance: Any) -> _Self:
-    return _class_at(made_from, lowest)(*of_instance)
+def _restored(
+    made_from: type[_Self], lowest: int, is_configured: bool, logger: Any, chain: Any, bound: Any
+) -> _Self:
+    """Give a logger that was pickled; one with the configured chain has that of this process."""
+    config = structlog.get_config()
+    if is_configured and config["wrapper_class"] is made_from:
+        chain = config["processors"]
+    return _class_at(made_from, lowest)(logger, chain, bound)
 
 
 def _as_it_is(_: Any, __: str, event_dict: Any) -> Any:
@@ -388,7 +409,9 @@ def _method(name: str, level: int) -> _Method:
     """Make the method of one level; what it does not know it hands to ``_log_otherwise``."""
     index = level // 10
 
-    def method(self: FastBoundLogger, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+    # Python compares each keyword with each parameter that may be given by one. Where
+    # the event is, it is found among the fields, and that is not the fast way.
+    def method(self: FastBoundLogger, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         line = None
         is_msg_ours = False
         try:
@@ -405,9 +428,12 @@ def _method(name: str, level: int) -> _Method:
                 and not (message >= "{" and looks_like_json(message))
             ):
                 all_fields = fields
-                if (read_bound() or read_request_id() or bound_by_structlog or _IS_TRACED) and (
-                    context := current()
-                ):
+                if (
+                    read_bound()
+                    or read_request_id()
+                    or bound_by_structlog
+                    or (_IS_TRACED and "opentelemetry.trace" in _modules)
+                ) and (context := current()):
                     all_fields = {**context, **fields}
                 if not all_fields:
                     text = _dumps(message)
@@ -416,9 +442,12 @@ def _method(name: str, level: int) -> _Method:
                     line = of_message % (ns, text)
                 elif names.isdisjoint(all_fields) and len(all_fields) < _MOST:
                     for value in all_fields.values():
+                        kind = type(value)
                         # The encoder would write null for NaN and the infinities.
-                        if type(value) not in _PLAIN and (
-                            type(value) is not float or value - value != 0
+                        if (
+                            kind is not str
+                            and kind is not int
+                            and (value - value != 0 if kind is float else kind is not bool)
                         ):
                             break
                     else:
@@ -450,7 +479,7 @@ def _method(name: str, level: int) -> _Method:
 
 
 def _async_method(name: str, level: int) -> _Method:
-    async def method(self: FastBoundLogger, /, event: Any = None, *args: Any, **fields: Any) -> Any:
+    async def method(self: FastBoundLogger, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         return await self._log_in_thread(level, event, args, fields)
 
     method.__name__ = f"a{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
@@ -28,7 +29,10 @@ _TEXT_LOGGERS: Final = (structlog.PrintLogger, structlog.WriteLogger, logging.Lo
 _OPTIONS: Final = ("hostname", "strict", "json_default", "static_fields", "include_context")
 
 _dumps: Final = orjson.dumps
+# Frames of ours are no more of interest than structlog's.
+_add_stack: Final = structlog.processors.StackInfoRenderer(additional_ignores=["mozlog_py"])
 _time_ns: Final = time.time_ns
+_modules: Final = sys.modules
 _is_plainly_named: Final = MEANINGFUL.isdisjoint
 _PLAIN: Final = frozenset({str, int, bool})
 # Names made from data must not fill the memory.
@@ -213,7 +217,10 @@ class MozlogRenderer:
                     return careful(logger, method_name, event_dict)
                 fields: dict[str, Any]
                 if include_context and (
-                    read_bound() or read_request_id() or bound_by_structlog or is_traced
+                    read_bound()
+                    or read_request_id()
+                    or bound_by_structlog
+                    or (is_traced and "opentelemetry.trace" in _modules)
                 ):
                     fields = {**static, **current(), **event_dict}
                 elif static:
@@ -265,6 +272,8 @@ class MozlogRenderer:
     def _careful(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
         name = _name_of(logger) or self._maker.logger
         try:
+            if event_dict.get("stack_info") is True and "stack" not in event_dict:
+                event_dict = _add_stack(logger, method_name, {**event_dict})
             if self._is_plain:
                 return self._line(name, method_name, event_dict)
             return self._line_of_formatter(name, method_name, event_dict)
@@ -315,10 +324,14 @@ class MozlogRenderer:
             event_dict.get("_record"), logging.LogRecord
         )
         if self._output == "bytes" and (issubclass(kind, _TEXT_LOGGERS) or is_of_record):
+            is_standard = is_of_record or issubclass(kind, logging.Logger)
             behind = "ProcessorFormatter" if is_of_record else type_name(kind)
+            if issubclass(kind, logging.Logger):
+                behind = "logging.Logger"
             raise TypeError(
                 f"MozlogRenderer gives bytes and {behind} wants text, so it would print b'...': "
-                'use MozlogRenderer(output="text"), or structlog.BytesLoggerFactory()'
+                'use MozlogRenderer(output="text")'
+                + ("" if is_standard else ", or structlog.BytesLoggerFactory()")
             )
         if self._output == "text" and issubclass(kind, structlog.BytesLogger):
             raise TypeError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -23,11 +23,18 @@ chain: Final[list[Processor]] = []
 _factory: Final = SinkLoggerFactory()
 
 
-def share(formatter: MozlogFormatter, sink: Sink, before: Iterable[Processor] = ()) -> None:
+def share(
+    formatter: MozlogFormatter,
+    sink: Sink,
+    before: Sequence[Processor] = (),
+    *,
+    is_caching: bool = True,
+) -> None:
     """Configure structlog: events become lines of ``formatter``, written to ``sink``.
 
-    ``before``: the processors that see an event first. Doing it again is
-    harmless; loggers that are in use already follow, but for their level.
+    ``before``: the processors that see an event first. ``is_caching``: whether
+    structlog keeps a logger once it is made. Doing it again is harmless;
+    loggers that are in use already follow, but for their level.
     """
     _factory.sink = sink
     chain[:] = processors(formatter=formatter, before=before)
@@ -36,5 +43,5 @@ def share(formatter: MozlogFormatter, sink: Sink, before: Iterable[Processor] = 
         wrapper_class=FastBoundLogger,
         context_class=dict,
         logger_factory=_factory,
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=is_caching,
     )
