@@ -13,9 +13,24 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CALLS", "CURVE", "FORMATS", "MESSAGE", "SLOPES", "Case", "Expected", "extras"]
+__all__ = [
+    "CALLS",
+    "CURVE",
+    "EVENTS",
+    "EVENT_MESSAGE",
+    "FORMATS",
+    "MESSAGE",
+    "SLOPES",
+    "UNHEARD",
+    "Case",
+    "Event",
+    "Expected",
+    "extras",
+]
 
 MESSAGE = "user %s signed in"
+# What differs from one event to the next stands in its fields.
+EVENT_MESSAGE = "user signed in"
 
 _first_formatter = logging.Formatter()
 _over_and_over: dict[str, logging.LogRecord] = {}
@@ -76,6 +91,24 @@ class Case:
         return Expected(MESSAGE % number, extras(self.extras, number), exception)
 
 
+@dataclass(frozen=True)
+class Event:
+    """One kind of event: the message, and the names of its fields in ``extras``."""
+
+    name: str
+    title: str
+    fields: tuple[str, ...] = ()
+
+    def values(self, number: int) -> tuple[Any, ...]:
+        """Give the values of the fields of the event with this number."""
+        of_all = extras(8, number)
+        return tuple(of_all[name] for name in self.fields)
+
+    def expected(self, number: int) -> Expected:
+        """Say what a line of the event with this number has to hold."""
+        return Expected(EVENT_MESSAGE, dict(zip(self.fields, self.values(number), strict=True)), ())
+
+
 #: One ``format(record)``.
 FORMATS = (
     Case("plain", "no extras"),
@@ -97,6 +130,20 @@ CALLS = (
 CURVE = tuple(Case(f"fields-{n}", f"{n} extras", extras=n) for n in (0, 8, 16, 32, 56, 64))
 #: Between which points of the curve the cost of a further field is told.
 SLOPES = ((8, 16), (56, 64))
+
+#: One whole ``log.info(...)`` with structlog.
+EVENTS = (
+    Event("event", "no fields"),
+    Event("event-1", "one field", ("uid",)),
+    Event(
+        "event-8",
+        "eight fields",
+        ("method", "path", "agent", "lang", "uid", "code", "errno", "t"),
+    ),
+)
+
+#: One ``log.debug(...)`` with structlog, where only ``info`` and above are heard.
+UNHEARD = Event("unheard", "one field", ("uid",))
 
 
 def extras(count: int, number: int) -> dict[str, Any]:

@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from cases import Expected
-from rivals import Rival
 
-__all__ = ["WrongOutput", "check"]
+__all__ = ["Author", "WrongOutput", "check"]
+
+
+class Author(Protocol):
+    """Whose a line is, and where it says what."""
+
+    @property
+    def message_key(self) -> str:
+        """Where a line has its message."""
+
+    @property
+    def extras_key(self) -> str | None:
+        """In what a line has its extras, None for beside the message."""
 
 
 class WrongOutput(Exception):  # noqa: N818 - it is a finding, and no mistake of ours
     """What was written is not what was logged; its text says how."""
 
 
-def check(line: str, expected: Expected, rival: Rival) -> None:
-    """Raise ``WrongOutput`` unless a rival's line says all that is expected."""
+def check(line: str, expected: Expected, author: Author) -> None:
+    """Raise ``WrongOutput`` unless an author's line says all that is expected."""
     if "\n" in line:
         raise WrongOutput("more than one line")
     try:
@@ -29,11 +40,11 @@ def check(line: str, expected: Expected, rival: Rival) -> None:
     except ValueError:
         raise WrongOutput("not JSON") from None
     said = document
-    if type(said) is dict and rival.extras_key is not None:
-        said = said.get(rival.extras_key)
+    if type(said) is dict and author.extras_key is not None:
+        said = said.get(author.extras_key)
     if type(said) is not dict:
         raise WrongOutput("not an object")
-    if said.get(rival.message_key) != expected.message:
+    if said.get(author.message_key) != expected.message:
         raise WrongOutput("wrong message")
     for name, value in expected.extras.items():
         if said.get(name) != value or type(said.get(name)) is not type(value):

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from cases import CALLS, CURVE, FORMATS, SLOPES, Case
+from cases import CALLS, CURVE, EVENTS, FORMATS, SLOPES, UNHEARD, Case
 from foreign import CROWDS, READINGS
+from fronts import FAST, FRONTS, STRUCTLOG, Front
 from rivals import NULL, OURS, RIVALS, Rival
+from structured import BOUND
 
 __all__ = ["Ask", "Contender", "Contest", "contests"]
 
@@ -28,6 +30,8 @@ class Contender:
     environment: str
     case: str
     who: str
+    #: The worker that it shares with all who say the same; "" is the environment's.
+    worker: str = ""
 
 
 #: Puts a question about a contender to the worker of its environment.
@@ -46,6 +50,8 @@ class Contest:
     fields_between: int = 0
     #: Why a contender is not timed, or no longer.
     wrong: dict[Contender, str] = field(default_factory=dict)
+    #: Why a contender cannot be timed here, which is nobody's fault.
+    not_run: dict[Contender, str] = field(default_factory=dict)
     #: By contender, for each round: the ns per call of the measure, and its own.
     rounds: dict[Contender, list[tuple[float, float]]] = field(default_factory=dict)
 
@@ -58,7 +64,7 @@ class Contest:
         """Play one round."""
         for place, contender in enumerate(self.others):
             pair = [self.measure, contender]
-            if any(one in self.wrong for one in pair):
+            if any(one in self.wrong or one in self.not_run for one in pair):
                 continue
             if (number + place) % 2:
                 pair.reverse()
@@ -73,9 +79,10 @@ class Contest:
         return {"group": self.group, "title": self.title, "contenders": everybody}
 
     def _is_right(self, contender: Contender, answer: dict[str, Any]) -> bool:
-        if "wrong" in answer:
-            self.wrong[contender] = answer["wrong"]
-        return "wrong" not in answer
+        for reasons, name in ((self.wrong, "wrong"), (self.not_run, "not_run")):
+            if name in answer:
+                reasons[contender] = answer[name]
+        return "wrong" not in answer and "not_run" not in answer
 
     def _measure_result(self) -> dict[str, Any]:
         result: dict[str, Any] = {"title": self.measure.title}
@@ -88,6 +95,8 @@ class Contest:
         result: dict[str, Any] = {"title": contender.title}
         if contender in self.wrong:
             return {**result, "wrong_output": self.wrong[contender]}
+        if contender in self.not_run:
+            return {**result, "not_run": self.not_run[contender]}
         rounds = self.rounds.get(contender)
         if not rounds:
             return result
@@ -125,11 +134,24 @@ def contests() -> list[Contest]:
     for few, many in SLOPES:
         title = f"{few} to {many} extras"
         out.append(Contest("slope", title, by_size[few], [by_size[many]], many - few))
+    for group, suffix in (("proxy", ""), ("bound", BOUND)):
+        for event in EVENTS:
+            measure, *fronts = (_logs(front, event.name, suffix) for front in FRONTS)
+            out.append(Contest(group, event.title, measure, fronts))
+    ways = {"": "`structlog.get_logger()`", BOUND: "`structlog.get_logger().bind()`"}
+    for suffix, title in ways.items():
+        measure, other = (_logs(front, UNHEARD.name, suffix) for front in (FAST, STRUCTLOG))
+        out.append(Contest("unheard", title, measure, [other]))
     return out
 
 
 def _does(rival: Rival, case: Case) -> Contender:
     return Contender(rival.title, rival.environment, case.name, rival.name)
+
+
+def _logs(front: Front, case: str, suffix: str) -> Contender:
+    who = front.name + suffix if front.is_structlog else front.name
+    return Contender(front.title, front.environment, case, who, worker=who)
 
 
 def _spread(values: list[float]) -> dict[str, float]:

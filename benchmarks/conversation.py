@@ -5,26 +5,23 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Worker"]
-
-_PROGRAM = Path(__file__).resolve().parent / "worker.py"
+__all__ = ["NoWorker", "Worker"]
 
 
 class Worker:
     """A worker, which runs until it is closed.
 
-    It has the environment variables of its parent, whatever they are. ``tree``:
-    where it imports our packages from, in place of the installed. ``cpu``: the
-    processor it stays on.
+    It has the environment variables of its parent, whatever they are.
+    ``command``: what to start. ``cpu``: the processor it stays on.
     """
 
-    def __init__(self, python: Path, tree: Path | None, cpu: int | None) -> None:
-        options = [] if tree is None else ["--tree", str(tree)]
+    def __init__(self, command: Sequence[str | Path], cpu: int | None) -> None:
         self._process = subprocess.Popen(
-            [python, _PROGRAM, *options],
+            [*command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -50,3 +47,17 @@ class Worker:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+
+
+class NoWorker:
+    """In a worker's place, where there can be none. ``reason``: why, in a few words."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def ask(self, _: str, **__: Any) -> dict[str, Any]:
+        """Give the reason."""
+        return {"not_run": self._reason}
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,13 +1,14 @@
-"""The two environments, each with a Python of its own, and what is pinned in them."""
+"""The environments, each with packages of its own, and what is pinned in them."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["DISTRIBUTIONS", "NAMES", "ROOT", "prepare"]
+__all__ = ["DISTRIBUTIONS", "NAMES", "NODE", "ROOT", "NotHere", "prepare", "prepare_node"]
 
 #: Our own project, the tree that is measured.
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,7 +28,12 @@ _PINS = {
     "upstream": ("dockerflow==2026.3.4",),
 }
 
+_NODE_PINS = ("pino@10.4.0",)
+
+#: Those of Python.
 NAMES = tuple(_PINS)
+#: The one of Node.js, which is not on every machine.
+NODE = "node"
 
 #: What to name the versions of, by environment.
 DISTRIBUTIONS = {
@@ -37,6 +43,11 @@ DISTRIBUTIONS = {
     ]
     for name, pins in _PINS.items()
 }
+DISTRIBUTIONS[NODE] = [pin.partition("@")[0] for pin in _NODE_PINS]
+
+
+class NotHere(Exception):  # noqa: N818 - the machine is as it is
+    """An environment cannot be made on this machine; the text says why, in a few words."""
 
 
 def prepare(name: str, *, is_installing: bool) -> Path:
@@ -70,6 +81,29 @@ def prepare(name: str, *, is_installing: bool) -> Path:
     if name == "ours" and is_installing:
         _pip(python, "--no-deps", "--force-reinstall", str(ROOT))
     return python
+
+
+def prepare_node() -> tuple[str, Path]:
+    """Give Node's program, and the directory with the packages, which are installed by npm.
+
+    Raises ``NotHere`` where there is no Node.js, or npm fails.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        raise NotHere("no node" if node is None else "no npm")
+    directory = _BELOW / NODE
+    stamp = directory / "made-for.json"
+    made_for = [*_NODE_PINS]
+    if not (stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == made_for):
+        print(f"making the environment {NODE}", file=sys.stderr)
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        options = ["--silent", "--no-audit", "--no-fund", "--prefix", str(directory)]
+        done = subprocess.run([npm, "install", *options, *_NODE_PINS], check=False)
+        if done.returncode:
+            raise NotHere("npm could not install it")
+        stamp.write_text(json.dumps(made_for), encoding="utf-8")
+    return node, directory
 
 
 def _pip(python: Path, *arguments: str) -> None:

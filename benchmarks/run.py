@@ -1,10 +1,11 @@
-"""Measure our formatter and handler against others, and write down what came out.
+"""Measure our formatter, handler and loggers against others, and write down what came out.
 
-    python benchmarks/run.py            about a minute, writes benchmarks/results.json
+    python benchmarks/run.py            about two minutes, writes benchmarks/results.json
     python benchmarks/table.py          puts it into README.md
 
-The first run makes two environments below ``benchmarks/.environments``. What is
+The first run makes the environments, below ``benchmarks/.environments``. What is
 not right is not timed (see ``checks.py``), and the program then exits with 1.
+Without Node.js, what needs it is left out.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from typing import Any
 import environments
 import machine
 from contests import Ask, Contender, Contest, contests
-from conversation import Worker
+from conversation import NoWorker, Worker
 from rivals import OURS
 
 __all__: list[str] = []
 
-_RESULTS = Path(__file__).resolve().parent / "results.json"
+_HERE = Path(__file__).resolve().parent
+_RESULTS = _HERE / "results.json"
 # Played, but not counted: caches fill and the processor speeds up.
 _WARM_UP = 2
 
@@ -37,14 +39,13 @@ def main() -> int:
     played = contests()
     cpu = machine.one_cpu()
     with ExitStack() as stack:
-        workers = {}
-        for name in environments.NAMES:
-            python = environments.prepare(name, is_installing=options.tree is None)
-            tree = options.tree if name == OURS.environment else None
-            workers[name] = stack.enter_context(closing(Worker(python, tree, cpu)))
+        workers = {
+            where: stack.enter_context(closing(worker))
+            for where, worker in _workers(played, options.tree, cpu).items()
+        }
 
         def ask(question: str, contender: Contender, **details: Any) -> dict[str, Any]:
-            return workers[contender.environment].ask(
+            return workers[contender.environment, contender.worker].ask(
                 question, case=contender.case, contender=contender.who, **details
             )
 
@@ -59,13 +60,40 @@ def main() -> int:
             "machine": machine.description(),
             "environments": {
                 name: worker.ask("about", distributions=environments.DISTRIBUTIONS[name])
-                for name, worker in workers.items()
+                for (name, _), worker in workers.items()
             },
             "contests": [contest.results() for contest in played],
         }
     options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     _report(results["contests"])
     return 1 if any(contest.wrong for contest in played) else 0
+
+
+def _workers(
+    played: list[Contest], tree: Path | None, cpu: int | None
+) -> dict[tuple[str, str], Worker | NoWorker]:
+    """Start what the contenders need, by environment and the worker's name."""
+    commands: dict[str, list[str | Path]] = {}
+    for name in environments.NAMES:
+        python = environments.prepare(name, is_installing=tree is None)
+        commands[name] = [python, _HERE / "worker.py"]
+    if tree is not None:
+        commands[OURS.environment] += ["--tree", tree]
+    missing = ""
+    try:
+        node, packages = environments.prepare_node()
+        commands[environments.NODE] = [node, _HERE / "pino.cjs", packages]
+    except environments.NotHere as reason:
+        missing = str(reason)
+    places = {
+        (contender.environment, contender.worker)
+        for contest in played
+        for contender in (contest.measure, *contest.others)
+    }
+    return {
+        (name, worker): Worker(commands[name], cpu) if name in commands else NoWorker(missing)
+        for name, worker in sorted(places)
+    }
 
 
 def _play(played: list[Contest], ask: Ask, rounds: int, budget_ns: int) -> None:
@@ -106,6 +134,8 @@ def _report(played: list[dict[str, Any]]) -> None:
 
 def _line(contender: dict[str, Any]) -> str:
     if "ns" not in contender:
+        if "not_run" in contender:
+            return f"{contender['title']}: not run: {contender['not_run']}"
         return f"{contender['title']}: not timed, {contender.get('wrong_output', 'no measure')}"
     line = f"{contender['ns']['median']:9.0f} ns"
     for name in ("ratio", "ns_per_further_field"):

@@ -41,12 +41,18 @@ def _text(results: dict[str, Any]) -> str:
     contests: dict[str, list[dict[str, Any]]] = {}
     for contest in results["contests"]:
         contests.setdefault(contest["group"], []).append(contest)
+    to_a_file = "one `log.info(...)` to a file"
     return "\n\n".join(
         [
             _against_rivals("one `format(record)`", contests["format"]),
             _against_rivals("one `logger.info(...)` to a file", contests["call"]),
             _of_crowds(contests["context"]),
             _of_fields(contests["curve"][0], contests["slope"]),
+            _against_rivals(f"{to_a_file}; `log = structlog.get_logger()`", contests["proxy"]),
+            _against_rivals(
+                f"{to_a_file}; `log = structlog.get_logger().bind()`", contests["bound"]
+            ),
+            _against_rivals("one `log.debug(...)` that is not heard", contests["unheard"]),
             _made(results),
         ]
     )
@@ -86,17 +92,17 @@ def _of_fields(curve: dict[str, Any], slopes: list[dict[str, Any]]) -> str:
 def _made(results: dict[str, Any]) -> str:
     machine = results["machine"]
     environments = results["environments"].values()
-    pythons = sorted({environment["python"] for environment in environments})
+    runtimes = sorted({of["runtime"] for of in environments if "runtime" in of})
     packages = [
         f"{name} {version}"
         for environment in environments
-        for name, version in environment["packages"].items()
+        for name, version in environment.get("packages", {}).items()
     ]
     unbuffered = results["PYTHONUNBUFFERED"]
     return (
         f"Measured on {results['date']} by `benchmarks/run.py`, which is ours; "
         f"repeat it with `make bench`. {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['system']}, {machine['libc']}, {' and '.join(pythons)}, PYTHONUNBUFFERED "
+        f"{machine['system']}, {machine['libc']}, {' and '.join(runtimes)}, PYTHONUNBUFFERED "
         f"{'not set' if unbuffered is None else f'set to {unbuffered!r}'}; {', '.join(packages)}. "
         f"Times are medians over {results['rounds']} rounds of {results['milliseconds']:g} ms. "
         "A factor compares with the first row (of our context, the first column) and is the median "
@@ -114,6 +120,8 @@ def _cell(contender: dict[str, Any]) -> str:
 
 
 def _time(contender: dict[str, Any]) -> str:
+    if "not_run" in contender:
+        return f"not run: {contender['not_run']}"
     if "ns" not in contender:
         return "wrong output" if "wrong_output" in contender else "not timed"
     ns = contender["ns"]["median"]

@@ -1,7 +1,8 @@
 """One environment's side of the benchmarks: answers questions, one JSON line each.
 
 Upstream and we both install a package named ``dockerflow`` and cannot live in
-one process, so each environment has a worker that lives as long as the run.
+one process, so each environment has a worker that lives as long as the run;
+and structlog has one configuration a process, so each of its fronts has one too.
 The parent asks them by turns for a round of this and a round of that.
 """
 
@@ -15,18 +16,20 @@ import platform
 import sys
 from typing import Any, TextIO
 
-from cases import CALLS, CURVE, FORMATS
+from cases import CALLS, CURVE, EVENTS, FORMATS, UNHEARD
 from checks import WrongOutput
 from foreign import READINGS, check_reading, time_reading
 from formatted import check_format, time_format
 from logged import time_call, time_call_to_nowhere
 from rivals import NULL, RIVALS
+from structured import check_event, time_event, time_unheard
 
 __all__: list[str] = []
 
 _RIVALS = {rival.name: rival for rival in RIVALS}
 _FORMATS = {case.name: case for case in (*FORMATS, *CURVE)}
 _CALLS = {case.name: case for case in CALLS}
+_EVENTS = {event.name: event for event in EVENTS}
 
 
 def main() -> None:
@@ -63,7 +66,7 @@ def _answer(ask: str, **details: Any) -> dict[str, Any]:
 
 def _about(distributions: list[str]) -> dict[str, Any]:
     return {
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "runtime": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": {name: _version(name) for name in distributions},
     }
 
@@ -78,6 +81,8 @@ def _version(distribution: str) -> str:
 def _check(case: str, contender: str) -> None:
     if case in READINGS:
         check_reading(contender)
+    elif case in _EVENTS:
+        check_event(_EVENTS[case], contender)
     elif case in _FORMATS:
         check_format(_FORMATS[case], _RIVALS[contender])
     else:
@@ -89,6 +94,10 @@ def _round(case: str, contender: str, budget_ns: int) -> float:
         return time_reading(case, contender, budget_ns)
     if case in _FORMATS:
         return time_format(_FORMATS[case], _RIVALS[contender], budget_ns)
+    if case in _EVENTS:
+        return time_event(_EVENTS[case], contender, budget_ns)
+    if case == UNHEARD.name:
+        return time_unheard(contender, budget_ns)
     if contender == NULL:
         return time_call_to_nowhere(_CALLS[case], budget_ns)
     return time_call(_CALLS[case], _RIVALS[contender], budget_ns)
