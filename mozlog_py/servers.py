@@ -172,6 +172,9 @@ def _of_granian(atoms: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _given(atom: Any) -> Any:
+    if isinstance(atom, bytes):
+        # granian's query string, once.
+        atom = atom.decode("latin-1")
     return None if atom in ("", "-", None) else atom
 
 

@@ -5,6 +5,7 @@ the application calls ``configure()``, before the server sets up its own logging
 or after that.
 """
 
+import json
 import re
 import signal
 from pathlib import Path
@@ -14,12 +15,7 @@ import pytest
 from conformance import checked_lines
 from serving import Served, server
 
-JSON_FILE = """
-import json, os
-os.environ["SETUP"] = "none"
-from application import log_config
-json.dump(log_config, open("log.json", "w"))
-"""
+import mozlog_py
 
 SETTINGS = "from application import server_config as logconfig_dict\naccesslog = '-'\n"
 
@@ -61,7 +57,6 @@ if __name__ == "__main__":
 
 FILES = {
     "settings.py": SETTINGS,
-    "make_json.py": JSON_FILE,
     **{f"serve_{name}.py": text for name, text in IN_CODE.items()},
 }
 
@@ -90,10 +85,6 @@ FIRST = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    import json
-
-    import mozlog_py
-
     config = mozlog_py.dict_config("service", format="mozlog", level="INFO")
     (tmp_path / "log.json").write_text(json.dumps(config))
     return tmp_path
@@ -242,6 +233,14 @@ class TestConfiguredByTheApplication:
         assert sum(text.startswith("Booting worker with pid") for text in own) == 2
         assert own[-1] == "Shutting down: Master"
         assert "boom" not in served.err
+
+    def test_gunicorn_that_preloads_it_prints_nothing_else(self, folder: Path) -> None:
+        command = [*GUNICORN, "--access-logfile", "-", "--preload"]
+        with server(folder, command, setup="configure") as served:
+            ask(served)
+        lines = assert_served("gunicorn", served.out)
+        assert messages(lines, "gunicorn.error")[0].startswith("Starting gunicorn")
+        assert served.err == ""
 
     def test_hypercorn_prints_nothing_else(self, folder: Path) -> None:
         with server(folder, [*HYPERCORN, "-w", "2"], setup="configure") as served:

@@ -294,6 +294,8 @@ class TestAccessRecords:
             ("hypercorn.access", (Atoms({**GUNICORN, "s": "-"}),),
              {**{k: v for k, v in FULL.items() if k != "code"}, "t": 2, "agent": "agent"}),
             ("granian.access", (GRANIAN,), {**FULL, "t": 2}),
+            # As versions before 2.1 have it.
+            ("granian.access", ({**GRANIAN, "query_string": b"b=1"},), {**FULL, "t": 2}),
         ],
     )  # fmt: skip
     def test_become_fields(
