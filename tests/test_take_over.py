@@ -142,6 +142,17 @@ class TestHandlers:
         logging.getLogger("_granian.serve").info("Started")
         assert said(capsys) == ["Started"]
 
+    def test_what_celerys_pool_says_of_its_processes_is_heard(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        import billiard.util
+
+        # It gets its logger, and switches propagation off, when it is first needed.
+        monkeypatch.setattr(billiard.util, "_logger", None)
+        configure()
+        billiard.util.get_logger().error("Process exited")
+        assert said(capsys) == ["Process exited"]
+
     def test_uvicorns_own_configuration_afterwards_changes_nothing(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
