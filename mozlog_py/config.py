@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from .lean import gather_all, gather_less
-from .servers import ACCESS_LOGGERS, SERVER_LOGGERS, take_over
+from .servers import SERVER_LOGGERS, filter_for, take_over
 
 __all__ = ["FORMATS", "configure", "dict_config"]
 
@@ -92,6 +92,11 @@ def dict_config(
     }
     if stream is not None:
         handler["stream"] = stream
+    filters = {name: filter_for(name).__name__ for name in SERVER_LOGGERS}
+    servers: dict[str, dict[str, Any]] = {
+        name: {"handlers": [], "propagate": True, "filters": [filters[name]]}
+        for name in SERVER_LOGGERS
+    }
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -101,22 +106,12 @@ def dict_config(
             "default": {"class": "logging.Formatter"},
             "access": {"class": "logging.Formatter"},
         },
-        "filters": {
-            "access": {"()": "mozlog_py.servers.AccessFields"},
-            "plain": {"()": "mozlog_py.servers.WithoutColors"},
-        },
+        "filters": {kind: {"()": f"mozlog_py.servers.{kind}"} for kind in filters.values()},
         "handlers": {"mozlog": handler},
         "loggers": {
+            **servers,
             **{
-                name: {
-                    "handlers": [],
-                    "propagate": True,
-                    "filters": ["access" if name in ACCESS_LOGGERS else "plain"],
-                }
-                for name in SERVER_LOGGERS
-            },
-            **{
-                name: {"level": _level(of, f"loggers[{name!r}]")}
+                name: {**servers.get(name, {}), "level": _level(of, f"loggers[{name!r}]")}
                 for name, of in (loggers or {}).items()
             },
         },
@@ -178,6 +173,9 @@ def configure(
         processors=processors,
         formatter_options=formatter_options,
     )
+    # take_over() does more for these, and leaves more as it is: access logs that
+    # are switched off, and handlers that are not the servers' own.
+    servers = {name: config["loggers"].pop(name) for name in SERVER_LOGGERS}
     try:
         dictConfig(config)
     except ValueError as error:
@@ -193,6 +191,9 @@ def configure(
     logging.captureWarnings(True)
     log_uncaught()
     take_over()
+    for name, settings in servers.items():
+        if "level" in settings:
+            logging.getLogger(name).setLevel(settings["level"])
     if lean:
         gather_less()
     else:

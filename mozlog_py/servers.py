@@ -10,9 +10,23 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["ACCESS_LOGGERS", "SERVER_LOGGERS", "AccessFields", "WithoutColors", "take_over"]
+from .exceptions import HEADER
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+__all__ = [
+    "ACCESS_LOGGERS",
+    "SERVER_LOGGERS",
+    "AccessFields",
+    "ExceptionFields",
+    "WithoutColors",
+    "filter_for",
+    "take_over",
+]
 
 #: The loggers with a record for each request.
 ACCESS_LOGGERS: Final = (
@@ -25,11 +39,13 @@ ACCESS_LOGGERS: Final = (
 #: The loggers that are taken over.
 SERVER_LOGGERS: Final = (
     "_granian",
+    "_granian.utils",
     "celery",
     "celery.redirected",
     "celery.task",
     "gunicorn.error",
     "hypercorn.error",
+    "multiprocessing",
     "py.warnings",
     "uvicorn",
     "uvicorn.asgi",
@@ -40,9 +56,11 @@ SERVER_LOGGERS: Final = (
 # What servers hang onto their loggers. Anything else is somebody's own.
 _OF_SERVERS: Final = (logging.StreamHandler, logging.FileHandler)
 
+_TRACEBACK: Final = "\nTraceback (most recent call last):\n"
 
-class _Once(logging.Filter):
-    """A filter that a logger takes once only, however often it is configured."""
+
+class _SameAsAny(logging.Filter):
+    """A filter that a logger has once, however often it is configured."""
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self)
@@ -51,7 +69,7 @@ class _Once(logging.Filter):
         return hash(type(self))
 
 
-class WithoutColors(_Once):
+class WithoutColors(_SameAsAny):
     """Takes uvicorn's second message, with colours in it, off its records."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -60,7 +78,7 @@ class WithoutColors(_Once):
         return True
 
 
-class AccessFields(_Once):
+class AccessFields(_SameAsAny):
     """Makes fields of the sentence that a server logs for each request.
 
     They are named as in ``request.summary``: ``method``, ``path``,
@@ -85,6 +103,26 @@ class AccessFields(_Once):
         return True
 
 
+class ExceptionFields(_SameAsAny):
+    """Makes fields of the traceback that granian puts into its message.
+
+    It has no exception to show, only its text: ``error`` is the line that names
+    it, and not its ``repr`` as elsewhere.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        if isinstance(record.msg, str) and not record.exc_info:
+            message, mark, frames = record.msg.partition(_TRACEBACK)
+            # What is below the last frame; causes come before it.
+            last = frames.rpartition(_TRACEBACK)[2].splitlines()
+            named = [line for line in last if line and not line.startswith(" ")]
+            if mark and named:
+                record.msg = message
+                vars(record).update(error=named[0], traceback=HEADER + frames)
+        return True
+
+
 def _of_uvicorn(args: Any) -> dict[str, Any]:
     client, method, target, _, code = args
     path, _, query = target.partition("?")
@@ -98,13 +136,24 @@ def _of_uvicorn(args: Any) -> dict[str, Any]:
 
 
 def _of_gunicorn(atoms: Mapping[str, Any]) -> dict[str, Any]:
-    # hypercorn has the same atoms. After a failure gunicorn knows the request line only.
+    fields = _of_hypercorn(atoms)
+    # Its atoms have a backslash before each quote.
+    return {
+        name: value.replace('\\"', '"') if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+
+
+def _of_hypercorn(atoms: Mapping[str, Any]) -> dict[str, Any]:
+    # After a failure gunicorn knows the request line only.
     path, _, query = atoms["r"].split(" ")[1].partition("?")
+    code = _given(atoms["s"])
     return {
         "method": atoms["m"],
         "path": atoms["U"] or path,
         "querystring": _given(atoms["q"]) or query or None,
-        "code": int(atoms["s"]),
+        # None where the client has left before there was one.
+        "code": None if code is None else int(code),
         "t": int(atoms["D"]) // 1000,
         "agent": _given(atoms["a"]),
         "client": _given(atoms["h"]),
@@ -123,6 +172,9 @@ def _of_granian(atoms: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _given(atom: Any) -> Any:
+    if isinstance(atom, bytes):
+        # granian's query string, once.
+        atom = atom.decode("latin-1")
     return None if atom in ("", "-", None) else atom
 
 
@@ -130,51 +182,83 @@ def _given(atom: Any) -> Any:
 _READERS: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
     "granian.access": _of_granian,
     "gunicorn.access": _of_gunicorn,
-    "hypercorn.access": _of_gunicorn,
+    "hypercorn.access": _of_hypercorn,
     "uvicorn.access": _of_uvicorn,
 }
+
+
+def filter_for(name: str) -> type[logging.Filter]:
+    """Give the filter that the records of a server's logger pass through."""
+    if name in ACCESS_LOGGERS:
+        return AccessFields
+    return ExceptionFields if name == "_granian.utils" else WithoutColors
 
 
 def take_over() -> None:
     """Have the records of servers go to the root logger's handlers, now and from here on.
 
-    A logger that a server has switched off (without handlers, and not
-    propagating, as uvicorn does without an access log) stays off. Handlers of
-    other kinds than servers have are left alone. Doing it twice is doing it once.
+    An access log that a server has switched off (without handlers, and not
+    propagating, as uvicorn does) stays off. Handlers of other kinds than
+    servers have are left alone. Doing it twice is doing it once.
     """
     for name in SERVER_LOGGERS:
         logger = logging.getLogger(name)
         if not isinstance(logger, TakenOver):
             logger.__class__ = _taken_over(type(logger))
-        if _is_heard(logger):
-            logger.propagate = True
-        for handler in [*logger.handlers]:
-            if type(handler) in _OF_SERVERS:
-                logger.removeHandler(handler)
-        logger.addFilter(AccessFields() if name in ACCESS_LOGGERS else WithoutColors())
+        # Setting them is what takes the server's own away.
+        logger.handlers = logger.handlers
+        logger.addFilter(filter_for(name)())
     _keep_from_celery()
 
 
-def _is_heard(logger: logging.Logger) -> bool:
-    return logger.propagate or bool(logger.handlers)
-
-
 class TakenOver(logging.Logger):
-    """A logger to which handlers of servers, and not propagating, make no difference."""
+    """A logger that keeps no handler of a server's, and hands its records on instead.
 
-    def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802 - as in logging
-        """Hand a record to whoever is not a server's handler, and to the parent."""
-        if not _is_heard(self):
-            return
-        for handler in self.handlers:
-            if type(handler) not in _OF_SERVERS and record.levelno >= handler.level:
-                handler.handle(record)
-        if self.parent is not None:
-            self.parent.callHandlers(record)
+    In place of such a handler it has one that does nothing: servers look at
+    what they have set, and a logger with handlers is one that is to be heard.
+    The methods that a record passes through are those of ``logging``: loggers
+    below it, and error reporters that replace them, find nothing unusual.
+    """
 
-    def hasHandlers(self) -> bool:  # noqa: N802 - as in logging
-        """Tell whether a record is handled by anyone; servers ask before they log a request."""
-        return _is_heard(self) and (self.parent is None or self.parent.hasHandlers())
+    def __setattr__(self, name: str, value: Any) -> None:
+        # hypercorn sets the whole list; and uvicorn an empty one for no access log.
+        if name == "handlers" and any(map(_is_of_server, value)):
+            value = [*dict.fromkeys(map(_stand_in, value))]
+        super().__setattr__(name, value)
+
+    def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802 - as in logging
+        """Add a handler, or what stands in for one of a kind that servers add."""
+        super().addHandler(_stand_in(hdlr))
+
+    @property
+    def propagate(self) -> bool:
+        """Whether records are handed on: always, but for an access log that is switched off."""
+        return bool(
+            vars(self)["propagate"]
+            or self.handlers
+            or self.name not in ACCESS_LOGGERS
+            or self._is_lent()
+        )
+
+    @propagate.setter
+    def propagate(self, is_propagating: bool) -> None:
+        vars(self)["propagate"] = is_propagating
+
+    def _is_lent(self) -> bool:
+        # uvicorn's worker for gunicorn uses the list of gunicorn's logger.
+        lender = logging.getLogger("gunicorn.access")
+        return self is not lender and self.handlers is lender.handlers and lender.propagate
+
+
+_nothing: Final = logging.NullHandler()
+
+
+def _is_of_server(handler: logging.Handler) -> bool:
+    return type(handler) in _OF_SERVERS
+
+
+def _stand_in(handler: logging.Handler) -> logging.Handler:
+    return _nothing if _is_of_server(handler) else handler
 
 
 _classes: Final[dict[type, type]] = {logging.Logger: TakenOver}
@@ -189,12 +273,38 @@ def _taken_over(kind: type) -> type:
 
 def _keep_from_celery() -> None:
     """Tell Celery that logging is set up, or its worker replaces the root's handlers."""
-    if "celery" not in sys.modules:
-        return
-    from celery import signals
+    module = sys.modules.get("celery.signals")
+    if module is not None:
+        _connect(module)
+    elif not any(type(finder) is _CeleryFinder for finder in sys.meta_path):
+        sys.meta_path.insert(0, _CeleryFinder())
 
+
+def _connect(signals: ModuleType) -> None:
     signals.setup_logging.connect(_is_set_up, weak=False, dispatch_uid="mozlog_py")
 
 
 def _is_set_up(**_: Any) -> None:
     """Be there: that is all that Celery asks for."""
+
+
+class _CeleryFinder:
+    """Waits for Celery's signals, which take half a second to import, to be imported."""
+
+    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
+        """Find that one module as it is found without this, and connect once it is there."""
+        if name != "celery.signals":
+            return None
+        from importlib.util import find_spec  # loaded by now: Celery has it imported
+
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            loader, execute = spec.loader, spec.loader.exec_module
+
+            def execute_and_connect(module: ModuleType) -> None:
+                execute(module)
+                _connect(module)
+
+            vars(loader)["exec_module"] = execute_and_connect
+        return spec

@@ -7,6 +7,7 @@ counts what could not be written, and says so.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -42,7 +43,11 @@ class Sink:
     @property
     def stream(self) -> Any:
         """Where lines go: the stream that was set, else what ``sys.stdout`` is now."""
-        return sys.stdout if self._own_stream is None else self._own_stream
+        stream = sys.stdout if self._own_stream is None else self._own_stream
+        if isinstance(getattr(stream, "logger", None), logging.Logger):
+            # Celery's stand-in for stdout, which makes records of what it is given.
+            return sys.__stdout__
+        return stream
 
     @stream.setter
     def stream(self, stream: Any) -> None:

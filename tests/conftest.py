@@ -43,6 +43,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     shown = warnings.showwarning
+    finders = sys.meta_path[:]
     disabled = {
         name: (logger.handlers[:], logger.level, logger.propagate)
         for name, logger in logging.Logger.manager.loggerDict.items()
@@ -68,6 +69,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     uncaught._former.clear()
     logging.captureWarnings(False)
     warnings.showwarning = shown
+    sys.meta_path[:] = finders
     for name, (former, former_level, propagate) in disabled.items():
         logger = logging.getLogger(name)
         logger.handlers[:], logger.propagate = former, propagate

@@ -203,6 +203,31 @@ class TestStream:
         assert checked_lines(first.getvalue())[0]["Fields"] == {"msg": "one"}
         assert checked_lines(second.getvalue())[0]["Fields"] == {"msg": "two"}
 
+    def test_is_the_real_stdout_where_that_was_replaced_by_a_logger(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # As Celery's worker does it: print() becomes a record, whose line is no print().
+        class Redirected:
+            def __init__(self, logger: logging.Logger) -> None:
+                self.logger = logger
+
+            def write(self, text: str) -> None:
+                if text.strip():
+                    self.logger.warning(text)
+
+            def flush(self) -> None: ...
+
+        capture, real = Capture(MozlogHandler()), io.StringIO()
+        monkeypatch.setattr(sys, "__stdout__", real)
+        monkeypatch.setattr(sys, "stdout", Redirected(capture.logger))
+        print("printed")
+        capture.logger.info("logged")
+        explicit = Capture(MozlogHandler(sys.stdout))
+        explicit.logger.info("explicit")
+        messages = [line["Fields"]["msg"] for line in checked_lines(real.getvalue())]
+        assert messages == ["printed", "logged", "explicit"]
+        assert capture.handler.lost == 0
+
     def test_is_seen_by_capsys(self, capsys: pytest.CaptureFixture[str]) -> None:
         capture = Capture(MozlogHandler())
         print("before")
