@@ -185,7 +185,6 @@ def configure(
     share(
         handler.formatter,  # type: ignore[arg-type]
         handler.sink,  # type: ignore[attr-defined]
-        processors,
         is_caching=is_caching_loggers,
     )
     logging.captureWarnings(True)

@@ -8,6 +8,7 @@ with all the options and hooks of a python-json-logger formatter.
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -68,7 +69,7 @@ _HOOKS: Final = (
 
 
 # What an instance holds beside its options.
-_COMPILED: Final = frozenset({"_format", "renderers"})
+_COMPILED: Final = frozenset({"_followers", "_format", "renderers"})
 
 
 _Line = TypeVar("_Line", bytes, str)
@@ -312,6 +313,16 @@ class MozlogFormatter(BaseJsonFormatter):
         if own.get("format") is own.get("_format"):
             own.pop("format", None)
         own.update(renderers={}, _format=None)
+        for follower in [*own.get("_followers", ())]:
+            begin_anew = follower()
+            if begin_anew is not None:
+                begin_anew()
+
+    def follow(self, begin_anew: Callable[[], None]) -> None:
+        """Have a method called whenever an option has changed, as long as its object lives."""
+        followers = vars(self).setdefault("_followers", set())
+        followers.difference_update([one for one in followers if one() is None])
+        followers.add(weakref.WeakMethod(begin_anew))
 
     def overrides(self, hook: str) -> bool:
         """Tell whether a subclass, or this instance, has its own version of a method."""

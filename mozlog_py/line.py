@@ -36,6 +36,7 @@ __all__ = [
     "Interrupted",
     "LineMaker",
     "clamped",
+    "degrade",
     "encode",
     "escape",
     "last_resort",
@@ -285,12 +286,17 @@ def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
     """Give plain fields that say what of their record was lost, if anything was."""
     if sanitiser.reasons:
         # Some of it may have been known before the fields were cleaned.
-        known = plain.get(DEGRADED)
-        if known is not None and type(known) is not str:
-            plain[free_name(f"extra.{DEGRADED}", plain)] = known
-            known = None
-        plain[DEGRADED] = "; ".join([*([known] if known else []), *sanitiser.reasons])
+        degrade(plain, "; ".join(sanitiser.reasons))
     return plain
+
+
+def degrade(fields: dict[Any, Any], reason: str) -> None:
+    """Have fields say one more thing that was lost; a user's field of the name is kept."""
+    known = fields.get(DEGRADED)
+    if known is not None and type(known) is not str:
+        fields[free_name(f"extra.{DEGRADED}", fields)] = known
+        known = None
+    fields[DEGRADED] = f"{known}; {reason}" if known else reason
 
 
 def clamped(timestamp_ns: int) -> int:

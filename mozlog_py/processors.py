@@ -13,7 +13,7 @@ import structlog
 
 from .context import current
 from .events import level_number
-from .line import DEGRADED
+from .line import degrade
 from .redaction import Redact
 from .sampling import Sample
 from .severity import severity
@@ -31,6 +31,9 @@ __all__ = [
     "guarded",
     "merge_context",
 ]
+
+# What is left of an event that could not be redacted.
+_SAFE: Final = ("_record", "_from_structlog", "level_number")
 
 _EventDict = dict[str, Any]
 #: What structlog calls one: takes the logger, the method's name and an event dict.
@@ -159,24 +162,31 @@ def guarded(
     """
     for processor in processors:
         try:
-            processed = processor(logger, method_name, event_dict)
+            processed: Any
+            if type(processor) is Redact:
+                processed = processor.redacted(event_dict, interrupts)
+            else:
+                processed = processor(logger, method_name, event_dict)
         except structlog.DropEvent:
             raise
         except BaseException as error:
             if not isinstance(error, Exception):
                 interrupts.append(error)
-            _degrade(event_dict, f"{_name_of(processor)} raised {type_name(type(error))}")
+            reason = f"{_name_of(processor)} raised {type_name(type(error))}"
+            if isinstance(processor, Redact):
+                # Left out as others are, it would let everything through.
+                event_dict = {name: event_dict[name] for name in _SAFE if name in event_dict}
+                event_dict["event"] = "<not redacted>"
+            else:
+                # It may be of a kind of its own, which does as it likes.
+                event_dict = {**event_dict}
+            degrade(event_dict, reason)
         else:
             if isinstance(processed, dict):
                 event_dict = processed
             else:
-                _degrade(event_dict, f"{_name_of(processor)} returned no event dict")
+                degrade(event_dict, f"{_name_of(processor)} returned no event dict")
     return event_dict
-
-
-def _degrade(event_dict: Any, reason: str) -> None:
-    known = event_dict.get(DEGRADED)
-    event_dict[DEGRADED] = f"{known}; {reason}" if isinstance(known, str) else reason
 
 
 def _name_of(processor: Any) -> str:

@@ -14,9 +14,12 @@ __all__ = [
     "mozlog_lines",
     "mozlog_no_leaks",
     "pytest_addoption",
-    "pytest_configure",
     "pytest_runtest_call",
 ]
+
+# At once, since it is for what conftest.py configures as well: structlog's plugins
+# change a configuration that kept loggers would not look at again.
+config.is_caching_loggers = False
 
 _OPTION = "mozlog_no_leaks"
 
@@ -33,11 +36,6 @@ def mozlog_no_leaks() -> Iterator[None]:
     """Fail the test if it leaves something bound in the logging context."""
     with no_leaks():
         yield
-
-
-def pytest_configure() -> None:
-    """Have structlog look at its configuration for every call, as its plugins need it."""
-    config.is_caching_loggers = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from .fields import json_object, looks_like_json
-from .values import MAX_DEPTH, MAX_ITEMS, type_name
+from .values import MAX_DEPTH, MAX_ITEMS, Sanitiser, type_name
 
 __all__ = ["CREDENTIALS", "MARKER", "Redact"]
 
@@ -22,13 +24,16 @@ CREDENTIALS: Final = frozenset(
         "accesskey",
         "apikey",
         "authorization",
+        "bearer",
         "cookie",
+        "cookies",
         "credential",
         "credentials",
         "jwt",
         "passphrase",
         "passwd",
         "password",
+        "passwords",
         "privatekey",
         "pwd",
         "secret",
@@ -40,7 +45,10 @@ CREDENTIALS: Final = frozenset(
     }
 )
 
-_SEPARATORS: Final = re.compile(r"[\s._:/-]+")
+_SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
+# Too short to be looked for at the end of others.
+_WHOLE: Final = frozenset({"auth", "otp", "pass", "sid"})
+_SEQUENCES: Final = (list, tuple, set, frozenset, deque)
 _ENDINGS: Final = tuple(sorted(CREDENTIALS))
 # Names come again and again; those made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 4096
@@ -92,8 +100,22 @@ class Redact:
 
     def __call__(self, _: Any, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
         """Give the event dict with credentials replaced. Never raises an ``Exception``."""
+        interrupts: list[BaseException] = []
+        out = self.redacted(event_dict, interrupts)
+        if interrupts:
+            raise interrupts[0]
+        return out
+
+    def redacted(
+        self, event_dict: dict[str, Any], interrupts: list[BaseException]
+    ) -> dict[str, Any]:
+        """Give the event dict with credentials replaced.
+
+        What a value's own code raises that is no ``Exception`` is put into
+        ``interrupts``, for whoever can raise it once the event is written.
+        """
         try:
-            return self._redacted(event_dict)
+            return self._event(event_dict, interrupts)
         except Exception:
             # Left out as a processor that fails is, it would let everything through.
             return {
@@ -102,16 +124,17 @@ class Redact:
                 if type(key) is str
             }
 
-    def _redacted(self, event_dict: dict[str, Any]) -> dict[str, Any]:
-        out = self._members(event_dict, 0, is_event=True)
+    def _event(self, event_dict: dict[str, Any], interrupts: list[BaseException]) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key, value in _items(event_dict):
+            is_own = key in _UNTOUCHED and _is_own(key, value)
+            out[key] = value if is_own else self._member(key, value, 0, interrupts)
         event = event_dict.get("event")
         if type(event) is str and looks_like_json(event):
             # Its members are going to be fields.
             blob = json_object(event)
-            if blob is not None and (clean := self._members(blob, 0)) != blob:
+            if blob is not None and (clean := self._members(blob, 0, interrupts)) != blob:
                 out["event"] = clean
-        elif isinstance(event, dict):
-            out["event"] = self._members(event, 0)
         return out
 
     def is_secret(self, name: Any) -> bool:
@@ -124,6 +147,7 @@ class Redact:
             known = (
                 normal in self._keys
                 or normal.endswith(self._endings)
+                or (bool(self._endings) and normal in _WHOLE)
                 or any(pattern.search(name) for pattern in self._patterns)
             )
             if len(self._remembered) >= _MAX_REMEMBERED:
@@ -132,26 +156,27 @@ class Redact:
         return known
 
     def _members(
-        self, members: dict[Any, Any], depth: int, *, is_event: bool = False
+        self, members: dict[Any, Any], depth: int, interrupts: list[BaseException]
     ) -> dict[Any, Any]:
-        out: dict[Any, Any] = {}
-        for key, value in _items(members):
-            if is_event and key in _UNTOUCHED:
-                out[key] = value
-            elif self.is_secret(key) and value is not None:
-                out[key] = self.marker
-            else:
-                out[key] = value if type(value) in _SCALARS else self._safely(value, depth + 1)
-        return out
+        return {key: self._member(key, value, depth, interrupts) for key, value in _items(members)}
 
-    def _safely(self, value: Any, depth: int) -> Any:
+    def _member(self, key: Any, value: Any, depth: int, interrupts: list[BaseException]) -> Any:
+        if value is not None and self.is_secret(key):
+            return self.marker
+        return value if type(value) in _SCALARS else self._safely(value, depth + 1, interrupts)
+
+    def _safely(self, value: Any, depth: int, interrupts: list[BaseException]) -> Any:
         try:
-            return self._looked_into(value, depth)
-        except Exception:
+            return self._looked_into(value, depth, interrupts)
+        except (RecursionError, MemoryError):
+            raise
+        except BaseException as error:
             # Whatever may be in it, nobody has seen it.
+            if not isinstance(error, Exception):
+                interrupts.append(error)
             return self.marker
 
-    def _looked_into(self, value: Any, depth: int) -> Any:
+    def _looked_into(self, value: Any, depth: int, interrupts: list[BaseException]) -> Any:
         kind = type(value)
         if kind in _SCALARS:
             return value
@@ -159,26 +184,43 @@ class Redact:
             # A line goes no deeper either, and what others render has not been seen.
             return "<max depth>"
         if issubclass(kind, dict):
-            return self._members(value, depth)
-        if issubclass(kind, (list, tuple)):
-            base = list if issubclass(kind, list) else tuple
-            items = [*base.__getitem__(value, slice(0, MAX_ITEMS))]
-            if len(items) == 2 and isinstance(items[0], (str, bytes)) and self.is_secret(items[0]):
-                # A name and its value, as headers often are.
-                return [items[0], self.marker]
-            clean = [self._safely(item, depth + 1) for item in items]
-            left_out = base.__len__(value) - len(items)
-            if left_out > 0:
-                clean.append(f"<{left_out} more items>")
-            return clean
+            return self._members(value, depth, interrupts)
+        for base in _SEQUENCES:
+            if issubclass(kind, base):
+                return self._items(value, base, depth, interrupts)
         if hasattr(kind, "__dataclass_fields__"):
             # A line shows it as an object, with its names.
             names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
-            return self._members({name: _attribute(value, name) for name in names}, depth)
+            members = {name: _attribute(value, name) for name in names}
+            return self._members(members, depth, interrupts)
         if issubclass(kind, Mapping):
             # Headers, often. A line would show its repr, and that all it has.
-            return self._members({**value}, depth)
+            return self._members({**value}, depth, interrupts)
         return value
+
+    def _items(self, value: Any, base: Any, depth: int, interrupts: list[BaseException]) -> Any:
+        items = [*islice(base.__iter__(value), MAX_ITEMS)]
+        if base is not list and base is not tuple and _SCALARS.issuperset(map(type, items)):
+            # A set of names, or the like.
+            return value
+        if len(items) == 2 and not isinstance(items[0], Mapping) and self.is_secret(items[0]):
+            # A name and its value, as headers often are.
+            return [items[0], self.marker]
+        clean = [self._safely(item, depth + 1, interrupts) for item in items]
+        left_out = base.__len__(value) - len(items)
+        if left_out > 0:
+            clean.append(f"<{left_out} more items>")
+        return clean
+
+
+def _is_own(key: str, value: Any) -> bool:
+    """Tell whether what goes by a name of structlog's is what structlog puts there."""
+    if key == "event":
+        return not isinstance(value, (dict, list, tuple))
+    if key == "exc_info":
+        is_triple = isinstance(value, tuple) and len(value) == 3
+        return is_triple or value is None or isinstance(value, (bool, BaseException))
+    return not isinstance(value, (dict, list, tuple))
 
 
 def _is_fields(event: Any) -> bool:
@@ -202,13 +244,18 @@ def _items(members: dict[Any, Any]) -> list[tuple[Any, Any]]:
 
 
 def _normal(name: str) -> str:
-    return _SEPARATORS.sub("", name).lower().replace("_", "")
+    return _SEPARATORS.sub("", name.lower())
 
 
 def _text(name: Any) -> str:
-    if isinstance(name, bytes):
+    if isinstance(name, (bytes, bytearray)):
         return name.decode("utf-8", "replace")
-    return str.__str__(name) if isinstance(name, str) else ""
+    if isinstance(name, str):
+        return str.__str__(name)
+    if isinstance(name, (int, float)) or name is None:
+        return ""
+    # As a line shows it.
+    return Sanitiser().key(name) or ""
 
 
 def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:

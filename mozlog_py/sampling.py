@@ -55,7 +55,8 @@ class Sample:
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is kept, and mark it if so."""
-        if record.levelno >= self.keep_from or self.rate == 1:
+        level = level_number(record.levelno)
+        if self.rate == 1 or (level is not None and level >= self.keep_from):
             return True
         if not self._keeps(getattr(record, self.key, None)):
             return False
@@ -63,9 +64,9 @@ class Sample:
         return True
 
     def _keeps(self, value: Any) -> bool:
-        if value is None:
+        if value is None or value == "":
             value = current().get(self.key)
-        if isinstance(value, (str, int)):
+        if isinstance(value, (str, int)) and value != "":
             # Not hash(): that is another one in each process.
             number = zlib.crc32(str(value).encode("utf-8", "backslashreplace"))
         else:

@@ -73,6 +73,7 @@ def no_leaks() -> Iterator[None]:
     ``AssertionError`` on leaving, unless the block itself raises.
     """
     bound, request_id = context.read_bound(), context.read_request_id()
+    structlogs = _bound_by_structlog()
     before = _shown()
     try:
         yield
@@ -90,7 +91,12 @@ def no_leaks() -> Iterator[None]:
             )
     finally:
         context.restore(bound, request_id)
-        _restore_structlogs(before)
+        _restore_structlogs(structlogs)
+
+
+def _bound_by_structlog() -> dict[str, Any]:
+    module = sys.modules.get("structlog.contextvars")
+    return {} if module is None else dict(module.get_contextvars())
 
 
 def _shown() -> dict[str, Any]:
@@ -105,8 +111,8 @@ def _differs(name: str, after: dict[str, Any], before: dict[str, Any]) -> bool:
 def _restore_structlogs(before: dict[str, Any]) -> None:
     module = sys.modules.get("structlog.contextvars")
     if module is not None:
-        theirs = module.get_contextvars()
-        module.unbind_contextvars(*(name for name in theirs if name not in before))
+        module.clear_contextvars()
+        module.bind_contextvars(**before)
 
 
 class _Collecting(logging.Handler):
@@ -120,9 +126,14 @@ class _Collecting(logging.Handler):
         self.collect(self.format(record))
 
     def collect(self, line: str) -> None:
+        """Take a line; what is wrong with it is said at the end of the block."""
         problems = validate(line, strict=getattr(self.formatter, "strict", False))
         self.problems.extend(f"{problem} in {line}" for problem in problems)
-        self.lines.append(json.loads(line))
+        try:
+            self.lines.append(json.loads(line))
+        except ValueError:
+            # Said already, and no reason to raise where it was logged.
+            pass
 
 
 @contextmanager
@@ -133,13 +144,15 @@ def _listening_to_structlog(handler: _Collecting, name: str | None) -> Iterator[
         return
     chain: list[Any] = setup.chain
     renderer = chain[-1]
+    collecting = sys.modules["mozlog_py.structlog"].MozlogRenderer(
+        output="text", formatter=handler.formatter, is_last_of_chain=len(chain) > 1
+    )
 
     def listen(logger: Any, method_name: str, event_dict: Any) -> Any:
-        rendered = renderer(logger, method_name, event_dict)
         own = getattr(logger, "name", None) or ""
         if name is None or own == name or own.startswith(f"{name}."):
-            handler.collect(rendered.decode() if isinstance(rendered, bytes) else rendered)
-        return rendered
+            handler.collect(collecting(logger, method_name, event_dict))
+        return renderer(logger, method_name, event_dict)
 
     chain[-1] = listen
     try:

@@ -158,7 +158,10 @@ class Sanitiser:
 
     def hold(self, error: BaseException) -> None:
         """Keep what is no ``Exception`` for whoever can raise it after the write."""
-        if self.interrupt is None and not isinstance(error, Exception):
+        if self.interrupt is not None or isinstance(error, Exception):
+            return
+        # structlog's is for its processors, and means nothing to anybody else.
+        if not is_kind(type(error), "structlog.exceptions", "DropEvent"):
             self.interrupt = error
 
     def lost(self, reason: str) -> None:
@@ -362,7 +365,7 @@ class Sanitiser:
         size = dict.__len__(value)
         members = self._within_budget(_snapshot(value))
         for key, member in members:
-            name = key if type(key) is str and key.isascii() else self._key(key)
+            name = key if type(key) is str and key.isascii() else self.key(key)
             if name is None or (member is None and not keep_none):
                 continue
             if depth:
@@ -394,7 +397,7 @@ class Sanitiser:
         self._nodes += len(items)
         return items
 
-    def _key(self, key: Any) -> str | None:
+    def key(self, key: Any) -> str | None:
         """Give a key's text, None where the key is too broken to be one."""
         if issubclass(type(key), str):
             return self.text(key)

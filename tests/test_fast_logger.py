@@ -45,6 +45,12 @@ def unconfigured() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+class Mine(FastBoundLogger.at(40)):  # type: ignore[misc]
+    """Somebody's own, made of the class of a level."""
+
+    __slots__ = ()
+
+
 class Lines:
     """A bound logger that writes to memory, and what it wrote."""
 
@@ -822,6 +828,176 @@ class TestThroughStructlogsProxy:
         log.info("first")
         assert "info" not in vars(log)
         assert len(checked_lines(stream.getvalue())) == 1
+
+    def test_what_it_is_given_is_whole_before_it_is_given(
+        self, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Any] = []
+        monkeypatch.setattr(
+            "mozlog_py.structlog.logger.shorten", lambda log, *_, **__: seen.append(log.info("hi"))
+        )
+        structlog.get_logger("app").info("first")
+        assert seen == [None]
+        assert [line["Fields"]["msg"] for line in checked_lines(stream.getvalue())] == [
+            "hi", "first",
+        ]  # fmt: skip
+
+
+class TestWhatAHostileUserFound:
+    def test_a_cancelled_call_is_logged_all_the_same(self) -> None:
+        made = Lines()
+
+        async def main() -> None:
+            import concurrent.futures
+
+            loop = asyncio.get_running_loop()
+            pool = concurrent.futures.ThreadPoolExecutor(1)
+            loop.set_default_executor(pool)
+            is_free = threading.Event()
+            pool.submit(is_free.wait)
+            task = asyncio.create_task(made.log.ainfo("kept"))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            is_free.set()
+            pool.shutdown(wait=True)
+
+        asyncio.run(main())
+        assert made.fields == [{"msg": "kept"}]
+
+    def test_levels_used_under_other_processors_are_fast_again(self) -> None:
+        made = Lines()
+        structlog.configure(processors=made.chain)
+        with structlog.testing.capture_logs():
+            made.log.info("captured")
+            made.log.error("captured")
+        made.log.info("a")
+        made.log.error("b")
+        assert [made.log._heads[index][0] for index in (2, 4)] == [os.getpid()] * 2
+
+    def test_arguments_are_formatted_once(self) -> None:
+        made = Lines()
+        made.log.info("first")
+
+        class Counting:
+            count = 0
+
+            def __str__(self) -> str:
+                Counting.count += 1
+                return f"count {Counting.count}"
+
+        made.log.info("%s", Counting(), odd=[1])
+        assert made.fields[1] == {"odd": [1], "msg": "count 1"}
+
+    def test_processors_that_compare_as_they_like_do_no_harm(self) -> None:
+        class Incomparable:
+            def __eq__(self, other: object) -> bool:
+                raise ValueError
+
+            def __call__(self, logger: Any, name: str, event: Any) -> Any:
+                return event
+
+        made = Lines([Incomparable(), MozlogRenderer("shop")])
+        made.log.info("a")
+        made.chain[0] = Incomparable()
+        made.log.info("b")
+        assert [fields["msg"] for fields in made.fields] == ["a", "b"]
+
+    def test_drop_event_out_of_a_value_is_no_interrupt(self) -> None:
+        made = Lines()
+        made.log.info("hi", value=hostile.RaisingRepr(structlog.DropEvent))
+        (got,) = made.fields
+        assert got["value"] == "<unprintable RaisingRepr: DropEvent>"
+
+    def test_a_broken_context_class_costs_the_line_only(self) -> None:
+        class Broken(dict):  # type: ignore[type-arg]
+            def copy(self) -> Any:
+                raise LookupError
+
+        stream = io.StringIO()
+        log = FastBoundLogger.at(1)(
+            SinkLoggerFactory(Sink(stream))("x"), processors("shop"), Broken()
+        )
+        log.info("hi")
+        asyncio.run(log.ainfo("hi"))
+        lines = checked_lines(stream.getvalue())
+        assert [line["Fields"]["mozlog.degraded"] for line in lines] == ["LookupError"] * 2
+
+    def test_err_is_error(self) -> None:
+        made = Lines()
+        made.log.err("hi")
+        asyncio.run(made.log.aerr("hi"))
+        assert [line["Severity"] for line in made.lines] == [3, 3]
+
+    def test_what_the_logger_below_gives_back_is_given_back(self) -> None:
+        log = FastBoundLogger.at(1)(structlog.ReturnLogger(), processors("shop"), {})
+        first, second = log.info("hi"), log.info("hi")
+        assert checked(first)["Fields"] == checked(second)["Fields"] == {"msg": "hi"}
+
+    def test_classes_made_of_classes_of_levels_hear_what_they_should(self) -> None:
+        stream = io.StringIO()
+        factory = SinkLoggerFactory(Sink(stream))
+        assert issubclass(Mine.at(10), Mine)
+        log = Mine.at(10)(factory("x"), processors("shop"), {})
+        log.debug("heard")
+        log.exception("heard")
+        Mine(factory("x"), processors("shop"), {}).info("unheard")
+        assert len(checked_lines(stream.getvalue())) == 2
+        structlog.configure(logger_factory=factory)
+        assert type(pickle.loads(pickle.dumps(log))) is Mine.at(10)
+
+    def test_options_of_a_formatter_that_change_are_followed(self, untouched_process: None) -> None:
+        stream = io.StringIO()
+        mozlog_py.configure("shop", format="mozlog", stream=stream)
+        log = structlog.get_logger("app").bind(a=1)
+        log.info("before")
+        formatter: Any = logging.getLogger().handlers[0].formatter
+        formatter.static_fields = {"env": "prod"}
+        log.info("after")
+        formatter.hostname = "web-9"
+        log.info("again")
+        lines = checked_lines(stream.getvalue())
+        assert [line["Fields"].get("env") for line in lines] == [None, "prod", "prod"]
+        assert lines[2]["Hostname"] == "web-9"
+
+    def test_prefixes_and_converted_records_hold_for_events(self) -> None:
+        class Own(MozlogFormatter):
+            def convert_record(self, made: logging.LogRecord) -> dict[str, Any]:
+                return {**super().convert_record(made), "Own": 1}
+
+        prefixed = Lines(processors(formatter=MozlogFormatter(prefix=">> ")))
+        prefixed.log.info("hi")
+        assert prefixed.stream.getvalue().startswith(">> {")
+        converted = Lines(processors(formatter=Own()))
+        converted.log.info("hi", a=1)
+        (line,) = converted.lines
+        assert (line["Own"], line["Fields"]) == (1, {"a": 1, "msg": "hi"})
+
+    def test_processors_of_a_formatter_are_run_with_others_before_them(self) -> None:
+        from mozlog_py.processors import Redact, add_severity
+
+        formatter = MozlogFormatter(processors=[Redact()])
+        for before in ([], [add_severity]):
+            made = Lines(processors(formatter=formatter, before=before))
+            made.log.info("hi", password="p")
+            assert made.fields[0]["password"] == "[redacted]"
+        dropping = Lines(
+            [MozlogRenderer(formatter=MozlogFormatter(processors=[lambda *_: self.drop()]))]
+        )
+        dropping.log.info("dropped")
+        assert dropping.stream.getvalue() == ""
+
+    @staticmethod
+    def drop() -> Any:
+        raise structlog.DropEvent
+
+    def test_a_users_field_that_is_named_like_ours_for_losses_is_kept(self) -> None:
+        made = Lines(processors(formatter=MozlogFormatter(rename_fields={"x": "y"})))
+        made.log.info("%d", "no number", **{"mozlog.degraded": [1]})
+        (got,) = made.fields
+        assert got["extra.mozlog.degraded"] == [1]
+        assert got["mozlog.degraded"] == "message and arguments do not fit"
 
 
 class TestSinkLogger:

@@ -282,6 +282,12 @@ class TestSample:
         assert {got["sample_rate"] for got in kept} == {10}
         assert last == {"rid": "r", "msg": "always"}
 
+    def test_takes_an_empty_id_for_none_and_a_level_that_is_none_for_low(self) -> None:
+        made = record("x", level=None, rid="r")
+        kept = {n for n in range(200) if self.is_kept(Sample(2), rid="")}
+        assert 40 < len(kept) < 160
+        assert Sample(10**9).filter(made) is False
+
     @pytest.mark.parametrize(
         ("rate", "options", "message"),
         [(0, {}, "one in how many"), (0.5, {}, "one in how many"), (True, {}, "one in how many"),

@@ -1,14 +1,16 @@
 """Redact: bad configuration is refused at once, and what fails later brings no secret to light."""
 
 import dataclasses
+import enum
 import re
-from collections import ChainMap, UserDict
+from collections import ChainMap, UserDict, deque
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
-from conformance import fields, record
+from conformance import Capture, fields, record
 
 from mozlog_py import MozlogFormatter
 from mozlog_py.redaction import Redact
@@ -124,3 +126,73 @@ class TestMappings:
         assert redacted(headers=kind(cookie="tulip", host="x")) == {
             "headers": {"cookie": "[redacted]", "host": "x"}
         }
+
+
+class TestInterruptsAndNames:
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+    def test_an_interrupt_of_a_value_hides_it_and_goes_on_after_the_line(self, kind: Any) -> None:
+        class Interrupting(UserDict):  # type: ignore[type-arg]
+            def keys(self) -> Any:
+                raise kind
+
+        capture = Capture()
+        capture.handler.setFormatter(MozlogFormatter(processors=[Redact()]))
+        with pytest.raises(kind):
+            capture.logger.info("hi", extra={"value": Interrupting(a=1), "password": "p", "n": 1})
+        assert capture.fields == [
+            {"value": "[redacted]", "password": "[redacted]", "n": 1, "msg": "hi"}
+        ]
+        with pytest.raises(kind):
+            Redact()(None, "info", {"value": Interrupting(a=1)})
+
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, RecursionError, MemoryError])
+    def test_what_could_not_be_redacted_is_not_shown(
+        self, kind: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: Any) -> Any:
+            raise kind
+
+        monkeypatch.setattr(Redact, "redacted", broken)
+        capture = Capture()
+        capture.handler.setFormatter(MozlogFormatter(processors=[Redact()]))
+        try:
+            capture.logger.info("secret", extra={"password": "p"})
+        except KeyboardInterrupt:
+            pass
+        assert capture.fields == [
+            {"msg": "<not redacted>", "mozlog.degraded": f"Redact raised {kind.__name__}"}
+        ]
+
+    def test_goes_by_the_name_that_the_line_shows(self) -> None:
+        class Header(enum.Enum):
+            AUTH = "authorization"
+
+        event = {"h": {Header.AUTH: "s", Path("password"): "s", 7: 1, None: 2}}
+        got = Redact()(None, "info", event)["h"]
+        assert [*got.values()] == ["[redacted]", "[redacted]", 1, 2]
+        assert Redact()(None, "info", {"pair": [(Header.AUTH, "s")]})["pair"] == [
+            [Header.AUTH, "[redacted]"]
+        ]
+
+    @pytest.mark.parametrize(
+        "name", ["user[password]", "password=", '"password"', "cookies", "passwords", "auth",
+                 "bearer", "pass", "otp", "sid"],
+    )  # fmt: skip
+    def test_knows_further_spellings(self, name: str) -> None:
+        assert Redact()(None, "info", {name: "s"}) == {name: "[redacted]"}
+
+    def test_looks_into_what_a_line_would_open(self) -> None:
+        event = {
+            "queue": deque([{"password": "s"}]),
+            "set": frozenset({("password", "s")}),
+            "names": {"a"},
+        }
+        assert Redact()(None, "info", event) == {
+            "queue": [{"password": "[redacted]"}],
+            "set": [["password", "[redacted]"]],
+            "names": {"a"},
+        }
+
+    def test_takes_only_what_is_structlogs_for_structlogs(self) -> None:
+        event = {"_record": {"token": "s"}, "_logger": {"token": "s"}, "exc_info": {"token": "s"}}
+        assert [*Redact()(None, "info", event).values()] == [{"token": "[redacted]"}] * 3

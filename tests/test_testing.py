@@ -93,8 +93,24 @@ class TestCaptureOfStructlog:
         assert none == []
         assert stream.getvalue().count("\n") == 4
 
+    def test_takes_any_format_and_a_formatter(self, untouched_process: None) -> None:
+        mozlog_py.configure("shop", format="pretty", stream=io.StringIO())
+        formatter = MozlogFormatter(static_fields={"f": 1})
+        with capture_lines(formatter=formatter) as lines:
+            structlog.get_logger("shop").info("hi", a=1)
+            logging.getLogger("shop").info("hi", extra={"a": 1})
+        assert [line["Fields"] for line in lines] == [{"f": 1, "a": 1, "msg": "hi"}] * 2
+
 
 class TestNoLeaks:
+    def test_gives_back_what_was_bound_with_structlog(self) -> None:
+        structlog.contextvars.bind_contextvars(a=1, b=2)
+        with pytest.raises(AssertionError, match="left behind a=99"), no_leaks():
+            structlog.contextvars.bind_contextvars(a=99)
+            structlog.contextvars.unbind_contextvars("b")
+        assert structlog.contextvars.get_contextvars() == {"a": 1, "b": 2}
+        structlog.contextvars.clear_contextvars()
+
     def test_is_content_with_what_cleans_up(self) -> None:
         with no_leaks():
             with context.bound(a=1):

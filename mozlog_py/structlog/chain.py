@@ -29,6 +29,9 @@ def processors(
     those itself, and ``FastBoundLogger`` is at its fastest.
     """
     between = checked_processors(before)
+    if formatter is not None:
+        # In a chain they are processors like any.
+        between += formatter.processors
     renderer = MozlogRenderer(
         logger_name,
         output=output,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import operator
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -30,14 +31,14 @@ from mozlog_py.processors import guarded
 from mozlog_py.values import MAX_ITEMS, free_name
 
 from .proxy import shorten
-from .renderer import MozlogRenderer, bound_by_structlog
+from .renderer import MozlogRenderer, WiringError, bound_by_structlog
 from .sink import SinkLogger
 
 __all__ = ["FastBoundLogger"]
 
 _Self = TypeVar("_Self", bound="FastBoundLogger")
 _Method = Callable[..., Any]
-# The process, and the renderer that is alone in its chain, that it is for; the
+# The process, and the state of the renderer alone in its chain, that it is for; the
 # line around the Fields of a call, and around a message that is alone; the names
 # that no field of a call may have, since they are in it already or mean
 # something; whether there are fields in it already, so that those of the call go
@@ -60,7 +61,7 @@ _LEVELS: Final = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
-_ALIASES: Final = {"msg": "info", "warn": "warning", "fatal": "critical"}
+_ALIASES: Final = {"err": "error", "fatal": "critical", "msg": "info", "warn": "warning"}
 _SHORTENED: Final = (*_LEVELS, *_ALIASES, "exception")
 _NAMES: Final = {level: name for name, level in _LEVELS.items()}
 
@@ -92,13 +93,17 @@ class FastBoundLogger:
 
     #: The lowest level that is heard.
     _lowest: ClassVar[int | None] = None
+    #: What a class of a level was made from; None where it was written by hand.
+    _made_from: ClassVar[type[FastBoundLogger] | None] = None
 
-    def __new__(cls: type[_Self], logger: Any, *_: Any, **__: Any) -> _Self:
+    def __new__(cls: type[_Self], logger: Any, *args: Any, **kwargs: Any) -> _Self:
         """Make a logger of the class for its level."""
         if cls._lowest is not None:
             return object.__new__(cls)
-        # A factory of its subclasses, in the hands of structlog's proxy.
+        # A factory of its subclasses, in the hands of structlog's proxy. What the
+        # proxy is given may be called by another thread at once, so it must be whole.
         made: _Self = object.__new__(cls.at(_level_of(logger)))
+        made.__init__(logger, *args, **kwargs)  # type: ignore[misc]
         shorten(made, _SHORTENED, depth=1)
         return made
 
@@ -119,7 +124,8 @@ class FastBoundLogger:
         number = level_number(level)
         if number is None:
             raise ValueError(f"level is {level!r}; it must be a level's name or number")
-        return _class_at(cls if cls._lowest is None else cls.__bases__[0], number)
+        made_from = vars(cls).get("_made_from") or cls
+        return _class_at(made_from, number)
 
     # -- binding ----------------------------------------------------------
 
@@ -206,17 +212,17 @@ class FastBoundLogger:
     def _prepare(self, level: int) -> bool:
         """Prepare what is constant in this logger's lines; False where there is more to them."""
         processors = self._processors
+        heads = [*(self._heads if self._is_prepared_for(processors) else _NO_HEADS)]
         head = _UNPREPARABLE
         if type(processors) is list or type(processors) is tuple:
             self._chain = processors[:]
             if any(isinstance(processor, MozlogRenderer) for processor in processors[:-1]):
-                raise TypeError(
+                raise WiringError(
                     "MozlogRenderer makes whole lines, which no processor after it could take: put "
                     "it last"
                 )
             if len(processors) == 1 and type(processors[0]) is MozlogRenderer:
                 head = self._head(processors[0], level)
-        heads = [*self._heads]
         heads[level // 10] = head
         self._heads = heads
         return head is not _UNPREPARABLE
@@ -224,14 +230,27 @@ class FastBoundLogger:
     def _head(self, renderer: MozlogRenderer, level: int) -> _Head:
         if self._is_exposed or not renderer.gives_bytes_to(self._logger):
             return _UNPREPARABLE
+        write: Callable[[bytes], Any]
         if isinstance(self._logger, SinkLogger):
             write, newline = self._logger.sink.write, b"\n"
+        elif type(self._logger) is structlog.BytesLogger:
+            write, newline = self._logger.msg, b""
         else:
-            write, newline = getattr(self._logger, _NAMES[level]), b""
+            # What it gives back may be of interest.
+            return _UNPREPARABLE
         if process.pid < 0:
             process.ask(_time_ns())
         made = renderer.head(self._logger, level, self._bound, newline)
-        return _UNPREPARABLE if made is None else (process.pid, renderer, *made, write)
+        return _UNPREPARABLE if made is None else (process.pid, renderer.state, *made, write)
+
+    def _is_prepared_for(self, processors: Any) -> bool:
+        chain = self._chain
+        # By identity: they may be anybody's, and compare as they like.
+        return (
+            chain is not None
+            and len(chain) == len(processors)
+            and all(map(operator.is_, chain, processors))
+        )
 
     def _log_otherwise(
         self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
@@ -240,7 +259,7 @@ class FastBoundLogger:
         head = self._heads[level // 10]
         is_stale = head is not _UNPREPARABLE and head[0] != process.pid
         # It is a fork, the first call, or somebody has put other processors there.
-        if (is_stale or self._processors != self._chain) and self._prepare(level):
+        if (is_stale or not self._is_prepared_for(self._processors)) and self._prepare(level):
             return _METHODS[level](self, event, *args, **fields)
         return self._log(level, event, args, fields)
 
@@ -252,7 +271,9 @@ class FastBoundLogger:
             if made is not None:
                 call, arguments, keywords = made
                 result = call(*arguments, **keywords)
-        except (RecursionError, MemoryError) as error:
+        except WiringError:
+            raise
+        except Exception as error:
             self._save(error)
         if interrupts:
             raise interrupts[0]
@@ -268,8 +289,13 @@ class FastBoundLogger:
         self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
     ) -> Any:
         interrupts: list[BaseException] = []
-        made = self._made(level, event, args, fields, interrupts)
-        result = None
+        result, made = None, None
+        try:
+            made = self._made(level, event, args, fields, interrupts)
+        except WiringError:
+            raise
+        except Exception as error:
+            self._save(error)
         if made is not None:
             call, arguments, keywords = made
             write = functools.partial(call, *arguments, **keywords)
@@ -279,7 +305,8 @@ class FastBoundLogger:
                 # Another event loop than asyncio's, or one that is about to end.
                 result = write()
             else:
-                result = await writing
+                # Who is cancelled meanwhile has logged all the same.
+                result = await asyncio.shield(writing)
         if interrupts:
             raise interrupts[0]
         return result
@@ -329,7 +356,7 @@ class FastBoundLogger:
             return call, arguments, keywords
         if isinstance(event_dict, dict):
             return call, (), event_dict
-        raise ValueError(
+        raise WiringError(
             f"the last processor returned {type(event_dict).__name__}; it must return str, bytes, "
             "a dict, or a tuple of arguments and keyword arguments: is MozlogRenderer the last?"
         )
@@ -350,19 +377,33 @@ class FastBoundLogger:
         return f"<FastBoundLogger(context={self._bound!r}, processors={self._processors!r})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        kind = type(self)
+        made_from = vars(kind).get("_made_from")
         is_configured = self._processors is structlog.get_config()["processors"]
-        of_instance = self._logger, self._processors, self._bound
-        return _restored, (type(self).__bases__[0], self._lowest, is_configured, *of_instance)
+        return _restored, (
+            made_from or kind,
+            None if made_from is None else self._lowest,
+            is_configured,
+            self._logger,
+            self._processors,
+            self._bound,
+        )
 
 
 def _restored(
-    made_from: type[_Self], lowest: int, is_configured: bool, logger: Any, chain: Any, bound: Any
+    made_from: type[_Self],
+    lowest: int | None,
+    is_configured: bool,
+    logger: Any,
+    chain: Any,
+    bound: Any,
 ) -> _Self:
     """Give a logger that was pickled; one with the configured chain has that of this process."""
     config = structlog.get_config()
     if is_configured and config["wrapper_class"] is made_from:
         chain = config["processors"]
-    return _class_at(made_from, lowest)(logger, chain, bound)
+    kind = made_from if lowest is None else _class_at(made_from, lowest)
+    return kind(logger, chain, bound)
 
 
 def _as_it_is(_: Any, __: str, event_dict: Any) -> Any:
@@ -415,17 +456,19 @@ def _method(name: str, level: int) -> _Method:
         line = None
         is_msg_ours = False
         try:
-            pid, renderer, of_fields, of_message, names, is_bound, write = self._heads[index]
+            pid, state, of_fields, of_message, names, is_bound, write = self._heads[index]
             ns = _time_ns()
             if ns > process.until_ns:
                 process.ask(ns)
-            message = event % args if args else event
+            is_prepared = pid == process.pid and self._processors[0].state is state
+            if args and is_prepared:
+                # Once only, also where it goes on by the chain: what is in them may log.
+                event, args = event % args, ()
             if (
-                pid == process.pid
-                and self._processors[0] is renderer
-                and type(message) is str
-                and message
-                and not (message >= "{" and looks_like_json(message))
+                is_prepared
+                and type(event) is str
+                and event
+                and not (event >= "{" and looks_like_json(event))
             ):
                 all_fields = fields
                 if (
@@ -436,7 +479,7 @@ def _method(name: str, level: int) -> _Method:
                 ) and (context := current()):
                     all_fields = {**context, **fields}
                 if not all_fields:
-                    text = _dumps(message)
+                    text = _dumps(event)
                     if not text.isascii() or DELETE in text:
                         text = escape(text)
                     line = of_message % (ns, text)
@@ -452,7 +495,7 @@ def _method(name: str, level: int) -> _Method:
                             break
                     else:
                         is_msg_ours = True
-                        all_fields["msg"] = message
+                        all_fields["msg"] = event
                         text = _dumps(all_fields)
                         if not text.isascii() or DELETE in text:
                             text = escape(text)
@@ -499,9 +542,10 @@ async def _nothing_async(_self: Any, /, _event: Any = None, *_args: Any, **_fiel
 
 
 _METHODS: Final = {level: _method(name, level) for name, level in _LEVELS.items()}
+_ASYNC_METHODS: Final = {level: _async_method(name, level) for name, level in _LEVELS.items()}
 for _name, _level in _LEVELS.items():
     setattr(FastBoundLogger, _name, _METHODS[_level])
-    setattr(FastBoundLogger, f"a{_name}", _async_method(_name, _level))
+    setattr(FastBoundLogger, f"a{_name}", _ASYNC_METHODS[_level])
 for _alias, _name in _ALIASES.items():
     setattr(FastBoundLogger, _alias, getattr(FastBoundLogger, _name))
     setattr(FastBoundLogger, f"a{_alias}", getattr(FastBoundLogger, f"a{_name}"))
@@ -519,12 +563,19 @@ def _class_at(made_from: type[_Self], lowest: int) -> type[_Self]:
 
 
 def _make_class(made_from: type[FastBoundLogger], lowest: int) -> type[FastBoundLogger]:
-    members: dict[str, Any] = {"__slots__": (), "_lowest": lowest}
-    unheard = [name for name, level in _LEVELS.items() if level < lowest]
-    unheard += [alias for alias, name in _ALIASES.items() if name in unheard]
+    """Make the class in which the methods of lower levels do nothing, and no others."""
+    members: dict[str, Any] = {"__slots__": (), "_lowest": lowest, "_made_from": made_from}
+    for name in (*_LEVELS, *_ALIASES):
+        own = _ALIASES.get(name, name)
+        level = _LEVELS[own]
+        if level < lowest:
+            members[name], members[f"a{name}"] = _nothing, _nothing_async
+        elif getattr(made_from, name) is _nothing:
+            # Of a class of a higher level.
+            members[name], members[f"a{name}"] = _METHODS[level], _ASYNC_METHODS[level]
     if lowest > logging.ERROR:
-        unheard.append("exception")
-    for name in unheard:
-        members[name] = _nothing
-        members[f"a{name}"] = _nothing_async
+        members["exception"], members["aexception"] = _nothing, _nothing_async
+    elif made_from.exception is _nothing:
+        members["exception"] = FastBoundLogger.exception
+        members["aexception"] = FastBoundLogger.aexception
     return type(made_from.__name__, (made_from,), members)

@@ -18,12 +18,12 @@ from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fast import is_plain
 from mozlog_py.fields import looks_like_json, merge
 from mozlog_py.formatter import MozlogFormatter
-from mozlog_py.line import DEGRADED, DELETE, Interrupted, encode, escape
+from mozlog_py.line import DEGRADED, DELETE, Dropped, Interrupted, degrade, encode, escape
 from mozlog_py.process import process
 from mozlog_py.records import EventRecord
 from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
 
-__all__ = ["MozlogRenderer", "bound_by_structlog"]
+__all__ = ["MozlogRenderer", "WiringError", "bound_by_structlog"]
 
 _TEXT_LOGGERS: Final = (structlog.PrintLogger, structlog.WriteLogger, logging.Logger)
 _OPTIONS: Final = ("hostname", "strict", "json_default", "static_fields", "include_context")
@@ -40,6 +40,10 @@ _MAX_REMEMBERED: Final = 1024
 
 #: What structlog keeps its context in.
 bound_by_structlog: Final = structlog_registry()
+
+
+class WiringError(TypeError, ValueError):
+    """A chain of processors, or the logger below it, cannot work as it is put together."""
 
 
 class MozlogRenderer:
@@ -99,7 +103,15 @@ class MozlogRenderer:
 
     def _begin(self) -> None:
         formatter = self.formatter
-        self._is_plain = formatter.is_plain(is_processed=self._is_complete)
+        #: Another one as soon as an option of the formatter changes: what was made of
+        #: the former is to be made anew.
+        self.state = object()
+        formatter.follow(self._begin)
+        self._is_plain = (
+            formatter.is_plain(is_processed=self._is_complete)
+            and not formatter.prefix
+            and not formatter.overrides("convert_record")
+        )
         self._static_fields = {} if self._is_complete else dict(formatter.static_fields)
         self._include_context = formatter.include_context and not self._is_complete
         self._maker = formatter.line_maker(formatter.logger_name)
@@ -299,7 +311,7 @@ class MozlogRenderer:
         sanitiser = Sanitiser(self.formatter.json_default)
         event = read_event(event_dict, method_name, name, sanitiser)
         if sanitiser.reasons:
-            event.said[DEGRADED] = "; ".join(sanitiser.reasons)
+            degrade(event.fields, "; ".join(sanitiser.reasons))
         try:
             exc_info = as_exc_info(event.exc_info) if event.exc_info else None
         except Exception:
@@ -316,7 +328,10 @@ class MozlogRenderer:
         )
         if event.pid is not None:
             record.process = event.pid
-        return self.formatter.renderer()(record)
+        try:
+            return self.formatter.renderer()(record)
+        except Dropped:
+            raise structlog.DropEvent from None
 
     def _check_wiring(self, logger: Any, event_dict: Any) -> None:
         kind = type(logger)
@@ -328,13 +343,13 @@ class MozlogRenderer:
             behind = "ProcessorFormatter" if is_of_record else type_name(kind)
             if issubclass(kind, logging.Logger):
                 behind = "logging.Logger"
-            raise TypeError(
+            raise WiringError(
                 f"MozlogRenderer gives bytes and {behind} wants text, so it would print b'...': "
                 'use MozlogRenderer(output="text")'
                 + ("" if is_standard else ", or structlog.BytesLoggerFactory()")
             )
         if self._output == "text" and issubclass(kind, structlog.BytesLogger):
-            raise TypeError(
+            raise WiringError(
                 'MozlogRenderer(output="text") gives text and BytesLogger wants bytes: leave '
                 "output out, or use structlog.PrintLoggerFactory()"
             )

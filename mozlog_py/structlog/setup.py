@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -23,21 +22,14 @@ chain: Final[list[Processor]] = []
 _factory: Final = SinkLoggerFactory()
 
 
-def share(
-    formatter: MozlogFormatter,
-    sink: Sink,
-    before: Sequence[Processor] = (),
-    *,
-    is_caching: bool = True,
-) -> None:
+def share(formatter: MozlogFormatter, sink: Sink, *, is_caching: bool = True) -> None:
     """Configure structlog: events become lines of ``formatter``, written to ``sink``.
 
-    ``before``: the processors that see an event first. ``is_caching``: whether
-    structlog keeps a logger once it is made. Doing it again is harmless;
-    loggers that are in use already follow, but for their level.
+    ``is_caching``: whether structlog keeps a logger once it is made. Doing it
+    again is harmless; loggers that are in use already follow, but for their level.
     """
     _factory.sink = sink
-    chain[:] = processors(formatter=formatter, before=before)
+    chain[:] = processors(formatter=formatter)
     structlog.configure(
         processors=chain,
         wrapper_class=FastBoundLogger,
