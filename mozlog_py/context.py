@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -24,6 +24,8 @@ __all__ = [
     "read_bound",
     "read_request_id",
     "request_id_context",
+    "restore",
+    "snapshot",
     "unbind",
 ]
 
@@ -64,6 +66,33 @@ def clear() -> None:
     """Take out all fields that were bound here, and the request id."""
     _bound.set(_NONE)
     request_id_context.set(None)
+
+
+#: What is bound now, the request id included, for ``restore``; costs the same however much it is.
+snapshot: Final[Callable[[], Context]] = copy_context
+
+
+def restore(before: Context) -> None:
+    """Make the context what it was when ``before`` was taken with ``snapshot()``.
+
+    For servers of requests, whose threads and tasks are used again: what was
+    bound on the way is taken out, fields of ``structlog.contextvars`` included.
+    ContextVars that are not about logging are left alone.
+    """
+    value: Any
+    if request_id_context.get() is not (value := before.get(request_id_context)):
+        request_id_context.set(value)
+    if _bound.get() is not (value := before.get(_bound, _NONE)):
+        _bound.set(value)
+    if _blocks.get() is not (value := before.get(_blocks, ())):
+        _blocks.set(value)
+    if "structlog.contextvars" in _modules:
+        registry = getattr(_modules["structlog.contextvars"], "_CONTEXT_VARS", None)
+        if isinstance(registry, dict):
+            # An ellipsis is how structlog says that a name is not bound.
+            for variable in list(registry.values()):
+                if variable.get(...) is not (value := before.get(variable, ...)):
+                    variable.set(value)
 
 
 def get() -> dict[str, Any]:

@@ -155,7 +155,9 @@ def record_renderer(
                         return careful(record)
                     is_odd = is_odd and not is_plain(fields.values())
             if include_context and (
-                read_bound() or read_request_id() or "structlog.contextvars" in _modules
+                read_bound()
+                or (read_request_id() and "rid" not in fields)
+                or "structlog.contextvars" in _modules
             ):
                 context = current()
                 if context or static:
