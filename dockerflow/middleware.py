@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from . import version
@@ -12,7 +12,7 @@ from .request_id import RequestIdPolicy
 from .settings import Settings
 from .summary import LOGGER_NAME
 
-__all__ = ["REQUEST", "Middleware", "Options"]
+__all__ = ["REQUEST", "LiveOptions", "Middleware", "Options"]
 
 #: Where a scope or an environ holds the request's summary: middleware that is
 #: installed twice finds it there, and adds only what is still lacking.
@@ -38,6 +38,29 @@ class Options:
         self.environ_name = f"HTTP_{name.upper().replace('-', '_')}"
         #: The headers that are read, as they stand in a scope.
         self.wanted = frozenset({self.header, b"user-agent", b"accept-language", b"traceparent"})
+
+
+class LiveOptions:
+    """Options made of settings that may change; ``policy`` is the same as for ``Options``."""
+
+    __slots__ = ("_made_of", "_options", "_policy", "settings")
+
+    def __init__(
+        self, settings: Callable[[], Settings], policy: RequestIdPolicy | None = None
+    ) -> None:
+        self.settings = settings
+        self._policy = policy
+        self._made_of = settings()
+        self._options = Options(self._made_of, policy)
+
+    def __call__(self) -> Options:
+        """Give the options as they are now."""
+        settings = self.settings()
+        if settings is not self._made_of:
+            # In this order, so that another thread gets the former ones or these.
+            self._options = Options(settings, self._policy)
+            self._made_of = settings
+        return self._options
 
 
 class Middleware:

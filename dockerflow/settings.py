@@ -171,17 +171,25 @@ class LiveSettings:
     """Settings of a configuration that may change while the application runs.
 
     Calling it gives the ``Settings`` of now; they are made anew only after a
-    change. A bad value raises ``SettingsError`` here, at the start; one that
-    comes later is logged, and the former settings stay.
+    change. A bad value raises ``SettingsError`` here, at the start, unless
+    ``raises`` is false; one that comes later is logged, and what was stays.
     """
 
     __slots__ = ("_defaults", "_lookup", "_raw", "_settings")
 
-    def __init__(self, lookup: Callable[[str], Any], **defaults: Any) -> None:
+    def __init__(
+        self, lookup: Callable[[str], Any], *, raises: bool = True, **defaults: Any
+    ) -> None:
         self._lookup = lookup
         self._defaults = defaults
         self._raw = [*map(lookup, NAMES)]
-        self._settings = Settings.of(self._raw, **defaults)
+        try:
+            self._settings = Settings.of(self._raw, **defaults)
+        except SettingsError as error:
+            if raises:
+                raise
+            _logger.error("%s; the defaults are used", error)
+            self._settings = Settings(**defaults)
 
     def __call__(self) -> Settings:
         """Give the settings as they are now."""
