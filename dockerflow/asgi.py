@@ -34,15 +34,15 @@ class DockerflowASGI(Middleware):
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        options = self._options_of(scope)
         exchange = scope.get(REQUEST)
         if exchange is not None and not exchange.is_over:
             # Another layer of ours is further out: it finishes what both began.
-            self._join(exchange, scope, options)
+            self._join(exchange, scope)
             if not await self._answered(scope, send):
                 await self.app(scope, receive, send)
             return
         exchange = scope[REQUEST] = ASGIExchange(receive, send)
+        options = exchange.options = self._options_of(scope)
         request_id = exchange.read(scope, options, self._gives_ids)
         if self._gives_summaries:
             exchange.logger = self._logger
@@ -67,12 +67,12 @@ class DockerflowASGI(Middleware):
     def _endpoints_of(self, scope: Scope) -> Endpoints | None:  # noqa: ARG002
         return self._endpoints
 
-    def _join(self, exchange: ASGIExchange, scope: Scope, options: Options) -> None:
+    def _join(self, exchange: ASGIExchange, scope: Scope) -> None:
         if self._gives_ids and exchange.rid is None:
-            exchange.identify(exchange.read(scope, options, True))
+            exchange.identify(exchange.read(scope, self._options_of(scope), True))
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
-            if options.querystring:
+            if exchange.options.querystring:
                 exchange.querystring = scope.get("query_string", b"")
 
     async def _answered(self, scope: Scope, send: Send) -> bool:
@@ -92,6 +92,8 @@ class ASGIExchange(RequestSummary):
 
     #: The header of the response that carries the id.
     echo: tuple[bytes, bytes] | None = None
+    #: The options of the layer that began.
+    options: Options
     _has_trailers = False
 
     def __init__(self, receive: Receive, send: Send) -> None:
@@ -100,31 +102,36 @@ class ASGIExchange(RequestSummary):
 
     def read(self, scope: Scope, options: Options, gives_id: bool) -> str | None:
         """Take what the summary needs from a scope; give the request's id if it is to have one."""
-        wanted = options.wanted
-        header = options.header
-        ids: list[str] = []
-        traceparents: list[str] = []
-        for name, value in scope["headers"]:
-            # Servers give lower case; applications that call each other may not.
-            lower = name if name in wanted or name.islower() else name.lower()
-            if lower not in wanted:
-                continue
-            text = value.decode("latin-1")
-            if lower == header:
-                ids.append(text)
-            if lower == b"user-agent":
-                self.agent = text
-            elif lower == b"accept-language":
-                self.lang = text
-            elif lower == b"traceparent":
-                traceparents.append(text)
         self.method = scope["method"]
         self.path = scope["path"]
+        headers = scope["headers"]
+        found = dict(headers)
+        if not b"".join(found).islower():
+            # Servers give lower case; applications that call each other may not.
+            headers = [(name.lower(), value) for name, value in headers]
+            found = dict(headers)
+        get = found.get
+        value = get(b"user-agent")
+        if value is not None:
+            self.agent = value.decode("latin-1")
+        value = get(b"accept-language")
+        if value is not None:
+            self.lang = value.decode("latin-1")
         if not gives_id:
             return None
-        client = scope.get("client") if ids or traceparents else None
-        request_id = options.policy.choose(ids, traceparents, client[0] if client else None)
-        if options.policy.may_echo(request_id):
+        policy = options.policy
+        header = options.header
+        if get(header) is None and get(b"traceparent") is None:
+            request_id = policy.generate()
+        else:
+            # Of a header that was sent twice, both count.
+            client = scope.get("client")
+            request_id = policy.choose(
+                [value.decode("latin-1") for name, value in headers if name == header],
+                [value.decode("latin-1") for name, value in headers if name == b"traceparent"],
+                client[0] if client else None,
+            )
+        if policy.may_echo(request_id):
             self.echo = (header, request_id.encode("ascii"))
         return request_id
 
@@ -144,8 +151,17 @@ class ASGIExchange(RequestSummary):
                 if not message.get("more_body") and not self._has_trailers:
                     self.finish()
             elif kind == "http.response.start":
-                if self.echo is not None:
-                    message = {**message, "headers": self._echoed(message.get("headers", ()))}
+                echo = self.echo
+                if echo is not None:
+                    headers = [*message.get("headers", ())]
+                    name = echo[0]
+                    for held, _ in headers:
+                        if held == name or held.lower() == name:
+                            # The application has its own idea of what to answer.
+                            break
+                    else:
+                        headers.append(echo)
+                        message = {**message, "headers": headers}
                 await self._send(message)
                 self.code = message["status"]
                 self._has_trailers = message.get("trailers", False)
@@ -158,17 +174,6 @@ class ASGIExchange(RequestSummary):
         except OSError:
             self.is_client_gone = True
             raise
-
-    def _echoed(self, given: Any) -> list[Any]:
-        headers: list[Any] = [*given]
-        assert self.echo is not None  # noqa: S101 - the caller has looked
-        name = self.echo[0]
-        for held, _ in headers:
-            if held == name or held.lower() == name:
-                # The application has its own idea of what to answer.
-                return headers
-        headers.append(self.echo)
-        return headers
 
 
 def within_root(path: str, root: str) -> str:

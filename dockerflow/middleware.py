@@ -9,7 +9,7 @@ from typing import Any, Final
 from . import version
 from .endpoints import Endpoints, application_root
 from .request_id import RequestIdPolicy
-from .settings import Settings
+from .settings import LiveSettings, Settings
 from .summary import LOGGER_NAME
 
 __all__ = ["REQUEST", "LiveOptions", "Middleware", "Options"]
@@ -22,7 +22,7 @@ REQUEST: Final = "dockerflow.request"
 class Options:
     """What a request's handling depends on, made once of settings and a policy."""
 
-    __slots__ = ("echo_name", "environ_name", "header", "policy", "querystring", "wanted")
+    __slots__ = ("echo_name", "environ_name", "header", "policy", "querystring")
 
     def __init__(self, settings: Settings, policy: RequestIdPolicy | None) -> None:
         #: How ids are found.
@@ -36,31 +36,51 @@ class Options:
         self.header = name.lower().encode("latin-1")
         #: The id's header as it stands in an environ.
         self.environ_name = f"HTTP_{name.upper().replace('-', '_')}"
-        #: The headers that are read, as they stand in a scope.
-        self.wanted = frozenset({self.header, b"user-agent", b"accept-language", b"traceparent"})
+
+
+# The settings that every request asks for.
+_NAMES: Final = tuple(
+    f"DOCKERFLOW_{name}"
+    for name in (
+        "REQUEST_ID_ECHO",
+        "REQUEST_ID_HEADER_NAME",
+        "REQUEST_ID_TRACEPARENT",
+        "REQUEST_ID_TRUST",
+        "SUMMARY_LOG_QUERYSTRING",
+    )
+)
 
 
 class LiveOptions:
-    """Options made of settings that may change; ``policy`` is the same as for ``Options``."""
+    """Options made of settings that may change while the application runs.
 
-    __slots__ = ("_made_of", "_options", "_policy", "settings")
+    ``lookup`` and the other parameters are those of ``LiveSettings``, which are
+    the attribute ``settings``; ``policy`` is that of ``Options``.
+    """
+
+    __slots__ = ("_lookup", "_made", "_policy", "settings")
 
     def __init__(
-        self, settings: Callable[[], Settings], policy: RequestIdPolicy | None = None
+        self,
+        lookup: Callable[[str], Any],
+        policy: RequestIdPolicy | None = None,
+        *,
+        raises: bool = True,
+        **defaults: Any,
     ) -> None:
-        self.settings = settings
+        self.settings = LiveSettings(lookup, raises=raises, **defaults)
+        self._lookup = lookup
         self._policy = policy
-        self._made_of = settings()
-        self._options = Options(self._made_of, policy)
+        self._made = [*map(lookup, _NAMES)], Options(self.settings(), policy)
 
     def __call__(self) -> Options:
         """Give the options as they are now."""
-        settings = self.settings()
-        if settings is not self._made_of:
-            # In this order, so that another thread gets the former ones or these.
-            self._options = Options(settings, self._policy)
-            self._made_of = settings
-        return self._options
+        raw, options = self._made
+        now = [*map(self._lookup, _NAMES)]
+        if now != raw:
+            options = Options(self.settings(), self._policy)
+            self._made = now, options
+        return options
 
 
 class Middleware:

@@ -19,6 +19,8 @@ from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
 from mozlog_py.values import Sanitiser, type_name
 
+from .record import make_record
+
 __all__ = ["LOGGER_NAME", "MAX_TEXT", "RequestSummary", "add_fields", "current", "is_interruption"]
 
 #: The logger of summaries, which is the ``Type`` of their lines.
@@ -146,7 +148,7 @@ class RequestSummary:
                 self.code = 500
                 level, message = _ERROR, "The application ended without a response"
             if logger.isEnabledFor(level):
-                fields = self.summary_fields()
+                fields = self.fields()
                 if level is _ERROR:
                     fields["errno"] = 500
                 if self._added:
@@ -155,10 +157,6 @@ class RequestSummary:
         except Exception as failure:
             # A handler of the application's own, or a logger that is none.
             note(f"a request summary was not logged: {type_name(type(failure))}")
-
-    def summary_fields(self) -> dict[str, Any]:
-        """Give the fields to log; frameworks with a hook for them ask it here."""
-        return self.fields()
 
     def _end_without_response(self, error: BaseException | None) -> None:
         if self.is_client_gone or (error is not None and is_interruption(error)):
@@ -233,8 +231,6 @@ def _log(logger: Any, level: int, message: str, fields: dict[str, Any]) -> None:
         (logger.info if level is _INFO else logger.error)(message, extra=fields)
         return
     # As Logger.info() does it, without looking for the caller, which is this line.
-    record = logging.getLogRecordFactory()(
-        logger.name, level, __file__, 0, message, (), None, "finish"
-    )
+    record = make_record(logger.name, level, message)
     record.__dict__.update(fields)
     logger.handle(record)

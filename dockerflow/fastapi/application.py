@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..middleware import LiveOptions
-from ..settings import LiveSettings
 
-__all__ = ["live_options", "lookup"]
+__all__ = ["KEY", "live_options", "lookup"]
 
-_KEY: Final = "_dockerflow"
+#: Where an ``app.state`` holds what was made of its settings.
+KEY: Final = "_dockerflow"
 
 
 def lookup(state: Any) -> Callable[[str], Any]:
@@ -32,8 +32,8 @@ def live_options(app: Any, *, raises: bool = False) -> LiveOptions | None:
     if state is None:
         return None
     get = lookup(state)
-    live: LiveOptions | None = get(_KEY)
+    live: LiveOptions | None = get(KEY)
     if live is None:
-        live = LiveOptions(LiveSettings(get, raises=raises))
-        setattr(state, _KEY, live)
+        live = LiveOptions(get, raises=raises)
+        setattr(state, KEY, live)
     return live

@@ -12,7 +12,7 @@ from ..middleware import Options
 from ..request_id import RequestIdPolicy
 from ..settings import SettingsError
 from ..summary import LOGGER_NAME
-from .application import live_options
+from .application import KEY, live_options
 
 __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 
@@ -32,7 +32,11 @@ class _Layer(DockerflowASGI):
         await super().__call__(scope, receive, send)
 
     def _options_of(self, scope: Any) -> Options:
-        live = live_options(scope.get("app"))
+        try:
+            # What live_options() finds, for each request but the first.
+            live = scope["app"].state._state[KEY]
+        except (AttributeError, KeyError):
+            live = live_options(scope.get("app"))
         return live() if live is not None else self._options
 
 

@@ -244,7 +244,9 @@ class TestMiddleware:
     def test_a_policy_of_ones_own_is_used(self, lines: Lines) -> None:
         app = FastAPI()
         app.add_middleware(MozlogRequestSummaryLogger)
-        app.add_middleware(RequestIdMiddleware, request_id=RequestIdPolicy(generator=lambda: "mine"))
+        app.add_middleware(
+            RequestIdMiddleware, request_id=RequestIdPolicy(generator=lambda: "mine")
+        )
         ASGIDriver(app).get("/")
         assert lines.summary["rid"] == "mine"
 
@@ -294,9 +296,7 @@ request()
 
 class TestStdout:
     def run(self, configuration: str) -> list[str]:
-        source = CONFIGURED.format(
-            tests=os.path.dirname(__file__), configuration=configuration
-        )
+        source = CONFIGURED.format(tests=os.path.dirname(__file__), configuration=configuration)
         done = subprocess.run(
             [sys.executable, "-c", source], capture_output=True, check=True, timeout=120
         )
@@ -310,7 +310,9 @@ class TestStdout:
         "where", ["logging.getLogger()", "logging.getLogger('request.summary')"]
     )
     def test_has_them_once_when_somebody_does(self, where: str) -> None:
-        configuration = f"import mozlog_py; {where}.addHandler(mozlog_py.MozlogHandler(None, 'own'))"
+        configuration = (
+            f"import mozlog_py; {where}.addHandler(mozlog_py.MozlogHandler(None, 'own'))"
+        )
         assert self.run(configuration) == ["Dockerflow", "Dockerflow", "own"]
 
     def test_has_them_in_a_test_too(self, capsys: pytest.CaptureFixture[str]) -> None:
