@@ -59,7 +59,7 @@ class TestRegister:
 
     @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "5", True, 10**400])
     def test_refuses_a_timeout_that_is_none(self, timeout: Any) -> None:
-        with pytest.raises(ValueError, match="timeout is .*; it must be a number of seconds, more"):
+        with pytest.raises(ValueError, match=r"timeout is .*; it must be a number of sec"):
             checks.register(passes, timeout=timeout)
         assert checks.get_checks() == {}
 

@@ -95,7 +95,7 @@ class TestEveryKindOfCheck:
 
 class TestResults:
     def test_say_nothing_of_checks_that_found_nothing(self, run: Run) -> None:
-        assert run([("a", lambda: []), ("b", tuple)]) == checks.ChecksResults(
+        assert run([("a", list), ("b", tuple)]) == checks.ChecksResults(
             details={}, statuses={"a": "ok", "b": "ok"}, level=0
         )
 
@@ -279,7 +279,7 @@ class TestAtTheSameTime:
 
         async def check() -> Found:
             here.append(asyncio.get_running_loop())
-            while len(here) < 10:  # noqa: ASYNC110
+            while len(here) < 10:
                 await asyncio.sleep(0.001)
             return []
 
