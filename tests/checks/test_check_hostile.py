@@ -364,14 +364,16 @@ class TestHangs:
             release.wait(60)
             return []
 
-        pairs = [("hangs", hangs), ("fine", list)]
+        checks.register(hangs, timeout=0.02)
+        checks.register(list, "fine")
+        pairs = list(checks.get_checks().items())
         texts = set()
         for _ in range(40):
-            results = checks.run_checks(pairs, timeout=0.02)
+            results = checks.run_checks(pairs)
             assert results.statuses == {"hangs": "error", "fine": "ok"}
             texts.update(results.details["hangs"]["messages"].values())
         assert 1 <= len(runs) <= 16
-        assert any(text.startswith("the check hangs: 1 earlier run(s) of it did") for text in texts)
+        assert any(text.startswith("the check hangs: ") for text in texts)
         release.set()
         # Once they have ended it runs again, whenever that is.
         while checks.run_checks(pairs).level:

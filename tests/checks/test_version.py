@@ -132,7 +132,7 @@ class TestGetVersion:
         for name, why in (("a", "it is no file"), ("b", "it is no file"), ("c", "it cannot be re")):
             with pytest.raises(VersionFileError, match=why):
                 get_version(tmp_path / name)
-        with pytest.raises(VersionFileError, match="embedded null byte"):
+        with pytest.raises(VersionFileError, match="embedded null"):
             get_version("nul\0")
 
     def test_raises_for_a_file_that_cannot_be_read(
