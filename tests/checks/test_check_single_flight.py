@@ -212,6 +212,26 @@ class TestRun:
         loop.close()
         assert checks.run_checks([("a", check)], timeout=30).statuses == {"a": "ok"}
 
+    def test_that_nobody_waits_for_is_given_up_by_who_asks_next(
+        self, release: threading.Event
+    ) -> None:
+        def hangs() -> Found:
+            release.wait(60)
+            return []
+
+        pairs = [("a", hangs)]
+
+        async def main() -> None:
+            asking = asyncio.create_task(checks.run_checks_async(pairs, timeout=0.05))
+            await asyncio.sleep(0.01)
+            asking.cancel()
+            await asyncio.sleep(0.06)
+            results = await checks.run_checks_async(pairs, timeout=30)
+            (text,) = results.details["a"]["messages"].values()
+            assert text.startswith("the check hangs: 1 earlier run(s) of it did not end")
+
+        asyncio.run(main())
+
 
 class TestCache:
     def test_keeps_an_outcome_for_as_long_as_it_is_told(
@@ -280,7 +300,7 @@ class TestCache:
         def ask(seconds: float) -> None:
             # A function of its own each time, as of a view that makes its checks.
             flight = board.join(
-                Check("a", list), None, lambda flight: flight.fly(),
+                Check("a", lambda: [*()]), None, lambda flight: flight.fly(),
                 timeout=5, cache_seconds=seconds, context=copy_context(),
             )  # fmt: skip
             assert flight.outcome.result(60).findings == ()
