@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 __all__ = ["NO_CONFIG", "Check", "bind_config", "is_async", "name_of"]
 
@@ -33,14 +34,19 @@ class Check:
         at, so it is their parts that count.
         """
         function = self.function
-        if inspect.ismethod(function):
+        if type(function) is types.MethodType:
             return self.name, id(function.__func__), id(function.__self__), id(config)
         return self.name, id(function), 0, id(config)
 
 
+def _is_partial(function: Callable[..., Any]) -> TypeGuard[functools.partial[Any]]:
+    # isinstance() would ask the object, which may say anything.
+    return issubclass(type(function), functools.partial)
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """Give the name a check has by itself, that of its class where it has none."""
-    while isinstance(function, functools.partial) and not hasattr(function, "__name__"):
+    while _is_partial(function) and not hasattr(function, "__name__"):
         function = function.func
     name = getattr(function, "__name__", None)
     return name if isinstance(name, str) else type(function).__name__
@@ -48,7 +54,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def is_async(function: Callable[..., Any]) -> bool:
     """Tell whether calling a check gives a coroutine, by what it declares."""
-    while isinstance(function, functools.partial):
+    while _is_partial(function):
         function = function.func
     if inspect.iscoroutinefunction(function):
         return True
@@ -68,7 +74,7 @@ def bind_config(function: Callable[..., Any], config: Any) -> Callable[[], Any]:
     """
     if config is NO_CONFIG:
         return function
-    if isinstance(function, functools.partial) and _CONFIG in function.keywords:
+    if _is_partial(function) and _CONFIG in function.keywords:
         return function
     try:
         # What a decorator wraps may want it, and what wraps must let it through.

@@ -134,12 +134,12 @@ class Flight:
 class _Entry:
     """What is known of one check of one application."""
 
-    __slots__ = ("hanging", "kept_until", "latest", "owners")
+    __slots__ = ("hanging", "kept_seconds", "latest", "owners")
 
     def __init__(self, *owners: Any) -> None:
         self.latest: Flight | None = None
         self.hanging: list[Flight] = []
-        self.kept_until = 0.0
+        self.kept_seconds = 0.0
         # The key has the ids of these; while they are held no other object has them.
         self.owners = owners
 
@@ -195,7 +195,7 @@ class Flights:
                     refusal = _refusal(entry, timeout, now)
                     if refusal is None:
                         entry.latest = flight
-                        entry.kept_until = flight.deadline + cache_seconds
+                        entry.kept_seconds = max(cache_seconds, entry.kept_seconds)
                     break
             # It logs, which takes its time: not with the lock in hand.
             if latest is not None:
@@ -255,10 +255,9 @@ def _refusal(entry: _Entry, timeout: float, now: float) -> str | None:
 
 
 def _is_over(entry: _Entry, now: float) -> bool:
+    """Tell whether nobody will ask for a run again, and none is going on."""
     latest = entry.latest
-    is_running = latest is not None and not latest.has_ended and not latest.is_stranded
-    return (
-        not is_running
-        and entry.kept_until < now
-        and not any(each.is_hanging for each in entry.hanging)
-    )
+    if latest is None or any(each.is_hanging for each in (*entry.hanging, latest)):
+        return False
+    is_kept = latest.settled_at is None or now - latest.settled_at < entry.kept_seconds
+    return latest.is_stranded or not is_kept

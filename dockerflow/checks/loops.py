@@ -71,7 +71,11 @@ class _LoopThread:
         self.loop = asyncio.new_event_loop()
         self.is_blocked = False
         name = f"dockerflow-check-loop-{number}"
-        threading.Thread(target=self._serve, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+        except BaseException:
+            self.loop.close()
+            raise
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)

@@ -23,6 +23,8 @@ __all__ = ["Finding", "Outcome", "failure", "raised", "read", "report", "report_
 
 #: Messages kept of one run.
 MAX_MESSAGES: Final = 1000
+#: The highest level that a message has; larger numbers are no number to some encoders.
+MAX_LEVEL: Final = 1000
 #: Characters shown of what a check gave in place of messages.
 MAX_SHOWN: Final = 200
 
@@ -112,14 +114,16 @@ def report_late(check: str, outcome: Outcome, seconds: float) -> None:
 
 def _finding(item: Any) -> Finding:
     # Django's messages are no instances of ours, and look the same.
-    level, missing = getattr(item, "level", None), object()
+    level: Any = getattr(item, "level", None)
+    missing = object()
     message = getattr(item, "msg", missing)
-    if not isinstance(level, int) or isinstance(level, bool) or message is missing:
+    # What a value claims to be is its own affair.
+    if not issubclass(type(level), int) or type(level) is bool or message is missing:
         return _invalid(item, is_item=True)
     name = getattr(item, "id", None)
     sanitiser = Sanitiser()
     return Finding(
-        int.__pos__(level),
+        min(max(int.__pos__(level), 0), MAX_LEVEL),
         None if name is None else sanitiser.name(name),
         sanitiser.name(message),
     )

@@ -16,11 +16,13 @@ _MAX_CHARACTERS: Final = 500
 _USER_INFO: Final = re.compile(r"(?<=://)[^\s\"'<>]*@")
 _NAMED: Final = re.compile(
     r"""(?ix)
-    ( [\w.-]* (?: passw (?:or)? d | passphrase | pwd | secret | token | api_?key | credential s? )
-      [\w.-]* ["']? \s* [=:] \s* )
+    ( (?: passw (?:or)? d | passphrase | pwd | secret | token | api_?key | credentials? )
+      [\w.-]{0,20} ["']? \s{0,3} [=:] \s{0,3} )
     ( " (?: [^"\\] | \\. )* " | ' (?: [^'\\] | \\. )* ' | [^\s,;&)\]}"']+ )
     """
 )
+# What is looked at, of a text of any length: the patterns are slow on long words.
+_MAX_READ: Final = 2000
 
 
 def redact(text: str, *secrets: object) -> str:
@@ -32,8 +34,12 @@ def redact(text: str, *secrets: object) -> str:
     """
     for secret in sorted((s for s in secrets if isinstance(s, str) and s), key=len, reverse=True):
         text = text.replace(secret, MASK)
+    text = " ".join(text.split())
+    if len(text) > _MAX_READ:
+        # Without the last word, which may be half of a URL.
+        text = f"{text[:_MAX_READ].rpartition(' ')[0]} ..."
     text = _USER_INFO.sub(f"{MASK}@", text)
-    text = _NAMED.sub(rf"\g<1>{MASK}", " ".join(text.split()))
+    text = _NAMED.sub(rf"\g<1>{MASK}", text)
     if len(text) > _MAX_CHARACTERS:
         return f"{text[: _MAX_CHARACTERS - 3]}..."
     return text

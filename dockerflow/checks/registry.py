@@ -145,7 +145,7 @@ def run_checks(
         _as_checks(checks),
         config=config,
         timeout=valid_seconds("timeout", timeout),
-        cache_seconds=valid_seconds("cache_seconds", cache_seconds, least=0),
+        cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
     )
     return summarise(found, silenced_check_ids or ())
 
@@ -167,7 +167,7 @@ async def run_checks_async(
         _as_checks(checks),
         config=config,
         timeout=valid_seconds("timeout", timeout),
-        cache_seconds=valid_seconds("cache_seconds", cache_seconds, least=0),
+        cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
     )
     return summarise(found, silenced_check_ids or ())
 

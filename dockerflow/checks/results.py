@@ -42,7 +42,7 @@ def summarise(
     statuses: dict[str, str] = {}
     for name, kept in by_check.items():
         level = max((each.level for each in kept), default=0)
-        statuses[name] = level_to_text(max(level, 0))
+        statuses[name] = level_to_text(level)
         if level > 0:
             details[name] = {
                 "status": statuses[name],

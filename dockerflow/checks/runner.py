@@ -18,6 +18,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow import health
+from mozlog_py.values import Sanitiser
 
 from .callables import Check, is_async
 from .flights import Flight, Flights
@@ -31,6 +32,8 @@ __all__ = ["DEFAULT_TIMEOUT_S", "Found", "drawn", "run", "run_async", "valid_sec
 
 #: Seconds that a check has, where nobody says otherwise.
 DEFAULT_TIMEOUT_S: Final = 5.0
+#: Seconds that may be asked for at most, a day.
+MAX_SECONDS: Final = 86_400
 
 # Between the deadline of a run and the moment when even its log lines are not waited for.
 _GRACE_S: Final = 0.2
@@ -106,19 +109,17 @@ def drawn(checks: Iterable[tuple[str, Callable[..., Any]]]) -> list[tuple[str, A
                 raise
 
 
-def valid_seconds(name: str, value: Any, *, least: float | None = None) -> float:
+def valid_seconds(name: str, value: Any, *, or_none: bool = False) -> float:
     """Give a number of seconds; raises ``ValueError`` for what is none.
 
-    ``least``: the least allowed; without it the number must be more than 0.
+    It is more than 0 (``or_none``: or 0) and at most a day, which no system
+    call refuses.
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if (
-        not is_number
-        or not math.isfinite(value)
-        or (value <= 0 if least is None else value < least)
-    ):
-        wanted = "more than 0" if least is None else f"{least:g} or more"
-        raise ValueError(f"{name} is {value!r}; it must be a number of seconds, {wanted}")
+    if not is_number or not 0 <= value <= MAX_SECONDS or (value == 0 and not or_none):
+        wanted = "from 0" if or_none else "more than 0, and"
+        text = f"it must be a number of seconds, {wanted} up to {MAX_SECONDS:,}"
+        raise ValueError(f"{name} is {Sanitiser().value(value)!r}; {text}")
     return float(value)
 
 
