@@ -173,15 +173,7 @@ class Endpoints:
             return reply
         if name == "version":
             return version(self.read_version, self.logger)
-        settings = self.settings()
-        results = checks.run_checks(
-            self.find_checks(),
-            self.silenced_checks,
-            config=self.config,
-            timeout=settings.check_timeout_seconds,
-            cache_seconds=settings.heartbeat_cache_seconds,
-        )
-        return heartbeat(results, settings, is_debug=self.is_debug())
+        return self.heartbeat(self.run_checks())
 
     async def answer_async(self, name: str, method: str) -> Reply:
         """Answer a request, running the checks beside the event loop's other work."""
@@ -190,12 +182,30 @@ class Endpoints:
         reply = self.known(name, method)
         if reply is not None:
             return reply
+        return self.heartbeat(await self.run_checks_async())
+
+    def run_checks(self) -> checks.ChecksResults:
+        """Run the checks, and wait for them."""
         settings = self.settings()
-        results = await checks.run_checks_async(
+        return checks.run_checks(
             self.find_checks(),
             self.silenced_checks,
             config=self.config,
             timeout=settings.check_timeout_seconds,
             cache_seconds=settings.heartbeat_cache_seconds,
         )
-        return heartbeat(results, settings, is_debug=self.is_debug())
+
+    async def run_checks_async(self) -> checks.ChecksResults:
+        """Run the checks beside the event loop's other work."""
+        settings = self.settings()
+        return await checks.run_checks_async(
+            self.find_checks(),
+            self.silenced_checks,
+            config=self.config,
+            timeout=settings.check_timeout_seconds,
+            cache_seconds=settings.heartbeat_cache_seconds,
+        )
+
+    def heartbeat(self, results: checks.ChecksResults) -> Reply:
+        """Give the answer that the results are."""
+        return heartbeat(results, self.settings(), is_debug=self.is_debug())

@@ -62,6 +62,10 @@ class RequestSummary:
     code: int | None = None
     #: When the request began, in nanoseconds of the monotonic clock; None leaves ``t`` out.
     started_ns: int | None = None
+    #: What the application raised, where its framework made a response of that.
+    error: BaseException | None = None
+    #: The fields that an application's own hook gave in place of ``fields``.
+    given: dict[str, Any] | None = None
     #: Whether the client is known to have gone.
     is_client_gone: bool = False
     #: Whether the request is over, and its summary logged.
@@ -148,7 +152,7 @@ class RequestSummary:
                 self.code = 500
                 level, message = _ERROR, "The application ended without a response"
             if logger.isEnabledFor(level):
-                fields = self.fields()
+                fields = self.fields() if self.given is None else self._measured(self.given)
                 if level is _ERROR:
                     fields["errno"] = 500
                 if self._added:
@@ -157,6 +161,15 @@ class RequestSummary:
         except Exception as failure:
             # A handler of the application's own, or a logger that is none.
             note(f"a request summary was not logged: {type_name(type(failure))}")
+
+    def _measured(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Give a hook's fields with what is known only now."""
+        fields: dict[str, Any] = {}
+        _lay_over(fields, given, frozenset())
+        fields["code"] = self.code
+        if "t" in fields and self.started_ns is not None:
+            fields["t"] = (_monotonic_ns() - self.started_ns) // 1_000_000
+        return fields
 
     def _end_without_response(self, error: BaseException | None) -> None:
         if self.is_client_gone or (error is not None and is_interruption(error)):
@@ -219,9 +232,11 @@ def _text(error: BaseException) -> str:
     return f"{type_name(type(error))}: {text}" if text[:1] == "{" else text
 
 
-def _lay_over(fields: dict[str, Any], added: dict[str, Any]) -> None:
+def _lay_over(
+    fields: dict[str, Any], added: dict[str, Any], measured: frozenset[str] = _MEASURED
+) -> None:
     for name, value in added.items():
-        is_taken = name in _MEASURED or name in EXCLUDED_ATTRIBUTES
+        is_taken = name in measured or name in EXCLUDED_ATTRIBUTES
         fields[f"extra.{name}" if is_taken else name] = value
 
 

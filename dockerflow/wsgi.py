@@ -41,8 +41,12 @@ class DockerflowWSGI(Middleware):
         exchange = environ[REQUEST] = WSGIExchange(start_response)
         return exchange.context.run(self._begin, exchange, environ)
 
+    # A framework whose settings may change has its own.
+    def _options_of(self, environ: Environ) -> Options:  # noqa: ARG002
+        return self._options
+
     def _begin(self, exchange: WSGIExchange, environ: Environ) -> Iterable[bytes]:
-        options = self._options
+        options = self._options_of(environ)
         request_id = exchange.read(environ, options, self._gives_ids)
         if self._gives_summaries:
             exchange.logger = self._logger
@@ -54,6 +58,8 @@ class DockerflowWSGI(Middleware):
             environ[_FILE_WRAPPER] = exchange.file_wrapper
         try:
             body = self._serve(environ, exchange.start_response)
+            if exchange.is_whole:
+                exchange.finish()
             # A file's is known to the server by its type, and closed through its file.
             if body is not exchange.file_body:
                 body = (_SizedBody if hasattr(body, "__len__") else _Body)(exchange, body)
@@ -63,7 +69,7 @@ class DockerflowWSGI(Middleware):
             raise
 
     def _join(self, exchange: WSGIExchange, environ: Environ) -> None:
-        options = self._options
+        options = self._options_of(environ)
         if self._gives_ids and exchange.rid is None:
             exchange.identify(exchange.read(environ, options, True))
         if self._gives_summaries and exchange.logger is None:
@@ -88,6 +94,8 @@ class WSGIExchange(RequestSummary):
     #: The server's own file wrapper, and what it gave to the application.
     wrap_file: Any = None
     file_body: Any = None
+    #: Whether the response has no parts to come, so that its summary need not wait for them.
+    is_whole: bool = False
     _write: Any = None
 
     def __init__(self, start_response: StartResponse) -> None:
@@ -150,6 +158,7 @@ class WSGIExchange(RequestSummary):
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary in the request's own context, wherever the server ends it."""
+        error = error or self.error
         if not self.is_over:
             if current() is self:
                 super().finish(error)

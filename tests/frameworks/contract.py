@@ -194,7 +194,8 @@ class Contract:
     )
     def test_any_path_has_one_summary(self, driver: Driver, lines: Lines, path: str) -> None:
         answer = driver.get(path)
-        assert answer.status in {301, 307, 308, 400, 404}
+        # Some frameworks take "//" for "/".
+        assert answer.status in {200, 301, 307, 308, 400, 404}
         assert lines.summary["code"] == answer.status
 
     def test_what_is_long_is_cut(self, driver: Driver, lines: Lines) -> None:
