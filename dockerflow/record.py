@@ -27,7 +27,7 @@ _time: Final = time.time
 _time_ns: Final = time.time_ns
 _START: Final[float] = vars(logging)["_startTime"]
 _HAS_TASKS: Final = hasattr(logging, "logAsyncioTasks")
-_PLACE: Final = os.path.join(os.path.dirname(__file__), "summary.py")
+_PLACE: Final = f"{__file__.removesuffix('record.py')}summary.py"
 
 #: The attributes of the first record of each logger and level, in this process.
 _first: Final[dict[tuple[str, int], dict[str, Any]]] = {}

@@ -68,12 +68,15 @@ class RequestSummary:
     given: dict[str, Any] | None = None
     #: Whether the client is known to have gone.
     is_client_gone: bool = False
+    #: Whether a part of the body is made after ``leave``, for which ``enter`` is called.
+    has_parts_to_come: bool = False
     #: Whether the request is over, and its summary logged.
     is_over: bool = False
     logger: Any = None
 
     _added: dict[str, Any] | None = None
     _before: Context | None = None
+    _bound: Context | None = None
 
     def begin(self, request_id: str | None) -> None:
         """Make this the request of the current context, and its id that of all lines."""
@@ -90,10 +93,25 @@ class RequestSummary:
         if request_id is not None:
             _set_request_id(request_id)
 
+    def enter(self) -> None:
+        """Make this the request of the current context again, for a part of its body.
+
+        What the request itself has bound is there as well.
+        """
+        bound = self._bound
+        self._before = context.snapshot()
+        if bound is not None:
+            context.restore(bound)
+        _current.set(self)
+        if self.rid is not None:
+            _set_request_id(self.rid)
+
     def leave(self) -> None:
         """Make the context what it was before ``begin``; not in another one's context."""
         before = self._before
         if before is not None and _current.get() is self:
+            if self.has_parts_to_come:
+                self._bound = context.snapshot()
             _current.set(before.get(_current))
             context.restore(before)
 
@@ -139,6 +157,9 @@ class RequestSummary:
         if self.is_over:
             return
         self.is_over = True
+        # It refers to this object in turn.
+        self._bound = None
+        self.has_parts_to_come = False
         logger = self.logger
         if logger is None:
             return

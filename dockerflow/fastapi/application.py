@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..middleware import LiveOptions
+from dockerflow.middleware import LiveOptions
 
 __all__ = ["KEY", "live_options", "lookup"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from dockerflow.asgi import DockerflowASGI
+from dockerflow.middleware import Options
+from dockerflow.request_id import RequestIdPolicy
+from dockerflow.settings import SettingsError
+from dockerflow.summary import LOGGER_NAME
 from mozlog_py.handlers import MozlogHandler
 
-from ..asgi import DockerflowASGI
-from ..middleware import Options
-from ..request_id import RequestIdPolicy
-from ..settings import SettingsError
-from ..summary import LOGGER_NAME
 from .application import KEY, live_options
 
 __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
@@ -78,7 +78,7 @@ class _Unconfigured(MozlogHandler):
     def __init__(self) -> None:
         super().__init__(None, "Dockerflow")
 
-    def handle(self, record: logging.LogRecord) -> bool:
+    def handle(self, record: logging.LogRecord) -> Any:
         """Write a record, unless there is a handler that does."""
         return True if _is_configured(self) else super().handle(record)
 

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
-from ..asgi import send_reply
-from ..endpoints import Endpoints, Reply, application_root
-from ..settings import LiveSettings
-from ..version import get_version
+from dockerflow.asgi import send_reply
+from dockerflow.endpoints import Endpoints, Reply, application_root
+from dockerflow.settings import Settings
+from dockerflow.version import get_version
+
 from .application import live_options
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "version"]
@@ -29,7 +30,7 @@ class ReplyResponse(Response):
         super().__init__(reply.body, reply.status, dict(reply.headers))
         self._reply = reply
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002
         """Send it."""
         await send_reply(self._reply, scope, send)
 
@@ -39,7 +40,7 @@ def _endpoints(request: Request) -> Endpoints:
     live = live_options(request.app)
     # The tests of services replace get_version in this module.
     return Endpoints(
-        settings=live.settings if live else LiveSettings({}.get),
+        settings=live.settings if live else Settings,
         read_version=lambda: get_version(getattr(state, "APP_DIR", None) or application_root()),
         config=state,
         logger=_logger,

@@ -8,23 +8,24 @@ server around them, the hooks begin and end requests themselves.
 from __future__ import annotations
 
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from flask import Blueprint, Flask, Response, current_app, g, got_request_exception, request
 from werkzeug.exceptions import InternalServerError, NotFound
 from werkzeug.wsgi import ClosingIterator
 
-from .. import checks
-from ..endpoints import Endpoints, Reply
-from ..middleware import REQUEST, LiveOptions, Options
-from ..request_id import RequestIdPolicy
-from ..summary import LOGGER_NAME, RequestSummary
-from ..version import get_version
-from ..wsgi import DockerflowWSGI, WSGIExchange
+from dockerflow import checks
+from dockerflow.endpoints import Endpoints, Reply
+from dockerflow.middleware import REQUEST, LiveOptions, Options
+from dockerflow.request_id import RequestIdPolicy
+from dockerflow.summary import LOGGER_NAME, RequestSummary
+from dockerflow.version import get_version
+from dockerflow.wsgi import DockerflowWSGI, WSGIExchange
+
 from .checks import check_database_connected, check_migrations_applied, check_redis_connected
 from .signals import heartbeat_failed, heartbeat_passed
 from .users import loaded_user, user_id_of
@@ -48,7 +49,7 @@ _ENDPOINTS: Final = "dockerflow.endpoints"
 _CURRENT_USER: Final = current_user
 
 
-class HeartbeatFailure(InternalServerError):
+class HeartbeatFailure(InternalServerError):  # noqa: N818 - upstream's name
     """A heartbeat found an error; its response is in it."""
 
 
@@ -100,7 +101,7 @@ class Dockerflow:
         app.extensions["dockerflow"] = self
         live = LiveOptions(app.config.get, self._policy)
         app.extensions[_OPTIONS] = live
-        root = os.path.dirname(app.root_path)
+        root = str(Path(app.root_path).parent)
         app.extensions[_ENDPOINTS] = Endpoints(
             settings=live.settings,
             read_version=lambda: self._version_callback(self.version_path or root),
@@ -144,7 +145,10 @@ class Dockerflow:
         return response
 
     def _got_request_exception(
-        self, sender: Any, exception: BaseException, **extra: Any  # noqa: ARG002
+        self,
+        sender: Any,  # noqa: ARG002
+        exception: BaseException,
+        **extra: Any,  # noqa: ARG002
     ) -> None:
         g._has_exception = True
         summary = g.get("_dockerflow_summary")

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -297,7 +296,7 @@ request()
 
 class TestStdout:
     def run(self, configuration: str) -> list[str]:
-        source = CONFIGURED.format(tests=os.path.dirname(__file__), configuration=configuration)
+        source = CONFIGURED.format(tests=str(Path(__file__).parent), configuration=configuration)
         done = subprocess.run(
             [sys.executable, "-c", source], capture_output=True, check=True, timeout=120
         )

@@ -124,9 +124,7 @@ class TestClient:
         response.close()
         assert len(lines.summaries) == 1
 
-    def test_has_the_summary_of_an_exception_that_it_raises(
-        self, app: Flask, lines: Lines
-    ) -> None:
+    def test_has_the_summary_of_an_exception_that_it_raises(self, app: Flask, lines: Lines) -> None:
         app.testing = True
         with pytest.raises(ValueError, match="boom"):
             app.test_client().get("/boom")
@@ -175,7 +173,11 @@ class TestHooksByHand:
             app.handle_exception(ValueError("boom"))
             assert g._has_exception
         (line,) = lines.summaries
-        assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["msg"]) == (3, 500, "boom")
+        assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["msg"]) == (
+            3,
+            500,
+            "boom",
+        )
 
     def test_do_without_what_others_deleted(self, app: Flask, lines: Lines) -> None:
         with app.test_request_context("/x", headers={"X-Request-Id": "r1"}):

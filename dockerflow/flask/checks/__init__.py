@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import health
-from ...checks.databases import check_engine_connected
-from ...checks.messages import (
+from dockerflow import health
+from dockerflow.checks.databases import check_engine_connected
+from dockerflow.checks.messages import (
     CRITICAL,
     DEBUG,
     ERROR,
@@ -21,7 +21,7 @@ from ...checks.messages import (
     Warning,  # noqa: A004 - upstream's name
     level_to_text,
 )
-from ...checks.redis import check_redis_connected
+from dockerflow.checks.redis import check_redis_connected
 
 __all__ = [
     "CRITICAL",

@@ -2,7 +2,7 @@
 
 import warnings
 
-from ...checks.messages import (
+from dockerflow.checks.messages import (
     CRITICAL,
     DEBUG,
     ERROR,
