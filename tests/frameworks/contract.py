@@ -68,6 +68,8 @@ class Lines:
 class Contract:
     """Tests that every adapter passes."""
 
+    #: How long a path may be that still reaches the adapter.
+    longest_path = 100_000
     #: Whether a query string of any bytes reaches the adapter.
     takes_any_query = True
     #: What ``/__lbheartbeat__`` answers.
@@ -203,11 +205,13 @@ class Contract:
 
     def test_what_is_long_is_cut(self, driver: Driver, lines: Lines) -> None:
         long = "x" * 100_000
-        driver.get(f"/{long}", headers=[("User-Agent", long), ("Accept-Language", long)])
+        path = long[: self.longest_path]
+        driver.get(f"/{path}", headers=[("User-Agent", long), ("Accept-Language", long)])
         for name in ("agent", "lang", "path"):
             value = lines.summary[name]
             assert len(value) < 1100
-            assert re.search(r"xxx\.\.\. <truncated, 10000[01] characters>$", value)
+            size = len(path) + 1 if name == "path" else len(long)
+            assert value.endswith(f"xxx... <truncated, {size} characters>")
 
     def test_bytes_that_are_no_ascii_are_text(self, driver: Driver, lines: Lines) -> None:
         driver.get("/", headers=[("User-Agent", "caf\xe9\x7f\x1b[31m")])
