@@ -53,15 +53,11 @@ class DockerflowWSGI(Middleware):
             if options.querystring:
                 exchange.querystring = environ.get("QUERY_STRING", "")
         exchange.begin(request_id)
-        if _FILE_WRAPPER in environ:
-            exchange.wrap_file = environ[_FILE_WRAPPER]
-            environ[_FILE_WRAPPER] = exchange.file_wrapper
         try:
             body = self._serve(environ, exchange.start_response)
             if exchange.is_whole:
                 exchange.finish()
-            # A file's is known to the server by its type, and closed through its file.
-            if body is not exchange.file_body:
+            if not exchange.watches_file(body, environ.get(_FILE_WRAPPER)):
                 body = (_SizedBody if hasattr(body, "__len__") else _Body)(exchange, body)
             return body
         except BaseException as error:
@@ -91,9 +87,6 @@ class WSGIExchange(RequestSummary):
 
     #: The header of the response that carries the id.
     echo: tuple[str, str] | None = None
-    #: The server's own file wrapper, and what it gave to the application.
-    wrap_file: Any = None
-    file_body: Any = None
     #: Whether the response has no parts to come, so that its summary need not wait for them.
     is_whole: bool = False
     _write: Any = None
@@ -142,10 +135,29 @@ class WSGIExchange(RequestSummary):
             self.is_client_gone = True
             raise
 
-    def file_wrapper(self, file: Any, *args: Any) -> Any:
-        """Give the server's file wrapper around a file that tells when it is closed."""
-        self.file_body = self.wrap_file(_WatchedFile(self, file), *args)
-        return self.file_body
+    def watches_file(self, body: Any, wrapper: Any) -> bool:
+        """Have a body of the server's own kind for files tell when it is closed.
+
+        False where it is none. Servers know theirs by its type, and send the
+        file by themselves, so that it is not put into another body.
+        """
+        if not isinstance(wrapper, type) or not isinstance(body, wrapper):
+            return False
+        close = getattr(body, "close", None)
+
+        def close_and_finish() -> None:
+            try:
+                if close is not None:
+                    close()
+            finally:
+                self.finish()
+
+        try:
+            vars(body)["close"] = close_and_finish
+        except TypeError:
+            # It has no attributes of its own: it is iterated then.
+            return False
+        return True
 
     def _echoed(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         assert self.echo is not None  # noqa: S101 - the caller has looked
@@ -214,29 +226,6 @@ class _SizedBody(_Body):
 
     def __len__(self) -> int:
         return len(self._iterable)  # type: ignore[arg-type]
-
-
-class _WatchedFile:
-    """A file that ends the request when it is closed, and is in all else that file."""
-
-    def __init__(self, exchange: WSGIExchange, file: Any) -> None:
-        self._exchange = exchange
-        self._file = file
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._file)
-
-    def close(self) -> None:
-        """Close the file and end the request."""
-        try:
-            close = getattr(self._file, "close", None)
-            if close is not None:
-                close()
-        finally:
-            self._exchange.finish()
 
 
 def wsgi_text(value: str) -> str:

@@ -122,7 +122,9 @@ def _with_structlog(fields: _Fields) -> _Fields:
     module = _modules["structlog.contextvars"]
     registry = getattr(module, "_CONTEXT_VARS", None)
     if not isinstance(registry, dict):
-        theirs = module.get_contextvars()
+        read = getattr(module, "get_contextvars", None)
+        # Another thread may be importing it at this moment.
+        theirs = {} if read is None else read()
         return {**theirs, **fields} if theirs else fields
     if not registry:
         return fields

@@ -1,7 +1,5 @@
 """Upstream's older place of ``dockerflow.checks.messages``."""
 
-import warnings
-
 from dockerflow.checks.messages import (
     CRITICAL,
     DEBUG,
@@ -33,9 +31,3 @@ __all__ = [
     "Warning",
     "level_to_text",
 ]
-
-warnings.warn(
-    "dockerflow.flask.checks.messages is deprecated, use dockerflow.checks.messages",
-    DeprecationWarning,
-    stacklevel=2,
-)
