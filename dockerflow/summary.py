@@ -249,6 +249,11 @@ def _decoded(query: str | bytes) -> str:
 
 def _text(error: BaseException) -> str:
     """Give an exception's text, which must not pass for fields of its own."""
+    held = getattr(error, "exceptions", None)
+    while type(held) is tuple and len(held) == 1 and isinstance(held[0], BaseException):
+        # A task group of one: frameworks stream in it, and its text says nothing.
+        error = held[0]
+        held = getattr(error, "exceptions", None)
     text = Sanitiser().name(error)
     return f"{type_name(type(error))}: {text}" if text[:1] == "{" else text
 

@@ -125,6 +125,18 @@ class TestSummary:
         assert len(capture.fields[0]["querystring"]) < 1100
 
 
+class GroupOfOne(Exception):
+    @property
+    def exceptions(self) -> tuple[Exception, ...]:
+        return (ValueError("boom"),)
+
+
+class TestText:
+    def test_of_a_group_of_one_is_that_of_the_one(self, capture: Capture) -> None:
+        begun(capture.logger).finish(GroupOfOne("unhandled errors in a TaskGroup"))
+        assert capture.fields[0]["msg"] == "boom"
+
+
 class TestAddFields:
     def test_says_whether_there_is_a_request(self, capture: Capture) -> None:
         assert not add_fields(user="ann")
