@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-import uuid
 import warnings
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,6 +17,8 @@ from mozlog_py.exceptions import as_exc_info, render_exception
 from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.handlers import MozlogHandler
 from mozlog_py.values import Sanitiser
+
+from .request_id import DEFAULT_HEADER, RequestIdPolicy
 
 __all__ = [
     "JsonLogFormatter",
@@ -31,10 +31,7 @@ __all__ = [
     "safer_format_traceback",
 ]
 
-_DEFAULT_HEADER: Final = "x-request-id"
-# What an id may be that is written into logs, headers and other people's
-# systems: visible ASCII, without the comma that joins doubled headers.
-_VALID_ID: Final = re.compile(r"[!-+\--~]{1,128}")
+_POLICY: Final = RequestIdPolicy()
 
 
 class JsonLogFormatter(MozlogFormatter):
@@ -84,12 +81,8 @@ def get_or_generate_request_id(headers: Mapping[str, str], header_name: str | No
     visible ASCII of at most 128 characters; of a header sent twice, the first
     such one. Anything else is replaced.
     """
-    name = (header_name or _DEFAULT_HEADER).lower()
-    value = headers.get(header_name or _DEFAULT_HEADER)
+    name = (header_name or DEFAULT_HEADER).lower()
+    value = headers.get(header_name or DEFAULT_HEADER)
     if not value:
         value = next((held for key, held in headers.items() if str(key).lower() == name), None)
-    if isinstance(value, str):
-        for candidate in value.split(","):
-            if _VALID_ID.fullmatch(candidate.strip()):
-                return candidate.strip()
-    return str(uuid.uuid4())
+    return _POLICY.choose([value] if isinstance(value, str) else [], [])

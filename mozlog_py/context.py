@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from types import TracebackType
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -28,6 +28,7 @@ __all__ = [
     "read_request_id",
     "request_id_context",
     "restore",
+    "snapshot",
     "structlog_registry",
     "unbind",
 ]
@@ -73,18 +74,36 @@ def clear() -> None:
     request_id_context.set(None)
 
 
+#: What is bound now, the request id included, for ``restore``; costs the same however much it is.
+snapshot: Final[Callable[[], Context]] = copy_context
+
+
+def restore(before: Context) -> None:
+    """Make the context what it was when ``before`` was taken with ``snapshot()``.
+
+    For servers of requests, whose threads and tasks are used again: what was
+    bound on the way is taken out, fields of ``structlog.contextvars`` included.
+    ContextVars that are not about logging are left alone.
+    """
+    value: Any
+    if request_id_context.get() is not (value := before.get(request_id_context)):
+        request_id_context.set(value)
+    if _bound.get() is not (value := before.get(_bound, _NONE)):
+        _bound.set(value)
+    if _blocks.get() is not (value := before.get(_blocks, ())):
+        _blocks.set(value)
+    if "structlog.contextvars" in _modules:
+        registry = getattr(_modules["structlog.contextvars"], "_CONTEXT_VARS", None)
+        if isinstance(registry, dict):
+            # An ellipsis is how structlog says that a name is not bound.
+            for variable in list(registry.values()):
+                if variable.get(...) is not (value := before.get(variable, ...)):
+                    variable.set(value)
+
+
 def get() -> dict[str, Any]:
     """Give a copy of what the next line will carry from the context."""
     return dict(current())
-
-
-def restore(fields: Mapping[str, Any], request_id: str | None) -> None:
-    """Go back to what ``read_bound()`` and ``read_request_id()`` gave before.
-
-    For whoever serves requests or runs tests; ``bound`` is the way for others.
-    """
-    _bound.set(fields)
-    request_id_context.set(request_id)
 
 
 def current() -> Mapping[str, Any]:
@@ -123,7 +142,9 @@ def structlog_registry() -> Any:
 def _with_structlog(fields: _Fields) -> _Fields:
     registry = structlog_registry()
     if not isinstance(registry, dict):
-        theirs = _modules["structlog.contextvars"].get_contextvars()
+        read = getattr(_modules["structlog.contextvars"], "get_contextvars", None)
+        # Another thread may be importing it at this moment.
+        theirs = {} if read is None else read()
         return {**theirs, **fields} if theirs else fields
     if not registry:
         return fields

@@ -160,7 +160,7 @@ def record_renderer(
                     is_odd = is_odd and not is_plain(fields.values())
             if include_context and (
                 read_bound()
-                or read_request_id()
+                or (read_request_id() and "rid" not in fields)
                 or bound_by_structlog
                 or (is_traced and "opentelemetry.trace" in _modules)
                 or (is_structlog_late and "structlog.contextvars" in _modules)

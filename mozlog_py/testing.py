@@ -72,8 +72,7 @@ def no_leaks() -> Iterator[None]:
     What it finds is taken away again, so that one leak is one failure. Raises
     ``AssertionError`` on leaving, unless the block itself raises.
     """
-    bound, request_id = context.read_bound(), context.read_request_id()
-    structlogs = _bound_by_structlog()
+    snapshot = context.snapshot()
     before = _shown()
     try:
         yield
@@ -90,13 +89,7 @@ def no_leaks() -> Iterator[None]:
                 "clear() at the end"
             )
     finally:
-        context.restore(bound, request_id)
-        _restore_structlogs(structlogs)
-
-
-def _bound_by_structlog() -> dict[str, Any]:
-    module = sys.modules.get("structlog.contextvars")
-    return {} if module is None else dict(module.get_contextvars())
+        context.restore(snapshot)
 
 
 def _shown() -> dict[str, Any]:
@@ -106,13 +99,6 @@ def _shown() -> dict[str, Any]:
 
 def _differs(name: str, after: dict[str, Any], before: dict[str, Any]) -> bool:
     return name not in before or after[name] is not before[name]
-
-
-def _restore_structlogs(before: dict[str, Any]) -> None:
-    module = sys.modules.get("structlog.contextvars")
-    if module is not None:
-        module.clear_contextvars()
-        module.bind_contextvars(**before)
 
 
 class _Collecting(logging.Handler):

@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 
 from mozlog_py import config, context, lean, uncaught
 
+pytest_plugins = ["services"]
+
 # How fast examples are made and run depends on the machine, and says nothing.
 # CI tries the same examples each time; MOZLOG_EXAMPLES asks for more of them.
 settings.register_profile(

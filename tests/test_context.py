@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 import threading
+import types
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -725,3 +726,33 @@ class TestPublicNames:
     def test_are_sorted_and_there(self) -> None:
         assert context.__all__ == sorted(context.__all__)
         assert all(hasattr(context, name) for name in context.__all__)
+
+
+class TestStructlogHalfImported:
+    def test_leaves_the_context_in_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # As another thread sees it while it is imported.
+        monkeypatch.setitem(
+            sys.modules, "structlog.contextvars", types.ModuleType("structlog.contextvars")
+        )
+        context.bind(user="ann")
+        assert context.get() == {"user": "ann"}
+        before = context.snapshot()
+        context.bind(more=1)
+        context.restore(before)
+        assert context.get() == {"user": "ann"}
+
+
+class TestRestore:
+    def test_puts_back_what_was_bound_and_nothing_else(self) -> None:
+        mine: contextvars.ContextVar[int] = contextvars.ContextVar("mine", default=0)
+        context.bind(user="ann")
+        structlog.contextvars.bind_contextvars(shape="round")
+        before = context.snapshot()
+        context.bind(user="bob", more=1)
+        context.request_id_context.set("r1")
+        structlog.contextvars.bind_contextvars(shape="flat", colour="red")
+        mine.set(1)
+        context.restore(before)
+        assert context.get() == {"user": "ann", "shape": "round"}
+        assert mine.get() == 1
+        structlog.contextvars.clear_contextvars()

@@ -90,6 +90,7 @@ before = (
     warnings.showwarning, sys.stdout,
 )
 import mozlog_py, mozlog_py.schema, mozlog_py.testing, dockerflow, dockerflow.logging
+import dockerflow.checks, dockerflow.health, dockerflow.version
 after = (
     logging.getLogger().handlers[:], logging.root.level, logging.getLoggerClass(),
     logging.getLogRecordFactory(), sys.excepthook, threading.excepthook, sys.unraisablehook,

@@ -1,0 +1,197 @@
+"""Request ids, summaries and the four endpoints around any ASGI 3 application.
+
+::
+
+    app = DockerflowASGI(app)
+
+A summary is logged when the last part of the response has been sent, or when
+the application ends without one. What is neither ``http`` passes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from .endpoints import PATHS, Endpoints, Reply
+from .middleware import REQUEST, Middleware, Options
+from .summary import RequestSummary
+
+__all__ = ["ASGIExchange", "DockerflowASGI"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class DockerflowASGI(Middleware):
+    """Wraps an ASGI 3 application; the parameters are those of ``Middleware``."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = scope.get(REQUEST)
+        if exchange is not None and not exchange.is_over:
+            # Another layer of ours is further out: it finishes what both began.
+            self._join(exchange, scope)
+            if not await self._answered(scope, send):
+                await self.app(scope, receive, send)
+            return
+        exchange = scope[REQUEST] = ASGIExchange(receive, send)
+        options = exchange.options = self._options_of(scope)
+        request_id = exchange.read(scope, options, self._gives_ids)
+        if self._gives_summaries:
+            exchange.logger = self._logger
+            if options.querystring:
+                exchange.querystring = scope.get("query_string", b"")
+        exchange.begin(request_id)
+        try:
+            if exchange.path[-2:] != "__" or not await self._answered(scope, exchange.send):
+                await self.app(scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            exchange.finish(error)
+            raise
+        else:
+            exchange.finish()
+        finally:
+            exchange.leave()
+
+    # Frameworks whose settings may change have their own of these two.
+    def _options_of(self, scope: Scope) -> Options:  # noqa: ARG002
+        return self._options
+
+    def _endpoints_of(self, scope: Scope) -> Endpoints | None:  # noqa: ARG002
+        return self._endpoints
+
+    def _join(self, exchange: ASGIExchange, scope: Scope) -> None:
+        if self._gives_ids and exchange.rid is None:
+            exchange.identify(exchange.read(scope, self._options_of(scope), True))
+        if self._gives_summaries and exchange.logger is None:
+            exchange.logger = self._logger
+            if exchange.options.querystring:
+                exchange.querystring = scope.get("query_string", b"")
+
+    async def _answered(self, scope: Scope, send: Send) -> bool:
+        """Answer where an endpoint is asked for, and tell whether it was."""
+        endpoints = self._endpoints_of(scope)
+        if endpoints is None:
+            return False
+        name = PATHS.get(within_root(scope["path"], scope.get("root_path", "")))
+        if name is None:
+            return False
+        await send_reply(await endpoints.answer_async(name, scope["method"]), scope, send)
+        return True
+
+
+class ASGIExchange(RequestSummary):
+    """One request over ASGI: its summary, and the two channels that tell about it."""
+
+    #: The header of the response that carries the id.
+    echo: tuple[bytes, bytes] | None = None
+    #: The options of the layer that began.
+    options: Options
+    _has_trailers = False
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+
+    def read(self, scope: Scope, options: Options, gives_id: bool) -> str | None:
+        """Take what the summary needs from a scope; give the request's id if it is to have one."""
+        self.method = scope["method"]
+        self.path = scope["path"]
+        headers = scope["headers"]
+        found = dict(headers)
+        if not b"".join(found).islower():
+            # Servers give lower case; applications that call each other may not.
+            headers = [(name.lower(), value) for name, value in headers]
+            found = dict(headers)
+        get = found.get
+        value = get(b"user-agent")
+        if value is not None:
+            self.agent = value.decode("latin-1")
+        value = get(b"accept-language")
+        if value is not None:
+            self.lang = value.decode("latin-1")
+        if not gives_id:
+            return None
+        policy = options.policy
+        header = options.header
+        if get(header) is None and get(b"traceparent") is None:
+            request_id = policy.generate()
+        else:
+            # Of a header that was sent twice, both count.
+            client = scope.get("client")
+            request_id = policy.choose(
+                [value.decode("latin-1") for name, value in headers if name == header],
+                [value.decode("latin-1") for name, value in headers if name == b"traceparent"],
+                client[0] if client else None,
+            )
+        if policy.may_echo(request_id):
+            self.echo = (header, request_id.encode("ascii"))
+        return request_id
+
+    async def receive(self) -> Message:
+        """Receive a message; one may say that the client has gone."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.is_client_gone = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a message; with the last one the request is over."""
+        kind = message["type"]
+        try:
+            if kind == "http.response.body":
+                await self._send(message)
+                if not message.get("more_body") and not self._has_trailers:
+                    self.finish()
+            elif kind == "http.response.start":
+                echo = self.echo
+                if echo is not None:
+                    headers = [*message.get("headers", ())]
+                    name = echo[0]
+                    for held, _ in headers:
+                        if held == name or held.lower() == name:
+                            # The application has its own idea of what to answer.
+                            break
+                    else:
+                        headers.append(echo)
+                        message = {**message, "headers": headers}
+                await self._send(message)
+                self.code = message["status"]
+                self._has_trailers = message.get("trailers", False)
+            else:
+                await self._send(message)
+                if kind == "http.response.pathsend" or (
+                    kind == "http.response.trailers" and not message.get("more_trailers")
+                ):
+                    self.finish()
+        except OSError:
+            self.is_client_gone = True
+            raise
+
+
+def within_root(path: str, root: str) -> str:
+    """Give a path without what the application is mounted under.
+
+    Servers differ in whether ``path`` has ``root_path`` in front; the ASGI
+    specification says it has.
+    """
+    root = root.rstrip("/")
+    return path[len(root) :] if root and path.startswith(root) else path
+
+
+_BODY: Final = "http.response.body"
+
+
+async def send_reply(reply: Reply, scope: Scope, send: Send) -> None:
+    """Send an endpoint's answer."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
+    headers.append((b"content-length", str(len(reply.body)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": _BODY, "body": b"" if scope["method"] == "HEAD" else reply.body})

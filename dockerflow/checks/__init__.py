@@ -1,0 +1,61 @@
+"""Health checks: functions that say what is wrong with a service, and what runs them.
+
+::
+
+    register ──► registry ──► runner ──► results ──► a heartbeat's payload
+                                │
+        messages ◄── outcome ◄──┴── flights ──► threads, loops
+
+``registry`` holds the checks and ``messages`` what they give. ``runner`` asks
+all of them at once, each with a deadline and each only once at a time
+(``flights``), in threads and on event loops of its own. ``databases``,
+``redis``, ``http`` and ``disk`` are checks ready to register.
+"""
+
+from .messages import (
+    CRITICAL,
+    DEBUG,
+    ERROR,
+    INFO,
+    STATUSES,
+    WARNING,
+    CheckMessage,
+    Critical,
+    Debug,
+    Error,
+    Info,
+    Warning,  # noqa: A004 - upstream's name
+    level_to_text,
+)
+from .registry import (
+    clear_checks,
+    get_checks,
+    register,
+    register_partial,
+    run_checks,
+    run_checks_async,
+)
+from .results import ChecksResults
+
+__all__ = [
+    "CRITICAL",
+    "DEBUG",
+    "ERROR",
+    "INFO",
+    "STATUSES",
+    "WARNING",
+    "CheckMessage",
+    "ChecksResults",
+    "Critical",
+    "Debug",
+    "Error",
+    "Info",
+    "Warning",
+    "clear_checks",
+    "get_checks",
+    "level_to_text",
+    "register",
+    "register_partial",
+    "run_checks",
+    "run_checks_async",
+]

@@ -1,0 +1,166 @@
+"""Checks of databases: SQLAlchemy engines, and the pools of psycopg and asyncpg.
+
+Register one with what it is to use::
+
+    checks.register_partial(check_engine_connected, engine, name="database")
+
+Each runs ``SELECT 1`` on a connection of the application's own pool. One that
+the server has closed in the meantime is replaced first, so that a check says
+whether the database is there, and not whether it has been away. The messages
+hold no credentials.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from dockerflow import health
+
+from .messages import CheckMessage, Error
+from .redaction import redact
+
+if TYPE_CHECKING:
+    from asyncpg import Pool
+    from psycopg_pool import AsyncConnectionPool, ConnectionPool
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+__all__ = [
+    "check_async_engine_connected",
+    "check_async_psycopg_pool_connected",
+    "check_asyncpg_pool_connected",
+    "check_engine_connected",
+    "check_psycopg_pool_connected",
+]
+
+#: Seconds to wait for a connection of a pool; less than a check has by default,
+#: so that it is the pool's error that is shown.
+CONNECTS_WITHIN_S: Final = 3.0
+
+_QUERY: Final = "SELECT 1"
+
+
+def check_engine_connected(engine: Engine) -> list[CheckMessage]:
+    """Check that a SQLAlchemy engine reaches its database."""
+    import sqlalchemy as sa
+
+    try:
+        for is_last in (False, True):
+            try:
+                with engine.connect() as connection:
+                    connection.execute(sa.select(sa.literal(1)))
+                return []
+            except sa.exc.DBAPIError as error:
+                # The connection was dead, and its pool has been renewed for that.
+                if is_last or not error.connection_invalidated:
+                    raise
+    except Exception as error:
+        return [_engine_error(error, engine.url.password)]
+    return []
+
+
+async def check_async_engine_connected(engine: AsyncEngine) -> list[CheckMessage]:
+    """Check that an asyncio engine of SQLAlchemy reaches its database."""
+    import sqlalchemy as sa
+
+    try:
+        for is_last in (False, True):
+            try:
+                async with engine.connect() as connection:
+                    await connection.execute(sa.select(sa.literal(1)))
+                return []
+            except sa.exc.DBAPIError as error:
+                if is_last or not error.connection_invalidated:
+                    raise
+    except Exception as error:
+        return [_engine_error(error, engine.url.password)]
+    return []
+
+
+def check_psycopg_pool_connected(pool: ConnectionPool) -> list[CheckMessage]:
+    """Check that a ``psycopg_pool.ConnectionPool`` reaches its database."""
+    import psycopg
+
+    try:
+        for is_last in (False, True):
+            try:
+                with pool.connection(timeout=CONNECTS_WITHIN_S) as connection:
+                    connection.execute(_QUERY)
+                return []
+            except psycopg.OperationalError:
+                if is_last or pool.closed:
+                    raise
+                pool.check()
+    except psycopg.OperationalError as error:
+        return [_unreachable(error, pool.conninfo)]
+    except psycopg.Error as error:
+        return [_refused(error, pool.conninfo)]
+    return []
+
+
+async def check_async_psycopg_pool_connected(pool: AsyncConnectionPool) -> list[CheckMessage]:
+    """Check that a ``psycopg_pool.AsyncConnectionPool`` reaches its database."""
+    import psycopg
+
+    try:
+        for is_last in (False, True):
+            try:
+                async with pool.connection(timeout=CONNECTS_WITHIN_S) as connection:
+                    await connection.execute(_QUERY)
+                return []
+            except psycopg.OperationalError:
+                if is_last or pool.closed:
+                    raise
+                await pool.check()
+    except psycopg.OperationalError as error:
+        return [_unreachable(error, pool.conninfo)]
+    except psycopg.Error as error:
+        return [_refused(error, pool.conninfo)]
+    return []
+
+
+async def check_asyncpg_pool_connected(pool: Pool) -> list[CheckMessage]:
+    """Check that an ``asyncpg`` pool reaches its database."""
+    import asyncio
+
+    import asyncpg
+
+    try:
+        async with pool.acquire(timeout=CONNECTS_WITHIN_S) as connection:
+            await connection.fetchval(_QUERY)
+    except (OSError, asyncio.TimeoutError, asyncpg.PostgresConnectionError) as error:
+        return [_unreachable(error)]
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return [_refused(error)]
+    return []
+
+
+def _engine_error(error: Exception, password: object) -> CheckMessage:
+    import sqlalchemy as sa
+
+    secret = None if password is None else str(password)
+    if isinstance(error, sa.exc.DBAPIError):
+        # Without the statement and the advertisement that SQLAlchemy adds.
+        text = redact(_text(error.orig or error), secret)
+        return Error(f"DB-API error: {text}", id=health.ERROR_DB_API_EXCEPTION)
+    if isinstance(error, sa.exc.SQLAlchemyError):
+        text = redact(_text(error), secret)
+        return Error(f"Database misconfigured: {text}", id=health.ERROR_SQLALCHEMY_EXCEPTION)
+    if isinstance(error, OSError):
+        return _unreachable(error, secret)
+    raise error
+
+
+def _unreachable(error: BaseException, *secrets: Any) -> CheckMessage:
+    text = redact(_text(error), *secrets)
+    return Error(f"Could not connect to database: {text}", id=health.ERROR_CANNOT_CONNECT_DATABASE)
+
+
+def _refused(error: BaseException, *secrets: Any) -> CheckMessage:
+    text = redact(_text(error), *secrets)
+    return Error(f"DB-API error: {text}", id=health.ERROR_DB_API_EXCEPTION)
+
+
+def _text(error: BaseException) -> str:
+    # Timeouts have no text at all.
+    return str(error) or type(error).__name__

@@ -1,0 +1,263 @@
+"""Single flight: one run of a check at a time, whose outcome all who ask meanwhile share.
+
+A run that has not ended by its deadline is given up. It may hold a thread for
+as long as it likes, so that further runs of the same check come at growing
+intervals, and up to a number: a check that hangs costs a few threads, never all.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import Context
+from typing import Any, Final
+
+from dockerflow import health
+
+from .callables import Check, bind_config
+from .outcome import Outcome, failure, raised, read, report, report_late
+
+__all__ = ["Flight", "Flights"]
+
+#: Runs of one check that may hang at the same time.
+MAX_HANGING: Final = 16
+#: Seconds until a check that hangs is tried again, at most.
+MAX_PAUSE_S: Final = 60.0
+
+# Entries of the table at which those that are over are first looked for.
+_SWEEP_AT: Final = 64
+
+
+class Flight:
+    """One run of one check, whose ``outcome`` is set at its end or at its deadline.
+
+    ``timeout``: seconds from now to the deadline. ``context``: what the check
+    runs in, and what is logged of it; a copy of the caller's.
+    """
+
+    def __init__(self, check: Check, config: Any, timeout: float, context: Context) -> None:
+        self.name = check.name
+        self.outcome: Future[Outcome] = Future()
+        # Many wait for it; a future that runs cannot be cancelled by one of them.
+        self.outcome.set_running_or_notify_cancel()
+        self.timeout = timeout
+        self.started_at = time.monotonic()
+        self.deadline = self.started_at + timeout
+        self.settled_at: float | None = None
+        #: Whether the check runs no more. One that was given up may run on.
+        self.has_ended = False
+        #: Of one on an event loop: the loop, the task, which attempt it is, what stops it.
+        self.loop: Any = None
+        self.task: Any = None
+        self.attempt: object = None
+        self.stop: Callable[[], object] | None = None
+        self._check: Check | None = check
+        self._config = config
+        self._context: Context | None = context
+        self._lock = threading.Lock()
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether its event loop was closed under it, so that it can never end."""
+        loop = self.loop
+        return loop is not None and not self.has_ended and bool(loop.is_closed())
+
+    @property
+    def is_hanging(self) -> bool:
+        """Whether it was given up and still runs."""
+        return self.settled_at is not None and not self.has_ended and not self.is_stranded
+
+    def call(self) -> Any:
+        """Call the check, with the configuration if it wants it."""
+        check = self._check
+        return [] if check is None else bind_config(check.function, self._config)()
+
+    def enter(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call something in the context of the flight."""
+        context = self._context
+        # A copy, because the check may be inside of the context itself, and hang there.
+        return function(*args) if context is None else context.copy().run(function, *args)
+
+    def fly(self) -> None:
+        """Run a check that is no coroutine function, in this thread; never raises."""
+        try:
+            outcome: Outcome = self.enter(lambda: read(self.call()))
+        except BaseException as error:
+            # No thread but the main one is interrupted from outside, so that
+            # this came from the check, and a check does not end the service.
+            outcome = raised(error)
+        self.end(outcome)
+
+    def settle(self, outcome: Outcome) -> bool:
+        """Set the outcome and log it; tell whether it was not set before."""
+        with self._lock:
+            if self.settled_at is not None:
+                return False
+            self.settled_at = time.monotonic()
+        try:
+            # Before anybody can see the outcome: whoever has it can rely on its lines.
+            self._log(report, outcome)
+        finally:
+            self.outcome.set_result(outcome)
+        return True
+
+    def end(self, outcome: Outcome | None) -> None:
+        """Settle, now that the check runs no more; None for one that was stopped."""
+        self.has_ended = True
+        try:
+            stopped = failure(health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
+            if not self.settle(outcome or stopped) and outcome is not None:
+                self._log(report_late, outcome, time.monotonic() - self.started_at)
+        finally:
+            # Whoever keeps the outcome for a while need not keep a request with it.
+            self._check = self._config = self._context = None
+            self.loop = self.task = self.stop = None
+
+    def expire(self) -> None:
+        """Give the run up, its deadline having passed."""
+        text = f"the check gave no answer within {self.timeout:g} s"
+        if self.settle(failure(health.ERROR_CHECK_TIMED_OUT, text)):
+            stop = self.stop
+            if stop is not None:
+                stop()
+
+    def _log(self, how: Callable[..., None], *args: Any) -> None:
+        try:
+            self.enter(how, self.name, *args)
+        except Exception:
+            # A handler of the application's that raises.
+            pass
+
+
+class _Entry:
+    """What is known of one check of one application."""
+
+    __slots__ = ("hanging", "kept_seconds", "latest", "owners")
+
+    def __init__(self, *owners: Any) -> None:
+        self.latest: Flight | None = None
+        self.hanging: list[Flight] = []
+        self.kept_seconds = 0.0
+        # The key has the ids of these; while they are held no other object has them.
+        self.owners = owners
+
+
+class Flights:
+    """The runs of all checks of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: dict[tuple[str, int, int, int], _Entry] = {}
+        self._sweep_at = _SWEEP_AT
+
+    def join(
+        self,
+        check: Check,
+        config: Any,
+        start: Callable[[Flight], None],
+        *,
+        timeout: float,
+        cache_seconds: float,
+        context: Context,
+        blocked_loop: Any = None,
+    ) -> Flight:
+        """Give the run of a check that is going on, or was a short while ago; else a new one.
+
+        ``start``: gets a new run going, called at most once and in this thread.
+        ``timeout`` and ``cache_seconds``: in seconds; a run counts for that long
+        after it ended or was given up. ``blocked_loop``: the event loop that the
+        caller is going to block; a run on it cannot be waited for.
+        """
+        key = check.key(config)
+        while True:
+            now = time.monotonic()
+            with self._lock:
+                entry = self._entries.get(key)
+                if entry is None:
+                    entry = self._new_entry(key, now, check.function, config)
+                latest = entry.latest
+                lost = (
+                    latest is not None
+                    and latest.settled_at is None
+                    and (latest.deadline <= now or latest.is_stranded)
+                )
+                if latest is not None and not lost:
+                    if latest.settled_at is None:
+                        if latest.loop is None or latest.loop is not blocked_loop:
+                            return latest
+                        entry = _Entry()
+                    elif cache_seconds > 0 and now - latest.settled_at < cache_seconds:
+                        return latest
+                if not lost:
+                    flight = Flight(check, config, timeout, context)
+                    refusal = _refusal(entry, timeout, now)
+                    if refusal is None:
+                        entry.latest = flight
+                        entry.kept_seconds = max(cache_seconds, entry.kept_seconds)
+                    break
+            # It logs, which takes its time: not with the lock in hand.
+            if latest is not None:
+                _give_up(latest)
+        if refusal is not None:
+            flight.end(failure(health.ERROR_CHECK_TIMED_OUT, refusal))
+            return flight
+        if cache_seconds <= 0:
+            flight.outcome.add_done_callback(lambda _: self._forget(key, flight))
+        try:
+            start(flight)
+        except BaseException as error:
+            flight.end(raised(error))
+            if not isinstance(error, Exception):
+                raise
+        return flight
+
+    def _new_entry(self, key: tuple[str, int, int, int], now: float, *owners: Any) -> _Entry:
+        if len(self._entries) >= self._sweep_at:
+            self._entries = {
+                held: entry for held, entry in self._entries.items() if not _is_over(entry, now)
+            }
+            self._sweep_at = max(_SWEEP_AT, 2 * len(self._entries))
+        entry = self._entries[key] = _Entry(*owners)
+        return entry
+
+    def _forget(self, key: tuple[str, int, int, int], flight: Flight) -> None:
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or entry.latest is not flight or not flight.has_ended:
+                return
+            if not any(each.is_hanging for each in entry.hanging):
+                del self._entries[key]
+
+
+def _give_up(flight: Flight) -> None:
+    if flight.is_stranded:
+        flight.end(None)
+    else:
+        flight.expire()
+
+
+def _refusal(entry: _Entry, timeout: float, now: float) -> str | None:
+    """Say why a check is not run again yet, None where it is."""
+    latest = entry.latest
+    known = entry.hanging if latest is None else [*entry.hanging, latest]
+    hanging = entry.hanging = [each for each in known if each.is_hanging]
+    if not hanging:
+        return None
+    pause = min(timeout * 2 ** len(hanging), MAX_PAUSE_S)
+    if len(hanging) < MAX_HANGING and now >= hanging[-1].started_at + pause:
+        return None
+    return (
+        f"the check hangs: {len(hanging)} earlier run(s) of it did not end, "
+        f"the oldest for {now - hanging[0].started_at:.1f} s"
+    )
+
+
+def _is_over(entry: _Entry, now: float) -> bool:
+    """Tell whether nobody will ask for a run again, and none is going on."""
+    latest = entry.latest
+    if latest is None or any(each.is_hanging for each in (*entry.hanging, latest)):
+        return False
+    is_kept = latest.settled_at is None or now - latest.settled_at < entry.kept_seconds
+    return latest.is_stranded or not is_kept

@@ -1,0 +1,70 @@
+"""Checks of services that are spoken to over HTTP.
+
+::
+
+    checks.register_partial(check_url_answers, "https://search.example.com/health")
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import urllib.error
+import urllib.request
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+from dockerflow import health
+
+from .messages import CheckMessage, Error
+from .redaction import redact
+
+__all__ = ["check_url_answers"]
+
+#: Seconds without a byte after which a request has failed; less than a check
+#: has by default, so that it is this error that is shown.
+ANSWERS_WITHIN_S: Final = 3.0
+
+_SCHEMES: Final = ("http", "https")
+
+
+def check_url_answers(url: str, timeout: float = ANSWERS_WITHIN_S) -> list[CheckMessage]:
+    """Check that a GET of a URL is answered with a status below 400, redirects followed.
+
+    ``url``: http or https; a user and password in it are sent as Basic
+    authentication. ``timeout``: seconds that each step of the connection may
+    take. Messages name the URL without credentials, query and fragment.
+    """
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        text = "The URL to check is no http or https URL with a host and a valid port"
+        return [Error(text, id=health.ERROR_URL_MISCONFIGURED)]
+    place, secrets = _without_credentials(parts), (parts.password, unquote(parts.password or ""))
+    shown = urlunsplit(place._replace(query="", fragment=""))
+    try:
+        request = urllib.request.Request(urlunsplit(place._replace(fragment="")))  # noqa: S310
+        if parts.username is not None or parts.password is not None:
+            user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+            token = base64.b64encode(user.encode()).decode()
+            # Not to where a redirect leads.
+            request.add_unredirected_header("Authorization", f"Basic {token}")
+        with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310 - only the two schemes
+            return []
+    except urllib.error.HTTPError as error:
+        error.close()
+        return [Error(f"{shown} answered with status {error.code}", id=health.ERROR_URL_STATUS)]
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        query = f"?{parts.query}" if parts.query else ""
+        # A request that cannot be made is quoted with its query.
+        text = redact(str(reason) or type(reason).__name__, *secrets, query)
+        return [Error(f"{shown} did not answer: {text}", id=health.ERROR_URL_UNREACHABLE)]
+
+
+def _without_credentials(parts: SplitResult) -> SplitResult:
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host)

@@ -1,0 +1,22 @@
+"""The Django application, which registers the checks."""
+
+from django.apps import AppConfig
+
+__all__ = ["DockerFlowAppConfig"]
+
+
+class DockerFlowAppConfig(AppConfig):
+    """Registers what ``DOCKERFLOW_CHECKS`` names, and the check of this installation."""
+
+    name = "dockerflow.django"
+    label = "dockerflow"
+    verbose_name = "Dockerflow"
+
+    def ready(self) -> None:
+        """Register the checks."""
+        from django.core.checks import register
+
+        from . import checks, installation
+
+        checks.register()
+        register(installation.check_installation)

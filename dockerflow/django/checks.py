@@ -1,0 +1,97 @@
+"""Checks of what Django applications are made of, for Django's own registry of checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.db.utils import OperationalError, ProgrammingError
+from django.utils.module_loading import import_string
+
+from dockerflow import health
+from dockerflow.checks.redaction import redact
+
+__all__ = [
+    "check_database_connected",
+    "check_migrations_applied",
+    "check_redis_connected",
+    "register",
+]
+
+_DEFAULT = (
+    "dockerflow.django.checks.check_database_connected",
+    "dockerflow.django.checks.check_migrations_applied",
+)
+
+
+def check_database_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
+    """Check that the default database is reached, and usable."""
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        message = f"Could not connect to database: {redact(str(error))}"
+        return [checks.Error(message, id=health.ERROR_CANNOT_CONNECT_DATABASE)]
+    except ImproperlyConfigured as error:
+        message = f'Database misconfigured: "{error}"'
+        return [checks.Error(message, id=health.ERROR_MISCONFIGURED_DATABASE)]
+    if not connection.is_usable():
+        message = "Database connection is not usable"
+        return [checks.Error(message, id=health.ERROR_UNUSABLE_DATABASE)]
+    return []
+
+
+def check_migrations_applied(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
+    """Check that all migrations are applied; one that is not is a warning."""
+    from django.db.migrations.loader import MigrationLoader
+
+    try:
+        loader = MigrationLoader(connection, ignore_no_migrations=True)
+    except (ImproperlyConfigured, OperationalError, ProgrammingError):
+        message = "Can't connect to database to check migrations"
+        return [checks.Info(message, id=health.INFO_CANT_CHECK_MIGRATIONS)]
+    labels = {config.label for config in app_configs} if app_configs else loader.migrated_apps
+    applied = loader.applied_migrations or {}
+    return [
+        checks.Warning(f"Unapplied migration {migration}", id=health.WARNING_UNAPPLIED_MIGRATION)
+        for key, migration in sorted(loader.graph.nodes.items())
+        if key[0] in labels and migration is not None and key not in applied
+    ]
+
+
+def check_redis_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
+    """Check that the Redis of django-redis answers."""
+    import redis
+    from django_redis import get_redis_connection
+
+    try:
+        client = get_redis_connection("default")
+    except redis.ConnectionError as error:
+        message = f"Could not connect to redis: {redact(str(error))}"
+        return [checks.Error(message, id=health.ERROR_CANNOT_CONNECT_REDIS)]
+    except NotImplementedError as error:
+        message = f'Redis client not available: "{error}"'
+        return [checks.Error(message, id=health.ERROR_MISSING_REDIS_CLIENT)]
+    except ImproperlyConfigured as error:
+        message = f'Redis misconfigured: "{error}"'
+        return [checks.Error(message, id=health.ERROR_MISCONFIGURED_REDIS)]
+    try:
+        is_answered = client.ping()
+    except redis.ConnectionError as error:
+        message = f"Could not connect to redis: {redact(str(error))}"
+        return [checks.Error(message, id=health.ERROR_CANNOT_CONNECT_REDIS)]
+    if not is_answered:
+        return [checks.Error("Redis ping failed", id=health.ERROR_REDIS_PING_FAILED)]
+    return []
+
+
+def register() -> None:
+    """Register the checks that ``DOCKERFLOW_CHECKS`` names.
+
+    Raises ``ImportError`` where a name leads nowhere.
+    """
+    names = getattr(settings, "DOCKERFLOW_CHECKS", None)
+    for name in _DEFAULT if names is None else names:
+        checks.register(import_string(name) if isinstance(name, str) else name)

@@ -1,0 +1,53 @@
+"""A system check that tells when Dockerflow is installed, and serves nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning  # noqa: A004 - Django's name
+from django.urls import Resolver404, resolve
+from django.utils.module_loading import import_string
+
+__all__ = ["check_installation"]
+
+
+def check_installation(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+    """Look for the middleware, and for a URL of an endpoint."""
+    if _has_middleware() or _has_urls():
+        return []
+    return [
+        Warning(
+            "dockerflow.django is installed, but neither its middleware nor its URLs are",
+            hint=(
+                "Put 'dockerflow.django.middleware.DockerflowMiddleware' into MIDDLEWARE, or "
+                "path('__lbheartbeat__', dockerflow_view) and the like into the URLs"
+            ),
+            id="dockerflow.django.W001",
+        )
+    ]
+
+
+def _has_middleware() -> bool:
+    from .middleware import DockerflowMiddleware
+
+    for name in settings.MIDDLEWARE:
+        try:
+            found = import_string(name)
+        except ImportError:
+            # Django itself says so, and better.
+            continue
+        if isinstance(found, type) and issubclass(found, DockerflowMiddleware):
+            return True
+    return False
+
+
+def _has_urls() -> bool:
+    try:
+        resolve("/__lbheartbeat__")
+    except Resolver404:
+        return False
+    except Exception:
+        # No URLs at all, or broken ones, of which other checks tell.
+        return False
+    return True

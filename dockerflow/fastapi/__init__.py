@@ -1,0 +1,40 @@
+"""Dockerflow for FastAPI: a router with the four endpoints, and two middlewares.
+
+::
+
+    app.include_router(dockerflow.fastapi.router)
+    app.add_middleware(MozlogRequestSummaryLogger)
+    app.add_middleware(RequestIdMiddleware)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+
+from .views import error, heartbeat, lbheartbeat, version
+
+__all__ = ["error", "heartbeat", "lbheartbeat", "router", "version"]
+
+
+class ExactRoute(APIRoute):
+    """A route that a line break at the end of a path does not match."""
+
+    def matches(self, scope: Any) -> tuple[Match, Any]:
+        """Tell whether a request is for this route."""
+        if scope.get("path", "").endswith("\n"):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+#: The four endpoints; give it to ``include_router``, with a prefix or without.
+router = APIRouter(route_class=ExactRoute)
+
+for _view in (lbheartbeat, heartbeat, version, error):
+    _path = f"/__{_view.__name__}__"
+    router.add_api_route(_path, _view, methods=["GET", "HEAD"], include_in_schema=False)
+    # This one is only shown: an operation of OpenAPI has one method, and one id.
+    router.add_api_route(_path, _view, methods=["GET"], tags=[])

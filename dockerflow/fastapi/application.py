@@ -1,0 +1,39 @@
+"""What belongs to one FastAPI application: its settings, and its endpoints' configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from dockerflow.middleware import LiveOptions
+
+__all__ = ["KEY", "live_options", "lookup"]
+
+#: Where an ``app.state`` holds what was made of its settings.
+KEY: Final = "_dockerflow"
+
+
+def lookup(state: Any) -> Callable[[str], Any]:
+    """Give the function that reads a setting from an ``app.state``."""
+    held = vars(state).get("_state")
+    if type(held) is dict:
+        # The attribute's error, for each setting that is not there, costs ten times as much.
+        return held.get
+    return lambda name: getattr(state, name, None)
+
+
+def live_options(app: Any, *, raises: bool = False) -> LiveOptions | None:
+    """Give the options of an application; None where it has no state to hold settings.
+
+    Raises ``SettingsError`` if ``raises``; otherwise a bad setting is logged,
+    and has its default.
+    """
+    state = getattr(app, "state", None)
+    if state is None:
+        return None
+    get = lookup(state)
+    live: LiveOptions | None = get(KEY)
+    if live is None:
+        live = LiveOptions(get, raises=raises)
+        setattr(state, KEY, live)
+    return live

@@ -1,0 +1,97 @@
+"""Request ids and summaries for FastAPI, each a middleware of its own."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from dockerflow.asgi import DockerflowASGI
+from dockerflow.middleware import Options
+from dockerflow.request_id import RequestIdPolicy
+from dockerflow.settings import SettingsError
+from dockerflow.summary import LOGGER_NAME
+from mozlog_py.handlers import MozlogHandler
+
+from .application import KEY, live_options
+
+__all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
+
+
+class _Layer(DockerflowASGI):
+    """One of the two, with the settings of the application that is served."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection; at the start, say what is wrong with a setting."""
+        if scope["type"] == "lifespan":
+            try:
+                live_options(scope.get("app"), raises=True)
+            except SettingsError as error:
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+        await super().__call__(scope, receive, send)
+
+    def _options_of(self, scope: Any) -> Options:
+        try:
+            # What live_options() finds, for each request but the first.
+            live = scope["app"].state._state[KEY]
+        except (AttributeError, KeyError):
+            live = live_options(scope.get("app"))
+        return live() if live is not None else self._options
+
+
+class RequestIdMiddleware(_Layer):
+    """Gives each request an id: in the logging context, and in the response.
+
+    ``request_id``: the policy; made of the settings by default.
+    """
+
+    def __init__(self, app: Any, request_id: RequestIdPolicy | None = None) -> None:
+        super().__init__(app, request_id=request_id, summaries=False, endpoints=False)
+        self._policy = request_id
+
+    def _options_of(self, scope: Any) -> Options:
+        return super()._options_of(scope) if self._policy is None else self._options
+
+
+class MozlogRequestSummaryLogger(_Layer):
+    """Logs each request's summary.
+
+    ``logger``: where it goes. By default that is ``request.summary``, which
+    then logs from INFO on unless it has a level, and writes to standard output
+    as long as nobody has configured a handler for it or the root logger.
+    """
+
+    def __init__(self, app: Any, logger: logging.Logger | None = None) -> None:
+        if logger is None:
+            logger = logging.getLogger(LOGGER_NAME)
+            if logger.level == logging.NOTSET:
+                logger.setLevel(logging.INFO)
+            if not any(isinstance(each, _Unconfigured) for each in logger.handlers):
+                logger.addHandler(_Unconfigured())
+        super().__init__(app, logger=logger, request_ids=False, endpoints=False)
+
+
+class _Unconfigured(MozlogHandler):
+    """Writes to standard output whatever no other handler takes care of."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "Dockerflow")
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Write a record, unless there is a handler that does."""
+        return True if _is_configured(self) else super().handle(record)
+
+
+# What only looks on is nobody's configuration: pytest has it on every root logger.
+_LOOKING_ON: Final = ("_pytest.", "mozlog_py.testing")
+
+
+def _is_configured(ours: logging.Handler) -> bool:
+    logger: logging.Logger | None = logging.getLogger(LOGGER_NAME)
+    while logger is not None:
+        for handler in logger.handlers:
+            if handler is not ours and not type(handler).__module__.startswith(_LOOKING_ON):
+                return True
+        logger = logger.parent if logger.propagate else None
+    return False

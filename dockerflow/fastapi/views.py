@@ -1,0 +1,71 @@
+"""The four endpoints of a FastAPI application.
+
+Settings are read from ``app.state``: ``DOCKERFLOW_*``, and ``APP_DIR``, the
+folder of ``version.json`` (else that of the environment, else ``/app``).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from fastapi import Request, Response
+
+from dockerflow.asgi import send_reply
+from dockerflow.endpoints import Endpoints, Reply, application_root
+from dockerflow.settings import Settings
+from dockerflow.version import get_version
+
+from .application import live_options
+
+__all__ = ["error", "heartbeat", "lbheartbeat", "version"]
+
+_logger: Final = logging.getLogger(__name__)
+
+
+class ReplyResponse(Response):
+    """An endpoint's answer as a response, without a body where a HEAD asked for it."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.body, reply.status, dict(reply.headers))
+        self._reply = reply
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002
+        """Send it."""
+        await send_reply(self._reply, scope, send)
+
+
+def _endpoints(request: Request) -> Endpoints:
+    state = request.app.state
+    live = live_options(request.app)
+    # The tests of services replace get_version in this module.
+    return Endpoints(
+        settings=live.settings if live else Settings,
+        read_version=lambda: get_version(getattr(state, "APP_DIR", None) or application_root()),
+        config=state,
+        logger=_logger,
+    )
+
+
+async def _answer(name: str, request: Request) -> Response:
+    return ReplyResponse(await _endpoints(request).answer_async(name, request.method))
+
+
+async def version(request: Request) -> Response:
+    """Give what ``version.json`` says."""
+    return await _answer("version", request)
+
+
+async def heartbeat(request: Request) -> Response:
+    """Give the results of all checks."""
+    return await _answer("heartbeat", request)
+
+
+async def lbheartbeat(request: Request) -> Response:
+    """Say that the process serves."""
+    return await _answer("lbheartbeat", request)
+
+
+async def error(request: Request) -> Response:
+    """Raise an exception, to test how errors are reported."""
+    return await _answer("error", request)

@@ -1,0 +1,315 @@
+"""The Flask extension: endpoints, request ids and summaries.
+
+The WSGI core around the application begins and ends each request; the hooks of
+Flask tell it what only Flask knows. Called by hand, as tests do, without a
+server around them, the hooks begin and end requests themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from flask import Blueprint, Flask, Response, current_app, g, got_request_exception, request
+from werkzeug.exceptions import InternalServerError, NotFound
+from werkzeug.wsgi import ClosingIterator
+
+from dockerflow import checks
+from dockerflow.endpoints import Endpoints, Reply
+from dockerflow.middleware import REQUEST, LiveOptions, Options
+from dockerflow.request_id import RequestIdPolicy
+from dockerflow.summary import LOGGER_NAME, RequestSummary
+from dockerflow.version import get_version
+from dockerflow.wsgi import DockerflowWSGI, WSGIExchange
+
+from .checks import check_database_connected, check_migrations_applied, check_redis_connected
+from .signals import heartbeat_failed, heartbeat_passed
+from .users import loaded_user, user_id_of
+
+try:
+    from flask_login import current_user
+except ImportError:
+    current_user = None
+    has_flask_login = False
+else:
+    has_flask_login = True
+
+__all__ = ["Dockerflow", "HeartbeatFailure"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# Where app.extensions holds the options of an application.
+_OPTIONS: Final = "dockerflow.options"
+_ENDPOINTS: Final = "dockerflow.endpoints"
+# What flask-login gives, to be told from what a test puts in its place.
+_CURRENT_USER: Final = current_user
+
+
+class HeartbeatFailure(InternalServerError):  # noqa: N818 - upstream's name
+    """A heartbeat found an error; its response is in it."""
+
+
+class Dockerflow:
+    """The extension; one object can serve several applications.
+
+    ``db``, ``redis``, ``migrate``: a Flask-SQLAlchemy database, a Redis client
+    and a Flask-Migrate object to check. ``silenced_checks``: ids of messages
+    that do not count. ``version_path``: the folder of ``version.json``, by
+    default the one above the application's. ``request_id``: the policy for
+    ids, made of the configuration by default.
+
+    Raises ``SettingsError`` where the application's configuration is bad.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        db: Any = None,
+        redis: Any = None,
+        migrate: Any = None,
+        silenced_checks: Iterable[str] | None = None,
+        version_path: str | None = None,
+        *args: Any,  # noqa: ARG002 - upstream takes them
+        request_id: RequestIdPolicy | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        self.logger = logging.getLogger("dockerflow.flask")
+        self.logger.setLevel(logging.INFO)
+        #: Where summaries go.
+        self.summary_logger: Any = logging.getLogger(LOGGER_NAME)
+        self.silenced_checks = silenced_checks or []
+        self.version_path = version_path
+        self._version_callback: Callable[[str], Any] = get_version
+        self._policy = request_id
+        self._blueprint = _blueprint(self)
+        for check, checked in (
+            (check_database_connected, db),
+            (check_redis_connected, redis),
+            (check_migrations_applied, migrate),
+        ):
+            if checked is not None:
+                checks.register_partial(check, checked)
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Install the extension in an application."""
+        app.extensions["dockerflow"] = self
+        live = LiveOptions(app.config.get, self._policy)
+        app.extensions[_OPTIONS] = live
+        root = str(Path(app.root_path).parent)
+        app.extensions[_ENDPOINTS] = Endpoints(
+            settings=live.settings,
+            read_version=lambda: self._version_callback(self.version_path or root),
+            silenced_checks=self.silenced_checks,
+            config=app.config,
+            is_debug=lambda: bool(app.debug),
+            logger=self.logger,
+        )
+        app.register_blueprint(self._blueprint)
+        app.register_error_handler(HeartbeatFailure, self._heartbeat_exception_handler)
+        app.before_request(self._before_request)
+        app.after_request(self._after_request)
+        app.teardown_request(_leave)
+        got_request_exception.connect(self._got_request_exception, sender=app)
+        app.wsgi_app = _FlaskWSGI(app.wsgi_app, self, live)  # type: ignore[method-assign]
+
+    # -- the hooks ----------------------------------------------------------
+
+    def _before_request(self) -> None:
+        summary: Any = request.environ.get(REQUEST)
+        if summary is None or summary.is_over:
+            summary = self._begun_by_hand()
+        g._dockerflow_summary = summary
+        g._request_id = summary.rid
+        # An application may have set its own before.
+        if "request_id" not in g:
+            g.request_id = summary.rid
+        g._start_timestamp = time.time()
+
+    def _after_request(self, response: Response) -> Response:
+        summary = g.get("_dockerflow_summary")
+        if summary is None or summary.is_over:
+            return response
+        self._complete(summary)
+        if isinstance(summary, WSGIExchange):
+            # A stream's summary waits for its end.
+            summary.is_whole = _is_whole(response)
+        else:
+            summary.code = response.status_code
+            summary.finish()
+        return response
+
+    def _got_request_exception(
+        self,
+        sender: Any,  # noqa: ARG002
+        exception: BaseException,
+        **extra: Any,  # noqa: ARG002
+    ) -> None:
+        g._has_exception = True
+        summary = g.get("_dockerflow_summary")
+        if summary is None or summary.is_over:
+            return
+        self._complete(summary)
+        summary.error = exception
+        if not isinstance(summary, WSGIExchange):
+            summary.code = 500
+            summary.finish(exception)
+
+    def _begun_by_hand(self) -> RequestSummary:
+        options: Options = current_app.extensions[_OPTIONS]()
+        summary = RequestSummary()
+        summary.method, summary.path = request.method, request.path
+        summary.agent = request.headers.get("User-Agent", "")
+        summary.lang = request.headers.get("Accept-Language", "")
+        if options.querystring:
+            summary.querystring = request.query_string
+        summary.logger = self.summary_logger
+        policy = options.policy
+        summary.begin(
+            policy.choose(
+                request.headers.getlist(policy.header_name),
+                request.headers.getlist("traceparent"),
+                request.remote_addr,
+            )
+        )
+        return summary
+
+    def _complete(self, summary: RequestSummary) -> None:
+        """Take in what is known only while Flask's own context is there."""
+        if not hasattr(g, "_start_timestamp"):
+            # Other code may delete it; then nobody knows when the request began.
+            summary.started_ns = None
+        try:
+            if type(self).summary_extra is Dockerflow.summary_extra:
+                summary.uid = self.user_id()
+            else:
+                summary.given = self.summary_extra()
+        except Exception:
+            self.logger.exception("The fields of a request's summary cannot be told")
+
+    # -- what a subclass may change -------------------------------------------
+
+    def user_id(self) -> str:
+        """Give the id of the user, if one was loaded in this request; this loads none."""
+        if not has_flask_login:
+            return ""
+        user = loaded_user() if current_user is _CURRENT_USER else current_user
+        return "" if user is None else user_id_of(user)
+
+    def summary_extra(self) -> dict[str, Any]:
+        """Give the fields of the summary of the request that is served."""
+        summary: RequestSummary = g._dockerflow_summary
+        summary.uid = self.user_id()
+        return summary.fields()
+
+    def version_callback(self, func: _F) -> _F:
+        """Have a function give the version: a decorator. It gets the folder of ``version.json``."""
+        self._version_callback = func
+        return func
+
+    # -- the endpoints ----------------------------------------------------------
+
+    def _version_view(self) -> Response:
+        return _response(_endpoints().answer("version", request.method))
+
+    def _lbheartbeat_view(self) -> Response:
+        reply = _endpoints().answer("lbheartbeat", request.method)
+        return _response(reply._replace(body=b""))
+
+    def _heartbeat_view(self) -> Response:
+        endpoints = _endpoints()
+        results = endpoints.run_checks()
+        response = _response(endpoints.heartbeat(results))
+        is_failure = results.level >= checks.ERROR
+        signal = heartbeat_failed if is_failure else heartbeat_passed
+        try:
+            signal.send(self, level=results.level)
+        except Exception:
+            self.logger.exception("A receiver of a heartbeat signal failed")
+        if is_failure:
+            raise HeartbeatFailure(response=response)
+        return response
+
+    def _error_view(self) -> Response:
+        return _response(_endpoints().answer("error", request.method))
+
+    def _heartbeat_exception_handler(self, error: HeartbeatFailure) -> Any:
+        return error.get_response()
+
+    # -- deprecated -----------------------------------------------------------
+
+    @property
+    def checks(self) -> dict[str, Callable[..., Any]]:
+        """All registered checks; ``dockerflow.checks.get_checks()`` takes its place."""
+        _deprecated("Dockerflow.checks", "dockerflow.checks.get_checks()")
+        return checks.get_checks()
+
+    def init_check(self, check: Callable[..., Any], obj: Any) -> Any:
+        """Register a check of something; ``dockerflow.checks.register_partial`` takes its place."""
+        _deprecated("Dockerflow.init_check()", "dockerflow.checks.register_partial()")
+        return checks.register_partial(check, obj)
+
+    def check(self, func: Any = None, name: str | None = None) -> Any:
+        """Register a check; ``dockerflow.checks.register`` takes its place."""
+        _deprecated("Dockerflow.check()", "dockerflow.checks.register()")
+        return checks.register(func=func, name=name)
+
+
+class _FlaskWSGI(DockerflowWSGI):
+    """The WSGI core around an application's ``wsgi_app``."""
+
+    def __init__(self, app: Any, extension: Dockerflow, live: LiveOptions) -> None:
+        super().__init__(app, settings=live.settings(), endpoints=False)
+        self._extension = extension
+        self._live = live
+
+    def _options_of(self, environ: Any) -> Options:  # noqa: ARG002
+        self._logger = self._extension.summary_logger
+        return self._live()
+
+
+def _blueprint(extension: Dockerflow) -> Blueprint:
+    blueprint = Blueprint("dockerflow", __name__)
+    for name in ("version", "heartbeat", "lbheartbeat", "error"):
+        blueprint.add_url_rule(
+            f"/__{name}__",
+            name,
+            getattr(extension, f"_{name}_view"),
+            methods=["GET"],
+            provide_automatic_options=False,
+        )
+    return blueprint
+
+
+def _endpoints() -> Endpoints:
+    # Werkzeug takes slashes off a path's beginning before it looks for a route.
+    if request.environ.get("PATH_INFO", "")[:2] == "//":
+        raise NotFound
+    endpoints: Endpoints = current_app.extensions[_ENDPOINTS]
+    return endpoints
+
+
+def _is_whole(response: Response) -> bool:
+    """Tell whether all of a response's body is there already."""
+    # The page of an HTTPException is a WSGI application of its own for Flask.
+    is_page = type(response.response) is ClosingIterator and response.content_length is not None
+    return is_page or not response.is_streamed
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, list(reply.headers))
+
+
+def _leave(error: BaseException | None) -> None:  # noqa: ARG001
+    summary = g.get("_dockerflow_summary")
+    if summary is not None and not isinstance(summary, WSGIExchange):
+        summary.leave()
+
+
+def _deprecated(what: str, instead: str) -> None:
+    warnings.warn(f"{what} is deprecated, use {instead}", DeprecationWarning, stacklevel=3)

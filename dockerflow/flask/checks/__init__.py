@@ -1,0 +1,78 @@
+"""Checks of what Flask applications are made of: Flask-SQLAlchemy, Flask-Migrate, Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dockerflow import health
+from dockerflow.checks.databases import check_engine_connected
+from dockerflow.checks.messages import (
+    CRITICAL,
+    DEBUG,
+    ERROR,
+    INFO,
+    STATUSES,
+    WARNING,
+    CheckMessage,
+    Critical,
+    Debug,
+    Error,
+    Info,
+    Warning,  # noqa: A004 - upstream's name
+    level_to_text,
+)
+from dockerflow.checks.redis import check_redis_connected
+
+__all__ = [
+    "CRITICAL",
+    "DEBUG",
+    "ERROR",
+    "INFO",
+    "STATUSES",
+    "WARNING",
+    "CheckMessage",
+    "Critical",
+    "Debug",
+    "Error",
+    "Info",
+    "Warning",
+    "check_database_connected",
+    "check_migrations_applied",
+    "check_redis_connected",
+    "level_to_text",
+]
+
+
+def check_database_connected(db: Any) -> list[CheckMessage]:
+    """Check that a Flask-SQLAlchemy database is reached."""
+    return check_engine_connected(db.engine)
+
+
+def check_migrations_applied(migrate: Any) -> list[CheckMessage]:
+    """Check that the database has all migrations of a Flask-Migrate object.
+
+    That they are not all applied is a warning, that it cannot be told an info.
+    """
+    try:
+        from alembic.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+        from alembic.util import CommandError
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError:
+        return [_cannot_tell("Flask-Migrate is not installed")]
+    try:
+        script = ScriptDirectory.from_config(migrate.get_config())
+        with migrate.db.engine.connect() as connection:
+            applied = set(MigrationContext.configure(connection).get_current_heads())
+        missing = set(script.get_heads()) - applied
+    except (CommandError, SQLAlchemyError) as error:
+        return [_cannot_tell(type(error).__name__)]
+    if missing:
+        found = ", ".join(sorted(missing))
+        message = f"Unapplied migrations: {found}"
+        return [Warning(message, id=health.WARNING_UNAPPLIED_MIGRATION)]
+    return []
+
+
+def _cannot_tell(why: str) -> CheckMessage:
+    return Info(f"Can't check migrations: {why}", id=health.INFO_CANT_CHECK_MIGRATIONS)

@@ -1,0 +1,132 @@
+"""What the ASGI and the WSGI core have in common: their parameters, and what is made of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from . import version
+from .endpoints import Endpoints, application_root
+from .request_id import RequestIdPolicy
+from .settings import LiveSettings, Settings
+from .summary import LOGGER_NAME
+
+__all__ = ["REQUEST", "LiveOptions", "Middleware", "Options"]
+
+#: Where a scope or an environ holds the request's summary: middleware that is
+#: installed twice finds it there, and adds only what is still lacking.
+REQUEST: Final = "dockerflow.request"
+
+
+class Options:
+    """What a request's handling depends on, made once of settings and a policy."""
+
+    __slots__ = ("echo_name", "environ_name", "header", "policy", "querystring")
+
+    def __init__(self, settings: Settings, policy: RequestIdPolicy | None) -> None:
+        #: How ids are found.
+        self.policy = policy or RequestIdPolicy.of(settings)
+        #: Whether summaries have the query string.
+        self.querystring = settings.summary_log_querystring
+        name = self.policy.header_name
+        #: The id's header as it is sent.
+        self.echo_name = name
+        #: The id's header as it stands in a scope.
+        self.header = name.lower().encode("latin-1")
+        #: The id's header as it stands in an environ.
+        self.environ_name = f"HTTP_{name.upper().replace('-', '_')}"
+
+
+# The settings that every request asks for.
+_NAMES: Final = tuple(
+    f"DOCKERFLOW_{name}"
+    for name in (
+        "REQUEST_ID_ECHO",
+        "REQUEST_ID_HEADER_NAME",
+        "REQUEST_ID_TRACEPARENT",
+        "REQUEST_ID_TRUST",
+        "SUMMARY_LOG_QUERYSTRING",
+    )
+)
+
+
+class LiveOptions:
+    """Options made of settings that may change while the application runs.
+
+    ``lookup`` and the other parameters are those of ``LiveSettings``, which are
+    the attribute ``settings``; ``policy`` is that of ``Options``.
+    """
+
+    __slots__ = ("_lookup", "_made", "_policy", "settings")
+
+    def __init__(
+        self,
+        lookup: Callable[[str], Any],
+        policy: RequestIdPolicy | None = None,
+        *,
+        raises: bool = True,
+        **defaults: Any,
+    ) -> None:
+        self.settings = LiveSettings(lookup, raises=raises, **defaults)
+        self._lookup = lookup
+        self._policy = policy
+        self._made = [*map(lookup, _NAMES)], Options(self.settings(), policy)
+
+    def __call__(self) -> Options:
+        """Give the options as they are now."""
+        raw, options = self._made
+        now = [*map(self._lookup, _NAMES)]
+        if now != raw:
+            options = Options(self.settings(), self._policy)
+            self._made = now, options
+        return options
+
+
+class Middleware:
+    """The parameters of ``DockerflowASGI`` and ``DockerflowWSGI``.
+
+    ``app``: the application. ``settings``: what ``DOCKERFLOW_*`` says, read
+    from the environment by default. ``request_id``: the policy for ids, made
+    of the settings by default. ``logger``: where summaries go,
+    ``request.summary`` by default. ``version_path``: the folder of
+    ``version.json``; ``APP_DIR``, else ``/app``, by default.
+    ``silenced_checks``: ids of messages that do not count. ``config``: what
+    checks receive that have a parameter of this name; the settings by default.
+    ``request_ids``, ``summaries`` and ``endpoints`` switch off what another
+    middleware gives. Raises ``SettingsError``.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        settings: Settings | None = None,
+        request_id: RequestIdPolicy | None = None,
+        logger: logging.Logger | None = None,
+        version_path: str | None = None,
+        silenced_checks: Iterable[str] = (),
+        config: Any = None,
+        request_ids: bool = True,
+        summaries: bool = True,
+        endpoints: bool = True,
+    ) -> None:
+        self.app = app
+        self._settings = settings or Settings.read()
+        self._options = Options(self._settings, request_id)
+        self._logger = logger or logging.getLogger(LOGGER_NAME)
+        self._gives_ids = request_ids
+        self._gives_summaries = summaries
+        self._endpoints: Endpoints | None = None
+        if endpoints:
+            root = version_path
+
+            def read_version() -> Any:
+                return version.get_version(root or application_root())
+
+            self._endpoints = Endpoints(
+                settings=lambda: self._settings,
+                read_version=read_version,
+                silenced_checks=tuple(silenced_checks),
+                config=self._settings if config is None else config,
+            )

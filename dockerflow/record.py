@@ -1,0 +1,95 @@
+"""A summary's LogRecord, made in half of the time that ``logging`` takes for one.
+
+All summaries come from one place with the same arguments, so that their records
+differ in time, thread and task only. The rest is copied from the first of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from mozlog_py.fields import HAS_NANOSECONDS, START_NS
+
+__all__ = ["make_record"]
+
+_LogRecord: Final = logging.LogRecord
+_getpid: Final = os.getpid
+_get_ident: Final = threading.get_ident
+_current_thread: Final = threading.current_thread
+_modules: Final = sys.modules
+_time: Final = time.time
+_time_ns: Final = time.time_ns
+_START: Final[float] = vars(logging)["_startTime"]
+_HAS_TASKS: Final = hasattr(logging, "logAsyncioTasks")
+_PLACE: Final = f"{__file__.removesuffix('record.py')}summary.py"
+
+#: The attributes of the first record of each logger and level, in this process.
+_first: Final[dict[tuple[str, int], dict[str, Any]]] = {}
+
+
+def make_record(logger: str, level: int, message: str) -> logging.LogRecord:
+    """Make the record that ``logging`` makes of a summary."""
+    factory = logging.getLogRecordFactory()
+    first = _first.get((logger, level))
+    if (
+        first is None
+        or factory is not _LogRecord
+        or first["process"] != _getpid()
+        or not (logging.logThreads and logging.logProcesses and logging.logMultiprocessing)
+    ):
+        return _made_by_logging(factory, logger, level, message)
+    record = _LogRecord.__new__(_LogRecord)
+    facts = record.__dict__
+    facts.update(first)
+    facts["msg"] = message
+    _set_time(facts)
+    facts["thread"] = _get_ident()
+    facts["threadName"] = _current_thread().name
+    if _HAS_TASKS:
+        facts["taskName"] = _task_name()
+    return record
+
+
+def _made_by_logging(
+    factory: Callable[..., logging.LogRecord], logger: str, level: int, message: str
+) -> logging.LogRecord:
+    record = factory(logger, level, _PLACE, 0, message, (), None, "finish")
+    # Summaries of loggers named after data must not fill the memory.
+    if factory is _LogRecord and len(_first) < 100 and record.process is not None:
+        _first[logger, level] = dict(vars(record))
+    return record
+
+
+def _task_name() -> str | None:
+    asyncio = _modules.get("asyncio")
+    if asyncio is None or not vars(logging)["logAsyncioTasks"]:
+        return None
+    try:
+        name: str = asyncio.current_task().get_name()
+        return name
+    except Exception:
+        # Not within an event loop, which is what logging asks in the same way.
+        return None
+
+
+if HAS_NANOSECONDS:
+
+    def _set_time(facts: dict[str, Any]) -> None:
+        now = _time_ns()
+        facts["created"] = now / 1e9
+        facts["msecs"] = (now % 1_000_000_000) // 1_000_000 + 0.0
+        facts["relativeCreated"] = (now - START_NS) / 1e6
+
+else:
+
+    def _set_time(facts: dict[str, Any]) -> None:
+        now = _time()
+        facts["created"] = now
+        facts["msecs"] = int((now - int(now)) * 1000) + 0.0
+        facts["relativeCreated"] = (now - _START) * 1000

@@ -1,0 +1,5 @@
+"""Dockerflow for Sanic: ``Dockerflow(app)``."""
+
+from .app import Dockerflow
+
+__all__ = ["Dockerflow"]

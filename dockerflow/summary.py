@@ -1,0 +1,277 @@
+"""One request, one summary: begun, filled by whoever knows something, logged once.
+
+``RequestSummary`` is the cell that everything about a request is gathered in.
+One ContextVar holds it, so that a thread pool or a sub-task of the request can
+add to it with ``add_fields``. Servers and frameworks are translated elsewhere,
+into ``begin``, ``finish`` and the attributes of the cell.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextvars import Context, ContextVar
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from mozlog_py import context
+from mozlog_py.diagnostics import note
+from mozlog_py.fields import EXCLUDED_ATTRIBUTES
+from mozlog_py.values import Sanitiser, type_name
+
+from .record import make_record
+
+__all__ = ["LOGGER_NAME", "MAX_TEXT", "RequestSummary", "add_fields", "current", "is_interruption"]
+
+#: The logger of summaries, which is the ``Type`` of their lines.
+LOGGER_NAME: Final = "request.summary"
+#: Characters kept of a path, a query string, a User-Agent and an Accept-Language.
+MAX_TEXT: Final = 1024
+
+#: The code of a request whose client was gone before there was a status, as nginx has it.
+CLIENT_CLOSED_REQUEST: Final = 499
+
+#: What is measured, and therefore not replaced by a field of that name.
+_MEASURED: Final = frozenset({"code", "errno", "method", "rid", "t"})
+
+# How cancellation is called by asyncio and trio, and in a generator that is closed.
+_INTERRUPTIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit"})
+
+_set_request_id: Final = context.request_id_context.set
+_monotonic_ns: Final = time.monotonic_ns
+_Logger: Final = logging.Logger
+
+
+class RequestSummary:
+    """What is known of one request, and the one summary that is made of it.
+
+    The attributes stand for the fields of the summary; who serves the request
+    sets them. ``logger`` is where the summary goes; None asks for none.
+    """
+
+    method: str = ""
+    path: str = ""
+    agent: str = ""
+    lang: str = ""
+    #: The query string as it came, percent-encoded; None keeps it out of the summary.
+    querystring: str | bytes | None = None
+    uid: str = ""
+    #: The request's id; None where nobody gave it one.
+    rid: str | None = None
+    #: The status of the response, as soon as one was sent.
+    code: int | None = None
+    #: When the request began, in nanoseconds of the monotonic clock; None leaves ``t`` out.
+    started_ns: int | None = None
+    #: What the application raised, where its framework made a response of that.
+    error: BaseException | None = None
+    #: The fields that an application's own hook gave in place of ``fields``.
+    given: dict[str, Any] | None = None
+    #: Whether the client is known to have gone.
+    is_client_gone: bool = False
+    #: Whether a part of the body is made after ``leave``, for which ``enter`` is called.
+    has_parts_to_come: bool = False
+    #: Whether the request is over, and its summary logged.
+    is_over: bool = False
+    logger: Any = None
+
+    _added: dict[str, Any] | None = None
+    _before: Context | None = None
+    _bound: Context | None = None
+
+    def begin(self, request_id: str | None) -> None:
+        """Make this the request of the current context, and its id that of all lines."""
+        self._before = context.snapshot()
+        self.rid = request_id
+        self.started_ns = _monotonic_ns()
+        _current.set(self)
+        if request_id is not None:
+            _set_request_id(request_id)
+
+    def identify(self, request_id: str | None) -> None:
+        """Give the request its id, where it began without one."""
+        self.rid = request_id
+        if request_id is not None:
+            _set_request_id(request_id)
+
+    def enter(self) -> None:
+        """Make this the request of the current context again, for a part of its body.
+
+        What the request itself has bound is there as well.
+        """
+        bound = self._bound
+        self._before = context.snapshot()
+        if bound is not None:
+            context.restore(bound)
+        _current.set(self)
+        if self.rid is not None:
+            _set_request_id(self.rid)
+
+    def leave(self) -> None:
+        """Make the context what it was before ``begin``; not in another one's context."""
+        before = self._before
+        if before is not None and _current.get() is self:
+            if self.has_parts_to_come:
+                self._bound = context.snapshot()
+            _current.set(before.get(_current))
+            context.restore(before)
+
+    def add_fields(self, fields: dict[str, Any]) -> bool:
+        """Add fields to the summary; False where it is logged already.
+
+        They replace fields of the summary, but those that are measured. Those,
+        and names that belong to every log record, are kept as ``extra.<name>``.
+        """
+        if self.is_over:
+            return False
+        # Each is one step, so that threads do not lose each other's.
+        vars(self).setdefault("_added", {}).update(fields)
+        return True
+
+    def fields(self) -> dict[str, Any]:
+        """Give the fields of the summary as they are now; all but an exception's."""
+        agent, lang, method, path = self.agent, self.lang, self.method, self.path
+        if len(agent) + len(lang) + len(method) + len(path) > MAX_TEXT:
+            agent, lang, method, path = map(_capped, (agent, lang, method, path))
+        fields: dict[str, Any] = {
+            "errno": 0,
+            "agent": agent,
+            "lang": lang,
+            "method": method,
+            "path": path,
+            "uid": self.uid,
+            "rid": self.rid,
+            "code": self.code,
+        }
+        if self.querystring is not None:
+            fields["querystring"] = _capped(_decoded(self.querystring))
+        if self.started_ns is not None:
+            fields["t"] = (_monotonic_ns() - self.started_ns) // 1_000_000
+        return fields
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Log the summary, if that is not done yet. Never raises an ``Exception``.
+
+        ``error`` is what the application raised, where it raised; that the
+        client has gone, and cancellation, are no errors.
+        """
+        if self.is_over:
+            return
+        self.is_over = True
+        # It refers to this object in turn.
+        self._bound = None
+        self.has_parts_to_come = False
+        logger = self.logger
+        if logger is None:
+            return
+        try:
+            if self.code is None:
+                self._end_without_response(error)
+            level, message = _INFO, ""
+            if error is not None and not self._is_innocent(error):
+                level, message = _ERROR, _text(error)
+            elif self.code is None:
+                self.code = 500
+                level, message = _ERROR, "The application ended without a response"
+            if logger.isEnabledFor(level):
+                fields = self.fields() if self.given is None else self._measured(self.given)
+                if level is _ERROR:
+                    fields["errno"] = 500
+                if self._added:
+                    _lay_over(fields, self._added.copy())
+                _log(logger, level, message, fields)
+        except Exception as failure:
+            # A handler of the application's own, or a logger that is none.
+            note(f"a request summary was not logged: {type_name(type(failure))}")
+
+    def _measured(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Give a hook's fields with what is known only now."""
+        fields: dict[str, Any] = {}
+        _lay_over(fields, given, frozenset())
+        fields["code"] = self.code
+        if "t" in fields and self.started_ns is not None:
+            fields["t"] = (_monotonic_ns() - self.started_ns) // 1_000_000
+        return fields
+
+    def _end_without_response(self, error: BaseException | None) -> None:
+        if self.is_client_gone or (error is not None and is_interruption(error)):
+            self.code = CLIENT_CLOSED_REQUEST
+        elif error is not None:
+            # What the server answers, which is further out.
+            self.code = 500
+
+    def _is_innocent(self, error: BaseException) -> bool:
+        if is_interruption(error):
+            return True
+        # Servers tell that the client has gone by an OSError from send(), frameworks
+        # by exceptions of their own; another exception after that is a bug like any.
+        return self.is_client_gone and (
+            isinstance(error, OSError) or "Disconnect" in type(error).__name__
+        )
+
+
+_INFO: Final = logging.INFO
+_ERROR: Final = logging.ERROR
+
+_current: Final[ContextVar[RequestSummary | None]] = ContextVar("dockerflow_request", default=None)
+
+#: Gives the summary of the request that is being served here, None outside of one.
+current: Final = _current.get
+
+
+def add_fields(**fields: Any) -> bool:
+    """Add fields to the summary of the request that is being served.
+
+    Works from anywhere that has the request's context: its functions, tasks,
+    and threads that were given a copy of it. False, and nothing else, where
+    there is no request, or its summary is logged already.
+    """
+    summary = _current.get()
+    return summary is not None and summary.add_fields(fields)
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Tell whether this is how a request is cancelled, which is no error of anybody's."""
+    return not isinstance(error, Exception) and type(error).__name__ in _INTERRUPTIONS
+
+
+def _capped(text: str) -> str:
+    if len(text) <= MAX_TEXT:
+        return text
+    return f"{text[:MAX_TEXT]}... <truncated, {len(text)} characters>"
+
+
+def _decoded(query: str | bytes) -> str:
+    if "%" not in query if isinstance(query, str) else query.isascii() and b"%" not in query:
+        return query if isinstance(query, str) else query.decode("ascii")
+    # What does not fit anyhow need not be decoded: 12 characters make one of UTF-8 at most.
+    return unquote_to_bytes(query[: 16 * MAX_TEXT]).decode("utf-8", "backslashreplace")
+
+
+def _text(error: BaseException) -> str:
+    """Give an exception's text, which must not pass for fields of its own."""
+    held = getattr(error, "exceptions", None)
+    while type(held) is tuple and len(held) == 1 and isinstance(held[0], BaseException):
+        # A task group of one: frameworks stream in it, and its text says nothing.
+        error = held[0]
+        held = getattr(error, "exceptions", None)
+    text = Sanitiser().name(error)
+    return f"{type_name(type(error))}: {text}" if text[:1] == "{" else text
+
+
+def _lay_over(
+    fields: dict[str, Any], added: dict[str, Any], measured: frozenset[str] = _MEASURED
+) -> None:
+    for name, value in added.items():
+        is_taken = name in measured or name in EXCLUDED_ATTRIBUTES
+        fields[f"extra.{name}" if is_taken else name] = value
+
+
+def _log(logger: Any, level: int, message: str, fields: dict[str, Any]) -> None:
+    if type(logger) is not _Logger:
+        # Somebody's own kind of logger, or a test's.
+        (logger.info if level is _INFO else logger.error)(message, extra=fields)
+        return
+    # As Logger.info() does it, without looking for the caller, which is this line.
+    record = make_record(logger.name, level, message)
+    record.__dict__.update(fields)
+    logger.handle(record)

@@ -1,0 +1,137 @@
+"""What is running: the ``version.json`` that a build leaves beside the application."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import stat
+from typing import Any, Final, NoReturn
+
+__all__ = ["VersionFileError", "get_release_name", "get_version"]
+
+#: Bytes that a version file may have.
+MAX_BYTES: Final = 1_048_576
+
+_NAME: Final = "version.json"
+_COMMIT_CHARACTERS: Final = 8
+# Sentry refuses a release name that is longer, or has one of these.
+_MAX_RELEASE: Final = 200
+_NOT_IN_RELEASE: Final = re.compile(r"[\x00-\x20/\\\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+_logger: Final = logging.getLogger(__name__)
+
+_Signature = tuple[int, ...]
+
+
+class VersionFileError(ValueError):
+    """A version file that is there and cannot be used; the text says why."""
+
+
+# By path: what the file looked like, and its text or what is wrong with it.
+_read: dict[str, tuple[_Signature, str | VersionFileError]] = {}
+
+
+def get_version(root: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Give the contents of ``version.json`` in a folder, None where there is no such file.
+
+    ``root``: the folder. The file is read again when it has changed; what is
+    given is the caller's own. Raises ``VersionFileError`` for a file that is
+    no JSON object in UTF-8 of at most 1 MiB, or cannot be read.
+    """
+    path = os.path.join(os.fspath(root), _NAME)  # noqa: PTH118 - as given, for the messages
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise _unusable(path, f"it cannot be read ({error})") from error
+    signature = (
+        found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev, found.st_size,
+    )  # fmt: skip
+    known = _read.get(path)
+    if known is None or known[0] != signature:
+        known = _read[path] = (signature, _text(path, found))
+    if isinstance(known[1], VersionFileError):
+        raise VersionFileError(*known[1].args)
+    version: dict[str, Any] = json.loads(known[1])
+    return version
+
+
+def get_release_name(root: str | os.PathLike[str]) -> str:
+    """Give one name for what is running, for error trackers.
+
+    ``version:commit`` with eight characters of the commit, or the one that
+    there is, or ``unknown``. The name has no white space, slashes or control
+    characters and at most 200 characters. Never raises for the file's sake: a
+    file that cannot be used is logged, and the name is ``unknown``.
+    """
+    try:
+        found = get_version(root) or {}
+    except VersionFileError as error:
+        _logger.error("%s", error)
+        found = {}
+    version, commit = (_word(found.get(name)) for name in ("version", "commit"))
+    # A build of a branch often has the commit for a version, too.
+    parts = [version] if version == commit else [version, commit[:_COMMIT_CHARACTERS]]
+    return ":".join(filter(None, parts))[:_MAX_RELEASE] or "unknown"
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, (str, int, float)):
+        return ""
+    return _NOT_IN_RELEASE.sub("-", str(value).strip()).strip("-")
+
+
+def _text(path: str, found: os.stat_result) -> str | VersionFileError:
+    try:
+        return _checked(path, found)
+    except VersionFileError as error:
+        return error
+
+
+def _checked(path: str, found: os.stat_result) -> str:
+    """Give a text that is sure to parse, to a value that is sure to be JSON again."""
+    if not stat.S_ISREG(found.st_mode):
+        raise _unusable(path, "it is no file")
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise _unusable(path, f"it cannot be read ({error})") from error
+    if len(raw) > MAX_BYTES:
+        raise _unusable(path, f"it is larger than {MAX_BYTES:,} bytes")
+    try:
+        # Some editors and shells begin a file with a byte order mark.
+        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
+        # Infinity may come as 1e999, and half of a character as \ud800.
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise _unusable(path, f"it is not UTF-8 ({error.reason})") from error
+    except RecursionError as error:
+        raise _unusable(path, "it is nested too deeply") from error
+    except ValueError as error:
+        raise _unusable(path, f"it is not valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise _unusable(path, f"it is a JSON {_kind(value)}, not an object")
+    return text
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {list: "array", str: "string", bool: "boolean"}
+    return names.get(type(value), "number")
+
+
+def _unusable(path: str, why: str) -> VersionFileError:
+    return VersionFileError(
+        f"{path} is unusable: {why}. It must be a JSON object with source, version, commit "
+        "and build; `python -m dockerflow version` writes one"
+    )

@@ -1,0 +1,476 @@
+"""What every adapter promises, as tests against one small application.
+
+A class that inherits from ``Contract`` implements ``make``, which gives a
+driver for the application in its framework. The application:
+
+=================== ==================================================================
+``/``               "hello", with a line "serving" on the logger ``app``
+``/status/<code>``  that status
+``/missing``        the framework's own way of raising a 404
+``/boom``           raises ``ValueError("boom")``
+``/boom-json``      raises ``ValueError`` with the text ``JSON``
+``/stream``         "a", "b", "c", with a line for each part and a field after the last
+``/stream-boom``    "a", then raises ``ValueError("boom")``
+``/facts``          adds ``user`` and ``name`` to the summary
+``/facts-apart``    adds ``user`` in a thread or task that has the request's context
+``/bind``           binds ``colour`` and, with structlog, ``shape``; logs a line "bound"
+``/own-id``         answers with an ``X-Request-Id`` of its own, "mine"
+``/where``          the path as the application sees it
+=================== ==================================================================
+"""
+
+import json
+import logging
+import os
+import re
+import time
+import urllib.parse
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drivers import Driver
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerflow import checks
+from mozlog_py.testing import capture_lines
+
+#: An exception's text that would be a whole summary if it were taken for one.
+JSON = '{"code": 200, "rid": "forged", "errno": 0}'
+
+FIELDS = {"agent", "code", "errno", "lang", "method", "path", "rid", "t", "uid"}
+
+
+class Lines:
+    """The lines logged so far."""
+
+    def __init__(self, lines: list[dict[str, Any]]) -> None:
+        self.all = lines
+
+    @property
+    def summaries(self) -> list[dict[str, Any]]:
+        return [line for line in self.all if line["Type"] == "request.summary"]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The Fields of the only summary."""
+        (line,) = self.summaries
+        fields = line["Fields"]
+        assert isinstance(fields, dict)
+        return fields
+
+    def of(self, logger: str) -> list[dict[str, Any]]:
+        return [line["Fields"] for line in self.all if line["Type"] == logger]
+
+
+class Contract:
+    """Tests that every adapter passes."""
+
+    #: How long a path may be that still reaches the adapter.
+    longest_path = 100_000
+    #: Whether a query string of any bytes reaches the adapter.
+    takes_any_query = True
+    #: What ``/__lbheartbeat__`` answers.
+    lbheartbeat_body = b""
+
+    def make(self, folder: Path, settings: dict[str, Any] | None = None) -> Driver:
+        """Give the application; ``folder`` is where ``version.json`` may be."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def driver(self, tmp_path: Path) -> Driver:
+        (tmp_path / "version.json").write_text('{"version": "1.2", "commit": null}')
+        return self.make(tmp_path)
+
+    # -- the summary ------------------------------------------------------
+
+    def test_a_request_has_one_summary_with_all_fields(self, driver: Driver, lines: Lines) -> None:
+        answer = driver.get("/", headers=[("User-Agent", "me"), ("Accept-Language", "de")])
+        assert (answer.status, answer.body) == (200, b"hello")
+        (line,) = lines.summaries
+        assert line["Severity"] == 6
+        fields = line["Fields"]
+        assert set(fields) == FIELDS
+        assert 0 <= fields.pop("t") < 60_000
+        assert uuid.UUID(fields.pop("rid"))
+        assert fields == {
+            "agent": "me", "code": 200, "errno": 0, "lang": "de",
+            "method": "GET", "path": "/", "uid": "",
+        }  # fmt: skip
+
+    def test_what_the_client_does_not_say_is_empty(self, driver: Driver, lines: Lines) -> None:
+        driver.get("/")
+        assert (lines.summary["agent"], lines.summary["lang"]) == ("", "")
+
+    @pytest.mark.parametrize("status", [201, 404, 418, 503])
+    def test_a_status_that_was_answered_is_no_error(
+        self, driver: Driver, lines: Lines, status: int
+    ) -> None:
+        assert driver.get(f"/status/{status}").status == status
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, status, 0)
+
+    @pytest.mark.parametrize("path", ["/missing", "/nowhere"])
+    def test_a_404_of_the_framework_is_no_error(
+        self, driver: Driver, lines: Lines, path: str
+    ) -> None:
+        assert driver.get(path).status == 404
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 404, 0)
+
+    def test_an_exception_is_one_error(self, driver: Driver, lines: Lines) -> None:
+        assert driver.get("/boom").status == 500
+        (line,) = lines.summaries
+        fields = line["Fields"]
+        assert (line["Severity"], fields["errno"], fields["code"]) == (3, 500, 500)
+        assert fields["msg"] == "boom"
+        assert set(fields) == {*FIELDS, "msg"}
+
+    def test_the_text_of_an_exception_cannot_pass_for_fields(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        driver.get("/boom-json")
+        assert lines.summary["msg"] == f"ValueError: {JSON}"
+        assert (lines.summary["code"], lines.summary["errno"]) == (500, 500)
+        assert lines.summary["rid"] != "forged"
+
+    def test_a_stream_is_summarised_when_it_ends(self, driver: Driver, lines: Lines) -> None:
+        assert driver.get("/stream").body == b"abc"
+        types = [line["Type"] for line in lines.all]
+        ours = [each for each in types if each in ("app", "request.summary")]
+        assert ours == ["app", "app", "app", "request.summary"]
+        assert lines.summary["parts"] == 3
+        assert lines.summary["code"] == 200
+        assert {fields["rid"] for fields in lines.of("app")} == {lines.summary["rid"]}
+
+    def test_a_stream_that_fails_has_the_status_that_was_sent(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        answer = driver.get("/stream-boom")
+        assert (answer.status, answer.body) == (200, b"a")
+        (line,) = lines.summaries
+        fields = line["Fields"]
+        assert (line["Severity"], fields["errno"], fields["code"]) == (3, 500, 200)
+        assert fields["msg"] == "boom"
+
+    def test_fields_are_added_from_a_view(self, driver: Driver, lines: Lines) -> None:
+        driver.get("/facts")
+        # A record has a name of its own.
+        assert lines.summary["user"] == "ann"
+        assert lines.summary["extra.name"] == "bob"
+
+    def test_fields_are_added_from_elsewhere_in_the_request(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        driver.get("/facts-apart")
+        assert lines.summary["user"] == "ann"
+        driver.get("/")
+        assert "user" not in lines.summaries[1]["Fields"]
+
+    def test_a_clock_that_jumps_back_does_not_matter(
+        self, driver: Driver, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = time.time()
+        ticks = iter(range(100_000))
+        monkeypatch.setattr(time, "time", lambda: now - 3600 * next(ticks))
+        driver.get("/")
+        assert lines.summary["t"] >= 0
+
+    def test_a_query_string_is_in_it_only_when_asked(
+        self, driver: Driver, lines: Lines, tmp_path: Path
+    ) -> None:
+        for path in ("/", "/boom", "/missing"):
+            driver.get(path, query="secret=hunter2")
+        assert "hunter2" not in json.dumps(lines.summaries)
+        asking = self.make(tmp_path, {"DOCKERFLOW_SUMMARY_LOG_QUERYSTRING": True})
+        asking.get("/", query="a=b&c%20=%C3%BC")
+        asking.get("/", query="a=%ff")
+        asking.get("/")
+        queries = [line["Fields"]["querystring"] for line in lines.summaries[3:]]
+        assert queries == ["a=b&c =\xfc", "a=\\xff", ""]
+
+    # -- what comes from outside --------------------------------------------
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/%00", "/a%0Ab", "/a%2Fb", "/%2e%2e/x", "/..", "/%ff", "/%C2%85", "//", "/%F0%9F%9A%80"],
+    )
+    def test_any_path_has_one_summary(self, driver: Driver, lines: Lines, path: str) -> None:
+        answer = driver.get(path)
+        # Some frameworks take "//" for "/".
+        assert answer.status in {200, 301, 307, 308, 400, 404}
+        assert lines.summary["code"] == answer.status
+
+    def test_what_is_long_is_cut(self, driver: Driver, lines: Lines) -> None:
+        long = "x" * 100_000
+        path = long[: self.longest_path]
+        driver.get(f"/{path}", headers=[("User-Agent", long), ("Accept-Language", long)])
+        for name in ("agent", "lang", "path"):
+            value = lines.summary[name]
+            assert len(value) < 1100
+            size = len(path) + 1 if name == "path" else len(long)
+            assert value.endswith(f"xxx... <truncated, {size} characters>")
+
+    def test_bytes_that_are_no_ascii_are_text(self, driver: Driver, lines: Lines) -> None:
+        driver.get("/", headers=[("User-Agent", "caf\xe9\x7f\x1b[31m")])
+        assert lines.summary["agent"] == "caf\xe9\x7f\x1b[31m"
+
+    # -- the request id -------------------------------------------------------
+
+    @pytest.mark.parametrize("name", ["x-request-id", "X-Request-ID", "X-REQUEST-ID"])
+    def test_an_id_is_taken_and_echoed(self, driver: Driver, lines: Lines, name: str) -> None:
+        answer = driver.get("/", headers=[(name, "abc-1")])
+        assert lines.summary["rid"] == answer.header("x-request-id") == "abc-1"
+        assert lines.of("app") == [{"msg": "serving", "rid": "abc-1"}]
+
+    def test_an_id_is_made_and_echoed(self, driver: Driver, lines: Lines) -> None:
+        first, second = driver.get("/"), driver.get("/")
+        ids = [line["Fields"]["rid"] for line in lines.summaries]
+        assert ids == [first.header("x-request-id"), second.header("x-request-id")]
+        assert len(set(ids)) == 2
+
+    @pytest.mark.parametrize(
+        "value", ["x" * 129, "a\x00b", "a b", "\xe9", "", " ", "\x7f", '{"a"\t}']
+    )
+    def test_an_id_that_may_not_be_is_replaced(
+        self, driver: Driver, lines: Lines, value: str
+    ) -> None:
+        answer = driver.get("/", headers=[("X-Request-Id", value)])
+        assert uuid.UUID(lines.summary["rid"])
+        assert answer.header("x-request-id") == lines.summary["rid"]
+
+    def test_the_first_valid_one_of_several_is_taken(self, driver: Driver, lines: Lines) -> None:
+        driver.get("/", headers=[("X-Request-Id", value) for value in ("no way", "a", "b")])
+        assert lines.summary["rid"] == "a"
+
+    def test_the_header_has_any_name(self, lines: Lines, tmp_path: Path) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_REQUEST_ID_HEADER_NAME": "X-Trace"})
+        answer = driver.get("/", headers=[("x-trace", "t1"), ("x-request-id", "r1")])
+        assert lines.summary["rid"] == answer.header("X-Trace") == "t1"
+        assert answer.header("x-request-id") is None
+
+    def test_the_echo_can_be_switched_off(self, lines: Lines, tmp_path: Path) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_REQUEST_ID_ECHO": False})
+        assert driver.get("/", headers=[("x-request-id", "r1")]).header("x-request-id") is None
+        assert lines.summary["rid"] == "r1"
+
+    def test_the_application_may_answer_with_an_id_of_its_own(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        assert driver.get("/own-id").header("x-request-id") == "mine"
+
+    def test_the_trace_id_is_taken_when_asked(
+        self, driver: Driver, lines: Lines, tmp_path: Path
+    ) -> None:
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        headers = [("traceparent", f"00-{trace}-b7ad6b7169203331-01"), ("x-request-id", "r1")]
+        driver.get("/", headers=headers)
+        asking = self.make(tmp_path, {"DOCKERFLOW_REQUEST_ID_TRACEPARENT": True})
+        asking.get("/", headers=headers)
+        asking.get("/", headers=[("traceparent", "00-no"), ("x-request-id", "r2")])
+        assert [line["Fields"]["rid"] for line in lines.summaries] == ["r1", trace, "r2"]
+
+    def test_ids_need_not_be_trusted(self, lines: Lines, tmp_path: Path) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_REQUEST_ID_TRUST": "false"})
+        driver.get("/", headers=[("x-request-id", "r1")])
+        assert uuid.UUID(lines.summary["rid"])
+
+    # -- the context ------------------------------------------------------------
+
+    def test_nothing_of_a_request_remains(self, driver: Driver, lines: Lines) -> None:
+        import structlog  # its presence changes how the context is read
+
+        structlog.contextvars.clear_contextvars()
+        answer = driver.get("/bind", headers=[("x-request-id", "r1")])
+        (bound,) = lines.of("app")
+        assert bound == {"msg": "bound", "colour": "red", "shape": "round", "rid": "r1"}
+        assert answer.left == {}
+        logging.getLogger("app").warning("after")
+        driver.get("/")
+        driver.get("/__lbheartbeat__")
+        assert lines.of("app")[1] == {"msg": "after"}
+        for fields in (lines.of("app")[2], *lines.of("request.summary")[1:]):
+            assert not {"colour", "shape"} & set(fields)
+            assert fields["rid"] != "r1"
+
+    # -- the endpoints ------------------------------------------------------------
+
+    def test_lbheartbeat_answers(self, driver: Driver, lines: Lines) -> None:
+        answer = driver.get("/__lbheartbeat__")
+        assert (answer.status, answer.body) == (200, self.lbheartbeat_body)
+        assert answer.header("cache-control") == "no-store"
+        assert answer.header("x-request-id") == lines.summary["rid"]
+        assert lines.summary["path"] == "/__lbheartbeat__"
+
+    def test_version_says_what_the_file_says(self, driver: Driver, lines: Lines) -> None:
+        answer = driver.get("/__version__")
+        assert answer.status == 200
+        assert json.loads(answer.body) == {"version": "1.2", "commit": None}
+        assert answer.header("content-type") == "application/json"
+        assert answer.header("cache-control") == "no-store"
+        assert lines.summary["code"] == 200
+
+    def test_version_is_404_where_there_is_none(self, lines: Lines, tmp_path: Path) -> None:
+        answer = self.make(tmp_path).get("/__version__")
+        assert (answer.status, answer.body) == (404, b"version.json not found")
+        assert lines.summaries[0]["Severity"] == 6
+
+    @pytest.mark.parametrize("content", ["{", "[1]", '{"a": NaN}', "\xff", ""])
+    def test_a_version_that_cannot_be_read_is_a_clear_answer(
+        self, lines: Lines, tmp_path: Path, content: str
+    ) -> None:
+        (tmp_path / "version.json").write_bytes(content.encode("latin-1"))
+        answer = self.make(tmp_path).get("/__version__")
+        assert answer.status == 500
+        assert "version.json" in json.loads(answer.body)["error"]
+        said = [line for line in lines.all if "version.json" in line["Fields"].get("msg", "")]
+        assert [line["Severity"] for line in said] == [3]
+        assert (lines.summary["code"], lines.summary["errno"]) == (500, 0)
+
+    def test_a_heartbeat_tells_what_the_checks_said(self, driver: Driver, lines: Lines) -> None:
+        checks.register(list, name="fine")
+        checks.register(lambda: [checks.Warning("slow", id="x.W1")], name="late")
+        answer = driver.get("/__heartbeat__")
+        payload = json.loads(answer.body)
+        assert (answer.status, payload["status"]) == (200, "warning")
+        assert payload["checks"]["fine"] == "ok"
+        assert payload["checks"]["late"] == "warning"
+        assert payload["details"]["late"] == {
+            "status": "warning", "level": 30, "messages": {"x.W1": "slow"},
+        }  # fmt: skip
+        assert answer.header("cache-control") == "no-store"
+        assert lines.of("dockerflow.checks.registry")[-1]["rid"] == lines.summary["rid"]
+
+    def test_a_heartbeat_that_fails_has_the_status_that_is_set(
+        self, driver: Driver, lines: Lines, tmp_path: Path
+    ) -> None:
+        @checks.register
+        def broken() -> list[Any]:
+            raise RuntimeError("no")
+
+        setting = self.make(tmp_path, {"DOCKERFLOW_HEARTBEAT_FAILED_STATUS_CODE": 503})
+        assert driver.get("/__heartbeat__").status == 500
+        answer = setting.get("/__heartbeat__")
+        assert (answer.status, json.loads(answer.body)["checks"]["broken"]) == (503, "error")
+        assert [line["Severity"] for line in lines.summaries] == [6, 6]
+        assert lines.summaries[1]["Fields"]["code"] == 503
+
+    @pytest.mark.parametrize("details", ["debug", "never"])
+    def test_details_are_hidden_when_asked(
+        self, lines: Lines, tmp_path: Path, details: str
+    ) -> None:
+        checks.register(lambda: [checks.Warning("slow", id="x.W1")], name="late")
+        driver = self.make(tmp_path, {"DOCKERFLOW_HEARTBEAT_DETAILS": details})
+        payload = json.loads(driver.get("/__heartbeat__").body)
+        assert payload == {"status": "warning"}
+
+    def test_a_check_may_be_a_coroutine_function(self, driver: Driver) -> None:
+        @checks.register("storage")
+        async def of_storage() -> list[Any]:
+            return [checks.Error("full", id="x.E1")]
+
+        answer = driver.get("/__heartbeat__")
+        assert answer.status == 500
+        assert json.loads(answer.body)["details"]["storage"]["messages"] == {"x.E1": "full"}
+
+    def test_error_raises(self, driver: Driver, lines: Lines) -> None:
+        assert driver.get("/__error__").status == 500
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["errno"]) == (3, 500)
+        assert line["Fields"]["msg"] == "This is a test exception from the /__error__ endpoint."
+        message = "The __error__ endpoint was called"
+        said = [each for each in lines.all if each["Fields"].get("msg") == message]
+        assert [each["Severity"] for each in said] == [3]
+
+    def test_error_can_be_switched_off(self, lines: Lines, tmp_path: Path) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_ERROR_ENDPOINT": False})
+        assert driver.get("/__error__").status == 404
+        assert lines.summary["errno"] == 0
+
+    @pytest.mark.parametrize("name", ["version", "heartbeat", "lbheartbeat", "error"])
+    @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+    def test_endpoints_take_get_and_head_only(
+        self, driver: Driver, lines: Lines, name: str, method: str
+    ) -> None:
+        answer = driver.request(method, f"/__{name}__")
+        assert answer.status == lines.summary["code"] == 405
+        allowed = answer.header("allow")
+        assert allowed is not None
+        assert sorted(allowed.replace(" ", "").split(",")) == ["GET", "HEAD"]
+        assert lines.summaries[0]["Severity"] == 6
+
+    @pytest.mark.parametrize("name", ["version", "heartbeat", "lbheartbeat"])
+    def test_head_is_get_without_a_body(self, driver: Driver, lines: Lines, name: str) -> None:
+        whole = driver.get(f"/__{name}__")
+        head = driver.request("HEAD", f"/__{name}__")
+        assert (head.status, head.body) == (200, b"")
+        assert head.header("content-length") == str(len(whole.body))
+        assert len(lines.summaries) == 2
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/__lbheartbeat__/", "/__lbheartbeat__%0a", "/a/__lbheartbeat__", "/__LBHEARTBEAT__",
+         "/__lbheartbeat__%00", "//__lbheartbeat__", "/__lbheartbeat", "/x__lbheartbeat__"],
+    )  # fmt: skip
+    def test_endpoint_paths_are_exact(self, driver: Driver, lines: Lines, path: str) -> None:
+        assert driver.get(path).status in {301, 307, 308, 400, 404}
+        assert lines.summary["code"] != 200
+
+    # -- a flood ------------------------------------------------------------------
+
+    def __init_subclass__(cls) -> None:
+        # Hypothesis keeps what it learns with the function, so each class has its own.
+        cls.test_any_request_has_one_summary = flood()  # type: ignore[attr-defined]
+
+    _flooded: Any = None
+
+    def flooded(self) -> Driver:
+        if type(self)._flooded is None:
+            folder = Path(os.devnull).parent / "nowhere"
+            type(self)._flooded = self.make(folder, {"DOCKERFLOW_SUMMARY_LOG_QUERYSTRING": True})
+        driver = type(self)._flooded
+        assert isinstance(driver, Driver)
+        return driver
+
+
+def flood() -> Any:
+    """Make the test that sends an adapter whatever may come."""
+    latin = st.characters(codec="latin-1", exclude_characters="\r\n\0")
+    plain = st.characters(codec="ascii", categories=["L", "N", "P"], exclude_characters="%?#")
+    headers = ["User-Agent", "Accept-Language", "x-request-id", "X-Request-ID", "traceparent"]
+
+    @given(
+        method=st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "BREW"]),
+        path=st.one_of(
+            st.sampled_from(["/", "/boom", "/missing", "/stream", "/facts", "/__lbheartbeat__"]),
+            st.binary(max_size=60).map(lambda raw: "/" + "".join(f"%{each:02x}" for each in raw)),
+            st.text(plain, max_size=40).map(lambda text: f"/{text}"),
+        ),
+        query=st.binary(max_size=60),
+        headers=st.lists(
+            st.tuples(st.sampled_from(headers), st.text(latin, max_size=140)), max_size=6
+        ),
+    )
+    def test_any_request_has_one_summary(
+        self: Contract, method: str, path: str, query: bytes, headers: list[tuple[str, str]]
+    ) -> None:
+        driver = self.flooded()
+        if not self.takes_any_query:
+            query = urllib.parse.quote_from_bytes(query).encode()
+        with capture_lines() as captured:
+            answer = driver.request(method, path, query=query, headers=headers)
+        summary = Lines(captured).summary
+        assert answer.left == {}
+        assert summary["code"] == answer.status
+        assert re.fullmatch(r"[!-~]{1,128}", summary["rid"])
+        if path == "/boom" and answer.status == 500:
+            assert (summary["errno"], summary["msg"]) == (500, "boom")
+        else:
+            # Nothing raises but what the application made raise.
+            assert answer.status < 500
+            assert answer.header("x-request-id") == summary["rid"]
+            assert (summary["errno"], "msg" in summary) == (0, False)
+
+    return test_any_request_has_one_summary

@@ -1,0 +1,460 @@
+"""The contract, and upstream's surface, of the Django adapter."""
+
+import asyncio
+import gc
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import django
+import pytest
+from conformance import Capture
+from contract import Contract, Lines
+from django.conf import settings
+from drivers import Answer, ASGIDriver, Driver, WSGIDriver
+
+MIDDLEWARE = ["dockerflow.django.middleware.DockerflowMiddleware"]
+
+if not settings.configured:
+    settings.configure(
+        ALLOWED_HOSTS=["*"],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "dockerflow.django"],
+        LOGGING_CONFIG=None,
+        MIDDLEWARE=MIDDLEWARE,
+        ROOT_URLCONF="django_urls",
+        SECRET_KEY="of tests",
+    )
+    django.setup()
+
+from django.contrib.auth import get_user  # noqa: E402 - after the settings
+from django.core.asgi import get_asgi_application  # noqa: E402
+from django.core.checks import run_checks  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+from django.http import FileResponse, Http404, HttpResponse  # noqa: E402
+from django.test import Client, RequestFactory, override_settings  # noqa: E402
+from django.urls import path  # noqa: E402
+from django.utils.functional import SimpleLazyObject  # noqa: E402
+
+from dockerflow import checks  # noqa: E402
+from dockerflow.django import DockerflowMiddleware, dockerflow_view, signals, views  # noqa: E402
+from dockerflow.django.checks import register  # noqa: E402
+from dockerflow.request_id import RequestIdPolicy  # noqa: E402
+from dockerflow.settings import SettingsError  # noqa: E402
+from mozlog_py import context  # noqa: E402
+
+
+class Overriding(Driver):
+    """A driver whose application has settings of its own."""
+
+    def __init__(self, inner: Driver, overrides: dict[str, Any]) -> None:
+        self.inner = inner
+        self.overrides = overrides
+
+    def request(self, method: str, path: str, **options: Any) -> Answer:
+        with override_settings(**self.overrides):
+            return self.inner.request(method, path, **options)
+
+
+def overrides(folder: Path, given: dict[str, Any] | None) -> dict[str, Any]:
+    return {"BASE_DIR": folder, "DOCKERFLOW_HEARTBEAT_DETAILS": "always", **(given or {})}
+
+
+@pytest.fixture(autouse=True)
+def quiet_django() -> Iterator[None]:
+    # What Django itself says of an answer is not looked at here.
+    logging.getLogger("django").disabled = True
+    logging.getLogger("django.request").disabled = True
+    yield
+    logging.getLogger("django").disabled = False
+    logging.getLogger("django.request").disabled = False
+
+
+class TestContract(Contract):
+    def make(self, folder: Path, settings: dict[str, Any] | None = None) -> Driver:
+        return Overriding(WSGIDriver(get_wsgi_application()), overrides(folder, settings))
+
+
+class TestAsyncContract(Contract):
+    def test_a_stream_that_fails_has_the_status_that_was_sent(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        with warnings.catch_warnings():
+            # Django leaves the request's body open then.
+            warnings.simplefilter("ignore", ResourceWarning)
+            super().test_a_stream_that_fails_has_the_status_that_was_sent(driver, lines)
+            gc.collect()
+
+    # Django answers 400 to other queries over ASGI, before it asks any middleware.
+    takes_any_query = False
+
+    def make(self, folder: Path, settings: dict[str, Any] | None = None) -> Driver:
+        return Overriding(ASGIDriver(get_asgi_application()), overrides(folder, settings))
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client(raise_request_exception=False)
+
+
+factory = RequestFactory()
+
+
+class TestClientOfTests:
+    def test_has_the_summary_when_it_has_the_response(self, client: Client, lines: Lines) -> None:
+        response = client.get("/", headers={"x-request-id": "r1"})
+        assert response.headers["x-request-id"] == "r1"
+        assert lines.summary["rid"] == "r1"
+
+    def test_gets_an_exception(self, lines: Lines) -> None:
+        with pytest.raises(ValueError, match="boom"):
+            Client().get("/boom")
+        assert (lines.summary["errno"], lines.summary["code"]) == (500, 500)
+
+    def test_has_the_summary_of_a_stream_after_its_end(self, client: Client, lines: Lines) -> None:
+        response = client.get("/stream")
+        assert lines.summaries == []
+        assert b"".join(response.streaming_content) == b"abc"  # type: ignore[attr-defined]
+        assert lines.summary["parts"] == 3
+        assert context.get() == {}
+
+    def test_has_the_summary_of_a_file(self, lines: Lines, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"content")
+
+        def get_response(request: Any) -> Any:
+            return FileResponse((tmp_path / "file").open("rb"))
+
+        response = DockerflowMiddleware(get_response)(factory.get("/file"))
+        assert lines.summaries == []
+        assert b"".join(response.streaming_content) == b"content"
+        response.close()
+        assert lines.summary["code"] == 200
+
+
+class TestByHand:
+    def test_makes_a_summary(self, lines: Lines) -> None:
+        middleware = DockerflowMiddleware()
+        request: Any = factory.get("/x", headers={"user-agent": "me", "x-request-id": "r1"})
+        assert middleware.process_request(request) is None
+        assert request._id == "r1"
+        assert isinstance(request._start_timestamp, float)
+        assert context.get() == {"rid": "r1"}
+        assert middleware.process_response(request, HttpResponse(status=201)).status_code == 201
+        middleware.process_response(request, HttpResponse())
+        assert context.get() == {}
+        assert (lines.summary["rid"], lines.summary["agent"], lines.summary["code"]) == (
+            "r1", "me", 201,
+        )  # fmt: skip
+
+    def test_takes_no_response(self, lines: Lines) -> None:
+        middleware = DockerflowMiddleware(lambda request: HttpResponse())
+        request = factory.get("/x")
+        middleware.process_request(request)
+        assert middleware.process_response(request, None) is None
+        assert lines.summary["errno"] == 0
+
+    def test_makes_a_summary_of_an_exception(self, lines: Lines) -> None:
+        middleware = DockerflowMiddleware()
+        request: Any = factory.get("/x")
+        middleware.process_request(request)
+        middleware.process_exception(request, ValueError("boom"))
+        middleware.process_response(request, HttpResponse(status=500))
+        assert request._has_exception
+        assert (lines.summary["errno"], lines.summary["msg"]) == (500, "boom")
+
+    def test_makes_no_error_of_a_404(self, lines: Lines) -> None:
+        middleware = DockerflowMiddleware()
+        request: Any = factory.get("/x")
+        middleware.process_request(request)
+        middleware.process_exception(request, Http404())
+        middleware.process_response(request, HttpResponse(status=404))
+        assert (lines.summary["errno"], lines.summary["code"]) == (0, 404)
+
+    def test_serves_the_endpoints(self) -> None:
+        response = DockerflowMiddleware().process_request(factory.get("/__lbheartbeat__"))
+        assert response.status_code == 200
+
+    def test_does_without_what_others_deleted(self, lines: Lines) -> None:
+        middleware = DockerflowMiddleware()
+        request: Any = factory.get("/x", headers={"x-request-id": "r1"})
+        middleware.process_request(request)
+        del request._start_timestamp, request._id
+        middleware.process_response(request, HttpResponse())
+        assert "t" not in lines.summary
+        assert lines.summary["rid"] == "r1"
+
+    def test_gives_the_fields(self) -> None:
+        fields = DockerflowMiddleware()._build_extra_meta(factory.get("/y"))
+        assert {"errno", "agent", "lang", "method", "path", "rid", "t", "uid"} <= set(fields)
+        assert context.get() == {}
+
+    def test_takes_the_fields_of_a_subclass(self, lines: Lines) -> None:
+        class Mine(DockerflowMiddleware):
+            def _build_extra_meta(self, request: Any) -> dict[str, Any]:
+                return {**super()._build_extra_meta(request), "team": "x"}
+
+        Mine(lambda request: HttpResponse(status=202))(factory.get("/y"))
+        assert (lines.summary["team"], lines.summary["code"]) == ("x", 202)
+
+    def test_survives_a_subclass_that_fails(self, lines: Lines) -> None:
+        class Mine(DockerflowMiddleware):
+            def _build_extra_meta(self, request: Any) -> dict[str, Any]:
+                raise RuntimeError
+
+        Mine(lambda request: HttpResponse())(factory.get("/y"))
+        assert lines.summary["code"] == 200
+        assert len(lines.of("dockerflow.django")) == 1
+
+    def test_has_a_policy_of_a_subclass(self, lines: Lines) -> None:
+        class Mine(DockerflowMiddleware):
+            request_id = RequestIdPolicy("x-mine", validator=str.isdigit, generator=lambda: "made")
+
+        middleware = Mine(lambda request: HttpResponse())
+        assert middleware(factory.get("/", headers={"x-mine": "12"})).headers["x-mine"] == "12"
+        middleware(factory.get("/", headers={"x-mine": "ab"}))
+        assert [line["Fields"]["rid"] for line in lines.summaries] == ["12", "made"]
+
+    def test_installed_twice_makes_one_summary(self, client: Client, lines: Lines) -> None:
+        with override_settings(MIDDLEWARE=MIDDLEWARE * 2):
+            assert client.get("/").status_code == 200
+        assert lines.summary["code"] == 200
+
+    def test_logs_a_bug_of_another_middleware(self, lines: Lines, client: Client) -> None:
+        with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.broken_middleware"]):
+            client.get("/")
+        assert (lines.summary["errno"], lines.summary["msg"]) == (500, "middleware")
+
+    def test_sees_what_another_middleware_made_of_an_exception(
+        self, lines: Lines, client: Client
+    ) -> None:
+        with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.mending_middleware"]):
+            assert client.get("/boom").status_code == 209
+        assert (lines.summary["errno"], lines.summary["code"]) == (0, 209)
+
+
+def broken_middleware(get_response: Any) -> Any:
+    def serve(request: Any) -> Any:
+        raise RuntimeError("middleware")
+
+    return serve
+
+
+class mending_middleware:
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        return self.get_response(request)
+
+    def process_exception(self, request: Any, exception: Exception) -> HttpResponse:
+        return HttpResponse(status=209)
+
+
+class User:
+    pk: Any = 3
+    is_authenticated: Any = True
+
+
+class TestUser:
+    def uid(self, lines: Lines, user: Any) -> Any:
+        def get_response(request: Any) -> HttpResponse:
+            request.user = user
+            return HttpResponse()
+
+        DockerflowMiddleware(get_response)(factory.get("/"))
+        return lines.summary["uid"]
+
+    @pytest.mark.parametrize(
+        ("members", "shown"),
+        [
+            ({}, 3),
+            ({"pk": 0}, 0),
+            ({"pk": "ann"}, "ann"),
+            ({"pk": None}, ""),
+            ({"pk": 1.5}, "1.5"),
+            ({"is_authenticated": False}, ""),
+            ({"is_authenticated": lambda self: False}, ""),
+            ({"is_authenticated": lambda self: True}, 3),
+            ({"pk": property(lambda self: 1 / 0)}, ""),
+            ({"is_authenticated": property(lambda self: 1 / 0)}, ""),
+        ],
+    )
+    def test_of_any_kind_does_no_harm(
+        self, lines: Lines, members: dict[str, Any], shown: Any
+    ) -> None:
+        assert self.uid(lines, type("Odd", (User,), members)()) == shown
+
+    def test_that_is_not_loaded_is_not_loaded(self, lines: Lines) -> None:
+        load = mock.Mock()
+        assert self.uid(lines, SimpleLazyObject(load)) == ""
+        assert load.mock_calls == []
+
+    def test_that_is_loaded_is_there(self, lines: Lines) -> None:
+        user = SimpleLazyObject(User)
+        assert user.pk == 3
+        assert self.uid(lines, user) == 3
+
+    def test_that_was_loaded_elsewhere_is_there(self, lines: Lines) -> None:
+        def get_response(request: Any) -> HttpResponse:
+            request.user = SimpleLazyObject(lambda: get_user(request))
+            request._acached_user = User()
+            return HttpResponse()
+
+        DockerflowMiddleware(get_response)(factory.get("/"))
+        assert lines.summary["uid"] == 3
+
+
+class TestSettings:
+    def test_that_are_bad_stop_the_start(self) -> None:
+        from dockerflow.django import configuration
+
+        with (
+            mock.patch.object(configuration._cached, "live", None),
+            mock.patch.object(configuration._cached, "options", None),
+            override_settings(DOCKERFLOW_HEARTBEAT_DETAILS="sometimes"),
+            pytest.raises(SettingsError, match="DOCKERFLOW_HEARTBEAT_DETAILS"),
+        ):
+            DockerflowMiddleware(lambda request: HttpResponse())
+
+    def test_may_be_overridden_while_it_runs(self, client: Client, lines: Lines) -> None:
+        with override_settings(DOCKERFLOW_SUMMARY_LOG_QUERYSTRING=True):
+            client.get("/?a=b")
+        client.get("/?a=b")
+        assert [line["Fields"].get("querystring") for line in lines.summaries] == ["a=b", None]
+
+
+class TestViews:
+    def test_details_are_for_debugging(self, client: Client) -> None:
+        assert set(client.get("/__heartbeat__").json()) == {"status"}
+        with override_settings(DEBUG=True):
+            payload = client.get("/__heartbeat__").json()
+        assert payload["checks"]["check_all_models"] == "ok"
+        assert payload["checks"]["check_database_connected"] == "ok"
+
+    def test_system_checks_can_be_silenced(self, client: Client) -> None:
+        checks.register(lambda: [checks.Error("no", id="x.E1")], name="one")
+        assert client.get("/__heartbeat__").status_code == 500
+        with override_settings(SILENCED_SYSTEM_CHECKS=["x.E1"]):
+            assert client.get("/__heartbeat__").status_code == 200
+
+    def test_signals_are_sent(self, client: Client) -> None:
+        got: list[Any] = []
+
+        def passed(sender: Any, level: int, **kwargs: Any) -> None:
+            got.append((sender, level))
+            raise RuntimeError
+
+        signals.heartbeat_passed.connect(passed)
+        signals.heartbeat_failed.connect(passed)
+        try:
+            assert client.get("/__heartbeat__").status_code == 200
+            checks.register(lambda: [checks.Critical("no", id="x.E1")], name="one")
+            assert client.get("/__heartbeat__").status_code == 500
+        finally:
+            signals.heartbeat_passed.disconnect(passed)
+            signals.heartbeat_failed.disconnect(passed)
+        assert [sender for sender, _ in got] == [views.heartbeat] * 2
+        assert got[1][1] == 50
+
+    def test_unapplied_migrations_are_a_warning(self, client: Client) -> None:
+        with override_settings(DEBUG=True):
+            details = client.get("/__heartbeat__").json()["details"]
+        assert details["check_migrations_applied"]["status"] == "warning"
+        assert set(details["check_migrations_applied"]["messages"]) == {"dockerflow.health.W001"}
+
+    def test_the_version_has_a_callback(self, client: Client, tmp_path: Path) -> None:
+        overridden = {"DOCKERFLOW_VERSION_CALLBACK": f"{__name__}.version", "BASE_DIR": "/b"}
+        with override_settings(**overridden):
+            assert client.get("/__version__").json() == {"root": "/b"}
+        with mock.patch("dockerflow.version.get_version", version):
+            assert client.get("/__version__").status_code == 200
+
+    def test_a_check_gets_the_settings(self, client: Client) -> None:
+        @checks.register
+        def limited(config: Any) -> list[Any]:
+            return [checks.Info(config.SECRET_KEY, id="x.I1")]
+
+        with override_settings(DOCKERFLOW_HEARTBEAT_DETAILS="always"):
+            details = client.get("/__heartbeat__").json()["details"]
+        assert details["limited"]["messages"] == {"x.I1": "of tests"}
+
+    def test_a_view_serves_what_its_path_names(self, client: Client, lines: Lines) -> None:
+        with override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=[]):
+            assert client.get("/api/__lbheartbeat__").status_code == 200
+            assert client.get("/api/__version__").status_code == 404
+            assert client.get("/other").status_code == 404
+            assert client.post("/api/__lbheartbeat__").status_code == 405
+
+    def test_lbheartbeat_answers_while_every_thread_is_busy(self) -> None:
+        held, answers = threading.Event(), []
+
+        async def main() -> None:
+            from asgiref.sync import sync_to_async
+
+            # Django's views share one thread, in which this one waits.
+            busy = asyncio.create_task(sync_to_async(held.wait)())
+            await asyncio.sleep(0)
+            driver = ASGIDriver(get_asgi_application())
+            answers.append(await driver.request_async("GET", "/__lbheartbeat__"))
+            held.set()
+            await busy
+
+        asyncio.run(main())
+        assert [answer.status for answer in answers] == [200]
+
+
+def version(root: Any) -> dict[str, str]:
+    return {"root": str(root)}
+
+
+urlpatterns = [
+    path("api/__lbheartbeat__", dockerflow_view, name="dockerflow-lbheartbeat"),
+    path("api/__version__", dockerflow_view, name="dockerflow-version"),
+    path("__lbheartbeat__", dockerflow_view),
+    path("other", dockerflow_view),
+]
+
+
+class TestInstallation:
+    def ids(self) -> list[str | None]:
+        return [each.id for each in run_checks() if "dockerflow" in (each.id or "")]
+
+    def test_says_nothing_where_it_serves(self) -> None:
+        assert "dockerflow.django.W001" not in self.ids()
+
+    def test_says_that_it_does_not_serve(self) -> None:
+        with override_settings(MIDDLEWARE=["django.middleware.common.CommonMiddleware", "no.such"]):
+            (found,) = [each for each in run_checks() if each.id == "dockerflow.django.W001"]
+        assert "DockerflowMiddleware" in (found.hint or "")
+
+    def test_is_content_with_urls(self) -> None:
+        with override_settings(MIDDLEWARE=[], ROOT_URLCONF=__name__):
+            assert "dockerflow.django.W001" not in self.ids()
+
+    def test_registers_the_checks_of_the_settings(self) -> None:
+        from django.core.checks.registry import registry
+
+        name = f"{__name__}.own_check"
+        with override_settings(DOCKERFLOW_CHECKS=[name]):
+            register()
+        try:
+            assert own_check in registry.registered_checks
+        finally:
+            registry.registered_checks.remove(own_check)
+        with override_settings(DOCKERFLOW_CHECKS=["no.such"]), pytest.raises(ImportError):
+            register()
+
+    def test_logs_where_it_is_told(self) -> None:
+        capture = Capture()
+        middleware = DockerflowMiddleware(lambda request: HttpResponse())
+        middleware.summary_logger = capture.logger
+        middleware(factory.get("/"))
+        assert capture.fields[0]["code"] == 200
+
+
+def own_check(app_configs: Any, **kwargs: Any) -> list[Any]:
+    return []

@@ -1,0 +1,323 @@
+"""The contract, and upstream's surface, of the FastAPI adapter."""
+
+import asyncio
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance import checked_lines
+from contract import JSON, Contract, Lines
+from drivers import ASGIDriver
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from test_asgi import bind, serve
+
+from dockerflow import checks
+from dockerflow.fastapi import router, views
+from dockerflow.fastapi.middleware import MozlogRequestSummaryLogger, RequestIdMiddleware
+from dockerflow.request_id import RequestIdPolicy
+from dockerflow.summary import add_fields
+
+logger = logging.getLogger("app")
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_summaries() -> Any:
+    summaries = logging.getLogger("request.summary")
+    before = summaries.handlers[:], summaries.level, summaries.propagate
+    yield
+    summaries.handlers[:], summaries.propagate = before[0], before[2]
+    summaries.setLevel(before[1])
+
+
+def application(folder: Path, settings: dict[str, Any] | None = None) -> FastAPI:
+    app = FastAPI()
+    app.include_router(router)
+    app.add_middleware(MozlogRequestSummaryLogger)
+    app.add_middleware(RequestIdMiddleware)
+    app.state.APP_DIR = str(folder)
+    for name, value in (settings or {}).items():
+        setattr(app.state, name, value)
+
+    @app.api_route("/", methods=["GET", "HEAD", "POST", "OPTIONS", "BREW"])
+    async def index() -> Response:
+        logger.info("serving")
+        return PlainTextResponse("hello")
+
+    @app.get("/status/{status}")
+    async def status(status: int) -> Response:
+        return Response(status_code=status)
+
+    @app.get("/missing")
+    async def missing() -> None:
+        raise HTTPException(404)
+
+    @app.get("/boom")
+    def boom() -> None:
+        raise ValueError("boom")
+
+    @app.get("/boom-json")
+    async def boom_json() -> None:
+        raise ValueError(JSON)
+
+    @app.get("/stream")
+    @app.get("/stream-boom")
+    async def stream(request: Request) -> StreamingResponse:
+        async def parts() -> Any:
+            # request.url cannot be asked: it raises where the query is no UTF-8.
+            for part in "abc":
+                logger.info("part")
+                yield part
+                if request.scope["path"] == "/stream-boom":
+                    raise ValueError("boom")
+            add_fields(parts=3)
+
+        return StreamingResponse(parts())
+
+    @app.get("/facts")
+    async def facts() -> None:
+        add_fields(user="ann", name="bob")
+
+    @app.get("/facts-apart")
+    def facts_apart() -> None:
+        # A view that is no coroutine runs in a thread of the pool.
+        assert threading.current_thread() is not threading.main_thread()
+        add_fields(user="ann")
+
+    @app.get("/bind")
+    async def binding() -> None:
+        bind()
+
+    @app.get("/own-id")
+    async def own_id() -> Response:
+        return Response(headers={"X-Request-Id": "mine"})
+
+    @app.get("/where")
+    async def where(request: Request) -> Response:
+        return PlainTextResponse(request.scope["path"].removeprefix(request.scope["root_path"]))
+
+    return app
+
+
+class TestContract(Contract):
+    lbheartbeat_body = b'{"status":"ok"}'
+
+    def make(self, folder: Path, settings: dict[str, Any] | None = None) -> ASGIDriver:
+        return ASGIDriver(application(folder, settings))
+
+
+class TestRouter:
+    def test_serves_with_and_without_a_prefix(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path)
+        app.include_router(router, prefix="/v2")
+        driver = ASGIDriver(app)
+        for path in ("/__lbheartbeat__", "/v2/__lbheartbeat__"):
+            assert driver.get(path).body == b'{"status":"ok"}'
+        assert [line["Fields"]["path"] for line in lines.summaries] == [
+            "/__lbheartbeat__", "/v2/__lbheartbeat__",
+        ]  # fmt: skip
+
+    def test_serves_in_a_mounted_application(self, lines: Lines, tmp_path: Path) -> None:
+        outer, inner = FastAPI(), application(tmp_path)
+        outer.mount("/api", inner)
+        outer.add_middleware(MozlogRequestSummaryLogger)
+        outer.add_middleware(RequestIdMiddleware)
+        driver = ASGIDriver(outer)
+        assert driver.get("/api/__lbheartbeat__").status == 200
+        assert driver.get("/api/where").body == b"/where"
+        assert len(lines.summaries) == 2
+        assert driver.get("/where", root="/api").status == 404
+
+    def test_is_in_the_documentation_once(self) -> None:
+        app = FastAPI()
+        app.include_router(router)
+        app.include_router(router, prefix="/v2")
+        names = ("version", "heartbeat", "lbheartbeat", "error")
+        assert {path: list(methods) for path, methods in app.openapi()["paths"].items()} == {
+            f"{prefix}/__{name}__": ["get"] for name in names for prefix in ("", "/v2")
+        }
+
+    def test_reads_the_version_of_the_environment(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "version.json").write_text('{"version": "env"}')
+        app = application(tmp_path)
+        del app.state.APP_DIR
+        monkeypatch.setenv("APP_DIR", str(tmp_path))
+        assert ASGIDriver(app).get("/__version__").body == b'{"version":"env"}'
+
+    def test_finds_what_tests_put_in_place_of_get_version(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(views, "get_version", lambda root: {"root": root})
+        answer = ASGIDriver(application(tmp_path)).get("/__version__")
+        assert answer.body == f'{{"root":"{tmp_path}"}}'.encode()
+
+    def test_gives_its_state_to_checks(self, tmp_path: Path) -> None:
+        app = application(tmp_path, {"limit": 7})
+
+        @checks.register
+        def limited(config: Any) -> list[Any]:
+            return [checks.Info(str(config.limit), id="x.I1")]
+
+        assert b'"x.I1":"7"' in ASGIDriver(app).get("/__heartbeat__").body
+
+    def test_needs_no_thread_for_lbheartbeat(self, tmp_path: Path) -> None:
+        import anyio.to_thread
+
+        app, answers = application(tmp_path), []
+        held = threading.Event()
+
+        async def main() -> None:
+            threads = anyio.to_thread.current_default_thread_limiter()
+            busy = [
+                asyncio.create_task(anyio.to_thread.run_sync(held.wait))
+                for _ in range(int(threads.total_tokens))
+            ]
+            while threads.available_tokens:
+                await asyncio.sleep(0)
+            answers.append(await ASGIDriver(app).request_async("GET", "/__lbheartbeat__"))
+            held.set()
+            await asyncio.gather(*busy)
+
+        asyncio.run(main())
+        assert [answer.status for answer in answers] == [200]
+
+
+class TestSettings:
+    def test_may_change_while_it_runs(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path)
+        driver = ASGIDriver(app)
+        driver.get("/", query="a=b")
+        app.state.DOCKERFLOW_SUMMARY_LOG_QUERYSTRING = True
+        app.state.DOCKERFLOW_REQUEST_ID_HEADER_NAME = "x-other"
+        driver.get("/", query="a=b", headers=[("x-other", "r2")])
+        first, second = (line["Fields"] for line in lines.summaries)
+        assert "querystring" not in first
+        assert (second["querystring"], second["rid"]) == ("a=b", "r2")
+
+    def test_that_are_bad_stop_the_start(self, tmp_path: Path) -> None:
+        app = application(tmp_path, {"DOCKERFLOW_HEARTBEAT_DETAILS": "sometimes"})
+        sent = serve(app, {"type": "lifespan"})
+        assert sent[0]["type"] == "lifespan.startup.failed"
+        assert "DOCKERFLOW_HEARTBEAT_DETAILS is 'sometimes'" in sent[0]["message"]
+
+    def test_that_are_bad_do_not_stop_a_request(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path, {"DOCKERFLOW_HEARTBEAT_DETAILS": "sometimes"})
+        assert ASGIDriver(app).get("/").status == 200
+        (said,) = lines.of("dockerflow.settings")
+        assert "DOCKERFLOW_HEARTBEAT_DETAILS is 'sometimes'" in said["msg"]
+
+    def test_are_not_needed(self, lines: Lines) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await PlainTextResponse("x")(scope, receive, send)
+
+        # As a middleware around something that is no FastAPI application.
+        serve(RequestIdMiddleware(MozlogRequestSummaryLogger(app)))
+        assert lines.summary["code"] == 200
+
+
+class TestMiddleware:
+    def test_without_ids_there_is_no_rid(
+        self, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        app = FastAPI()
+        app.add_middleware(MozlogRequestSummaryLogger)
+        ASGIDriver(app).get("/")
+        # Nobody has set a level: summaries are there all the same.
+        (record,) = [each for each in caplog.records if each.name == "request.summary"]
+        assert vars(record)["rid"] is None
+
+    @pytest.mark.parametrize("is_reversed", [False, True])
+    def test_any_order_will_do(self, lines: Lines, is_reversed: bool) -> None:
+        app = FastAPI()
+        both: list[Any] = [MozlogRequestSummaryLogger, RequestIdMiddleware]
+        for each in reversed(both) if is_reversed else both:
+            app.add_middleware(each)
+        ASGIDriver(app).get("/", headers=[("x-request-id", "r1")])
+        assert lines.summary["rid"] == "r1"
+
+    def test_a_policy_of_ones_own_is_used(self, lines: Lines) -> None:
+        app = FastAPI()
+        app.add_middleware(MozlogRequestSummaryLogger)
+        app.add_middleware(
+            RequestIdMiddleware, request_id=RequestIdPolicy(generator=lambda: "mine")
+        )
+        ASGIDriver(app).get("/")
+        assert lines.summary["rid"] == "mine"
+
+    def test_a_logger_of_ones_own_is_used(self, lines: Lines) -> None:
+        app = FastAPI()
+        app.add_middleware(MozlogRequestSummaryLogger, logger=logging.getLogger("mine"))
+        ASGIDriver(app).get("/")
+        assert lines.summaries == []
+        assert lines.of("mine")[0]["code"] == 404
+
+    def test_a_background_task_that_fails_leaves_the_status(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+
+        def fail() -> None:
+            raise ValueError("later")
+
+        @app.get("/later")
+        async def later(tasks: BackgroundTasks) -> dict[str, int]:
+            tasks.add_task(fail)
+            return {}
+
+        answer = ASGIDriver(app).get("/later")
+        assert isinstance(answer.error, ValueError)
+        assert (answer.status, lines.summary["code"], lines.summary["errno"]) == (200, 200, 0)
+
+
+CONFIGURED = """
+import asyncio, logging, sys
+sys.path.insert(0, {tests!r})
+from drivers import ASGIDriver
+from fastapi import FastAPI
+from dockerflow.fastapi.middleware import MozlogRequestSummaryLogger, RequestIdMiddleware
+
+def request():
+    app = FastAPI()
+    app.add_middleware(MozlogRequestSummaryLogger)
+    ASGIDriver(app).get("/a")
+
+request()
+request()
+{configuration}
+request()
+"""
+
+
+class TestStdout:
+    def run(self, configuration: str) -> list[str]:
+        source = CONFIGURED.format(tests=str(Path(__file__).parent), configuration=configuration)
+        done = subprocess.run(
+            [sys.executable, "-c", source], capture_output=True, check=True, timeout=120
+        )
+        assert done.stderr == b""
+        return [line["Logger"] for line in checked_lines(done.stdout)]
+
+    def test_has_the_summaries_when_nobody_configured_any(self) -> None:
+        assert self.run("") == ["Dockerflow"] * 3
+
+    @pytest.mark.parametrize(
+        "where", ["logging.getLogger()", "logging.getLogger('request.summary')"]
+    )
+    def test_has_them_once_when_somebody_does(self, where: str) -> None:
+        configuration = (
+            f"import mozlog_py; {where}.addHandler(mozlog_py.MozlogHandler(None, 'own'))"
+        )
+        assert self.run(configuration) == ["Dockerflow", "Dockerflow", "own"]
+
+    def test_has_them_in_a_test_too(self, capsys: pytest.CaptureFixture[str]) -> None:
+        app = FastAPI()
+        app.add_middleware(MozlogRequestSummaryLogger)
+        ASGIDriver(app).get("/a")
+        (line,) = checked_lines(capsys.readouterr().out)
+        assert line["Type"] == "request.summary"

@@ -1,0 +1,428 @@
+"""The contract, and upstream's surface, of the Flask adapter."""
+
+import contextvars
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import flask_login
+import pytest
+from conformance import Capture
+from contract import JSON, Contract, Lines
+from drivers import WSGIDriver
+from flask import Flask, Response, abort, g, request
+from test_wsgi import bind
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from dockerflow import checks
+from dockerflow.flask import Dockerflow
+from dockerflow.flask import app as module
+from dockerflow.flask.signals import heartbeat_failed, heartbeat_passed
+from dockerflow.request_id import RequestIdPolicy
+from dockerflow.settings import SettingsError
+from dockerflow.summary import add_fields
+from mozlog_py import context
+
+logger = logging.getLogger("app")
+
+
+def application(folder: Path, settings: dict[str, Any] | None = None) -> Flask:
+    app = Flask(__name__)
+    app.config.update(settings or {})
+    # What Flask itself says of an exception is not looked at here.
+    app.logger.disabled = True
+    Dockerflow(app, version_path=str(folder))
+
+    @app.route("/", methods=["GET", "HEAD", "POST", "OPTIONS", "BREW"])
+    def index() -> str:
+        logger.info("serving")
+        return "hello"
+
+    @app.route("/status/<int:status>")
+    def status(status: int) -> Response:
+        return Response(status=status)
+
+    @app.route("/missing")
+    def missing() -> None:
+        abort(404)
+
+    @app.route("/boom")
+    def boom() -> None:
+        raise ValueError("boom")
+
+    @app.route("/boom-json")
+    def boom_json() -> None:
+        raise ValueError(JSON)
+
+    @app.route("/stream")
+    @app.route("/stream-boom")
+    def stream() -> Response:
+        fails = request.path == "/stream-boom"
+
+        def parts() -> Any:
+            for part in "abc":
+                logger.info("part")
+                yield part
+                if fails:
+                    raise ValueError("boom")
+            add_fields(parts=3)
+
+        return Response(parts())
+
+    @app.route("/facts")
+    def facts() -> str:
+        add_fields(user="ann", name="bob")
+        return ""
+
+    @app.route("/facts-apart")
+    def facts_apart() -> str:
+        here = contextvars.copy_context()
+        thread = threading.Thread(target=lambda: here.run(add_fields, user="ann"))
+        thread.start()
+        thread.join()
+        return ""
+
+    @app.route("/bind")
+    def binding() -> str:
+        bind()
+        return ""
+
+    @app.route("/own-id")
+    def own_id() -> Response:
+        return Response(headers={"X-Request-Id": "mine"})
+
+    @app.route("/where")
+    def where() -> str:
+        return request.path
+
+    return app
+
+
+class TestContract(Contract):
+    def make(self, folder: Path, settings: dict[str, Any] | None = None) -> WSGIDriver:
+        return WSGIDriver(application(folder, settings))
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    return application(tmp_path)
+
+
+@pytest.fixture
+def dockerflow(app: Flask) -> Dockerflow:
+    extension = app.extensions["dockerflow"]
+    assert type(extension) is Dockerflow
+    return extension
+
+
+class TestClient:
+    def test_has_the_summary_when_it_has_the_response(self, app: Flask, lines: Lines) -> None:
+        response = app.test_client().get("/")
+        assert lines.summary["code"] == 200
+        assert response.data == b"hello"
+        response.close()
+        assert len(lines.summaries) == 1
+
+    def test_has_the_summary_of_an_exception_that_it_raises(self, app: Flask, lines: Lines) -> None:
+        app.testing = True
+        with pytest.raises(ValueError, match="boom"):
+            app.test_client().get("/boom")
+        assert (lines.summary["msg"], lines.summary["code"]) == ("boom", 500)
+
+    def test_sees_what_a_handler_made_of_an_exception(self, app: Flask, lines: Lines) -> None:
+        @app.errorhandler(Exception)
+        def handler(error: Exception) -> tuple[str, int]:
+            return "sorry", 503
+
+        @app.errorhandler(500)
+        def failed(error: Exception) -> tuple[str, int]:
+            return "sorry", 502
+
+        assert app.test_client().get("/boom").status_code == 503
+        # An exception that has a handler is none that nobody handled.
+        assert (lines.summary["code"], lines.summary["errno"]) == (503, 0)
+
+    def test_sees_the_page_for_an_unhandled_one(self, app: Flask, lines: Lines) -> None:
+        @app.errorhandler(500)
+        def failed(error: Exception) -> tuple[str, int]:
+            return "sorry", 502
+
+        assert app.test_client().get("/boom").status_code == 502
+        assert (lines.summary["code"], lines.summary["errno"]) == (502, 500)
+
+
+class TestHooksByHand:
+    def test_make_a_summary(self, app: Flask, lines: Lines) -> None:
+        headers = {"User-Agent": "me", "X-Request-Id": "r1"}
+        with app.test_request_context("/x", headers=headers):
+            app.preprocess_request()
+            assert g.request_id == g._request_id == "r1"
+            assert isinstance(g._start_timestamp, float)
+            assert context.get() == {"rid": "r1"}
+            app.process_response(Response("", 201))
+            app.process_response(Response("", 201))
+        assert context.get() == {}
+        assert {key: lines.summary[key] for key in ("agent", "code", "errno", "rid", "uid")} == {
+            "agent": "me", "code": 201, "errno": 0, "rid": "r1", "uid": "",
+        }  # fmt: skip
+
+    def test_make_a_summary_of_an_exception(self, app: Flask, lines: Lines) -> None:
+        with app.test_request_context("/x"):
+            app.preprocess_request()
+            app.handle_exception(ValueError("boom"))
+            assert g._has_exception
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["msg"]) == (
+            3,
+            500,
+            "boom",
+        )
+
+    def test_do_without_what_others_deleted(self, app: Flask, lines: Lines) -> None:
+        with app.test_request_context("/x", headers={"X-Request-Id": "r1"}):
+            app.preprocess_request()
+            del g._start_timestamp, g._request_id, g.request_id
+            app.process_response(Response(""))
+        assert "t" not in lines.summary
+        assert lines.summary["rid"] == "r1"
+
+    def test_keep_an_id_that_the_application_set(self, app: Flask) -> None:
+        with app.test_request_context("/x"):
+            g.request_id = "own"
+            app.preprocess_request()
+            assert g.request_id == "own"
+
+
+class User(flask_login.UserMixin):
+    id: Any = 0
+
+
+class TestUser:
+    @pytest.fixture
+    def login(self, app: Flask) -> flask_login.LoginManager:
+        app.secret_key = "x"
+        return flask_login.LoginManager(app)
+
+    @pytest.mark.parametrize("user_id", [0, "ann"])
+    def test_that_is_loaded_is_in_the_summary(
+        self, app: Flask, login: Any, lines: Lines, user_id: Any
+    ) -> None:
+        @app.route("/login")
+        def do_login() -> str:
+            user = User()
+            user.id = user_id
+            flask_login.login_user(user)
+            return ""
+
+        app.test_client().get("/login")
+        assert lines.summary["uid"] == str(user_id)
+
+    def test_that_is_not_loaded_is_not_loaded(
+        self, app: Flask, login: flask_login.LoginManager, lines: Lines
+    ) -> None:
+        @login.request_loader
+        def load(request: Any) -> Any:
+            raise AssertionError("loaded")
+
+        assert app.test_client().get("/").status_code == 200
+        assert lines.summary["uid"] == ""
+
+    @pytest.mark.parametrize(
+        ("members", "shown"),
+        [
+            ({"get_id": lambda self: "1"}, ""),
+            ({"get_id": lambda self: "1", "is_authenticated": lambda self: True}, "1"),
+            ({"get_id": lambda self: "1", "is_authenticated": lambda self: False}, ""),
+            ({"get_id": lambda self: "1", "is_authenticated": False}, ""),
+            ({"get_id": lambda self: None, "is_authenticated": True}, ""),
+            ({"get_id": lambda self: 1 / 0, "is_authenticated": True}, ""),
+            ({"is_authenticated": property(lambda self: 1 / 0)}, ""),
+        ],
+    )
+    def test_of_any_kind_does_no_harm(
+        self, app: Flask, login: Any, lines: Lines, members: dict[str, Any], shown: str
+    ) -> None:
+        with app.test_request_context("/x"):
+            app.preprocess_request()
+            g._login_user = type("Odd", (), members)()
+            app.process_response(Response(""))
+        assert lines.summary["uid"] == shown
+
+    def test_that_a_test_puts_in_place_is_taken(
+        self, app: Flask, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        user = User()
+        user.id = 7
+        monkeypatch.setattr(module, "current_user", user)
+        app.test_client().get("/")
+        monkeypatch.setattr(module, "has_flask_login", False)
+        app.test_client().get("/")
+        assert [line["Fields"]["uid"] for line in lines.summaries] == ["7", ""]
+
+
+class TestExtension:
+    def test_serves_several_applications(self, lines: Lines, tmp_path: Path) -> None:
+        extension = Dockerflow()
+        apps = []
+        for name in "ab":
+            folder = tmp_path / name / "package"
+            folder.mkdir(parents=True)
+            (tmp_path / name / "version.json").write_text(f'{{"version": "{name}"}}')
+            app = Flask(name, root_path=str(folder))
+            app.config["DOCKERFLOW_REQUEST_ID_HEADER_NAME"] = f"x-{name}"
+            extension.init_app(app)
+            assert app.extensions["dockerflow"] is extension
+            apps.append(app)
+        for name, app in zip("ab", apps, strict=True):
+            answer = WSGIDriver(app).get("/__version__", headers=[(f"x-{name}", name)])
+            assert answer.body == f'{{"version":"{name}"}}'.encode()
+        assert [line["Fields"]["rid"] for line in lines.summaries] == ["a", "b"]
+
+    def test_works_when_mounted(self, lines: Lines, tmp_path: Path) -> None:
+        outer = application(tmp_path)
+        mounted = application(tmp_path)
+        outer.wsgi_app = DispatcherMiddleware(outer.wsgi_app, {"/api": mounted})  # type: ignore[method-assign, arg-type]
+        driver = WSGIDriver(outer)
+        assert driver.get("/api/where").body == b"/where"
+        assert driver.get("/api/__lbheartbeat__").status == 200
+        assert len(lines.summaries) == 2
+
+    def test_says_at_the_start_what_is_wrong_with_a_setting(self) -> None:
+        app = Flask("x")
+        app.config["DOCKERFLOW_HEARTBEAT_DETAILS"] = "sometimes"
+        with pytest.raises(SettingsError, match="DOCKERFLOW_HEARTBEAT_DETAILS"):
+            Dockerflow(app)
+
+    def test_follows_a_configuration_that_changes(self, app: Flask, lines: Lines) -> None:
+        client = app.test_client()
+        client.get("/?a=b")
+        app.config["DOCKERFLOW_SUMMARY_LOG_QUERYSTRING"] = True
+        client.get("/?a=b")
+        assert [line["Fields"].get("querystring") for line in lines.summaries] == [None, "a=b"]
+
+    def test_has_a_policy_of_its_own(self, lines: Lines) -> None:
+        app = Flask("x")
+        Dockerflow(app, request_id=RequestIdPolicy(generator=lambda: "mine"))
+        app.test_client().get("/")
+        assert lines.summary["rid"] == "mine"
+
+    def test_has_urls(self, app: Flask) -> None:
+        with app.test_request_context():
+            urls = [app.url_for(f"dockerflow.{name}") for name in ("version", "error")]
+        assert urls == ["/__version__", "/__error__"]
+
+    def test_has_a_version_callback(self, app: Flask, dockerflow: Dockerflow) -> None:
+        @dockerflow.version_callback
+        def version(root: str) -> dict[str, str]:
+            return {"root": root}
+
+        assert app.test_client().get("/__version__").json == {"root": dockerflow.version_path}
+        # As tests do it.
+        dockerflow._version_callback = lambda root: None
+        assert app.test_client().get("/__version__").status_code == 404
+
+    def test_has_a_version_callback_that_fails(self, app: Flask, dockerflow: Dockerflow) -> None:
+        dockerflow._version_callback = lambda root: 1 / 0
+        response = app.test_client().get("/__version__")
+        assert response.status_code == 500
+        assert response.json == {"error": "the version cannot be told; the log says why"}
+
+    def test_gives_the_configuration_to_checks(self, app: Flask) -> None:
+        app.config["LIMIT"] = 7
+
+        @checks.register
+        def limited(config: Any) -> list[Any]:
+            return [checks.Info(str(config["LIMIT"]), id="x.I1")]
+
+        payload = app.test_client().get("/__heartbeat__").json
+        assert payload is not None
+        assert payload["details"]["limited"]["messages"] == {"x.I1": "7"}
+
+    def test_silences_checks(self, tmp_path: Path) -> None:
+        app = Flask("x")
+        Dockerflow(app, silenced_checks=["x.E1"])
+        checks.register(lambda: [checks.Error("no", id="x.E1")], name="one")
+        assert app.test_client().get("/__heartbeat__").status_code == 200
+
+    def test_registers_the_checks_of_what_it_is_given(self) -> None:
+        Dockerflow(db=1, redis=2, migrate=3)
+        assert set(checks.get_checks()) == {
+            "check_database_connected", "check_redis_connected", "check_migrations_applied",
+        }  # fmt: skip
+
+    def test_sends_signals(self, app: Flask) -> None:
+        got: list[tuple[str, int]] = []
+
+        def passed(sender: Any, level: int) -> None:
+            got.append(("passed", level))
+
+        def failed(sender: Any, level: int) -> None:
+            got.append(("failed", level))
+            raise RuntimeError("a receiver")
+
+        with heartbeat_passed.connected_to(passed), heartbeat_failed.connected_to(failed):
+            assert app.test_client().get("/__heartbeat__").status_code == 200
+            checks.register(lambda: [checks.Critical("no", id="x.E1")], name="one")
+            assert app.test_client().get("/__heartbeat__").status_code == 500
+        assert got == [("passed", 0), ("failed", 50)]
+
+    def test_keeps_its_deprecated_names(self, dockerflow: Dockerflow) -> None:
+        with pytest.warns(DeprecationWarning, match="get_checks"):
+            assert dockerflow.checks == {}
+        with pytest.warns(DeprecationWarning, match=r"checks\.register\(\)"):
+            dockerflow.check(name="one")(list)
+        with pytest.warns(DeprecationWarning, match="register_partial"):
+            dockerflow.init_check(check_of, 1)
+        assert set(checks.get_checks()) == {"one", "check_of"}
+
+    def test_logs_with_the_logger_that_it_has(self, app: Flask, dockerflow: Dockerflow) -> None:
+        capture = Capture()
+        dockerflow.summary_logger = capture.logger
+        app.test_client().get("/")
+        assert capture.fields[0]["code"] == 200
+
+
+def check_of(checked: Any) -> list[Any]:
+    return []
+
+
+class TestSummaryExtra:
+    def test_of_a_subclass_is_what_is_logged(self, lines: Lines) -> None:
+        class Mine(Dockerflow):
+            def summary_extra(self) -> dict[str, Any]:
+                fields = super().summary_extra()
+                del fields["agent"]
+                return {**fields, "name": "x", "user": "ann"}
+
+        app = Flask("x")
+        Mine(app)
+
+        @app.route("/added")
+        def added() -> str:
+            add_fields(more=1)
+            return ""
+
+        app.test_client().get("/added")
+        summary = lines.summary
+        assert (summary["user"], summary["extra.name"], summary["more"]) == ("ann", "x", 1)
+        assert (summary["code"], summary["errno"], "t" in summary) == (200, 0, True)
+        assert "agent" not in summary
+
+    def test_that_fails_leaves_the_summary(self, lines: Lines) -> None:
+        class Mine(Dockerflow):
+            def summary_extra(self) -> dict[str, Any]:
+                raise RuntimeError
+
+        app = Flask("x")
+        Mine(app)
+        assert app.test_client().get("/x").status_code == 404
+        assert lines.summary["code"] == 404
+        assert len(lines.of("dockerflow.flask")) == 1
+
+
+class TestUrlMap:
+    def test_has_upstreams_endpoints(self, app: Flask) -> None:
+        rules = {rule.rule: rule.endpoint for rule in app.url_map.iter_rules()}
+        for name in ("version", "heartbeat", "lbheartbeat", "error"):
+            assert rules[f"/__{name}__"] == f"dockerflow.{name}"

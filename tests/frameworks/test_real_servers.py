@@ -1,0 +1,217 @@
+"""Real servers and sockets: many clients at once, clients that go, requests that are none."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance import checked_lines
+
+HERE = str(Path(__file__).parent)
+
+_UVICORN = ["uvicorn", "served:app", "--port", "PORT", "--no-access-log"]
+_GUNICORN = ["gunicorn", "served:app", "-b", "127.0.0.1:PORT"]
+_SANIC = ["sanic", "served:app", "--port", "PORT", "--single-process", "--no-access-logs"]
+
+#: How each application is served; the module below gives ``app``.
+SERVERS = {
+    "asgi-uvicorn": ("asgi", _UVICORN),
+    "fastapi-uvicorn": ("fastapi", _UVICORN),
+    "django-uvicorn": ("django_asgi", _UVICORN),
+    "wsgi-gthread": ("wsgi", [*_GUNICORN, "--threads", "8"]),
+    "flask-gthread": ("flask", [*_GUNICORN, "--threads", "8"]),
+    "flask-sync": ("flask", _GUNICORN),
+    "django-gthread": ("django", [*_GUNICORN, "--threads", "8"]),
+    "sanic": ("sanic", _SANIC),
+}
+
+SERVED = """
+import logging, sys, time
+sys.path[:0] = [{here!r}, {tests!r}]
+import mozlog_py
+mozlog_py.configure("service", format="mozlog")
+logging.getLogger("sanic").handlers.clear()
+kind = {kind!r}
+if kind == "asgi":
+    from dockerflow.asgi import DockerflowASGI
+    from test_asgi import application
+    app = DockerflowASGI(application)
+elif kind == "wsgi":
+    from dockerflow.wsgi import DockerflowWSGI
+    from test_wsgi import application
+    app = DockerflowWSGI(application)
+elif kind == "fastapi":
+    from test_fastapi import application
+    app = application(".")
+elif kind == "flask":
+    from test_flask import application
+    app = application(".")
+elif kind == "sanic":
+    from test_sanic import application
+    app = application(".")
+else:
+    import test_django
+    app = test_django.get_asgi_application() if kind == "django_asgi" else (
+        test_django.get_wsgi_application())
+"""
+
+
+@contextmanager
+def served(folder: Path, server: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Serve an application; give its port, and a list that will hold its lines."""
+    kind, command = SERVERS[server]
+    source = SERVED.format(here=HERE, tests=str(Path(HERE).parent), kind=kind)
+    (folder / "served.py").write_text(source)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    lines: list[dict[str, Any]] = []
+    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+        arguments = [part.replace("PORT", str(port)) for part in command]
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+    try:
+        for _ in range(600):
+            if b" 200 " in (ask(port, b"GET /__lbheartbeat__ HTTP/1.1\r\nHost: x\r\n") or b""):
+                break
+            assert process.poll() is None, (folder / "err").read_text()
+            time.sleep(0.05)
+        else:
+            raise AssertionError("the server does not answer")
+        yield port, lines
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            # Its workers are of its own session, and must not outlive the test.
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait(timeout=20)
+        output = (folder / "out").read_text().split("\n")
+        # A server may greet its user on standard output.
+        lines += checked_lines("".join(f"{line}\n" for line in output if line.startswith('{"')))
+
+
+def ask(port: int, head: bytes, *, reads: bool = True) -> bytes | None:
+    """Send a request; give all of the answer, None where there is none."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(head + b"Connection: close\r\n\r\n")
+            parts = []
+            while reads and (part := connection.recv(65536)):
+                parts.append(part)
+            return b"".join(parts)
+    except OSError:
+        return None
+
+
+def summaries(lines: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
+    return [
+        line["Fields"]
+        for line in lines
+        if line["Type"] == "request.summary" and line["Fields"]["path"] == path
+    ]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_fifty_clients_at_once_see_nothing_of_each_other(tmp_path: Path, server: str) -> None:
+    paths = ("/", "/stream", "/facts-apart", "/bind", "/boom")
+    answers: dict[str, bytes | None] = {}
+
+    def client(number: int) -> None:
+        for step, path in enumerate(paths):
+            name = f"c{number}-{step}"
+            head = (
+                f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Request-Id: {name}\r\nUser-Agent: {name}\r\n"
+            )
+            answers[name] = ask(port, head.encode())
+
+    with served(tmp_path, server) as (port, lines):
+        threads = [threading.Thread(target=client, args=(number,)) for number in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(answers) == 250
+    for name, answer in answers.items():
+        assert answer is not None, name
+        if not name.endswith("-4"):
+            assert re.search(rb"\r\nx-request-id: %b\r\n" % name.encode(), answer, re.IGNORECASE)
+    found = {}
+    for line in lines:
+        fields = line["Fields"]
+        if line["Type"] == "request.summary" and fields["agent"]:
+            assert fields["rid"] == fields["agent"]
+            assert fields["rid"] not in found
+            found[fields["rid"]] = fields
+        elif line["Type"] == "app":
+            assert ("colour" in fields) == fields["rid"].endswith("-3"), line
+    assert set(found) == set(answers)
+    for name, fields in found.items():
+        step = int(name.split("-")[1])
+        assert fields["path"] == paths[step]
+        assert fields["code"] == (500 if step == 4 else fields["code"] if step else 200)
+        assert fields["errno"] == (500 if step == 4 else 0)
+        assert ("user" in fields, "parts" in fields) == (step == 2, step == 1)
+        assert ("colour" in fields) == (step == 3)
+    parts = [line["Fields"] for line in lines if line["Fields"].get("msg") == "part"]
+    assert len(parts) == 150
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_client_that_goes_is_no_error(tmp_path: Path, server: str) -> None:
+    with served(tmp_path, server) as (port, lines):
+        for _ in range(5):
+            ask(port, b"GET /stream HTTP/1.1\r\nHost: x\r\n", reads=False)
+        # One after the other: the server has seen them when it answers this.
+        assert b" 200 " in (ask(port, b"GET /where HTTP/1.1\r\nHost: x\r\n") or b"")
+        time.sleep(0.2)
+    found = summaries(lines, "/stream")
+    # A server may notice before it asks the application at all.
+    assert len(found) <= 5
+    assert {fields["errno"] for fields in found} <= {0}
+    assert len(summaries(lines, "/where")) == 1
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_is_no_request_does_no_harm(tmp_path: Path, server: str) -> None:
+    heads = [
+        b"NONSENSE\r\n",
+        b"GET / HTTP/9.9\r\nHost: x\r\n",
+        b"GET /\x00\xff HTTP/1.1\r\nHost: x\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\x00b\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: " + b"x" * 200_000 + b"\r\n",
+        b"GET /%0a%0d%00?%ff HTTP/1.1\r\nHost: x\r\nX-Request-Id: \xff\xfe\r\n",
+        b"",
+    ]
+    with served(tmp_path, server) as (port, lines):
+        for head in heads:
+            ask(port, head)
+        assert b" 200 " in (ask(port, b"GET /where HTTP/1.1\r\nHost: x\r\n") or b"")
+    assert len(summaries(lines, "/where")) == 1
+    said = json.dumps([line for line in lines if line["Type"] == "request.summary"])
+    assert len(said) < 50_000
+    for line in lines:
+        if line["Type"] == "request.summary":
+            assert line["Fields"]["errno"] == 0
+            assert re.fullmatch(r"[!-~]{1,128}", line["Fields"]["rid"])

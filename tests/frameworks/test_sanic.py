@@ -1,0 +1,268 @@
+"""The contract, and upstream's surface, of the Sanic adapter."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance import Capture
+from contract import JSON, Contract, Lines
+from drivers import ASGIDriver
+from sanic import HTTPResponse, Request, Sanic, response
+from sanic.exceptions import NotFound
+from test_wsgi import bind
+
+from dockerflow import checks
+from dockerflow.request_id import RequestIdPolicy
+from dockerflow.sanic import Dockerflow
+from dockerflow.settings import SettingsError
+from dockerflow.summary import add_fields
+
+# Of Sanic itself, and of what it is built on.
+pytestmark = pytest.mark.filterwarnings("ignore:websockets:DeprecationWarning")
+
+logger = logging.getLogger("app")
+numbers = itertools.count()
+
+
+def bare(**settings: Any) -> Any:
+    """Give an application without Dockerflow."""
+    quiet = {"version": 1, "disable_existing_loggers": False}
+    app: Any = Sanic(f"contract-{next(numbers)}", log_config=quiet)
+    # It changes the functions of the server, once in a process only.
+    app.config.TOUCHUP = False
+    app.config.update(settings)
+    return app
+
+
+def application(
+    folder: Path | None = None,
+    settings: dict[str, Any] | None = None,
+    extension: Dockerflow | None = None,
+) -> Any:
+    app = bare(**(settings or {}))
+    (extension or Dockerflow(version_path=str(folder))).init_app(app)
+
+    @app.route("/", methods=["GET", "HEAD", "POST", "OPTIONS"])
+    async def index(request: Request) -> HTTPResponse:
+        logger.info("serving")
+        return response.text("hello")
+
+    @app.get("/status/<status:int>")
+    async def status(request: Request, status: int) -> HTTPResponse:
+        return response.empty(status)
+
+    @app.get("/missing")
+    async def missing(request: Request) -> None:
+        raise NotFound("nothing")
+
+    @app.get("/boom", name="boom")
+    @app.get("/boom-json", name="boom_json")
+    async def boom(request: Request) -> None:
+        raise ValueError("boom" if request.path == "/boom" else JSON)
+
+    @app.get("/stream", name="stream")
+    @app.get("/stream-boom", name="stream_boom")
+    async def stream(request: Request) -> None:
+        sent = await request.respond()
+        assert sent is not None
+        for part in "abc":
+            logger.info("part")
+            await sent.send(part)
+            if request.path == "/stream-boom":
+                raise ValueError("boom")
+        add_fields(parts=3)
+        await sent.eof()
+
+    @app.get("/facts")
+    async def facts(request: Request) -> HTTPResponse:
+        add_fields(user="ann", name="bob")
+        return response.empty()
+
+    @app.get("/facts-apart")
+    async def facts_apart(request: Request) -> HTTPResponse:
+        await asyncio.create_task(asyncio.to_thread(add_fields, user="ann"))
+        return response.empty()
+
+    @app.get("/bind")
+    async def binding(request: Request) -> HTTPResponse:
+        bind()
+        return response.empty()
+
+    @app.get("/own-id")
+    async def own_id(request: Request) -> HTTPResponse:
+        return response.empty(headers={"X-Request-Id": "mine"})
+
+    @app.get("/where")
+    async def where(request: Request) -> HTTPResponse:
+        return response.text(request.path)
+
+    return app
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """One event loop, to which a Sanic application belongs for its life."""
+    made = asyncio.new_event_loop()
+    yield made
+    for task in asyncio.all_tasks(made):
+        task.cancel()
+        made.run_until_complete(asyncio.wait([task]))
+    made.run_until_complete(made.shutdown_asyncgens())
+    made.run_until_complete(made.shutdown_default_executor())
+    made.close()
+    asyncio.set_event_loop(None)
+
+
+_loop: Any = None
+
+
+@pytest.fixture(autouse=True)
+def quiet_sanic(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    global _loop
+    _loop = loop
+    names = ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "asyncio")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def driver_of(app: Any) -> ASGIDriver:
+    """Start an application as an ASGI server does, and give what sends requests to it."""
+    started: asyncio.Future[None] = _loop.create_future()
+
+    async def receive() -> dict[str, str]:
+        if not started.done():
+            return {"type": "lifespan.startup"}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        assert message["type"] == "lifespan.startup.complete", message
+        started.set_result(None)
+
+    async def start() -> None:
+        task = asyncio.ensure_future(app({"type": "lifespan"}, receive, send))
+        await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
+        assert started.done(), task.exception()
+        running.append(task)
+
+    asyncio.set_event_loop(_loop)
+    _loop.run_until_complete(start())
+
+    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return _loop.run_until_complete(coroutine)
+
+    return ASGIDriver(app, run=run)
+
+
+running: list[Any] = []
+
+
+class TestContract(Contract):
+    # Sanic raises for others over ASGI, before it asks any middleware.
+    longest_path = 60_000
+    takes_any_query = False
+
+    def make(self, folder: Path, settings: dict[str, Any] | None = None) -> ASGIDriver:
+        return driver_of(application(folder, settings))
+
+
+class TestApplication:
+    def test_may_catch_all_exceptions_itself(self, lines: Lines) -> None:
+        app = application()
+
+        @app.exception(Exception)
+        async def handler(request: Request, exception: Exception) -> HTTPResponse:
+            return response.text("sorry", 503)
+
+        assert driver_of(app).get("/boom").body == b"sorry"
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (3, 503, 500)
+
+    def test_that_mends_an_exception_has_no_error(self, lines: Lines) -> None:
+        app = application()
+
+        @app.exception(ValueError)
+        async def handler(request: Request, exception: Exception) -> HTTPResponse:
+            return response.text("mended", 202)
+
+        driver_of(app).get("/boom")
+        assert (lines.summary["code"], lines.summary["errno"]) == (202, 0)
+
+    def test_is_told_what_is_wrong_with_a_setting(self) -> None:
+        with pytest.raises(SettingsError, match="DOCKERFLOW_HEARTBEAT_DETAILS"):
+            application(settings={"DOCKERFLOW_HEARTBEAT_DETAILS": "sometimes"})
+
+    def test_finds_upstreams_names(self, lines: Lines) -> None:
+        app = application()
+        seen: list[Any] = []
+
+        @app.get("/seen")
+        async def see(request: Request) -> HTTPResponse:
+            seen.append((request.ctx.id, request.ctx.start_timestamp, request.ctx.logged))
+            del request.ctx.start_timestamp
+            return response.empty()
+
+        driver_of(app).get("/seen", headers=[("x-request-id", "r1")])
+        ((request_id, started, logged),) = seen
+        assert (request_id, type(started), logged) == ("r1", float, False)
+        assert "t" not in lines.summary
+        assert lines.summary["rid"] == "r1"
+        names = {route.name.partition(".")[2] for route in app.router.routes}
+        for name in ("version", "heartbeat", "lbheartbeat", "error"):
+            assert f"dockerflow.{name}" in names
+
+    def test_has_its_own_hooks(self, lines: Lines) -> None:
+        class Mine(Dockerflow):
+            def summary_extra(self, request: Request) -> dict[str, Any]:
+                return {**super().summary_extra(request), "team": "x"}
+
+        capture = Capture()
+        extension = Mine(request_id=RequestIdPolicy(generator=lambda: "mine"))
+        extension.summary_logger = capture.logger
+        driver_of(application(extension=extension)).get("/")
+        (fields,) = capture.fields
+        assert (fields["team"], fields["rid"], fields["code"]) == ("x", "mine", 200)
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    def test_has_a_version_callback(self, is_async: bool) -> None:
+        extension = Dockerflow(version_path="/here")
+
+        def version(root: str) -> Any:
+            return {"root": root}
+
+        async def version_async(root: str) -> Any:
+            return version(root)
+
+        extension.version_callback(version_async if is_async else version)
+        answer = driver_of(application(extension=extension)).get("/__version__")
+        assert answer.body == b'{"root":"/here"}'
+
+    def test_gives_its_configuration_to_checks(self) -> None:
+        @checks.register
+        def limited(config: Any) -> list[Any]:
+            return [checks.Info(str(config.LIMIT), id="x.I1")]
+
+        driver = driver_of(application(settings={"LIMIT": 7}))
+        assert b'"x.I1":"7"' in driver.get("/__heartbeat__").body
+
+    def test_keeps_its_deprecated_names(self) -> None:
+        extension = Dockerflow(redis=object())
+        with pytest.warns(DeprecationWarning, match="get_checks"):
+            assert set(extension.checks) == {"check_redis_connected"}
+        with pytest.warns(DeprecationWarning, match=r"checks\.register\(\)"):
+            extension.check(name="one")(list)
+        with pytest.warns(DeprecationWarning, match="register_partial"):
+            extension.init_check(check_of, 1)
+        assert set(checks.get_checks()) == {"check_redis_connected", "one", "check_of"}
+
+
+def check_of(checked: Any) -> list[Any]:
+    return []

@@ -1,0 +1,103 @@
+"""A summary's record is what ``logging`` itself would have made."""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from dockerflow import record
+from dockerflow.record import make_record
+
+
+def standard(level: int, message: str) -> logging.LogRecord:
+    return logging.LogRecord("s", level, record._PLACE, 0, message, (), None, "finish")
+
+
+def compare(level: int = 20, message: str = "m") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the attributes of one of ours that is no first one, and of one of logging's."""
+    make_record("s", level, "first")
+    ours, theirs = make_record("s", level, message), standard(level, message)
+    assert type(ours) is logging.LogRecord
+    assert list(vars(ours)) == list(vars(theirs))
+    times = ("created", "msecs", "relativeCreated")
+    for name in times:
+        assert type(vars(ours)[name]) is type(vars(theirs)[name])
+    assert 0 <= theirs.created - ours.created < 60
+    assert 0 <= theirs.relativeCreated - ours.relativeCreated < 60_000
+    assert ours.msecs == pytest.approx(ours.created % 1 * 1000, abs=1.01)
+    left = [{k: v for k, v in vars(each).items() if k not in times} for each in (ours, theirs)]
+    return left[0], left[1]
+
+
+@pytest.fixture(autouse=True)
+def no_first() -> Any:
+    record._first.clear()
+    yield
+    record._first.clear()
+
+
+class TestMakeRecord:
+    @pytest.mark.parametrize("level", [logging.INFO, logging.ERROR])
+    def test_gives_all_attributes(self, level: int) -> None:
+        ours, theirs = compare(level, "text")
+        assert ours == theirs
+
+    def test_gives_the_time_of_each(self) -> None:
+        first = make_record("s", 20, "")
+        time.sleep(0.01)
+        second = make_record("s", 20, "")
+        assert second.created > first.created
+
+    def test_gives_the_thread_of_each(self) -> None:
+        make_record("s", 20, "")
+        found: list[Any] = []
+        thread = threading.Thread(target=lambda: found.append(compare()), name="another")
+        thread.start()
+        thread.join()
+        ((ours, theirs),) = found
+        assert ours == theirs
+        assert ours["threadName"] == "another"
+
+    def test_gives_the_task_of_each(self) -> None:
+        async def main() -> Any:
+            return compare()
+
+        ours, theirs = asyncio.run(main())
+        assert ours == theirs
+
+    def test_gives_the_process_of_each(self) -> None:
+        make_record("s", 20, "")
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            made = make_record("s", 20, "")
+            os.write(writer, str(made.process == os.getpid()).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(reader, 100) == b"True"
+        os.close(reader)
+        os.close(writer)
+
+    @pytest.mark.parametrize("flag", ["logThreads", "logProcesses", "logMultiprocessing"])
+    def test_leaves_out_what_logging_leaves_out(
+        self, monkeypatch: pytest.MonkeyPatch, flag: str
+    ) -> None:
+        make_record("s", 20, "")
+        monkeypatch.setattr(logging, flag, False)
+        ours, theirs = compare()
+        assert ours == theirs
+
+    def test_asks_a_factory_that_was_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Own(logging.LogRecord): ...
+
+        make_record("s", 20, "")
+        logging.setLogRecordFactory(Own)
+        try:
+            assert type(make_record("s", 20, "")) is Own
+        finally:
+            logging.setLogRecordFactory(logging.LogRecord)
+        assert type(make_record("s", 20, "")) is logging.LogRecord
