@@ -13,67 +13,28 @@ import asyncio
 import functools
 import logging
 import operator
-import sys
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final, NoReturn, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, TypeVar
 
-import orjson
 import structlog
 
-from mozlog_py import tracing
-from mozlog_py.context import current, read_bound, read_request_id
 from mozlog_py.events import level_number
-from mozlog_py.fields import looks_like_json
-from mozlog_py.line import DELETE, Interrupted, escape, last_resort
+from mozlog_py.line import last_resort
 from mozlog_py.process import process
-from mozlog_py.processors import guarded
-from mozlog_py.values import MAX_ITEMS, free_name
 
+from .heads import NO_HEADS, UNPREPARABLE
+from .heads import head as head_of
+from .levels import ALIASES, LEVELS, NAMES, level_of
+from .levels import METHODS as METHOD_NAMES
+from .methods import ASYNC_METHODS, METHODS, nothing, nothing_async
+from .outcome import Call, outcome
 from .proxy import shorten
-from .renderer import MozlogRenderer, WiringError, bound_by_structlog
+from .renderer import MozlogRenderer, WiringError
 from .sink import SinkLogger
 
 __all__ = ["FastBoundLogger"]
 
 _Self = TypeVar("_Self", bound="FastBoundLogger")
-_Method = Callable[..., Any]
-# The process, and the state of the renderer alone in its chain, that it is for; the
-# line around the Fields of a call, and around a message that is alone; the names
-# that no field of a call may have, since they are in it already or mean
-# something; whether there are fields in it already, so that those of the call go
-# on without a brace; and what the line is given to.
-_Head = tuple[int, Any, bytes, bytes, frozenset[str], bool, Callable[[bytes], Any]]
-# What is called with a line, and with what.
-_Call = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
-
-_dumps: Final = orjson.dumps
-_time_ns: Final = time.time_ns
-_modules: Final = sys.modules
-# Together with what is bound they are to be no more than a line has.
-_MOST: Final = MAX_ITEMS // 2
-_IS_TRACED: Final = tracing.is_installed()
-
-_LEVELS: Final = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "critical": logging.CRITICAL,
-}
-_ALIASES: Final = {"err": "error", "fatal": "critical", "msg": "info", "warn": "warning"}
-_SHORTENED: Final = (*_LEVELS, *_ALIASES, "exception")
-_NAMES: Final = {level: name for name, level in _LEVELS.items()}
-
-
-def _no_write(line: bytes) -> NoReturn:
-    raise RuntimeError(f"nothing was prepared for {line!r}")
-
-
-# No process has such an id, so these are never taken for heads.
-_UNPREPARED: Final[_Head] = (-2, None, b"", b"", frozenset(), False, _no_write)
-_UNPREPARABLE: Final[_Head] = (-3, None, b"", b"", frozenset(), False, _no_write)
-_NO_HEADS: Final = [_UNPREPARED] * 6
 
 
 class FastBoundLogger:
@@ -102,9 +63,9 @@ class FastBoundLogger:
             return object.__new__(cls)
         # A factory of its subclasses, in the hands of structlog's proxy. What the
         # proxy is given may be called by another thread at once, so it must be whole.
-        made: _Self = object.__new__(cls.at(_level_of(logger)))
+        made: _Self = object.__new__(cls.at(level_of(logger)))
         made.__init__(logger, *args, **kwargs)  # type: ignore[misc]
-        shorten(made, _SHORTENED, depth=1)
+        shorten(made, METHOD_NAMES, depth=1)
         return made
 
     def __init__(self, logger: Any, processors: Any, context: Any) -> None:
@@ -112,7 +73,7 @@ class FastBoundLogger:
         self._processors = processors
         self._bound = context
         self._chain: Any = None
-        self._heads = _NO_HEADS
+        self._heads = NO_HEADS
         self._is_exposed = False
 
     @classmethod
@@ -133,7 +94,7 @@ class FastBoundLogger:
     def _context(self) -> Any:
         # Whoever has the dict itself may change it: nothing is prepared any more.
         self._is_exposed = True
-        self._heads = _NO_HEADS
+        self._heads = NO_HEADS
         return self._bound
 
     def _binding(self: _Self, context: Any) -> _Self:
@@ -184,7 +145,7 @@ class FastBoundLogger:
         number = logging.INFO if number is None else number
         if not self.is_enabled_for(number):
             return None
-        name = _NAMES.get(number)
+        name = NAMES.get(number)
         if name is not None:
             return getattr(self, name)(event, *args, **fields)
         return self._log(number, event, args, fields)
@@ -212,8 +173,8 @@ class FastBoundLogger:
     def _prepare(self, level: int) -> bool:
         """Prepare what is constant in this logger's lines; False where there is more to them."""
         processors = self._processors
-        heads = [*(self._heads if self._is_prepared_for(processors) else _NO_HEADS)]
-        head = _UNPREPARABLE
+        heads = [*(self._heads if self._is_prepared_for(processors) else NO_HEADS)]
+        head = UNPREPARABLE
         if type(processors) is list or type(processors) is tuple:
             self._chain = processors[:]
             if any(isinstance(processor, MozlogRenderer) for processor in processors[:-1]):
@@ -221,27 +182,12 @@ class FastBoundLogger:
                     "MozlogRenderer makes whole lines, which no processor after it could take: put "
                     "it last"
                 )
-            if len(processors) == 1 and type(processors[0]) is MozlogRenderer:
-                head = self._head(processors[0], level)
+            is_alone = len(processors) == 1 and type(processors[0]) is MozlogRenderer
+            if is_alone and not self._is_exposed:
+                head = head_of(processors[0], self._logger, level, self._bound)
         heads[level // 10] = head
         self._heads = heads
-        return head is not _UNPREPARABLE
-
-    def _head(self, renderer: MozlogRenderer, level: int) -> _Head:
-        if self._is_exposed or not renderer.gives_bytes_to(self._logger):
-            return _UNPREPARABLE
-        write: Callable[[bytes], Any]
-        if isinstance(self._logger, SinkLogger):
-            write, newline = self._logger.sink.write, b"\n"
-        elif type(self._logger) is structlog.BytesLogger:
-            write, newline = self._logger.msg, b""
-        else:
-            # What it gives back may be of interest.
-            return _UNPREPARABLE
-        if process.pid < 0:
-            process.ask(_time_ns())
-        made = renderer.head(self._logger, level, self._bound, newline)
-        return _UNPREPARABLE if made is None else (process.pid, renderer.state, *made, write)
+        return head is not UNPREPARABLE
 
     def _is_prepared_for(self, processors: Any) -> bool:
         chain = self._chain
@@ -257,17 +203,17 @@ class FastBoundLogger:
     ) -> Any:
         """Log what the fast way could not, or not yet."""
         head = self._heads[level // 10]
-        is_stale = head is not _UNPREPARABLE and head[0] != process.pid
+        is_stale = head is not UNPREPARABLE and head[0] != process.pid
         # It is a fork, the first call, or somebody has put other processors there.
         if (is_stale or not self._is_prepared_for(self._processors)) and self._prepare(level):
-            return _METHODS[level](self, event, *args, **fields)
+            return METHODS[level](self, event, *args, **fields)
         return self._log(level, event, args, fields)
 
     def _log(self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
         interrupts: list[BaseException] = []
         result = None
         try:
-            made = self._made(level, event, args, fields, interrupts)
+            made = self._outcome(level, event, args, fields, interrupts)
             if made is not None:
                 call, arguments, keywords = made
                 result = call(*arguments, **keywords)
@@ -291,7 +237,7 @@ class FastBoundLogger:
         interrupts: list[BaseException] = []
         result, made = None, None
         try:
-            made = self._made(level, event, args, fields, interrupts)
+            made = self._outcome(level, event, args, fields, interrupts)
         except WiringError:
             raise
         except Exception as error:
@@ -311,55 +257,16 @@ class FastBoundLogger:
             raise interrupts[0]
         return result
 
-    def _made(
+    def _outcome(
         self,
         level: int,
         event: Any,
         args: tuple[Any, ...],
         fields: dict[str, Any],
         interrupts: list[BaseException],
-    ) -> _Call | None:
-        """Run the chain; give what is to be called with its outcome, None for a dropped event."""
-        logger = self._logger
-        name = _NAMES.get(level, "info")
-        event_dict: Any = self._bound.copy()
-        event_dict.update(fields)
-        if level not in _NAMES:
-            event_dict["level_number"] = level
-        if args:
-            try:
-                event = _interpolated(event, args)
-            except BaseException as error:
-                # Both are shown, side by side.
-                event_dict["positional_args"] = args
-                if not isinstance(error, Exception):
-                    interrupts.append(error)
-        if event is not None:
-            if "event" in fields:
-                # Somebody's field, beside the event itself.
-                event_dict[free_name("extra.event", event_dict)] = fields["event"]
-            event_dict["event"] = event
-        *before, last = [*self._processors] or [_as_it_is]
-        try:
-            event_dict = guarded(before, logger, name, event_dict, interrupts)
-            if isinstance(last, MozlogRenderer):
-                event_dict = _rendered(last, logger, name, event_dict, interrupts)
-            else:
-                event_dict = last(logger, name, event_dict)
-        except structlog.DropEvent:
-            return None
-        call = getattr(logger, name)
-        if isinstance(event_dict, (str, bytes, bytearray)):
-            return call, (event_dict,), {}
-        if isinstance(event_dict, tuple):
-            arguments, keywords = event_dict
-            return call, arguments, keywords
-        if isinstance(event_dict, dict):
-            return call, (), event_dict
-        raise WiringError(
-            f"the last processor returned {type(event_dict).__name__}; it must return str, bytes, "
-            "a dict, or a tuple of arguments and keyword arguments: is MozlogRenderer the last?"
-        )
+    ) -> Call | None:
+        chain, bound = self._processors, self._bound
+        return outcome(self._logger, chain, bound, level, event, args, fields, interrupts)
 
     # -- what is expected of any object -----------------------------------
 
@@ -406,147 +313,10 @@ def _restored(
     return kind(logger, chain, bound)
 
 
-def _as_it_is(_: Any, __: str, event_dict: Any) -> Any:
-    return event_dict
-
-
-def _interpolated(event: Any, args: tuple[Any, ...]) -> Any:
-    # As logging does it: one mapping is not one of several arguments.
-    if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
-        return event % args[0]
-    return event % args
-
-
-def _rendered(
-    renderer: MozlogRenderer,
-    logger: Any,
-    name: str,
-    event_dict: Any,
-    interrupts: list[BaseException],
-) -> bytes | str:
-    try:
-        line = renderer.render(logger, name, event_dict)
-    except Interrupted as interrupted:
-        line = interrupted.line
-        interrupts.append(interrupted.cause)
-    return line if renderer.output == "bytes" else line.decode()
-
-
-def _level_of(logger: Any) -> int:
-    """Give the level of the standard library's logger of the same name."""
-    name = getattr(logger, "name", None)
-    level = logging.root.level
-    # Without making one: names may be made from data, and loggers stay for ever.
-    while isinstance(name, str) and name:
-        namesake = logging.root.manager.loggerDict.get(name)
-        if isinstance(namesake, logging.Logger):
-            level = namesake.getEffectiveLevel()
-            break
-        name = name.rpartition(".")[0]
-    return max(level, logging.root.manager.disable + 1)
-
-
-def _method(name: str, level: int) -> _Method:
-    """Make the method of one level; what it does not know it hands to ``_log_otherwise``."""
-    index = level // 10
-
-    # Python compares each keyword with each parameter that may be given by one. Where
-    # the event is, it is found among the fields, and that is not the fast way.
-    def method(self: FastBoundLogger, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        line = None
-        is_msg_ours = False
-        try:
-            pid, state, of_fields, of_message, names, is_bound, write = self._heads[index]
-            ns = _time_ns()
-            if ns > process.until_ns:
-                process.ask(ns)
-            is_prepared = pid == process.pid and self._processors[0].state is state
-            if args and is_prepared:
-                # Once only, also where it goes on by the chain: what is in them may log.
-                event, args = event % args, ()
-            if (
-                is_prepared
-                and type(event) is str
-                and event
-                and not (event >= "{" and looks_like_json(event))
-            ):
-                all_fields = fields
-                if (
-                    read_bound()
-                    or read_request_id()
-                    or bound_by_structlog
-                    or (_IS_TRACED and "opentelemetry.trace" in _modules)
-                ) and (context := current()):
-                    all_fields = {**context, **fields}
-                if not all_fields:
-                    text = _dumps(event)
-                    if not text.isascii() or DELETE in text:
-                        text = escape(text)
-                    line = of_message % (ns, text)
-                elif names.isdisjoint(all_fields) and len(all_fields) < _MOST:
-                    for value in all_fields.values():
-                        kind = type(value)
-                        # The encoder would write null for NaN and the infinities.
-                        if (
-                            kind is not str
-                            and kind is not int
-                            and (value - value != 0 if kind is float else kind is not bool)
-                        ):
-                            break
-                    else:
-                        is_msg_ours = True
-                        all_fields["msg"] = event
-                        text = _dumps(all_fields)
-                        if not text.isascii() or DELETE in text:
-                            text = escape(text)
-                        line = of_fields % (ns, text[1:] if is_bound else text)
-        except Exception:
-            # Whatever it was, the chain knows what to do.
-            line = None
-        except BaseException:
-            if is_msg_ours:
-                fields.pop("msg", None)
-            self._log(level, event, args, fields)
-            raise
-        if line is not None:
-            write(line)
-            return None
-        if is_msg_ours:
-            fields.pop("msg", None)
-        return self._log_otherwise(level, event, args, fields)
-
-    method.__name__ = name
-    method.__qualname__ = f"FastBoundLogger.{name}"
-    method.__doc__ = f"Log an event at level {level}, formatted with ``args`` where there are any."
-    return method
-
-
-def _async_method(name: str, level: int) -> _Method:
-    async def method(self: FastBoundLogger, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        return await self._log_in_thread(level, event, args, fields)
-
-    method.__name__ = f"a{name}"
-    method.__qualname__ = f"FastBoundLogger.a{name}"
-    method.__doc__ = f"Do as ``{name}``: the line is made here and now, and written in a thread."
-    return method
-
-
-def _nothing(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
-    """Do nothing: this level is not heard."""
-    return
-
-
-async def _nothing_async(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
-    """Do nothing: this level is not heard."""
-    return
-
-
-_METHODS: Final = {level: _method(name, level) for name, level in _LEVELS.items()}
-_ASYNC_METHODS: Final = {level: _async_method(name, level) for name, level in _LEVELS.items()}
-for _name, _level in _LEVELS.items():
-    setattr(FastBoundLogger, _name, _METHODS[_level])
-    setattr(FastBoundLogger, f"a{_name}", _ASYNC_METHODS[_level])
-for _alias, _name in _ALIASES.items():
+for _name, _level in LEVELS.items():
+    setattr(FastBoundLogger, _name, METHODS[_level])
+    setattr(FastBoundLogger, f"a{_name}", ASYNC_METHODS[_level])
+for _alias, _name in ALIASES.items():
     setattr(FastBoundLogger, _alias, getattr(FastBoundLogger, _name))
     setattr(FastBoundLogger, f"a{_alias}", getattr(FastBoundLogger, f"a{_name}"))
 
@@ -565,17 +335,17 @@ def _class_at(made_from: type[_Self], lowest: int) -> type[_Self]:
 def _make_class(made_from: type[FastBoundLogger], lowest: int) -> type[FastBoundLogger]:
     """Make the class in which the methods of lower levels do nothing, and no others."""
     members: dict[str, Any] = {"__slots__": (), "_lowest": lowest, "_made_from": made_from}
-    for name in (*_LEVELS, *_ALIASES):
-        own = _ALIASES.get(name, name)
-        level = _LEVELS[own]
+    for name in (*LEVELS, *ALIASES):
+        own = ALIASES.get(name, name)
+        level = LEVELS[own]
         if level < lowest:
-            members[name], members[f"a{name}"] = _nothing, _nothing_async
-        elif getattr(made_from, name) is _nothing:
+            members[name], members[f"a{name}"] = nothing, nothing_async
+        elif getattr(made_from, name) is nothing:
             # Of a class of a higher level.
-            members[name], members[f"a{name}"] = _METHODS[level], _ASYNC_METHODS[level]
+            members[name], members[f"a{name}"] = METHODS[level], ASYNC_METHODS[level]
     if lowest > logging.ERROR:
-        members["exception"], members["aexception"] = _nothing, _nothing_async
-    elif made_from.exception is _nothing:
+        members["exception"], members["aexception"] = nothing, nothing_async
+    elif made_from.exception is nothing:
         members["exception"] = FastBoundLogger.exception
         members["aexception"] = FastBoundLogger.aexception
     return type(made_from.__name__, (made_from,), members)

@@ -1,0 +1,136 @@
+"""The methods that log: the short way from a call to its line, and what is no way at all.
+
+As ``fast`` does for records, the method repeats the last statements of
+``LineMaker.line``; a property test holds them together.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from mozlog_py import tracing
+from mozlog_py.context import current, read_bound, read_request_id
+from mozlog_py.fields import looks_like_json
+from mozlog_py.line import DELETE, escape
+from mozlog_py.process import process
+from mozlog_py.values import MAX_ITEMS
+
+from .levels import LEVELS
+from .renderer import bound_by_structlog
+
+__all__ = ["ASYNC_METHODS", "METHODS", "Method", "nothing", "nothing_async"]
+
+#: A method of a bound logger, not bound to one yet.
+Method = Callable[..., Any]
+
+_dumps: Final = orjson.dumps
+_time_ns: Final = time.time_ns
+_modules: Final = sys.modules
+# Together with what is bound they are to be no more than a line has.
+_MOST: Final = MAX_ITEMS // 2
+_IS_TRACED: Final = tracing.is_installed()
+
+
+def method_of(name: str, level: int) -> Method:
+    """Make the method of one level; what it does not know it hands to ``_log_otherwise``."""
+    index = level // 10
+
+    # Python compares each keyword with each parameter that may be given by one. Where
+    # the event is, it is found among the fields, and that is not the fast way.
+    def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
+        line = None
+        is_msg_ours = False
+        try:
+            pid, state, of_fields, of_message, names, is_bound, write = self._heads[index]
+            ns = _time_ns()
+            if ns > process.until_ns:
+                process.ask(ns)
+            is_prepared = pid == process.pid and self._processors[0].state is state
+            if args and is_prepared:
+                # Once only, also where it goes on by the chain: what is in them may log.
+                event, args = event % args, ()
+            if (
+                is_prepared
+                and type(event) is str
+                and event
+                and not (event >= "{" and looks_like_json(event))
+            ):
+                all_fields = fields
+                if (
+                    read_bound()
+                    or read_request_id()
+                    or bound_by_structlog
+                    or (_IS_TRACED and "opentelemetry.trace" in _modules)
+                ) and (context := current()):
+                    all_fields = {**context, **fields}
+                if not all_fields:
+                    text = _dumps(event)
+                    if not text.isascii() or DELETE in text:
+                        text = escape(text)
+                    line = of_message % (ns, text)
+                elif names.isdisjoint(all_fields) and len(all_fields) < _MOST:
+                    for value in all_fields.values():
+                        kind = type(value)
+                        # The encoder would write null for NaN and the infinities.
+                        if (
+                            kind is not str
+                            and kind is not int
+                            and (value - value != 0 if kind is float else kind is not bool)
+                        ):
+                            break
+                    else:
+                        is_msg_ours = True
+                        all_fields["msg"] = event
+                        text = _dumps(all_fields)
+                        if not text.isascii() or DELETE in text:
+                            text = escape(text)
+                        line = of_fields % (ns, text[1:] if is_bound else text)
+        except Exception:
+            # Whatever it was, the chain knows what to do.
+            line = None
+        except BaseException:
+            if is_msg_ours:
+                fields.pop("msg", None)
+            self._log(level, event, args, fields)
+            raise
+        if line is not None:
+            write(line)
+            return None
+        if is_msg_ours:
+            fields.pop("msg", None)
+        return self._log_otherwise(level, event, args, fields)
+
+    method.__name__ = name
+    method.__qualname__ = f"FastBoundLogger.{name}"
+    method.__doc__ = f"Log an event at level {level}, formatted with ``args`` where there are any."
+    return method
+
+
+def async_method_of(name: str, level: int) -> Method:
+    async def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
+        return await self._log_in_thread(level, event, args, fields)
+
+    method.__name__ = f"a{name}"
+    method.__qualname__ = f"FastBoundLogger.a{name}"
+    method.__doc__ = f"Do as ``{name}``: the line is made here and now, and written in a thread."
+    return method
+
+
+def nothing(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
+    """Do nothing: this level is not heard."""
+    return
+
+
+async def nothing_async(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
+    """Do nothing: this level is not heard."""
+    return
+
+
+#: By level.
+METHODS: Final = {level: method_of(name, level) for name, level in LEVELS.items()}
+ASYNC_METHODS: Final = {level: async_method_of(name, level) for name, level in LEVELS.items()}
