@@ -6,9 +6,11 @@ import logging
 import time
 from typing import Any, Final
 
+from .cut import MAX_LINE_BYTES
 from .fields import LoggerName
 from .formatter import MozlogFormatter
 from .line import Interrupted
+from .losses import Lost
 from .sink import Sink
 from .values import type_name
 
@@ -29,21 +31,35 @@ _LAST_RESORT: Final = (
 class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes each record as one line, in one write.
 
-    ``stream``: where to; None follows ``sys.stdout``, also when it is replaced.
+    ``stream``: where to; None follows ``sys.stdout``, also when it is replaced;
+    a path is opened for append, and again when the file was moved.
     ``name``: the ``Logger`` of the envelope, which wins over the formatter's.
+    ``max_line_bytes``: longer lines have their longest strings cut; 0 for no limit.
+    ``timeout``: seconds to wait for a reader that has stopped, then the record
+    is lost; None waits for as long as it takes.
 
     A formatter of any kind may be set; the default is ``MozlogFormatter()``.
     A write that fails loses the record, which is counted in ``lost``, said on
-    stderr, and said again in a line of its own once writing works.
+    stderr, and said again in a line of its own once writing works. No lock is
+    held while a record is filtered and formatted. Raises ``OSError`` for a path
+    that cannot be opened, and ``ValueError`` for limits that are none.
     """
 
-    def __init__(self, stream: Any = None, name: str = "Dockerflow") -> None:
-        self._is_handling_as_usual = type(self) is MozlogHandler
+    def __init__(
+        self,
+        stream: Any = None,
+        name: str = "Dockerflow",
+        *,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        timeout: float | None = None,
+    ) -> None:
+        self._is_handling_as_usual = type(self).emit is MozlogHandler.emit
         #: What writes the lines, for whoever else has lines for the same stream.
-        self.sink = Sink(stream, self._report)
-        super().__init__(stream)
+        self.sink = Sink(stream, self._report, max_line_bytes=max_line_bytes, timeout=timeout)
+        opened = self.sink.stream if stream is not None else None
+        super().__init__(opened)
         # StreamHandler takes stderr for None, which has another meaning here.
-        self.sink.stream = stream
+        self.sink.stream = opened
         self.logger_name = name
         self._rescue = MozlogFormatter(logger_name=name)
         self.setFormatter(MozlogFormatter())
@@ -67,6 +83,19 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     def stream(self, stream: Any) -> None:
         self.sink.stream = stream
 
+    def setStream(self, stream: Any) -> Any:  # noqa: N802 - as the base class has it
+        """Set where lines go, and give where they went; None if that is the same."""
+        former = self.sink.own_stream
+        if stream is former:
+            return None
+        self.flush()
+        self.sink.stream = stream
+        return former
+
+    def reopen(self) -> None:
+        """Open the path anew, where lines go to one; before the next line."""
+        self.sink.reopen()
+
     @property
     def lost(self) -> int:
         """How many records could not be written since the handler was made."""
@@ -79,12 +108,19 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
         """Write one record, unless a filter of this handler is against it."""
-        lock = self.lock
-        if self.filters or lock is None or not self._is_handling_as_usual:
+        if not self._is_handling_as_usual:
             return super().handle(record)
-        # What the base class does here, without four calls.
-        with lock:
+        # What the base class does here, without its lock: the sink keeps lines
+        # apart, and nothing of anybody's runs while others wait.
+        if self.filters:
+            passed: Any = self.filter(record)
+            if not passed:
+                return False
+            if isinstance(passed, logging.LogRecord):
+                record = passed
             self.emit(record)
+            return passed  # type: ignore[no-any-return]
+        self.emit(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -160,12 +196,17 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
                 type_name(type(error)).encode("ascii", "replace"),
             )
 
-    def _report(self, lost: int) -> bytes:
+    def _report(self, lost: Lost) -> bytes:
         """Give the line that says how many records were lost."""
         record = logging.LogRecord(
             "mozlog_py", logging.WARNING, __file__, 0, "%d records were lost", (lost,), None
         )
-        record.lost = lost
+        vars(record).update(
+            lost=int(lost),
+            lost_by_cause=lost.by_cause,
+            lost_by_severity={str(severity): of for severity, of in lost.by_severity.items()},
+            lost_since=lost.since,
+        )
         return self._rescued(record, RuntimeError()) + _NEWLINE
 
     def _tell(self, record: logging.LogRecord) -> None:
