@@ -51,6 +51,8 @@ def dict_config(
     include_context: bool = True,
     project: str | None = None,
     formatter_options: Mapping[str, Any] | None = None,
+    max_line_bytes: int | None = None,
+    queue: bool | Mapping[str, Any] = False,
 ) -> dict[str, Any]:
     """Give a complete configuration for ``logging.config.dictConfig``.
 
@@ -63,12 +65,14 @@ def dict_config(
     - ``format``: ``mozlog``, ``gcp`` (MozLog with Cloud Logging's keys) or
       ``pretty``; else ``LOG_FORMAT`` of the environment; else ``pretty`` where
       the stream is a terminal and ``mozlog`` elsewhere.
-    - ``stream``: where to; None follows ``sys.stdout``.
+    - ``stream``: where to; None follows ``sys.stdout``; a path is a file to append to.
     - ``loggers``: levels of single loggers, by name.
     - ``project``: the Google Cloud project of the ``gcp`` format's traces; else
       ``GOOGLE_CLOUD_PROJECT`` of the environment.
     - ``hostname``, ``static_fields``, ``strict``, ``include_context``, and by name
       in ``formatter_options`` everything else: as in ``MozlogFormatter``.
+    - ``max_line_bytes``: as in ``MozlogHandler``; 0 for no limit.
+    - ``queue``: write in a thread, as ``MozlogQueueHandler`` does; its options by name.
 
     An environment variable that is set and empty counts as not set. Raises
     ``ValueError`` for a level or format that is not known, listing those that are.
@@ -94,6 +98,11 @@ def dict_config(
         "name": logger_name,
         "formatter": "mozlog",
     }
+    if max_line_bytes is not None:
+        handler["max_line_bytes"] = max_line_bytes
+    if queue is not False:
+        handler["class"] = "mozlog_py.queued.MozlogQueueHandler"
+        handler.update({} if queue is True else queue)
     if stream is not None:
         handler["stream"] = stream
     return {
@@ -131,12 +140,15 @@ def configure(
     include_context: bool = True,
     project: str | None = None,
     formatter_options: Mapping[str, Any] | None = None,
+    max_line_bytes: int | None = None,
+    queue: bool | Mapping[str, Any] = False,
 ) -> None:
     """Set up ``logging``: apply ``dict_config``, whose parameters these are.
 
     Warnings and uncaught exceptions (of the main thread, of threads, and those
     that Python can only ignore) become records too. Replaces the handlers of
-    the root logger; calling it again is harmless. Raises ``ValueError`` as
+    the root logger; calling it again is harmless. Where ``stream`` is a path, SIGHUP
+    opens it anew. Raises ``ValueError`` as
     ``dict_config`` does.
     """
     # Half of the import time of this package, and needless for a bare formatter.
@@ -157,8 +169,14 @@ def configure(
             include_context=include_context,
             project=project,
             formatter_options=formatter_options,
+            max_line_bytes=max_line_bytes,
+            queue=queue,
         )
     )
+    if isinstance(stream, (str, os.PathLike)):
+        from .path import reopen_on_sighup
+
+        reopen_on_sighup()
     logging.captureWarnings(True)
     log_uncaught()
 

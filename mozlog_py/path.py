@@ -8,16 +8,24 @@ file takes the place of the old one below it, between two lines.
 from __future__ import annotations
 
 import os
+import signal
 import time
-from typing import Final
+import weakref
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
 
 from .diagnostics import note
 
-__all__ = ["PathStream"]
+__all__ = ["PathStream", "reopen_on_sighup"]
 
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 #: Seconds between two attempts to open a path that cannot be opened.
 _RETRY_S: Final = 1.0
+
+_opened: Final[weakref.WeakSet[PathStream]] = weakref.WeakSet()
+# What the app had for the signal before.
+_former: list[Callable[[int, FrameType | None], Any]] = []
 
 
 class Moved(OSError):  # noqa: N818 - it is news, and nobody's mistake
@@ -38,6 +46,7 @@ class PathStream:
         self._retry_at = 0.0
         self._descriptor = os.open(self.path, _FLAGS, 0o666)
         self._identity = self._identity_of(os.fstat(self._descriptor))
+        _opened.add(self)
 
     def fileno(self) -> int:
         """Give the descriptor, which stays the same."""
@@ -95,3 +104,26 @@ class PathStream:
     @staticmethod
     def _identity_of(found: os.stat_result) -> tuple[int, int]:
         return found.st_ino, found.st_dev
+
+
+def reopen_on_sighup() -> None:
+    """Open all paths anew on SIGHUP, as daemons do; then what was set for it before.
+
+    Does nothing outside the main thread, which alone may set signals' handlers.
+    """
+    former = signal.getsignal(signal.SIGHUP)
+    if former is _reopen_all:
+        return
+    try:
+        signal.signal(signal.SIGHUP, _reopen_all)
+    except ValueError:
+        return
+    _former[:] = [former] if callable(former) else []
+
+
+def _reopen_all(number: int, frame: FrameType | None) -> None:
+    for stream in list(_opened):
+        # Only a mark: the handler may stand in the middle of a write.
+        stream.is_moved = True
+    for former in _former:
+        former(number, frame)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from itertools import chain, compress
 from operator import not_
@@ -20,6 +19,7 @@ from typing import Any, Final
 from .company import LOCK, ONE_BYTE, TURN, UNLOCK, lockf
 from .cut import MAX_LINE_BYTES, MIN_LINE_BYTES, cut
 from .diagnostics import degraded, note
+from .forks import follow
 from .losses import Losses, Lost
 from .outlet import (
     PIPE_BUF,
@@ -44,14 +44,13 @@ _monotonic: Final = time.monotonic
 _BATCH_BYTES: Final = 65_536
 #: Seconds between two times that waiting threads are woken by who wrote their lines.
 _WAKE_EVERY_S: Final = 0.001
+#: Seconds between two lines that say how many were lost.
+_REPORT_EVERY_S: Final = 1.0
 #: How often a line is taken up again after its writing was interrupted.
 _MANY: Final = 100_000
 
 _LOCK: Final = LOCK, ONE_BYTE, TURN
 _UNLOCK: Final = UNLOCK, ONE_BYTE, TURN
-
-_sinks: Final[weakref.WeakSet[Sink]] = weakref.WeakSet()
-_is_following_forks = False
 
 
 class Sink:
@@ -94,6 +93,7 @@ class Sink:
         self._take = self._turns.take
         self._queue = self._turns.queue
         self._woken_at = 0.0
+        self._reported_at = float("-inf")
         # A line of which a part was written before that became impossible.
         self._torn: Cell | None = None
         self._torn_loss: tuple[str, int | None] = ("", None)
@@ -107,7 +107,7 @@ class Sink:
         self._descriptors: Any = ()
         self._quick_bytes = 0
         self.stream = stream
-        _follow_forks(self)
+        follow(self)
 
     @property
     def stream(self) -> Any:
@@ -192,6 +192,7 @@ class Sink:
             if self._place:
                 self._turns.mend()
             self._carry()
+            self._tell_rest()
             stream = self.stream
             if stream is not None and hasattr(stream, "flush"):
                 stream.flush()
@@ -200,6 +201,20 @@ class Sink:
             pass
         except Exception as error:
             note(f"flush failed: {type_name(type(error))}: {error}")
+
+    def write_all(self, lines: list[bytes]) -> None:
+        """Write many lines, in few writes; each is counted as written or as lost."""
+        limit = self._max_line_bytes
+        tickets = [
+            Ticket(cut(line, limit) if 0 < limit < len(line) else line, is_deferred=True)
+            for line in lines
+        ]
+        self._queue.extend(tickets)
+        since = _monotonic()
+        while tickets and tickets[-1].is_written is None:
+            self._carry()
+            if tickets[-1].is_written is None:
+                since = self._turns.nap(tickets[-1], since)
 
     def reopen(self) -> None:
         """Open the path anew, where the stream is one; before the next line."""
@@ -214,12 +229,13 @@ class Sink:
         if self._company is not None:
             self._company.forget()
 
-    def lose(self, error: Exception, line: bytes = b"") -> None:
+    def lose(self, error: Exception | str, line: bytes = b"") -> None:
         """Count one line that could not be written, and note why on stderr."""
         self._ready_stream = _NO_STREAM
         self._losses.add(error, line)
         try:
-            note(f"a record was not written: {type_name(type(error))}: {error}")
+            why = error if isinstance(error, str) else f"{type_name(type(error))}: {error}"
+            note(f"a record was not written: {why}")
         except Exception:
             # The error's own text may be broken; the loss is counted.
             pass
@@ -330,14 +346,12 @@ class Sink:
 
     def _recover(self) -> None:
         """Go on as usual: nothing is wrong any more, or a line says what was."""
-        outlet = self._outlet
         if self._losses.unreported and self._report is not None:
-            lost = self._losses.taken()
-            try:
-                outlet.finish([self._report(lost)], self._timeout)
-            except Exception:
-                self._losses.untaken(lost)
+            if _monotonic() - self._reported_at < _REPORT_EVERY_S:
                 return
+            if not self._tell(self._report):
+                return
+        outlet = self._outlet
         if isinstance(outlet, DescriptorOutlet) and self._timeout is None:
             longest = min(outlet.whole_bytes, self._max_line_bytes or outlet.whole_bytes)
             self._descriptors = outlet.descriptors
@@ -345,6 +359,27 @@ class Sink:
             self._flush = outlet.flush
             self._quick_bytes = longest
             self._ready_stream = self._outlet_stream
+
+    def _tell(self, report: Callable[[Lost], bytes]) -> bool:
+        """Write the line that says what was lost; False where that cannot be."""
+        lost = self._losses.taken()
+        try:
+            self._outlet.finish([report(lost)], self._timeout)
+        except Exception:
+            self._losses.untaken(lost)
+            return False
+        self._reported_at = _monotonic()
+        return True
+
+    def _tell_rest(self) -> None:
+        """Say what was lost since it was said last, where there is a stream to say it to."""
+        cell: Cell = [b""]
+        if self._losses.unreported and self._report is not None and self._take(0, cell) is cell:
+            try:
+                self._finish(cell)
+                self._tell(self._report)
+            finally:
+                self._turns.release(cell)
 
     # -- among others -----------------------------------------------------
 
@@ -447,7 +482,8 @@ class Sink:
         if now - self._woken_at > _WAKE_EVERY_S:
             self._woken_at = now
             for ticket in batch:
-                ticket.wake.release()
+                if ticket.wake is not None and ticket.wake.locked():
+                    ticket.wake.release()
 
     def _batch(self) -> list[Ticket]:
         """Give the tickets whose lines can be written at once."""
@@ -492,16 +528,3 @@ class Sink:
 def _is_handed_over(cell: Cell) -> bool:
     """Tell whether a cell's line is in the queue, or was, and somebody else's to write."""
     return len(cell) > 1 and cell[1] is False
-
-
-def _follow_forks(sink: Sink) -> None:
-    global _is_following_forks
-    _sinks.add(sink)
-    if not _is_following_forks and hasattr(os, "register_at_fork"):
-        _is_following_forks = True
-        os.register_at_fork(after_in_child=_begin_anew)
-
-
-def _begin_anew() -> None:
-    for sink in list(_sinks):
-        sink.begin_anew()

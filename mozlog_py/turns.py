@@ -26,8 +26,8 @@ __all__ = ["Ticket", "Turns", "mark_as_anothers"]
 _OWNER: Final = 0
 #: Seconds. How long a thread sleeps that waits for another to write its line,
 #: for each thread that waits; and after how long it looks what keeps the other.
-_NAP_S: Final = 0.000_15
-_LONGEST_NAP_S: Final = 0.002
+_NAP_S: Final = 0.001
+_LONGEST_NAP_S: Final = 0.008
 _LOOK_AFTER_S: Final = 0.02
 
 
@@ -44,8 +44,7 @@ class Ticket:
         self.is_written: bool | None = None
         #: Nobody waits for it.
         self.is_deferred = is_deferred
-        self.wake: Final = threading.Lock()
-        self.wake.acquire()
+        self.wake: Any = None
 
 
 class Turns:
@@ -70,8 +69,15 @@ class Turns:
 
     def nap(self, ticket: Ticket, since: float) -> float:
         """Wait a little for a ticket's line; give since when to count from the next time on."""
+        wake = ticket.wake
+        if wake is None:
+            wake = threading.Lock()
+            wake.acquire()
+            ticket.wake = wake
+            if ticket.is_written is not None:
+                return since
         length = min(_NAP_S * (1 + len(self.queue)), _LONGEST_NAP_S)
-        if ticket.wake.acquire(timeout=length):
+        if wake.acquire(timeout=length):
             return since
         now = time.monotonic()
         if now - since < _LOOK_AFTER_S:
