@@ -103,7 +103,10 @@ class Turns:
             if self.place.get(_OWNER) is held:
                 left = Ticket(b"", is_deferred=True)
                 left.line, left.cell = held[0], held
-                if not is_complete(held) and all(one.cell is not held for one in list(self.queue)):
+                # A daemon thread that ended with the interpreter, on its way back
+                # from a write that nothing was recorded of, has written it.
+                is_left = not is_complete(held) and not sys.is_finalizing()
+                if is_left and all(one.cell is not held for one in list(self.queue)):
                     self.queue.appendleft(left)
                 # Ours from here on; the next to write begins with the queue.
                 self.place.pop(_OWNER, None)
