@@ -37,11 +37,16 @@ MAX_QUEUE_BYTES: Final = 8 * 1024 * 1024
 # What a line takes beside its own bytes: the object, and its place in the queue.
 _OVERHEAD: Final = 64
 _ERROR: Final = 3
-_BATCH_LINES: Final = 512
+_BATCH_LINES: Final = 4096
+_BATCH_BYTES: Final = 262_144
 #: Seconds. How long the thread lets lines gather; the longest it sleeps; a nap.
 _GATHER_S: Final = 0.005
 _SLEEP_S: Final = 1.0
 _NAP_S: Final = 0.001
+#: Seconds for which a caller makes way for the thread when the queue is half full,
+#: and after how long of no progress it is no use.
+_MAKE_WAY_S: Final = 0.0001
+_STALLED_S: Final = 0.05
 _FLUSH_S: Final = 5.0
 _SIGTERM_S: Final = 2.0
 
@@ -68,6 +73,7 @@ class LineQueue:
         #: What the lines are written to in the end.
         self.sink: Final = sink
         self._max_bytes = max_bytes
+        self._half_bytes = max_bytes // 2
         self._policy = policy
         self._lines: deque[bytes] = deque()
         self._is_closed = False
@@ -82,6 +88,8 @@ class LineQueue:
         # interpreter; and set right whenever the queue is empty.
         self._bytes = 0
         self._taken = 0
+        self._gone = 0
+        self._busy_since = float("inf")
         self._in_hand: list[bytes] = []
         self._barren_at = -1
         self._thread: threading.Thread | None = None
@@ -144,7 +152,7 @@ class LineQueue:
     def write(self, line: bytes) -> bool:
         """Take one line, its newline included; False where it is lost. Raises no ``Exception``."""
         size = len(line) + _OVERHEAD
-        if self._bytes + size > self._max_bytes and not self._has_room(line, size):
+        if self._bytes + size > self._half_bytes and not self._has_room(line, size):
             return False
         if self._is_closed:
             return self._write_directly(line)
@@ -159,7 +167,9 @@ class LineQueue:
         until = _monotonic() + timeout
         if self._thread is threading.current_thread():
             self._write_batches()
-        while self._lines or self._in_hand:
+        # Others may go on adding to it for ever.
+        last = self._gone + len(self._in_hand) + len(self._lines)
+        while (self._lines or self._in_hand) and self._gone < last:
             self._ring()
             if not self._is_served():
                 self._write_batches()
@@ -186,6 +196,7 @@ class LineQueue:
             except IndexError:
                 break
             self._bytes -= len(line) + _OVERHEAD
+            self._gone += 1
             if is_flushed:
                 self._write_directly(line)
             else:
@@ -253,11 +264,14 @@ class LineQueue:
     def _write_batches(self) -> None:
         while self._lines:
             batch = self._take()
+            self._busy_since = _monotonic()
             try:
                 self.sink.write_all(batch)
             except Exception as error:
                 note(f"the queue's thread goes on after {type_name(type(error))}: {error}")
+            self._busy_since = float("inf")
             self._in_hand = []
+            self._gone += len(batch)
             self._bytes -= sum(map(len, batch)) + _OVERHEAD * len(batch)
 
     def _take(self) -> list[bytes]:
@@ -268,12 +282,14 @@ class LineQueue:
         is_locked = self._sorting.acquire(timeout=_NAP_S * 100)
         try:
             self._in_hand = batch
-            while lines and len(batch) < _BATCH_LINES:
+            room = _BATCH_BYTES
+            while room > 0 and len(batch) < _BATCH_LINES:
                 batch.append(lines.popleft())
-            self._taken += 1
+                room -= len(batch[-1])
         except IndexError:
             pass
         finally:
+            self._taken += 1
             if is_locked:
                 self._sorting.release()
         return batch
@@ -292,6 +308,11 @@ class LineQueue:
         if self._is_closed:
             return True
         self._wake()
+        if _monotonic() - self._busy_since < _STALLED_S:
+            # It writes, and only needs the interpreter to itself for a moment.
+            time.sleep(_MAKE_WAY_S)
+        if self._bytes + size <= self._max_bytes:
+            return True
         if self._policy == "block":
             return self._wait_for_room(line, size)
         severity = severity_in(line)
@@ -338,6 +359,7 @@ class LineQueue:
                     kept.append(line)
                     continue
                 freed += len(line) + _OVERHEAD
+                self._gone += 1
                 self.sink.lose("queue full", line)
         except IndexError:
             pass

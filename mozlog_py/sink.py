@@ -205,16 +205,15 @@ class Sink:
     def write_all(self, lines: list[bytes]) -> None:
         """Write many lines, in few writes; each is counted as written or as lost."""
         limit = self._max_line_bytes
-        tickets = [
-            Ticket(cut(line, limit) if 0 < limit < len(line) else line, is_deferred=True)
-            for line in lines
-        ]
-        self._queue.extend(tickets)
+        if limit:
+            lines = [cut(line, limit) if len(line) > limit else line for line in lines]
+        ticket = Ticket(b"".join(lines), lines=lines, is_deferred=True)
+        self._queue.append(ticket)
         since = _monotonic()
-        while tickets and tickets[-1].is_written is None:
+        while ticket.is_written is None:
             self._carry()
-            if tickets[-1].is_written is None:
-                since = self._turns.nap(tickets[-1], since)
+            if ticket.is_written is None:
+                since = self._turns.nap(ticket, since)
 
     def reopen(self) -> None:
         """Open the path anew, where the stream is one; before the next line."""
@@ -490,6 +489,7 @@ class Sink:
         waiting = list(self._queue)
         if self._ready_stream is not self.stream or self._ready_stream is _NO_STREAM:
             return waiting[:1]
+        # Those who wait for it are few, and their lines are short.
         room = PIPE_BUF if self._company is not None else _BATCH_BYTES
         batch: list[Ticket] = []
         for ticket in waiting:
@@ -505,7 +505,7 @@ class Sink:
     def _settle(self, cell: Cell, batch: list[Ticket]) -> None:
         """Write a cell with the lines of a batch, and tell what became of each."""
         self._is_carrying_deferred = any(ticket.is_deferred for ticket in batch)
-        if len(batch) == 1:
+        if len(batch) == 1 and len(batch[0].lines) == 1:
             batch[0].is_written = self._put(cell)
             return
         failed: Exception | None = None
@@ -515,14 +515,15 @@ class Sink:
             failed = error
         done = counted(cell)
         for ticket in batch:
-            length = len(ticket.line)
-            if failed is None or done >= length:
-                self.written += 1
-                ticket.is_written = True
-            else:
-                self._lose([ticket.line, done] if done else [ticket.line], failed)
-                ticket.is_written = False
-            done = max(0, done - length)
+            for line in ticket.lines:
+                if failed is None or done >= len(line):
+                    self.written += 1
+                else:
+                    self._lose([line, done] if done else [line], failed)
+                done = max(0, done - len(line))
+            ticket.is_written = failed is None or done > 0
+        if failed is None and self._ready_stream is _NO_STREAM:
+            self._recover()
 
 
 def _is_handed_over(cell: Cell) -> bool:

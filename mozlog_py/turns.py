@@ -32,12 +32,16 @@ _LOOK_AFTER_S: Final = 0.02
 
 
 class Ticket:
-    """A line in the queue, and what became of it."""
+    """One line in the queue, or several that go together, and what became of it."""
 
-    __slots__ = ("cell", "is_deferred", "is_written", "line", "wake")
+    __slots__ = ("cell", "is_deferred", "is_written", "line", "lines", "wake")
 
-    def __init__(self, line: bytes, *, is_deferred: bool = False) -> None:
+    def __init__(
+        self, line: bytes, *, lines: list[bytes] | None = None, is_deferred: bool = False
+    ) -> None:
         self.line = line
+        #: What it is made of, to be counted one by one.
+        self.lines = [line] if lines is None else lines
         #: The cell that the line is on its way in, among others perhaps.
         self.cell: Cell = [line]
         #: None until that is known.
@@ -102,10 +106,14 @@ class Turns:
         try:
             if self.place.get(_OWNER) is held:
                 left = Ticket(b"", is_deferred=True)
-                left.line, left.cell = held[0], held
+                left.line, left.lines, left.cell = held[0], [held[0]], held
                 # A daemon thread that ended with the interpreter, on its way back
                 # from a write that nothing was recorded of, has written it.
                 is_left = not is_complete(held) and not sys.is_finalizing()
+                if sys.is_finalizing():
+                    for ticket in list(self.queue):
+                        if ticket.cell is held:
+                            ticket.is_written = True
                 if is_left and all(one.cell is not held for one in list(self.queue)):
                     self.queue.appendleft(left)
                 # Ours from here on; the next to write begins with the queue.

@@ -174,7 +174,9 @@ def _timer(fault, title, count, handler, unbuffered):
 
 
 def timer(count, handler, unbuffered="1"):
-    return _timer("timer", "a signal every millisecond, 200 KB lines", count, handler, unbuffered)[0]
+    return _timer("timer", "a signal every millisecond, 200 KB lines", count, handler, unbuffered)[
+        0
+    ]
 
 
 def logging_timer(count, handler, unbuffered="1"):
@@ -277,9 +279,10 @@ def killed(count, handler, unbuffered=""):
 
 def dev_full(count, handler, unbuffered=""):
     outcome = Outcome("/dev/full")
-    with open("/dev/full", "wb") as full, App(
-        "refused", handler, count, unbuffered=unbuffered, stdout=full
-    ) as app:
+    with (
+        open("/dev/full", "wb") as full,
+        App("refused", handler, count, unbuffered=unbuffered, stdout=full) as app,
+    ):
         ended(outcome, app, status=7)
     return outcome
 
@@ -298,9 +301,10 @@ def limited(count, handler, unbuffered=""):
     outcome = Outcome("a limit of the file's size, lifted midway")
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "out")
-        with path.open("ab") as file, App(
-            "limited", handler, count, unbuffered=unbuffered, stdout=file
-        ) as app:
+        with (
+            path.open("ab") as file,
+            App("limited", handler, count, unbuffered=unbuffered, stdout=file) as app,
+        ):
             ended(outcome, app, status=7)
         read_lines(outcome, path.read_bytes())
     return outcome

@@ -237,6 +237,10 @@ def test_what_forks_at_every_bytecode_tears_no_line_and_doubles_none(kind, tmp_p
 
         strike = Strike(at, fork)
         assert strike.during(lambda: sink.write(line("main")))  # noqa: B023
+        if not children:
+            # Not every version counts its bytecodes the same each time.
+            output.lines()
+            continue
         ((is_taken, child),) = children
         if not child:
             sink.write(line("child"))
