@@ -65,6 +65,10 @@ class Company:
         self.due = 0.0
         self._marked_at: float | None = None
 
+    def is_due(self) -> bool:
+        """Tell whether this is the time to look again; ``lock`` does so by itself."""
+        return _monotonic() >= self.due
+
     def look(self) -> None:
         """Look whether there is anybody else, and leave a mark for the others."""
         now = _monotonic()

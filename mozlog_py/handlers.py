@@ -125,7 +125,6 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record. Only what is no ``Exception`` gets out, after the write."""
-        interrupt: BaseException | None = None
         try:
             formatter = self.formatter
             if type(formatter) is MozlogFormatter and type(self).format is _FORMAT:
@@ -139,17 +138,27 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
                 )
             else:
                 line = self._render(record)
-        except Interrupted as interrupted:
-            line, interrupt = interrupted.line, interrupted.cause
+            if self.terminator == "\n":
+                line += _NEWLINE
+            else:
+                line += self.terminator.encode()
         except BaseException as error:
+            self._emit_rescued(record, error)
+            return
+        if not self.sink.write(line):
+            self._tell(record)
+
+    def _emit_rescued(self, record: logging.LogRecord, error: BaseException) -> None:
+        """Write a record in the middle of which something was raised; raise an interrupt after."""
+        interrupt = None if isinstance(error, Exception) else error
+        if isinstance(error, Interrupted):
+            line, interrupt = error.line, error.cause
+        else:
             line = self._rescued(record, error)
-            if not isinstance(error, Exception):
-                interrupt = error
         try:
-            terminator = self.terminator
-            line += _NEWLINE if terminator == "\n" else terminator.encode()
-        except Exception as error:
-            self.sink.lose(error)
+            line += self.terminator.encode()
+        except Exception as again:
+            self.sink.lose(again)
             self._tell(record)
         else:
             if not self.sink.write(line):

@@ -38,6 +38,8 @@ from .values import type_name
 __all__ = ["Sink"]
 
 _NO_STREAM: Final = object()
+# The stream, how long a line may be, what to flush, who else writes, the descriptor.
+_NOT_READY: Final = (_NO_STREAM, 0, None, None, ())
 _write: Final = os.write
 _monotonic: Final = time.monotonic
 #: How many bytes of others' lines a thread writes at once.
@@ -92,6 +94,7 @@ class Sink:
         self._place = self._turns.place
         self._take = self._turns.take
         self._queue = self._turns.queue
+        self._taking = self._take, self._place, self._queue
         self._woken_at = 0.0
         self._reported_at = float("-inf")
         # A line of which a part was written before that became impossible.
@@ -102,10 +105,8 @@ class Sink:
         self._outlet_stream: Any = _NO_STREAM
         # The same, as long as nothing has gone wrong there.
         self._ready_stream: Any = _NO_STREAM
-        self._flush: Any = None
+        self._ready: Any = _NOT_READY
         self._company: Any = None
-        self._descriptors: Any = ()
-        self._quick_bytes = 0
         self.stream = stream
         follow(self)
 
@@ -152,36 +153,33 @@ class Sink:
             stream = self._own_stream
             if stream is None:
                 stream = sys.stdout
-            length = len(line)
-            if stream is self._ready_stream and length <= self._quick_bytes:
-                self._flush()
-                company = self._company
-                if company is None:
-                    if self._take(0, cell) is cell and not self._queue:
-                        cell.extend(map(_write, self._descriptors, cell))
-                elif _monotonic() >= company.due:
-                    company.look()
-                elif company.is_shared:
-                    if self._take(0, cell) is cell and not self._queue:
-                        # The lock, the write, its record, the unlock: nothing comes between.
-                        # Shorter than PIPE_BUF, so it is written as a whole or not at all.
-                        fds = self._descriptors
-                        cell.extend(
-                            chain(
-                                map(
-                                    _write, compress(fds, map(not_, map(lockf, fds, *_LOCK))), cell
-                                ),
-                                map(bool, map(lockf, fds, *_UNLOCK)),
+            ready_stream, quick_bytes, flush, company, fds = self._ready
+            if stream is ready_stream and len(line) <= quick_bytes:
+                flush()
+                if company is None or not company.is_due():
+                    take, place, queue = self._taking
+                    if take(0, cell) is cell and not queue:
+                        if company is None or not company.is_shared:
+                            cell.extend(map(_write, fds, cell))
+                        else:
+                            # The lock, the write, its record, the unlock: nothing comes between.
+                            # Shorter than PIPE_BUF, so it is written as a whole or not at all.
+                            cell.extend(
+                                chain(
+                                    map(
+                                        _write,
+                                        compress(fds, map(not_, map(lockf, fds, *_LOCK))),
+                                        cell,
+                                    ),
+                                    map(bool, map(lockf, fds, *_UNLOCK)),
+                                )
                             )
-                        )
-                elif self._take(0, cell) is cell and not self._queue:
-                    cell.extend(map(_write, self._descriptors, cell))
-                if len(cell) > 1 and cell[1] == length:
-                    self.written += 1
-                    del self._place[0]
-                    if self._queue:
-                        self._carry()
-                    return True
+                        if cell[1] == len(line):
+                            self.written += 1
+                            del place[0]
+                            if queue:
+                                self._carry()
+                            return True
             return self._write_carefully(cell)
         except BaseException as error:
             return self._resumed(cell, error)
@@ -231,6 +229,7 @@ class Sink:
     def lose(self, error: Exception | str, line: bytes = b"") -> None:
         """Count one line that could not be written, and note why on stderr."""
         self._ready_stream = _NO_STREAM
+        self._ready = _NOT_READY
         self._losses.add(error, line)
         try:
             why = error if isinstance(error, str) else f"{type_name(type(error))}: {error}"
@@ -353,11 +352,11 @@ class Sink:
         outlet = self._outlet
         if isinstance(outlet, DescriptorOutlet) and self._timeout is None:
             longest = min(outlet.whole_bytes, self._max_line_bytes or outlet.whole_bytes)
-            self._descriptors = outlet.descriptors
             self._company = outlet.company
-            self._flush = outlet.flush
-            self._quick_bytes = longest
             self._ready_stream = self._outlet_stream
+            self._ready = (
+                self._outlet_stream, longest, outlet.flush, outlet.company, outlet.descriptors,
+            )  # fmt: skip
 
     def _tell(self, report: Callable[[Lost], bytes]) -> bool:
         """Write the line that says what was lost; False where that cannot be."""
