@@ -44,6 +44,7 @@ class PathStream:
         #: Somebody wants it opened again, whether it was moved or not.
         self.is_moved = False
         self._retry_at = 0.0
+        self._descriptor = -1
         self._descriptor = os.open(self.path, _FLAGS, 0o666)
         self._identity = self._identity_of(os.fstat(self._descriptor))
         _opened.add(self)

@@ -462,6 +462,10 @@ class Sink:
         if not cell[0]:
             while queue and queue[0].is_written is not None:
                 queue.popleft()
+            if queue and queue[0].pid != os.getpid():
+                # Forked past Python's own hooks.
+                self.begin_anew()
+                return
             batch = self._batch()
             if len(batch) == 1:
                 # It may be one of which a part is written.

@@ -34,7 +34,7 @@ _LOOK_AFTER_S: Final = 0.02
 class Ticket:
     """One line in the queue, or several that go together, and what became of it."""
 
-    __slots__ = ("cell", "is_deferred", "is_written", "line", "lines", "wake")
+    __slots__ = ("cell", "is_deferred", "is_written", "line", "lines", "pid", "wake")
 
     def __init__(
         self, line: bytes, *, lines: list[bytes] | None = None, is_deferred: bool = False
@@ -49,6 +49,7 @@ class Ticket:
         #: Nobody waits for it.
         self.is_deferred = is_deferred
         self.wake: Any = None
+        self.pid: Final = os.getpid()
 
 
 class Turns:
@@ -129,9 +130,9 @@ class Turns:
         if held is not None:
             mark_as_anothers(held)
         for ticket in list(self.queue):
-            mark_as_anothers(ticket.cell)
-            ticket.is_written = True
-        self.queue.clear()
+            if ticket.pid != self._pid:
+                mark_as_anothers(ticket.cell)
+                ticket.is_written = True
 
 
 def mark_as_anothers(cell: Cell) -> None:

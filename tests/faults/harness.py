@@ -253,7 +253,7 @@ def killed(count, handler, unbuffered=""):
                 )  # fmt: skip
             os.close(writer)
             parts = []
-            reading = threading.Thread(target=lambda: parts.append(drain(reader)))  # noqa: B023
+            reading = threading.Thread(target=lambda: parts.append(drain(reader)))
             reading.start()
             with app:
                 until = time.monotonic() + 60
@@ -280,7 +280,7 @@ def killed(count, handler, unbuffered=""):
 def dev_full(count, handler, unbuffered=""):
     outcome = Outcome("/dev/full")
     with (
-        open("/dev/full", "wb") as full,
+        Path("/dev/full").open("wb") as full,
         App("refused", handler, count, unbuffered=unbuffered, stdout=full) as app,
     ):
         ended(outcome, app, status=7)
@@ -327,7 +327,7 @@ def full(count, handler, unbuffered="", *, directory):
     return outcome
 
 
-def stopped_reader(count, handler="queue", unbuffered="", *, seconds=0.0):  # noqa: ARG001
+def stopped_reader(count, handler="queue", unbuffered="", *, seconds=0.0):
     outcome = Outcome("the reader stopped, a queue that drops")
     with piped(
         "stopped_reader", "queue", count,

@@ -21,6 +21,7 @@ _FILES = {
     str(Path(mozlog_py.__file__).with_name(f"{name}.py"))
     for name in ("company", "outlet", "path", "sink", "turns")
 }
+_SET_PIPE_SIZE = 1031
 _ENDS = ("__del__", "close")
 _LINE = b'{"n":"%b","pad":"%b"}\n'
 
@@ -88,9 +89,9 @@ class Output:
             self.reader, writer = os.pipe()
         if kind == "small":
             # It takes a page, and then nothing until somebody reads.
-            fcntl.fcntl(writer, 1031, 4096)
+            fcntl.fcntl(writer, _SET_PIPE_SIZE, 4096)
             os.set_blocking(writer, False)
-        self.stream = open(writer, "wb")
+        self.stream = os.fdopen(writer, "wb")
         self.reading = threading.Thread(target=self.read, daemon=True)
         self.reading.start()
 
@@ -143,7 +144,6 @@ def bytecodes(tmp_path, kind, pad):
     for _ in range(2):
         strike = Strike(-1, lambda: None)
         strike.during(lambda: sink.write(line("main", pad)))
-    del sink
     output.lines()
     return strike.count
 
@@ -216,8 +216,8 @@ class TestAtEveryBytecode:
             for at in every(count, 150):
                 output = Output(kind, tmp_path)
                 sink = sink_on(output)
-                strike = Strike(at, lambda: sink.write(line("inner", inner)))  # noqa: B023
-                assert strike.during(lambda: sink.write(line("main", pad)))  # noqa: B023
+                strike = Strike(at, lambda: sink.write(line("inner", inner)))
+                assert strike.during(lambda: sink.write(line("main", pad)))
                 sink.flush()
                 got = names(output.lines())
                 inside = [("inner", inner)] * strike.struck
@@ -233,10 +233,10 @@ def test_what_forks_at_every_bytecode_tears_no_line_and_doubles_none(kind, tmp_p
         children = []
 
         def fork():
-            children.append((bool(sink._place) or sink.written > 1, os.fork()))  # noqa: B023
+            children.append((bool(sink._place) or sink.written > 1, os.fork()))
 
         strike = Strike(at, fork)
-        assert strike.during(lambda: sink.write(line("main")))  # noqa: B023
+        assert strike.during(lambda: sink.write(line("main")))
         if not children:
             # Not every version counts its bytecodes the same each time.
             output.lines()
