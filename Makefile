@@ -47,7 +47,7 @@ wheel-test: $(VENV)/.installed
 	$(PYTHON) -m venv .matrix/wheel
 	.matrix/wheel/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.matrix/wheel/bin/python -m pip install --quiet --group test dist/*.whl
-	mkdir .matrix/wheel/tree && cp -R tests examples README.md Makefile pyproject.toml .matrix/wheel/tree/
+	mkdir .matrix/wheel/tree && cp -R tests examples docs README.md Makefile pyproject.toml .matrix/wheel/tree/
 	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet
 
 test-matrix:
