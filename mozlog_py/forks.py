@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Final, Protocol
 
@@ -12,12 +13,17 @@ __all__ = ["Forked", "follow"]
 class Forked(Protocol):
     """Something that holds what only one of two processes may finish."""
 
-    def begin_anew(self) -> None:
-        """Leave to the parent what is the parent's."""
+    def begin_anew(self, *, had_threads: bool) -> None:
+        """Leave to the parent what is the parent's.
+
+        ``had_threads``: the parent had others, in whose hands a lock may be that
+        is held in the child for ever.
+        """
 
 
 _followed: Final[weakref.WeakSet[Forked]] = weakref.WeakSet()
 _is_following = False
+_had_threads = False
 
 
 def follow(one: Forked) -> None:
@@ -27,9 +33,14 @@ def follow(one: Forked) -> None:
     # With the first one, and not at import, which changes nothing global.
     if not _is_following and hasattr(os, "register_at_fork"):
         _is_following = True
-        os.register_at_fork(after_in_child=_begin_anew)
+        os.register_at_fork(before=_look_around, after_in_child=_begin_anew)
+
+
+def _look_around() -> None:
+    global _had_threads
+    _had_threads = threading.active_count() > 1
 
 
 def _begin_anew() -> None:
     for one in list(_followed):
-        one.begin_anew()
+        one.begin_anew(had_threads=_had_threads)

@@ -79,8 +79,9 @@ class DescriptorOutlet:
     stranger with its number is written to.
     """
 
-    def __init__(self, flush: Any, descriptor: int) -> None:
+    def __init__(self, flush: Any, look: Any, descriptor: int) -> None:
         self.flush = flush
+        self._look = look
         #: The descriptor, as ``map`` takes it.
         self.descriptors: Final = (descriptor,)
         mode = os.fstat(descriptor).st_mode
@@ -88,6 +89,10 @@ class DescriptorOutlet:
         self.company = Company(descriptor) if _is_shared_by_bytes(mode) else None
         #: Bytes that the kernel takes in one piece, or not at all.
         self.whole_bytes = PIPE_BUF if self.company is not None else sys.maxsize
+
+    def leave_buffer_alone(self) -> None:
+        """Flush no more; only look whether the stream is closed."""
+        self.flush = self._look
 
     def finish(self, cell: Cell, timeout: float | None = None) -> None:
         """Write what is left of a cell's line, whatever it takes."""
@@ -208,7 +213,7 @@ def outlet_for(stream: Any) -> Outlet:
     if type(stream) is io.BufferedWriter or type(stream) is io.FileIO:
         return _descriptor_outlet(stream, stream)
     if type(stream) is PathStream:
-        return DescriptorOutlet(stream.look, stream.fileno())
+        return DescriptorOutlet(stream.look, stream.look, stream.fileno())
     if _is_logging(stream):
         # What is printed to it becomes a record, and that would come back here.
         return outlet_for(sys.__stdout__)
@@ -219,7 +224,7 @@ def _descriptor_outlet(stream: Any, below: Any) -> Outlet:
     try:
         # What gzip, TLS and the like have is not a descriptor to write past them to.
         if type(getattr(below, "raw", below)) is io.FileIO:
-            return DescriptorOutlet(stream.flush, stream.fileno())
+            return DescriptorOutlet(stream.flush, stream.fileno, stream.fileno())
     except (OSError, ValueError):  # detached or closed
         pass
     return StreamOutlet(stream)

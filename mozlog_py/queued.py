@@ -8,6 +8,7 @@ has a sink's methods, so that structlog's loggers write through it as well.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -202,7 +203,7 @@ class LineQueue:
             else:
                 self.sink.lose("closed before it was written", line)
 
-    def begin_anew(self) -> None:
+    def begin_anew(self, *, had_threads: bool = False) -> None:  # noqa: ARG002
         """Begin with an empty queue in the child of a fork: its lines are the parent's."""
         self._forget()
 
@@ -413,7 +414,8 @@ def _flush_at_exit() -> None:
     # The children of multiprocessing end without atexit, but not without this;
     # elsewhere logging flushes its handlers at exit.
     if not _queues:
-        getattr(threading, "_register_atexit", lambda _: None)(_flush_all)
+        with contextlib.suppress(AttributeError, RuntimeError):
+            threading._register_atexit(_flush_all)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _flush_all(timeout: float = _FLUSH_S) -> None:

@@ -218,9 +218,16 @@ class Sink:
         if isinstance(self._own_stream, PathStream):
             self._own_stream.is_moved = True
 
-    def begin_anew(self) -> None:
-        """Forget what is on its way: in the child of a fork it is the parent's to finish."""
+    def begin_anew(self, *, had_threads: bool = False) -> None:
+        """Forget what is on its way: in the child of a fork it is the parent's to finish.
+
+        ``had_threads``: one of them may have been printing, with the lock of the
+        stream's buffer, for which the child would wait for ever.
+        """
         self._turns.forget()
+        if had_threads and isinstance(self._outlet, DescriptorOutlet):
+            self._outlet.leave_buffer_alone()
+            self._ready_stream, self._ready = _NO_STREAM, _NOT_READY
         self._torn = None
         self._losses.forget_untold()
         if self._company is not None:

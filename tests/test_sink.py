@@ -513,3 +513,42 @@ os._exit(7 if handler.lost == 3 else 8)
     assert done.returncode == 7
     assert done.stderr.count(b"\n") == 1
     json.dumps(done.stderr.decode())
+
+
+def test_a_child_waits_for_no_lock_of_a_thread_that_was_printing() -> None:
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, _SET_PIPE_SIZE, 4096)
+    stream = os.fdopen(writer, "w", encoding="utf-8")
+    sink = Sink(stream)
+    assert sink.write(b"one\n")
+    printing = threading.Thread(target=lambda: stream.write("x" * 200_000))
+    printing.start()
+    while len(os.read(reader, 100)) < 100:
+        pass
+    pid = os.fork()
+    if pid == 0:
+        # Whether the line finds room is another matter; it must not wait for the lock.
+        os.set_blocking(writer, False)
+        sink._timeout = 0.01
+        sink.write(b"child\n")
+        os._exit(5)
+    until = time.monotonic() + 30
+    status = 0
+    while time.monotonic() < until:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.01)
+    else:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    os.set_blocking(writer, True)
+    draining = threading.Thread(
+        target=lambda: [None for _ in iter(lambda: os.read(reader, 9999), b"")]
+    )
+    draining.start()
+    printing.join()
+    stream.close()
+    draining.join()
+    os.close(reader)
+    assert os.waitstatus_to_exitcode(status) == 5
