@@ -27,7 +27,7 @@ def make_handler(stream=None):
         made.setFormatter(MozlogFormatter())
         return made
     if HANDLER == "queue":
-        return MozlogQueueHandler(stream, max_line_bytes=0)
+        return MozlogQueueHandler(stream, max_line_bytes=0, policy="block")
     return MozlogHandler(stream, max_line_bytes=0)
 
 
