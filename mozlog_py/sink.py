@@ -45,7 +45,7 @@ _monotonic: Final = time.monotonic
 #: How many bytes of others' lines a thread writes at once.
 _BATCH_BYTES: Final = 65_536
 #: Seconds between two times that waiting threads are woken by who wrote their lines.
-_WAKE_EVERY_S: Final = 0.001
+_WAKE_EVERY_S: Final = 0.005
 #: Seconds between two lines that say how many were lost.
 _REPORT_EVERY_S: Final = 1.0
 #: How often a line is taken up again after its writing was interrupted.
