@@ -296,7 +296,7 @@ class LineQueue:
         return batch
 
     def _write_directly(self, line: bytes) -> bool:
-        if self._in_hand and self._is_served():
+        if _monotonic() - self._busy_since > _STALLED_S:
             # The thread is still held up by a reader that has stopped.
             self.sink.lose("closed before it was written", line)
             return False

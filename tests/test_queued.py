@@ -236,6 +236,7 @@ class TestEnds:
         assert not queue.flush(0.01)
         queue.close(0.01)
         assert queue.dropped == {"closed before it was written": 1}
+        time.sleep(0.06)
         assert not queue.write(line(2))
         gate.is_open.set()
         while queue.written < 1:

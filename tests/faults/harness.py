@@ -95,8 +95,9 @@ class App:
         self.report_path = Path(self.directory.name, "report")
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(APP), fault, handler, str(count)],
+            # What measures coverage has locks of its own, which forks leave locked.
             env={
-                **os.environ,
+                **{key: of for key, of in os.environ.items() if not key.startswith("COVERAGE_")},
                 "PYTHONUNBUFFERED": unbuffered,
                 "REPORT": str(self.report_path),
                 **(env or {}),
