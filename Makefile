@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 VERSIONS ?= 3.10 3.11 3.12 3.13
 
-.PHONY: help demo test lint types layers unit wheel-test test-matrix bench clean
+.PHONY: help demo test lint types layers unit wheel-test test-matrix bench torture clean
 
 help:
 	@echo "make demo         a real service, its MozLog lines and their pretty form"
 	@echo "make test         tests, coverage, lint, types, layers, and the tests of the built wheel"
 	@echo "make test-matrix  the tests on Python $(VERSIONS)"
+	@echo "make torture      every fault of tests/faults, often, and a table of what survived"
 	@echo "make bench        the benchmarks, and the table in the README"
 
 $(VENV)/.installed: pyproject.toml Makefile
@@ -66,6 +67,9 @@ test-matrix:
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/table.py
+
+torture: $(VENV)/.installed
+	$(BIN)/python tests/faults/torture.py --readme
 
 clean:
 	rm -rf $(VENV) .matrix dist .coverage* .mypy_cache .pytest_cache .ruff_cache

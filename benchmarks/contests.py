@@ -17,6 +17,7 @@ from cases import CALLS, CURVE, EVENTS, FORMATS, SLOPES, UNHEARD, Case
 from foreign import CROWDS, READINGS
 from fronts import FAST, FRONTS, STRUCTLOG, Front
 from rivals import NULL, OURS, RIVALS, Rival
+from sinks import QUEUES, SINKS, STANDARD_QUEUE
 from structured import BOUND
 
 __all__ = ["Ask", "Contender", "Contest", "contests"]
@@ -120,6 +121,19 @@ def contests() -> list[Contest]:
         nowhere = Contender("logging alone (NullHandler)", OURS.environment, case.name, NULL)
         others = [*(_does(rival, case) for rival in rivals), nowhere]
         out.append(Contest("call", case.title, _does(OURS, case), others))
+    upstream = next(rival for rival in RIVALS if rival.name == "upstream")
+    for sink, title in SINKS.items():
+        both = [Contender(one.title, one.environment, sink, one.name) for one in (OURS, upstream)]
+        out.append(Contest("sink", title, both[0], both[1:]))
+    for queue, title in QUEUES.items():
+        ours = Contender("`MozlogQueueHandler`", OURS.environment, queue, OURS.name)
+        standard = Contender(
+            "`QueueHandler` and `QueueListener`, our formatter",
+            OURS.environment,
+            queue,
+            STANDARD_QUEUE,
+        )
+        out.append(Contest("queue", title, ours, [standard]))
     for reading, title in READINGS.items():
         crowds = [
             Contender(f"{count} foreign ContextVars", OURS.environment, reading, crowd)

@@ -46,6 +46,8 @@ def _text(results: dict[str, Any]) -> str:
         [
             _against_rivals("one `format(record)`", contests["format"]),
             _against_rivals("one `logger.info(...)` to a file", contests["call"]),
+            _against_rivals("one `logger.info(...)`", contests["sink"]),
+            _against_rivals("one `logger.info(...)` through a queue", contests["queue"]),
             _of_crowds(contests["context"]),
             _of_fields(contests["curve"][0], contests["slope"]),
             _against_rivals(f"{to_a_file}; `log = structlog.get_logger()`", contests["proxy"]),

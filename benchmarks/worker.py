@@ -22,6 +22,7 @@ from foreign import READINGS, check_reading, time_reading
 from formatted import check_format, time_format
 from logged import time_call, time_call_to_nowhere
 from rivals import NULL, RIVALS
+from sinks import QUEUES, SINKS, time_queue, time_sink
 from structured import check_event, time_event, time_unheard
 
 __all__: list[str] = []
@@ -98,6 +99,10 @@ def _round(case: str, contender: str, budget_ns: int) -> float:
         return time_event(_EVENTS[case], contender, budget_ns)
     if case == UNHEARD.name:
         return time_unheard(contender, budget_ns)
+    if case in SINKS:
+        return time_sink(case, _RIVALS[contender], budget_ns)
+    if case in QUEUES:
+        return time_queue(case, contender, budget_ns)
     if contender == NULL:
         return time_call_to_nowhere(_CALLS[case], budget_ns)
     return time_call(_CALLS[case], _RIVALS[contender], budget_ns)

@@ -17,10 +17,12 @@ from . import context
 from .config import configure, dict_config
 from .formatter import MozlogFormatter
 from .handlers import MozlogHandler
+from .queued import MozlogQueueHandler
 
 __all__ = [
     "MozlogFormatter",
     "MozlogHandler",
+    "MozlogQueueHandler",
     "__version__",
     "configure",
     "context",

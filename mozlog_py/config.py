@@ -42,6 +42,8 @@ def dict_config(
     project: str | None = None,
     processors: Sequence[Callable[[Any, str, Any], Any]] = (),
     formatter_options: Mapping[str, Any] | None = None,
+    max_line_bytes: int | None = None,
+    queue: bool | Mapping[str, Any] = False,
 ) -> dict[str, Any]:
     """Give a complete configuration for ``logging.config.dictConfig``.
 
@@ -54,13 +56,15 @@ def dict_config(
     - ``format``: ``mozlog``, ``gcp`` (MozLog with Cloud Logging's keys) or
       ``pretty``; else ``LOG_FORMAT`` of the environment; else ``pretty`` where
       the stream is a terminal and ``mozlog`` elsewhere.
-    - ``stream``: where to; None follows ``sys.stdout``.
+    - ``stream``: where to; None follows ``sys.stdout``; a path is a file to append to.
     - ``loggers``: levels of single loggers, by name.
     - ``project``: the Google Cloud project of the ``gcp`` format's traces; else
       ``GOOGLE_CLOUD_PROJECT`` of the environment.
     - ``processors``: processors that see every event before its line is made.
     - ``hostname``, ``static_fields``, ``strict``, ``include_context``, and by name
       in ``formatter_options`` everything else: as in ``MozlogFormatter``.
+    - ``max_line_bytes``: as in ``MozlogHandler``; 0 for no limit.
+    - ``queue``: write in a thread, as ``MozlogQueueHandler`` does; its options by name.
 
     An environment variable that is set and empty counts as not set. Raises
     ``ValueError`` for a level or format that is not known, listing those that are,
@@ -90,6 +94,11 @@ def dict_config(
         "name": logger_name,
         "formatter": "mozlog",
     }
+    if max_line_bytes is not None:
+        handler["max_line_bytes"] = max_line_bytes
+    if queue is not False:
+        handler["class"] = "mozlog_py.queued.MozlogQueueHandler"
+        handler.update({} if queue is True else queue)
     if stream is not None:
         handler["stream"] = stream
     filters = {name: filter_for(name).__name__ for name in SERVER_LOGGERS}
@@ -133,6 +142,8 @@ def configure(
     project: str | None = None,
     processors: Sequence[Callable[[Any, str, Any], Any]] = (),
     formatter_options: Mapping[str, Any] | None = None,
+    max_line_bytes: int | None = None,
+    queue: bool | Mapping[str, Any] = False,
     lean: bool = False,
 ) -> None:
     """Set up ``logging`` and structlog together; the parameters are those of ``dict_config``.
@@ -145,7 +156,8 @@ def configure(
     Warnings and uncaught exceptions (of the main thread, of threads, and those
     that Python can only ignore) become records too, and so do those of servers
     (``mozlog_py.servers``), whenever they configure their own logging. Replaces
-    the handlers of the root logger; calling it again is harmless.
+    the handlers of the root logger; calling it again is harmless. Where
+    ``stream`` is a path, SIGHUP opens it anew.
 
     ``lean``: ``logging`` does not gather for each record who called it, and the
     names of its thread, process and task, which no line of ours shows; other
@@ -172,6 +184,8 @@ def configure(
         project=project,
         processors=processors,
         formatter_options=formatter_options,
+        max_line_bytes=max_line_bytes,
+        queue=queue,
     )
     # take_over() does more for these, and leaves more as it is: access logs that
     # are switched off, and handlers that are not the servers' own.
@@ -187,6 +201,10 @@ def configure(
         handler.sink,  # type: ignore[attr-defined]
         is_caching=is_caching_loggers,
     )
+    if isinstance(stream, (str, os.PathLike)):
+        from .path import reopen_on_sighup
+
+        reopen_on_sighup()
     logging.captureWarnings(True)
     log_uncaught()
     take_over()
@@ -206,10 +224,11 @@ def _check(
         raise TypeError(
             f"logger_name is {logger_name!r}; it must be text: it names the application"
         )
-    if stream is not None and not hasattr(stream, "write"):
+    is_path = isinstance(stream, (str, os.PathLike))
+    if stream is not None and not is_path and not hasattr(stream, "write"):
         raise TypeError(
             f"stream is {stream!r}, which has no write(); it must be an open stream such as "
-            "sys.stderr, or left out for sys.stdout"
+            "sys.stderr, a path, or left out for sys.stdout"
         )
     mappings = {
         "formatter_options": formatter_options,

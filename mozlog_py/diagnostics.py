@@ -7,11 +7,24 @@ import select
 import time
 from typing import Final
 
-__all__ = ["note"]
+__all__ = ["Tally", "degraded", "note"]
 
 _STDERR: Final = 2
 _MAX_BYTES: Final = 1024
 _INTERVAL_S: Final = 1.0
+
+
+class Tally:
+    """A count that goes up."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+#: How many lines of this process could not keep all of their record.
+degraded: Final = Tally()
 
 _last: float = float("-inf")
 _withheld = 0

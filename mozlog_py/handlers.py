@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from .cut import MAX_LINE_BYTES
 from .fields import LoggerName
 from .formatter import MozlogFormatter
 from .line import Dropped, Interrupted, last_resort
+from .losses import Lost
 from .sink import Sink
 
 __all__ = ["MozlogHandler"]
@@ -22,21 +24,35 @@ _NEWLINE: Final = b"\n"
 class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes each record as one line, in one write.
 
-    ``stream``: where to; None follows ``sys.stdout``, also when it is replaced.
+    ``stream``: where to; None follows ``sys.stdout``, also when it is replaced;
+    a path is opened for append, and again when the file was moved.
     ``name``: the ``Logger`` of the envelope, which wins over the formatter's.
+    ``max_line_bytes``: longer lines have their longest strings cut; 0 for no limit.
+    ``timeout``: seconds to wait for a reader that has stopped, then the record
+    is lost; None waits for as long as it takes.
 
     A formatter of any kind may be set; the default is ``MozlogFormatter()``.
     A write that fails loses the record, which is counted in ``lost``, said on
-    stderr, and said again in a line of its own once writing works.
+    stderr, and said again in a line of its own once writing works. No lock is
+    held while a record is filtered and formatted. Raises ``OSError`` for a path
+    that cannot be opened, and ``ValueError`` for limits that are none.
     """
 
-    def __init__(self, stream: Any = None, name: str = "Dockerflow") -> None:
-        self._is_handling_as_usual = type(self) is MozlogHandler
+    def __init__(
+        self,
+        stream: Any = None,
+        name: str = "Dockerflow",
+        *,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        timeout: float | None = None,
+    ) -> None:
+        self._is_handling_as_usual = type(self).emit is MozlogHandler.emit
         #: What writes the lines, for whoever else has lines for the same stream.
-        self.sink = Sink(stream, self._report)
-        super().__init__(stream)
+        self.sink = Sink(stream, self._report, max_line_bytes=max_line_bytes, timeout=timeout)
+        opened = self.sink.stream if stream is not None else None
+        super().__init__(opened)
         # StreamHandler takes stderr for None, which has another meaning here.
-        self.sink.stream = stream
+        self.sink.stream = opened
         self.logger_name = name
         self._rescue = MozlogFormatter(logger_name=name)
         self.setFormatter(MozlogFormatter())
@@ -60,6 +76,19 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     def stream(self, stream: Any) -> None:
         self.sink.stream = stream
 
+    def setStream(self, stream: Any) -> Any:  # noqa: N802 - as the base class has it
+        """Set where lines go, and give where they went; None if that is the same."""
+        former = self.sink.own_stream
+        if stream is former:
+            return None
+        self.flush()
+        self.sink.stream = stream
+        return former
+
+    def reopen(self) -> None:
+        """Open the path anew, where lines go to one; before the next line."""
+        self.sink.reopen()
+
     @property
     def lost(self) -> int:
         """How many records could not be written since the handler was made."""
@@ -72,17 +101,23 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
         """Write one record, unless a filter of this handler is against it."""
-        lock = self.lock
-        if self.filters or lock is None or not self._is_handling_as_usual:
+        if not self._is_handling_as_usual:
             return super().handle(record)
-        # What the base class does here, without four calls.
-        with lock:
+        # What the base class does here, without its lock: the sink keeps lines
+        # apart, and nothing of anybody's runs while others wait.
+        if self.filters:
+            passed: Any = self.filter(record)
+            if not passed:
+                return False
+            if isinstance(passed, logging.LogRecord):
+                record = passed
             self.emit(record)
+            return passed  # type: ignore[no-any-return]
+        self.emit(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record. Only what is no ``Exception`` gets out, after the write."""
-        interrupt: BaseException | None = None
         try:
             formatter = self.formatter
             if type(formatter) is MozlogFormatter and type(self).format is _FORMAT:
@@ -96,19 +131,29 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
                 )
             else:
                 line = self._render(record)
-        except Interrupted as interrupted:
-            line, interrupt = interrupted.line, interrupted.cause
+            if self.terminator == "\n":
+                line += _NEWLINE
+            else:
+                line += self.terminator.encode()
         except Dropped:
             return
         except BaseException as error:
+            self._emit_rescued(record, error)
+            return
+        if not self.sink.write(line):
+            self._tell(record)
+
+    def _emit_rescued(self, record: logging.LogRecord, error: BaseException) -> None:
+        """Write a record in the middle of which something was raised; raise an interrupt after."""
+        interrupt = None if isinstance(error, Exception) else error
+        if isinstance(error, Interrupted):
+            line, interrupt = error.line, error.cause
+        else:
             line = self._rescued(record, error)
-            if not isinstance(error, Exception):
-                interrupt = error
         try:
-            terminator = self.terminator
-            line += _NEWLINE if terminator == "\n" else terminator.encode()
-        except Exception as error:
-            self.sink.lose(error)
+            line += self.terminator.encode()
+        except Exception as again:
+            self.sink.lose(again)
             self._tell(record)
         else:
             if not self.sink.write(line):
@@ -152,12 +197,17 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         except BaseException:
             return last_resort(error)
 
-    def _report(self, lost: int) -> bytes:
+    def _report(self, lost: Lost) -> bytes:
         """Give the line that says how many records were lost."""
         record = logging.LogRecord(
             "mozlog_py", logging.WARNING, __file__, 0, "%d records were lost", (lost,), None
         )
-        record.lost = lost
+        vars(record).update(
+            lost=int(lost),
+            lost_by_cause=lost.by_cause,
+            lost_by_severity={str(severity): of for severity, of in lost.by_severity.items()},
+            lost_since=lost.since,
+        )
         return self._rescued(record, RuntimeError()) + _NEWLINE
 
     def _tell(self, record: logging.LogRecord) -> None:

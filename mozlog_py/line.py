@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from .diagnostics import degraded
 from .severity import severity
 from .strict import flatten
 from .values import Sanitiser, free_name, type_name
@@ -265,9 +266,11 @@ class LineMaker:
             try:
                 return plain, encode(plain)
             except Exception as error:
+                degraded.count += 1
                 plain[DEGRADED] = f"encoded by the standard library: {type_name(type(error))}"
                 return plain, json.dumps(plain, separators=(",", ":")).encode()
         except Exception as error:
+            degraded.count += 1
             plain = {
                 "msg": "the record could not be rendered",
                 DEGRADED: type_name(type(error)),
@@ -285,6 +288,7 @@ def _type_text(type_: Any) -> str:
 def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
     """Give plain fields that say what of their record was lost, if anything was."""
     if sanitiser.reasons:
+        degraded.count += 1
         # Some of it may have been known before the fields were cleaned.
         degrade(plain, "; ".join(sanitiser.reasons))
     return plain

@@ -3,61 +3,147 @@
 A standard stream is written to through its descriptor, past Python's own
 buffers, which lose lines when a write is interrupted or refused. Anything else
 (a test's capture, a wrapper) is written to as it asks to be, through ``write``.
+
+A line on its way is a *cell*: a list with the line first and then the count of
+bytes of every write that took some of it. ``cell.extend(map(os.write, ...))``
+writes and records in one C call, so that no signal handler, no finaliser and no
+other thread can come between the two. The cell is the only truth about a line.
 """
 
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import json
+import logging
 import os
 import re
 import select
+import stat
+import sys
+import time
 from typing import Any, Final, Protocol
 
-__all__ = ["DescriptorOutlet", "Outlet", "StreamOutlet", "outlet_for"]
+from .company import Company
+from .path import PathStream
 
-_WAIT_MS: Final = 1000
+__all__ = [
+    "PIPE_BUF",
+    "Cell",
+    "DescriptorOutlet",
+    "Outlet",
+    "StreamOutlet",
+    "counted",
+    "is_complete",
+    "outlet_for",
+]
+
+#: ``[line, count, count, ...]``: a line, and how many bytes of it each write took.
+Cell = list[Any]
+
+#: Bytes; a write of no more than this to a pipe is never split by the kernel.
+PIPE_BUF: Final = select.PIPE_BUF
+
+_POLL_MS: Final = 1000
 _write: Final = os.write
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
-class Outlet(Protocol):
-    """Takes whole lines, one at a time. Raises what the write raises."""
+def counted(cell: Cell) -> int:
+    """Give how many bytes of a cell's line are written."""
+    return sum(cell[1:])
 
-    def write(self, line: bytes) -> None:
-        """Write one line, its newline included."""
+
+def is_complete(cell: Cell) -> bool:
+    """Tell whether a cell's line is written to its end."""
+    return counted(cell) >= len(cell[0])
+
+
+class Outlet(Protocol):
+    """Takes whole lines, one at a time."""
+
+    def finish(self, cell: Cell, timeout: float | None) -> None:
+        """Write what is left of a cell's line. Raises what the write raises.
+
+        ``timeout``: seconds to wait for a descriptor that takes nothing now;
+        None waits for as long as it takes. Raises ``TimeoutError``.
+        """
 
 
 class DescriptorOutlet:
-    """Writes to the descriptor below a standard stream or file."""
+    """Writes to the descriptor below a standard stream or file.
 
-    __slots__ = ("_descriptor", "_flush")
+    ``flush`` is called before each line: what ``print()`` left in the stream's
+    buffer came first, and a closed stream raises ``ValueError`` there, before a
+    stranger with its number is written to.
+    """
 
-    def __init__(self, stream: Any, descriptor: int) -> None:
-        self._flush = stream.flush
-        self._descriptor = descriptor
+    def __init__(self, flush: Any, look: Any, descriptor: int) -> None:
+        self.flush = flush
+        self._look = look
+        #: The descriptor, as ``map`` takes it.
+        self.descriptors: Final = (descriptor,)
+        mode = os.fstat(descriptor).st_mode
+        #: Who else writes to the same pipe; None where the kernel keeps lines apart.
+        self.company = Company(descriptor) if _is_shared_by_bytes(mode) else None
+        #: Bytes that the kernel takes in one piece, or not at all.
+        self.whole_bytes = PIPE_BUF if self.company is not None else sys.maxsize
 
-    def write(self, line: bytes) -> None:
-        """Write one line, in one call unless the descriptor takes less."""
+    def leave_buffer_alone(self) -> None:
+        """Flush no more; only look whether the stream is closed."""
+        self.flush = self._look
+
+    def finish(self, cell: Cell, timeout: float | None = None) -> None:
+        """Write what is left of a cell's line, whatever it takes."""
+        company = self.company
+        if company is None:
+            self._finish(cell, timeout)
+            return
         try:
-            # What print() left in the stream's buffer came first. A closed
-            # stream raises here, before a stranger with its number is written to.
-            self._flush()
-            written = _write(self._descriptor, line)
-        except BlockingIOError:
-            written = 0
-        if written < len(line):
-            self._write_rest(line[written:])
-
-    def _write_rest(self, rest: bytes) -> None:
-        while rest:
             try:
-                rest = rest[_write(self._descriptor, rest) :]
+                company.lock(is_long=len(cell[0]) > PIPE_BUF)
+                self._finish(cell, timeout)
+            finally:
+                company.unlock()
+        finally:
+            # Once more: a signal's handler may have raised on the way to the other.
+            company.unlock()
+
+    def rest_of(self, torn: Cell) -> Cell | None:
+        """Give what ends a line that was torn some time ago: its rest, where it still fits on."""
+        if self.company is not None:
+            # What others wrote since then may stand behind it.
+            return [b"\n"] if self.company.is_shared else torn
+        descriptor = self.descriptors[0]
+        try:
+            is_last = os.lseek(descriptor, 0, os.SEEK_CUR) == os.fstat(descriptor).st_size
+        except OSError:
+            return torn
+        return torn if is_last else None
+
+    def _finish(self, cell: Cell, timeout: float | None) -> None:
+        line = cell[0]
+        until = None if timeout is None else time.monotonic() + timeout
+        if until is not None:
+            self._wait(until)
+        while True:
+            done = counted(cell)
+            if done >= len(line):
+                return
+            try:
+                cell.extend(map(_write, self.descriptors, (line[done:] if done else line,)))
+                if cell[-1] == 0:
+                    raise OSError(errno.EIO, "the descriptor takes nothing")
             except BlockingIOError:
-                waiting = select.poll()
-                waiting.register(self._descriptor, select.POLLOUT)
-                waiting.poll(_WAIT_MS)
+                self._wait(until)
+
+    def _wait(self, until: float | None) -> None:
+        waiting = select.poll()
+        waiting.register(self.descriptors[0], select.POLLOUT)
+        while not waiting.poll(_POLL_MS if until is None else _milliseconds(until)):
+            if until is not None and time.monotonic() >= until:
+                raise TimeoutError(errno.ETIMEDOUT, "nobody reads")
 
 
 class StreamOutlet:
@@ -70,12 +156,23 @@ class StreamOutlet:
         self._is_binary = isinstance(stream, (io.RawIOBase, io.BufferedIOBase))
         self._is_ascii = not _is_utf8(getattr(stream, "encoding", None))
 
-    def write(self, line: bytes) -> None:
-        """Write one line and flush, where the stream can be flushed."""
-        if self._is_binary:
-            self._write_bytes(line)
-        else:
-            self._write_text(line)
+    def finish(self, cell: Cell, timeout: float | None = None) -> None:  # noqa: ARG002
+        """Write a line and flush, where the stream can be flushed."""
+        if len(cell) > 1:
+            # Only the stream knows how far it came, and nothing must be written twice.
+            return
+        line = cell[0]
+        try:
+            if self._is_binary:
+                self._write_bytes(line)
+            else:
+                self._write_text(line)
+        except Exception:
+            raise
+        except BaseException:
+            cell.append(len(line))
+            raise
+        cell.append(len(line))
         flush = getattr(self._stream, "flush", None)
         if flush is not None:
             flush()
@@ -115,6 +212,11 @@ def outlet_for(stream: Any) -> Outlet:
         return _descriptor_outlet(stream, stream.buffer)
     if type(stream) is io.BufferedWriter or type(stream) is io.FileIO:
         return _descriptor_outlet(stream, stream)
+    if type(stream) is PathStream:
+        return DescriptorOutlet(stream.look, stream.look, stream.fileno())
+    if _is_logging(stream):
+        # What is printed to it becomes a record, and that would come back here.
+        return outlet_for(sys.__stdout__)
     return StreamOutlet(stream)
 
 
@@ -122,10 +224,27 @@ def _descriptor_outlet(stream: Any, below: Any) -> Outlet:
     try:
         # What gzip, TLS and the like have is not a descriptor to write past them to.
         if type(getattr(below, "raw", below)) is io.FileIO:
-            return DescriptorOutlet(stream, stream.fileno())
+            return DescriptorOutlet(stream.flush, stream.fileno, stream.fileno())
     except (OSError, ValueError):  # detached or closed
         pass
     return StreamOutlet(stream)
+
+
+def _is_logging(stream: Any) -> bool:
+    """Tell whether a stream makes log records of what is written to it, as celery's does."""
+    try:
+        return isinstance(stream.logger, logging.Logger) and stream is not sys.__stdout__
+    except Exception:  # without the attribute, or with a broken one
+        return False
+
+
+def _is_shared_by_bytes(mode: int) -> bool:
+    """Tell whether writes of several processes may be mixed there, byte by byte."""
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _milliseconds(until: float) -> float:
+    return min(max(0.0, (until - time.monotonic()) * 1000), _POLL_MS)
 
 
 def _is_utf8(encoding: Any) -> bool:

@@ -1,79 +1,196 @@
 """The sink: what whole lines are given to, by whoever makes them.
 
 A handler and the loggers of structlog write through one sink, so that nothing
-comes between the bytes of a line. It follows its stream when that is replaced,
-counts what could not be written, and says so.
+comes between the bytes of a line: no other thread, no child of a fork, no
+signal handler, whether it logs or raises. It follows its stream when that is
+replaced, counts what could not be written, and says so.
 """
 
 from __future__ import annotations
 
-import logging
+import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from itertools import chain, compress
+from operator import not_
 from typing import Any, Final
 
-from .diagnostics import note
-from .outlet import Outlet, StreamOutlet, outlet_for
+from .company import LOCK, ONE_BYTE, TURN, UNLOCK, lockf
+from .cut import MAX_LINE_BYTES, MIN_LINE_BYTES, cut
+from .diagnostics import degraded, note
+from .forks import follow
+from .losses import Losses, Lost
+from .outlet import (
+    PIPE_BUF,
+    Cell,
+    DescriptorOutlet,
+    Outlet,
+    StreamOutlet,
+    counted,
+    is_complete,
+    outlet_for,
+)
+from .path import PathStream
+from .turns import Ticket, Turns
 from .values import type_name
 
 __all__ = ["Sink"]
 
 _NO_STREAM: Final = object()
+# The stream, how long a line may be, what to flush, who else writes, the descriptor.
+_NOT_READY: Final = (_NO_STREAM, 0, None, None, ())
+_write: Final = os.write
+_monotonic: Final = time.monotonic
+#: How many bytes of others' lines a thread writes at once.
+_BATCH_BYTES: Final = 65_536
+#: Seconds between two times that waiting threads are woken by who wrote their lines.
+_WAKE_EVERY_S: Final = 0.005
+#: Seconds between two lines that say how many were lost.
+_REPORT_EVERY_S: Final = 1.0
+#: How often a line is taken up again after its writing was interrupted.
+_MANY: Final = 100_000
+
+_LOCK: Final = LOCK, ONE_BYTE, TURN
+_UNLOCK: Final = UNLOCK, ONE_BYTE, TURN
 
 
 class Sink:
     """Writes whole lines to a stream, or to what is below it.
 
-    ``stream``: where to; None follows ``sys.stdout``, also when it is replaced.
+    ``stream``: where to; None follows ``sys.stdout``, also when it is replaced;
+    a path (``str`` or ``os.PathLike``) is opened for append, and opened again
+    when somebody has moved the file. Raises ``OSError`` where it cannot be.
     ``report``: gives the line, its newline included, that says how many records
-    were lost; it is written once writing works again.
+    were lost (``Lost`` is an ``int`` with the details); it is written once
+    writing works again.
+    ``max_line_bytes``: longer lines have their longest strings cut; 0 for no limit.
+    ``timeout``: seconds to wait for a reader that has stopped, then the line is
+    lost, and counted; None waits for as long as it takes.
     """
 
-    def __init__(self, stream: Any = None, report: Callable[[int], bytes] | None = None) -> None:
+    def __init__(
+        self,
+        stream: Any = None,
+        report: Callable[[Lost], bytes] | None = None,
+        *,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        timeout: float | None = None,
+    ) -> None:
+        if max_line_bytes != 0 and max_line_bytes < MIN_LINE_BYTES:
+            raise ValueError(
+                f"max_line_bytes is {max_line_bytes}; it must be {MIN_LINE_BYTES} or more, for an "
+                "envelope to have room, or 0 for no limit"
+            )
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout is {timeout!r}; it must be seconds, or None to wait")
         self._report = report
-        #: How many lines could not be written since the sink was made.
-        self.lost = 0
-        self._unreported = 0
+        self._max_line_bytes = max_line_bytes
+        self._timeout = timeout
+        self._losses = Losses()
+        #: How many lines were written since the sink was made.
+        self.written = 0
+        self._turns = Turns()
+        self._place = self._turns.place
+        self._take = self._turns.take
+        self._queue = self._turns.queue
+        self._taking = self._take, self._place, self._queue
+        self._woken_at = 0.0
+        self._reported_at = float("-inf")
+        # A line of which a part was written before that became impossible.
+        self._torn: Cell | None = None
+        self._torn_loss: tuple[str, int | None] = ("", None)
+        self._is_carrying_deferred = False
         self._outlet: Outlet = StreamOutlet(None)
         self._outlet_stream: Any = _NO_STREAM
         # The same, as long as nothing has gone wrong there.
         self._ready_stream: Any = _NO_STREAM
+        self._ready: Any = _NOT_READY
+        self._company: Any = None
         self.stream = stream
+        follow(self)
 
     @property
     def stream(self) -> Any:
         """Where lines go: the stream that was set, else what ``sys.stdout`` is now."""
-        stream = sys.stdout if self._own_stream is None else self._own_stream
-        if isinstance(getattr(stream, "logger", None), logging.Logger):
-            # Celery's stand-in for stdout, which makes records of what it is given.
-            return sys.__stdout__
-        return stream
+        return sys.stdout if self._own_stream is None else self._own_stream
 
     @stream.setter
     def stream(self, stream: Any) -> None:
+        if isinstance(stream, (str, os.PathLike)):
+            stream = PathStream(stream)
         self._own_stream = stream
         self._is_standard = stream is not None and (stream is sys.stdout or stream is sys.stderr)
 
+    @property
+    def own_stream(self) -> Any:
+        """The stream that was set; None follows ``sys.stdout``."""
+        return self._own_stream
+
+    @property
+    def lost(self) -> int:
+        """How many lines could not be written since the sink was made."""
+        return self._losses.total
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """The same by cause: ``ENOSPC``, ``EPIPE`` and the like, or an exception's name."""
+        return dict(self._losses.by_cause)
+
+    @property
+    def degraded(self) -> int:
+        """How many lines of this process could not keep all of their record."""
+        return degraded.count
+
     def write(self, line: bytes) -> bool:
-        """Write one line, its newline included; False where it is lost. Raises no ``Exception``."""
+        """Write one line, its newline included; False where it is lost. Raises no ``Exception``.
+
+        What else is raised meanwhile, by a signal's handler, is raised once the
+        line is written.
+        """
+        cell: Cell = [line]
         try:
             stream = self._own_stream
             if stream is None:
                 stream = sys.stdout
-            if stream is self._ready_stream:
-                self._outlet.write(line)
-            else:
-                self._write(line)
-        except ValueError as error:
-            return self._write_to_successor(line, error)
-        except Exception as error:
-            self.lose(error)
-            return False
-        return True
+            ready_stream, quick_bytes, flush, company, fds = self._ready
+            if stream is ready_stream and len(line) <= quick_bytes:
+                flush()
+                if company is None or not company.is_due():
+                    take, place, queue = self._taking
+                    if take(0, cell) is cell and not queue:
+                        if company is None or not company.is_shared:
+                            cell.extend(map(_write, fds, cell))
+                        else:
+                            # The lock, the write, its record, the unlock: nothing comes between.
+                            # Shorter than PIPE_BUF, so it is written as a whole or not at all.
+                            cell.extend(
+                                chain(
+                                    map(
+                                        _write,
+                                        compress(fds, map(not_, map(lockf, fds, *_LOCK))),
+                                        cell,
+                                    ),
+                                    map(bool, map(lockf, fds, *_UNLOCK)),
+                                )
+                            )
+                        if cell[1] == len(line):
+                            self.written += 1
+                            del place[0]
+                            if queue:
+                                self._carry()
+                            return True
+            return self._write_carefully(cell)
+        except BaseException as error:
+            return self._resumed(cell, error)
 
     def flush(self) -> None:
-        """Flush the stream, where it can be."""
+        """Write what was left to be written, and flush the stream where it can be."""
         try:
+            if self._place:
+                self._turns.mend()
+            self._carry()
+            self._tell_rest()
             stream = self.stream
             if stream is not None and hasattr(stream, "flush"):
                 stream.flush()
@@ -83,39 +200,342 @@ class Sink:
         except Exception as error:
             note(f"flush failed: {type_name(type(error))}: {error}")
 
-    def lose(self, error: Exception) -> None:
+    def write_all(self, lines: list[bytes]) -> None:
+        """Write many lines, in few writes; each is counted as written or as lost."""
+        limit = self._max_line_bytes
+        if limit:
+            lines = [cut(line, limit) if len(line) > limit else line for line in lines]
+        ticket = Ticket(b"".join(lines), lines=lines, is_deferred=True)
+        self._queue.append(ticket)
+        since = _monotonic()
+        while ticket.is_written is None:
+            self._carry()
+            if ticket.is_written is None:
+                since = self._turns.nap(ticket, since)
+
+    def reopen(self) -> None:
+        """Open the path anew, where the stream is one; before the next line."""
+        if isinstance(self._own_stream, PathStream):
+            self._own_stream.is_moved = True
+
+    def begin_anew(self, *, had_threads: bool = False) -> None:
+        """Forget what is on its way: in the child of a fork it is the parent's to finish.
+
+        ``had_threads``: one of them may have been printing, with the lock of the
+        stream's buffer, for which the child would wait for ever.
+        """
+        self._turns.forget()
+        if had_threads and isinstance(self._outlet, DescriptorOutlet):
+            self._outlet.leave_buffer_alone()
+            self._ready_stream, self._ready = _NO_STREAM, _NOT_READY
+        self._torn = None
+        self._losses.forget_untold()
+        if self._company is not None:
+            self._company.forget()
+
+    def lose(self, error: Exception | str, line: bytes = b"") -> None:
         """Count one line that could not be written, and note why on stderr."""
         self._ready_stream = _NO_STREAM
-        self.lost += 1
-        self._unreported += 1
+        self._ready = _NOT_READY
+        self._losses.add(error, line)
         try:
-            note(f"a record was not written: {type_name(type(error))}: {error}")
+            why = error if isinstance(error, str) else f"{type_name(type(error))}: {error}"
+            note(f"a record was not written: {why}")
         except Exception:
             # The error's own text may be broken; the loss is counted.
             pass
 
-    def _write(self, line: bytes) -> None:
+    # -- with care --------------------------------------------------------
+
+    def _write_carefully(self, cell: Cell) -> bool:
+        """Write a line that is long, or the first one, or one where something went wrong."""
+        if 0 < self._max_line_bytes < len(cell[0]) and len(cell) == 1:
+            cell[0] = cut(cell[0], self._max_line_bytes)
+        held = self._take(0, cell)
+        if held is not cell:
+            if self._turns.is_ours(held):
+                return self._write_within(cell, held)
+            return self._wait_for(Ticket(cell[0]), cell)
+        if self._queue and len(cell) == 1:
+            # First come, first served; and who was interrupted may have left a part there.
+            ticket = Ticket(cell[0])
+            self._turns.release(cell)
+            return self._wait_for(ticket, cell)
+        is_written = self._put(cell)
+        self._turns.release(cell)
+        self._carry()
+        return is_written
+
+    def _resumed(self, cell: Cell, error: BaseException) -> bool:
+        """Go on after an error or an interrupt came in the middle: the line first."""
+        is_written = False
+        for _ in range(_MANY):
+            try:
+                if _is_handed_over(cell):
+                    self._carry()
+                elif is_complete(cell) and self._place.get(0) is not cell:
+                    is_written = True
+                else:
+                    is_written = self._write_carefully(cell)
+                break
+            except BaseException as again:
+                if isinstance(error, Exception):
+                    error = again
+        if isinstance(error, Exception):
+            # The careful way has met it as well, and dealt with it.
+            return is_written
+        raise error
+
+    def _put(self, cell: Cell) -> bool:
+        """Write a cell whose turn it is, to its end; count it, or its loss."""
+        try:
+            try:
+                self._finish(cell)
+            except ValueError:
+                # Closed. A standard stream that was swapped out and closed (as
+                # test runners do) has a successor.
+                if not self._is_standard or sys.stdout in (None, self._own_stream):
+                    raise
+                self.stream = None
+                self._finish(cell)
+        except Exception as error:
+            self._lose(cell, error)
+            return False
+        self.written += 1
+        self._recover()
+        return True
+
+    def _finish(self, cell: Cell) -> None:
         stream = self.stream
         if stream is None:
             raise OSError("there is no stdout")
         if stream is not self._outlet_stream:
+            if len(cell) > 1 and not is_complete(cell):
+                raise OSError("the stream was replaced in the middle of the line")
+            self._torn = None
             self._outlet, self._outlet_stream = outlet_for(stream), stream
-        self._outlet.write(line)
-        self._ready_stream = stream
-        if self._unreported and self._report is not None:
-            lost, self._unreported = self._unreported, 0
-            self._outlet.write(self._report(lost))
+        outlet = self._outlet
+        if type(stream) is PathStream:
+            stream.follow()
+        elif isinstance(outlet, DescriptorOutlet):
+            try:
+                outlet.flush()
+            except ValueError:
+                raise
+            except Exception:
+                # What print() left there has troubles of its own.
+                pass
+        if self._torn is not None and cell is not self._torn:
+            self._finish_torn(outlet)
+        outlet.finish(cell, self._timeout)
 
-    def _write_to_successor(self, line: bytes, error: ValueError) -> bool:
-        # Closed. A standard stream that was swapped out and closed (as test
-        # runners do) has a successor.
-        if not self._is_standard or sys.stdout in (None, self._own_stream):
-            self.lose(error)
-            return False
-        self.stream = None
+    def _finish_torn(self, outlet: Outlet) -> None:
+        torn = self._torn
+        if torn is None:
+            return
+        if isinstance(outlet, DescriptorOutlet):
+            rest = outlet.rest_of(torn)
+            if rest is not None:
+                outlet.finish(rest, self._timeout)
+            if rest is torn:
+                # It was taken for lost, and is there after all.
+                self._losses.take_back(*self._torn_loss)
+                self.written += 1
+        self._torn = None
+
+    def _lose(self, cell: Cell, error: Exception) -> None:
+        self.lose(error, cell[0])
+        done = counted(cell)
+        if done and self._torn is None and not is_complete(cell):
+            self._torn, self._torn_loss = [cell[0], done], self._losses.last()
+
+    def _recover(self) -> None:
+        """Go on as usual: nothing is wrong any more, or a line says what was."""
+        if self._losses.unreported and self._report is not None:
+            if _monotonic() - self._reported_at < _REPORT_EVERY_S:
+                return
+            if not self._tell(self._report):
+                return
+        outlet = self._outlet
+        if isinstance(outlet, DescriptorOutlet) and self._timeout is None:
+            longest = min(outlet.whole_bytes, self._max_line_bytes or outlet.whole_bytes)
+            self._company = outlet.company
+            self._ready_stream = self._outlet_stream
+            self._ready = (
+                self._outlet_stream, longest, outlet.flush, outlet.company, outlet.descriptors,
+            )  # fmt: skip
+
+    def _tell(self, report: Callable[[Lost], bytes]) -> bool:
+        """Write the line that says what was lost; False where that cannot be."""
+        lost = self._losses.taken()
         try:
-            self._write(line)
-        except Exception as again:
-            self.lose(again)
+            self._outlet.finish([report(lost)], self._timeout)
+        except Exception:
+            self._losses.untaken(lost)
             return False
+        self._reported_at = _monotonic()
         return True
+
+    def _tell_rest(self) -> None:
+        """Say what was lost since it was said last, where there is a stream to say it to."""
+        cell: Cell = [b""]
+        if self._losses.unreported and self._report is not None and self._take(0, cell) is cell:
+            try:
+                self._finish(cell)
+                self._tell(self._report)
+            finally:
+                self._turns.release(cell)
+
+    # -- among others -----------------------------------------------------
+
+    def _write_within(self, cell: Cell, held: Cell) -> bool:
+        """Write from a signal handler or a finaliser in the middle of a write of this thread."""
+        outlet = self._outlet
+        line = cell[0]
+        if isinstance(outlet, DescriptorOutlet) and self._ready_stream is self.stream:
+            if (len(held) == 1 or is_complete(held)) and len(line) <= outlet.whole_bytes:
+                # Nothing of the other is written yet, and all of this will be at once.
+                return self._write_ahead(cell, outlet, held)
+        elif isinstance(outlet, StreamOutlet) and self._is_carrying_deferred:
+            # A stream that logs when it is written to: this would never end.
+            return self._write_aside(cell)
+        self._hand_over(Ticket(line, is_deferred=True), cell)
+        return True
+
+    def _write_ahead(self, cell: Cell, outlet: DescriptorOutlet, held: Cell) -> bool:
+        company = outlet.company
+        try:
+            if company is not None:
+                company.lock(is_long=False)
+            cell.extend(map(_write, outlet.descriptors, cell))
+            if company is not None and len(held) > 1:
+                company.unlock()
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.lose(error, cell[0])
+            return False
+        if len(cell) == 1:
+            self._hand_over(Ticket(cell[0], is_deferred=True), cell)
+            return True
+        self.written += 1
+        return True
+
+    def _write_aside(self, cell: Cell) -> bool:
+        aside = sys.__stdout__
+        try:
+            if aside is None or aside is self.stream:
+                raise RecursionError("the stream logs when it is written to")
+            outlet_for(aside).finish(cell, self._timeout)
+        except Exception as error:
+            self.lose(error, cell[0])
+            return False
+        self.written += 1
+        return True
+
+    def _wait_for(self, ticket: Ticket, cell: Cell) -> bool:
+        """Leave a line to the thread that is writing, and wait until it is written."""
+        self._hand_over(ticket, cell)
+        since = _monotonic()
+        while ticket.is_written is None:
+            self._carry()
+            if ticket.is_written is None:
+                since = self._turns.nap(ticket, since)
+        return ticket.is_written
+
+    def _hand_over(self, ticket: Ticket, cell: Cell) -> None:
+        # In one C call: who is interrupted must know whose the line is now.
+        cell.extend(map(bool, map(self._queue.append, (ticket,))))
+
+    def _carry(self) -> None:
+        """Write what others have left in the queue, unless somebody else does."""
+        while self._queue:
+            cell: Cell = [b""]
+            if self._take(0, cell) is not cell:
+                return
+            interrupt: BaseException | None = None
+            for _ in range(_MANY):
+                try:
+                    self._write_queued(cell)
+                    break
+                except BaseException as error:
+                    interrupt = interrupt or error
+            if interrupt is not None:
+                raise interrupt
+
+    def _write_queued(self, cell: Cell) -> None:
+        """Write the first lines of the queue in one cell; may be called again where it was cut."""
+        queue = self._queue
+        if not cell[0]:
+            while queue and queue[0].is_written is not None:
+                queue.popleft()
+            if queue and queue[0].pid != os.getpid():
+                # Forked past Python's own hooks.
+                self.begin_anew()
+                return
+            batch = self._batch()
+            if len(batch) == 1:
+                # It may be one of which a part is written.
+                cell[1:] = batch[0].cell[1:]
+            for ticket in batch:
+                ticket.cell = cell
+            # From here on it is on its way.
+            cell[0] = b"".join([ticket.line for ticket in batch])
+        batch = [ticket for ticket in list(queue) if ticket.cell is cell]
+        if any(ticket.is_written is None for ticket in batch):
+            self._settle(cell, batch)
+        while queue and queue[0].is_written is not None:
+            queue.popleft()
+        self._turns.release(cell)
+        now = _monotonic()
+        if now - self._woken_at > _WAKE_EVERY_S:
+            self._woken_at = now
+            for ticket in batch:
+                if ticket.wake is not None and ticket.wake.locked():
+                    ticket.wake.release()
+
+    def _batch(self) -> list[Ticket]:
+        """Give the tickets whose lines can be written at once."""
+        waiting = list(self._queue)
+        if self._ready_stream is not self.stream or self._ready_stream is _NO_STREAM:
+            return waiting[:1]
+        # Those who wait for it are few, and their lines are short.
+        room = PIPE_BUF if self._company is not None else _BATCH_BYTES
+        batch: list[Ticket] = []
+        for ticket in waiting:
+            room -= len(ticket.line)
+            # One that was begun stays by itself.
+            if batch and (room < 0 or len(ticket.cell) > 1):
+                break
+            batch.append(ticket)
+            if len(ticket.cell) > 1:
+                break
+        return batch
+
+    def _settle(self, cell: Cell, batch: list[Ticket]) -> None:
+        """Write a cell with the lines of a batch, and tell what became of each."""
+        self._is_carrying_deferred = any(ticket.is_deferred for ticket in batch)
+        if len(batch) == 1 and len(batch[0].lines) == 1:
+            batch[0].is_written = self._put(cell)
+            return
+        failed: Exception | None = None
+        try:
+            self._finish(cell)
+        except Exception as error:
+            failed = error
+        done = counted(cell)
+        for ticket in batch:
+            for line in ticket.lines:
+                if failed is None or done >= len(line):
+                    self.written += 1
+                else:
+                    self._lose([line, done] if done else [line], failed)
+                done = max(0, done - len(line))
+            ticket.is_written = failed is None or done > 0
+        if failed is None and self._ready_stream is _NO_STREAM:
+            self._recover()
+
+
+def _is_handed_over(cell: Cell) -> bool:
+    """Tell whether a cell's line is in the queue, or was, and somebody else's to write."""
+    return len(cell) > 1 and cell[1] is False

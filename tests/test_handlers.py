@@ -421,7 +421,12 @@ class TestLosses:
         capture.logger.info("three")
         lines = checked_lines(stream.getvalue())
         assert lines[0]["Fields"] == {"msg": "three"}
-        assert lines[1]["Fields"] == {"lost": 2, "msg": "2 records were lost"}
+        report = lines[1]["Fields"]
+        assert report["msg"] == "2 records were lost"
+        assert report["lost"] == 2
+        assert report["lost_by_severity"] == {"6": 2}
+        assert report["lost_by_cause"] == {"OSError": 2}
+        assert report["lost_since"].endswith("Z")
         assert lines[1]["Type"] == "mozlog_py"
         capture.logger.info("four")
         assert len(checked_lines(stream.getvalue())) == 3

@@ -30,6 +30,7 @@ class TestNames:
         assert mozlog_py.__all__ == [
             "MozlogFormatter",
             "MozlogHandler",
+            "MozlogQueueHandler",
             "__version__",
             "configure",
             "context",

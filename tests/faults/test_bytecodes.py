@@ -1,0 +1,283 @@
+"""At every single bytecode of the write path, something happens: no line is torn or doubled.
+
+A trace function is called before each bytecode of the modules that write, and
+raises, logs or forks there: what a signal's handler, a finaliser or another
+thread may do anywhere, and more places than they could do it in.
+"""
+
+import fcntl
+import functools
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import mozlog_py
+from mozlog_py.sink import Sink
+
+_FILES = {
+    str(Path(mozlog_py.__file__).with_name(f"{name}.py"))
+    for name in ("company", "outlet", "path", "sink", "turns")
+}
+_SET_PIPE_SIZE = 1031
+_ENDS = ("__del__", "close")
+_LINE = b'{"n":"%b","pad":"%b"}\n'
+
+
+def in_a_thread_of_its_own(test):
+    """Run a test where it leaves nothing behind.
+
+    An exception that a trace function raises on the way into a handler stays,
+    in some versions, the one that is being handled, for as long as the thread runs.
+    """
+
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        raised = []
+
+        def call():
+            try:
+                test(*args, **kwargs)
+            except BaseException as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+        if raised:
+            raise raised[0]
+
+    return run
+
+
+class Struck(BaseException):
+    pass
+
+
+def line(name, pad=50):
+    return _LINE % (name.encode(), b"#" * pad)
+
+
+class Strike:
+    """Does something at the bytecode with a certain number, counted in one call."""
+
+    def __init__(self, at, deed):
+        self.at = {at} if isinstance(at, int) else set(at)
+        self.deed = deed
+        self.count = 0
+        self.struck = 0
+
+    def trace(self, frame, event, _arg):
+        # The collector may delete the one before at any time.
+        if frame.f_code.co_filename not in _FILES or frame.f_code.co_name in _ENDS:
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        if event == "opcode":
+            self.count += 1
+            if self.count in self.at:
+                self.struck += 1
+                sys.settrace(None)
+                try:
+                    self.deed()
+                finally:
+                    if self.count < max(self.at):
+                        sys.settrace(self.trace)
+        return self.trace
+
+    def during(self, call):
+        former = sys.gettrace()
+        sys.settrace(self.trace)
+        try:
+            return call()
+        finally:
+            sys.settrace(former)
+
+
+class Output:
+    """Where a sink writes to, and what arrives there."""
+
+    def __init__(self, kind, tmp_path):
+        self.kind = kind
+        self.path = tmp_path / "out"
+        self.parts = []
+        self.reading = None
+        if kind in ("file", "path"):
+            self.stream = self.path if kind == "path" else self.path.open("ab")
+            self.path.write_bytes(b"")
+            return
+        if kind == "socket":
+            ours, theirs = socket.socketpair()
+            self.reader, writer = ours.detach(), theirs.detach()
+        else:
+            self.reader, writer = os.pipe()
+        if kind == "small":
+            # It takes a page, and then nothing until somebody reads.
+            fcntl.fcntl(writer, _SET_PIPE_SIZE, 4096)
+            os.set_blocking(writer, False)
+        self.stream = os.fdopen(writer, "wb")
+        self.reading = threading.Thread(target=self.read, daemon=True)
+        self.reading.start()
+
+    def read(self):
+        while got := os.read(self.reader, 3000):
+            self.parts.append(got)
+        os.close(self.reader)
+
+    def lines(self):
+        if self.kind == "path":
+            return self.path.read_bytes()
+        self.stream.close()
+        if self.reading is None:
+            return self.path.read_bytes()
+        self.reading.join()
+        return b"".join(self.parts)
+
+
+def names(out):
+    """Give the names in an output's lines, all of which must be whole."""
+    found = []
+    for text in out.split(b"\n")[:-1]:
+        name = text[6:].split(b'"')[0].decode()
+        pad = text.count(b"#")
+        assert text + b"\n" == line(name, pad), f"torn: {text[:60]!r}"
+        found.append((name, pad))
+    assert out.endswith(b"\n")
+    return found
+
+
+KINDS = ["file", "path", "pipe", "shared", "small", "socket"]
+
+
+def sink_on(output):
+    sink = Sink(output.stream, max_line_bytes=0)
+    assert sink.write(line("first"))
+    if output.kind == "shared":
+        sink._company.is_shared = True
+        sink._company.due = float("inf")
+        # The others have had their time to notice.
+        sink._company._marked_at = float("-inf")
+    return sink
+
+
+def bytecodes(tmp_path, kind, pad):
+    """Count the bytecodes of one call."""
+    output = Output(kind, tmp_path)
+    sink = sink_on(output)
+    # Twice, since 3.12 has nothing to tell of code that it traces for the first time.
+    for _ in range(2):
+        strike = Strike(-1, lambda: None)
+        strike.during(lambda: sink.write(line("main", pad)))
+    output.lines()
+    return strike.count
+
+
+def every(count, most=400):
+    """Give the places to strike at: all, or evenly spread where there are too many."""
+    step = max(1, -(-count // most))
+    return range(1, count + 1, step)
+
+
+CASES = [(kind, 50) for kind in KINDS] + [
+    ("file", 20_000), ("pipe", 20_000), ("shared", 20_000), ("small", 20_000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "pad"), CASES)
+class TestAtEveryBytecode:
+    def strike_down(self, strike, sink, pad):
+        try:
+            strike.during(lambda: sink.write(line("main", pad)))
+        except Struck:
+            return
+        # How often a full pipe is tried again is not the same each time.
+        assert not strike.struck
+
+    @in_a_thread_of_its_own
+    def test_what_raises_tears_no_line_and_doubles_none(self, kind, pad, tmp_path):
+        count = bytecodes(tmp_path, kind, pad)
+        assert count > 20
+        lost_at = []
+        for at in every(count):
+            output = Output(kind, tmp_path)
+            sink = sink_on(output)
+
+            def strike_down():
+                raise Struck
+
+            strike = Strike(at, strike_down)
+            self.strike_down(strike, sink, pad)
+            assert sink.write(line("next"))
+            sink.flush()
+            got = names(output.lines())
+            assert got.count(("main", pad)) <= 1
+            assert got.count(("first", 50)) == got.count(("next", 50)) == 1
+            if ("main", pad) not in got:
+                lost_at.append(at)
+        # Only a call that was interrupted before it took the line may lose it.
+        assert all(at <= 8 for at in lost_at), lost_at
+
+    @in_a_thread_of_its_own
+    def test_what_raises_twice_tears_no_line_and_doubles_none(self, kind, pad, tmp_path):
+        count = bytecodes(tmp_path, kind, pad)
+        for at in every(count, 60):
+            for later in (1, 7, 30):
+                output = Output(kind, tmp_path)
+                sink = sink_on(output)
+
+                def strike_down():
+                    raise Struck
+
+                strike = Strike((at, at + later), strike_down)
+                self.strike_down(strike, sink, pad)
+                assert sink.write(line("next"))
+                sink.flush()
+                got = names(output.lines())
+                assert got.count(("main", pad)) <= 1
+                assert got.count(("next", 50)) == 1
+
+    @in_a_thread_of_its_own
+    def test_what_logs_tears_no_line_and_doubles_none(self, kind, pad, tmp_path):
+        for inner in (50, 20_000):
+            count = bytecodes(tmp_path, kind, pad)
+            for at in every(count, 150):
+                output = Output(kind, tmp_path)
+                sink = sink_on(output)
+                strike = Strike(at, lambda: sink.write(line("inner", inner)))
+                assert strike.during(lambda: sink.write(line("main", pad)))
+                sink.flush()
+                got = names(output.lines())
+                inside = [("inner", inner)] * strike.struck
+                assert sorted(got) == sorted([("first", 50), ("main", pad), *inside])
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "shared"])
+@in_a_thread_of_its_own
+def test_what_forks_at_every_bytecode_tears_no_line_and_doubles_none(kind, tmp_path):
+    count = bytecodes(tmp_path, kind, 50)
+    for at in every(count, 60):
+        output = Output(kind, tmp_path)
+        sink = sink_on(output)
+        children = []
+
+        def fork():
+            children.append((bool(sink._place) or sink.written > 1, os.fork()))
+
+        strike = Strike(at, fork)
+        assert strike.during(lambda: sink.write(line("main")))
+        if not children:
+            # Not every version counts its bytecodes the same each time.
+            output.lines()
+            continue
+        ((is_taken, child),) = children
+        if not child:
+            sink.write(line("child"))
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        got = names(output.lines())
+        # Before the sink had the line, the call goes on in both.
+        main = [("main", 50)] * (1 if is_taken else 2)
+        assert sorted(got) == [("child", 50), ("first", 50), *main]

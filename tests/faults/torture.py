@@ -1,0 +1,150 @@
+"""All faults, often: prints a table of what was tried, and what survived, was lost, was counted.
+
+    python tests/faults/torture.py                  some minutes
+    python tests/faults/torture.py --share 0.02     a look
+    python tests/faults/torture.py --readme         writes README.md's table as well
+
+The standard library's handler, with the same formatter, meets the same faults.
+A fault that leaves our handler with a torn, doubled or uncounted line, or a
+process that hangs, makes the exit status 1.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import harness
+
+_README = Path(__file__).parents[2] / "README.md"
+_BEGIN, _END = "<!-- faults:begin -->", "<!-- faults:end -->"
+# What happens, how often, whether the standard handler can meet it, too.
+_FAULTS = [
+    (partial(harness.nonblocking, unbuffered=""), 100_000, True),
+    (partial(harness.nonblocking, unbuffered="1"), 100_000, True),
+    (harness.timer, 500, True),
+    (harness.logging_timer, 500, True),
+    (harness.raising_timer, 500, True),
+    (harness.forks, 3000, True),
+    (harness.forked_processes, 500, True),
+    (harness.processes, 500, True),
+    (harness.killed, 500, True),
+    (harness.dev_full, 5000, True),
+    (harness.closed_pipe, 5000, True),
+    (harness.limited, 5000, True),
+    ("full", 3000, True),
+    (partial(harness.stopped_reader, seconds=10.0), 50_000, False),
+    (harness.shutdown, 5000, True),
+]
+
+
+def main() -> int:
+    """Run all of it; 1 where ours was not exact."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--share", type=float, default=1.0, help="of how often each is tried")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    options = parser.parse_args()
+    rows = []
+    is_exact = True
+    for fault, count, has_rival in _FAULTS:
+        count = max(20, int(count * options.share))
+        ours = _met(fault, count, "ours")
+        if ours is None:
+            continue
+        is_exact = is_exact and ours.is_exact
+        # It may hang where ours does not: a few have to do.
+        few = min(count, 60) if fault is harness.forks else count
+        theirs = _met(fault, few, "standard") if has_rival else None
+        rows.append([ours.fault, *_cells(ours), *(_cells(theirs) if theirs else ["-"] * 4)])
+        print(_row(rows[-1]), flush=True)
+        if ours.facts.get("p99"):
+            print(f"  99 of 100 calls took less than {ours.facts['p99'] * 1e6:.0f} µs", flush=True)
+    table = _table(rows)
+    print(f"\n{table}")
+    if options.readme:
+        _write(table)
+    return 0 if is_exact else 1
+
+
+def _met(fault, count, handler):
+    try:
+        if fault == "full":
+            with _small_file_system() as directory:
+                if directory is None:
+                    print("full file system: not tried, a tmpfs cannot be mounted here")
+                    return None
+                return harness.full(count, handler, directory=directory)
+        return fault(count, handler)
+    except (TimeoutError, subprocess.TimeoutExpired) as error:
+        return harness.Outcome(f"{fault}: {error}", tried=count, hung=1)
+
+
+@contextmanager
+def _small_file_system() -> Iterator[Path | None]:
+    with tempfile.TemporaryDirectory() as directory:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", directory]
+        try:
+            is_mounted = not subprocess.run(mount, capture_output=True, check=False).returncode
+        except FileNotFoundError:
+            is_mounted = False
+        try:
+            yield Path(directory) if is_mounted else None
+        finally:
+            if is_mounted:
+                subprocess.run(["umount", directory], check=True)
+
+
+def _cells(outcome) -> list[str]:
+    wrong = [
+        f"{count} {what}"
+        for what, count in (
+            ("torn", outcome.torn), ("doubled", outcome.doubled), ("hung", outcome.hung),
+        )
+        if count
+    ]  # fmt: skip
+    if outcome.status:
+        wrong.append(f"exit status {outcome.status}")
+    counted = str(outcome.counted) if "lost" in outcome.facts or not outcome.lost else "-"
+    return [
+        str(outcome.tried),
+        str(outcome.survived),
+        str(outcome.lost),
+        ", ".join([counted, *wrong]),
+    ]
+
+
+def _row(cells) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(rows) -> str:
+    head = [
+        "fault",
+        "tried",
+        "survived",
+        "lost",
+        "counted",
+        "standard: tried",
+        "survived",
+        "lost",
+        "counted",
+    ]
+    rule = ["---", *["---:"] * 8]
+    return "\n".join(map(_row, (head, rule, *rows)))
+
+
+def _write(table: str) -> None:
+    text = _README.read_text("utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    _README.write_text(f"{before}{_BEGIN}\n{table}\n{_END}{after}", "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,415 @@
+"""MozlogQueueHandler: the same lines, from a thread; bounded; at the end nothing is left."""
+
+import io
+import logging
+import logging.config
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+from conformance import Capture, checked_lines
+
+from mozlog_py import MozlogQueueHandler, configure, context, dict_config
+from mozlog_py.queued import LineQueue
+from mozlog_py.sink import Sink
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    notes: list[str] = []
+    monkeypatch.setattr("mozlog_py.sink.note", notes.append)
+    monkeypatch.setattr("mozlog_py.queued.note", notes.append)
+    return notes
+
+
+class Gate(io.StringIO):
+    """Takes nothing until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = threading.Event()
+        self.entered = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.entered.set()
+        self.is_open.wait()
+        return super().write(text)
+
+
+def line(number: int, severity: int = 6) -> bytes:
+    return b'{"Timestamp":%d,"Severity":%d,"Fields":{"n":%d}}\n' % (number, severity, number)
+
+
+def held_up(policy: Any, max_bytes: int) -> tuple[LineQueue, Gate]:
+    """Give a queue whose thread is held up by its stream, with the first line."""
+    gate = Gate()
+    queue = LineQueue(Sink(gate), policy=policy, max_bytes=max_bytes)
+    queue.write(line(0))
+    gate.entered.wait()
+    return queue, gate
+
+
+def numbers(gate: Gate) -> list[int]:
+    return [written["Fields"]["n"] for written in checked_lines(gate.getvalue())]
+
+
+class TestHandler:
+    def test_writes_the_same_lines_with_the_callers_context(self) -> None:
+        stream = io.StringIO()
+        handler = MozlogQueueHandler(stream, "shop")
+        capture = Capture(handler)
+        with context.bound(user="ann"):
+            capture.logger.info("%s", ["made", "at", "once"], extra={"n": 1})
+        assert handler.flush()
+        (got,) = checked_lines(stream.getvalue())
+        assert got["Logger"] == "shop"
+        assert got["Fields"] == {"user": "ann", "n": 1, "msg": "['made', 'at', 'once']"}
+        handler.close()
+
+    def test_keeps_the_order(self) -> None:
+        stream = io.StringIO()
+        handler = MozlogQueueHandler(stream)
+        capture = Capture(handler)
+        for number in range(5000):
+            capture.logger.info("%d", number)
+        assert handler.flush()
+        messages = [got["Fields"]["msg"] for got in checked_lines(stream.getvalue())]
+        assert messages == [str(number) for number in range(5000)]
+        assert handler.sink.written == 5000
+        handler.close()
+
+    def test_writes_directly_after_its_close(self) -> None:
+        stream = io.StringIO()
+        handler = MozlogQueueHandler(stream)
+        capture = Capture(handler)
+        capture.logger.info("before")
+        handler.close()
+        handler.close()
+        capture.logger.info("after")
+        assert [got["Fields"]["msg"] for got in checked_lines(stream.getvalue())] == [
+            "before", "after",
+        ]  # fmt: skip
+
+    def test_can_be_configured(self, capfd: pytest.CaptureFixture[str]) -> None:
+        config = dict_config("shop", format="mozlog", queue={"policy": "block", "max_bytes": 9999})
+        assert config["handlers"]["mozlog"]["class"] == "mozlog_py.queued.MozlogQueueHandler"
+        assert config["handlers"]["mozlog"]["policy"] == "block"
+        assert "MozlogQueueHandler" not in str(dict_config("shop"))
+
+    @pytest.mark.usefixtures("untouched_process")
+    def test_can_be_set_up_in_one_call(self, capsys: pytest.CaptureFixture[str]) -> None:
+        configure("shop", queue=True, format="mozlog")
+        logging.getLogger("shop").info("hi")
+        (handler,) = logging.getLogger().handlers
+        assert isinstance(handler, MozlogQueueHandler)
+        assert handler.flush()
+        assert checked_lines(capsys.readouterr().out)[0]["Fields"] == {"msg": "hi"}
+        handler.close()
+
+    @pytest.mark.parametrize(
+        ("options", "complaint"),
+        [({"policy": "drop"}, "block, drop_newest, drop_oldest"), ({"max_bytes": 0}, "max_bytes")],
+    )
+    def test_refuses_what_it_does_not_know(self, options: Any, complaint: str) -> None:
+        with pytest.raises(ValueError, match=complaint):
+            MozlogQueueHandler(io.StringIO(), **options)
+
+    def test_has_what_a_sink_has(self) -> None:
+        stream, other = io.StringIO(), io.StringIO()
+        handler = MozlogQueueHandler(stream)
+        queue = handler.sink
+        assert queue.stream is handler.stream is stream
+        assert queue.write(b"{}\n")
+        assert handler.setStream(other) is stream
+        assert stream.getvalue() == "{}\n"
+        queue.write(b"[]\n")
+        queue.flush()
+        queue.reopen()
+        assert other.getvalue() == "[]\n"
+        assert (queue.written, queue.lost, queue.dropped) == (2, 0, {})
+        assert queue.degraded >= 0
+        assert queue.waiting_bytes == 0
+        handler.close()
+
+    def test_cuts_lines_that_are_too_long(self) -> None:
+        stream = io.StringIO()
+        handler = MozlogQueueHandler(stream, max_line_bytes=2048)
+        Capture(handler).logger.info("x" * 9000)
+        handler.flush()
+        assert len(stream.getvalue()) <= 2048
+        assert checked_lines(stream.getvalue())
+        handler.close()
+
+
+class TestFullQueue:
+    def test_loses_the_newest(self) -> None:
+        queue, gate = held_up("drop_newest", 1000)
+        taken = [queue.write(line(n)) for n in range(1, 21)]
+        kept = taken.count(True)
+        assert taken == [True] * kept + [False] * (20 - kept)
+        assert queue.dropped == {"queue full": 20 - kept}
+        gate.is_open.set()
+        queue.close()
+        assert numbers(gate) == list(range(kept + 1))
+
+    def test_loses_the_oldest(self) -> None:
+        queue, gate = held_up("drop_oldest", 1000)
+        for n in range(1, 21):
+            assert queue.write(line(n))
+        assert queue.waiting_bytes <= 1000
+        gate.is_open.set()
+        queue.close()
+        got = numbers(gate)
+        assert got[0] == 0
+        assert got[1:] == list(range(21 - len(got[1:]), 21))
+        assert queue.lost == 20 - len(got[1:]) > 0
+
+    @pytest.mark.parametrize("policy", ["drop_newest", "drop_oldest"])
+    def test_keeps_errors_longest(self, policy: str) -> None:
+        queue, gate = held_up(policy, 1300)
+        for n in range(1, 31):
+            queue.write(line(n, severity=3 if n % 5 == 0 else 6))
+        gate.is_open.set()
+        queue.close()
+        assert {5, 10, 15, 20, 25, 30} <= set(numbers(gate))
+        assert queue.written + queue.lost == 31
+
+    @pytest.mark.parametrize("policy", ["drop_newest", "drop_oldest"])
+    def test_of_errors_alone_loses_errors_and_what_is_less(self, policy: str) -> None:
+        queue, gate = held_up(policy, 1000)
+        for n in range(1, 21):
+            queue.write(line(n, severity=2))
+        assert not queue.write(line(99))
+        gate.is_open.set()
+        queue.close()
+        got = numbers(gate)[1:]
+        assert 99 not in got
+        assert got == (list(range(1, len(got) + 1)) if policy == "drop_newest" else
+                       list(range(21 - len(got), 21)))  # fmt: skip
+
+    def test_waits_for_room(self) -> None:
+        queue, gate = held_up("block", 1000)
+        done = threading.Event()
+
+        def fill() -> None:
+            for n in range(1, 101):
+                queue.write(line(n))
+            done.set()
+
+        thread = threading.Thread(target=fill)
+        thread.start()
+        assert not done.wait(0.05)
+        gate.is_open.set()
+        thread.join()
+        queue.close()
+        assert numbers(gate) == list(range(101))
+        assert queue.lost == 0
+
+    def test_says_what_it_lost(self) -> None:
+        gate = Gate()
+        handler = MozlogQueueHandler(gate, max_bytes=2000, policy="drop_newest")
+        capture = Capture(handler)
+        capture.logger.info("first")
+        gate.entered.wait()
+        for _ in range(50):
+            capture.logger.info("x")
+        gate.is_open.set()
+        handler.close()
+        reports = [
+            got["Fields"]
+            for got in checked_lines(gate.getvalue())
+            if "lost_by_cause" in got["Fields"]
+        ]
+        assert sum(report["lost"] for report in reports) == handler.lost > 0
+        assert reports[0]["lost_by_cause"] == {"queue full": reports[0]["lost"]}
+
+
+class TestEnds:
+    def test_take_bounded_time_while_nobody_reads(self) -> None:
+        queue, gate = held_up("drop_oldest", 10_000)
+        queue.write(line(1))
+        assert not queue.flush(0.01)
+        queue.close(0.01)
+        assert queue.dropped == {"closed before it was written": 1}
+        time.sleep(0.06)
+        assert not queue.write(line(2))
+        gate.is_open.set()
+        while queue.written < 1:
+            time.sleep(0.001)
+        assert numbers(gate) == [0]
+
+    def test_may_be_called_by_many_at_once_and_by_the_thread_itself(self) -> None:
+        closed = threading.Event()
+
+        class Closing(io.StringIO):
+            def write(self, text: str) -> int:
+                queue.flush(0.01)
+                queue.close(0.01)
+                closed.set()
+                return super().write(text)
+
+        stream = Closing()
+        queue = LineQueue(Sink(stream))
+        queue.write(line(1))
+        threads = [threading.Thread(target=queue.close, args=(5.0,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert closed.is_set()
+        assert stream.getvalue().encode() == line(1)
+
+    def test_where_no_thread_can_be_started_write_directly(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        stream = io.StringIO()
+        queue = LineQueue(Sink(stream))
+        monkeypatch.setattr(threading.Thread, "start", fail)
+        queue.write(line(1))
+        assert stream.getvalue().encode() == line(1)
+        queue._lines.append(line(2))
+        assert queue.flush()
+        assert stream.getvalue().encode() == line(1) + line(2)
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_of_the_thread_are_noticed_and_it_begins_again(self, quiet: list[str]) -> None:
+        stream = io.StringIO()
+        sink = Sink(stream)
+        queue = LineQueue(sink)
+        write_all = sink.write_all
+
+        def end(_: Any) -> None:
+            sink.write_all = write_all  # type: ignore[method-assign]
+            raise SystemExit
+
+        sink.write_all = end  # type: ignore[method-assign]
+        queue.write(line(1))
+        first = queue._thread
+        assert first is not None
+        first.join()
+        queue.write(line(2))
+        assert queue.flush()
+        assert queue._thread is not first
+        assert line(2) in stream.getvalue().encode()
+        queue.close()
+
+    def test_of_a_write_do_not_end_the_thread(self, quiet: list[str]) -> None:
+        stream = io.StringIO()
+        sink = Sink(stream)
+        queue = LineQueue(sink)
+        write_all = sink.write_all
+
+        def fail(_: Any) -> None:
+            sink.write_all = write_all  # type: ignore[method-assign]
+            raise LookupError("odd")
+
+        sink.write_all = fail  # type: ignore[method-assign]
+        queue.write(line(1))
+        queue.flush()
+        queue.write(line(2))
+        queue.flush()
+        assert stream.getvalue().encode() == line(2)
+        assert quiet == ["the queue's thread goes on after LookupError: odd"]
+        queue.close()
+
+
+SCRIPT = """
+import logging, os, signal, sys
+from mozlog_py import MozlogQueueHandler
+log = logging.getLogger("script")
+handler = MozlogQueueHandler()
+log.addHandler(handler)
+log.setLevel(1)
+for number in range(3000):
+    log.info("%d", number)
+"""
+
+
+def run(body: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT + body],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class TestProcess:
+    def test_that_ends_has_written_all(self) -> None:
+        done = run("")
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert len(checked_lines(done.stdout)) == 3000
+
+    def test_that_is_terminated_has_written_all(self) -> None:
+        done = run("os.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()")
+        assert done.returncode == -signal.SIGTERM
+        assert len(checked_lines(done.stdout)) == 3000
+
+    def test_that_handles_its_termination_itself_is_left_to_it(self) -> None:
+        body = """
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+log.addHandler(MozlogQueueHandler())
+os.kill(os.getpid(), signal.SIGTERM)
+signal.pause()
+"""
+        done = run(body)
+        assert done.returncode == 3
+        assert len(checked_lines(done.stdout)) == 3000
+
+    @pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
+    def test_of_multiprocessing_writes_its_own_and_nobody_elses(
+        self, how: str, tmp_path: Any
+    ) -> None:
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import logging, multiprocessing, os\n"
+            "from mozlog_py import MozlogQueueHandler\n"
+            "def work():\n"
+            "    log = logging.getLogger('child')\n"
+            "    log.setLevel(1)\n"
+            "    if not logging.getLogger().handlers:\n"
+            "        logging.getLogger().addHandler(MozlogQueueHandler())\n"
+            "    for number in range(50):\n"
+            "        log.info('%d', number, extra={'own': os.getpid()})\n"
+            "if __name__ == '__main__':\n"
+            "    logging.getLogger().addHandler(MozlogQueueHandler())\n"
+            "    logging.getLogger().setLevel(1)\n"
+            "    logging.info('parent')\n"
+            f"    method = multiprocessing.get_context('{how}')\n"
+            "    children = [method.Process(target=work) for _ in range(3)]\n"
+            "    for child in children: child.start()\n"
+            "    for child in children: child.join()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, str(script)], capture_output=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        lines = checked_lines(done.stdout)
+        assert sum(got["Fields"]["msg"] == "parent" for got in lines) == 1
+        own = [got for got in lines if got["Type"] == "child"]
+        assert len(own) == 150
+        assert all(got["Fields"]["own"] == got["Pid"] for got in own)
+
+
+def test_a_child_begins_with_an_empty_queue() -> None:
+    queue, gate = held_up("drop_oldest", 10_000)
+    queue.write(line(1))
+    pid = os.fork()
+    if pid == 0:
+        queue.stream = io.StringIO()
+        is_empty = queue.waiting_bytes == 0 and queue._thread is None
+        queue.write(line(2))
+        is_right = queue.flush(5) and queue.stream.getvalue().encode() == line(2)
+        os._exit(0 if is_empty and is_right else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    gate.is_open.set()
+    queue.close()
+    assert numbers(gate) == [0, 1]
