@@ -148,6 +148,18 @@ class TestLines:
         assert line["Type"] == "py.warnings"
         assert "DeprecationWarning: old" in line["Fields"]["msg"]
 
+    @pytest.mark.parametrize("queue", [False, True])
+    def test_of_both_go_to_a_path_and_through_a_queue(self, queue: bool, tmp_path: Path) -> None:
+        path = tmp_path / "log"
+        mozlog_py.configure("shop", format="mozlog", stream=path, queue=queue)
+        for number in range(3):
+            both("hi", n=number)
+        (handler,) = logging.getLogger().handlers
+        handler.flush()
+        lines = checked_lines(path.read_bytes())
+        handler.close()
+        assert [line["Fields"]["n"] for line in lines] == [0, 0, 1, 1, 2, 2]
+
 
 class TestLevels:
     def test_are_the_same_for_both(self) -> None:
