@@ -20,8 +20,8 @@ __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 class _Layer(DockerflowASGI):
     """One of the two, with the settings of the application that is served."""
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one connection; at the start, say what is wrong with a setting."""
+    async def _serve_other(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass it on; at the start, say what is wrong with a setting."""
         if scope["type"] == "lifespan":
             try:
                 live_options(scope.get("app"), raises=True)
@@ -29,7 +29,7 @@ class _Layer(DockerflowASGI):
                 await receive()
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
-        await super().__call__(scope, receive, send)
+        await self.app(scope, receive, send)
 
     def _options_of(self, scope: Any) -> Options:
         try:
