@@ -49,6 +49,10 @@ class RequestIdMiddleware(_Layer):
     def __init__(self, app: Any, request_id: RequestIdPolicy | None = None) -> None:
         super().__init__(app, request_id=request_id, summaries=False, endpoints=False)
         self._policy = request_id
+        if type(app) is MozlogRequestSummaryLogger:
+            # Right behind this one it would only join: this does its part as well,
+            # and a request passes one layer less.
+            self.app, self._logger, self._gives_summaries = app.app, app._logger, True
 
     def _options_of(self, scope: Any) -> Options:
         return super()._options_of(scope) if self._policy is None else self._options
