@@ -117,7 +117,8 @@ def _made(results: dict[str, Any]) -> str:
         f"{'not set' if unbuffered is None else f'set to {unbuffered!r}'}; {', '.join(packages)}. "
         f"Times are medians over {results['rounds']} rounds of {results['milliseconds']:g} ms. "
         "A factor compares with the first row (of our context and of requests, the first column) "
-        "and is the median of the factors of single rounds; the middle half of them is in parentheses. "
+        "and is the median of the factors of single rounds; the middle half of them is in "
+        "parentheses. "
         "A line is timed only where it says all that was logged."
     )
 

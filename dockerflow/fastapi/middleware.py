@@ -20,6 +20,9 @@ __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 class _Layer(DockerflowASGI):
     """One of the two, with the settings of the application that is served."""
 
+    #: What was given in place of the settings.
+    _policy: RequestIdPolicy | None = None
+
     async def _serve_other(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass it on; at the start, say what is wrong with a setting."""
         if scope["type"] == "lifespan":
@@ -32,6 +35,8 @@ class _Layer(DockerflowASGI):
         await self.app(scope, receive, send)
 
     def _options_of(self, scope: Any) -> Options:
+        if self._policy is not None:
+            return self._options
         try:
             # What live_options() finds, for each request but the first.
             live = scope["app"].state._state[KEY]
@@ -53,9 +58,6 @@ class RequestIdMiddleware(_Layer):
             # Right behind this one it would only join: this does its part as well,
             # and a request passes one layer less.
             self.app, self._logger, self._gives_summaries = app.app, app._logger, True
-
-    def _options_of(self, scope: Any) -> Options:
-        return super()._options_of(scope) if self._policy is None else self._options
 
 
 class MozlogRequestSummaryLogger(_Layer):
