@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "AGENT",
     "CALLS",
     "CURVE",
     "EVENTS",
@@ -34,7 +35,8 @@ EVENT_MESSAGE = "user signed in"
 
 _first_formatter = logging.Formatter()
 _over_and_over: dict[str, logging.LogRecord] = {}
-_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+#: A client's User-Agent.
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def extras(count: int, number: int) -> dict[str, Any]:
     eight = {
         "method": "GET",
         "path": f"/v1/items/{number}",
-        "agent": _AGENT,
+        "agent": AGENT,
         "lang": "en-US,en;q=0.5",
         "uid": f"user-{number}",
         "code": 200,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from applications import CORES, FRAMEWORKS
 from cases import CALLS, CURVE, EVENTS, FORMATS, SLOPES, UNHEARD, Case
 from foreign import CROWDS, READINGS
 from fronts import FAST, FRONTS, STRUCTLOG, Front
@@ -55,6 +56,8 @@ class Contest:
     not_run: dict[Contender, str] = field(default_factory=dict)
     #: By contender, for each round: the ns per call of the measure, and its own.
     rounds: dict[Contender, list[tuple[float, float]]] = field(default_factory=dict)
+    #: The ns of each round of a measure that nobody is compared with.
+    alone: list[float] = field(default_factory=list)
 
     def check(self, ask: Ask) -> None:
         """Let every contender show that its output is right; the others are out."""
@@ -63,6 +66,10 @@ class Contest:
 
     def play(self, ask: Ask, number: int, budget_ns: int, *, is_counted: bool) -> None:
         """Play one round."""
+        if not self.others and not (self.wrong or self.not_run):
+            answer = ask("round", self.measure, budget_ns=budget_ns)
+            if self._is_right(self.measure, answer) and is_counted:
+                self.alone.append(answer["ns"])
         for place, contender in enumerate(self.others):
             pair = [self.measure, contender]
             if any(one in self.wrong or one in self.not_run for one in pair):
@@ -90,6 +97,7 @@ class Contest:
         if self.measure in self.wrong:
             return {**result, "wrong_output": self.wrong[self.measure]}
         turns = [measure for rounds in self.rounds.values() for measure, _ in rounds]
+        turns += self.alone
         return {**result, "ns": _spread(turns)} if turns else result
 
     def _result(self, contender: Contender) -> dict[str, Any]:
@@ -156,11 +164,21 @@ def contests() -> list[Contest]:
     for suffix, title in ways.items():
         measure, other = (_logs(front, UNHEARD.name, suffix) for front in (FAST, STRUCTLOG))
         out.append(Contest("unheard", title, measure, [other]))
+    upstream = next(rival for rival in RIVALS if rival.name == "upstream")
+    for case, title in FRAMEWORKS.items():
+        out.append(Contest("served", title, _serves(upstream, case), [_serves(OURS, case)]))
+    for case, title in CORES.items():
+        out.append(Contest("served", title, _serves(OURS, case), []))
     return out
 
 
 def _does(rival: Rival, case: Case) -> Contender:
     return Contender(rival.title, rival.environment, case.name, rival.name)
+
+
+def _serves(rival: Rival, case: str) -> Contender:
+    # Applications of one framework would meet those of another in one process.
+    return Contender(rival.title, rival.environment, case, rival.name, worker=case)
 
 
 def _logs(front: Front, case: str, suffix: str) -> Contender:

@@ -17,6 +17,7 @@ _BELOW = Path(__file__).resolve().parent / ".environments"
 _OUR_DISTRIBUTION = "mozlog-py"
 
 # The only place where versions are named.
+_FRAMEWORKS = ("django==5.2.19", "fastapi==0.165.0", "flask==3.1.3", "sanic==25.12.1")
 _PINS = {
     "ours": (
         "orjson==3.13.0",
@@ -24,8 +25,15 @@ _PINS = {
         "structlog==26.1.0",
         "ecs-logging==2.3.0",
         "JSON-log-formatter==1.2.1",
+        *_FRAMEWORKS,
     ),
-    "upstream": ("dockerflow==2026.3.4",),
+    "upstream": (
+        "dockerflow==2026.3.4",
+        *_FRAMEWORKS,
+        # Its frameworks' packages import these, and its extras leave them out.
+        "redis==8.1.0",
+        "sqlalchemy==2.1.9",
+    ),
 }
 
 _NODE_PINS = ("pino@10.4.0",)

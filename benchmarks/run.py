@@ -1,6 +1,6 @@
-"""Measure our formatter, handler and loggers against others, and write down what came out.
+"""Measure our formatter, handler, loggers and middleware against others; write down the outcome.
 
-    python benchmarks/run.py            about two minutes, writes benchmarks/results.json
+    python benchmarks/run.py            about three minutes, writes benchmarks/results.json
     python benchmarks/table.py          puts it into README.md
 
 The first run makes the environments, below ``benchmarks/.environments``. What is

@@ -55,6 +55,7 @@ def _text(results: dict[str, Any]) -> str:
                 f"{to_a_file}; `log = structlog.get_logger().bind()`", contests["bound"]
             ),
             _against_rivals("one `log.debug(...)` that is not heard", contests["unheard"]),
+            _of_requests(contests["served"]),
             _made(results),
         ]
     )
@@ -65,6 +66,16 @@ def _against_rivals(what: str, contests: list[dict[str, Any]]) -> str:
     for place, contender in enumerate(contests[0]["contenders"]):
         cells = [_cell(contest["contenders"][place]) for contest in contests]
         rows.append([contender["title"], *cells])
+    return _table(rows)
+
+
+def _of_requests(contests: list[dict[str, Any]]) -> str:
+    who = [contender["title"] for contender in contests[0]["contenders"]]
+    rows = [["what the middleware adds to a request, its summary to a file", *who]]
+    for contest in contests:
+        cells = [*map(_cell, contest["contenders"])]
+        # Upstream stands first, and has nothing without a framework.
+        rows.append([contest["title"], *["has none"] * (len(who) - len(cells)), *cells])
     return _table(rows)
 
 
@@ -107,8 +118,9 @@ def _made(results: dict[str, Any]) -> str:
         f"{machine['system']}, {machine['libc']}, {' and '.join(runtimes)}, PYTHONUNBUFFERED "
         f"{'not set' if unbuffered is None else f'set to {unbuffered!r}'}; {', '.join(packages)}. "
         f"Times are medians over {results['rounds']} rounds of {results['milliseconds']:g} ms. "
-        "A factor compares with the first row (of our context, the first column) and is the median "
-        "of the factors of single rounds; the middle half of them is in parentheses. "
+        "A factor compares with the first row (of our context and of requests, the first column) "
+        "and is the median of the factors of single rounds; the middle half of them is in "
+        "parentheses. "
         "A line is timed only where it says all that was logged."
     )
 

@@ -22,6 +22,7 @@ from foreign import READINGS, check_reading, time_reading
 from formatted import check_format, time_format
 from logged import time_call, time_call_to_nowhere
 from rivals import NULL, RIVALS
+from served import SERVED, time_serving
 from sinks import QUEUES, SINKS, time_queue, time_sink
 from structured import check_event, time_event, time_unheard
 
@@ -93,6 +94,8 @@ def _check(case: str, contender: str) -> None:
 def _round(case: str, contender: str, budget_ns: int) -> float:
     if case in READINGS:
         return time_reading(case, contender, budget_ns)
+    if case in SERVED:
+        return time_serving(case, contender, budget_ns)
     if case in _FORMATS:
         return time_format(_FORMATS[case], _RIVALS[contender], budget_ns)
     if case in _EVENTS:

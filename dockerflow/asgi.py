@@ -32,13 +32,13 @@ class DockerflowASGI(Middleware):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._serve_other(scope, receive, send)
             return
         exchange = scope.get(REQUEST)
         if exchange is not None and not exchange.is_over:
             # Another layer of ours is further out: it finishes what both began.
             self._join(exchange, scope)
-            if not await self._answered(scope, send):
+            if self._endpoints is None or not await self._answered(scope, send, self._endpoints):
                 await self.app(scope, receive, send)
             return
         exchange = scope[REQUEST] = ASGIExchange(receive, send)
@@ -50,7 +50,11 @@ class DockerflowASGI(Middleware):
                 exchange.querystring = scope.get("query_string", b"")
         exchange.begin(request_id)
         try:
-            if exchange.path[-2:] != "__" or not await self._answered(scope, exchange.send):
+            if (
+                self._endpoints is None
+                or exchange.path[-2:] != "__"
+                or not await self._answered(scope, exchange.send, self._endpoints)
+            ):
                 await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             exchange.finish(error)
@@ -60,12 +64,13 @@ class DockerflowASGI(Middleware):
         finally:
             exchange.leave()
 
-    # Frameworks whose settings may change have their own of these two.
+    # A framework whose settings may change has its own of these two.
     def _options_of(self, scope: Scope) -> Options:  # noqa: ARG002
         return self._options
 
-    def _endpoints_of(self, scope: Scope) -> Endpoints | None:  # noqa: ARG002
-        return self._endpoints
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what is not HTTP."""
+        await self.app(scope, receive, send)
 
     def _join(self, exchange: ASGIExchange, scope: Scope) -> None:
         if self._gives_ids and exchange.rid is None:
@@ -75,11 +80,8 @@ class DockerflowASGI(Middleware):
             if exchange.options.querystring:
                 exchange.querystring = scope.get("query_string", b"")
 
-    async def _answered(self, scope: Scope, send: Send) -> bool:
+    async def _answered(self, scope: Scope, send: Send, endpoints: Endpoints) -> bool:
         """Answer where an endpoint is asked for, and tell whether it was."""
-        endpoints = self._endpoints_of(scope)
-        if endpoints is None:
-            return False
         name = PATHS.get(within_root(scope["path"], scope.get("root_path", "")))
         if name is None:
             return False

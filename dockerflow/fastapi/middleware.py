@@ -20,8 +20,11 @@ __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 class _Layer(DockerflowASGI):
     """One of the two, with the settings of the application that is served."""
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one connection; at the start, say what is wrong with a setting."""
+    #: What was given in place of the settings.
+    _policy: RequestIdPolicy | None = None
+
+    async def _serve_other(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass it on; at the start, say what is wrong with a setting."""
         if scope["type"] == "lifespan":
             try:
                 live_options(scope.get("app"), raises=True)
@@ -29,9 +32,11 @@ class _Layer(DockerflowASGI):
                 await receive()
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
-        await super().__call__(scope, receive, send)
+        await self.app(scope, receive, send)
 
     def _options_of(self, scope: Any) -> Options:
+        if self._policy is not None:
+            return self._options
         try:
             # What live_options() finds, for each request but the first.
             live = scope["app"].state._state[KEY]
@@ -49,9 +54,10 @@ class RequestIdMiddleware(_Layer):
     def __init__(self, app: Any, request_id: RequestIdPolicy | None = None) -> None:
         super().__init__(app, request_id=request_id, summaries=False, endpoints=False)
         self._policy = request_id
-
-    def _options_of(self, scope: Any) -> Options:
-        return super()._options_of(scope) if self._policy is None else self._options
+        if type(app) is MozlogRequestSummaryLogger:
+            # Right behind this one it would only join: this does its part as well,
+            # and a request passes one layer less.
+            self.app, self._logger, self._gives_summaries = app.app, app._logger, True
 
 
 class MozlogRequestSummaryLogger(_Layer):

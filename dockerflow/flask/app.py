@@ -14,7 +14,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from flask import Blueprint, Flask, Response, current_app, g, got_request_exception, request
+from flask import (
+    Blueprint,
+    Flask,
+    Request,
+    Response,
+    current_app,
+    g,
+    got_request_exception,
+    request,
+)
 from werkzeug.exceptions import InternalServerError, NotFound
 from werkzeug.wsgi import ClosingIterator
 
@@ -47,6 +56,12 @@ _OPTIONS: Final = "dockerflow.options"
 _ENDPOINTS: Final = "dockerflow.endpoints"
 # What flask-login gives, to be told from what a test puts in its place.
 _CURRENT_USER: Final = current_user
+
+
+# What is behind the two proxies, of which each use looks that up anew: the hooks
+# ask once, for most of what they do is done on these.
+_globals: Final[Callable[[], Any]] = g._get_current_object
+_request: Final[Callable[[], Request]] = request._get_current_object  # type: ignore[attr-defined]
 
 
 class HeartbeatFailure(InternalServerError):  # noqa: N818 - upstream's name
@@ -121,21 +136,23 @@ class Dockerflow:
     # -- the hooks ----------------------------------------------------------
 
     def _before_request(self) -> None:
-        summary: Any = request.environ.get(REQUEST)
+        summary: Any = _request().environ.get(REQUEST)
         if summary is None or summary.is_over:
             summary = self._begun_by_hand()
-        g._dockerflow_summary = summary
-        g._request_id = summary.rid
+        own = _globals()
+        own._dockerflow_summary = summary
+        own._request_id = summary.rid
         # An application may have set its own before.
-        if "request_id" not in g:
-            g.request_id = summary.rid
-        g._start_timestamp = time.time()
+        if "request_id" not in own:
+            own.request_id = summary.rid
+        own._start_timestamp = time.time()
 
     def _after_request(self, response: Response) -> Response:
-        summary = g.get("_dockerflow_summary")
+        own = _globals()
+        summary = own.get("_dockerflow_summary")
         if summary is None or summary.is_over:
             return response
-        self._complete(summary)
+        self._complete(summary, own)
         if isinstance(summary, WSGIExchange):
             # A stream's summary waits for its end.
             summary.is_whole = _is_whole(response)
@@ -150,11 +167,12 @@ class Dockerflow:
         exception: BaseException,
         **extra: Any,  # noqa: ARG002
     ) -> None:
-        g._has_exception = True
-        summary = g.get("_dockerflow_summary")
+        own = _globals()
+        own._has_exception = True
+        summary = own.get("_dockerflow_summary")
         if summary is None or summary.is_over:
             return
-        self._complete(summary)
+        self._complete(summary, own)
         summary.error = exception
         if not isinstance(summary, WSGIExchange):
             summary.code = 500
@@ -179,9 +197,9 @@ class Dockerflow:
         )
         return summary
 
-    def _complete(self, summary: RequestSummary) -> None:
+    def _complete(self, summary: RequestSummary, own: Any) -> None:
         """Take in what is known only while Flask's own context is there."""
-        if not hasattr(g, "_start_timestamp"):
+        if not hasattr(own, "_start_timestamp"):
             # Other code may delete it; then nobody knows when the request began.
             summary.started_ns = None
         try:
@@ -306,7 +324,7 @@ def _response(reply: Reply) -> Response:
 
 
 def _leave(error: BaseException | None) -> None:  # noqa: ARG001
-    summary = g.get("_dockerflow_summary")
+    summary = _globals().get("_dockerflow_summary")
     if summary is not None and not isinstance(summary, WSGIExchange):
         summary.leave()
 

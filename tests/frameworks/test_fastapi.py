@@ -250,9 +250,46 @@ class TestMiddleware:
         ASGIDriver(app).get("/")
         assert lines.summary["rid"] == "mine"
 
-    def test_a_logger_of_ones_own_is_used(self, lines: Lines) -> None:
+    def test_a_request_passes_one_layer_where_the_two_meet(self) -> None:
+        app = FastAPI()
+        outer = RequestIdMiddleware(MozlogRequestSummaryLogger(app))
+        assert outer.app is app
+
+    def test_what_stands_between_the_two_stays_there(self, lines: Lines) -> None:
+        app, passed = FastAPI(), []
+
+        class Between:
+            def __init__(self, app: Any) -> None:
+                self.app = app
+
+            async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+                passed.append(scope["path"])
+                await self.app(scope, receive, send)
+
+        for each in (MozlogRequestSummaryLogger, Between, RequestIdMiddleware):
+            app.add_middleware(each)  # type: ignore[arg-type]
+        ASGIDriver(app).get("/a", headers=[("x-request-id", "r1")])
+        assert passed == ["/a"]
+        assert (lines.summary["rid"], lines.summary["code"]) == ("r1", 404)
+
+    def test_another_kind_of_summary_middleware_stays_there(self, lines: Lines) -> None:
+        class Tagging(MozlogRequestSummaryLogger):
+            async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+                add_fields(tag="mine")
+                await super().__call__(scope, receive, send)
+
+        app = FastAPI()
+        app.add_middleware(Tagging)
+        app.add_middleware(RequestIdMiddleware)
+        ASGIDriver(app).get("/")
+        assert lines.summary["tag"] == "mine"
+
+    @pytest.mark.parametrize("has_ids", [False, True])
+    def test_a_logger_of_ones_own_is_used(self, lines: Lines, has_ids: bool) -> None:
         app = FastAPI()
         app.add_middleware(MozlogRequestSummaryLogger, logger=logging.getLogger("mine"))
+        if has_ids:
+            app.add_middleware(RequestIdMiddleware)
         ASGIDriver(app).get("/")
         assert lines.summaries == []
         assert lines.of("mine")[0]["code"] == 404
