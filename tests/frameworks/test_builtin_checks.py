@@ -48,6 +48,7 @@ def heartbeat(driver: Driver) -> Found:
 
 
 FAILED = {"DOCKERFLOW_HEARTBEAT_FAILED_STATUS_CODE": 503}
+IN_TIME = {"DOCKERFLOW_CHECK_TIMEOUT_SECONDS": 2}
 
 
 ENVIRONMENT = """
@@ -69,7 +70,9 @@ class FlaskService:
         self.app.config["SQLALCHEMY_DATABASE_URI"] = postgres.url_for("psycopg")
         self.db = flask_sqlalchemy.SQLAlchemy(self.app)
         self.migrate = flask_migrate.Migrate(self.app, self.db, directory=str(folder / "m"))
-        self.redis = redis.Redis.from_url(cache.url)
+        self.app.config.update(IN_TIME)
+        # Made so, it tries again for longer than that.
+        self.redis = redis.Redis(port=cache.port, password=PASSWORD)
         self.folder = folder
         Dockerflow(self.app, self.db, self.redis, self.migrate)
 
@@ -171,8 +174,8 @@ class TestFlask:
 
 class TestSanic:
     def test_says_what_is_away_until_it_is_back(self, redis_server: Redis) -> None:
-        client = redis.asyncio.Redis.from_url(redis_server.url)
-        app = sanic_application(extension=SanicDockerflow(redis=client))
+        client = redis.asyncio.Redis(port=redis_server.port, password=PASSWORD)
+        app = sanic_application(settings=IN_TIME, extension=SanicDockerflow(redis=client))
         driver = driver_of(app)
         assert heartbeat(driver) == (200, {})
         redis_server.stop()
