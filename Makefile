@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 VERSIONS ?= 3.10 3.11 3.12 3.13
+# The oldest frameworks that are supported, on the oldest Python. What they are built
+# on goes on without them, and warns of it: that is no news of ours.
+OLDEST := django~=4.2.0 fastapi~=0.100.0 flask~=2.3.0 sanic~=23.12.0
 
 .PHONY: help demo test lint types layers unit wheel-test test-matrix bench torture clean
 
 help:
 	@echo "make demo         a real service, its MozLog lines and their pretty form"
 	@echo "make test         tests, coverage, lint, types, layers, and the tests of the built wheel"
-	@echo "make test-matrix  the tests on Python $(VERSIONS)"
+	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
 	@echo "make torture      every fault of tests/faults, often, and a table of what survived"
 	@echo "make bench        the benchmarks, and the table in the README"
 
@@ -51,17 +54,23 @@ wheel-test: $(VENV)/.installed
 	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet
 
 test-matrix:
-	@for version in $(VERSIONS); do \
+	@for version in $(VERSIONS) oldest; do \
+	  number=$$version; further=; arguments=; \
+	  if [ $$version = oldest ]; then \
+	    number=$(firstword $(VERSIONS) 3.10); \
+	    further='$(OLDEST)'; \
+	    arguments="-W ignore::DeprecationWarning tests/frameworks tests/checks"; \
+	  fi; \
 	  python=; \
-	  for candidate in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
+	  for candidate in python$$number $$HOME/.pyenv/versions/$$number.*/bin/python; do \
 	    if $$candidate -c "" 2>/dev/null; then python=$$candidate; break; fi; \
 	  done; \
-	  if [ -z "$$python" ]; then echo "Python $$version is not on this machine" >&2; exit 1; fi; \
-	  echo "== Python $$version"; \
+	  if [ -z "$$python" ]; then echo "Python $$number is not on this machine" >&2; exit 1; fi; \
+	  echo "== Python $$number $$further"; \
 	  $$python -m venv .matrix/$$version && \
 	  .matrix/$$version/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
-	  .matrix/$$version/bin/python -m pip install --quiet --group test --editable . && \
-	  .matrix/$$version/bin/python -m pytest --quiet || exit 1; \
+	  .matrix/$$version/bin/python -m pip install --quiet --group test --editable . $$further && \
+	  .matrix/$$version/bin/python -m pytest --quiet $$arguments || exit 1; \
 	done
 
 bench: $(VENV)/.installed

@@ -113,3 +113,66 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
             timeout=60,
         )
         assert not (loaded & costly) - set(bare.stdout.decode().split())
+
+    #: What the extras and the checks are for; none of it is there below.
+    OTHERS = (
+        "alembic", "asgiref", "asyncpg", "celery", "django", "django_redis", "fastapi", "flask",
+        "flask_login", "flask_migrate", "flask_sqlalchemy", "opentelemetry", "psycopg",
+        "psycopg_pool", "pydantic", "redis", "sanic", "sqlalchemy", "starlette", "werkzeug",
+    )  # fmt: skip
+
+    def run_without(self, missing: set[str], source: str) -> None:
+        blocked = f"import sys\nfor name in {sorted(missing)}: sys.modules[name] = None\n"
+        done = subprocess.run(
+            [sys.executable, "-c", blocked + source],
+            check=False, timeout=60, capture_output=True, text=True,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    def test_of_all_but_the_adapters_needs_no_extra(self) -> None:
+        adapters = tuple(f"dockerflow.{name}" for name in ("django", "fastapi", "flask", "sanic"))
+        names = [module.__name__ for module in modules()]
+        core = [name for name in names if not name.startswith(adapters)]
+        # Written for pytest, which is there; and a command that runs when it is imported.
+        core.remove("dockerflow.__main__")
+        assert len(names) - len(core) > 10
+        self.run_without(set(self.OTHERS), "".join(f"import {name}\n" for name in core))
+
+    @pytest.mark.parametrize(
+        ("adapter", "needs"),
+        [
+            ("flask", {"flask", "werkzeug"}),
+            ("django", {"django", "asgiref"}),
+            ("fastapi", {"fastapi", "opentelemetry", "starlette", "pydantic"}),
+            ("sanic", {"sanic"}),
+        ],
+    )
+    def test_of_an_adapter_needs_its_framework_only(self, adapter: str, needs: set[str]) -> None:
+        names = [each.__name__ for each in modules()]
+        ours = [name for name in names if f"{name}.".startswith(f"dockerflow.{adapter}.")]
+        assert len(ours) >= 3
+        imports = "".join(f"import {name}\n" for name in ours)
+        self.run_without(set(self.OTHERS) - needs, imports)
+
+    def test_of_the_flask_adapter_needs_no_client_to_serve(self) -> None:
+        self.run_without(
+            set(self.OTHERS) - {"flask", "werkzeug"},
+            """
+import logging
+import flask, dockerflow.flask
+import dockerflow.flask.app
+assert dockerflow.flask.app.has_flask_login is False
+logging.getLogger("dockerflow.checks.registry").disabled = True
+app = flask.Flask("x")
+dockerflow.flask.Dockerflow(app, db=object(), redis=object(), migrate=object())
+answer = app.test_client().get("/__heartbeat__")
+assert answer.status_code == 500, answer.status_code
+details = answer.json["details"]
+assert details["check_migrations_applied"]["messages"] == {
+    "dockerflow.health.I001": "Can't check migrations: Flask-Migrate is not installed"
+}
+# Nothing is there to be asked, and each check says so under its own name.
+assert details["check_redis_connected"]["status"] == "error", details
+assert details["check_database_connected"]["status"] == "error", details
+""",
+        )

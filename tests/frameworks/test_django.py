@@ -22,7 +22,8 @@ MIDDLEWARE = ["dockerflow.django.middleware.DockerflowMiddleware"]
 if not settings.configured:
     settings.configure(
         ALLOWED_HOSTS=["*"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        # A file without a name, for each connection its own: Django closes none in memory.
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "file:"}},
         INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "dockerflow.django"],
         LOGGING_CONFIG=None,
         MIDDLEWARE=MIDDLEWARE,

@@ -129,8 +129,9 @@ class TestRouter:
         driver = ASGIDriver(outer)
         assert driver.get("/api/__lbheartbeat__").status == 200
         assert driver.get("/api/where").body == b"/where"
-        assert len(lines.summaries) == 2
-        assert driver.get("/where", root="/api").status == 404
+        # What a path under a root_path is for, Starlette has seen in two ways.
+        paths = [line["Fields"]["path"] for line in lines.summaries]
+        assert paths == ["/api/__lbheartbeat__", "/api/where"]
 
     def test_is_in_the_documentation_once(self) -> None:
         app = FastAPI()

@@ -71,6 +71,15 @@ def served(folder: Path, server: str) -> Iterator[tuple[int, list[dict[str, Any]
     """Serve an application; give its port, and a list that will hold its lines."""
     kind, command = SERVERS[server]
     source = SERVED.format(here=HERE, tests=str(Path(HERE).parent), kind=kind)
+    with served_from(folder, source, command) as it:
+        yield it
+
+
+@contextmanager
+def served_from(
+    folder: Path, source: str, command: list[str]
+) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Serve the ``app`` of a module, of which the source is given."""
     (folder / "served.py").write_text(source)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -64,12 +64,15 @@ def check_migrations_applied(migrate: Any) -> list[CheckMessage]:
         script = ScriptDirectory.from_config(migrate.get_config())
         with migrate.db.engine.connect() as connection:
             applied = set(MigrationContext.configure(connection).get_current_heads())
-        missing = set(script.get_heads()) - applied
+        wanted = set(script.get_heads())
     except (CommandError, SQLAlchemyError) as error:
         return [_cannot_tell(type(error).__name__)]
-    if missing:
-        found = ", ".join(sorted(missing))
+    if applied != wanted:
+        found = ", ".join(sorted(wanted - applied))
         message = f"Unapplied migrations: {found}"
+        if not found:
+            unknown = ", ".join(sorted(applied - wanted))
+            message = f"Migrations that are applied, but not there: {unknown}"
         return [Warning(message, id=health.WARNING_UNAPPLIED_MIGRATION)]
     return []
 
