@@ -7,7 +7,7 @@ VERSIONS ?= 3.10 3.11 3.12 3.13
 .PHONY: help demo test lint types layers unit wheel-test test-matrix bench clean
 
 help:
-	@echo "make demo         a real service, its MozLog lines and their pretty form"
+	@echo "make demo         a real service, its database taken away, and all that it logs"
 	@echo "make test         tests, coverage, lint, types, layers, and the tests of the built wheel"
 	@echo "make test-matrix  the tests on Python $(VERSIONS)"
 	@echo "make bench        the benchmarks, and the table in the README"
