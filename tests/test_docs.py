@@ -16,7 +16,7 @@ SNIPPETS = [
     snippet for page in PAGES if page.name != OF_SERVERS for snippet in snippets_of(page).values()
 ]
 
-pytestmark = pytest.mark.usefixtures("untouched_process")
+pytestmark = pytest.mark.usefixtures("no_checks", "untouched_process")
 
 
 def ids(snippet: Snippet) -> str:
@@ -29,6 +29,9 @@ def test_a_snippet_prints_the_lines_that_its_page_shows(
 ) -> None:
     # What shows nothing has to look at its outcome by itself.
     assert snippet.shown or re.search(r"^ *assert ", snippet.code, re.MULTILINE)
+    if snippet.needs_a_process:
+        snippet.assert_shows(snippet.run_apart())
+        return
     snippet.run()
     captured = capfdbinary.readouterr()
     snippet.assert_shows(captured.out)
