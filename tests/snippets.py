@@ -50,13 +50,15 @@ class Snippet:
         """Run it in this process, and in a context of its own; give what it defines."""
         code = compile(self.code, f"{self.page}: {self.name}", "exec")
         defined = {"__name__": "__main__"}
-        contextvars.copy_context().run(exec, code, defined)
+        contextvars.Context().run(exec, code, defined)
         return defined
 
     def run_apart(self, more: str = "", folder: Path | None = None) -> bytes:
         """Run it, and more code behind it, in a process of its own; give what it printed."""
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", self.code + more],
+            # Django never closes a database in memory.
+            [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c",
+             self.code + more],
             cwd=folder, capture_output=True, timeout=120, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
