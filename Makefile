@@ -10,7 +10,7 @@ OLDEST := django~=4.2.0 fastapi~=0.100.0 flask~=2.3.0 sanic~=23.12.0
 .PHONY: help demo test lint types layers unit wheel-test test-matrix bench torture clean
 
 help:
-	@echo "make demo         a real service, its MozLog lines and their pretty form"
+	@echo "make demo         a real service, its database taken away, and all that it logs"
 	@echo "make test         tests, coverage, lint, types, layers, and the tests of the built wheel"
 	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
 	@echo "make torture      every fault of tests/faults, often, and a table of what survived"

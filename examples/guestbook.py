@@ -1,85 +1,77 @@
-"""A small web service that logs MozLog: a guest book in Flask and SQLite.
+"""A guest book in Flask and SQLAlchemy, with all of Dockerflow; ``make demo`` shows it.
 
-Run it with ``python examples/guestbook.py``; it prints one MozLog line for
-what it does, on standard output. Its configuration comes from the environment:
-``PORT`` (8000), ``DATABASE`` (a file), ``LOG_LEVEL`` and ``LOG_FORMAT``.
+Run it with ``python examples/guestbook.py``. Its configuration comes from the
+environment: ``PORT`` (8000, 0 for any), ``DATABASE_URL`` (an SQLite file),
+``GUESTBOOK_TITLE``, ``APP_DIR`` (the folder of ``version.json``),
+``LOG_LEVEL`` and ``LOG_FORMAT``.
 """
 
-import logging
 import os
-import sqlite3
-import time
-import uuid
 
-from flask import Flask, Response, abort, g, request
-from werkzeug.exceptions import HTTPException
+import sqlalchemy as sa
+import structlog
+from flask import Flask, abort, request
 from werkzeug.serving import make_server
 
 import mozlog_py
-from mozlog_py import context
+from dockerflow import checks
+from dockerflow.checks.databases import check_engine_connected
+from dockerflow.flask import Dockerflow
+from dockerflow.summary import add_fields
 
-logger = logging.getLogger("guestbook")
-requests = logging.getLogger("request.summary")
+log = structlog.get_logger("guestbook")
+
+metadata = sa.MetaData()
+entries = sa.Table(
+    "entry", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text)
+)
 
 
-def create_app(database: str) -> Flask:
-    """Make the application; ``database`` is the path of the SQLite file."""
-    app = Flask(__name__)
-    with sqlite3.connect(database) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY, name TEXT)")
+@checks.register("title")
+def title_is_set(config: dict[str, str]) -> list[checks.CheckMessage]:
+    if config["TITLE"]:
+        return []
+    return [checks.Warning("GUESTBOOK_TITLE is not set", id="guestbook.W001")]
 
-    @app.before_request
-    def begin() -> None:
-        g.began = time.perf_counter()
-        context.clear()
-        context.request_id_context.set(str(uuid.uuid4()))
-        context.bind(method=request.method, path=request.path)
 
-    @app.after_request
-    def summarise(response: Response) -> Response:
-        elapsed_ms = int((time.perf_counter() - g.began) * 1000)
-        requests.info("", extra={"code": response.status_code, "t": elapsed_ms})
-        return response
-
-    @app.errorhandler(Exception)
-    def failed(error: Exception) -> tuple[str, int] | HTTPException:
-        if isinstance(error, HTTPException):
-            return error
-        logger.error("request failed", exc_info=error)
-        return "something went wrong\n", 500
+def create_app(database_url: str) -> Flask:
+    app = Flask("guestbook")
+    app.config["TITLE"] = os.environ.get("GUESTBOOK_TITLE", "")
+    # That a file is gone is noticed only by who opens it anew.
+    pool = sa.NullPool if database_url.startswith("sqlite") else None
+    engine = sa.create_engine(database_url, poolclass=pool)
+    metadata.create_all(engine)
+    checks.register_partial(check_engine_connected, engine, name="database")
+    Dockerflow(app, version_path=os.environ.get("APP_DIR"))
 
     @app.post("/entries")
     def sign() -> tuple[dict[str, int], int]:
         name = request.form["name"]
-        with sqlite3.connect(database) as connection:
-            entry = connection.execute("INSERT INTO entry (name) VALUES (?)", (name,)).lastrowid
-        logger.info("%s signed", name, extra={"entry": entry, "letters": len(name)})
-        return {"entry": entry or 0}, 201
+        with engine.begin() as connection:
+            entry = connection.execute(entries.insert().values(name=name).returning(entries.c.id))
+            number = entry.scalar_one()
+        log.info("%s signed", name, entry=number, letters=len(name))
+        return {"entry": number}, 201
 
-    @app.get("/entries/<int:entry>")
-    def show(entry: int) -> dict[str, str]:
-        with sqlite3.connect(database) as connection:
-            row = connection.execute("SELECT name FROM entry WHERE id = ?", (entry,)).fetchone()
-        if row is None:
-            logger.warning("no such entry", extra={"entry": entry})
+    @app.get("/entries/<int:number>")
+    def show(number: int) -> dict[str, str]:
+        add_fields(entry=number)  # to the request's summary
+        with engine.connect() as connection:
+            found = connection.execute(sa.select(entries.c.name).where(entries.c.id == number))
+            name = found.scalar_one_or_none()
+        if name is None:
+            log.warning("no such entry", entry=number)
             abort(404)
-        return {"name": row[0]}
-
-    @app.get("/average")
-    def average() -> dict[str, float]:
-        with sqlite3.connect(database) as connection:
-            lengths = [len(name) for (name,) in connection.execute("SELECT name FROM entry")]
-        return {"letters": sum(lengths) / len(lengths)}
+        return {"name": name}
 
     return app
 
 
 def main() -> None:
-    """Serve until the process is told to stop."""
     mozlog_py.configure("guestbook", loggers={"werkzeug": "WARNING"})
-    app = create_app(os.environ.get("DATABASE", "guestbook.sqlite"))
+    app = create_app(os.environ.get("DATABASE_URL", "sqlite:///guestbook.sqlite"))
     server = make_server("127.0.0.1", int(os.environ.get("PORT", "8000")), app, threaded=True)
-    logger.info("serving", extra={"port": server.port})
+    log.info("serving", port=server.port)
     server.serve_forever()
 
 

@@ -11,6 +11,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from dockerflow import checks
 from mozlog_py import config, context, lean, uncaught
 
 pytest_plugins = ["services"]
@@ -32,6 +33,14 @@ def no_context() -> Iterator[None]:
     context.clear()
     yield
     context.clear()
+
+
+@pytest.fixture
+def no_checks() -> Iterator[None]:
+    """Have no check registered, and none left behind."""
+    checks.clear_checks()
+    yield
+    checks.clear_checks()
 
 
 @pytest.fixture

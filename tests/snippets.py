@@ -2,7 +2,7 @@
 
 A snippet stands behind ``<!-- test: name -->``. The first JSON block behind it,
 before the next snippet or heading, shows the lines that it prints: whole ones,
-or their Fields alone; and ``…`` stands for any text.
+or their Fields alone; and ``…`` stands for any text. The ``t`` of a summary may be any number.
 """
 
 import contextvars
@@ -41,10 +41,28 @@ class Snippet:
     def is_for_pytest(self) -> bool:
         return re.search(r"^def test_", self.code, re.MULTILINE) is not None
 
-    def run(self) -> None:
-        """Run it in this process, and in a context of its own."""
+    @property
+    def needs_a_process(self) -> bool:
+        """Whether it configures what a process can have only once."""
+        return "settings.configure(" in self.code
+
+    def run(self) -> dict[str, Any]:
+        """Run it in this process, and in a context of its own; give what it defines."""
         code = compile(self.code, f"{self.page}: {self.name}", "exec")
-        contextvars.copy_context().run(exec, code, {"__name__": "__main__"})
+        defined = {"__name__": "__main__"}
+        contextvars.Context().run(exec, code, defined)
+        return defined
+
+    def run_apart(self, more: str = "", folder: Path | None = None) -> bytes:
+        """Run it, and more code behind it, in a process of its own; give what it printed."""
+        done = subprocess.run(
+            # Django never closes a database in memory.
+            [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c",
+             self.code + more],
+            cwd=folder, capture_output=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+        return done.stdout
 
     def run_under_pytest(self, directory: Path) -> str:
         """Run it as a file of tests, in a process of its own; give what pytest says."""
@@ -104,5 +122,8 @@ def _left_out(value: Any, shown: Any) -> Any:
         pattern = ".+".join(map(re.escape, shown.split("…")))
         return shown if re.fullmatch(pattern, value, re.DOTALL) else value
     if isinstance(value, dict) and isinstance(shown, dict):
+        if type(value.get("t")) is type(shown.get("t")) is int:
+            # How long a request took.
+            value = {**value, "t": shown["t"]}
         return {key: _left_out(member, shown.get(key)) for key, member in value.items()}
     return value

@@ -1,11 +1,15 @@
 """Every Python snippet of the documentation is run, and prints the lines that its page shows."""
 
+import importlib
 import json
 import re
 from pathlib import Path
 
 import pytest
 from snippets import ROOT, Snippet, snippets_of
+
+from dockerflow.settings import NAMES, Settings
+from dockerflow.summary import RequestSummary
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # Their snippets are files of servers, or need more than to be run: they have tests of
@@ -18,7 +22,7 @@ SNIPPETS = [
     for snippet in snippets_of(page).values()
 ]
 
-pytestmark = pytest.mark.usefixtures("untouched_process")
+pytestmark = pytest.mark.usefixtures("no_checks", "untouched_process")
 
 
 def ids(snippet: Snippet) -> str:
@@ -31,6 +35,9 @@ def test_a_snippet_prints_the_lines_that_its_page_shows(
 ) -> None:
     # What shows nothing has to look at its outcome by itself.
     assert snippet.shown or re.search(r"^ *assert ", snippet.code, re.MULTILINE)
+    if snippet.needs_a_process:
+        snippet.assert_shows(snippet.run_apart())
+        return
     snippet.run()
     captured = capfdbinary.readouterr()
     snippet.assert_shows(captured.out)
@@ -74,3 +81,40 @@ def test_the_index_leads_to_every_page() -> None:
     links = re.findall(r"\]\((\S+\.md)\)", (ROOT / "docs" / "index.md").read_text("utf-8"))
     pages = {page.name for page in PAGES} - {"index.md"}
     assert {link for link in links if "/" not in link} == pages
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Give the cells of the first table below a heading of the page about Dockerflow."""
+    text = (ROOT / "docs" / "dockerflow.md").read_text("utf-8")
+    table = text.split(f"\n{heading}", 1)[1].split("| --- ", 1)[1].split("\n\n", 1)[0]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[1:]]
+
+
+def test_every_setting_of_dockerflow_is_in_the_table_with_its_default() -> None:
+    shown = {row[0].strip("`"): row[1] for row in rows("## Settings")}
+    assert list(shown) == sorted(NAMES)
+    # Its default is a list, which is Django's.
+    assert shown.pop("DOCKERFLOW_CHECKS") == "the database and its migrations"
+    for name, default in shown.items():
+        value = getattr(Settings(), name.removeprefix("DOCKERFLOW_").lower())
+        assert default.split("`")[1] == str(value), name
+    assert shown["DOCKERFLOW_HEARTBEAT_DETAILS"] == "`always`; in Django `debug`"
+
+
+def test_every_check_that_is_built_in_is_in_the_table() -> None:
+    shown: set[str] = set()
+    module = ""
+    for place, names, _ in rows("These are built in"):
+        module = place.strip("`") or module
+        shown |= {f"{module}.{name}" for name in re.findall(r"`(\w+)`", names)}
+    for each in ("databases", "disk", "http", "redis"):
+        found = importlib.import_module(f"dockerflow.checks.{each}")
+        ours = {f"dockerflow.checks.{each}.{name}" for name in found.__all__}
+        assert {name for name in shown if name.startswith(f"dockerflow.checks.{each}.")} == ours
+
+
+def test_every_field_of_a_summary_is_in_the_table() -> None:
+    shown = {name for row in rows("## Summaries") for name in re.findall(r"`(\w+)`", row[0])}
+    summary = RequestSummary()
+    summary.querystring, summary.started_ns = "", 0
+    assert shown == summary.fields().keys()

