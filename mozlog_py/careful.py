@@ -153,7 +153,8 @@ def _line(
     except Exception as error:
         sanitiser.lost(f"record not readable: {type_name(type(error))}")
         try:
-            fields = said(record, sanitiser)
+            # What processors have not seen may be what they are there to hide.
+            fields = {} if formatter.processors else said(record, sanitiser)
         except Exception:
             fields = {}
     return maker.line(*envelope_of(record), fields, sanitiser)
@@ -303,10 +304,13 @@ def processed_fields(
     taken = {name: fields[name] for name in _ENVELOPE_KEYS if name in fields}
     interrupts: list[BaseException] = []
     method_name = str(getattr(record, "levelname", "info")).lower()
-    try:
-        event_dict = guarded(processors, None, method_name, event_dict, interrupts)
-    except structlog.DropEvent:
-        raise Dropped(fields) from None
+    is_dropped = False
+    for processor in processors:
+        try:
+            event_dict = guarded((processor,), None, method_name, event_dict, interrupts)
+        except structlog.DropEvent:
+            # Whoever can drop nothing writes it all the same, as the others leave it.
+            is_dropped = True
     for error in interrupts:
         sanitiser.hold(error)
     out = {
@@ -321,6 +325,8 @@ def processed_fields(
         out.update(dict.copy(message))
     elif message is not None and not (type(message) is str and not message):
         out["msg"] = message
+    if is_dropped:
+        raise Dropped(out)
     return out
 
 

@@ -190,12 +190,11 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def _rescued(self, record: logging.LogRecord, error: BaseException) -> bytes:
         """Give a line for a record whose own formatter failed."""
-        try:
-            return self._rescue.renderer()(record)
-        except Interrupted as interrupted:
-            return interrupted.line
-        except BaseException:
-            return last_resort(error)
+        formatter = self.formatter
+        hides = isinstance(formatter, MozlogFormatter) and formatter.processors
+        # What processors hide must not come out by another way.
+        chosen: Any = formatter if hides else self._rescue
+        return _line_by(chosen, self._plain_name, record, error)
 
     def _report(self, lost: Lost) -> bytes:
         """Give the line that says how many records were lost."""
@@ -208,7 +207,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             lost_by_severity={str(severity): of for severity, of in lost.by_severity.items()},
             lost_since=lost.since,
         )
-        return self._rescued(record, RuntimeError()) + _NEWLINE
+        return _line_by(self._rescue, self._plain_name, record, RuntimeError()) + _NEWLINE
 
     def _tell(self, record: logging.LogRecord) -> None:
         """Let a subclass know of a lost record in the way that ``logging`` has for it."""
@@ -218,3 +217,17 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             except Exception:
                 # Whoever overrides it may fail as well; the loss is counted.
                 pass
+
+
+def _line_by(
+    formatter: MozlogFormatter, name: str, record: logging.LogRecord, error: BaseException
+) -> bytes:
+    """Give a formatter's line, whatever it takes; ``error`` is named where there can be none."""
+    try:
+        return formatter.renderer(name)(record)
+    except Interrupted as interrupted:
+        return interrupted.line
+    except Dropped as dropped:
+        return dropped.line()
+    except BaseException:
+        return last_resort(error)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import enum
+import io
+import logging
 import re
 from collections import ChainMap, UserDict, deque
 from collections.abc import Iterator, Mapping
@@ -10,10 +12,13 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from conformance import Capture, fields, record
+import structlog
+from conformance import Capture, checked_lines, fields, record
 
-from mozlog_py import MozlogFormatter
+from mozlog_py import MozlogFormatter, MozlogHandler
+from mozlog_py.line import LineMaker
 from mozlog_py.redaction import Redact
+from mozlog_py.sampling import Sample
 
 
 class TestConfiguration:
@@ -196,3 +201,56 @@ class TestInterruptsAndNames:
     def test_takes_only_what_is_structlogs_for_structlogs(self) -> None:
         event = {"_record": {"token": "s"}, "_logger": {"token": "s"}, "exc_info": {"token": "s"}}
         assert [*Redact()(None, "info", event).values()] == [{"token": "[redacted]"}] * 3
+
+
+class TestNoOtherWayOut:
+    def test_a_dropped_record_that_is_written_after_all_is_redacted(self) -> None:
+        for processors in ([Redact(), Sample(10**9)], [Sample(10**9), Redact()]):
+            stream = io.StringIO()
+            handler = logging.StreamHandler(stream)
+            handler.setFormatter(MozlogFormatter(processors=processors))
+            handler.handle(record("hi", rid="7", password="s3cret"))
+            (line,) = checked_lines(stream.getvalue())
+            assert line["Fields"] == {"rid": "7", "password": "[redacted]", "msg": "hi"}
+
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, RecursionError])
+    def test_a_record_whose_rendering_was_interrupted_is_redacted(
+        self, kind: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        capture = Capture()
+        capture.handler.setFormatter(MozlogFormatter(processors=[Redact()]))
+        capture.logger.info("first")
+        line = LineMaker.line
+        strikes = iter([kind()])
+
+        def struck(*args: Any, **kwargs: Any) -> bytes:
+            for strike in strikes:
+                raise strike
+            return line(*args, **kwargs)
+
+        monkeypatch.setattr(LineMaker, "line", struck)
+        try:
+            capture.logger.info("hi", extra={"password": "s3cret"})
+        except KeyboardInterrupt:
+            pass
+        assert capture.fields[1] == {"password": "[redacted]", "msg": "hi"}
+
+    def test_a_record_that_cannot_be_gathered_is_not_shown(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: Any) -> Any:
+            raise LookupError
+
+        monkeypatch.setattr("mozlog_py.careful.gather", broken)
+        got = fields(MozlogFormatter(processors=[Redact()]), record({"password": "s3cret"}))
+        assert got == {"mozlog.degraded": "record not readable: LookupError"}
+
+    def test_the_line_about_losses_is_nothing_that_a_processor_could_drop(self) -> None:
+        def drop(*_: Any) -> Any:
+            raise structlog.DropEvent
+
+        handler = MozlogHandler(io.StringIO())
+        handler.setFormatter(MozlogFormatter(processors=[drop]))
+        handler.sink.lose("for a test", b"{}")
+        (line,) = checked_lines(handler._report(handler.sink._losses.taken()))
+        assert line["Fields"]["msg"] == "1 records were lost"
