@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 import structlog
-from conformance import Capture, checked_lines, fields, record
+from conformance import Capture, checked, checked_lines, fields, record
 
 from mozlog_py import MozlogFormatter, MozlogHandler
 from mozlog_py.line import LineMaker
 from mozlog_py.redaction import Redact
 from mozlog_py.sampling import Sample
+from mozlog_py.structlog import MozlogRenderer
 
 
 class TestConfiguration:
@@ -254,3 +255,14 @@ class TestNoOtherWayOut:
         handler.sink.lose("for a test", b"{}")
         (line,) = checked_lines(handler._report(handler.sink._losses.taken()))
         assert line["Fields"]["msg"] == "1 records were lost"
+
+    def test_an_event_that_cannot_be_read_is_not_shown(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: Any) -> Any:
+            raise LookupError
+
+        renderer = MozlogRenderer(formatter=MozlogFormatter(processors=[Redact()]))
+        monkeypatch.setattr("mozlog_py.structlog.renderer.read_event", broken)
+        line = renderer(structlog.BytesLogger(io.BytesIO()), "info", {"event": "x", "token": "s"})
+        assert checked(line)["Fields"] == {"mozlog.degraded": "event not readable: LookupError"}

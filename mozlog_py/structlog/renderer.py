@@ -290,9 +290,11 @@ class MozlogRenderer:
                 return self._line(name, method_name, event_dict)
             return self._line_of_formatter(name, method_name, event_dict)
         except Exception as error:
-            return self._maker.line(
-                time.time_ns(), name, level_number(method_name), None, _remains(event_dict, error)
-            )
+            remains = _remains(event_dict, error)
+            if self.formatter.processors and not self._is_complete:
+                # What they have not seen may be what they are there to hide.
+                remains = {DEGRADED: remains[DEGRADED]}
+            return self._maker.line(time.time_ns(), name, level_number(method_name), None, remains)
 
     def _line(self, name: str, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
