@@ -5,9 +5,9 @@ buffers, which lose lines when a write is interrupted or refused. Anything else
 (a test's capture, a wrapper) is written to as it asks to be, through ``write``.
 
 A line on its way is a *cell*: a list with the line first and then the count of
-bytes of every write that took some of it. ``cell.extend(map(os.write, ...))``
-writes and records in one C call, so that no signal handler, no finaliser and no
-other thread can come between the two. The cell is the only truth about a line.
+bytes of every write that took some of it. Iterators of ``map`` write and record
+in one C call, so that no signal handler, no finaliser and no other thread can
+come between the two. The cell is the only truth about a line.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ import select
 import stat
 import sys
 import time
+from collections.abc import Iterator
+from itertools import compress, repeat
+from operator import itemgetter, not_
 from typing import Any, Final, Protocol
 
-from .company import Company
+from .company import LOCK, ONE_BYTE, TURN, UNLOCK, Company, lockf
 from .path import PathStream
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "counted",
     "is_complete",
     "outlet_for",
+    "writes_in_turn",
 ]
 
 #: ``[line, count, count, ...]``: a line, and how many bytes of it each write took.
@@ -47,6 +51,7 @@ PIPE_BUF: Final = select.PIPE_BUF
 
 _POLL_MS: Final = 1000
 _write: Final = os.write
+_line_of: Final = itemgetter(0)
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -203,6 +208,30 @@ class StreamOutlet:
             if written <= 0:
                 raise OSError("the stream takes nothing")
             line = line[written:]
+
+
+def writes_in_turn(
+    outlet: DescriptorOutlet, place: dict[int, Cell]
+) -> tuple[Iterator[None], Iterator[Any]]:
+    """Give two endless iterators; each step writes the line of the cell in ``place[0]`` once.
+
+    The first one records the count in that cell; the second does so with the
+    lock of the pipe, which it gives back. A step raises what the write raises,
+    and a step after that goes on as if nothing had been. They are made once
+    since making a ``map`` for each line costs as much as using it.
+    """
+
+    def steps(descriptors: Iterator[int]) -> Iterator[None]:
+        lines = map(_line_of, map(place.get, repeat(0)))
+        return map(list.append, map(place.get, repeat(0)), map(_write, descriptors, lines))
+
+    descriptor = outlet.descriptors[0]
+
+    def locks(kind: tuple[int, ...]) -> Iterator[None]:
+        return map(lockf, repeat(descriptor), *map(repeat, kind + ONE_BYTE + TURN))
+
+    locked = compress(repeat(descriptor), map(not_, locks(LOCK)))
+    return steps(repeat(descriptor)), zip(steps(locked), locks(UNLOCK))
 
 
 def outlet_for(stream: Any) -> Outlet:

@@ -12,11 +12,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from itertools import chain, compress
-from operator import not_
 from typing import Any, Final
 
-from .company import LOCK, ONE_BYTE, TURN, UNLOCK, lockf
 from .cut import MAX_LINE_BYTES, MIN_LINE_BYTES, cut
 from .diagnostics import degraded, note
 from .forks import follow
@@ -30,6 +27,7 @@ from .outlet import (
     counted,
     is_complete,
     outlet_for,
+    writes_in_turn,
 )
 from .path import PathStream
 from .turns import Ticket, Turns
@@ -38,8 +36,9 @@ from .values import type_name
 __all__ = ["Sink"]
 
 _NO_STREAM: Final = object()
-# The stream, how long a line may be, what to flush, who else writes, the descriptor.
-_NOT_READY: Final = (_NO_STREAM, 0, None, None, ())
+# The stream, how long a line may be, what to flush, who else writes; how to write
+# alone and in company; how to take a turn, from where, and the queue for it.
+_NOT_READY: Final = (_NO_STREAM, 0, *[None] * 7)
 _write: Final = os.write
 _monotonic: Final = time.monotonic
 #: How many bytes of others' lines a thread writes at once.
@@ -50,9 +49,6 @@ _WAKE_EVERY_S: Final = 0.005
 _REPORT_EVERY_S: Final = 1.0
 #: How often a line is taken up again after its writing was interrupted.
 _MANY: Final = 100_000
-
-_LOCK: Final = LOCK, ONE_BYTE, TURN
-_UNLOCK: Final = UNLOCK, ONE_BYTE, TURN
 
 
 class Sink:
@@ -94,7 +90,6 @@ class Sink:
         self._place = self._turns.place
         self._take = self._turns.take
         self._queue = self._turns.queue
-        self._taking = self._take, self._place, self._queue
         self._woken_at = 0.0
         self._reported_at = float("-inf")
         # A line of which a part was written before that became impossible.
@@ -153,33 +148,26 @@ class Sink:
             stream = self._own_stream
             if stream is None:
                 stream = sys.stdout
-            ready_stream, quick_bytes, flush, company, fds = self._ready
+            ready_stream, quick_bytes, flush, company, alone, locked, take, place, queue = (
+                self._ready
+            )
             if stream is ready_stream and len(line) <= quick_bytes:
                 flush()
-                if company is None or not company.is_due():
-                    take, place, queue = self._taking
-                    if take(0, cell) is cell and not queue:
-                        if company is None or not company.is_shared:
-                            cell.extend(map(_write, fds, cell))
-                        else:
-                            # The lock, the write, its record, the unlock: nothing comes between.
-                            # Shorter than PIPE_BUF, so it is written as a whole or not at all.
-                            cell.extend(
-                                chain(
-                                    map(
-                                        _write,
-                                        compress(fds, map(not_, map(lockf, fds, *_LOCK))),
-                                        cell,
-                                    ),
-                                    map(bool, map(lockf, fds, *_UNLOCK)),
-                                )
-                            )
-                        if cell[1] == len(line):
-                            self.written += 1
-                            del place[0]
-                            if queue:
-                                self._carry()
-                            return True
+                if (
+                    (company is None or not company.is_due())
+                    and take(0, cell) is cell
+                    and not queue
+                ):
+                    # The write and its record, and a lock around them: nothing comes between.
+                    # Shorter than PIPE_BUF, so it is written as a whole or not at all.
+                    for _ in alone if company is None or not company.is_shared else locked:
+                        break
+                    if cell[1] == len(line):
+                        self.written += 1
+                        del place[0]
+                        if queue:
+                            self._carry()
+                        return True
             return self._write_carefully(cell)
         except BaseException as error:
             return self._resumed(cell, error)
@@ -362,7 +350,8 @@ class Sink:
             self._company = outlet.company
             self._ready_stream = self._outlet_stream
             self._ready = (
-                self._outlet_stream, longest, outlet.flush, outlet.company, outlet.descriptors,
+                self._outlet_stream, longest, outlet.flush, outlet.company,
+                *writes_in_turn(outlet, self._place), self._take, self._place, self._queue,
             )  # fmt: skip
 
     def _tell(self, report: Callable[[Lost], bytes]) -> bool:
