@@ -59,6 +59,11 @@ class Contest:
     #: The ns of each round of a measure that nobody is compared with.
     alone: list[float] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """Its group and title, as they are reported."""
+        return f"{self.group}: {self.title}"
+
     def check(self, ask: Ask) -> None:
         """Let every contender show that its output is right; the others are out."""
         for contender in (self.measure, *self.others):

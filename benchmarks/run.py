@@ -36,7 +36,7 @@ _WARM_UP = 2
 def main() -> int:
     """Run the whole of it; 1 where somebody's output was wrong."""
     options = _options()
-    played = contests()
+    played = [one for one in contests() if options.only.lower() in one.name.lower()]
     cpu = machine.one_cpu()
     with ExitStack() as stack:
         workers = {
@@ -111,6 +111,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=_RESULTS, help="where the results go")
+    parser.add_argument("--only", default="", help="only those whose name has this in it")
     parser.add_argument("--quick", action="store_true", help="some 10 seconds, for a first look")
     parser.add_argument("--rounds", type=int, help="how many rounds are counted (50; quick: 5)")
     parser.add_argument("--milliseconds", type=float, help="how long a turn is timed (5; quick: 3)")
@@ -120,6 +121,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     options.rounds = options.rounds or (5 if options.quick else 50)
     options.milliseconds = options.milliseconds or (3.0 if options.quick else 5.0)
+    if options.only and options.output == _RESULTS:
+        parser.error("--only gives a part of the results; say with --output where to put it")
     if options.tree is not None:
         options.tree = options.tree.resolve()
     return options

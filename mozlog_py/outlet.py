@@ -7,7 +7,8 @@ buffers, which lose lines when a write is interrupted or refused. Anything else
 A line on its way is a *cell*: a list with the line first and then the count of
 bytes of every write that took some of it. Iterators of ``map`` write and record
 in one C call, so that no signal handler, no finaliser and no other thread can
-come between the two. The cell is the only truth about a line.
+come between the two. The cell is the only truth about a line, with what stands
+beside it in its place (see ``turns``) for as long as it is there.
 """
 
 from __future__ import annotations
@@ -211,19 +212,19 @@ class StreamOutlet:
 
 
 def writes_in_turn(
-    outlet: DescriptorOutlet, place: dict[int, Cell]
-) -> tuple[Iterator[None], Iterator[Any]]:
+    outlet: DescriptorOutlet, place: dict[int, Any]
+) -> tuple[Iterator[int], Iterator[tuple[int, None]]]:
     """Give two endless iterators; each step writes the line of the cell in ``place[0]`` once.
 
-    The first one records the count in that cell; the second does so with the
-    lock of the pipe, which it gives back. A step raises what the write raises,
-    and a step after that goes on as if nothing had been. They are made once
-    since making a ``map`` for each line costs as much as using it.
+    The first one puts the count into ``place[1]``, and gives it; the second does
+    so with the lock of the pipe, which it gives back. A step raises what the
+    write raises, and a step after that goes on as if nothing had been. They are
+    made once since making a ``map`` for each line costs as much as using it.
     """
 
-    def steps(descriptors: Iterator[int]) -> Iterator[None]:
+    def steps(descriptors: Iterator[int]) -> Iterator[int]:
         lines = map(_line_of, map(place.get, repeat(0)))
-        return map(list.append, map(place.get, repeat(0)), map(_write, descriptors, lines))
+        return map(place.setdefault, repeat(1), map(_write, descriptors, lines))
 
     descriptor = outlet.descriptors[0]
 

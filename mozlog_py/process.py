@@ -22,7 +22,8 @@ class Process:
     __slots__ = ("_is_watching", "pid", "until_ns")
 
     def __init__(self) -> None:
-        #: The id, which may be that of the parent once ``until_ns`` is over.
+        #: The id, which may be that of the parent once ``until_ns`` is over; the same
+        #: object for as long as it is the same id, so ``is`` compares it.
         self.pid = -1
         #: Nanoseconds since the epoch.
         self.until_ns = 0
@@ -35,7 +36,9 @@ class Process:
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=self.forget)
             self._is_watching = True
-        self.pid = os.getpid()
+        pid = os.getpid()
+        if pid != self.pid:
+            self.pid = pid
         self.until_ns = now_ns + _INTERVAL_NS
 
     def forget(self) -> None:

@@ -144,6 +144,7 @@ class Sink:
         line is written.
         """
         cell: Cell = [line]
+        count = None
         try:
             stream = self._own_stream
             if stream is None:
@@ -151,7 +152,8 @@ class Sink:
             ready_stream, quick_bytes, flush, company, alone, locked, take, place, queue = (
                 self._ready
             )
-            if stream is ready_stream and len(line) <= quick_bytes:
+            size = len(line)
+            if stream is ready_stream and size <= quick_bytes:
                 flush()
                 if (
                     (company is None or not company.is_due())
@@ -160,16 +162,23 @@ class Sink:
                 ):
                     # The write and its record, and a lock around them: nothing comes between.
                     # Shorter than PIPE_BUF, so it is written as a whole or not at all.
-                    for _ in alone if company is None or not company.is_shared else locked:
-                        break
-                    if cell[1] == len(line):
+                    if company is None or not company.is_shared:
+                        for count in alone:
+                            break
+                    else:
+                        for count, _ in locked:
+                            break
+                    if count == size:
                         self.written += 1
-                        del place[0]
+                        place.clear()
                         if queue:
                             self._carry()
                         return True
             return self._write_carefully(cell)
         except BaseException as error:
+            if count is not None and len(cell) == 1:
+                # What stood beside it in its place, which may be another's by now.
+                cell.append(count)
             return self._resumed(cell, error)
 
     def flush(self) -> None:
@@ -237,11 +246,13 @@ class Sink:
 
     def _write_carefully(self, cell: Cell) -> bool:
         """Write a line that is long, or the first one, or one where something went wrong."""
+        self._turns.settle(cell)
         if 0 < self._max_line_bytes < len(cell[0]) and len(cell) == 1:
             cell[0] = cut(cell[0], self._max_line_bytes)
         held = self._take(0, cell)
         if held is not cell:
             if self._turns.is_ours(held):
+                self._turns.settle(held)
                 return self._write_within(cell, held)
             return self._wait_for(Ticket(cell[0]), cell)
         if self._queue and len(cell) == 1:

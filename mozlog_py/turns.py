@@ -3,7 +3,8 @@
 There is a place for one cell (see ``outlet``), and whose cell stands in it may
 write. Taking the place is one C call, ``dict.setdefault``, that neither waits
 nor can be interrupted half way; who finds it taken leaves the line in a queue
-that the writing thread empties, and waits until its line is written.
+that the writing thread empties, and waits until its line is written. The short
+way of a write leaves its count beside the cell, which costs less than in it.
 
 Who is interrupted for good in the middle leaves a cell behind. Whoever comes
 next sees that no frame of any thread works on it any more, and finishes it.
@@ -24,6 +25,7 @@ from .outlet import Cell, is_complete
 __all__ = ["Ticket", "Turns", "mark_as_anothers"]
 
 _OWNER: Final = 0
+_COUNT: Final = 1
 #: Seconds. How long a thread sleeps that waits for another to write its line,
 #: for each thread that waits; and after how long it looks what keeps the other.
 _NAP_S: Final = 0.001
@@ -56,7 +58,9 @@ class Turns:
     """The place for the cell whose turn it is, and the queue for it."""
 
     def __init__(self) -> None:
-        self.place: Final[dict[int, Cell]] = {}
+        #: The cell whose turn it is at 0, and at 1 what its first write took, if it
+        #: was the short way's.
+        self.place: Final[dict[int, Any]] = {}
         #: ``take(0, cell) is cell``: it is this cell's turn.
         self.take: Final = self.place.setdefault
         self.queue: Final[deque[Ticket]] = deque()
@@ -66,7 +70,12 @@ class Turns:
     def release(self, cell: Cell) -> None:
         """Let others have their turn; nothing where it is not this cell's."""
         if self.place.get(_OWNER) is cell:
-            self.place.pop(_OWNER, None)
+            self.place.clear()
+
+    def settle(self, cell: Cell) -> None:
+        """Put into a cell what stands beside it."""
+        if len(cell) == 1 and self.place.get(_OWNER) is cell and _COUNT in self.place:
+            cell.append(self.place[_COUNT])
 
     def is_ours(self, held: Cell) -> bool:
         """Tell whether this thread is in the middle of writing ``held``, further down its stack."""
@@ -106,6 +115,7 @@ class Turns:
             return
         try:
             if self.place.get(_OWNER) is held:
+                self.settle(held)
                 left = Ticket(b"", is_deferred=True)
                 left.line, left.lines, left.cell = held[0], [held[0]], held
                 # A daemon thread that ended with the interpreter, on its way back
@@ -118,7 +128,7 @@ class Turns:
                 if is_left and all(one.cell is not held for one in list(self.queue)):
                     self.queue.appendleft(left)
                 # Ours from here on; the next to write begins with the queue.
-                self.place.pop(_OWNER, None)
+                self.place.clear()
         finally:
             self._mending.release()
 
@@ -126,9 +136,10 @@ class Turns:
         """Begin anew in the child of a fork: what is on its way is the parent's to finish."""
         self._pid = os.getpid()
         self._mending = threading.Lock()
-        held = self.place.pop(_OWNER, None)
+        held = self.place.get(_OWNER)
         if held is not None:
             mark_as_anothers(held)
+        self.place.clear()
         for ticket in list(self.queue):
             if ticket.pid != self._pid:
                 mark_as_anothers(ticket.cell)
