@@ -39,7 +39,8 @@ __all__ = ["Ways", "is_plain", "record_renderer"]
 
 _Line = TypeVar("_Line", bytes, str)
 
-# Names of this module cost less than a closure's, which each call copies.
+# Names of this module cost less than a closure's, which each call copies; but for
+# those that are looked at for each field.
 _LogRecord: Final = logging.LogRecord
 _dumps: Final = orjson.dumps
 _modules: Final = sys.modules
@@ -101,6 +102,7 @@ def record_renderer(
     is_traced = tracing.is_installed()
     bound_by_structlog = structlog_registry()
     is_structlog_late = bound_by_structlog is None
+    last, type_, str_, int_ = _LAST, type, str, int
 
     def without_late(fields: dict[str, Any]) -> bool:
         """Take out what is no field; False where the record has a name of its own."""
@@ -129,19 +131,19 @@ def record_renderer(
             # way to the last of them, and the count tells that none is missing.
             if len(facts) == _COUNT:
                 for name in _latest_first(facts):
-                    if name is _LAST:
+                    if name is last:
                         break
                     return careful(record)
             else:
                 for name in _latest_first(facts):
-                    if name is _LAST:
+                    if name is last:
                         break
                     value = fields[name] = facts[name]
-                    kind = type(value)
+                    kind = type_(value)
                     # The encoder would write null for NaN and the infinities.
                     if not (
-                        kind is str
-                        or kind is int
+                        kind is str_
+                        or kind is int_
                         or (kind is float and value - value == 0)
                         or kind is bool
                     ):

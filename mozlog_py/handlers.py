@@ -16,8 +16,6 @@ __all__ = ["MozlogHandler"]
 
 # Methods that may have been replaced on an instance, as tests do.
 _REPLACEABLE: Final = frozenset({"acquire", "filter", "release"})
-# A subclass's own format must be asked, also for records that could go the fast way.
-_FORMAT: Final = logging.Handler.format
 _NEWLINE: Final = b"\n"
 
 
@@ -47,6 +45,9 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         timeout: float | None = None,
     ) -> None:
         self._is_handling_as_usual = type(self).emit is MozlogHandler.emit
+        # Somebody's own format must be asked, also for records that could go the fast way.
+        self._is_format_usual = type(self).format is logging.Handler.format
+        self.terminator = type(self).terminator
         #: What writes the lines, for whoever else has lines for the same stream.
         self.sink = Sink(stream, self._report, max_line_bytes=max_line_bytes, timeout=timeout)
         opened = self.sink.stream if stream is not None else None
@@ -98,6 +99,10 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         super().__setattr__(name, value)
         if name in _REPLACEABLE:
             self._is_handling_as_usual = False
+        elif name == "format":
+            self._is_format_usual = False
+        elif name == "terminator":
+            self._ending = value.encode()
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
         """Write one record, unless a filter of this handler is against it."""
@@ -120,7 +125,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         """Write one record. Only what is no ``Exception`` gets out, after the write."""
         try:
             formatter = self.formatter
-            if type(formatter) is MozlogFormatter and type(self).format is _FORMAT:
+            if type(formatter) is MozlogFormatter and self._is_format_usual:
                 name = self._plain_name
                 render = formatter.renderers.get(name) or formatter.renderer(name)
                 line = render(record)
@@ -131,10 +136,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
                 )
             else:
                 line = self._render(record)
-            if self.terminator == "\n":
-                line += _NEWLINE
-            else:
-                line += self.terminator.encode()
+            line += self._ending
         except Dropped:
             return
         except BaseException as error:
@@ -150,14 +152,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             line, interrupt = error.line, error.cause
         else:
             line = self._rescued(record, error)
-        try:
-            line += self.terminator.encode()
-        except Exception as again:
-            self.sink.lose(again)
+        if not self.sink.write(line + self._ending):
             self._tell(record)
-        else:
-            if not self.sink.write(line):
-                self._tell(record)
         if interrupt is not None:
             raise interrupt
 
@@ -175,7 +171,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def _is_formatting_as_usual(self, formatter: MozlogFormatter) -> bool:
         return (
-            type(self).format is _FORMAT
+            self._is_format_usual
             and type(formatter).format is MozlogFormatter.format
             and type(formatter).format_bytes is MozlogFormatter.format_bytes
         )

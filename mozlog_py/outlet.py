@@ -52,7 +52,7 @@ PIPE_BUF: Final = select.PIPE_BUF
 
 _POLL_MS: Final = 1000
 _write: Final = os.write
-_line_of: Final = itemgetter(0)
+_line_of: Final[Any] = itemgetter(0)
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -232,7 +232,7 @@ def writes_in_turn(
         return map(lockf, repeat(descriptor), *map(repeat, kind + ONE_BYTE + TURN))
 
     locked = compress(repeat(descriptor), map(not_, locks(LOCK)))
-    return steps(repeat(descriptor)), zip(steps(locked), locks(UNLOCK))
+    return steps(repeat(descriptor)), zip(steps(locked), locks(UNLOCK), strict=False)
 
 
 def outlet_for(stream: Any) -> Outlet:

@@ -163,10 +163,10 @@ class Sink:
                     # The write and its record, and a lock around them: nothing comes between.
                     # Shorter than PIPE_BUF, so it is written as a whole or not at all.
                     if company is None or not company.is_shared:
-                        for count in alone:
+                        for count in alone:  # noqa: B007 - it is
                             break
                     else:
-                        for count, _ in locked:
+                        for count, _ in locked:  # noqa: B007 - it is
                             break
                     if count == size:
                         self.written += 1

@@ -105,7 +105,8 @@ class Turns:
             # Forked past Python's own hooks.
             self.forget()
             return
-        held = self.place.get(_OWNER)
+        place: dict[int, Cell] = self.place
+        held = place.get(_OWNER)
         if held is None or any(
             _is_in_hand(frame, held)
             for frame in sys._current_frames().values()  # noqa: SLF001
@@ -114,7 +115,7 @@ class Turns:
         if not self._mending.acquire(blocking=False):
             return
         try:
-            if self.place.get(_OWNER) is held:
+            if place.get(_OWNER) is held:
                 self.settle(held)
                 left = Ticket(b"", is_deferred=True)
                 left.line, left.lines, left.cell = held[0], [held[0]], held
@@ -128,7 +129,7 @@ class Turns:
                 if is_left and all(one.cell is not held for one in list(self.queue)):
                     self.queue.appendleft(left)
                 # Ours from here on; the next to write begins with the queue.
-                self.place.clear()
+                place.clear()
         finally:
             self._mending.release()
 

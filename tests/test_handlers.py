@@ -143,6 +143,17 @@ class TestFormatters:
         capture.logger.info("the secret word")
         assert checked_lines(stream.getvalue())[0]["Fields"] == {"msg": "the *** word"}
 
+    def test_are_not_asked_past_a_format_that_was_put_on_the_handler_later(self) -> None:
+        stream = io.StringIO()
+        handler = MozlogHandler(stream)
+        capture = Capture(handler)
+        capture.logger.info("first")
+        usual = handler.format
+        handler.format = lambda record: usual(record).replace("secret", "***")  # type: ignore[method-assign]
+        capture.logger.info("the secret word")
+        said = [line["Fields"]["msg"] for line in checked_lines(stream.getvalue())]
+        assert said == ["first", "the *** word"]
+
     def test_that_raise_cost_no_record(self) -> None:
         capture = Capture()
         capture.handler.setFormatter(logging.Formatter("%(nothing)s"))
@@ -375,6 +386,16 @@ class TestStream:
         capture.handler.terminator = "\r\n"  # type: ignore[attr-defined]
         capture.logger.info("hi")
         assert capture.stream.getvalue().endswith("}\r\n")
+
+    def test_keeps_the_terminator_of_its_class(self) -> None:
+        class Wide(MozlogHandler):
+            terminator = "\r\n"
+
+        stream = io.StringIO()
+        capture = Capture(Wide(stream))
+        capture.logger.info("hi")
+        capture.logger.info("%s", object())
+        assert stream.getvalue().count("}\r\n") == 2
 
     def test_is_flushed_where_it_can_be(self, quiet: list[str]) -> None:
         class Stream(io.StringIO):

@@ -56,11 +56,7 @@ def method_of(name: str, level: int) -> Method:
                 if args:
                     # Once only, also where it goes on by the chain: what is in them may log.
                     event, args = event % args, ()
-                if (
-                    type_(event) is str_
-                    and event
-                    and not (event >= "{" and looks_like_json(event))
-                ):
+                if type_(event) is str_ and event and not (event >= "{" and looks_like_json(event)):
                     all_fields = fields
                     if (
                         read_bound()
