@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from . import record_factory
 from .lean import gather_all, gather_less
 from .servers import SERVER_LOGGERS, filter_for, take_over
 
@@ -215,6 +216,7 @@ def configure(
         gather_less()
     else:
         gather_all()
+    record_factory.install()
 
 
 def _check(
