@@ -67,15 +67,15 @@ def make_record(
         record: Any = _new(_LogRecord)
         record.name = name
         record.msg = msg
-        if (
-            args
+        record.args = (
+            args[0]
+            if args
             and len(args) == 1
             and type(args[0]) not in _NO_MAPPINGS
             and isinstance(args[0], Mapping)
             and args[0]
-        ):
-            args = args[0]
-        record.args = args
+            else args
+        )
         record.levelname = _level_names.get(level) or logging.getLevelName(level)
         record.levelno = level
         record.pathname = pathname
