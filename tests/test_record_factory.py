@@ -165,6 +165,8 @@ class TestMakeRecord:
     @example(arguments(), 1_677_903_920_999_998_503)
     @example(arguments(), 1_677_903_920_999_999_900)
     @example(arguments(), 0)
+    @example(arguments(pathname="/a.b/c.tar.gz"), NOW)
+    @example(arguments(pathname="/a/.profile"), NOW)
     def test_makes_what_logging_makes(self, changed: dict[str, Any], now: int) -> None:
         compare(now, **changed)
 
