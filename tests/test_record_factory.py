@@ -208,10 +208,13 @@ class TestMakeRecord:
     def test_lets_an_interrupt_through(self) -> None:
         class Interrupting(Settings):
             def __bool__(self) -> bool:
-                raise KeyboardInterrupt
+                # Once, as somebody's Ctrl-C.
+                raise interrupts.pop() if interrupts else Hostile
 
+        interrupts = [KeyboardInterrupt]
         with pytest.raises(KeyboardInterrupt):
             make_record(**arguments(args=(Interrupting(),)))
+        assert interrupts == []
 
     def test_takes_a_mapping_that_is_the_only_argument_for_the_arguments(self) -> None:
         assert compare(args=({"a": 1},), msg="%(a)d").getMessage() == "1"
