@@ -17,7 +17,7 @@ from applications import CORES, FRAMEWORKS
 from cases import CALLS, CURVE, EVENTS, FORMATS, SLOPES, UNHEARD, Case
 from foreign import CROWDS, READINGS
 from fronts import FAST, FRONTS, STRUCTLOG, Front
-from rivals import NULL, OURS, RIVALS, Rival
+from rivals import CONFIGURED, NULL, OURS, RIVALS, Rival
 from sinks import QUEUES, SINKS, STANDARD_QUEUE
 from structured import BOUND
 
@@ -132,7 +132,15 @@ def contests() -> list[Contest]:
         out.append(Contest("format", case.title, _does(OURS, case), others))
     for case in CALLS:
         nowhere = Contender("logging alone (NullHandler)", OURS.environment, case.name, NULL)
-        others = [*(_does(rival, case) for rival in rivals), nowhere]
+        # It changes its process, and what others would take in it.
+        configured = Contender(
+            "mozlog-py, set up by `configure()`",
+            OURS.environment,
+            case.name,
+            CONFIGURED,
+            worker=CONFIGURED,
+        )
+        others = [configured, *(_does(rival, case) for rival in rivals), nowhere]
         out.append(Contest("call", case.title, _does(OURS, case), others))
     upstream = next(rival for rival in RIVALS if rival.name == "upstream")
     for sink, title in SINKS.items():

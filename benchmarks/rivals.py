@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["NULL", "OURS", "RIVALS", "Rival"]
+__all__ = ["CONFIGURED", "NULL", "OURS", "RIVALS", "Rival"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,9 @@ OURS = Rival(
     message_key="msg",
     extras_key="Fields",
 )
+
+#: Not a handler alone: ours with all that ``configure()`` sets up.
+CONFIGURED = "configured"
 
 #: Not a formatter: what ``logging`` itself takes for a record that goes nowhere.
 NULL = "null"

@@ -55,6 +55,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     shown = warnings.showwarning
     finders = sys.meta_path[:]
+    factory = logging.getLogRecordFactory()
     disabled = {
         name: (logger.handlers[:], logger.level, logger.propagate)
         for name, logger in logging.Logger.manager.loggerDict.items()
@@ -68,6 +69,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     structlog.reset_defaults()
     lean.gather_all()
+    logging.setLogRecordFactory(factory)
     for name, logger in logging.Logger.manager.loggerDict.items():
         if isinstance(logger, logging.Logger):
             logger.__class__, logger.filters[:] = classes.get(name, (logging.Logger, []))
