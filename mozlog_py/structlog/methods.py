@@ -77,7 +77,7 @@ def method_of(name: str, level: int) -> Method:
                             if (
                                 kind is not str_
                                 and kind is not int_
-                                and (value - value != 0 if kind is float else kind is not bool)
+                                and (value - value != 0.0 if kind is float else kind is not bool)
                             ):
                                 break
                         else:
