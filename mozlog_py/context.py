@@ -94,7 +94,7 @@ def restore(before: Context) -> None:
         _blocks.set(value)
     if "structlog.contextvars" in _modules:
         registry = getattr(_modules["structlog.contextvars"], "_CONTEXT_VARS", None)
-        if isinstance(registry, dict):
+        if registry and isinstance(registry, dict):
             # An ellipsis is how structlog says that a name is not bound.
             for variable in list(registry.values()):
                 if variable.get(...) is not (value := before.get(variable, ...)):

@@ -33,6 +33,7 @@ from .fields import (
     timestamp_ns,
 )
 from .line import DELETE, MAX_TIMESTAMP, LineMaker, escape
+from .tracing import may_have_span
 from .values import MAX_ITEMS, Sanitiser
 
 __all__ = ["Ways", "is_plain", "record_renderer"]
@@ -46,6 +47,7 @@ _dumps: Final = orjson.dumps
 _modules: Final = sys.modules
 # What reversed() would look up, at half of its price.
 _latest_first: Final = dict.__reversed__
+_latest_items_first: Final = type({}.items()).__reversed__
 
 _LAST: Final = STANDARD_ATTRIBUTES[-1]
 _COUNT: Final = len(STANDARD_ATTRIBUTES)
@@ -135,10 +137,10 @@ def record_renderer(
                         break
                     return careful(record)
             else:
-                for name in _latest_first(facts):
+                for name, value in _latest_items_first(facts.items()):
                     if name is last:
                         break
-                    value = fields[name] = facts[name]
+                    fields[name] = value
                     kind = type_(value)
                     # The encoder would write null for NaN and the infinities.
                     if not (
@@ -164,7 +166,7 @@ def record_renderer(
                 read_bound()
                 or (read_request_id() and "rid" not in fields)
                 or bound_by_structlog
-                or (is_traced and "opentelemetry.trace" in _modules)
+                or (is_traced and "opentelemetry.trace" in _modules and may_have_span())
                 or (is_structlog_late and "structlog.contextvars" in _modules)
             ):
                 context = current()

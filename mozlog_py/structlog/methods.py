@@ -18,6 +18,7 @@ from mozlog_py.context import current, read_bound, read_request_id
 from mozlog_py.fields import looks_like_json
 from mozlog_py.line import DELETE, escape
 from mozlog_py.process import process
+from mozlog_py.tracing import may_have_span
 from mozlog_py.values import MAX_ITEMS
 
 from .levels import LEVELS
@@ -62,7 +63,7 @@ def method_of(name: str, level: int) -> Method:
                         read_bound()
                         or read_request_id()
                         or bound_by_structlog
-                        or (_IS_TRACED and "opentelemetry.trace" in _modules)
+                        or (_IS_TRACED and "opentelemetry.trace" in _modules and may_have_span())
                     ) and (context := current()):
                         all_fields = {**context, **fields}
                     if not all_fields:

@@ -21,6 +21,7 @@ from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.line import DEGRADED, DELETE, Dropped, Interrupted, degrade, encode, escape
 from mozlog_py.process import process
 from mozlog_py.records import EventRecord
+from mozlog_py.tracing import may_have_span
 from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
 
 __all__ = ["MozlogRenderer", "WiringError", "bound_by_structlog"]
@@ -232,7 +233,7 @@ class MozlogRenderer:
                     read_bound()
                     or read_request_id()
                     or bound_by_structlog
-                    or (is_traced and "opentelemetry.trace" in _modules)
+                    or (is_traced and "opentelemetry.trace" in _modules and may_have_span())
                 ):
                     fields = {**static, **current(), **event_dict}
                 elif static:
