@@ -112,5 +112,6 @@ else:
     def _set_time(facts: dict[str, Any]) -> None:
         now = _time()
         facts["created"] = now
-        facts["msecs"] = int((now - int(now)) * 1000) + 0.0
+        # The whole milliseconds, for any time since 1970.
+        facts["msecs"] = now % 1.0 * 1000 // 1.0
         facts["relativeCreated"] = (now - _START) * 1000
