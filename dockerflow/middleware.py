@@ -12,17 +12,67 @@ from .request_id import RequestIdPolicy
 from .settings import LiveSettings, Settings
 from .summary import LOGGER_NAME
 
-__all__ = ["REQUEST", "LiveOptions", "Middleware", "Options"]
+__all__ = [
+    "AGENT",
+    "IDENTIFYING",
+    "LANGUAGE",
+    "REQUEST",
+    "HeaderKinds",
+    "LiveOptions",
+    "Middleware",
+    "Options",
+]
 
 #: Where a scope or an environ holds the request's summary: middleware that is
 #: installed twice finds it there, and adds only what is still lacking.
 REQUEST: Final = "dockerflow.request"
 
 
+#: What a header is to a summary, each a bit: an id may be in those of the third kind.
+AGENT: Final = 1
+LANGUAGE: Final = 2
+IDENTIFYING: Final = 4
+
+
+class HeaderKinds(dict[bytes, int]):
+    """What each header of a scope is to a summary, 0 for nothing, by its name in any case.
+
+    Servers give lower case; applications that call each other may not. A name
+    is looked at when it comes for the first time, and known from then on.
+    """
+
+    __slots__ = ("_header",)
+
+    # Names are the clients' choice, and must not fill the memory.
+    _MAX_NAMES: Final = 300
+    _MAX_LENGTH: Final = 100
+
+    def __init__(self, header: bytes) -> None:
+        super().__init__()
+        self._header = header
+
+    def __missing__(self, name: bytes) -> int:
+        """Look at a name."""
+        lowered = name.lower()
+        kind = 0
+        if lowered == b"user-agent":
+            kind |= AGENT
+        if lowered == b"accept-language":
+            kind |= LANGUAGE
+        # The configured one may be any, one of these two as well.
+        if lowered in (self._header, b"traceparent"):
+            kind |= IDENTIFYING
+        if len(self) < self._MAX_NAMES and len(name) <= self._MAX_LENGTH:
+            self[name] = kind
+        return kind
+
+
 class Options:
     """What a request's handling depends on, made once of settings and a policy."""
 
-    __slots__ = ("echo_name", "environ_name", "header", "policy", "querystring")
+    __slots__ = (
+        "echo_name", "environ_name", "header", "header_kinds", "policy", "querystring",
+    )  # fmt: skip
 
     def __init__(self, settings: Settings, policy: RequestIdPolicy | None) -> None:
         #: How ids are found.
@@ -34,6 +84,8 @@ class Options:
         self.echo_name = name
         #: The id's header as it stands in a scope.
         self.header = name.lower().encode("latin-1")
+        #: What each header of a scope is to a summary.
+        self.header_kinds = HeaderKinds(self.header)
         #: The id's header as it stands in an environ.
         self.environ_name = f"HTTP_{name.upper().replace('-', '_')}"
 
@@ -75,6 +127,10 @@ class LiveOptions:
 
     def __call__(self) -> Options:
         """Give the options as they are now."""
+        return self.now()
+
+    def now(self) -> Options:
+        """Give the same; as a method, it is called in less time than the object."""
         raw, options = self._made
         now = [*map(self._lookup, _NAMES)]
         if now != raw:

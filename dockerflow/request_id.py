@@ -152,8 +152,10 @@ class RequestIdPolicy:
 
     def generate(self) -> str:
         """Make a new id."""
+        # Called as an attribute it would be looked for among the methods first.
+        generator = self.generator
         try:
-            made = self.generator()
+            made = generator()
             if made and type(made) is str:
                 return made
         except Exception:

@@ -37,7 +37,12 @@ _MEASURED: Final = frozenset({"code", "errno", "method", "rid", "t"})
 # How cancellation is called by asyncio and trio, and in a generator that is closed.
 _INTERRUPTIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit"})
 
+# The fields of every summary, in their order.
+_FIELDS: Final = ("errno", "agent", "lang", "method", "path", "uid", "rid", "code", "t")
+
 _set_request_id: Final = context.request_id_context.set
+_snapshot: Final = context.snapshot
+_restore: Final = context.restore
 _monotonic_ns: Final = time.monotonic_ns
 _Logger: Final = logging.Logger
 
@@ -80,10 +85,10 @@ class RequestSummary:
 
     def begin(self, request_id: str | None) -> None:
         """Make this the request of the current context, and its id that of all lines."""
-        self._before = context.snapshot()
+        self._before = _snapshot()
         self.rid = request_id
         self.started_ns = _monotonic_ns()
-        _current.set(self)
+        _set_current(self)
         if request_id is not None:
             _set_request_id(request_id)
 
@@ -109,11 +114,11 @@ class RequestSummary:
     def leave(self) -> None:
         """Make the context what it was before ``begin``; not in another one's context."""
         before = self._before
-        if before is not None and _current.get() is self:
+        if before is not None and current() is self:
             if self.has_parts_to_come:
-                self._bound = context.snapshot()
-            _current.set(before.get(_current))
-            context.restore(before)
+                self._bound = _snapshot()
+            _set_current(before.get(_current))
+            _restore(before)
 
     def add_fields(self, fields: dict[str, Any]) -> bool:
         """Add fields to the summary; False where it is logged already.
@@ -129,24 +134,31 @@ class RequestSummary:
 
     def fields(self) -> dict[str, Any]:
         """Give the fields of the summary as they are now; all but an exception's."""
+        fields: dict[str, Any] = {}
+        self._lay_into(fields)
+        return fields
+
+    def _lay_into(self, fields: dict[str, Any]) -> None:
         agent, lang, method, path = self.agent, self.lang, self.method, self.path
         if len(agent) + len(lang) + len(method) + len(path) > MAX_TEXT:
             agent, lang, method, path = map(_capped, (agent, lang, method, path))
-        fields: dict[str, Any] = {
-            "errno": 0,
-            "agent": agent,
-            "lang": lang,
-            "method": method,
-            "path": path,
-            "uid": self.uid,
-            "rid": self.rid,
-            "code": self.code,
-        }
-        if self.querystring is not None:
-            fields["querystring"] = _capped(_decoded(self.querystring))
-        if self.started_ns is not None:
-            fields["t"] = (_monotonic_ns() - self.started_ns) // 1_000_000
-        return fields
+        # Those of _FIELDS, in their order.
+        fields["errno"] = 0
+        fields["agent"] = agent
+        fields["lang"] = lang
+        fields["method"] = method
+        fields["path"] = path
+        fields["uid"] = self.uid
+        fields["rid"] = self.rid
+        fields["code"] = self.code
+        started_ns = self.started_ns
+        if started_ns is not None:
+            fields["t"] = (_monotonic_ns() - started_ns) // 1_000_000
+        else:
+            fields.pop("t", None)
+        querystring = self.querystring
+        if querystring is not None:
+            fields["querystring"] = _capped(_decoded(querystring))
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary, if that is not done yet. Never raises an ``Exception``.
@@ -157,31 +169,53 @@ class RequestSummary:
         if self.is_over:
             return
         self.is_over = True
-        # It refers to this object in turn.
-        self._bound = None
-        self.has_parts_to_come = False
+        if self.has_parts_to_come:
+            # What was bound refers to this object in turn.
+            self._bound = None
+            self.has_parts_to_come = False
         logger = self.logger
         if logger is None:
             return
         try:
-            if self.code is None:
-                self._end_without_response(error)
             level, message = _INFO, ""
-            if error is not None and not self._is_innocent(error):
-                level, message = _ERROR, _text(error)
-            elif self.code is None:
-                self.code = 500
-                level, message = _ERROR, "The application ended without a response"
-            if logger.isEnabledFor(level):
-                fields = self.fields() if self.given is None else self._measured(self.given)
-                if level is _ERROR:
-                    fields["errno"] = 500
-                if self._added:
-                    _lay_over(fields, self._added.copy())
+            if error is not None or self.code is None:
+                level, message = self._judged(error)
+            if not logger.isEnabledFor(level):
+                return
+            given = self.given
+            if given is not None or type(logger) is not _Logger:
+                fields = self.fields() if given is None else self._measured(given)
+                self._complete(fields, level)
                 _log(logger, level, message, fields)
+                return
+            # As Logger.info() does it, without looking for the caller, which is this line.
+            record = make_record(logger.name, level, message, _FIELDS)
+            fields = record.__dict__
+            self._lay_into(fields)
+            if level is not _INFO or self._added is not None:
+                self._complete(fields, level)
+            logger.handle(record)
         except Exception as failure:
             # A handler of the application's own, or a logger that is none.
             note(f"a request summary was not logged: {type_name(type(failure))}")
+
+    def _judged(self, error: BaseException | None) -> tuple[int, str]:
+        """Give the level and the message of a request that did not end as it should."""
+        if self.code is None:
+            self._end_without_response(error)
+        if error is not None and not self._is_innocent(error):
+            return _ERROR, _text(error)
+        if self.code is None:
+            self.code = 500
+            return _ERROR, "The application ended without a response"
+        return _INFO, ""
+
+    def _complete(self, fields: dict[str, Any], level: int) -> None:
+        """Add to the fields what few summaries have."""
+        if level is _ERROR:
+            fields["errno"] = 500
+        if self._added:
+            _lay_over(fields, self._added.copy())
 
     def _measured(self, given: dict[str, Any]) -> dict[str, Any]:
         """Give a hook's fields with what is known only now."""
@@ -213,6 +247,8 @@ _INFO: Final = logging.INFO
 _ERROR: Final = logging.ERROR
 
 _current: Final[ContextVar[RequestSummary | None]] = ContextVar("dockerflow_request", default=None)
+
+_set_current: Final = _current.set
 
 #: Gives the summary of the request that is being served here, None outside of one.
 current: Final = _current.get
@@ -271,7 +307,6 @@ def _log(logger: Any, level: int, message: str, fields: dict[str, Any]) -> None:
         # Somebody's own kind of logger, or a test's.
         (logger.info if level is _INFO else logger.error)(message, extra=fields)
         return
-    # As Logger.info() does it, without looking for the caller, which is this line.
     record = make_record(logger.name, level, message)
     record.__dict__.update(fields)
     logger.handle(record)

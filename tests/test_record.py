@@ -11,6 +11,7 @@ import pytest
 
 from dockerflow import record
 from dockerflow.record import make_record
+from mozlog_py import record_factory
 
 
 def standard(level: int, message: str) -> logging.LogRecord:
@@ -101,3 +102,21 @@ class TestMakeRecord:
         finally:
             logging.setLogRecordFactory(logging.LogRecord)
         assert type(make_record("s", 20, "")) is logging.LogRecord
+
+    def test_takes_the_factory_of_this_library_for_the_standard_one(self) -> None:
+        logging.setLogRecordFactory(record_factory.make_record)
+        try:
+            ours, theirs = compare()
+        finally:
+            logging.setLogRecordFactory(logging.LogRecord)
+        assert ours == theirs
+        assert list(record._first) == [("s", 20, ())]
+
+    def test_has_the_names_of_its_fields_behind_what_every_record_has(self) -> None:
+        names = ("uid", "code")
+        first, second = (make_record("s", 20, "m", names) for _ in range(2))
+        for each in (first, second):
+            assert list(vars(each)) == [*vars(standard(20, "m")), "uid", "code"]
+        vars(second)["uid"] = "7"
+        assert vars(make_record("s", 20, "m", names))["uid"] is None
+        assert "uid" not in vars(make_record("s", 20, "m"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dockerflow.logging import get_or_generate_request_id
+from dockerflow.middleware import AGENT, IDENTIFYING, LANGUAGE, HeaderKinds
 from dockerflow.request_id import RequestIdPolicy, is_safe, new_id, trace_id
 from dockerflow.settings import Settings
 
@@ -153,3 +154,25 @@ class TestUpstreamsFunction:
         assert get_or_generate_request_id({"X-Request-Id": "a b,ok"}) == "ok"
         assert get_or_generate_request_id({"x-t": "abc"}, header_name="X-T") == "abc"
         assert uuid.UUID(get_or_generate_request_id({"x-request-id": "x" * 129}))
+
+
+class TestHeaderKinds:
+    def test_know_a_header_in_any_case(self) -> None:
+        kinds = HeaderKinds(b"x-request-id")
+        names = (b"user-agent", b"User-Agent", b"ACCEPT-LANGUAGE", b"X-Request-Id", b"traceparent")
+        for _ in range(2):
+            found = [kinds[name] for name in names]
+            assert found == [AGENT, AGENT, LANGUAGE, IDENTIFYING, IDENTIFYING]
+            assert kinds[b"host"] == 0
+
+    def test_let_an_id_be_in_a_header_that_summaries_show(self) -> None:
+        assert HeaderKinds(b"user-agent")[b"User-Agent"] == AGENT | IDENTIFYING
+
+    def test_do_not_fill_the_memory(self) -> None:
+        kinds = HeaderKinds(b"x-request-id")
+        assert kinds[b"x" * 1_000_000] == 0
+        assert len(kinds) == 0
+        for number in range(10_000):
+            assert kinds[b"x-%d" % number] == 0
+        assert len(kinds) < 1000
+        assert kinds[b"User-Agent"] == AGENT

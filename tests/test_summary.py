@@ -118,6 +118,13 @@ class TestSummary:
         request.finish()
         assert capture.fields[0]["querystring"] == shown
 
+    def test_has_no_time_where_nobody_knows_when_it_began(self, capture: Capture) -> None:
+        begun(capture.logger).finish()
+        request = begun(capture.logger)
+        request.started_ns = None
+        request.finish()
+        assert ["t" in fields for fields in capture.fields] == [True, False]
+
     def test_query_strings_are_cut(self, capture: Capture) -> None:
         request = begun(capture.logger)
         request.querystring = b"%41" * 100_000

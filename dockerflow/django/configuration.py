@@ -37,7 +37,7 @@ def current_options() -> Options:
     if options is None or vars(settings).get("_wrapped") is not _cached.wrapped:
         if _cached.live is None:
             _cached.live = LiveOptions(_lookup, heartbeat_details="debug")
-        options = _cached.options = _cached.live()
+        options = _cached.options = _cached.live.now()
         _cached.wrapped = vars(settings).get("_wrapped")
     return options
 

@@ -42,7 +42,7 @@ class _Layer(DockerflowASGI):
             live = scope["app"].state._state[KEY]
         except (AttributeError, KeyError):
             live = live_options(scope.get("app"))
-        return live() if live is not None else self._options
+        return live.now() if live is not None else self._options
 
 
 class RequestIdMiddleware(_Layer):

@@ -288,7 +288,7 @@ class _FlaskWSGI(DockerflowWSGI):
 
     def _options_of(self, environ: Any) -> Options:  # noqa: ARG002
         self._logger = self._extension.summary_logger
-        return self._live()
+        return self._live.now()
 
 
 def _blueprint(extension: Dockerflow) -> Blueprint:

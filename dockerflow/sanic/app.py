@@ -115,7 +115,7 @@ class Dockerflow:
             # The request before it on this connection was broken off.
             former.finish()
             former.leave()
-        options = request.app.ctx.dockerflow.options()
+        options = request.app.ctx.dockerflow.options.now()
         policy = options.policy
         headers = request.headers
         summary = ctx.dockerflow = SanicSummary()
