@@ -123,29 +123,30 @@ class ASGIExchange(RequestSummary):
         for name, value in scope["headers"]:
             kind = kinds[name]
             if kind:
+                # To look for a codec by its name takes longer than to decode.
                 if kind & AGENT:
-                    self.agent = value.decode("latin-1")
+                    self.agent = value.decode() if value.isascii() else value.decode("latin-1")
                 if kind & LANGUAGE:
-                    self.lang = value.decode("latin-1")
+                    self.lang = value.decode() if value.isascii() else value.decode("latin-1")
                 if kind & IDENTIFYING:
                     is_identified = True
         if not gives_id:
             return None
-        policy = options.policy
         header = options.header
         if is_identified:
             # Of a header that was sent twice, both count.
             headers = [(name.lower(), value) for name, value in scope["headers"]]
             client = scope.get("client")
-            request_id = policy.choose(
+            request_id = options.policy.choose(
                 [value.decode("latin-1") for name, value in headers if name == header],
                 [value.decode("latin-1") for name, value in headers if name == b"traceparent"],
                 client[0] if client else None,
             )
         else:
-            request_id = policy.generate()
-        if policy.may_echo(request_id):
-            self.echo = (header, request_id.encode("ascii"))
+            generate = options.generate
+            request_id = generate()
+        if options.echoes_all or options.policy.may_echo(request_id):
+            self.echo = (header, request_id.encode())
         return request_id
 
     async def receive(self) -> Message:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from . import version
 from .endpoints import Endpoints, application_root
-from .request_id import RequestIdPolicy
+from .request_id import RequestIdPolicy, new_id
 from .settings import LiveSettings, Settings
 from .summary import LOGGER_NAME
 
@@ -71,12 +71,17 @@ class Options:
     """What a request's handling depends on, made once of settings and a policy."""
 
     __slots__ = (
-        "echo_name", "environ_name", "header", "header_kinds", "policy", "querystring",
+        "echo_name", "echoes_all", "environ_name", "generate", "header", "header_kinds", "policy",
+        "querystring",
     )  # fmt: skip
 
     def __init__(self, settings: Settings, policy: RequestIdPolicy | None) -> None:
         #: How ids are found.
         self.policy = policy or RequestIdPolicy.of(settings)
+        #: Makes an id: the policy's ``generate``, or what that would call and cannot fail.
+        self.generate = new_id if self.policy.generator is new_id else self.policy.generate
+        #: Whether responses carry every id, without a look at it.
+        self.echoes_all = self.policy.echoes_all
         #: Whether summaries have the query string.
         self.querystring = settings.summary_log_querystring
         name = self.policy.header_name

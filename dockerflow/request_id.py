@@ -29,11 +29,12 @@ _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?",
     re.DOTALL,
 )
-# A UUID's digits but those that say its version and its variant.
-_DIGITS: Final = struct.Struct("8s 4s x3s x3s 12s")
 # Asking the system for randomness, and taking it apart, is done for many ids at
 # once; a forked process must not go on with those of its parent.
 _AHEAD: Final = 64
+# UUIDs' digits but those that say their version and their variant, and where they stand.
+_DIGITS: Final = struct.Struct("8s 4s x3s x3s 12s" * _AHEAD)
+_IDS: Final = b" ".join([b"%b-%b-4%b-a%b-%b"] * _AHEAD)
 _ahead: Final[list[str]] = []
 _process = 0
 _getpid: Final = os.getpid
@@ -55,7 +56,7 @@ def _look_ahead() -> str:
         _ahead.clear()
         _process = _getpid()
     digits = os.urandom(16 * _AHEAD).hex().encode()
-    ids = [(b"%b-%b-4%b-a%b-%b" % parts).decode() for parts in _DIGITS.iter_unpack(digits)]
+    ids = (_IDS % _DIGITS.unpack(digits)).decode().split(" ")
     last = ids.pop()
     _ahead.extend(ids)
     return last
@@ -162,6 +163,11 @@ class RequestIdPolicy:
             # A request is served without its application's idea of an id.
             pass
         return new_id()
+
+    @property
+    def echoes_all(self) -> bool:
+        """Whether every id may stand in a header of the response."""
+        return self.echo and self._is_sendable
 
     def may_echo(self, request_id: str) -> bool:
         """Tell whether an id may stand in a header of the response."""

@@ -104,12 +104,14 @@ class WSGIExchange(RequestSummary):
         self.lang = get("HTTP_ACCEPT_LANGUAGE", "")
         if not gives_id:
             return None
-        policy = options.policy
         value, traceparent = get(options.environ_name), get("HTTP_TRACEPARENT")
-        request_id = policy.choose(
-            [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
-        )
-        if policy.may_echo(request_id):
+        if value or traceparent:
+            request_id = options.policy.choose(
+                [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
+            )
+        else:
+            request_id = options.generate()
+        if options.echoes_all or options.policy.may_echo(request_id):
             self.echo = (options.echo_name, request_id)
         return request_id
 
