@@ -31,8 +31,10 @@ _START: Final[float] = vars(logging)["_startTime"]
 _HAS_TASKS: Final = hasattr(logging, "logAsyncioTasks")
 _PLACE: Final = f"{__file__.removesuffix('record.py')}summary.py"
 
-#: The attributes of the first record of each logger, level and set of fields, in this process.
-_first: Final[dict[tuple[str, int, tuple[str, ...]], dict[str, Any]]] = {}
+#: Of each logger and level, the names of fields that came last, and the attributes of
+#: the first record that had them, in this process.
+_first: Final[dict[tuple[str, int], tuple[tuple[str, ...], dict[str, Any]]]] = {}
+_NO_FIRST: Final[tuple[Any, Any]] = None, None
 
 # Makes the same records, attribute for attribute.
 _made_faster: Final = record_factory.make_record
@@ -43,13 +45,14 @@ def make_record(
 ) -> logging.LogRecord:
     """Make the record that ``logging`` makes of a summary.
 
-    ``names``: fields that the caller sets on it, in this order. Until then they
-    are there and None, so that the record need not grow for them.
+    ``names``: fields that the caller sets on it, in this order; the same tuple
+    each time, if it is to be fast. Until then they are there and None, so that
+    the record need not grow for them.
     """
     factory = logging.getLogRecordFactory()
-    first = _first.get((logger, level, names))
+    known, first = _first.get((logger, level), _NO_FIRST)
     if (
-        first is None
+        known is not names
         or (factory is not _LogRecord and factory is not _made_faster)
         or first["process"] != _getpid()
         or not (logging.logThreads and logging.logProcesses and logging.logMultiprocessing)
@@ -59,7 +62,16 @@ def make_record(
     # A dict that is copied is not filled name by name.
     record.__dict__ = facts = first.copy()
     facts["msg"] = message
-    _set_time(facts)
+    if HAS_NANOSECONDS:
+        ns = _time_ns()
+        facts["created"] = ns / 1e9
+        facts["msecs"] = (ns % 1_000_000_000) // 1_000_000 + 0.0
+        facts["relativeCreated"] = (ns - START_NS) / 1e6
+    else:
+        facts["created"] = now = _time()
+        # The whole milliseconds, for any time since 1970.
+        facts["msecs"] = now % 1.0 * 1000 // 1.0
+        facts["relativeCreated"] = (now - _START) * 1000
     facts["thread"] = _get_ident()
     facts["threadName"] = _current_thread().name
     if _HAS_TASKS:
@@ -75,14 +87,14 @@ def _made_by_logging(
     names: tuple[str, ...],
 ) -> logging.LogRecord:
     record = factory(logger, level, _PLACE, 0, message, (), None, "finish")
-    key = logger, level, names
+    key = logger, level
     # Summaries of loggers named after data must not fill the memory.
     if (
         (factory is _LogRecord or factory is _made_faster)
         and (len(_first) < 100 or key in _first)
         and record.process is not None
     ):
-        _first[key] = {**vars(record), **dict.fromkeys(names)}
+        _first[key] = names, {**vars(record), **dict.fromkeys(names)}
     vars(record).update(dict.fromkeys(names))
     return record
 
@@ -97,21 +109,3 @@ def _task_name() -> str | None:
     except Exception:
         # Not within an event loop, which is what logging asks in the same way.
         return None
-
-
-if HAS_NANOSECONDS:
-
-    def _set_time(facts: dict[str, Any]) -> None:
-        now = _time_ns()
-        facts["created"] = now / 1e9
-        facts["msecs"] = (now % 1_000_000_000) // 1_000_000 + 0.0
-        facts["relativeCreated"] = (now - START_NS) / 1e6
-
-else:
-
-    def _set_time(facts: dict[str, Any]) -> None:
-        now = _time()
-        facts["created"] = now
-        # The whole milliseconds, for any time since 1970.
-        facts["msecs"] = now % 1.0 * 1000 // 1.0
-        facts["relativeCreated"] = (now - _START) * 1000

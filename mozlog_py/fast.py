@@ -47,7 +47,7 @@ _dumps: Final = orjson.dumps
 _modules: Final = sys.modules
 # What reversed() would look up, at half of its price.
 _latest_first: Final = dict.__reversed__
-_latest_items_first: Final = type({}.items()).__reversed__
+_latest_items_first: Final[Any] = type({}.items()).__reversed__
 
 _LAST: Final = STANDARD_ATTRIBUTES[-1]
 _COUNT: Final = len(STANDARD_ATTRIBUTES)

@@ -110,7 +110,7 @@ class TestMakeRecord:
         finally:
             logging.setLogRecordFactory(logging.LogRecord)
         assert ours == theirs
-        assert list(record._first) == [("s", 20, ())]
+        assert list(record._first) == [("s", 20)]
 
     def test_has_the_names_of_its_fields_behind_what_every_record_has(self) -> None:
         names = ("uid", "code")
