@@ -63,7 +63,8 @@ class DockerflowASGI(Middleware):
             exchange.finish(error)
             raise
         else:
-            exchange.finish()
+            if not exchange.is_over:
+                exchange.finish()
         finally:
             exchange.leave()
 

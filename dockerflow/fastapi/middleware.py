@@ -21,7 +21,7 @@ class _Layer(DockerflowASGI):
     """One of the two, with the settings of the application that is served."""
 
     #: What was given in place of the settings.
-    _policy: RequestIdPolicy | None = None
+    _policy: RequestIdPolicy | None
 
     async def _serve_other(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass it on; at the start, say what is wrong with a setting."""
@@ -76,6 +76,7 @@ class MozlogRequestSummaryLogger(_Layer):
             if not any(isinstance(each, _Unconfigured) for each in logger.handlers):
                 logger.addHandler(_Unconfigured())
         super().__init__(app, logger=logger, request_ids=False, endpoints=False)
+        self._policy = None
 
 
 class _Unconfigured(MozlogHandler):
