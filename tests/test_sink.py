@@ -434,6 +434,20 @@ class TestTurns:
         sink.flush()
         assert path.read_bytes() == b"one\nleft\n"
 
+    @pytest.mark.parametrize("count", [2, 5])
+    def test_that_were_left_with_the_count_beside_them_are_finished(
+        self, tmp_path: Path, count: int
+    ) -> None:
+        path = tmp_path / "log"
+        sink = Sink(path)
+        sink.write(b"one\n")
+        with path.open("ab") as file:
+            file.write(b"left\n"[:count])
+        sink._place.update({0: [b"left\n"], 1: count})
+        assert sink.write(b"two\n")
+        assert path.read_bytes() == b"one\nleft\ntwo\n"
+        assert not sink._place
+
     def test_of_a_raw_fork_begin_anew(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
         sink = Sink(path)

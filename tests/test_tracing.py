@@ -90,8 +90,20 @@ class TestSpan:
         def broken() -> Any:
             raise LookupError
 
-        monkeypatch.setattr(trace, "get_current_span", broken)
-        assert fields(MozlogFormatter(), record("hi")) == {"msg": "hi"}
+        with TRACER.start_as_current_span("work"), monkeypatch.context() as patched:
+            patched.setattr(trace, "get_current_span", broken)
+            assert fields(MozlogFormatter(), record("hi")) == {"msg": "hi"}
+
+    def test_whose_context_is_broken_is_asked_for_all_the_same(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken() -> Any:
+            raise LookupError
+
+        span = TRACER.start_span("work")
+        monkeypatch.setattr(sys.modules["opentelemetry.context"], "get_current", broken)
+        monkeypatch.setattr(trace, "get_current_span", lambda: span)
+        assert fields(MozlogFormatter(), record("hi")) == {**expected(span), "msg": "hi"}
 
 
 class TestWithoutOpenTelemetry:
