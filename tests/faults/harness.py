@@ -27,6 +27,8 @@ from mozlog_py import schema
 
 APP = Path(__file__).with_name("app.py")
 _TIMEOUT_S = 300
+# Of an end that takes a moment.
+_LONG_S = 60
 
 
 @dataclass
@@ -372,10 +374,18 @@ def shutdown(count, handler, unbuffered=""):
         app,
         reader,
     ):
+        # What it wrote before it hung is not lost.
+        watchdog = threading.Timer(_LONG_S, app.process.kill)
+        watchdog.start()
         out = drain(reader)
         errors = app.process.stderr.read()
         app.process.stderr.close()
         ended(outcome, app)
+        is_hung = not watchdog.is_alive()
+        watchdog.cancel()
+    if is_hung:
+        outcome.status, outcome.hung = 0, 1
+    outcome.tried = outcome.tried or count
     outcome.facts["stderr"] = errors.decode()
     outcome.hung += b"Traceback" in errors
     seen = read_lines(outcome, out)
