@@ -65,8 +65,12 @@ def make_record(
     record.__dict__ = facts = first.copy()
     facts["msg"] = message
     if HAS_NANOSECONDS:
-        facts["created"] = ns / 1e9
-        facts["msecs"] = (ns % 1_000_000_000) // 1_000_000 + 0.0
+        facts["created"] = seconds = ns / 1e9
+        milliseconds = ns // 1_000_000 % 1000
+        if milliseconds == 999 and int(seconds) != ns // 1_000_000_000:
+            # The seconds were rounded up to the next.
+            milliseconds = 0
+        facts["msecs"] = milliseconds + 0.0
         facts["relativeCreated"] = (ns - START_NS) / 1e6
     else:
         facts["created"] = now = _time()

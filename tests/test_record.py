@@ -53,6 +53,19 @@ class TestMakeRecord:
         second = make_record("s", 20, "")
         assert second.created > first.created
 
+    def test_gives_the_milliseconds_of_a_second_that_is_rounded_up(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # As a float it is the whole second that follows.
+        ns = 1_700_000_000_999_999_999
+        make_record("s", 20, "")
+        for module in (time, record):
+            prefix = "" if module is time else "_"
+            monkeypatch.setattr(module, f"{prefix}time_ns", lambda: ns)
+            monkeypatch.setattr(module, f"{prefix}time", lambda: ns / 1e9)
+        ours, theirs = make_record("s", 20, ""), standard(20, "")
+        assert (ours.created, ours.msecs) == (theirs.created, theirs.msecs) == (1_700_000_001.0, 0)
+
     def test_gives_the_thread_of_each(self) -> None:
         make_record("s", 20, "")
         found: list[Any] = []
