@@ -9,7 +9,7 @@ is compared with that one alone. The medians over many rounds are the results.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -17,7 +17,7 @@ from applications import CORES, FRAMEWORKS
 from cases import CALLS, CURVE, EVENTS, FORMATS, SLOPES, UNHEARD, Case
 from foreign import CROWDS, READINGS
 from fronts import FAST, FRONTS, STRUCTLOG, Front
-from rivals import CONFIGURED, NULL, OURS, RIVALS, Rival
+from rivals import NULL, OURS, RIVALS, STANDARD_RECORDS, Rival
 from sinks import QUEUES, SINKS, STANDARD_QUEUE
 from structured import BOUND
 
@@ -132,27 +132,23 @@ def contests() -> list[Contest]:
         out.append(Contest("format", case.title, _does(OURS, case), others))
     for case in CALLS:
         nowhere = Contender("logging alone (NullHandler)", OURS.environment, case.name, NULL)
-        # It changes its process, and what others would take in it.
-        configured = Contender(
-            "mozlog-py, set up by `configure()`",
+        standard = Contender(
+            "mozlog-py, its factory of records taken out",
             OURS.environment,
             case.name,
-            CONFIGURED,
-            worker=CONFIGURED,
+            STANDARD_RECORDS,
+            worker=STANDARD_RECORDS,
         )
-        others = [configured, *(_does(rival, case) for rival in rivals), nowhere]
-        out.append(Contest("call", case.title, _does(OURS, case), others))
+        others = [standard, *(_does(rival, case) for rival in rivals), nowhere]
+        out.append(Contest("call", case.title, _handles(OURS, case.name), others))
     upstream = next(rival for rival in RIVALS if rival.name == "upstream")
     for sink, title in SINKS.items():
-        both = [Contender(one.title, one.environment, sink, one.name) for one in (OURS, upstream)]
+        both = [_handles(one, sink) for one in (OURS, upstream)]
         out.append(Contest("sink", title, both[0], both[1:]))
     for queue, title in QUEUES.items():
-        ours = Contender("`MozlogQueueHandler`", OURS.environment, queue, OURS.name)
-        standard = Contender(
-            "`QueueHandler` and `QueueListener`, our formatter",
-            OURS.environment,
-            queue,
-            STANDARD_QUEUE,
+        ours = replace(_handles(OURS, queue), title="`MozlogQueueHandler`")
+        standard = replace(
+            ours, title="`QueueHandler` and `QueueListener`, our formatter", who=STANDARD_QUEUE
         )
         out.append(Contest("queue", title, ours, [standard]))
     for reading, title in READINGS.items():
@@ -187,6 +183,11 @@ def contests() -> list[Contest]:
 
 def _does(rival: Rival, case: Case) -> Contender:
     return Contender(rival.title, rival.environment, case.name, rival.name)
+
+
+def _handles(rival: Rival, case: str) -> Contender:
+    # A handler of ours has a process make its records faster, those for others too.
+    return Contender(rival.title, rival.environment, case, rival.name, worker=rival.name)
 
 
 def _serves(rival: Rival, case: str) -> Contender:

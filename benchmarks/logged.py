@@ -15,7 +15,7 @@ from cases import MESSAGE, Case, extras
 from checks import WrongOutput, check
 from rivals import OURS, Rival
 
-__all__ = ["time_call", "time_call_configured", "time_call_to_nowhere"]
+__all__ = ["time_call", "time_call_to_nowhere", "time_call_with_standard_records"]
 
 
 def time_call(case: Case, rival: Rival, budget_ns: int) -> float:
@@ -26,27 +26,27 @@ def time_call(case: Case, rival: Rival, budget_ns: int) -> float:
     return _time_to_a_file(case, rival, rival.make_handler, budget_ns)
 
 
-def time_call_configured(case: Case, budget_ns: int) -> float:
-    """The same, after our ``configure()``; it changes the process, which must have no other use."""
-    return _time_to_a_file(case, OURS, _configure, budget_ns)
+def time_call_with_standard_records(case: Case, budget_ns: int) -> float:
+    """Time calls of ours with records that ``logging`` itself makes."""
 
+    def make_handler(file: TextIO) -> logging.Handler:
+        handler = OURS.make_handler(file)
+        logging.setLogRecordFactory(logging.LogRecord)
+        return handler
 
-def _configure(file: TextIO) -> None:
-    import mozlog_py
-
-    mozlog_py.configure("benchmark", level="INFO", format="mozlog", stream=file)
+    return _time_to_a_file(case, OURS, make_handler, budget_ns)
 
 
 def _time_to_a_file(
     case: Case,
     rival: Rival,
-    set_up: Callable[[TextIO], logging.Handler | None],
+    make_handler: Callable[[TextIO], logging.Handler],
     budget_ns: int,
 ) -> float:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "log")
         with path.open("w", encoding="utf-8") as file:
-            ns, calls = _time(case, set_up(file), budget_ns)
+            ns, calls = _time(case, make_handler(file), budget_ns)
             # Before the file is closed: what a buffer still held was not yet logged.
             lines = path.read_text(encoding="utf-8").splitlines()
     if len(lines) != calls + 1:
@@ -61,12 +61,11 @@ def time_call_to_nowhere(case: Case, budget_ns: int) -> float:
     return _time(case, logging.NullHandler(), budget_ns)[0]
 
 
-def _time(case: Case, handler: logging.Handler | None, budget_ns: int) -> tuple[float, int]:
-    """Time calls; without a handler of its own, the logger has those of the root."""
+def _time(case: Case, handler: logging.Handler, budget_ns: int) -> tuple[float, int]:
     logger = logging.getLogger("benchmark")
-    logger.propagate = handler is None
+    logger.propagate = False
     logger.setLevel(logging.INFO)
-    logger.handlers[:] = [] if handler is None else [handler]
+    logger.handlers[:] = [handler]
     # A partial adds no frame of its own to what is timed, and can only hold
     # one dict of extras; the number in the message is what differs.
     call = partial(logger.info, MESSAGE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["CONFIGURED", "NULL", "OURS", "RIVALS", "Rival"]
+__all__ = ["NULL", "OURS", "RIVALS", "STANDARD_RECORDS", "Rival"]
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ OURS = Rival(
     extras_key="Fields",
 )
 
-#: Not a handler alone: ours with all that ``configure()`` sets up.
-CONFIGURED = "configured"
+#: Ours, with records as ``logging`` itself makes them.
+STANDARD_RECORDS = "standard-records"
 
 #: Not a formatter: what ``logging`` itself takes for a record that goes nowhere.
 NULL = "null"

@@ -20,8 +20,8 @@ from cases import CALLS, CURVE, EVENTS, FORMATS, UNHEARD
 from checks import WrongOutput
 from foreign import READINGS, check_reading, time_reading
 from formatted import check_format, time_format
-from logged import time_call, time_call_configured, time_call_to_nowhere
-from rivals import CONFIGURED, NULL, RIVALS
+from logged import time_call, time_call_to_nowhere, time_call_with_standard_records
+from rivals import NULL, RIVALS, STANDARD_RECORDS
 from served import SERVED, time_serving
 from sinks import QUEUES, SINKS, time_queue, time_sink
 from structured import check_event, time_event, time_unheard
@@ -108,8 +108,8 @@ def _round(case: str, contender: str, budget_ns: int) -> float:
         return time_queue(case, contender, budget_ns)
     if contender == NULL:
         return time_call_to_nowhere(_CALLS[case], budget_ns)
-    if contender == CONFIGURED:
-        return time_call_configured(_CALLS[case], budget_ns)
+    if contender == STANDARD_RECORDS:
+        return time_call_with_standard_records(_CALLS[case], budget_ns)
     return time_call(_CALLS[case], _RIVALS[contender], budget_ns)
 
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from . import record_factory
 from .lean import gather_all, gather_less
 from .servers import SERVER_LOGGERS, filter_for, take_over
 
@@ -158,8 +157,7 @@ def configure(
     that Python can only ignore) become records too, and so do those of servers
     (``mozlog_py.servers``), whenever they configure their own logging. Replaces
     the handlers of the root logger; calling it again is harmless. Where
-    ``stream`` is a path, SIGHUP opens it anew. Records are made by a faster
-    factory (``mozlog_py.record_factory``), unless somebody has set another one.
+    ``stream`` is a path, SIGHUP opens it anew.
 
     ``lean``: ``logging`` does not gather for each record who called it, and the
     names of its thread, process and task, which no line of ours shows; other
@@ -217,7 +215,6 @@ def configure(
         gather_less()
     else:
         gather_all()
-    record_factory.install()
 
 
 def _check(

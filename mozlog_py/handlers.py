@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from . import record_factory
 from .cut import MAX_LINE_BYTES
 from .fields import LoggerName
 from .formatter import MozlogFormatter
@@ -34,6 +35,9 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     stderr, and said again in a line of its own once writing works. No lock is
     held while a record is filtered and formatted. Raises ``OSError`` for a path
     that cannot be opened, and ``ValueError`` for limits that are none.
+
+    The first one of a process has ``logging`` make its records, the same ones, by a
+    faster factory (``mozlog_py.record_factory``), unless somebody has set another.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self.logger_name = name
         self._rescue = MozlogFormatter(logger_name=name)
         self.setFormatter(MozlogFormatter())
+        record_factory.install()
 
     @property
     def logger_name(self) -> str:

@@ -143,13 +143,23 @@ def _task_name() -> str | None:
     return None if task is None else task.get_name()
 
 
+class _Installation:
+    """Whether it was installed in this process."""
+
+    is_done = False
+
+
 def install() -> None:
     """Have ``logging`` make its records here, unless it has a factory of somebody else's.
 
-    On a Python whose records are not the ones that are made here nothing is changed.
+    Once in a process: whoever sets ``logging.LogRecord`` back afterwards keeps it. On a
+    Python whose records are not the ones that are made here nothing is changed.
     """
-    if logging.getLogRecordFactory() is logging.LogRecord is _LogRecord and _is_standard():
+    if _Installation.is_done or logging.getLogRecordFactory() is not _LogRecord:
+        return
+    if logging.LogRecord is _LogRecord and _is_standard():
         logging.setLogRecordFactory(make_record)
+        _Installation.is_done = True
 
 
 def _is_standard() -> bool:

@@ -12,7 +12,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from dockerflow import checks
-from mozlog_py import config, context, lean, uncaught
+from mozlog_py import config, context, lean, record_factory, uncaught
 
 pytest_plugins = ["services"]
 
@@ -56,6 +56,8 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     shown = warnings.showwarning
     finders = sys.meta_path[:]
     factory = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(logging.LogRecord)
+    monkeypatch.setattr(record_factory._Installation, "is_done", False)
     disabled = {
         name: (logger.handlers[:], logger.level, logger.propagate)
         for name, logger in logging.Logger.manager.loggerDict.items()

@@ -1,4 +1,4 @@
-"""configure()'s factory of records: those that ``logging.LogRecord`` is, made with less."""
+"""The factory of records: those that ``logging.LogRecord`` is, made with less."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import pickle
 import queue
+import subprocess
 import sys
 import threading
 import time
@@ -442,15 +443,13 @@ class TestConfigure:
         (line,) = checked_lines(stream.getvalue())
         assert line["Fields"] == {"build": 7, "msg": "paid"}
 
-    def test_can_be_undone_by_logging(self) -> None:
+    def test_can_be_undone_by_logging_for_good(self) -> None:
         configured()
         logging.setLogRecordFactory(logging.LogRecord)
         assert type(logging.makeLogRecord({})) is logging.LogRecord
-        assert logging.getLogRecordFactory() is logging.LogRecord
-
-    def test_is_the_only_one_that_installs_it(self) -> None:
+        configured()
         mozlog_py.MozlogHandler(io.StringIO())
-        logging.config.dictConfig(mozlog_py.dict_config("shop", stream=io.StringIO()))
+        install()
         assert logging.getLogRecordFactory() is logging.LogRecord
 
     def test_makes_lean_records_with_it(self, no_delegation: None) -> None:
@@ -466,6 +465,51 @@ class TestConfigure:
         assert record.processName is None
         (line,) = checked_lines(stream.getvalue())
         assert line["Fields"] == {"msg": "paid"}
+
+
+class TestHandler:
+    @pytest.mark.parametrize("kind", [mozlog_py.MozlogHandler, mozlog_py.MozlogQueueHandler])
+    def test_installs_it(self, kind: type[mozlog_py.MozlogHandler]) -> None:
+        stream = io.StringIO()
+        handler = kind(stream)
+        assert logging.getLogRecordFactory() is make_record
+        logger = logging.getLogger("cart")
+        logger.addHandler(handler)
+        logger.warning("%s paid", "Ann", extra={"n": 1})
+        handler.close()
+        (line,) = checked_lines(stream.getvalue())
+        assert line["Fields"] == {"n": 1, "msg": "Ann paid"}
+
+    def test_installs_it_by_a_dict_config_of_ones_own(self) -> None:
+        logging.config.dictConfig(mozlog_py.dict_config("shop", stream=io.StringIO()))
+        assert logging.getLogRecordFactory() is make_record
+
+    def test_leaves_a_factory_of_somebody_elses(self) -> None:
+        class Own(logging.LogRecord): ...
+
+        logging.setLogRecordFactory(Own)
+        mozlog_py.MozlogHandler(io.StringIO())
+        assert logging.getLogRecordFactory() is Own
+
+    def test_installs_it_once_that_is_gone(self) -> None:
+        logging.setLogRecordFactory(lambda *args, **kwargs: logging.LogRecord(*args, **kwargs))
+        mozlog_py.MozlogHandler(io.StringIO())
+        logging.setLogRecordFactory(logging.LogRecord)
+        mozlog_py.MozlogHandler(io.StringIO())
+        assert logging.getLogRecordFactory() is make_record
+
+    def test_is_not_there_by_import_nor_by_a_formatter_alone(self) -> None:
+        script = (
+            "import logging, mozlog_py, dockerflow.logging, mozlog_py.structlog\n"
+            "mozlog_py.MozlogFormatter()\n"
+            "assert logging.getLogRecordFactory() is logging.LogRecord\n"
+            "mozlog_py.MozlogHandler()\n"
+            "print(logging.getLogRecordFactory().__module__)"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
+        assert ran.stdout == "mozlog_py.record_factory\n"
 
 
 class TestInstall:
