@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+import weakref
+from typing import Final, Protocol
 
-__all__ = ["Process", "process"]
+__all__ = ["Prepared", "Process", "process"]
 
 # A fork past the interpreter runs no hooks; it is noticed after this long.
 _INTERVAL_NS: Final = 20_000_000
+
+
+class Prepared(Protocol):
+    """Something that has the id of the process in what it prepared."""
+
+    def prepare_anew(self) -> None:
+        """Forget what was prepared: this is another process."""
 
 
 class Process:
@@ -19,7 +27,7 @@ class Process:
     knows of it (``os.fork``), and else after 20 milliseconds.
     """
 
-    __slots__ = ("_is_watching", "pid", "until_ns")
+    __slots__ = ("_is_watching", "_prepared", "pid", "until_ns")
 
     def __init__(self) -> None:
         #: The id, which may be that of the parent once ``until_ns`` is over; the same
@@ -28,6 +36,11 @@ class Process:
         #: Nanoseconds since the epoch.
         self.until_ns = 0
         self._is_watching = False
+        self._prepared: weakref.WeakSet[Prepared] = weakref.WeakSet()
+
+    def tell(self, prepared: Prepared) -> None:
+        """Have ``prepared.prepare_anew()`` called where this turns out to be another process."""
+        self._prepared.add(prepared)
 
     def ask(self, now_ns: int) -> None:
         """Ask which process this is. ``now_ns``: the time, nanoseconds since the epoch."""
@@ -39,6 +52,8 @@ class Process:
         pid = os.getpid()
         if pid != self.pid:
             self.pid = pid
+            for prepared in list(self._prepared):
+                prepared.prepare_anew()
         self.until_ns = now_ns + _INTERVAL_NS
 
     def forget(self) -> None:

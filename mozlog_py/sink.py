@@ -33,7 +33,17 @@ from .path import PathStream
 from .turns import Ticket, Turns
 from .values import type_name
 
-__all__ = ["Sink"]
+__all__ = ["NOT_ALONE", "SHORT_BYTES", "Alone", "Sink"]
+
+#: What somebody needs who writes short lines without a call of the sink's: the stdout
+#: they are for, or None for a stream of the sink's own; how many bytes a line may
+#: have; what to flush; an iterator whose next step writes; how to take a turn, from
+#: where, and the queue for it.
+Alone = tuple[Any, int, Any, Any, Any, Any, Any]
+#: Nobody may.
+NOT_ALONE: Final[Alone] = (None, -1, None, None, None, None, None)
+#: A line of more goes through the sink.
+SHORT_BYTES: Final = 3000
 
 _NO_STREAM: Final = object()
 # The stream, how long a line may be, what to flush, who else writes; how to write
@@ -102,6 +112,10 @@ class Sink:
         self._ready_stream: Any = _NO_STREAM
         self._ready: Any = _NOT_READY
         self._company: Any = None
+        #: For loggers that write by themselves, to what nobody else writes byte by byte.
+        #: They do what ``write`` does, call ``write_carefully`` where that is not all
+        #: there is to it, and ``resume`` after whatever was raised.
+        self.alone = NOT_ALONE
         self.stream = stream
         follow(self)
 
@@ -115,6 +129,7 @@ class Sink:
         if isinstance(stream, (str, os.PathLike)):
             stream = PathStream(stream)
         self._own_stream = stream
+        self.alone = NOT_ALONE
         self._is_standard = stream is not None and (stream is sys.stdout or stream is sys.stderr)
 
     @property
@@ -172,21 +187,18 @@ class Sink:
                         self.written += 1
                         place.clear()
                         if queue:
-                            self._carry()
+                            self.carry()
                         return True
-            return self._write_carefully(cell)
+            return self.write_carefully(cell)
         except BaseException as error:
-            if count is not None and len(cell) == 1:
-                # What stood beside it in its place, which may be another's by now.
-                cell.append(count)
-            return self._resumed(cell, error)
+            return self.resume(cell, count, error)
 
     def flush(self) -> None:
         """Write what was left to be written, and flush the stream where it can be."""
         try:
             if self._place:
                 self._turns.mend()
-            self._carry()
+            self.carry()
             self._tell_rest()
             stream = self.stream
             if stream is not None and hasattr(stream, "flush"):
@@ -206,7 +218,7 @@ class Sink:
         self._queue.append(ticket)
         since = _monotonic()
         while ticket.is_written is None:
-            self._carry()
+            self.carry()
             if ticket.is_written is None:
                 since = self._turns.nap(ticket, since)
 
@@ -224,7 +236,7 @@ class Sink:
         self._turns.forget()
         if had_threads and isinstance(self._outlet, DescriptorOutlet):
             self._outlet.leave_buffer_alone()
-            self._ready_stream, self._ready = _NO_STREAM, _NOT_READY
+            self._leave_short_way()
         self._torn = None
         self._losses.forget_untold()
         if self._company is not None:
@@ -232,8 +244,7 @@ class Sink:
 
     def lose(self, error: Exception | str, line: bytes = b"") -> None:
         """Count one line that could not be written, and note why on stderr."""
-        self._ready_stream = _NO_STREAM
-        self._ready = _NOT_READY
+        self._leave_short_way()
         self._losses.add(error, line)
         try:
             why = error if isinstance(error, str) else f"{type_name(type(error))}: {error}"
@@ -244,7 +255,7 @@ class Sink:
 
     # -- with care --------------------------------------------------------
 
-    def _write_carefully(self, cell: Cell) -> bool:
+    def write_carefully(self, cell: Cell) -> bool:
         """Write a line that is long, or the first one, or one where something went wrong."""
         self._turns.settle(cell)
         if 0 < self._max_line_bytes < len(cell[0]) and len(cell) == 1:
@@ -262,20 +273,27 @@ class Sink:
             return self._wait_for(ticket, cell)
         is_written = self._put(cell)
         self._turns.release(cell)
-        self._carry()
+        self.carry()
         return is_written
 
-    def _resumed(self, cell: Cell, error: BaseException) -> bool:
-        """Go on after an error or an interrupt came in the middle: the line first."""
+    def resume(self, cell: Cell, count: int | None, error: BaseException) -> bool:
+        """Go on after an error or an interrupt came in the middle: the line first.
+
+        ``count``: what the short way wrote of it, None where it does not know.
+        Raises the error again, unless it is an ``Exception``.
+        """
+        if count is not None and len(cell) == 1:
+            # What stood beside it in its place, which may be another's by now.
+            cell.append(count)
         is_written = False
         for _ in range(_MANY):
             try:
                 if _is_handed_over(cell):
-                    self._carry()
+                    self.carry()
                 elif is_complete(cell) and self._place.get(0) is not cell:
                     is_written = True
                 else:
-                    is_written = self._write_carefully(cell)
+                    is_written = self.write_carefully(cell)
                 break
             except BaseException as again:
                 if isinstance(error, Exception):
@@ -284,6 +302,11 @@ class Sink:
             # The careful way has met it as well, and dealt with it.
             return is_written
         raise error
+
+    def _leave_short_way(self) -> None:
+        self._ready_stream = _NO_STREAM
+        self._ready = _NOT_READY
+        self.alone = NOT_ALONE
 
     def _put(self, cell: Cell) -> bool:
         """Write a cell whose turn it is, to its end; count it, or its loss."""
@@ -359,11 +382,16 @@ class Sink:
         if isinstance(outlet, DescriptorOutlet) and self._timeout is None:
             longest = min(outlet.whole_bytes, self._max_line_bytes or outlet.whole_bytes)
             self._company = outlet.company
-            self._ready_stream = self._outlet_stream
+            alone, locked = writes_in_turn(outlet, self._place)
+            turn = self._take, self._place, self._queue
+            self._ready_stream = stream = self._outlet_stream
             self._ready = (
-                self._outlet_stream, longest, outlet.flush, outlet.company,
-                *writes_in_turn(outlet, self._place), self._take, self._place, self._queue,
+                stream, longest, outlet.flush, outlet.company, alone, locked, *turn
             )  # fmt: skip
+            own = self._own_stream
+            if outlet.company is None and (own is None or own is stream):
+                followed = stream if own is None else None
+                self.alone = (followed, min(longest, SHORT_BYTES), outlet.flush, alone, *turn)
 
     def _tell(self, report: Callable[[Lost], bytes]) -> bool:
         """Write the line that says what was lost; False where that cannot be."""
@@ -438,7 +466,7 @@ class Sink:
         self._hand_over(ticket, cell)
         since = _monotonic()
         while ticket.is_written is None:
-            self._carry()
+            self.carry()
             if ticket.is_written is None:
                 since = self._turns.nap(ticket, since)
         return ticket.is_written
@@ -447,7 +475,7 @@ class Sink:
         # In one C call: who is interrupted must know whose the line is now.
         cell.extend(map(bool, map(self._queue.append, (ticket,))))
 
-    def _carry(self) -> None:
+    def carry(self) -> None:
         """Write what others have left in the queue, unless somebody else does."""
         while self._queue:
             cell: Cell = [b""]

@@ -31,6 +31,8 @@ _COUNT: Final = 1
 _NAP_S: Final = 0.001
 _LONGEST_NAP_S: Final = 0.008
 _LOOK_AFTER_S: Final = 0.02
+#: Packages whose functions have a cell in hand where they have a variable of that name.
+_WRITING: Final = frozenset({__package__, f"{__package__}.structlog"})
 
 
 class Ticket:
@@ -157,7 +159,7 @@ def _is_in_hand(frame: FrameType | None, held: Cell) -> bool:
         code: Any = frame.f_code
         if (
             "cell" in code.co_varnames
-            and frame.f_globals.get("__package__") == __package__
+            and frame.f_globals.get("__package__") in _WRITING
             and frame.f_locals.get("cell") is held
         ):
             return True

@@ -9,31 +9,47 @@ from typing import Any, Final, NoReturn
 import structlog
 
 from mozlog_py.process import process
+from mozlog_py.sink import NOT_ALONE, Sink
 
 from .levels import NAMES
 from .renderer import MozlogRenderer
 from .sink import SinkLogger
 
-__all__ = ["NO_HEADS", "UNPREPARABLE", "Head", "head"]
+__all__ = ["NO_HEADS", "UNPREPARABLE", "UNPREPARED", "Elsewhere", "Head", "head"]
 
-#: The process, and the state of the renderer alone in its chain, that it is for; the
-#: line around the Fields of a call, and around a message that is alone; the names
-#: that no field of a call may have, since they are in it already or mean
-#: something; whether there are fields in it already, so that those of the call go
-#: on without a brace; and what the line is given to.
-Head = tuple[int, Any, bytes, bytes, frozenset[str], bool, Callable[[bytes], Any]]
+#: The state of the renderer alone in its chain that it is for; the line around the
+#: Fields of a call, and around a message that is alone; the names that no field of a
+#: call may have, since they are in it already or mean something; whether there are
+#: fields in it already, so that those of the call go on without a brace; and what the
+#: line is given to.
+Head = tuple[object, bytes, bytes, frozenset[str], bool, "Sink | Elsewhere"]
+
+
+class Elsewhere:
+    """What takes lines, and is no sink that a line can be written to without a call."""
+
+    __slots__ = ("alone", "write")
+
+    def __init__(self, write: Callable[[bytes], Any]) -> None:
+        self.write = write
+        self.alone = NOT_ALONE
 
 
 def _no_write(line: bytes) -> NoReturn:
     raise RuntimeError(f"nothing was prepared for {line!r}")
 
 
-# No process has such an id, so these are never taken for heads.
-_UNPREPARED: Final[Head] = (-2, None, b"", b"", frozenset(), False, _no_write)
+def _nothing() -> Head:
+    # No renderer has such a state, so these are never taken for heads.
+    return object(), b"", b"", frozenset(), False, Elsewhere(_no_write)
+
+
+#: In place of a head that was not asked for yet.
+UNPREPARED: Final = _nothing()
 #: In place of a head, where a line takes more than putting two parts together.
-UNPREPARABLE: Final[Head] = (-3, None, b"", b"", frozenset(), False, _no_write)
+UNPREPARABLE: Final = _nothing()
 #: The heads of a logger that was not called yet, by a tenth of the level.
-NO_HEADS: Final = [_UNPREPARED] * 6
+NO_HEADS: Final = [UNPREPARED] * 6
 
 
 def head(renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any]) -> Head:
@@ -43,15 +59,17 @@ def head(renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any
     """
     if not renderer.gives_bytes_to(logger):
         return UNPREPARABLE
-    write: Callable[[bytes], Any]
+    sink: Sink | Elsewhere
     if isinstance(logger, SinkLogger):
-        write, newline = logger.sink.write, b"\n"
+        sink, newline = logger.sink, b"\n"
+        if type(sink) is not Sink:
+            sink = Elsewhere(sink.write)
     elif type(logger) is structlog.BytesLogger:
-        write, newline = getattr(logger, NAMES[level]), b""
+        sink, newline = Elsewhere(getattr(logger, NAMES[level])), b""
     else:
         # What it gives back may be of interest.
         return UNPREPARABLE
     if process.pid < 0:
         process.ask(time.time_ns())
     made = renderer.head(logger, level, bound, newline)
-    return UNPREPARABLE if made is None else (process.pid, renderer.state, *made, write)
+    return UNPREPARABLE if made is None else (renderer.state, *made, sink)

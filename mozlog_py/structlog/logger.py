@@ -20,9 +20,8 @@ import structlog
 
 from mozlog_py.events import level_number
 from mozlog_py.line import last_resort
-from mozlog_py.process import process
 
-from .heads import NO_HEADS, UNPREPARABLE
+from .heads import NO_HEADS, UNPREPARABLE, UNPREPARED
 from .heads import head as head_of
 from .levels import ALIASES, LEVELS, NAMES, level_of
 from .levels import METHODS as METHOD_NAMES
@@ -202,12 +201,16 @@ class FastBoundLogger:
         self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
     ) -> Any:
         """Log what the fast way could not, or not yet."""
-        head = self._heads[level // 10]
-        is_stale = head is not UNPREPARABLE and head[0] != process.pid
-        # It is a fork, the first call, or somebody has put other processors there.
-        if (is_stale or not self._is_prepared_for(self._processors)) and self._prepare(level):
+        # It is the first call, another process, or somebody has changed the chain.
+        if not self._is_prepared_at(level) and self._prepare(level):
             return METHODS[level](self, event, *args, **fields)
         return self._log(level, event, args, fields)
+
+    def _is_prepared_at(self, level: int) -> bool:
+        head = self._heads[level // 10]
+        if head is UNPREPARED or not self._is_prepared_for(self._processors):
+            return False
+        return head is UNPREPARABLE or head[0] is self._processors[0].state
 
     def _log(self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
         interrupts: list[BaseException] = []

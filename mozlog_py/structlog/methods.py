@@ -1,7 +1,8 @@
 """The methods that log: the short way from a call to its line, and what is no way at all.
 
 As ``fast`` does for records, the method repeats the last statements of
-``LineMaker.line``; a property test holds them together.
+``LineMaker.line``, and a property test holds them together; and those of
+``Sink.write``, for files, under the same tests with a strike at every bytecode.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ def method_of(name: str, level: int) -> Method:
     # Python compares each keyword with each parameter that may be given by one. Where
     # the event is, it is found among the fields, and that is not the fast way.
     def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        line = None
+        line = cell = count = None
         is_msg_ours = False
         try:
-            pid, state, of_fields, of_message, names, is_bound, write = self._heads[index]
+            state, of_fields, of_message, names, is_bound, sink = self._heads[index]
             ns = _time_ns()
             if ns > process.until_ns:
                 process.ask(ns)
-            if pid is process.pid and self._processors[0].state is state:
+            if self._processors[0].state is state:
                 if args:
                     # Once only, also where it goes on by the chain: what is in them may log.
                     event, args = event % args, ()
@@ -71,7 +72,7 @@ def method_of(name: str, level: int) -> Method:
                         if not text.isascii() or DELETE in text:
                             text = escape(text)
                         line = of_message % (ns, text)
-                    elif names.isdisjoint(all_fields) and len(all_fields) < _MOST:
+                    elif names.isdisjoint(all_fields):
                         for value in all_fields.values():
                             kind = type_(value)
                             # The encoder would write null for NaN and the infinities.
@@ -88,16 +89,44 @@ def method_of(name: str, level: int) -> Method:
                             if not text.isascii() or DELETE in text:
                                 text = escape(text)
                             line = of_fields % (ns, text[1:] if is_bound else text)
-        except Exception:
+                if line:
+                    # As Sink.write does it, without a call, and with the line in a frame
+                    # that has something to catch an interrupt with.
+                    followed, longest, flush, alone, take, place, queue = sink.alone
+                    size = len(line)
+                    if size <= longest and (followed is None or followed is sys.stdout):
+                        cell = [line]
+                        flush()
+                        if take(0, cell) is cell and not queue:
+                            for count in alone:  # noqa: B007 - it is
+                                break
+                            if count == size:
+                                sink.written += 1
+                                place.clear()
+                                if queue:
+                                    sink.carry()
+                                return None
+                        sink.write_carefully(cell)
+                        return None
+                    # A line of no more than SHORT_BYTES has no room for so many.
+                    if len(all_fields) >= _MOST:
+                        line = None
+        except Exception as error:
+            if cell is not None:
+                sink.resume(cell, count, error)
+                return None
             # Whatever it was, the chain knows what to do.
             line = None
-        except BaseException:
-            if is_msg_ours:
-                fields.pop("msg", None)
-            self._log(level, event, args, fields)
+        except BaseException as error:
+            if cell is not None:
+                sink.resume(cell, count, error)
+            else:
+                if is_msg_ours:
+                    fields.pop("msg", None)
+                self._log(level, event, args, fields)
             raise
         if line is not None:
-            write(line)
+            sink.write(line)
             return None
         if is_msg_ours:
             fields.pop("msg", None)

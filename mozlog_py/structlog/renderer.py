@@ -104,9 +104,8 @@ class MozlogRenderer:
 
     def _begin(self) -> None:
         formatter = self.formatter
-        #: Another one as soon as an option of the formatter changes: what was made of
-        #: the former is to be made anew.
-        self.state = object()
+        self.prepare_anew()
+        process.tell(self)
         formatter.follow(self._begin)
         self._is_plain = (
             formatter.is_plain(is_processed=self._is_complete)
@@ -119,6 +118,12 @@ class MozlogRenderer:
         self._fitting: type | None = None
         self._taken_by: dict[tuple[str, ...], frozenset[str]] = {}
         self._fast = self._fast_way() if self._is_plain else self._careful
+
+    def prepare_anew(self) -> None:
+        """Have whoever prepared something with this renderer do it again."""
+        #: Another one as soon as an option of the formatter changes, and in another
+        #: process.
+        self.state = object()
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self._output, self._is_complete, self.formatter

@@ -7,6 +7,7 @@ thread may do anywhere, and more places than they could do it in.
 
 import fcntl
 import functools
+import json
 import os
 import socket
 import sys
@@ -16,11 +17,12 @@ from pathlib import Path
 import pytest
 
 import mozlog_py
-from mozlog_py.sink import Sink
+from mozlog_py.sink import NOT_ALONE, Sink
+from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
 
 _FILES = {
-    str(Path(mozlog_py.__file__).with_name(f"{name}.py"))
-    for name in ("company", "outlet", "path", "sink", "turns")
+    str(Path(mozlog_py.__file__).parent / f"{name}.py")
+    for name in ("company", "outlet", "path", "sink", "turns", "structlog/methods")
 }
 _SET_PIPE_SIZE = 1031
 _ENDS = ("__del__", "close")
@@ -69,6 +71,8 @@ class Strike:
         self.deed = deed
         self.count = 0
         self.struck = 0
+        #: The line was on its way.
+        self.had_cell = False
 
     def trace(self, frame, event, _arg):
         # The collector may delete the one before at any time.
@@ -80,6 +84,7 @@ class Strike:
             self.count += 1
             if self.count in self.at:
                 self.struck += 1
+                self.had_cell = frame.f_locals.get("cell") is not None
                 sys.settrace(None)
                 try:
                     self.deed()
@@ -95,6 +100,11 @@ class Strike:
             return call()
         finally:
             sys.settrace(former)
+
+
+def seen(call):
+    """Do a call under a trace: since 3.13 there is nothing to tell of code's first one."""
+    return Strike(-1, lambda: None).during(call)
 
 
 class Output:
@@ -154,7 +164,7 @@ KINDS = ["file", "path", "pipe", "shared", "small", "socket"]
 
 def sink_on(output):
     sink = Sink(output.stream, max_line_bytes=0)
-    assert sink.write(line("first"))
+    assert seen(lambda: sink.write(line("first")))
     if output.kind == "shared":
         sink._company.is_shared = True
         sink._company.due = float("inf")
@@ -192,6 +202,7 @@ class TestAtEveryBytecode:
         try:
             strike.during(lambda: sink.write(line("main", pad)))
         except Struck:
+            assert strike.struck
             return
         # How often a full pipe is tried again is not the same each time.
         assert not strike.struck
@@ -281,3 +292,125 @@ def test_what_forks_at_every_bytecode_tears_no_line_and_doubles_none(kind, tmp_p
         # Before the sink had the line, the call goes on in both.
         main = [("main", 50)] * (1 if is_taken else 2)
         assert sorted(got) == [("child", 50), ("first", 50), *main]
+
+
+def logger_on(output):
+    sink = Sink(output.stream)
+    log = FastBoundLogger.at("INFO")(SinkLoggerFactory(sink)("app"), processors("shop"), {})
+    seen(lambda: log.info("first"))
+    assert (sink.alone is not NOT_ALONE) == (output.kind in ("file", "path"))
+    return log, sink
+
+
+def events(out):
+    """Give the events of an output's lines, with the process that each says it is of."""
+    assert out.endswith(b"\n")
+    lines = [json.loads(line) for line in out.splitlines()]
+    return [(line["Fields"]["msg"], line["Pid"]) for line in lines]
+
+
+@pytest.mark.parametrize("kind", ["file", "path", "pipe"])
+class TestFastLoggerAtEveryBytecode:
+    """The logger writes to files by itself, so the same is asked of its methods."""
+
+    def bytecodes(self, tmp_path, kind):
+        output = Output(kind, tmp_path)
+        log, _ = logger_on(output)
+        for _ in range(2):
+            strike = Strike(-1, lambda: None)
+            strike.during(lambda: log.info("main", n=1))
+        output.lines()
+        return strike.count
+
+    def strike_down(self, strike, log):
+        try:
+            strike.during(lambda: log.info("main", n=1))
+        except Struck:
+            assert strike.struck
+            return
+        assert not strike.struck
+
+    @in_a_thread_of_its_own
+    def test_what_raises_tears_no_line_doubles_none_and_loses_none(self, kind, tmp_path):
+        count = self.bytecodes(tmp_path, kind)
+        assert count > 100
+        lost_at = []
+        for at in every(count):
+            output = Output(kind, tmp_path)
+            log, sink = logger_on(output)
+
+            def strike_down():
+                raise Struck
+
+            strike = Strike(at, strike_down)
+            self.strike_down(strike, log)
+            log.info("next")
+            sink.flush()
+            got = events(output.lines())
+            times = got.count(("main", os.getpid()))
+            assert sorted(got) == sorted(
+                (name, os.getpid()) for name in ["first", "next", *["main"] * times]
+            )
+            assert times <= 1
+            if not times:
+                assert kind == "pipe" or not strike.had_cell
+                lost_at.append(at)
+        # Before there is anything to catch it, on the way to a sink that is to write, and
+        # at jumps of a loop that Python from 3.12 on leaves out of what is caught.
+        assert len(lost_at) <= (35 if kind == "pipe" else 15), (lost_at, count)
+
+    @in_a_thread_of_its_own
+    def test_what_raises_twice_tears_no_line_and_doubles_none(self, kind, tmp_path):
+        count = self.bytecodes(tmp_path, kind)
+        for at in every(count, 80):
+            for later in (1, 7, 30):
+                output = Output(kind, tmp_path)
+                log, sink = logger_on(output)
+
+                def strike_down():
+                    raise Struck
+
+                self.strike_down(Strike((at, at + later), strike_down), log)
+                log.info("next")
+                sink.flush()
+                got = [name for name, _ in events(output.lines())]
+                assert got.count("main") <= 1
+                assert got.count("first") == got.count("next") == 1
+
+    @in_a_thread_of_its_own
+    def test_what_logs_tears_no_line_and_doubles_none(self, kind, tmp_path):
+        for at in every(self.bytecodes(tmp_path, kind)):
+            output = Output(kind, tmp_path)
+            log, sink = logger_on(output)
+            strike = Strike(at, lambda: log.info("inner", n=1))
+            strike.during(lambda: log.info("main", n=1))
+            sink.flush()
+            got = [name for name, _ in events(output.lines())]
+            assert sorted(got) == sorted(["first", "main", *["inner"] * strike.struck])
+
+    @in_a_thread_of_its_own
+    def test_what_forks_tears_no_line_and_doubles_none(self, kind, tmp_path):
+        count = self.bytecodes(tmp_path, kind)
+        parent = os.getpid()
+        for at in every(count, 80):
+            output = Output(kind, tmp_path)
+            log, sink = logger_on(output)
+            children = []
+
+            def fork():
+                children.append((bool(sink._place) or sink.written > 1, os.fork()))
+
+            Strike(at, fork).during(lambda: log.info("main", n=1))
+            if not children:
+                output.lines()
+                continue
+            ((is_taken, child),) = children
+            if os.getpid() != parent:
+                log.info("child")
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            got = events(output.lines())
+            assert got.count(("first", parent)) == got.count(("child", child)) == 1
+            # Before the sink had the line, the call goes on in both.
+            names = sorted(name for name, _ in got)
+            assert names == ["child", "first", *["main"] * (1 if is_taken else 2)], at
