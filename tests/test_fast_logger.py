@@ -14,6 +14,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hostile
@@ -26,7 +27,7 @@ from test_properties import NESTED, PLAIN_SCALARS, TEXTS
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
-from mozlog_py.sink import Sink
+from mozlog_py.sink import NOT_ALONE, SHORT_BYTES, Sink
 from mozlog_py.structlog import (
     FastBoundLogger,
     MozlogRenderer,
@@ -35,6 +36,7 @@ from mozlog_py.structlog import (
     processors,
 )
 from mozlog_py.structlog.heads import UNPREPARABLE, UNPREPARED
+from mozlog_py.values import MAX_ITEMS
 
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
@@ -740,6 +742,137 @@ os.waitpid(child, 0)
         lines = checked_lines(done.stdout)
         assert [line["Pid"] == line["Fields"]["pid"] for line in lines] == [True] * 3
         assert len({line["Pid"] for line in lines}) == 2
+
+    def test_past_the_interpreter_lines_have_the_childs_pid_before_long(self) -> None:
+        source = """
+import ctypes, os, sys, time
+from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
+log = FastBoundLogger.at(1)(SinkLoggerFactory()("app"), processors("shop"), {"a": 1})
+log.info("parent", pid=os.getpid())
+child = ctypes.CDLL(None).fork()
+time.sleep(0.1)
+log.info("child" if child == 0 else "parent", pid=os.getpid())
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+        done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
+        lines = checked_lines(done.stdout)
+        assert [line["Pid"] == line["Fields"]["pid"] for line in lines] == [True] * 3
+        assert len({line["Pid"] for line in lines}) == 2
+
+
+class TestByItself:
+    """Short lines for files are written without a call of the sink's."""
+
+    def sink(self, made: Lines) -> Sink:
+        return made.log._logger.sink  # type: ignore[no-any-return]
+
+    def test_are_counted_by_the_sink(self) -> None:
+        made = Lines()
+        for number in range(3):
+            made.log.info("hi", n=number)
+        assert self.sink(made).alone is not NOT_ALONE
+        assert self.sink(made).written == 3
+        assert [field["n"] for field in made.fields] == [0, 1, 2]
+
+    @pytest.mark.parametrize("length", [SHORT_BYTES - 400, SHORT_BYTES + 400, 100_000])
+    def test_are_whole_and_cut_as_by_the_sink_where_they_are_long(self, length: int) -> None:
+        made = Lines()
+        made.log.info("first")
+        made.log.info("hi", text="x" * length)
+        by_sink = Lines()
+        self.sink(by_sink).alone = NOT_ALONE
+        by_sink.log.info("hi", text="x" * length)
+        assert made.fields[1:] == by_sink.fields
+        assert len(made.fields[1]["text"]) == min(length, len(by_sink.fields[0]["text"]))
+
+    def test_no_short_line_has_more_fields_than_a_line_may_have(self) -> None:
+        # `"":1,` is the shortest, and all others have a letter more.
+        assert SHORT_BYTES // len('"a":1,') <= MAX_ITEMS // 2
+
+    def test_a_smaller_cap_holds(self) -> None:
+        made = Lines()
+        logger = SinkLoggerFactory(Sink(made.file, max_line_bytes=1024))("app")
+        log = FastBoundLogger.at(1)(logger, processors("shop"), {})
+        log.info("first")
+        log.info("hi", text="x" * 2000)
+        assert all(len(line) <= 1024 for line in made.text.splitlines(keepends=True))
+        assert len(made.fields) == 2
+
+    def test_follow_a_stream_that_is_set(self) -> None:
+        made, other = Lines(), Lines()
+        made.log.info("here")
+        self.sink(made).stream = other.file
+        made.log.info("there")
+        made.log.info("there again")
+        assert [field["msg"] for field in made.fields] == ["here"]
+        assert [field["msg"] for field in other.fields] == ["there", "there again"]
+
+    def test_follow_stdout(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        log = FastBoundLogger.at(1)(SinkLoggerFactory()("app"), processors("shop"), {})
+        names = ["first", "second", "first"]
+        files = {name: (tmp_path / name).open("a") for name in sorted(set(names))}
+        for name in names:
+            monkeypatch.setattr(sys, "stdout", files[name])
+            log.info("a", of=name)
+            log.info("b", of=name)
+        for name, file in files.items():
+            file.close()
+            lines = checked_lines((tmp_path / name).read_text())
+            assert [line["Fields"]["of"] for line in lines] == [name] * (2 * names.count(name))
+
+    def test_come_after_what_was_printed(self, tmp_path: Path) -> None:
+        path = tmp_path / "out"
+        with path.open("w") as file:
+            log = FastBoundLogger.at(1)(SinkLoggerFactory(Sink(file))("app"), processors("x"), {})
+            log.info("first")
+            print("printed", file=file)
+            log.info("second")
+        assert [line[:8] for line in path.read_text().splitlines()][1] == "printed"
+
+    def test_to_a_closed_file_are_lost_and_counted(self, capfd: Any) -> None:
+        made = Lines()
+        made.log.info("first")
+        made.file.close()
+        made.log.info("second", n=1)
+        assert (self.sink(made).written, self.sink(made).lost) == (1, 1)
+        assert "a record was not written: ValueError" in capfd.readouterr().err
+
+    def test_of_many_threads_are_whole(self) -> None:
+        made = Lines()
+
+        def work(which: int) -> None:
+            for number in range(300):
+                made.log.info("hi", which=which, n=number, pad="x" * 500)
+
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            threads = [threading.Thread(target=work, args=(which,)) for which in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            sys.setswitchinterval(before)
+        got = [(field["which"], field["n"]) for field in made.fields]
+        assert sorted(got) == [(which, number) for which in range(6) for number in range(300)]
+        for which in range(6):
+            assert [n for thread, n in got if thread == which] == list(range(300))
+        assert self.sink(made).written == 1800
+
+    def test_open_a_path_anew_that_was_moved(self, tmp_path: Path) -> None:
+        path = tmp_path / "log"
+        log = FastBoundLogger.at(1)(SinkLoggerFactory(Sink(path))("app"), processors("shop"), {})
+        log.info("before", n=1)
+        log.info("before", n=2)
+        path.rename(tmp_path / "log.1")
+        log.info("after", n=3)
+        log.info("after", n=4)
+        for name, numbers in (("log.1", [1, 2]), ("log", [3, 4])):
+            lines = checked_lines((tmp_path / name).read_text())
+            assert [line["Fields"]["n"] for line in lines] == numbers
 
 
 #: What any call may be made of.
