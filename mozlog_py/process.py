@@ -51,9 +51,10 @@ class Process:
             self._is_watching = True
         pid = os.getpid()
         if pid != self.pid:
-            self.pid = pid
             for prepared in list(self._prepared):
                 prepared.prepare_anew()
+            # Last: where another thread's new one is in the way of that, it is done again.
+            self.pid = pid
         self.until_ns = now_ns + _INTERVAL_NS
 
     def forget(self) -> None:

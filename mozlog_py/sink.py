@@ -382,16 +382,19 @@ class Sink:
         if isinstance(outlet, DescriptorOutlet) and self._timeout is None:
             longest = min(outlet.whole_bytes, self._max_line_bytes or outlet.whole_bytes)
             self._company = outlet.company
+            own = self._own_stream
             alone, locked = writes_in_turn(outlet, self._place)
             turn = self._take, self._place, self._queue
             self._ready_stream = stream = self._outlet_stream
             self._ready = (
                 stream, longest, outlet.flush, outlet.company, alone, locked, *turn
             )  # fmt: skip
-            own = self._own_stream
             if outlet.company is None and (own is None or own is stream):
                 followed = stream if own is None else None
                 self.alone = (followed, min(longest, SHORT_BYTES), outlet.flush, alone, *turn)
+                if self._own_stream is not own:
+                    # Another thread has set it since then, and must not be undone.
+                    self.alone = NOT_ALONE
 
     def _tell(self, report: Callable[[Lost], bytes]) -> bool:
         """Write the line that says what was lost; False where that cannot be."""

@@ -27,6 +27,7 @@ from test_properties import NESTED, PLAIN_SCALARS, TEXTS
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
+from mozlog_py import sink as sink_module
 from mozlog_py.sink import NOT_ALONE, SHORT_BYTES, Sink
 from mozlog_py.structlog import (
     FastBoundLogger,
@@ -808,6 +809,24 @@ class TestByItself:
         made.log.info("there again")
         assert [field["msg"] for field in made.fields] == ["here"]
         assert [field["msg"] for field in other.fields] == ["there", "there again"]
+
+    def test_follow_a_stream_that_is_set_while_the_former_is_made_ready(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made, other = Lines(), Lines()
+        usual = sink_module.writes_in_turn
+
+        def interrupted(*arguments: Any) -> Any:
+            monkeypatch.undo()
+            # As another thread may do it at this moment.
+            self.sink(made).stream = other.file
+            return usual(*arguments)
+
+        monkeypatch.setattr(sink_module, "writes_in_turn", interrupted)
+        made.log.info("here")
+        made.log.info("there")
+        assert [field["msg"] for field in made.fields] == ["here"]
+        assert [field["msg"] for field in other.fields] == ["there"]
 
     def test_follow_stdout(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         log = FastBoundLogger.at(1)(SinkLoggerFactory()("app"), processors("shop"), {})
