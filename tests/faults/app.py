@@ -17,8 +17,11 @@ import threading
 import time
 
 from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler
+from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
 
 FAULT, HANDLER, COUNT = sys.argv[1], sys.argv[2], int(sys.argv[3])
+#: Of the lines that signals are to come in the middle of.
+PAD = int(os.environ.get("PAD", "200000"))
 
 
 def make_handler(stream=None):
@@ -36,8 +39,17 @@ handler = make_handler()
 log.addHandler(handler)
 
 
-def say(source, number, pad=0):
-    log.info("%s", "x" * pad, extra={"source": source, "number": number})
+if HANDLER == "structlog":
+    # Through the handler's sink: what a report says of that holds for both.
+    fast = FastBoundLogger.at(1)(SinkLoggerFactory(handler.sink)("app"), processors("app"), {})
+
+    def say(source, number, pad=0, **fields):
+        fast.info("%s", "x" * pad, source=source, number=number, **fields)
+
+else:
+
+    def say(source, number, pad=0, **fields):
+        log.info("%s", "x" * pad, extra={"source": source, "number": number, **fields})
 
 
 def report(tried, **more):
@@ -61,6 +73,12 @@ def every_millisecond(on_signal):
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 
 
+def soon(on_signal):
+    """Have one signal come, at any moment of a call with a short line."""
+    signal.signal(signal.SIGALRM, on_signal)
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 4e-5))
+
+
 def calm():
     signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -68,7 +86,7 @@ def calm():
 def timer():
     every_millisecond(lambda *_: None)
     for number in range(COUNT):
-        say("main", number, 200_000)
+        say("main", number, PAD)
     calm()
     report(COUNT)
 
@@ -86,7 +104,7 @@ def logging_timer():
 
     every_millisecond(on_signal)
     for number in range(COUNT):
-        say("main", number, 200_000)
+        say("main", number, PAD)
     calm()
     handled = next(numbers)
     report(COUNT + handled, handled=handled)
@@ -103,6 +121,8 @@ def had(interrupt):
         frame = frames.tb_frame
         if frame.f_code.co_filename.endswith("sink.py") and frame.f_code.co_name == "write":
             return "cell" in frame.f_locals
+        if frame.f_code.co_filename.endswith("methods.py") and frame.f_locals.get("cell"):
+            return True
         frames = frames.tb_next
     return HANDLER == "standard"
 
@@ -112,12 +132,14 @@ def raising_timer():
         raise Interrupt
 
     kept = []
+    # How many calls were interrupted before they had the line, and after it.
+    struck = [0, 0]
     for number in range(COUNT):
         is_kept = True
         try:
             try:
-                every_millisecond(on_signal)
-                say("main", number, 200_000)
+                (every_millisecond if PAD > 1000 else soon)(on_signal)
+                say("main", number, PAD)
             finally:
                 calm()
         except Interrupt as interrupt:
@@ -126,13 +148,14 @@ def raising_timer():
                 # One that came in the middle of stopping the timer.
                 first = first.__context__
             is_kept = had(first)
+            struck[is_kept] += 1
         try:
             calm()
         except Interrupt:
             calm()
         if is_kept:
             kept.append(number)
-    report(len(kept), kept=kept)
+    report(len(kept), kept=kept, struck=struck)
 
 
 def forks():
@@ -153,7 +176,7 @@ def forks():
     for child in range(COUNT):
         pid = os.fork()
         if pid == 0:
-            log.info("child", extra={"source": f"child-{child}", "number": 0, "own": os.getpid()})
+            say(f"child-{child}", 0, own=os.getpid())
             handler.flush()
             os._exit(0)
         # The standard handler's children hang; there is no need to wait long for each.
@@ -266,11 +289,14 @@ def stopped_reader():
 def shutdown():
     """End with daemon threads that log, and log in atexit and ``__del__``."""
     # With names of their own: a daemon's frame would keep this module from its end.
-    names = {"log": log, "sleep": time.sleep}
-    source = """
+    names = {"log": fast if HANDLER == "structlog" else log, "sleep": time.sleep}
+    call = "source=source, number=number"
+    if HANDLER != "structlog":
+        call = f"extra=dict({call})"
+    source = f"""
 def work(source, number=0):
     while True:
-        log.info("", extra={"source": source, "number": number})
+        log.info("", {call})
         number += 1
         sleep(0.0001)
 """

@@ -185,28 +185,41 @@ def _wait_until_full(reader, app):
     time.sleep(0.05)
 
 
-def _timer(fault, title, count, handler, unbuffered):
+def _timer(fault, title, count, handler, unbuffered, pad=None):
+    """``pad``: bytes of a line, for a file; None is for long ones and a pipe."""
     outcome = Outcome(title)
-    with piped(fault, handler, count, unbuffered=unbuffered) as (app, reader):
-        out = drain(reader, chunk=20_000, pause=0.0002)
-        ended(outcome, app)
+    if pad is None:
+        with piped(fault, handler, count, unbuffered=unbuffered) as (app, reader):
+            out = drain(reader, chunk=20_000, pause=0.0002)
+            ended(outcome, app)
+    else:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory, "out")
+            with (
+                path.open("ab") as file,
+                App(
+                    fault, handler, count, unbuffered=unbuffered, stdout=file,
+                    env={"PAD": str(pad)},
+                ) as app,
+            ):  # fmt: skip
+                ended(outcome, app)
+            out = path.read_bytes()
     return outcome, read_lines(outcome, out)
 
 
-def timer(count, handler, unbuffered="1"):
-    return _timer("timer", "a signal every millisecond, 200 KB lines", count, handler, unbuffered)[
-        0
-    ]
+def timer(count, handler, unbuffered="1", **options):
+    title = "a signal every millisecond, 200 KB lines"
+    return _timer("timer", title, count, handler, unbuffered, **options)[0]
 
 
-def logging_timer(count, handler, unbuffered="1"):
+def logging_timer(count, handler, unbuffered="1", **options):
     title = "the same, and its handler logs"
-    return _timer("logging_timer", title, count, handler, unbuffered)[0]
+    return _timer("logging_timer", title, count, handler, unbuffered, **options)[0]
 
 
-def raising_timer(count, handler, unbuffered="1"):
+def raising_timer(count, handler, unbuffered="1", **options):
     title = "the same, and its handler raises"
-    outcome, seen = _timer("raising_timer", title, count, handler, unbuffered)
+    outcome, seen = _timer("raising_timer", title, count, handler, unbuffered, **options)
     kept = outcome.facts.get("kept", [])
     outcome.survived = sum(("main", number) in seen for number in kept)
     outcome.survived += outcome.facts.get("unnamed", 0)

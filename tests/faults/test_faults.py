@@ -31,6 +31,16 @@ class TestOutput:
         assert outcome.is_clean, outcome
         assert outcome.lost == 0, outcome
 
+    @pytest.mark.parametrize("handler", ["ours", "structlog"])
+    def test_to_a_file_has_every_line_that_was_taken_when_a_signal_handler_raised(
+        self, unbuffered, handler
+    ):
+        outcome = harness.raising_timer(3000, handler, unbuffered, pad=200)
+        assert outcome.is_clean, outcome
+        assert outcome.lost == 0, outcome
+        # Before and after that.
+        assert all(count > 20 for count in outcome.facts["struck"])
+
 
 class TestProcesses:
     @pytest.mark.parametrize(("handler", "count"), [("ours", 200), ("queue", 20)])
@@ -87,6 +97,52 @@ class TestRefusals:
             outcome = harness.full(1000, "ours", unbuffered, directory=directory)
         assert outcome.is_exact, outcome
         assert 0 < outcome.lost == outcome.facts["dropped"]["ENOSPC"] < 1000
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+class TestFastLogger:
+    """It writes to files by itself, and meets the same faults."""
+
+    def test_is_whole_to_a_file_while_signals_arrive(self, unbuffered):
+        outcome = harness.timer(20_000, "structlog", unbuffered, pad=200)
+        assert outcome.is_exact, outcome
+        assert outcome.survived == 20_000
+
+    def test_is_whole_to_a_file_while_signal_handlers_log(self, unbuffered):
+        outcome = harness.logging_timer(20_000, "structlog", unbuffered, pad=200)
+        assert outcome.is_exact, outcome
+        assert outcome.survived == outcome.tried > 20_000
+
+    def test_is_whole_to_a_slow_pipe_while_signals_arrive(self, unbuffered):
+        outcome = harness.logging_timer(40, "structlog", unbuffered)
+        assert outcome.is_exact, outcome
+        assert outcome.survived == outcome.tried > 40
+
+    def test_of_a_full_device_is_counted(self, unbuffered):
+        outcome = harness.dev_full(500, "structlog", unbuffered)
+        assert outcome.is_exact, outcome
+        assert outcome.facts["dropped"] == {"ENOSPC": 500}
+
+    def test_of_a_limited_file_is_counted_and_its_torn_line_is_finished(self, unbuffered):
+        outcome = harness.limited(1000, "structlog", unbuffered)
+        assert outcome.is_exact, outcome
+        assert 0 < outcome.lost == outcome.facts["dropped"]["EFBIG"] < 1000
+
+    def test_that_is_killed_has_written_all_whose_call_returned(self, unbuffered):
+        outcome = harness.killed(12, "structlog", unbuffered)
+        assert outcome.is_clean, outcome
+        assert outcome.lost == 0, outcome
+
+    def test_forked_while_threads_log_neither_hangs_nor_repeats(self, unbuffered):
+        outcome = harness.forks(100, "structlog", unbuffered)
+        assert outcome.is_exact, outcome
+        assert outcome.survived == outcome.tried
+
+    def test_ends_as_it_should_whoever_logs_at_the_end(self, unbuffered):
+        outcome = harness.shutdown(500, "structlog", unbuffered)
+        assert outcome.is_clean, outcome
+        assert outcome.lost == 0, outcome
+        assert outcome.facts["stderr"] == ""
 
 
 class TestReader:
