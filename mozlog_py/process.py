@@ -36,11 +36,12 @@ class Process:
         #: Nanoseconds since the epoch.
         self.until_ns = 0
         self._is_watching = False
-        self._prepared: weakref.WeakSet[Prepared] = weakref.WeakSet()
+        # By identity: they may be anybody's, and compare as they like.
+        self._prepared: weakref.WeakValueDictionary[int, Prepared] = weakref.WeakValueDictionary()
 
     def tell(self, prepared: Prepared) -> None:
         """Have ``prepared.prepare_anew()`` called where this turns out to be another process."""
-        self._prepared.add(prepared)
+        self._prepared[id(prepared)] = prepared
 
     def ask(self, now_ns: int) -> None:
         """Ask which process this is. ``now_ns``: the time, nanoseconds since the epoch."""
@@ -51,7 +52,7 @@ class Process:
             self._is_watching = True
         pid = os.getpid()
         if pid != self.pid:
-            for prepared in list(self._prepared):
+            for prepared in list(self._prepared.values()):
                 prepared.prepare_anew()
             # Last: where another thread's new one is in the way of that, it is done again.
             self.pid = pid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import io
 import logging
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,7 @@ from test_properties import NESTED, PLAIN_SCALARS, TEXTS
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
 from mozlog_py import sink as sink_module
+from mozlog_py.process import Process, process
 from mozlog_py.sink import NOT_ALONE, SHORT_BYTES, Sink
 from mozlog_py.structlog import (
     FastBoundLogger,
@@ -761,6 +764,49 @@ os.waitpid(child, 0)
         lines = checked_lines(done.stdout)
         assert [line["Pid"] == line["Fields"]["pid"] for line in lines] == [True] * 3
         assert len({line["Pid"] for line in lines}) == 2
+
+    def test_whoever_could_not_be_told_of_it_is_told_again(self) -> None:
+        class Interrupted:
+            told = 0
+
+            def prepare_anew(self) -> None:
+                self.told += 1
+                if self.told == 1:
+                    raise KeyboardInterrupt
+
+        process, prepared = Process(), [Interrupted(), Interrupted()]
+        for one in prepared:
+            process.tell(one)
+        for _ in prepared:
+            with pytest.raises(KeyboardInterrupt):
+                process.ask(1)
+            assert process.pid < 0
+        process.ask(1)
+        assert process.pid == os.getpid()
+        assert [one.told for one in prepared] == [3, 2]
+
+    def test_renderers_that_are_equal_are_told_each(self) -> None:
+        class Equal(MozlogRenderer):
+            def __eq__(self, other: object) -> bool:
+                return isinstance(other, Equal)
+
+            def __hash__(self) -> int:
+                return 7
+
+        renderers = [Equal("a"), Equal("b")]
+        states = [renderer.state for renderer in renderers]
+        process.pid = -1
+        process.ask(time.time_ns())
+        assert all(
+            renderer.state is not state for renderer, state in zip(renderers, states, strict=True)
+        )
+
+    def test_renderers_are_not_kept_alive_for_it(self) -> None:
+        before = len(process._prepared)
+        for _ in range(50):
+            MozlogRenderer("shop")
+        gc.collect()
+        assert len(process._prepared) <= before
 
 
 class TestByItself:
