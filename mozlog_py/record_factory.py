@@ -14,7 +14,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,14 +23,14 @@ __all__ = ["install", "make_record"]
 
 _LogRecord: Final = logging.LogRecord
 _new: Final = logging.LogRecord.__new__
+_init: Final = logging.LogRecord.__init__
+_names: Final = vars(logging)
 _modules: Final = sys.modules
 _HAS_TASKS: Final = hasattr(logging, "logAsyncioTasks")
 # When the process began: seconds, since 3.13 nanoseconds.
-_START: Final = vars(logging).get("_startTime", 0)
+_START: Final = _names.get("_startTime", 0)
 # What addLevelName() writes to; without it, getLevelName() is asked each time.
-_level_names: Final[dict[Any, Any]] = vars(logging).get("_levelToName", {})
-# No mapping is of these types; to ask that of the ABC takes longer than all else here.
-_NO_MAPPINGS: Final = frozenset({bool, float, int, str, type(None)})
+_level_names: Final[dict[Any, Any]] = _names.get("_levelToName", {})
 _TIMES: Final = ("created", "msecs", "relativeCreated")
 
 # Paths are those of code and few, but nothing keeps a caller from making them up.
@@ -58,74 +57,75 @@ def make_record(
 
     Raises what that raises.
     """
-    try:
-        # One attribute after the other, as LogRecord itself does it: a dict for
-        # all of them would no longer share its keys with the other records, which
-        # costs an eighth of a whole call. What others may replace (clocks in tests,
-        # threads by gevent) is looked up in its module at each call, as it is there.
-        now = time.time_ns() if HAS_NANOSECONDS else time.time()
-        record: Any = _new(_LogRecord)
-        record.name = name
-        record.msg = msg
-        record.args = (
-            args[0]
-            if args
-            and len(args) == 1
-            and type(args[0]) not in _NO_MAPPINGS
-            and isinstance(args[0], Mapping)
-            and args[0]
-            else args
-        )
-        record.levelname = _level_names.get(level) or logging.getLevelName(level)
-        record.levelno = level
-        record.pathname = pathname
-        record.filename, record.module = _places.get(pathname) or _place(pathname)
-        record.exc_info = exc_info
-        record.exc_text = None
-        record.stack_info = sinfo
-        record.lineno = lineno
-        record.funcName = func
-        if HAS_NANOSECONDS:
-            record.created = seconds = now / 1e9
-            milliseconds = now // 1_000_000 % 1000
-            if milliseconds == 999 and int(seconds) != now // 1_000_000_000:
-                # The seconds were rounded up to the next.
-                milliseconds = 0
-            record.msecs = milliseconds + 0.0
-            record.relativeCreated = (now - _START) / 1e6
-        else:
-            record.created = now
-            # The whole milliseconds, for any time since 1970.
-            record.msecs = now % 1.0 * 1000 // 1.0
-            record.relativeCreated = (now - _START) * 1000
-        if logging.logThreads:
-            record.thread = threading.get_ident()
-            record.threadName = threading.current_thread().name
-        else:
-            record.thread = None
-            record.threadName = None
-        if not logging.logMultiprocessing:
-            record.processName = None
-        elif "multiprocessing" in _modules:
-            record.processName = _modules["multiprocessing"].current_process().name
-        else:
-            record.processName = "MainProcess"
-        # A fork past the interpreter changes it as well: it is asked for each time.
-        record.process = os.getpid() if logging.logProcesses else None
-        if _HAS_TASKS:
-            # The types of 3.11 do not know it.
-            is_told: bool = logging.logAsyncioTasks  # type: ignore[attr-defined, unused-ignore]
-            record.taskName = _task_name() if is_told else None
-        return record  # type: ignore[no-any-return]
-    except Exception:
-        # LogRecord makes of it what it does, or raises.
-        pass
-    return _LogRecord(name, level, pathname, lineno, msg, args, exc_info, func, sinfo, **kwargs)
+    if type(pathname) is not str or type(level) is not int or _LogRecord.__init__ is not _init:
+        return _LogRecord(name, level, pathname, lineno, msg, args, exc_info, func, sinfo, **kwargs)
+    # What is raised here goes on, as it does there: it may be a signal's handler that
+    # ends a task which took too long. One attribute after the other, as LogRecord itself
+    # does it: a dict for all of them would no longer share its keys with the other
+    # records, which costs an eighth of a whole call. What others may replace (clocks in
+    # tests, threads by gevent) is looked up in its module at each call, as it is there.
+    now = _names["time"].time_ns() if HAS_NANOSECONDS else _names["time"].time()
+    record: Any = _new(_LogRecord)
+    record.name = name
+    record.msg = msg
+    if args and len(args) == 1:
+        kind = type(args[0])
+        # To ask the ABC takes longer than all else here.
+        if kind is not str and kind is not int and kind is not float and _is_mapping(args[0]):
+            args = args[0]
+    record.args = args
+    record.levelname = _level_names.get(level) or logging.getLevelName(level)
+    record.levelno = level
+    record.pathname = pathname
+    record.filename, record.module = _places.get(pathname) or _place(pathname)
+    record.exc_info = exc_info
+    record.exc_text = None
+    record.stack_info = sinfo
+    record.lineno = lineno
+    record.funcName = func
+    if HAS_NANOSECONDS:
+        record.created = seconds = now / 1e9
+        milliseconds = now // 1_000_000 % 1000
+        if milliseconds == 999 and int(seconds) != now // 1_000_000_000:
+            # The seconds were rounded up to the next.
+            milliseconds = 0
+        record.msecs = milliseconds + 0.0
+        record.relativeCreated = (now - _START) / 1e6
+    else:
+        record.created = now
+        # The whole milliseconds, for any time since 1970.
+        record.msecs = now % 1.0 * 1000 // 1.0
+        record.relativeCreated = (now - _START) * 1000
+    if logging.logThreads:
+        record.thread = threading.get_ident()
+        record.threadName = threading.current_thread().name
+    else:
+        record.thread = None
+        record.threadName = None
+    if not logging.logMultiprocessing:
+        record.processName = None
+    else:
+        record.processName = "MainProcess"
+        if "multiprocessing" in _modules:
+            try:
+                record.processName = _modules["multiprocessing"].current_process().name
+            except Exception:
+                # LogRecord passes over it as well: it may be half imported.
+                pass
+    # A fork past the interpreter changes it as well: it is asked for each time.
+    record.process = os.getpid() if logging.logProcesses else None
+    if _HAS_TASKS:
+        # The types of 3.11 do not know it.
+        is_told: bool = logging.logAsyncioTasks  # type: ignore[attr-defined, unused-ignore]
+        record.taskName = _task_name() if is_told else None
+    return record  # type: ignore[no-any-return]
 
 
-def _place(pathname: Any) -> tuple[str, str]:
-    if type(pathname) is not str:
-        raise TypeError("left to LogRecord")
+def _is_mapping(argument: Any) -> bool:
+    return isinstance(argument, Mapping) and bool(argument)
+
+
+def _place(pathname: str) -> tuple[str, str]:
     filename = os.path.basename(pathname)  # noqa: PTH119 - as LogRecord does it
     place = filename, os.path.splitext(filename)[0]  # noqa: PTH122
     if len(pathname) <= _MAX_LENGTH:
@@ -137,10 +137,14 @@ def _place(pathname: Any) -> tuple[str, str]:
 
 def _task_name() -> str | None:
     asyncio: Any = _modules.get("asyncio")
-    # Where no loop runs, current_task() raises, which takes longer than all else here.
-    loop = asyncio._get_running_loop() if asyncio else None  # noqa: SLF001 - asyncio exports it
-    task = None if loop is None else asyncio.current_task(loop)
-    return None if task is None else task.get_name()
+    try:
+        # Where no loop runs, current_task() raises, which takes longer than all else here.
+        loop = asyncio._get_running_loop() if asyncio else None  # noqa: SLF001 - asyncio exports it
+        task = None if loop is None else asyncio.current_task(loop)
+        return None if task is None else task.get_name()
+    except Exception:
+        # LogRecord passes over it as well.
+        return None
 
 
 class _Installation:

@@ -129,7 +129,7 @@ class Sink:
         if isinstance(stream, (str, os.PathLike)):
             stream = PathStream(stream)
         self._own_stream = stream
-        self.alone = NOT_ALONE
+        self._leave_short_way()
         self._is_standard = stream is not None and (stream is sys.stdout or stream is sys.stderr)
 
     @property
@@ -394,7 +394,7 @@ class Sink:
                 self.alone = (followed, min(longest, SHORT_BYTES), outlet.flush, alone, *turn)
                 if self._own_stream is not own:
                     # Another thread has set it since then, and must not be undone.
-                    self.alone = NOT_ALONE
+                    self._leave_short_way()
 
     def _tell(self, report: Callable[[Lost], bytes]) -> bool:
         """Write the line that says what was lost; False where that cannot be."""

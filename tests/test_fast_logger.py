@@ -856,6 +856,29 @@ class TestByItself:
         assert [field["msg"] for field in made.fields] == ["here"]
         assert [field["msg"] for field in other.fields] == ["there", "there again"]
 
+    def test_are_short_again_after_a_stream_was_set(self) -> None:
+        made = Lines()
+        for _ in range(2):
+            self.sink(made).stream = made.file
+            made.log.info("hi")
+            assert self.sink(made).alone is not NOT_ALONE
+        assert made.fields == [{"msg": "hi"}] * 2
+
+    def test_go_to_a_write_that_was_replaced(self) -> None:
+        made = Lines()
+        sink = self.sink(made)
+        usual, seen = sink.write, []
+
+        def write(line: bytes) -> bool:
+            seen.append(line)
+            return usual(line)
+
+        sink.write = write  # type: ignore[method-assign]
+        for _ in range(3):
+            made.log.info("hi")
+        assert len(seen) == 3
+        assert made.fields == [{"msg": "hi"}] * 3
+
     def test_follow_a_stream_that_is_set_while_the_former_is_made_ready(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

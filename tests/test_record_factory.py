@@ -126,6 +126,8 @@ def no_delegation(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("LogRecord was asked")
 
     monkeypatch.setattr(logging.LogRecord, "__init__", ask)
+    # Or it would be seen that it was replaced.
+    monkeypatch.setattr(record_factory, "_init", ask)
 
 
 # Of each kind that is told from another, and of what no code says but a caller may.
@@ -522,6 +524,7 @@ class TestInstall:
             change(self)
 
         monkeypatch.setattr(logging.LogRecord, "__init__", init)
+        monkeypatch.setattr(record_factory, "_init", init)
 
     @pytest.mark.parametrize(
         "change",
@@ -550,6 +553,70 @@ class TestInstall:
         self.changed(monkeypatch, lambda record: None)
         install()
         assert logging.getLogRecordFactory() is make_record
+
+
+class TestAfterwards:
+    """What is changed once it is installed."""
+
+    def test_a_patched_log_record_is_heard(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        install()
+        usual = logging.LogRecord.__init__
+
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            usual(self, *args, **kwargs)
+            self.span = "7"
+
+        monkeypatch.setattr(logging.LogRecord, "__init__", init)
+        assert vars(logging.getLogRecordFactory()(**arguments()))["span"] == "7"
+
+    def test_a_patched_clock_of_logging_is_heard(self) -> None:
+        install()
+        with mock.patch("logging.time") as clock:
+            clock.time.return_value = NOW / 1e9
+            clock.time_ns.return_value = NOW
+            record = logging.getLogRecordFactory()(**arguments())
+        assert record.created == NOW / 1e9
+
+    def test_what_is_raised_at_any_bytecode_is_not_passed_over(self) -> None:
+        class Struck(Exception):
+            pass
+
+        def count_to(most: int) -> int:
+            count = 0
+
+            def trace(frame: types.FrameType, event: str, _: Any) -> Any:
+                nonlocal count
+                if frame.f_code is not make_record.__code__:
+                    return None
+                frame.f_trace_opcodes = True
+                if event == "opcode":
+                    count += 1
+                    if count == most:
+                        raise Struck
+                return trace
+
+            former = sys.gettrace()
+            sys.settrace(trace)
+            try:
+                make_record(**arguments())
+            finally:
+                sys.settrace(former)
+            return count
+
+        # Since 3.12 there is nothing to tell of code's first call.
+        count_to(-1)
+        count = count_to(-1)
+        assert count > 50
+        passed_over = 0
+        for at in range(1, count):
+            count_to(-1)
+            try:
+                count_to(at)
+            except Struck:
+                continue
+            passed_over += 1
+        # LogRecord passes over it as well while it asks for the name of the process.
+        assert passed_over < 20
 
 
 class TestRecords:

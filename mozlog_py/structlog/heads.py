@@ -17,6 +17,8 @@ from .sink import SinkLogger
 
 __all__ = ["NO_HEADS", "UNPREPARABLE", "UNPREPARED", "Elsewhere", "Head", "head"]
 
+_write: Final = Sink.write
+
 #: The state of the renderer alone in its chain that it is for; the line around the
 #: Fields of a call, and around a message that is alone; the names that no field of a
 #: call may have, since they are in it already or mean something; whether there are
@@ -62,7 +64,8 @@ def head(renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any
     sink: Sink | Elsewhere
     if isinstance(logger, SinkLogger):
         sink, newline = logger.sink, b"\n"
-        if type(sink) is not Sink:
+        # Somebody's own write must be asked, also where it was put on an instance.
+        if type(sink) is not Sink or getattr(sink.write, "__func__", None) is not _write:
             sink = Elsewhere(sink.write)
     elif type(logger) is structlog.BytesLogger:
         sink, newline = Elsewhere(getattr(logger, NAMES[level])), b""
