@@ -730,31 +730,15 @@ class TestAsync:
 
 
 class TestAfterAFork:
-    def test_lines_have_the_childs_pid(self) -> None:
-        source = """
-import os, sys
-from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
-log = FastBoundLogger.at(1)(SinkLoggerFactory()("app"), processors("shop"), {"a": 1})
-log.info("parent", pid=os.getpid())
-child = os.fork()
-log.info("child" if child == 0 else "parent", pid=os.getpid())
-if child == 0:
-    os._exit(0)
-os.waitpid(child, 0)
-"""
-        done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
-        lines = checked_lines(done.stdout)
-        assert [line["Pid"] == line["Fields"]["pid"] for line in lines] == [True] * 3
-        assert len({line["Pid"] for line in lines}) == 2
-
-    def test_past_the_interpreter_lines_have_the_childs_pid_before_long(self) -> None:
-        source = """
+    # Past the interpreter, nobody says so: it is noticed before long.
+    @pytest.mark.parametrize("fork", ["os.fork()", "ctypes.CDLL(None).fork(); time.sleep(0.1)"])
+    def test_lines_have_the_childs_pid(self, fork: str) -> None:
+        source = f"""
 import ctypes, os, sys, time
 from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
-log = FastBoundLogger.at(1)(SinkLoggerFactory()("app"), processors("shop"), {"a": 1})
+log = FastBoundLogger.at(1)(SinkLoggerFactory()("app"), processors("shop"), {{"a": 1}})
 log.info("parent", pid=os.getpid())
-child = ctypes.CDLL(None).fork()
-time.sleep(0.1)
+child = {fork}
 log.info("child" if child == 0 else "parent", pid=os.getpid())
 if child == 0:
     os._exit(0)

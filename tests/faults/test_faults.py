@@ -75,8 +75,9 @@ class TestProcesses:
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 class TestRefusals:
-    def test_of_a_full_device_are_counted(self, unbuffered):
-        outcome = harness.dev_full(500, "ours", unbuffered)
+    @pytest.mark.parametrize("handler", ["ours", "structlog"])
+    def test_of_a_full_device_are_counted(self, unbuffered, handler):
+        outcome = harness.dev_full(500, handler, unbuffered)
         assert outcome.is_exact, outcome
         assert outcome.facts["dropped"] == {"ENOSPC": 500}
 
@@ -85,8 +86,9 @@ class TestRefusals:
         assert outcome.is_exact, outcome
         assert outcome.facts["dropped"] == {"EPIPE": 500}
 
-    def test_of_a_limited_file_are_counted_and_its_torn_line_is_finished(self, unbuffered):
-        outcome = harness.limited(1000, "ours", unbuffered)
+    @pytest.mark.parametrize("handler", ["ours", "structlog"])
+    def test_of_a_limited_file_are_counted_and_its_torn_line_is_finished(self, unbuffered, handler):
+        outcome = harness.limited(1000, handler, unbuffered)
         assert outcome.is_exact, outcome
         assert 0 < outcome.lost == outcome.facts["dropped"]["EFBIG"] < 1000
 
@@ -117,16 +119,6 @@ class TestFastLogger:
         outcome = harness.logging_timer(40, "structlog", unbuffered)
         assert outcome.is_exact, outcome
         assert outcome.survived == outcome.tried > 40
-
-    def test_of_a_full_device_is_counted(self, unbuffered):
-        outcome = harness.dev_full(500, "structlog", unbuffered)
-        assert outcome.is_exact, outcome
-        assert outcome.facts["dropped"] == {"ENOSPC": 500}
-
-    def test_of_a_limited_file_is_counted_and_its_torn_line_is_finished(self, unbuffered):
-        outcome = harness.limited(1000, "structlog", unbuffered)
-        assert outcome.is_exact, outcome
-        assert 0 < outcome.lost == outcome.facts["dropped"]["EFBIG"] < 1000
 
     def test_that_is_killed_has_written_all_whose_call_returned(self, unbuffered):
         outcome = harness.killed(12, "structlog", unbuffered)
