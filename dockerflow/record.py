@@ -21,6 +21,7 @@ __all__ = ["make_record"]
 
 _LogRecord: Final = logging.LogRecord
 _new: Final = logging.LogRecord.__new__
+_init: Final = logging.LogRecord.__init__
 _get_ident: Final = threading.get_ident
 _current_thread: Final = threading.current_thread
 _modules: Final = sys.modules
@@ -56,6 +57,8 @@ def make_record(
     if (
         known is not names
         or (factory is not _LogRecord and factory is not _made_faster)
+        # What somebody has it add is not the same for each.
+        or _LogRecord.__init__ is not _init
         or first["process"] is not process.pid
         or not (logging.logThreads and logging.logProcesses and logging.logMultiprocessing)
     ):
@@ -96,6 +99,7 @@ def _made_by_logging(
     # Summaries of loggers named after data must not fill the memory.
     if (
         (factory is _LogRecord or factory is _made_faster)
+        and _LogRecord.__init__ is _init
         and (len(_first) < 100 or key in _first)
         and record.process is not None
     ):

@@ -116,6 +116,27 @@ class TestMakeRecord:
             logging.setLogRecordFactory(logging.LogRecord)
         assert type(make_record("s", 20, "")) is logging.LogRecord
 
+    @pytest.mark.parametrize("factory", [logging.LogRecord, record_factory.make_record])
+    def test_asks_a_log_record_that_was_patched(
+        self, monkeypatch: pytest.MonkeyPatch, factory: Any
+    ) -> None:
+        usual = logging.LogRecord.__init__
+        spans = iter("abcd")
+
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            usual(self, *args, **kwargs)
+            self.span = next(spans)
+
+        monkeypatch.setattr(logging.LogRecord, "__init__", init)
+        logging.setLogRecordFactory(factory)
+        try:
+            made = [make_record("s", 20, "") for _ in range(3)]
+        finally:
+            logging.setLogRecordFactory(logging.LogRecord)
+        assert [vars(each)["span"] for each in made] == ["a", "b", "c"]
+        monkeypatch.undo()
+        assert "span" not in vars(make_record("s", 20, ""))
+
     def test_takes_the_factory_of_this_library_for_the_standard_one(self) -> None:
         logging.setLogRecordFactory(record_factory.make_record)
         try:
