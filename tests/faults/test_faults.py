@@ -31,16 +31,6 @@ class TestOutput:
         assert outcome.is_clean, outcome
         assert outcome.lost == 0, outcome
 
-    @pytest.mark.parametrize("handler", ["ours", "structlog"])
-    def test_to_a_file_has_every_line_that_was_taken_when_a_signal_handler_raised(
-        self, unbuffered, handler
-    ):
-        outcome = harness.raising_timer(3000, handler, unbuffered, pad=200)
-        assert outcome.is_clean, outcome
-        assert outcome.lost == 0, outcome
-        # Before and after that.
-        assert all(count > 20 for count in outcome.facts["struck"])
-
 
 class TestProcesses:
     @pytest.mark.parametrize(("handler", "count"), [("ours", 200), ("queue", 20)])
