@@ -19,7 +19,7 @@ from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
 from mozlog_py.values import Sanitiser, type_name
 
-from .record import make_record
+from .record import is_standard, log, make_record
 
 __all__ = ["LOGGER_NAME", "MAX_TEXT", "RequestSummary", "add_fields", "current", "is_cancellation"]
 
@@ -44,7 +44,6 @@ _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
 _monotonic_ns: Final = time.monotonic_ns
-_Logger: Final = logging.Logger
 
 
 class RequestSummary:
@@ -242,15 +241,25 @@ class RequestSummary:
             level, message = _INFO, ""
             if error is not None or self.code is None:
                 level, message = self._judged(error)
+<<<<<<< HEAD
                 if level is _INFO:
                     error = None
             if not logger.isEnabledFor(level):
                 return
+=======
+>>>>>>> w/lines
             given = self.given
-            if given is not None or type(logger) is not _Logger:
+            if given is not None or not is_standard(logger):
                 fields = self.fields() if given is None else self._measured(given)
+<<<<<<< HEAD
                 self._complete(fields, level, error)
                 _log(logger, level, message, fields, self._exc_info(error))
+=======
+                self._complete(fields, level)
+                log(logger, level, message, fields)
+                return
+            if not logger.isEnabledFor(level):
+>>>>>>> w/lines
                 return
             # As Logger.info() does it, without looking for the caller, which is this line.
             record = make_record(logger.name, level, message, _FIELDS)
@@ -388,6 +397,7 @@ def _lay_over(
     for name, value in added.items():
         is_taken = name in measured or name in EXCLUDED_ATTRIBUTES
         fields[f"extra.{name}" if is_taken else name] = value
+<<<<<<< HEAD
 
 
 def _log(
@@ -404,3 +414,5 @@ def _log(
     record.__dict__.update(fields)
     record.exc_info = exc_info
     logger.handle(record)
+=======
+>>>>>>> w/lines

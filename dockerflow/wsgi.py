@@ -100,9 +100,7 @@ class DockerflowWSGI(Middleware):
         return body
 
 
-def read_environ(
-    exchange: Any, environ: Environ, options: Options, gives_id: bool
-) -> str | None:
+def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bool) -> str | None:
     """Take what the summary needs from an environ; return the id, if there is to be one."""
     get = environ.get
     exchange.method = get("REQUEST_METHOD", "")

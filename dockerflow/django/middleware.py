@@ -272,7 +272,10 @@ class DjangoSummary(Exchange):
 def extract_request_id(request: HttpRequest) -> None:
     """Set the id of a request from its headers: in the logging context and as ``_id``."""
     options = current_options()
-    value, traceparent = request.META.get(options.environ_name), request.META.get("HTTP_TRACEPARENT")
+    value, traceparent = (
+        request.META.get(options.environ_name),
+        request.META.get("HTTP_TRACEPARENT"),
+    )
     request_id = options.policy.choose(
         [value] if value else [],
         [traceparent] if traceparent else [],
@@ -285,9 +288,7 @@ def extract_request_id(request: HttpRequest) -> None:
 def _enclosing(request: HttpRequest) -> RequestSummary | None:
     """Return the exchange of a layer outside of Django, if there is one."""
     holder = vars(request).get("scope") or vars(request).get("environ") or request.META
-    return enclosing_exchange(
-        holder, holder.get("method") or holder.get("REQUEST_METHOD") or ""
-    )
+    return enclosing_exchange(holder, holder.get("method") or holder.get("REQUEST_METHOD") or "")
 
 
 def _remember_exception(request: Any = None, **kwargs: Any) -> None:  # noqa: ARG001
