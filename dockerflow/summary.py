@@ -241,25 +241,15 @@ class RequestSummary:
             level, message = _INFO, ""
             if error is not None or self.code is None:
                 level, message = self._judged(error)
-<<<<<<< HEAD
                 if level is _INFO:
                     error = None
-            if not logger.isEnabledFor(level):
-                return
-=======
->>>>>>> w/lines
             given = self.given
             if given is not None or not is_standard(logger):
                 fields = self.fields() if given is None else self._measured(given)
-<<<<<<< HEAD
                 self._complete(fields, level, error)
-                _log(logger, level, message, fields, self._exc_info(error))
-=======
-                self._complete(fields, level)
-                log(logger, level, message, fields)
+                log(logger, level, message, fields, error if self.logs_traceback else None)
                 return
             if not logger.isEnabledFor(level):
->>>>>>> w/lines
                 return
             # As Logger.info() does it, without looking for the caller, which is this line.
             record = make_record(logger.name, level, message, _FIELDS)
@@ -267,7 +257,8 @@ class RequestSummary:
             self._lay_into(fields)
             if level is not _INFO or self._added is not None:
                 self._complete(fields, level, error)
-                record.exc_info = self._exc_info(error)
+                if error is not None and self.logs_traceback:
+                    record.exc_info = type(error), error, error.__traceback__
             logger.handle(record)
         except Exception as failure:
             # A handler of the application's own, or a logger that is none.
@@ -291,14 +282,7 @@ class RequestSummary:
             return _ERROR, "The application ended without a response"
         return _INFO, ""
 
-    def _exc_info(self, error: BaseException | None) -> Any:
-        if error is None or not self.logs_traceback:
-            return None
-        return type(error), error, error.__traceback__
-
-    def _complete(
-        self, fields: dict[str, Any], level: int, error: BaseException | None
-    ) -> None:
+    def _complete(self, fields: dict[str, Any], level: int, error: BaseException | None) -> None:
         """Add to the fields what few summaries have."""
         if level is _ERROR:
             fields["errno"] = 500
@@ -397,22 +381,3 @@ def _lay_over(
     for name, value in added.items():
         is_taken = name in measured or name in EXCLUDED_ATTRIBUTES
         fields[f"extra.{name}" if is_taken else name] = value
-<<<<<<< HEAD
-
-
-def _log(
-    logger: Any, level: int, message: str, fields: dict[str, Any], exc_info: Any
-) -> None:
-    if type(logger) is not _Logger:
-        # A subclass, or what a test puts in its place.
-        if exc_info is None:
-            (logger.info if level is _INFO else logger.error)(message, extra=fields)
-        else:
-            logger.error(message, extra=fields, exc_info=exc_info)
-        return
-    record = make_record(logger.name, level, message)
-    record.__dict__.update(fields)
-    record.exc_info = exc_info
-    logger.handle(record)
-=======
->>>>>>> w/lines
