@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from sanic import Request, Sanic
 from sanic.constants import DEFAULT_HTTP_CONTENT_TYPE
+from sanic.exceptions import NotFound
 from sanic.response import HTTPResponse
 
 from dockerflow import checks
@@ -152,6 +153,9 @@ class _Installation:
 
 
 def _endpoints(request: Request) -> Endpoints:
+    # Sanic's router takes any number of slashes off a path's end.
+    if request.path.endswith("//"):
+        raise NotFound
     endpoints: Endpoints = request.app.ctx.dockerflow.endpoints
     return endpoints
 

@@ -230,6 +230,8 @@ class ServedRequest:
         if websocket is not None:
             exchange.method = "WEBSOCKET"
             exchange.code = close_code_of(websocket)
+        elif self.is_http1 and self._is_refused_handshake():
+            exchange.method = "WEBSOCKET"
         self.fill()
         error = self.error or self.middleware_error
         if self.is_asgi:
@@ -244,6 +246,12 @@ class ServedRequest:
             exchange.leave_to_server()
         else:
             exchange.leave()
+
+    def _is_refused_handshake(self) -> bool:
+        request = self.request
+        handler = getattr(getattr(request, "route", None), "handler", None)
+        # What a client asks for does not count where the route is a plain one.
+        return bool(request.stream.upgrade_websocket) and hasattr(handler, "is_websocket")
 
     def _websocket(self) -> Any:
         """Return the connection's WebSocket, None where none was accepted."""
