@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
-from sanic import Sanic
+from sanic import Request, Sanic
 
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.middleware import LiveOptions, Options
@@ -28,6 +29,8 @@ from .served import (
 )
 
 __all__ = ["observe"]
+
+_current_request: ContextVar[Any] = Request._current
 
 
 def observe(
@@ -88,7 +91,13 @@ def observe(
     core = _SanicASGI(app, base, live, read_summary_logger)
 
     async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001
-        await core(scope, receive, send)
+        former = _current_request.get(None)
+        try:
+            await core(scope, receive, send)
+        finally:
+            # Sanic leaves the request in the context, where the next one's exchange would
+            # keep it, with its own exchange, and so on without end.
+            _current_request.set(former)
 
     watch_handlers(app.error_handler)
     app.__class__ = type(base)(
