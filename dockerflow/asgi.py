@@ -21,11 +21,12 @@ from typing import Any, Final
 from mozlog_py import context
 from mozlog_py.late_request_ids import attach_request_id
 
+from ._request.cancellation import is_task_cancelled
 from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
 from .endpoints import Endpoints, Reply, endpoint_of
 from .middleware import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, Middleware, Options
-from .summary import RequestSummary, current, is_cancellation
+from .summary import current, is_cancellation
 
 __all__ = ["ASGIExchange", "DockerflowASGI"]
 
@@ -62,16 +63,13 @@ class DockerflowASGI(Middleware):
             return
         exchange = scope[REQUEST] = _EXCHANGES[kind]()
         exchange.connect(receive, send)
-        options = self._options_of(scope)
+        exchange.path = scope["path"]
         if kind == "http":
             # Told from other requests by its identity, so it must be this request's own.
-            scope["method"] = exchange.method_mark = marked_method(scope["method"])
-        request_id = read_scope(exchange, scope, options, self._gives_ids)
-        exchange.logs_traceback = options.summary_traceback
-        if self._gives_summaries:
-            exchange.logger = self._logger
-            if options.querystring:
-                exchange.querystring = scope.get("query_string", b"")
+            scope["method"] = exchange.method_mark = exchange.method = marked_method(
+                scope["method"]
+            )
+        request_id = self._contribute(exchange, scope)
         exchange.begin(request_id)
         is_direct = is_channel_of_server(send)
         if not is_direct and _has_bound(exchange.baseline) and not is_called_by_server():
@@ -112,16 +110,26 @@ class DockerflowASGI(Middleware):
         if current() is not exchange:
             # A bridge has started this in another context.
             exchange.adopt_context()
-        options = None
-        if self._gives_ids and exchange.rid is None:
-            options = self._options_of(scope)
-            exchange.set_request_id(read_scope(exchange, scope, options, True))
+        if (self._gives_ids and exchange.rid is None) or (
+            self._gives_summaries and exchange.logger is None
+        ):
+            request_id = self._contribute(exchange, scope)
+            if request_id is not None:
+                exchange.set_request_id(request_id)
+
+    def _contribute(self, exchange: Any, scope: Scope) -> str | None:
+        """Give an exchange what this layer is there for; return the id if it is this one's."""
+        options = self._options_of(scope)
+        gives_id = self._gives_ids and exchange.rid is None
+        request_id = None
+        if gives_id or not exchange.is_read:
+            request_id = read_headers(exchange, scope, options, gives_id)
         if self._gives_summaries and exchange.logger is None:
-            options = options or self._options_of(scope)
             exchange.logger = self._logger
             exchange.logs_traceback = options.summary_traceback
             if options.querystring:
                 exchange.querystring = scope.get("query_string", b"")
+        return request_id
 
     async def _answered(self, scope: Scope, send: Send, endpoints: Endpoints) -> bool:
         """Answer where an endpoint is asked for, and return whether it was."""
@@ -134,10 +142,9 @@ class DockerflowASGI(Middleware):
         return True
 
 
-def read_scope(exchange: Any, scope: Scope, options: Options, gives_id: bool) -> str | None:
+def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) -> str | None:
     """Take what the summary needs from a scope; return the request's id if it is to have one."""
-    exchange.method = scope.get("method", "WEBSOCKET")
-    exchange.path = scope["path"]
+    exchange.is_read = True
     roles = options.header_roles
     # The values of the id's header and of ``traceparent``; nearly always one at most.
     held: str | None = None
@@ -246,7 +253,7 @@ class ASGIExchange(Exchange):
             await send(message)
         finally:
             self.take_back()
-        if self.error is not None or (self.code or 0) < 500 and sys.exc_info()[1] is None:
+        if self.error is not None or ((self.code or 0) < 500 and sys.exc_info()[1] is None):
             self.finish(self.error)
         else:
             # A framework may answer an exception and raise it again afterwards.
@@ -271,7 +278,11 @@ class ASGIExchange(Exchange):
             # The server logs it where this context is gone.
             attach_request_id(error, self.rid)
         if not self.is_over:
-            if not self.is_client_gone and is_cancellation(error):
+            if (
+                not self.is_client_gone
+                and is_cancellation(error)
+                and is_task_cancelled() is not False
+            ):
                 self._ask_for_disconnect()
             self.finish(error)
 
@@ -294,7 +305,7 @@ class ASGIExchange(Exchange):
                         return
                 else:
                     # It would have to wait: nothing is known.
-                    pending.close()  # type: ignore[attr-defined]
+                    pending.close()
                     return
         except BaseException:
             # The request is over, and the server has no more to say of it.
@@ -307,6 +318,7 @@ class ASGIExchange(Exchange):
 class WebSocketExchange(ASGIExchange):
     """One WebSocket connection, from its handshake to its end."""
 
+    method = "WEBSOCKET"
     _is_accepted: bool = False
     _close_code: int | None = None
 

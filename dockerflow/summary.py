@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -76,6 +77,8 @@ class RequestSummary:
     logs_traceback: bool = True
     #: The fields that an application's own hook gave in place of ``fields``.
     given: dict[str, Any] | None = None
+    #: An application's own hook that returns such fields when the request ends.
+    make_fields: Callable[[], dict[str, Any]] | None = None
     #: Whether the client is known to have gone.
     is_client_gone: bool = False
     #: Whether a part of the body is made after ``leave``, for which ``enter`` is called.
@@ -244,6 +247,8 @@ class RequestSummary:
                 if level is _INFO:
                     error = None
             given = self.given
+            if self.make_fields is not None:
+                given = self.make_fields()
             if given is not None or not is_standard(logger):
                 fields = self.fields() if given is None else self._measured(given)
                 self._complete(fields, level, error)

@@ -44,7 +44,7 @@ class DockerflowWSGI(Middleware):
             return self._serve(environ, start_response)
         exchange = environ[REQUEST] = WSGIExchange(start_response)
         # Told from other requests by its identity, so it must be this request's own.
-        environ["REQUEST_METHOD"] = exchange.method_mark = marked_method(method)
+        environ["REQUEST_METHOD"] = exchange.method_mark = exchange.method = marked_method(method)
         return exchange.context.run(self._begin, exchange, environ)
 
     # A framework whose settings may change has its own.
@@ -52,13 +52,8 @@ class DockerflowWSGI(Middleware):
         return self._options
 
     def _begin(self, exchange: WSGIExchange, environ: Environ) -> Iterable[bytes]:
-        options = self._options_of(environ)
-        request_id = read_environ(exchange, environ, options, self._gives_ids)
-        exchange.logs_traceback = options.summary_traceback
-        if self._gives_summaries:
-            exchange.logger = self._logger
-            if options.querystring:
-                exchange.querystring = querystring_of(environ)
+        exchange.path = wsgi_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+        request_id = self._contribute(exchange, environ)
         exchange.begin(request_id)
         try:
             body = self._serve(environ, exchange.start_response)
@@ -77,17 +72,29 @@ class DockerflowWSGI(Middleware):
     def _join(self, exchange: Any, environ: Environ) -> None:
         """Add what this layer gives to the exchange of a layer further out."""
         environ[REQUEST] = exchange
-        options = self._options_of(environ)
         if current() is not exchange:
             # A bridge has started this in another context.
             exchange.adopt_context()
-        if self._gives_ids and exchange.rid is None:
-            exchange.set_request_id(read_environ(exchange, environ, options, True))
+        if (self._gives_ids and exchange.rid is None) or (
+            self._gives_summaries and exchange.logger is None
+        ):
+            request_id = self._contribute(exchange, environ)
+            if request_id is not None:
+                exchange.set_request_id(request_id)
+
+    def _contribute(self, exchange: Any, environ: Environ) -> str | None:
+        """Give an exchange what this layer is there for; return the id if it is this one's."""
+        options = self._options_of(environ)
+        gives_id = self._gives_ids and exchange.rid is None
+        request_id = None
+        if gives_id or not exchange.is_read:
+            request_id = read_environ(exchange, environ, options, gives_id)
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
             exchange.logs_traceback = options.summary_traceback
             if options.querystring:
                 exchange.querystring = querystring_of(environ)
+        return request_id
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -103,13 +110,13 @@ class DockerflowWSGI(Middleware):
 def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bool) -> str | None:
     """Take what the summary needs from an environ; return the id, if there is to be one."""
     get = environ.get
-    exchange.method = get("REQUEST_METHOD", "")
-    exchange.path = wsgi_text(get("SCRIPT_NAME", "") + get("PATH_INFO", ""))
+    exchange.is_read = True
     exchange.agent = get("HTTP_USER_AGENT", "")
     exchange.lang = get("HTTP_ACCEPT_LANGUAGE", "")
     if not gives_id:
         return None
-    value = get(options.environ_name)
+    value: str = get(options.environ_name, "")
+    request_id: str
     traceparent = get("HTTP_TRACEPARENT") if options.uses_traceparent else None
     if not (value or traceparent):
         request_id = options.generate()

@@ -153,7 +153,7 @@ def has_bound(where: Context | None) -> bool:
     """Return whether fields were bound in a context, here or with ``structlog.contextvars``."""
     if where is None:
         return False
-    return bool(where.get(_bound)) or any(
+    return bool(where.get(_bound, _NONE)) or any(
         where.get(variable, ...) is not ... for variable in _structlog_variables()
     )
 

@@ -29,6 +29,8 @@ class Exchange(RequestSummary):
 
     #: The header of the response that carries the id, None for none.
     echo_name: str | None = None
+    #: Whether the request's headers were read for the summary.
+    is_read: bool = False
     #: The very object that the scope or environ holds as the method.
     method_mark: str | None = None
 

@@ -36,7 +36,6 @@ from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary
 from dockerflow.version import get_version
 from dockerflow.wsgi import DockerflowWSGI, WSGIExchange, querystring_of
-
 from mozlog_py.context import request_id_context
 
 from .checks import check_database_connected, check_migrations_applied, check_redis_connected
