@@ -96,7 +96,7 @@ class _Served:
     is_wanted = False
 
 
-#: ``is_wanted`` becomes True with the first access log that is taken over.
+#: ``is_wanted`` becomes True with the first filter for a server's access log.
 served: Final = _Served()
 
 

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from .context import read_request_id
 from .exceptions import HEADER
+from .late_request_ids import served, take_served
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -53,6 +55,12 @@ SERVER_LOGGERS: Final = (
     *ACCESS_LOGGERS,
 )
 
+# Those that log a request when the application has returned, in the context that it left.
+_LOGGING_WHEN_SERVED: Final = frozenset({"granian.access", "gunicorn.access"})
+
+# Where gunicorn shows what dockerflow leaves in a request's environ, which no header can set.
+_REQUEST_ID_ATOM: Final = "{mozlog.request_id}e"
+
 # What servers hang onto their loggers. Anything else is somebody's own.
 _OF_SERVERS: Final = (logging.StreamHandler, logging.FileHandler)
 
@@ -85,21 +93,34 @@ class AccessFields(_SameAsAny):
     ``querystring`` where there is one, ``code``, ``t`` (milliseconds) and
     ``agent`` where the server tells; and ``client``, the address that it sees.
     A record in another form stays as it is.
+
+    ``rid`` is the request's id. The context has it where the server logs while the
+    response is sent; gunicorn and granian log when the application has returned.
     """
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        served.is_wanted = True
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
         read = _READERS.get(record.name)
         if read is not None and record.args:
+            fields: dict[str, Any] = {}
+            if record.name in _LOGGING_WHEN_SERVED:
+                # Taken in any case, or it would be there for the next request's line.
+                fields["rid"] = take_served()
             try:
-                fields = read(record.args)
+                fields.update(read(record.args))
+                record.msg, record.args = "", ()
             except Exception:
                 # A format of another version; its sentence says the same.
-                return True
+                pass
+            if read_request_id() or hasattr(record, "rid"):
+                fields["rid"] = None
             vars(record).update(
                 {name: value for name, value in fields.items() if value is not None}
             )
-            record.msg, record.args = "", ()
         return True
 
 
@@ -137,6 +158,9 @@ def _of_uvicorn(args: Any) -> dict[str, Any]:
 
 def _of_gunicorn(atoms: Mapping[str, Any]) -> dict[str, Any]:
     fields = _of_hypercorn(atoms)
+    request_id = _given(atoms.get(_REQUEST_ID_ATOM))
+    if type(request_id) is str:
+        fields["rid"] = request_id
     # Its atoms have a backslash before each quote.
     return {
         name: value.replace('\\"', '"') if isinstance(value, str) else value
