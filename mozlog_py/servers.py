@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .context import read_request_id
 from .exceptions import HEADER
-from .late_request_ids import served, take_served
+from .late_request_ids import request_id_of, served, take_failed, take_served
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -24,6 +24,7 @@ __all__ = [
     "ACCESS_LOGGERS",
     "SERVER_LOGGERS",
     "AccessFields",
+    "ErrorFields",
     "ExceptionFields",
     "WithoutColors",
     "filter_for",
@@ -45,6 +46,7 @@ SERVER_LOGGERS: Final = (
     "celery",
     "celery.redirected",
     "celery.task",
+    "daphne.server",
     "gunicorn.error",
     "hypercorn.error",
     "multiprocessing",
@@ -84,6 +86,22 @@ class WithoutColors(_SameAsAny):
         """Let every record through."""
         vars(record).pop("color_message", None)
         return True
+
+
+class ErrorFields(WithoutColors):
+    """Gives a server's line about an exception the id of the request that raised it.
+
+    A server logs that outside of all requests. The context may still be that of another
+    one, as it is in daphne, whose timer runs in the context that set it last.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        if record.exc_info and not hasattr(record, "rid"):
+            request_id = request_id_of(record.exc_info)
+            if request_id is not None:
+                record.rid = request_id
+        return super().filter(record)
 
 
 class AccessFields(_SameAsAny):
@@ -128,8 +146,13 @@ class ExceptionFields(_SameAsAny):
     """Makes fields of the traceback that granian puts into its message.
 
     It has no exception to show, only its text: ``error`` is the line that names
-    it, and not its ``repr`` as elsewhere.
+    it, and not its ``repr`` as elsewhere. ``rid`` is the id of the request that ended
+    last with an exception of that name in this thread.
     """
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        served.is_wanted = True
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
@@ -141,6 +164,9 @@ class ExceptionFields(_SameAsAny):
             if mark and named:
                 record.msg = message
                 vars(record).update(error=named[0], traceback=HEADER + frames)
+                request_id = take_failed(named[0])
+                if request_id is not None and not (read_request_id() or hasattr(record, "rid")):
+                    record.rid = request_id
         return True
 
 
@@ -215,7 +241,7 @@ def filter_for(name: str) -> type[logging.Filter]:
     """Give the filter that the records of a server's logger pass through."""
     if name in ACCESS_LOGGERS:
         return AccessFields
-    return ExceptionFields if name == "_granian.utils" else WithoutColors
+    return ExceptionFields if name == "_granian.utils" else ErrorFields
 
 
 def take_over() -> None:
