@@ -15,7 +15,7 @@ from contextvars import Context, ContextVar
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from mozlog_py import context
+from mozlog_py import context, late_request_ids
 from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
 from mozlog_py.values import Sanitiser, type_name
@@ -41,6 +41,8 @@ _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit
 # The fields of every summary, in their order.
 _FIELDS: Final = ("errno", "agent", "lang", "method", "path", "uid", "rid", "code", "t")
 
+_served: Final = late_request_ids.served
+_remember_served: Final = late_request_ids.remember_served
 _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
@@ -169,6 +171,8 @@ class RequestSummary:
             _set_current(before.get(_current))
             _handed_over.set(before.get(_handed_over))
             _restore(before)
+            if _served.is_wanted:
+                _remember_served(self.rid)
 
     def hand_over(self) -> None:
         """Say that the server has control in this context, and may start the next request in it."""

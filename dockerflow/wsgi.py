@@ -17,7 +17,7 @@ from contextvars import Context, copy_context
 from typing import Any, Final
 
 from mozlog_py import context
-from mozlog_py.late_request_ids import attach_request_id
+from mozlog_py.late_request_ids import attach_request_id, remember_served, served
 
 from ._request.exchange import REQUEST, REQUEST_ID, Exchange, enclosing_exchange, marked_method
 from .endpoints import Reply, endpoint_of
@@ -44,8 +44,13 @@ class DockerflowWSGI(Middleware):
             return self._serve(environ, start_response)
         exchange = environ[REQUEST] = WSGIExchange(start_response)
         # Told from other requests by its identity, so it must be this request's own.
-        environ["REQUEST_METHOD"] = exchange.method_mark = exchange.method = marked_method(method)
-        return exchange.context.run(self._begin, exchange, environ)
+        method = marked_method(method)
+        environ["REQUEST_METHOD"] = exchange.method_mark = exchange.method = method
+        try:
+            return exchange.context.run(self._begin, exchange, environ)
+        finally:
+            if served.is_wanted:
+                remember_served(exchange.rid)
 
     # A framework whose settings may change has its own.
     def _options_of(self, environ: Environ) -> Options:  # noqa: ARG002
