@@ -22,7 +22,16 @@ from mozlog_py.values import Sanitiser, type_name
 
 from .record import is_standard, log, make_record
 
-__all__ = ["LOGGER_NAME", "MAX_TEXT", "RequestSummary", "add_fields", "current", "is_cancellation"]
+__all__ = [
+    "LOGGER_NAME",
+    "MAX_TEXT",
+    "RequestSummary",
+    "add_fields",
+    "current",
+    "hand_over",
+    "is_cancellation",
+    "take_back",
+]
 
 #: The logger of summaries, which is the ``Type`` of their lines.
 LOGGER_NAME: Final = "request.summary"
@@ -114,7 +123,7 @@ class RequestSummary:
             handed_over = _handed_over.get()
             self.is_in_process = handed_over is None
             _restore(former.baseline, handed_over)
-            _handed_over.set(None)
+            take_back()
         self.rid = request_id
         self.started_ns = _monotonic_ns()
         _set_current(self)
@@ -169,23 +178,17 @@ class RequestSummary:
             # It holds the request before this one, where that was in the context.
             self._before = None
             _set_current(before.get(_current))
-            _handed_over.set(before.get(_handed_over))
+            if _handed_over.get() is not (handed_over := before.get(_handed_over)):
+                _handed_over.set(handed_over)
             _restore(before)
             if _served.is_wanted:
                 _remember_served(self.rid)
 
-    def hand_over(self) -> None:
-        """Say that the server has control in this context, and may start the next request in it."""
-        _handed_over.set(_snapshot())
-
-    def take_back(self) -> None:
-        """Say that the application has control again."""
-        _handed_over.set(None)
-
     def leave_to_server(self) -> None:
         """End the request in a task of the server's, whose last lines keep the request's id."""
         self._before = None
-        _handed_over.set(_snapshot())
+        if current() is self:
+            hand_over()
 
     def add_fields(self, fields: dict[str, Any]) -> bool:
         """Add fields to the summary; False where it is logged already.
@@ -336,6 +339,16 @@ _handed_over: Final[ContextVar[Context | None]] = ContextVar("dockerflow_handed_
 
 #: Returns the summary of the request that is being served here, None outside of one.
 current: Final = _current.get
+
+
+def hand_over() -> None:
+    """Say that the server has control, and may start the next request in this context."""
+    _handed_over.set(_snapshot())
+
+
+def take_back() -> None:
+    """Say that the application has control again."""
+    _handed_over.set(None)
 
 
 def add_fields(**fields: Any) -> bool:

@@ -30,6 +30,8 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], Any]]
 
 _FILE_WRAPPER: Final = "wsgi.file_wrapper"
+# What the path of an endpoint ends with, a slash at its end included.
+_ENDS: Final = frozenset({"__", "_/"})
 
 
 class DockerflowWSGI(Middleware):
@@ -103,7 +105,7 @@ class DockerflowWSGI(Middleware):
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if self._endpoints is not None and path[-3:].rstrip("/")[-2:] == "__":
+        if self._endpoints is not None and path[-2:] in _ENDS:
             name = endpoint_of(path)
             if name is not None:
                 method = environ["REQUEST_METHOD"]
@@ -133,7 +135,7 @@ def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bo
         )
     environ[REQUEST_ID] = request_id
     if options.echoes_all or options.policy.may_echo(request_id):
-        exchange.set_echo(options.echo_name, request_id)
+        exchange.set_echo(options, request_id)
     return request_id
 
 
@@ -155,9 +157,9 @@ class WSGIExchange(Exchange):
         self.context: Context = copy_context()
         self._start_response = start_response
 
-    def set_echo(self, name: str, request_id: str) -> None:
-        """Have the response carry the id in this header."""
-        self.echo = (name, request_id)
+    def set_echo(self, options: Options, request_id: str) -> None:
+        """Have the response carry the id in the header that the options name."""
+        self.echo = (options.echo_name, request_id)
 
     def adopt_context(self) -> None:
         """Make this the request of a context that it did not begin in."""
