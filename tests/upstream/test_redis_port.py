@@ -39,17 +39,17 @@ def test_a_redis_of_another_program_is_used_and_left_running(another_port: int) 
 
 @pytest.mark.usefixtures("_redis_server")
 def test_a_redis_that_wants_a_password_is_an_error_that_says_so(another_port: int) -> None:
-    with Redis(another_port, password="secret"):
-        with pytest.raises(GateError) as caught, redis_on_its_port():
-            pass
+    needy = Redis(another_port, password="secret")
+    with needy, pytest.raises(GateError) as caught, redis_on_its_port():
+        pass
     assert f"port {another_port} is taken" in str(caught.value)
     assert "-NOAUTH" in str(caught.value)
 
 
 def test_another_server_on_the_port_is_an_error_that_says_so(another_port: int) -> None:
-    with socket.create_server(("127.0.0.1", another_port)):
-        with pytest.raises(GateError) as caught, redis_on_its_port():
-            pass
+    listening = socket.create_server(("127.0.0.1", another_port))
+    with listening, pytest.raises(GateError) as caught, redis_on_its_port():
+        pass
     assert "does not answer PING" in str(caught.value)
 
 
