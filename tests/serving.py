@@ -70,6 +70,8 @@ READY = {
     "uvicorn": b"Application startup complete",
     "hypercorn": b"Running on",
     "granian": b"Started worker",
+    "waitress": b"Serving on",
+    "daphne": b"Listening on",
 }
 
 _PATIENCE_S = 60.0
