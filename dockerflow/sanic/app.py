@@ -17,6 +17,7 @@ from sanic import Request, Sanic
 from sanic.response import HTTPResponse
 
 from dockerflow import checks
+from dockerflow.checks.registry import checks_of, register_owned
 from dockerflow.endpoints import (
     NAMES,
     NOT_ALLOWED,
@@ -28,7 +29,7 @@ from dockerflow.endpoints import (
 from dockerflow.middleware import LiveOptions
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary, current
-from dockerflow.version import get_version
+from dockerflow.version import VersionFileError, get_version
 
 from .checks import check_redis_connected
 
@@ -38,6 +39,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 # Ours begins before other middleware, and sees the response after it.
 _FIRST: Final = 1000
+# What upstream's answers without JSON claim to be: any bytes.
+_BYTES: Final = "application/octet-stream"
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -70,8 +73,11 @@ class Dockerflow:
         self.version_path = version_path
         self._version_callback: Callable[[str], Any] = get_version
         self._policy = request_id
+        #: The checks that count only in heartbeats of this object's applications.
+        self._own_checks: dict[str, Callable[..., Any]] = {}
         if redis is not None:
-            checks.register_partial(check_redis_connected, redis)
+            name, own = register_owned(check_redis_connected, redis)
+            self._own_checks[name] = own
         if app is not None:
             self.init_app(app)
 
@@ -83,6 +89,7 @@ class Dockerflow:
             Endpoints(
                 settings=live.settings,
                 read_version=lambda: None,
+                find_checks=lambda: checks_of(self._own_checks),
                 silenced_checks=self.silenced_checks,
                 config=app.config,
                 is_debug=lambda: bool(app.debug),
@@ -199,13 +206,17 @@ class Dockerflow:
             try:
                 found = self._version_callback(self.version_path)
                 reply = version_of(await found if isawaitable(found) else found)
-            except Exception as failure:
+            except VersionFileError as failure:
                 reply = version_failed(failure, self.logger)
+        if reply.status == 404:
+            return _response(reply, request, _BYTES)
         return _response(reply, request)
 
     async def _lbheartbeat_view(self, request: Request) -> HTTPResponse:
         reply = await _endpoints(request).answer_async("lbheartbeat", request.method)
-        return _response(reply if reply is NOT_ALLOWED else reply._replace(body=b""), request)
+        if reply is NOT_ALLOWED:
+            return _response(reply, request)
+        return _response(reply._replace(body=b""), request, _BYTES)
 
     async def _heartbeat_view(self, request: Request) -> HTTPResponse:
         return _response(
@@ -279,13 +290,13 @@ def _endpoints(request: Request) -> Endpoints:
     return endpoints
 
 
-def _response(reply: Reply, request: Request) -> HTTPResponse:
+def _response(reply: Reply, request: Request, content_type: str | None = None) -> HTTPResponse:
     headers = dict(reply.headers)
-    content_type = headers.pop("Content-Type")
+    own_type = headers.pop("Content-Type")
     if request.method == "HEAD":
         headers["Content-Length"] = str(len(reply.body))
     body = b"" if request.method == "HEAD" else reply.body
-    return HTTPResponse(body, reply.status, headers, content_type)
+    return HTTPResponse(body, reply.status, headers, content_type or own_type)
 
 
 def _deprecated(what: str, instead: str) -> None:
