@@ -270,8 +270,10 @@ class ASGIExchange(Exchange):
         for held, _ in headers:
             if len(held) == size and held.lower() == name:
                 # The application has its own idea of what to answer.
-                return message
-        headers.append(echo)
+                break
+        else:
+            headers.append(echo)
+        # What the application gave may be an iterator, which is used up now.
         return {**message, "headers": headers}
 
     def fail(self, error: BaseException) -> None:
