@@ -37,6 +37,8 @@ _MAX_REPORTS: Final = 8
 _MAX_MEMBERS: Final = 100
 
 _TRACEBACK: Final = "Traceback (most recent call last)"
+# Sanic logs the exception of a response that has begun twice, here without its traceback.
+_SANICS_SECOND_LINE: Final = "The error response will not be sent to the client for"
 
 
 def install(current: Callable[[], Any]) -> None:
@@ -416,6 +418,8 @@ def _rendered_error(record: Any) -> BaseException | None:
         is_rendered = bool(given) or bool(text)
     else:
         text = f"{message}"
+        if text.startswith(_SANICS_SECOND_LINE) and record.name == "sanic.root":
+            return sys.exc_info()[1]
         is_rendered = _TRACEBACK in text
     handled = sys.exc_info()[1]
     if handled is None or not is_rendered:
