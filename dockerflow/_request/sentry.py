@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime, timezone
+from fnmatch import fnmatch
 from typing import Any, Final
 
 from mozlog_py import context
@@ -66,8 +67,9 @@ def reporting(request: Any, error: BaseException) -> AbstractContextManager[Any]
     """Return a context manager within which the ERROR summary of a request is logged.
 
     The summary's event is then the event of the exception, also where the line has no
-    traceback. It is dropped if the exception has been sent already. If no logging
-    integration runs, and nothing has reported the exception, leaving the context does.
+    traceback. It is dropped if the exception has been sent already. If log lines make no
+    events, and nothing else has made one of the exception, leaving the context does. An
+    application that calls ``ignore_logger("request.summary")`` relies on its framework.
 
     Args:
         request: The request, as ``install`` describes it.
@@ -148,18 +150,16 @@ class RequestReports:
 
         Args:
             error: The exception that the event is about.
-            event_id: The id of the event.
+            event_id: The id of the event, None if none was made.
             scope: The isolation scope in which the event is sent.
         """
-        self._reports.append(_Report(error, event_id, scope))
-
-    def settle(self) -> None:
-        """Find out which events were sent; called before another event is sent."""
-        for each in self._reports:
-            each.settle()
+        report = _Report(error, event_id, scope)
+        self._reports.append(report)
+        if event_id is not None:
+            _unsettled.append(weakref.ref(report))
 
     def has_seen(self, error: BaseException) -> bool:
-        """Return whether an event was made of the exception, sent or not."""
+        """Return whether the exception is known, sent or not."""
         return self._has(error, list(self._reports))
 
     def has_sent(self, error: BaseException, since_ns: int = 0) -> bool:
@@ -170,7 +170,7 @@ class RequestReports:
             since_ns: Events before this time of the monotonic clock do not count.
         """
         return self._has(
-            error, [each for each in self._reports if each.at_ns >= since_ns and each.settle()]
+            error, [each for each in list(self._reports) if each.at_ns >= since_ns and each.is_sent]
         )
 
     @staticmethod
@@ -184,26 +184,43 @@ class RequestReports:
 class _Report:
     """One event of an exception."""
 
-    __slots__ = ("_event_id", "_is_sent", "_scope", "at_ns", "members")
+    __slots__ = ("__weakref__", "_event_id", "_scope", "at_ns", "is_sent", "members")
 
     def __init__(self, error: BaseException, event_id: Any, scope: Any) -> None:
         self.members = [_reference(member) for member in _members(error)]
         self.at_ns = _monotonic_ns()
         self._event_id = event_id
         self._scope = scope
-        self._is_sent = False
+        #: Whether the event was sent, as far as ``settle`` has found out.
+        self.is_sent = False
 
     def settle(self) -> bool:
-        """Return whether the event was sent.
+        """Find out whether the event was sent.
 
         What comes after this processor may drop an event: ``before_send``, for instance,
         drops those of the logger ``request.summary`` in many services. sentry-sdk tells
         the result by the last event id of the isolation scope only.
         """
-        if not self._is_sent:
-            last = getattr(self._scope, "_last_event_id", self._event_id)
-            self._is_sent = last == self._event_id
-        return self._is_sent
+        last = getattr(self._scope, "_last_event_id", self._event_id)
+        self.is_sent = self.is_sent or last == self._event_id
+        return self.is_sent
+
+
+# Events of all requests of which it is not known whether they were sent. Requests may
+# share an isolation scope, so each event is looked at before the next one is sent.
+_unsettled: Final[deque[weakref.ref[_Report]]] = deque(maxlen=100)
+
+
+def _settle() -> None:
+    for each in list(_unsettled):
+        report = each()
+        # One that was dropped stays: it may be an event within the other's ``before_send``.
+        if report is None or report.settle():
+            try:
+                _unsettled.remove(each)
+            except ValueError:
+                # Another thread has settled it.
+                pass
 
 
 class _ScopeReports:
@@ -241,6 +258,7 @@ class _Processor:
         if event.get("type"):
             # A transaction, for instance.
             return event
+        _settle()
         request = self.current()
         if request is not None and getattr(request, "uses_sentry", True) is False:
             return event
@@ -250,7 +268,6 @@ class _Processor:
         rid = context.request_id_context.get(None) if request is None else request.rid
         if error is None or reports is None:
             return _tagged(event, rid)
-        reports.settle()
         if reports.has_sent(error) or _was_sent_within(request, error):
             _attach(scope, reports)
             return None
@@ -293,16 +310,27 @@ class _Reporting:
         name = getattr(self._request.logger, "name", None)
         return bool(record.name == name)
 
+    def _is_ignored(self) -> bool:
+        """Return whether the application has called ``ignore_logger`` for summaries."""
+        integration = _modules.get("sentry_sdk.integrations.logging")
+        name = getattr(self._request.logger, "name", "")
+        ignored = getattr(integration, "_IGNORED_LOGGERS", ())
+        return any(fnmatch(name, pattern) for pattern in ignored)
+
     def __enter__(self) -> None:
         self._token = _reporting.set(self)
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         _reporting.reset(self._token)
         try:
-            if self.is_awaited or (
-                not _logs_events() and not _reports_of(self._request).has_seen(self.error)
-            ):
+            reports = _reports_of(self._request)
+            if self.is_awaited or (not reports.has_seen(self.error) and not self._is_ignored()):
                 _capture(self.error)
+            if not reports.has_seen(self.error):
+                # A middleware of sentry-sdk further out may still report it, with our rid.
+                scope = _modules["sentry_sdk"].get_isolation_scope()
+                reports.add(self.error, None, scope)
+                _attach(scope, reports)
         except Exception as failure:
             note(f"an exception was not reported to Sentry: {type_name(type(failure))}")
 
@@ -393,12 +421,6 @@ def _capture(error: BaseException) -> None:
             error, client_options=client.options, mechanism=dict(_MECHANISM)
         )
         sentry_sdk.capture_event(event, hint=hint)
-
-
-def _logs_events() -> bool:
-    """Return whether sentry-sdk looks at log lines at all."""
-    client = _modules["sentry_sdk"].get_client()
-    return client.get_integration("logging") is not None
 
 
 def _rendered_error(record: Any) -> BaseException | None:
