@@ -36,6 +36,7 @@ __all__ = [
     "Endpoints",
     "Reply",
     "application_root",
+    "endpoint_of",
     "error",
     "heartbeat",
     "version",
@@ -50,6 +51,9 @@ PATHS: Final = {
     "/__lbheartbeat__": "lbheartbeat",
     "/__error__": "error",
 }
+# As upstream's: probes in the wild ask with one slash at the end.
+_NAMES_BY_PATH: Final = {**PATHS, **{f"{path}/": name for path, name in PATHS.items()}}
+
 #: The endpoints.
 NAMES: Final = tuple(PATHS.values())
 #: Other methods get ``NOT_ALLOWED``.
@@ -59,6 +63,14 @@ _LOGGER: Final = logging.getLogger("dockerflow")
 _NO_STORE: Final = ("Cache-Control", "no-store")
 _JSON: Final = ("Content-Type", "application/json")
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
+
+
+def endpoint_of(path: str) -> str | None:
+    """Return the name of the endpoint that a path is for, None for any other path.
+
+    One slash may follow the path, and nothing else.
+    """
+    return _NAMES_BY_PATH.get(path)
 
 
 class Reply(NamedTuple):
