@@ -30,6 +30,7 @@ from .summary import current, is_cancellation
 
 __all__ = ["ASGIExchange", "DockerflowASGI"]
 
+_modules: Final = sys.modules
 _has_bound: Final = context.has_bound
 
 Scope = MutableMapping[str, Any]
@@ -127,6 +128,8 @@ class DockerflowASGI(Middleware):
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
             exchange.logs_traceback = options.summary_traceback
+            if "sentry_sdk" in _modules and options.sentry:
+                exchange.use_sentry()
             if options.querystring:
                 exchange.querystring = scope.get("query_string", b"")
         return request_id
@@ -285,6 +288,8 @@ class ASGIExchange(Exchange):
             ):
                 self._ask_for_disconnect()
             self.finish(error)
+        elif self.uses_sentry:
+            self.report_late(error)
 
     def _ask_for_disconnect(self) -> None:
         """Ask the server whether the client has gone, without waiting for an answer.

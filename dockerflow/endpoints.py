@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, NoReturn
@@ -24,6 +25,7 @@ from mozlog_py.values import Sanitiser
 
 from . import checks
 from . import version as versions
+from ._request import sentry
 from .settings import Settings
 
 __all__ = [
@@ -168,6 +170,7 @@ class Endpoints:
 
     def known(self, name: str, method: str) -> Reply | None:
         """Give the answer where it takes neither a check nor a file; may raise, for ``error``."""
+        self._leave_untraced()
         if method not in ALLOWED_METHODS:
             return NOT_ALLOWED
         if name == "lbheartbeat":
@@ -198,6 +201,7 @@ class Endpoints:
 
     def run_checks(self) -> checks.ChecksResults:
         """Run the checks, and wait for them."""
+        self._leave_untraced()
         settings = self.settings()
         return checks.run_checks(
             self.find_checks(),
@@ -209,6 +213,7 @@ class Endpoints:
 
     async def run_checks_async(self) -> checks.ChecksResults:
         """Run the checks beside the event loop's other work."""
+        self._leave_untraced()
         settings = self.settings()
         return await checks.run_checks_async(
             self.find_checks(),
@@ -217,6 +222,10 @@ class Endpoints:
             timeout=settings.check_timeout_seconds,
             cache_seconds=settings.heartbeat_cache_seconds,
         )
+
+    def _leave_untraced(self) -> None:
+        if "sentry_sdk" in sys.modules and self.settings().sentry:
+            sentry.leave_untraced()
 
     def heartbeat(self, results: checks.ChecksResults) -> Reply:
         """Give the answer that the results are."""

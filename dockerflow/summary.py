@@ -20,6 +20,7 @@ from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
 from mozlog_py.values import Sanitiser, type_name
 
+from ._request import sentry
 from .record import is_standard, log, make_record
 
 __all__ = ["LOGGER_NAME", "MAX_TEXT", "RequestSummary", "add_fields", "current", "is_cancellation"]
@@ -88,6 +89,10 @@ class RequestSummary:
     #: Whether the request is over, and its summary logged.
     is_over: bool = False
     logger: Any = None
+    #: Whether events of sentry-sdk are made of this request's exceptions, once each.
+    uses_sentry: bool = False
+    #: The exceptions of which events were made.
+    sentry_reports: sentry.RequestReports | None = None
 
     _added: dict[str, Any] | None = None
     #: The context without what this request and those before it have bound.
@@ -244,12 +249,16 @@ class RequestSummary:
         logger = self.logger
         if logger is None:
             return
+        reporting = None
         try:
             level, message = _INFO, ""
             if error is not None or self.code is None:
                 level, message = self._judged(error)
                 if level is _INFO:
                     error = None
+                elif error is not None and self.uses_sentry:
+                    reporting = sentry.Reporting(self, error)
+                    reporting.begin()
             given = self.given
             if self.make_fields is not None:
                 given = self.make_fields()
@@ -272,6 +281,19 @@ class RequestSummary:
         except Exception as failure:
             # A handler of the application's own, or a logger that is none.
             note(f"a request summary was not logged: {type_name(type(failure))}")
+        finally:
+            if reporting is not None:
+                reporting.end()
+
+    def use_sentry(self) -> None:
+        """Have sentry-sdk, which is loaded, make one event of each exception of this request."""
+        sentry.install(current)
+        self.uses_sentry = True
+
+    def report_late(self, error: BaseException) -> None:
+        """Report an exception that was raised after the summary was logged."""
+        if isinstance(error, Exception) and not self._is_client_leaving(error):
+            sentry.report(self, error)
 
     def _judged(self, error: BaseException | None) -> tuple[int, str]:
         """Return the level and the message of a request that did not end as it should."""

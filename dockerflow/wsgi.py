@@ -12,6 +12,7 @@ when the server closes the body (PEP 3333).
 from __future__ import annotations
 
 import http
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from typing import Any, Final
@@ -97,6 +98,8 @@ class DockerflowWSGI(Middleware):
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
             exchange.logs_traceback = options.summary_traceback
+            if "sentry_sdk" in sys.modules and options.sentry:
+                exchange.use_sentry()
             if options.querystring:
                 exchange.querystring = querystring_of(environ)
         return request_id
@@ -197,8 +200,10 @@ class WSGIExchange(Exchange):
         if self.code is None and environ is not None and _hands_over_socket(error, environ):
             self.wants_websocket = True
             self.finish()
-        else:
+        elif not self.is_over:
             self.finish(error)
+        elif self.uses_sentry:
+            self.report_late(error)
 
     def watches_file(self, body: Any, wrapper: Any) -> bool:
         """Have a body of the server's own kind for files tell when it is closed.

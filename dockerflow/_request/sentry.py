@@ -16,7 +16,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime, timezone
 from fnmatch import fnmatch
@@ -26,7 +25,7 @@ from mozlog_py import context
 from mozlog_py.diagnostics import note
 from mozlog_py.values import type_name
 
-__all__ = ["RequestReports", "install", "leave_untraced", "report", "reporting"]
+__all__ = ["Reporting", "RequestReports", "install", "leave_untraced", "report"]
 
 _modules: Final = sys.modules
 _monotonic_ns: Final = time.monotonic_ns
@@ -46,9 +45,8 @@ def install(current: Callable[[], Any]) -> None:
     """Register the event processor, if sentry-sdk is loaded and does not have it yet.
 
     Args:
-        current: Returns the request that is served in the current context, or None. A
-            request has the attributes ``rid``, ``logger``, ``started_ns`` and
-            ``sentry_reports`` (None at first); ``uses_sentry = False`` excludes it.
+        current: Returns the request that is served in the current context, or None. Its
+            ``uses_sentry`` says whether this module is concerned with it.
     """
     scopes = _modules.get("sentry_sdk.scope")
     if scopes is None:
@@ -63,28 +61,15 @@ def install(current: Callable[[], Any]) -> None:
     processors.insert(0, _processor)
 
 
-def reporting(request: Any, error: BaseException) -> AbstractContextManager[Any]:
-    """Return a context manager within which the ERROR summary of a request is logged.
-
-    The summary's event is then the event of the exception, also where the line has no
-    traceback. It is dropped if the exception has been sent already. If log lines make no
-    events, and nothing else has made one of the exception, leaving the context does. An
-    application that calls ``ignore_logger("request.summary")`` relies on its framework.
-
-    Args:
-        request: The request, as ``install`` describes it.
-        error: What the request ended with.
-    """
-    return _Reporting(request, error) if "sentry_sdk" in _modules else nullcontext()
-
-
 def report(request: Any, error: BaseException) -> None:
     """Report an exception that is raised after the summary of its request was logged.
 
-    Does nothing if an event has been made of the exception.
+    Does nothing if an event has been made of the exception. Never raises an ``Exception``.
+
+    Args:
+        request: The request.
+        error: What it ended with.
     """
-    if "sentry_sdk" not in _modules:
-        return
     try:
         if not _reports_of(request).has_seen(error):
             _capture(error)
@@ -95,11 +80,15 @@ def report(request: Any, error: BaseException) -> None:
 def leave_untraced() -> None:
     """Discard the trace of the HTTP request that is being served.
 
-    Removes the sampling decision from the transaction, or, if spans are streamed, from
-    the open spans. Events of exceptions are not affected.
+    Marks the transaction as not sampled, or, if spans are streamed, ends those that are
+    open. Events of exceptions are not affected.
     """
     sentry_sdk = _modules.get("sentry_sdk")
     if sentry_sdk is None:
+        return
+    request = _processor.current()
+    if request is not None and request.is_in_process:
+        # The trace is that of the request which has made this one.
         return
     try:
         scope = sentry_sdk.get_current_scope()
@@ -118,7 +107,7 @@ def leave_untraced() -> None:
 
 
 def _discard_streamed(scope: Any, span: Any) -> None:
-    segment = span._segment
+    segment = span._segment  # noqa: SLF001 - no method returns it
     attributes = segment.get_attributes()
     if attributes.get("sentry.op") != "http.server":
         return
@@ -127,9 +116,9 @@ def _discard_streamed(scope: Any, span: Any) -> None:
     # sent again, and those that begin below an unsampled span are not sampled.
     ended = datetime.now(timezone.utc)
     while span is not None:
-        span._end_timestamp = ended
+        span._end_timestamp = ended  # noqa: SLF001
         span = getattr(span, "_previous_span_on_scope", None)
-    segment._end_timestamp = ended
+    segment._end_timestamp = ended  # noqa: SLF001
     scope.streamed_span = traces.NoOpStreamedSpan(
         trace_id=segment.trace_id, parent_span_id=segment.span_id, parent_sampled=False
     )
@@ -260,7 +249,7 @@ class _Processor:
             return event
         _settle()
         request = self.current()
-        if request is not None and getattr(request, "uses_sentry", True) is False:
+        if request is not None and not request.uses_sentry:
             return event
         scope = _modules["sentry_sdk"].get_isolation_scope()
         reports = _reports_near(scope) if request is None else _reports_of(request)
@@ -294,8 +283,14 @@ _last_reports: Final[ContextVar[RequestReports | None]] = ContextVar(
 )
 
 
-class _Reporting:
-    """The time in which the summary of a request that failed is logged."""
+class Reporting:
+    """The time in which the summary of a request that failed is logged.
+
+    The summary's event is then the event of the exception, also where the line has no
+    traceback. It is dropped if the exception has been sent already. If log lines make no
+    events, and nothing else has made one of the exception, ``end`` does. An application
+    that calls ``ignore_logger("request.summary")`` relies on its framework instead.
+    """
 
     __slots__ = ("_request", "_token", "error", "is_awaited")
 
@@ -304,6 +299,25 @@ class _Reporting:
         self.error = error
         #: Whether the summary's event was dropped because it had no exception.
         self.is_awaited = False
+
+    def begin(self) -> None:
+        """Take the ERROR lines of the summary's logger for the summary from now on."""
+        self._token = _reporting.set(self)
+
+    def end(self) -> None:
+        """Report the exception if that has not been done. Never raises an ``Exception``."""
+        try:
+            _reporting.reset(self._token)
+            reports = _reports_of(self._request)
+            if self.is_awaited or (not reports.has_seen(self.error) and not self._is_ignored()):
+                _capture(self.error)
+            if not reports.has_seen(self.error):
+                # A middleware of sentry-sdk further out may still report it, with our rid.
+                scope = _modules["sentry_sdk"].get_isolation_scope()
+                reports.add(self.error, None, scope)
+                _attach(scope, reports)
+        except Exception as failure:
+            note(f"an exception was not reported to Sentry: {type_name(type(failure))}")
 
     def is_of(self, record: Any) -> bool:
         """Return whether a log record is that of the summary."""
@@ -317,25 +331,8 @@ class _Reporting:
         ignored = getattr(integration, "_IGNORED_LOGGERS", ())
         return any(fnmatch(name, pattern) for pattern in ignored)
 
-    def __enter__(self) -> None:
-        self._token = _reporting.set(self)
 
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        _reporting.reset(self._token)
-        try:
-            reports = _reports_of(self._request)
-            if self.is_awaited or (not reports.has_seen(self.error) and not self._is_ignored()):
-                _capture(self.error)
-            if not reports.has_seen(self.error):
-                # A middleware of sentry-sdk further out may still report it, with our rid.
-                scope = _modules["sentry_sdk"].get_isolation_scope()
-                reports.add(self.error, None, scope)
-                _attach(scope, reports)
-        except Exception as failure:
-            note(f"an exception was not reported to Sentry: {type_name(type(failure))}")
-
-
-_reporting: Final[ContextVar[_Reporting | None]] = ContextVar(
+_reporting: Final[ContextVar[Reporting | None]] = ContextVar(
     "dockerflow_sentry_reporting", default=None
 )
 

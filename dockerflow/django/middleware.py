@@ -178,6 +178,8 @@ class DockerflowMiddleware:
             summary.querystring = _query_string(meta.get("QUERY_STRING", ""))
         summary.logger = self.summary_logger
         summary.logs_traceback = options.summary_traceback
+        if "sentry_sdk" in sys.modules and options.sentry:
+            summary.use_sentry()
         if self.request_id is None and value and options.accepts(value):
             summary.begin(value)
             summary.echo_name = options.echo_name if options.echoes_all else None

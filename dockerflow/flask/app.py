@@ -8,6 +8,7 @@ server around them, the hooks begin and end requests themselves.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
@@ -199,6 +200,8 @@ class Dockerflow(DeprecatedChecks):
             summary.querystring = querystring_of(served.environ)
         summary.logger = self.summary_logger
         summary.logs_traceback = options.summary_traceback
+        if "sentry_sdk" in sys.modules and options.sentry:
+            summary.use_sentry()
         policy = options.policy
         summary.begin_with(
             policy,

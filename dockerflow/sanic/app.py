@@ -7,6 +7,7 @@ The request middleware begins a request there; Sanic's signals tell how it ended
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -126,6 +127,8 @@ class Dockerflow:
         if options.querystring:
             summary.querystring = request.query_string
         summary.logger = self.summary_logger
+        if "sentry_sdk" in sys.modules and options.sentry:
+            summary.use_sentry()
         summary.begin(
             policy.choose(
                 headers.getall(policy.header_name, []),

@@ -8,7 +8,6 @@ each kind of request, the events and the transactions that would have been sent.
 import asyncio
 import json
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -179,9 +178,7 @@ def _django(settings: dict[str, Any]) -> None:
 
     def serve(request: Any, path: str) -> Any:
         if path == "stream":
-            return StreamingHttpResponse(
-                parts_async() if hasattr(request, "scope") else parts()
-            )
+            return StreamingHttpResponse(parts_async() if hasattr(request, "scope") else parts())
         if f"/{path}" not in ACTIONS:
             raise Http404
         ACTIONS[f"/{path}"]()
@@ -480,7 +477,9 @@ def told(event: dict[str, Any]) -> dict[str, Any]:
     if event["kind"] == "span":
         return {"kind": "span", "name": event["name"]}
     values = event.get("exception", {}).get("values", [])
-    frames = [each["function"] for each in (values or [{}])[-1].get("stacktrace", {}).get("frames", [])]
+    frames = [
+        each["function"] for each in (values or [{}])[-1].get("stacktrace", {}).get("frames", [])
+    ]
     return {
         "kind": "event",
         "logger": event.get("logger"),
@@ -515,9 +514,8 @@ def main(case: dict[str, Any]) -> None:
     import sentry_sdk
 
     sentry_sdk.flush()
-    print(json.dumps([[name, told(event)] for name, event in sent]))  # noqa: T201
+    print(json.dumps([[name, told(event)] for name, event in sent]))
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(__file__))
     main(json.loads(sys.argv[1]))
