@@ -126,7 +126,7 @@ class DockerflowASGI(Middleware):
             request_id = read_headers(exchange, scope, options, gives_id)
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
-            exchange.logs_traceback = options.summary_traceback
+            exchange.use(options)
             if options.querystring:
                 exchange.querystring = scope.get("query_string", b"")
         return request_id
@@ -289,6 +289,8 @@ class ASGIExchange(Exchange):
             ):
                 self._ask_for_disconnect()
             self.finish(error)
+        elif self.uses_sentry:
+            self.report_late(error)
 
     def _ask_for_disconnect(self) -> None:
         """Ask the server whether the client has gone, without waiting for an answer.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, NoReturn
@@ -23,6 +24,7 @@ from mozlog_py.line import encode
 from mozlog_py.values import Sanitiser
 
 from . import checks
+from ._request import sentry
 from .checks.registry import checks_of
 from .checks.surroundings import PLAIN, Surroundings
 from .settings import Settings
@@ -175,6 +177,7 @@ class Endpoints:
 
     def known(self, name: str, method: str) -> Reply | None:
         """Give the answer where it takes neither a check nor a file; may raise, for ``error``."""
+        self._leave_untraced()
         if method not in ALLOWED_METHODS:
             return NOT_ALLOWED
         if name == "lbheartbeat":
@@ -209,12 +212,14 @@ class Endpoints:
         Args:
             in_request: whether they run in this thread whatever the settings say.
         """
+        self._leave_untraced()
         return checks.run_checks(
             self.find_checks(), self.silenced_checks, **self._options(in_request)
         )
 
     async def run_checks_async(self, *, in_request: bool = False) -> checks.ChecksResults:
         """Run the checks beside the event loop's other work; otherwise as ``run_checks``."""
+        self._leave_untraced()
         return await checks.run_checks_async(
             self.find_checks(), self.silenced_checks, **self._options(in_request)
         )
@@ -228,6 +233,10 @@ class Endpoints:
             "in_request": in_request or settings.checks_in_request,
             "surroundings": self.surroundings,
         }
+
+    def _leave_untraced(self) -> None:
+        if "sentry_sdk" in sys.modules and self.settings().sentry:
+            sentry.leave_untraced()
 
     def heartbeat(self, results: checks.ChecksResults) -> Reply:
         """Give the answer that the results are."""

@@ -9,10 +9,11 @@ into ``begin``, ``finish`` and the attributes of the cell.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from mozlog_py import context, late_request_ids
@@ -20,7 +21,11 @@ from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
 from mozlog_py.values import Sanitiser, type_name
 
+from ._request import sentry
 from .record import is_standard, log, make_record
+
+if TYPE_CHECKING:
+    from .middleware import Options
 
 __all__ = [
     "LOGGER_NAME",
@@ -50,8 +55,10 @@ _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit
 # The fields of every summary, in their order.
 _FIELDS: Final = ("errno", "agent", "lang", "method", "path", "uid", "rid", "code", "t")
 
+_modules: Final = sys.modules
 _served: Final = late_request_ids.served
-_remember_served: Final = late_request_ids.remember_served
+_remember_modules: Final = sys.modules
+_served: Final = late_request_ids.remember_served
 _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
@@ -97,6 +104,10 @@ class RequestSummary:
     #: Whether the request is over, and its summary logged.
     is_over: bool = False
     logger: Any = None
+    #: Whether events of sentry-sdk are made of this request's exceptions, once each.
+    uses_sentry: bool = False
+    #: The exceptions of which events were made.
+    sentry_reports: sentry.RequestReports | None = None
 
     _added: dict[str, Any] | None = None
     #: The context without what this request and those before it have bound.
@@ -247,12 +258,16 @@ class RequestSummary:
         logger = self.logger
         if logger is None:
             return
+        reporting = None
         try:
             level, message = _INFO, ""
             if error is not None or self.code is None:
                 level, message = self._judged(error)
                 if level is _INFO:
                     error = None
+                elif error is not None and self.uses_sentry:
+                    reporting = sentry.Reporting(self, error)
+                    reporting.begin()
             given = self.given
             if self.make_fields is not None:
                 given = self.make_fields()
@@ -275,6 +290,21 @@ class RequestSummary:
         except Exception as failure:
             # A handler of the application's own, or a logger that is none.
             note(f"a request summary was not logged: {type_name(type(failure))}")
+        finally:
+            if reporting is not None:
+                reporting.end()
+
+    def use(self, options: Options) -> None:
+        """Have the summary made as an application's settings say."""
+        self.logs_traceback = options.summary_traceback
+        if "sentry_sdk" in _modules and options.sentry:
+            sentry.install(current)
+            self.uses_sentry = True
+
+    def report_late(self, error: BaseException) -> None:
+        """Report an exception that was raised after the summary was logged."""
+        if isinstance(error, Exception) and not self._is_client_leaving(error):
+            sentry.report(self, error)
 
     def _judged(self, error: BaseException | None) -> tuple[int, str]:
         """Return the level and the message of a request that did not end as it should."""

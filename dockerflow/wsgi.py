@@ -98,7 +98,7 @@ class DockerflowWSGI(Middleware):
             request_id = read_environ(exchange, environ, options, gives_id)
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
-            exchange.logs_traceback = options.summary_traceback
+            exchange.use(options)
             if options.querystring:
                 exchange.querystring = querystring_of(environ)
         return request_id
@@ -199,8 +199,10 @@ class WSGIExchange(Exchange):
         if self.code is None and environ is not None and _hands_over_socket(error, environ):
             self.wants_websocket = True
             self.finish()
-        else:
+        elif not self.is_over:
             self.finish(error)
+        elif self.uses_sentry:
+            self.report_late(error)
 
     def watches_file(self, body: Any, wrapper: Any) -> bool:
         """Have a body of the server's own kind for files tell when it is closed.

@@ -177,7 +177,7 @@ class DockerflowMiddleware:
         if options.querystring:
             summary.querystring = _query_string(meta.get("QUERY_STRING", ""))
         summary.logger = self.summary_logger
-        summary.logs_traceback = options.summary_traceback
+        summary.use(options)
         if self.request_id is None and value and options.accepts(value):
             summary.begin(value)
             summary.echo_name = options.echo_name if options.echoes_all else None

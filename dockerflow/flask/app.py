@@ -208,7 +208,7 @@ class Dockerflow(DeprecatedChecks):
         if options.querystring:
             summary.querystring = querystring_of(served.environ)
         summary.logger = self.summary_logger
-        summary.logs_traceback = options.summary_traceback
+        summary.use(options)
         policy = options.policy
         summary.begin_with(
             policy,

@@ -130,14 +130,13 @@ class Dockerflow(DeprecatedChecks):
             except VersionFileError as failure:
                 reply = version_failed(failure, self.logger)
         if reply.status == 404:
-            return _response(reply, request, _BYTES)
+            reply = _as_bytes(reply)
         return _response(reply, request)
 
     async def _lbheartbeat_view(self, request: Request) -> HTTPResponse:
         reply = await _endpoints(request).answer_async("lbheartbeat", request.method)
         if reply is not NOT_ALLOWED:
-            headers = {**dict(reply.headers), "Content-Type": DEFAULT_HTTP_CONTENT_TYPE}
-            reply = reply._replace(headers=tuple(headers.items()), body=b"")
+            reply = _as_bytes(reply)._replace(body=b"")
         return _response(reply, request)
 
     async def _heartbeat_view(self, request: Request) -> HTTPResponse:
@@ -155,6 +154,12 @@ class _Installation:
     def __init__(self, options: LiveOptions, endpoints: Endpoints) -> None:
         self.options = options
         self.endpoints = endpoints
+
+
+def _as_bytes(reply: Reply) -> Reply:
+    """Return a reply with the content type that upstream has for one that is no JSON."""
+    headers = {**dict(reply.headers), "Content-Type": DEFAULT_HTTP_CONTENT_TYPE}
+    return reply._replace(headers=tuple(headers.items()))
 
 
 def _endpoints(request: Request) -> Endpoints:
