@@ -8,6 +8,7 @@ request to an application without dockerflow, and waits for the line of it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import os
 import signal
@@ -27,6 +28,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 PATIENCE_S = 60.0
+#: How long a client waits for some of an answer.
+ANSWER_S = 10.0
 #: How long a test waits for a line that should be there already, before it fails.
 SETTLE_S = 8.0
 _STOP_S = 15.0
@@ -56,7 +59,7 @@ class Connection:
     """One client's TCP connection."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S)
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Connection:
@@ -213,10 +216,15 @@ class Stack:
         return Seen(lambda: self.lines_from(offset))
 
     @contextmanager
-    def watching(self) -> Iterator[Seen]:
-        """Collect the lines that are written in a block."""
+    def watching(self, summaries: int = 1) -> Iterator[Seen]:
+        """Collect the lines that are written in a block, so many summaries among them.
+
+        A thread may still write the summary of a response that its client has read:
+        that many summaries are waited for. More of them are in the lines as well.
+        """
         seen = self.seen()
         yield seen
+        seen.until(lambda now: len(now.summaries()) >= summaries)
         mark = f"mark-{next(_marks)}"
         assert self.ask(f"/control/mark-{mark}").status == 200
         seen.until(lambda now: bool(now.saying(mark)), PATIENCE_S)
@@ -361,8 +369,15 @@ def _started(
             stdout=out,
             stderr=err,
             start_new_session=True,
+            # What interrupts the tests ends the servers as well.
+            preexec_fn=_end_with_parent,
         )  # fmt: skip
     return Stack(name, process, port, folder)
+
+
+def _end_with_parent() -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _answers(stack: Stack) -> bool:

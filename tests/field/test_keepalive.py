@@ -19,7 +19,7 @@ def users(seen: Seen) -> list[tuple[str, str | None, str | None]]:
 def test_a_request_begins_without_what_the_one_before_it_on_the_connection_bound(
     stack: Stack, app: str
 ) -> None:
-    with stack.watching() as seen, stack.connect() as client:
+    with stack.watching(3) as seen, stack.connect() as client:
         for path, body in (("binds/ann", b"x" * 400_000), ("plain", None), ("plain", None)):
             client.send(request(f"/{app}/{path}", method="POST", body=body))
             assert client.read().status == 200
@@ -37,7 +37,7 @@ def test_a_request_begins_without_what_the_one_before_it_on_the_connection_bound
 @pytest.mark.parametrize("server", ASGI)
 def test_pipelined_requests_have_ids_and_fields_of_their_own(stack: Stack, app: str) -> None:
     paths = ["binds/bob", "plain", "binds/eve", "plain"]
-    with stack.watching() as seen, stack.connect() as client:
+    with stack.watching(4) as seen, stack.connect() as client:
         client.send(*(request(f"/{app}/{path}", f"p{n}") for n, path in enumerate(paths)))
         answers = [client.read() for _ in paths]
     assert [answer.header("x-request-id") for answer in answers] == ["p0", "p1", "p2", "p3"]
@@ -51,7 +51,7 @@ def test_pipelined_requests_have_ids_and_fields_of_their_own(stack: Stack, app: 
 @pytest.mark.parametrize("server", ASYNCIO)
 def test_django_under_asgi_begins_each_request_anew(stack: Stack, app: str) -> None:
     paths = ["abinds/bob", "aplain", "binds/eve", "plain"]
-    with stack.watching() as seen, stack.connect() as client:
+    with stack.watching(4) as seen, stack.connect() as client:
         client.send(*(request(f"/{app}/{path}", f"p{n}") for n, path in enumerate(paths)))
         answers = [client.read() for _ in paths]
     assert [answer.header("x-request-id") for answer in answers] == ["p0", "p1", "p2", "p3"]
@@ -62,7 +62,7 @@ def test_django_under_asgi_begins_each_request_anew(stack: Stack, app: str) -> N
 @pytest.mark.parametrize("app", FRAMEWORKS)
 @pytest.mark.parametrize("server", ASGI)
 def test_what_an_outer_layer_of_the_request_bound_stays(stack: Stack, app: str) -> None:
-    with stack.watching() as seen, stack.connect() as client:
+    with stack.watching(3) as seen, stack.connect() as client:
         for path in (f"/outer/{app}/binds/ann", f"/outer/{app}/plain", f"/{app}/plain"):
             client.send(request(path))
             assert client.read().status == 200
@@ -76,8 +76,42 @@ def test_what_was_bound_before_the_server_started_stays_where_the_server_passes_
     stack: Stack, app: str
 ) -> None:
     is_passed_on = stack.ask("/control/plain").body == b"planted"
-    with stack.watching() as seen, stack.connect() as client:
+    with stack.watching(2) as seen, stack.connect() as client:
         for path in (f"/{app}/binds/ann", f"/{app}/plain"):
             client.send(request(path))
             assert client.read().status == 200
     assert [("planted" in line["Fields"]) for line in seen.summaries()] == [is_passed_on] * 2
+
+
+@pytest.mark.parametrize("app", ["bare", "flask", "django"])
+@pytest.mark.parametrize("server", WSGI)
+def test_a_wsgi_request_begins_without_what_the_one_before_it_on_the_connection_bound(
+    stack: Stack, app: str
+) -> None:
+    with stack.watching(8) as seen:
+        for _ in range(4):  # more than one thread may serve
+            with stack.connect() as client:
+                client.send(request(f"/{app}/binds/ann"))
+                answer = client.read()
+                assert answer.status == 200
+                if answer.header("connection") != "close":
+                    client.send(request(f"/{app}/plain"))
+                    assert client.read().status == 200
+                    continue
+            assert stack.ask(f"/{app}/plain").status == 200
+    assert sorted(users(seen), key=str) == (
+        [("/binds/ann", "ann", "ann")] * 4 + [("/plain", None, None)] * 4
+    )
+    served = seen.saying("serving")
+    assert len(served) == 4
+    assert not [fields for fields in served if {"user", "tenant"} & set(fields)]
+
+
+@pytest.mark.parametrize("app", ["bare", "flask", "django"])
+@pytest.mark.parametrize("server", WSGI)
+def test_what_an_outer_wsgi_layer_bound_is_in_its_request_only(stack: Stack, app: str) -> None:
+    with stack.watching(2) as seen:
+        stack.ask(f"/outer/{app}/binds/ann")
+        stack.ask(f"/{app}/plain")
+    served = {fields["msg"]: fields.get("outer") for fields in seen.of("app")}
+    assert (served["begun"], served["serving"]) == ("ann", None)
