@@ -30,7 +30,7 @@ _make_record: Final = record_factory.own_method(logging.Logger.makeRecord)
 _info: Final = record_factory.own_method(logging.Logger.info)
 _error: Final = record_factory.own_method(logging.Logger.error)
 # Beside ``manager``, which those have that getLogger() has made.
-_ATTRIBUTE_COUNT: Final = len(vars(logging.Logger("")))
+_ATTRIBUTE_COUNT: Final = len(vars(logging.Logger("")))  # noqa: LOG001 - it logs nothing
 _INFO: Final = logging.INFO
 _LogRecord: Final = logging.LogRecord
 _new: Final = logging.LogRecord.__new__
