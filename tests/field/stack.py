@@ -138,9 +138,9 @@ class Seen:
     read: Callable[[], list[dict[str, Any]]]
     lines: list[dict[str, Any]] = field(default_factory=list)
 
-    def until(self, is_so: Callable[[Seen], bool], within_s: float = SETTLE_S) -> None:
+    def until(self, is_so: Callable[[Seen], bool], within_s: float | None = None) -> None:
         """Wait until the lines are such; a test that fails then says what they are."""
-        end = time.monotonic() + within_s
+        end = time.monotonic() + (SETTLE_S if within_s is None else within_s)
         while True:
             self.lines = self.read()
             if is_so(self) or time.monotonic() > end:
@@ -296,7 +296,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "hypercorn-asyncio": _HYPERCORN,
     "hypercorn-trio": (*_HYPERCORN, "-k", "trio"),
     "granian-asgi": (
-        "granian", "asgi_stack:app", "--interface", "asgi", "--port", "PORT", "--no-log",
+        "granian", "asgi_stack:app", "--interface", "asgi", "--port", "PORT",
     ),
     "gunicorn-asgi": (*_GUNICORN, "-k", "asgi", "asgi_stack:app"),
     "daphne": ("daphne", "-p", "PORT", "-b", "127.0.0.1", "asgi_stack:app"),
@@ -305,7 +305,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "gunicorn-gevent": (*_GUNICORN, "-k", "gevent", "wsgi_stack:app"),
     "waitress": ("waitress", "--port=PORT", "--host=127.0.0.1", "wsgi_stack:app"),
     "granian-wsgi": (
-        "granian", "wsgi_stack:app", "--interface", "wsgi", "--port", "PORT", "--no-log",
+        "granian", "wsgi_stack:app", "--interface", "wsgi", "--port", "PORT",
         "--blocking-threads", "4",
     ),
     "werkzeug": ("wsgi_werkzeug", "PORT"),
