@@ -5,19 +5,32 @@
     app = DockerflowASGI(app)
 
 A summary is logged when the last part of the response has been sent, or when
-the application ends without one. What is neither ``http`` passes through.
+the application ends without one. Where the response is an error's, it waits for
+the application's end, which tells whether the error was handled. What is neither
+``http`` nor ``websocket`` passes through.
 """
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import Context
 from typing import Any, Final
 
-from .endpoints import PATHS, Endpoints, Reply
-from .middleware import AGENT, IDENTIFYING, LANGUAGE, REQUEST, Middleware, Options
-from .summary import RequestSummary
+from mozlog_py import context
+from mozlog_py.late_request_ids import attach_request_id
+
+from ._request.cancellation import is_task_cancelled
+from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
+from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
+from .endpoints import Endpoints, Reply, endpoint_of
+from .middleware import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, Middleware, Options
+from .summary import current, hand_over, is_cancellation, take_back
 
 __all__ = ["ASGIExchange", "DockerflowASGI"]
+
+has_bound: Final = context.has_bound
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -29,77 +42,151 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 class DockerflowASGI(Middleware):
     """Wraps an ASGI 3 application; the parameters are those of ``Middleware``."""
 
+    def __init__(self, app: Any, **options: Any) -> None:
+        super().__init__(app, **options)
+        # What is bound in here belongs to no request.
+        self._server_context: Context = context.snapshot()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http":
+        kind = scope["type"]
+        if kind not in _EXCHANGES:
+            if kind == "lifespan":
+                self._server_context = context.snapshot()
             await self._serve_other(scope, receive, send)
             return
-        exchange = scope.get(REQUEST)
-        if exchange is not None and not exchange.is_over:
-            # Another layer of ours is further out: it finishes what both began.
-            self._join(exchange, scope)
+        method = scope.get("method", "")
+        outer = enclosing_exchange(scope, method)
+        if outer is not None:
+            self._join(outer, scope)
             if self._endpoints is None or not await self._answered(scope, send, self._endpoints):
                 await self.app(scope, receive, send)
             return
-        exchange = scope[REQUEST] = ASGIExchange()
+        exchange = scope[REQUEST] = _EXCHANGES[kind]()
         exchange.connect(receive, send)
-        options = exchange.options = self._options_of(scope)
-        request_id = exchange.read(scope, options, self._gives_ids)
-        if self._gives_summaries:
-            exchange.logger = self._logger
-            if options.querystring:
-                exchange.querystring = scope.get("query_string", b"")
-        exchange.begin(request_id)
+        exchange.path = scope["path"]
+        if method:
+            # Told from other requests by its identity, so it must be this request's own.
+            method = marked_method(method)
+            scope["method"] = exchange.method_mark = exchange.method = method
+        exchange.begin(self._contribute(exchange, scope))
+        is_direct = is_channel_of_server(send)
+        is_servers = exchange.is_servers = is_direct or is_server_task()
+        if is_servers and not is_direct and has_bound() and not is_called_by_server():
+            # An outer layer may have bound it for this request; the next must not find it.
+            exchange.baseline = self._server_context
         try:
             if (
                 self._endpoints is None
-                or exchange.path[-2:] != "__"
+                or exchange.path[-2:] not in _ENDS
                 or not await self._answered(scope, exchange.send, self._endpoints)
             ):
                 # Called as an attribute it would be looked for among the methods first.
                 app = self.app
                 await app(scope, exchange.receive, exchange.send)
         except BaseException as error:
-            exchange.finish(error)
+            exchange.fail(error)
             raise
         else:
             if not exchange.is_over:
-                exchange.finish()
+                exchange.finish(exchange.error)
         finally:
-            exchange.leave()
+            if is_servers and not exchange.is_in_process:
+                exchange.leave_to_server()
+            else:
+                exchange.leave()
 
     # A framework whose settings may change has its own of these two.
     def _options_of(self, scope: Scope) -> Options:  # noqa: ARG002
         return self._options
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve what is not HTTP."""
+        """Serve what is neither HTTP nor a WebSocket."""
         await self.app(scope, receive, send)
 
-    def _join(self, exchange: ASGIExchange, scope: Scope) -> None:
-        if self._gives_ids and exchange.rid is None:
-            exchange.identify(exchange.read(scope, self._options_of(scope), True))
+    def _join(self, exchange: Any, scope: Scope) -> None:
+        """Add what this layer gives to the exchange of a layer further out."""
+        scope[REQUEST] = exchange
+        if current() is not exchange:
+            # A bridge has started this in another context.
+            exchange.adopt_context()
+        if (self._gives_ids and exchange.rid is None) or (
+            self._gives_summaries and exchange.logger is None
+        ):
+            request_id = self._contribute(exchange, scope)
+            if request_id is not None:
+                exchange.set_request_id(request_id)
+
+    def _contribute(self, exchange: Any, scope: Scope) -> str | None:
+        """Give an exchange what this layer is there for; return the id if it is this one's."""
+        options = self._options_of(scope)
+        gives_id = self._gives_ids and exchange.rid is None
+        request_id = None
+        if gives_id or not exchange.is_read:
+            request_id = read_headers(exchange, scope, options, gives_id)
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
-            if exchange.options.querystring:
+            exchange.use(options)
+            if options.querystring:
                 exchange.querystring = scope.get("query_string", b"")
+        return request_id
 
     async def _answered(self, scope: Scope, send: Send, endpoints: Endpoints) -> bool:
-        """Answer where an endpoint is asked for, and tell whether it was."""
-        name = PATHS.get(within_root(scope["path"], scope.get("root_path", "")))
+        """Answer where an endpoint is asked for, and return whether it was."""
+        if scope["type"] != "http":
+            return False
+        name = endpoint_of(within_root(scope["path"], scope.get("root_path", "")))
         if name is None:
             return False
         await send_reply(await endpoints.answer_async(name, scope["method"]), scope, send)
         return True
 
 
-class ASGIExchange(RequestSummary):
+def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) -> str | None:
+    """Take what the summary needs from a scope; return the request's id if it is to have one."""
+    exchange.is_read = True
+    roles = options.header_roles
+    # The values of the id's header and of ``traceparent``; nearly always one at most.
+    held: str | None = None
+    is_single = True
+    for name, value in scope["headers"]:
+        role = roles[name]
+        if role:
+            # To look for a codec by its name takes longer than to decode.
+            text = value.decode() if value.isascii() else value.decode("latin-1")
+            if role & AGENT:
+                exchange.agent = text
+            if role & LANGUAGE:
+                exchange.lang = text
+            if role & REQUEST_ID_HEADER:
+                is_single = is_single and held is None
+                held = text
+            if role & TRACEPARENT:
+                is_single = False
+    if not gives_id:
+        return None
+    if is_single and (held is None or options.accepts(held)):
+        request_id = options.generate() if held is None else held
+    else:
+        headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        client = scope.get("client")
+        request_id = options.policy.choose(
+            [value for name, value in headers if name == options.header],
+            [value for name, value in headers if name == b"traceparent"],
+            client[0] if client else None,
+        )
+    if options.echoes_all or options.policy.may_echo(request_id):
+        exchange.set_echo(options, request_id)
+    return request_id
+
+
+class ASGIExchange(Exchange):
     """One request over ASGI: its summary, and the two channels that tell about it."""
 
     #: The header of the response that carries the id.
     echo: tuple[bytes, bytes] | None = None
-    #: The options of the layer that began.
-    options: Options
+    #: Whether its task is one that a server has made, which may serve another request next.
+    is_servers: bool
     _receive: Receive
     _send: Send
     _has_trailers: bool
@@ -112,48 +199,24 @@ class ASGIExchange(RequestSummary):
         # What every request asks for is found sooner here than on the class.
         self._has_trailers = False
         self.agent = self.lang = self.uid = ""
-        self.echo = self.code = self.logger = self.querystring = self.given = None
+        self.echo = self.code = self.logger = self.querystring = self.given = self.error = None
         self.is_over = self.has_parts_to_come = False
 
-    def read(self, scope: Scope, options: Options, gives_id: bool) -> str | None:
-        """Take what the summary needs from a scope; give the request's id if it is to have one."""
-        self.method = scope["method"]
-        self.path = scope["path"]
-        kinds = options.header_kinds
-        is_identified = False
-        for name, value in scope["headers"]:
-            kind = kinds[name]
-            if kind:
-                # To look for a codec by its name takes longer than to decode.
-                if kind & AGENT:
-                    self.agent = value.decode() if value.isascii() else value.decode("latin-1")
-                if kind & LANGUAGE:
-                    self.lang = value.decode() if value.isascii() else value.decode("latin-1")
-                if kind & IDENTIFYING:
-                    is_identified = True
-        if not gives_id:
-            return None
-        header = options.header
-        if is_identified:
-            # Of a header that was sent twice, both count.
-            headers = [(name.lower(), value) for name, value in scope["headers"]]
-            client = scope.get("client")
-            request_id = options.policy.choose(
-                [value.decode("latin-1") for name, value in headers if name == header],
-                [value.decode("latin-1") for name, value in headers if name == b"traceparent"],
-                client[0] if client else None,
-            )
-        else:
-            generate = options.generate
-            request_id = generate()
-        if options.echoes_all or options.policy.may_echo(request_id):
-            self.echo = (header, request_id.encode())
-        return request_id
+    def set_echo(self, options: Options, request_id: str) -> None:
+        """Have the response carry the id in the header that the options name."""
+        self.echo = (options.header, request_id.encode())
 
     async def receive(self) -> Message:
         """Receive a message; one may say that the client has gone."""
         receive = self._receive
-        message = await receive()
+        # The server may go on reading from here, and serve what it reads in a copy of this
+        # context (uvicorn does): it must not be that of a request.
+        here = self.step_out()
+        try:
+            message = await receive()
+        finally:
+            if here is not None:
+                self.step_in(here)
         if message["type"] == "http.disconnect":
             self.is_client_gone = True
         return message
@@ -163,35 +226,175 @@ class ASGIExchange(RequestSummary):
         kind = message["type"]
         send = self._send
         try:
-            if kind == "http.response.body":
-                await send(message)
-                if not message.get("more_body") and not self._has_trailers:
-                    self.finish()
-            elif kind == "http.response.start":
-                echo = self.echo
-                if echo is not None:
-                    headers = [*message.get("headers", ())]
-                    name = echo[0]
-                    size = len(name)
-                    for held, _ in headers:
-                        if len(held) == size and held.lower() == name:
-                            # The application has its own idea of what to answer.
-                            break
-                    else:
-                        headers.append(echo)
-                        message = {**message, "headers": headers}
+            if kind == "http.response.start":
+                if self.echo is not None:
+                    message = self._with_echo(message)
                 await send(message)
                 self.code = message["status"]
-                self._has_trailers = message.get("trailers", False)
+                if message.get("trailers"):
+                    self._has_trailers = True
+            elif (
+                kind == "http.response.body"
+                and not message.get("more_body")
+                and not self._has_trailers
+            ) or (kind != "http.response.body" and _is_end(kind, message)):
+                if self.is_servers:
+                    # The server may begin the next request of the connection in here.
+                    hand_over()
+                    try:
+                        await send(message)
+                    finally:
+                        take_back()
+                else:
+                    await send(message)
+                code = self.code
+                if self.error is None and (
+                    code is None or code >= 500 or sys.exc_info()[1] is not None
+                ):
+                    # A framework may answer an exception and raise it again afterwards.
+                    self.ended_ns = time.monotonic_ns()
+                else:
+                    self.finish(self.error)
             else:
                 await send(message)
-                if kind == "http.response.pathsend" or (
-                    kind == "http.response.trailers" and not message.get("more_trailers")
-                ):
-                    self.finish()
         except OSError:
             self.is_client_gone = True
             raise
+
+    def _with_echo(self, message: Message) -> Message:
+        echo = self.echo
+        assert echo is not None  # noqa: S101 - the caller has looked
+        headers = [*message.get("headers", ())]
+        name = echo[0]
+        size = len(name)
+        for held, _ in headers:
+            if len(held) == size and held.lower() == name:
+                # The application has its own idea of what to answer.
+                break
+        else:
+            headers.append(echo)
+        # What the application gave may be an iterator, which is used up now.
+        return {**message, "headers": headers}
+
+    def fail(self, error: BaseException) -> None:
+        """End the request by what the application has raised."""
+        if self.rid is not None:
+            # The server logs it where this context is gone.
+            attach_request_id(error, self.rid)
+        if not self.is_over:
+            if (
+                not self.is_client_gone
+                and is_cancellation(error)
+                and is_task_cancelled() is not False
+            ):
+                self._ask_for_disconnect()
+            self.finish(error)
+        elif self.uses_sentry:
+            self.report_late(error)
+
+    def _ask_for_disconnect(self) -> None:
+        """Ask the server whether the client has gone, without waiting for an answer.
+
+        Some cancel the application when it has, and have a message for it that the
+        application did not receive.
+        """
+        here = self.step_out()
+        try:
+            # The rest of a body may stand before it.
+            for _ in range(_MAX_PENDING):
+                pending = self._receive().__await__()
+                try:
+                    next(pending)
+                except StopIteration as answered:
+                    if answered.value["type"] in _DISCONNECTS:
+                        self.is_client_gone = True
+                        return
+                else:
+                    # It would have to wait: nothing is known.
+                    pending.close()
+                    return
+        except BaseException:
+            # The request is over, and the server has no more to say of it.
+            return
+        finally:
+            if here is not None:
+                self.step_in(here)
+
+
+class WebSocketExchange(ASGIExchange):
+    """One WebSocket connection, from its handshake to its end."""
+
+    method = "WEBSOCKET"
+    _is_accepted: bool = False
+    _close_code: int | None = None
+
+    async def receive(self) -> Message:
+        """Receive a message; the last one says how the connection was closed."""
+        message = await super().receive()
+        if message["type"] == "websocket.disconnect":
+            self.is_client_gone = True
+            if self._close_code is None:
+                self._close_code = message.get("code") or _NO_STATUS
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a message; the answer to the handshake carries the id."""
+        kind = message["type"]
+        if kind == "websocket.accept":
+            self._is_accepted = True
+            if self.echo is not None:
+                message = self._with_echo(message)
+        elif kind == "websocket.close":
+            if self._is_accepted:
+                self._close_code = message.get("code") or _NORMAL_CLOSURE
+            else:
+                # The ASGI specification has the server answer so.
+                self.code = 403
+        elif kind == "websocket.http.response.start":
+            if self.echo is not None:
+                message = self._with_echo(message)
+            self.code = message["status"]
+        send = self._send
+        try:
+            await send(message)
+        except OSError:
+            self.is_client_gone = True
+            raise
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Log the summary, with the code that the connection was closed with."""
+        if self._is_accepted:
+            self.code = self._close_code
+            if self.code is None:
+                is_bug = error is not None and not self._is_client_leaving(error)
+                # What servers send then (RFC 6455, 7.4.1).
+                self.code = _INTERNAL_ERROR if is_bug else _NORMAL_CLOSURE
+        super().finish(error)
+
+
+_EXCHANGES: Final[dict[str, type[ASGIExchange]]] = {
+    "http": ASGIExchange,
+    "websocket": WebSocketExchange,
+}
+
+# What the path of an endpoint ends with, a slash at its end included.
+_ENDS: Final = frozenset({"__", "_/"})
+
+#: Messages looked through for one that says that the client has gone.
+_MAX_PENDING: Final = 64
+_DISCONNECTS: Final = frozenset({"http.disconnect", "websocket.disconnect"})
+
+# Close codes of RFC 6455, section 7.4.1.
+_NORMAL_CLOSURE: Final = 1000
+_NO_STATUS: Final = 1005
+_INTERNAL_ERROR: Final = 1011
+
+
+def _is_end(kind: str, message: Message) -> bool:
+    """Return whether a message other than a body's is the last one of a response."""
+    return kind == "http.response.pathsend" or (
+        kind == "http.response.trailers" and not message.get("more_trailers")
+    )
 
 
 def within_root(path: str, root: str) -> str:

@@ -14,65 +14,64 @@ from .summary import LOGGER_NAME
 
 __all__ = [
     "AGENT",
-    "IDENTIFYING",
     "LANGUAGE",
-    "REQUEST",
-    "HeaderKinds",
+    "REQUEST_ID_HEADER",
+    "TRACEPARENT",
+    "HeaderRoles",
     "LiveOptions",
     "Middleware",
     "Options",
 ]
 
-#: Where a scope or an environ holds the request's summary: middleware that is
-#: installed twice finds it there, and adds only what is still lacking.
-REQUEST: Final = "dockerflow.request"
-
-
-#: What a header is to a summary, each a bit: an id may be in those of the third kind.
+#: What a header is to a summary, each a bit.
 AGENT: Final = 1
 LANGUAGE: Final = 2
-IDENTIFYING: Final = 4
+REQUEST_ID_HEADER: Final = 4
+TRACEPARENT: Final = 8
 
 
-class HeaderKinds(dict[bytes, int]):
+class HeaderRoles(dict[bytes, int]):
     """What each header of a scope is to a summary, 0 for nothing, by its name in any case.
 
     Servers give lower case; applications that call each other may not. A name
     is looked at when it comes for the first time, and known from then on.
     """
 
-    __slots__ = ("_header",)
+    __slots__ = ("_header", "_uses_traceparent")
 
     # Names are the clients' choice, and must not fill the memory.
     _MAX_NAMES: Final = 300
     _MAX_LENGTH: Final = 100
 
-    def __init__(self, header: bytes) -> None:
+    def __init__(self, header: bytes, uses_traceparent: bool) -> None:
         super().__init__()
         self._header = header
+        self._uses_traceparent = uses_traceparent
 
     def __missing__(self, name: bytes) -> int:
         """Look at a name."""
         lowered = name.lower()
-        kind = 0
+        role = 0
         if lowered == b"user-agent":
-            kind |= AGENT
+            role |= AGENT
         if lowered == b"accept-language":
-            kind |= LANGUAGE
-        # The configured one may be any, one of these two as well.
-        if lowered in (self._header, b"traceparent"):
-            kind |= IDENTIFYING
+            role |= LANGUAGE
+        # The configured one may be any, one of these as well.
+        if lowered == self._header:
+            role |= REQUEST_ID_HEADER
+        if lowered == b"traceparent" and self._uses_traceparent:
+            role |= TRACEPARENT
         if len(self) < self._MAX_NAMES and len(name) <= self._MAX_LENGTH:
-            self[name] = kind
-        return kind
+            self[name] = role
+        return role
 
 
 class Options:
     """What a request's handling depends on, made once of settings and a policy."""
 
     __slots__ = (
-        "echo_name", "echoes_all", "environ_name", "generate", "header", "header_kinds", "policy",
-        "querystring",
+        "accepts", "echo_name", "echoes_all", "environ_name", "generate", "header", "header_roles",
+        "policy", "querystring", "sentry", "summary_traceback", "uses_traceparent",
     )  # fmt: skip
 
     def __init__(self, settings: Settings, policy: RequestIdPolicy | None) -> None:
@@ -80,17 +79,25 @@ class Options:
         self.policy = policy or RequestIdPolicy.of(settings)
         #: Makes an id: the policy's ``generate``, or what that would call and cannot fail.
         self.generate = new_id if self.policy.generator is new_id else self.policy.generate
+        #: Returns whether the only value of the id's header is the id as it is.
+        self.accepts = self.policy.accepts
+        #: Whether an id may come from a ``traceparent`` header.
+        self.uses_traceparent = self.policy.traceparent
         #: Whether responses carry every id, without a look at it.
         self.echoes_all = self.policy.echoes_all
         #: Whether summaries have the query string.
         self.querystring = settings.summary_log_querystring
+        #: Whether sentry-sdk makes one event of an exception.
+        self.sentry = settings.sentry
+        #: Whether a summary of an exception has its traceback.
+        self.summary_traceback = settings.summary_traceback
         name = self.policy.header_name
         #: The id's header as it is sent.
         self.echo_name = name
         #: The id's header as it stands in a scope.
         self.header = name.lower().encode("latin-1")
         #: What each header of a scope is to a summary.
-        self.header_kinds = HeaderKinds(self.header)
+        self.header_roles = HeaderRoles(self.header, self.uses_traceparent)
         #: The id's header as it stands in an environ.
         self.environ_name = f"HTTP_{name.upper().replace('-', '_')}"
 
@@ -103,7 +110,9 @@ _NAMES: Final = tuple(
         "REQUEST_ID_HEADER_NAME",
         "REQUEST_ID_TRACEPARENT",
         "REQUEST_ID_TRUST",
+        "SENTRY",
         "SUMMARY_LOG_QUERYSTRING",
+        "SUMMARY_TRACEBACK",
     )
 )
 

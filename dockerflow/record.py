@@ -2,6 +2,10 @@
 
 All summaries come from one place with the same arguments, so that their records
 differ in time, thread and task only. The rest is copied from the first of them.
+
+That passes by the methods of the logger. Tracers add their ids in a patched
+``Logger.makeRecord``, and tests replace ``info`` of a logger: where ``is_standard``
+is False, a summary is logged by those methods (``log``).
 """
 
 from __future__ import annotations
@@ -14,14 +18,23 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mozlog_py import record_factory
+from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fields import HAS_NANOSECONDS, START_NS
 from mozlog_py.process import process
 
-__all__ = ["make_record"]
+__all__ = ["is_standard", "log", "make_record"]
 
+_Logger: Final = logging.Logger
+# What patches of them are told from; None where one was there before this module.
+_make_record: Final = record_factory.own_method(logging.Logger.makeRecord)
+_info: Final = record_factory.own_method(logging.Logger.info)
+_error: Final = record_factory.own_method(logging.Logger.error)
+# Beside ``manager``, which those have that getLogger() has made.
+_ATTRIBUTE_COUNT: Final = len(vars(logging.Logger("")))  # noqa: LOG001 - one with no manager
+_INFO: Final = logging.INFO
 _LogRecord: Final = logging.LogRecord
 _new: Final = logging.LogRecord.__new__
-_init: Final = logging.LogRecord.__init__
+_init: Final = record_factory.own_method(logging.LogRecord.__init__)
 _get_ident: Final = threading.get_ident
 _current_thread: Final = threading.current_thread
 _modules: Final = sys.modules
@@ -40,14 +53,71 @@ _NO_FIRST: Final[tuple[Any, Any]] = None, None
 _made_faster: Final = record_factory.make_record
 
 
-def make_record(
-    logger: str, level: int, message: str, names: tuple[str, ...] = ()
-) -> logging.LogRecord:
-    """Make the record that ``logging`` makes of a summary.
+def is_standard(logger: Any) -> bool:
+    """Return whether the records of a logger are made and logged by ``logging``'s own methods.
 
-    ``names``: fields that the caller sets on it, in this order; the same tuple
-    each time, if it is to be fast. Until then they are there and None, so that
-    the record need not grow for them.
+    Record factories, filters and handlers count for nothing here: they are asked anyway.
+    """
+    return (
+        type(logger) is _Logger
+        and _Logger.makeRecord is _make_record
+        and _Logger.info is _info
+        and _Logger.error is _error
+        # A logger with no more attributes than it was born with has no method of its own.
+        and (
+            len(own := logger.__dict__) - ("manager" in own) <= _ATTRIBUTE_COUNT
+            or not ("info" in own or "error" in own or "makeRecord" in own)
+        )
+    )
+
+
+def log(
+    logger: Any,
+    level: int,
+    message: str,
+    fields: dict[str, Any],
+    error: BaseException | None = None,
+) -> None:
+    """Log a summary by way of whatever its logger consists of.
+
+    Args:
+        logger: A logger of ``logging``, of a class of its own, or an object with ``info``
+            and ``error``.
+        level: INFO, or any other for ``error``.
+        message: The text of the summary.
+        fields: Attributes for the record, none of which ``logging`` sets itself.
+        error: An exception for the record's ``exc_info``.
+    """
+    if is_standard(logger):
+        if logger.isEnabledFor(level):
+            record = make_record(logger.name, level, message, error=error)
+            record.__dict__.update(fields)
+            logger.handle(record)
+        return
+    method = logger.info if level == _INFO else logger.error
+    if error is None:
+        method(message, extra=fields)
+    else:
+        method(message, exc_info=as_exc_info(error), extra=fields)
+
+
+def make_record(
+    logger: str,
+    level: int,
+    message: str,
+    names: tuple[str, ...] = (),
+    error: BaseException | None = None,
+) -> logging.LogRecord:
+    """Return the record that ``logging`` makes of a summary, for a logger that ``is_standard``.
+
+    Args:
+        logger: The logger's name.
+        level: The level of the record.
+        message: The text of the summary.
+        names: Fields that the caller sets on the record, in this order; the same tuple
+            each time, if it is to be fast. Until then they are there and None, so that
+            the record need not grow for them.
+        error: An exception for the record's ``exc_info``.
     """
     factory = logging.getLogRecordFactory()
     known, first = _first.get((logger, level), _NO_FIRST)
@@ -62,11 +132,13 @@ def make_record(
         or first["process"] is not process.pid
         or not (logging.logThreads and logging.logProcesses and logging.logMultiprocessing)
     ):
-        return _made_by_logging(factory, logger, level, message, names)
+        return _made_by_logging(factory, logger, level, message, names, error)
     record = _new(_LogRecord)
     # A dict that is copied is not filled name by name.
     record.__dict__ = facts = first.copy()
     facts["msg"] = message
+    if error is not None:
+        facts["exc_info"] = as_exc_info(error)
     if HAS_NANOSECONDS:
         facts["created"] = seconds = ns / 1e9
         milliseconds = ns // 1_000_000 % 1000
@@ -93,8 +165,11 @@ def _made_by_logging(
     level: int,
     message: str,
     names: tuple[str, ...],
+    error: BaseException | None,
 ) -> logging.LogRecord:
-    record = factory(logger, level, _PLACE, 0, message, (), None, "finish")
+    exc_info = None if error is None else as_exc_info(error)
+    # All nine arguments, as Logger.makeRecord() has them: a factory may ask for each.
+    record = factory(logger, level, _PLACE, 0, message, (), exc_info, "finish", None)
     key = logger, level
     # Summaries of loggers named after data must not fill the memory.
     if (
@@ -103,7 +178,8 @@ def _made_by_logging(
         and (len(_first) < 100 or key in _first)
         and record.process is not None
     ):
-        facts = {**vars(record), **dict.fromkeys(names)}
+        # Not the exception: the first record would keep it, and its frames, for good.
+        facts = {**vars(record), "exc_info": None, **dict.fromkeys(names)}
         if record.process == process.pid:
             # By identity it is compared in a third of the time.
             facts["process"] = process.pid

@@ -76,6 +76,10 @@ def trace_id(traceparent: str) -> str | None:
     return match[1]
 
 
+def _refuse(value: str) -> bool:  # noqa: ARG001
+    return False
+
+
 class RequestIdPolicy:
     """How the id of a request is found.
 
@@ -122,6 +126,16 @@ class RequestIdPolicy:
             traceparent=settings.request_id_traceparent,
             echo=settings.request_id_echo,
         )
+
+    @property
+    def accepts(self) -> Callable[[str], bool]:
+        """The function that returns whether a header's only value is the id as it is.
+
+        Where the policy has rules of its own, it refuses all of them, and ``choose``
+        decides.
+        """
+        is_plain = self.validator is is_safe and self.trust is True and not self.traceparent
+        return is_safe if is_plain else _refuse
 
     def choose(self, values: list[str], traceparents: list[str], client: str | None = None) -> str:
         """Give the id of a request.

@@ -22,7 +22,7 @@ _logger: Final = logging.getLogger("dockerflow.settings")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _WORDS: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
-    **dict.fromkeys(("0", "false", "no", "off", ""), False),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 _DETAILS: Final = ("always", "debug", "never")
 
@@ -90,7 +90,8 @@ class Settings:
     """All settings, with the values that they have.
 
     The attribute ``error_endpoint`` is the setting ``DOCKERFLOW_ERROR_ENDPOINT``,
-    and so on. A setting that is missing, or None, has its default.
+    and so on. A setting that is missing, None or the empty string has its
+    default: an environment variable that is set to nothing is no value.
     """
 
     #: Whether ``/__error__`` is served.
@@ -101,6 +102,8 @@ class Settings:
     )
     #: Checks to register, as dotted names; Django only.
     checks: Any = field(default=None, metadata=_ANYTHING)
+    #: Whether checks run one after the other, in the request's own thread and context.
+    checks_in_request: bool = field(default=False, metadata=_SWITCH)
     #: Seconds for which results of checks are used again.
     heartbeat_cache_seconds: float = field(
         default=0.0, metadata=_rule(_seconds, "a number of seconds, 0 for none")
@@ -123,8 +126,12 @@ class Settings:
     request_id_traceparent: bool = field(default=False, metadata=_SWITCH)
     #: Whether ids that requests bring are taken at all.
     request_id_trust: bool = field(default=True, metadata=_SWITCH)
+    #: Whether one exception becomes one event of sentry-sdk, where that is initialised.
+    sentry: bool = field(default=True, metadata=_SWITCH)
     #: Whether a summary has the query string.
     summary_log_querystring: bool = field(default=False, metadata=_SWITCH)
+    #: Whether the summary of an exception has its traceback.
+    summary_traceback: bool = field(default=True, metadata=_SWITCH)
     #: What gives the version, as a dotted name or a callable; Django only.
     version_callback: Any = field(default="dockerflow.version.get_version", metadata=_ANYTHING)
 
@@ -150,7 +157,8 @@ class Settings:
         """Make them of raw values, in the order of ``NAMES``. Raises ``SettingsError``."""
         given = dict(defaults)
         for each, name, value in zip(fields(cls), NAMES, values, strict=True):
-            if value is not None:
+            # What a configuration holds may compare itself in any way, or not at all.
+            if value is not None and not (isinstance(value, str) and not value):
                 given[each.name] = _coerced(name, value, each.metadata)
         return cls(**given)
 

@@ -1,4 +1,4 @@
-"""One request, one summary: begun, filled by whoever knows something, logged once.
+"""One request, one summary: begun, filled in by each layer that knows a fact, logged once.
 
 ``RequestSummary`` is the cell that everything about a request is gathered in.
 One ContextVar holds it, so that a thread pool or a sub-task of the request can
@@ -9,19 +9,34 @@ into ``begin``, ``finish`` and the attributes of the cell.
 from __future__ import annotations
 
 import logging
+import sys
 import time
+from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from mozlog_py import context
+from mozlog_py import context, late_request_ids
 from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
 from mozlog_py.values import Sanitiser, type_name
 
-from .record import make_record
+from ._request import sentry
+from .record import is_standard, log, make_record
 
-__all__ = ["LOGGER_NAME", "MAX_TEXT", "RequestSummary", "add_fields", "current", "is_interruption"]
+if TYPE_CHECKING:
+    from .middleware import Options
+
+__all__ = [
+    "LOGGER_NAME",
+    "MAX_TEXT",
+    "RequestSummary",
+    "add_fields",
+    "current",
+    "hand_over",
+    "is_cancellation",
+    "take_back",
+]
 
 #: The logger of summaries, which is the ``Type`` of their lines.
 LOGGER_NAME: Final = "request.summary"
@@ -35,23 +50,26 @@ CLIENT_CLOSED_REQUEST: Final = 499
 _MEASURED: Final = frozenset({"code", "errno", "method", "rid", "t"})
 
 # How cancellation is called by asyncio and trio, and in a generator that is closed.
-_INTERRUPTIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit"})
+_CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit"})
 
 # The fields of every summary, in their order.
 _FIELDS: Final = ("errno", "agent", "lang", "method", "path", "uid", "rid", "code", "t")
 
+_modules: Final = sys.modules
+_served: Final = late_request_ids.served
+_remember_modules: Final = sys.modules
+_served: Final = late_request_ids.remember_served
 _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
 _monotonic_ns: Final = time.monotonic_ns
-_Logger: Final = logging.Logger
 
 
 class RequestSummary:
     """What is known of one request, and the one summary that is made of it.
 
-    The attributes stand for the fields of the summary; who serves the request
-    sets them. ``logger`` is where the summary goes; None asks for none.
+    The attributes stand for the fields of the summary; the layer that serves the
+    request sets them. ``logger`` is where the summary goes; None asks for none.
     """
 
     method: str = ""
@@ -60,17 +78,25 @@ class RequestSummary:
     lang: str = ""
     #: The query string as it came, percent-encoded; None keeps it out of the summary.
     querystring: str | bytes | None = None
-    uid: str = ""
-    #: The request's id; None where nobody gave it one.
+    uid: str | int = ""
+    #: The request's id; None where no layer gave it one.
     rid: str | None = None
     #: The status of the response, as soon as one was sent.
     code: int | None = None
     #: When the request began, in nanoseconds of the monotonic clock; None leaves ``t`` out.
     started_ns: int | None = None
-    #: What the application raised, where its framework made a response of that.
+    #: When its response was complete, where that was before ``finish``.
+    ended_ns: int | None = None
+    #: The exception that the application did not handle, where its framework answered it.
     error: BaseException | None = None
+    #: The status below 500 that this exception stands for, if it is an answer itself.
+    status_of_error: int | None = None
+    #: Whether the summary of such an exception has its traceback.
+    logs_traceback: bool = True
     #: The fields that an application's own hook gave in place of ``fields``.
     given: dict[str, Any] | None = None
+    #: An application's own hook that returns such fields when the request ends.
+    make_fields: Callable[[], dict[str, Any]] | None = None
     #: Whether the client is known to have gone.
     is_client_gone: bool = False
     #: Whether a part of the body is made after ``leave``, for which ``enter`` is called.
@@ -78,25 +104,68 @@ class RequestSummary:
     #: Whether the request is over, and its summary logged.
     is_over: bool = False
     logger: Any = None
+    #: Whether events of sentry-sdk are made of this request's exceptions, once each.
+    uses_sentry: bool = False
+    #: The exceptions of which events were made.
+    sentry_reports: sentry.RequestReports | None = None
 
     _added: dict[str, Any] | None = None
+    #: The context without what this request and those before it have bound.
+    baseline: Context | None = None
+    #: Whether the application made the request itself, while it served another one.
+    is_in_process: bool = False
     _before: Context | None = None
     _bound: Context | None = None
 
     def begin(self, request_id: str | None) -> None:
-        """Make this the request of the current context, and its id that of all lines."""
-        self._before = _snapshot()
+        """Make this the request of the current context, and its id that of all lines.
+
+        A server may start a request in the context of the one before it: an event
+        loop calls back in the context in which it was asked to. What that one has
+        bound is taken out; what was there before it, and what an outer layer of
+        this request has bound, stays.
+        """
+        former = current()
+        self._before = before = _snapshot()
+        if former is None or former.baseline is None:
+            self.baseline = before
+        else:
+            self.baseline = former.baseline
+            handed_over = _handed_over.get()
+            self.is_in_process = handed_over is None
+            _restore(former.baseline, handed_over)
+            take_back()
         self.rid = request_id
         self.started_ns = _monotonic_ns()
         _set_current(self)
         if request_id is not None:
             _set_request_id(request_id)
 
-    def identify(self, request_id: str | None) -> None:
-        """Give the request its id, where it began without one."""
+    def set_request_id(self, request_id: str | None) -> None:
+        """Set the id of a request that began without one."""
         self.rid = request_id
         if request_id is not None:
             _set_request_id(request_id)
+
+    def adopt_context(self) -> None:
+        """Make this the request of a context that it did not begin in."""
+        _set_current(self)
+        if self.rid is not None:
+            _set_request_id(self.rid)
+
+    def step_out(self) -> Context | None:
+        """Leave the request's context while its server is at work; return what to step in with."""
+        if self.baseline is None or current() is not self:
+            return None
+        here = _snapshot()
+        _set_current(None)
+        _restore(self.baseline)
+        return here
+
+    def step_in(self, here: Context) -> None:
+        """Come back to the request's context."""
+        _restore(here)
+        _set_current(self)
 
     def enter(self) -> None:
         """Make this the request of the current context again, for a part of its body.
@@ -104,10 +173,10 @@ class RequestSummary:
         What the request itself has bound is there as well.
         """
         bound = self._bound
-        self._before = context.snapshot()
+        self._before = _snapshot()
         if bound is not None:
-            context.restore(bound)
-        _current.set(self)
+            _restore(bound)
+        _set_current(self)
         if self.rid is not None:
             _set_request_id(self.rid)
 
@@ -117,8 +186,20 @@ class RequestSummary:
         if before is not None and current() is self:
             if self.has_parts_to_come:
                 self._bound = _snapshot()
+            # It holds the request before this one, where that was in the context.
+            self._before = None
             _set_current(before.get(_current))
+            if _handed_over.get() is not (handed_over := before.get(_handed_over)):
+                _handed_over.set(handed_over)
             _restore(before)
+            if _served.is_wanted:
+                _remember_served(self.rid)
+
+    def leave_to_server(self) -> None:
+        """End the request in a task of the server's, whose last lines keep the request's id."""
+        self._before = None
+        if current() is self:
+            hand_over()
 
     def add_fields(self, fields: dict[str, Any]) -> bool:
         """Add fields to the summary; False where it is logged already.
@@ -153,7 +234,7 @@ class RequestSummary:
         fields["code"] = self.code
         started_ns = self.started_ns
         if started_ns is not None:
-            fields["t"] = (_monotonic_ns() - started_ns) // 1_000_000
+            fields["t"] = ((self.ended_ns or _monotonic_ns()) - started_ns) // 1_000_000
         else:
             fields.pop("t", None)
         querystring = self.querystring
@@ -163,8 +244,9 @@ class RequestSummary:
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary, if that is not done yet. Never raises an ``Exception``.
 
-        ``error`` is what the application raised, where it raised; that the
-        client has gone, and cancellation, are no errors.
+        Args:
+            error: What the application raised and did not handle. That the client
+                has gone, and how a framework says so, is no error.
         """
         if self.is_over:
             return
@@ -176,44 +258,78 @@ class RequestSummary:
         logger = self.logger
         if logger is None:
             return
+        reporting = None
         try:
             level, message = _INFO, ""
             if error is not None or self.code is None:
                 level, message = self._judged(error)
-            if not logger.isEnabledFor(level):
-                return
+                if level is _INFO:
+                    error = None
+                elif error is not None and self.uses_sentry:
+                    reporting = sentry.Reporting(self, error)
+                    reporting.begin()
             given = self.given
-            if given is not None or type(logger) is not _Logger:
+            if self.make_fields is not None:
+                given = self.make_fields()
+            if given is not None or not is_standard(logger):
                 fields = self.fields() if given is None else self._measured(given)
-                self._complete(fields, level)
-                _log(logger, level, message, fields)
+                self._complete(fields, level, error)
+                log(logger, level, message, fields, error if self.logs_traceback else None)
+                return
+            if not logger.isEnabledFor(level):
                 return
             # As Logger.info() does it, without looking for the caller, which is this line.
             record = make_record(logger.name, level, message, _FIELDS)
             fields = record.__dict__
             self._lay_into(fields)
             if level is not _INFO or self._added is not None:
-                self._complete(fields, level)
+                self._complete(fields, level, error)
+                if error is not None and self.logs_traceback:
+                    record.exc_info = type(error), error, error.__traceback__
             logger.handle(record)
         except Exception as failure:
             # A handler of the application's own, or a logger that is none.
             note(f"a request summary was not logged: {type_name(type(failure))}")
+        finally:
+            if reporting is not None:
+                reporting.end()
+
+    def use(self, options: Options) -> None:
+        """Have the summary made as an application's settings say."""
+        self.logs_traceback = options.summary_traceback
+        if "sentry_sdk" in _modules and options.sentry:
+            sentry.install(current)
+            self.uses_sentry = True
+
+    def report_late(self, error: BaseException) -> None:
+        """Report an exception that was raised after the summary was logged."""
+        if isinstance(error, Exception) and not self._is_client_leaving(error):
+            sentry.report(self, error)
 
     def _judged(self, error: BaseException | None) -> tuple[int, str]:
-        """Give the level and the message of a request that did not end as it should."""
-        if self.code is None:
-            self._end_without_response(error)
-        if error is not None and not self._is_innocent(error):
+        """Return the level and the message of a request that did not end as it should."""
+        if error is not None and not self._is_client_leaving(error):
+            status = self.status_of_error
+            if status is not None and error is self.error and self.code in (None, status):
+                self.code = status
+                return _INFO, ""
+            if self.code is None:
+                # What the server answers, which is further out.
+                self.code = 500
             return _ERROR, _text(error)
+        if self.code is None and (self.is_client_gone or error is not None):
+            self.code = CLIENT_CLOSED_REQUEST
         if self.code is None:
             self.code = 500
             return _ERROR, "The application ended without a response"
         return _INFO, ""
 
-    def _complete(self, fields: dict[str, Any], level: int) -> None:
+    def _complete(self, fields: dict[str, Any], level: int, error: BaseException | None) -> None:
         """Add to the fields what few summaries have."""
         if level is _ERROR:
             fields["errno"] = 500
+            if error is not None and not self.logs_traceback:
+                fields["error"] = Sanitiser().repr(error)
         if self._added:
             _lay_over(fields, self._added.copy())
 
@@ -223,23 +339,20 @@ class RequestSummary:
         _lay_over(fields, given, frozenset())
         fields["code"] = self.code
         if "t" in fields and self.started_ns is not None:
-            fields["t"] = (_monotonic_ns() - self.started_ns) // 1_000_000
+            fields["t"] = ((self.ended_ns or _monotonic_ns()) - self.started_ns) // 1_000_000
         return fields
 
-    def _end_without_response(self, error: BaseException | None) -> None:
-        if self.is_client_gone or (error is not None and is_interruption(error)):
-            self.code = CLIENT_CLOSED_REQUEST
-        elif error is not None:
-            # What the server answers, which is further out.
-            self.code = 500
+    def _is_client_leaving(self, error: BaseException) -> bool:
+        """Return whether an exception says no more than that the client has gone.
 
-    def _is_innocent(self, error: BaseException) -> bool:
-        if is_interruption(error):
-            return True
-        # Servers tell that the client has gone by an OSError from send(), frameworks
-        # by exceptions of their own; another exception after that is a bug like any.
+        Servers say it by an OSError from send(), frameworks by exceptions of their
+        own, and both by cancelling the request. Another exception is a bug like
+        any, and so is a cancellation while the client is there.
+        """
         return self.is_client_gone and (
-            isinstance(error, OSError) or "Disconnect" in type(error).__name__
+            isinstance(error, OSError)
+            or is_cancellation(error)
+            or "Disconnect" in type(error).__name__
         )
 
 
@@ -250,8 +363,22 @@ _current: Final[ContextVar[RequestSummary | None]] = ContextVar("dockerflow_requ
 
 _set_current: Final = _current.set
 
-#: Gives the summary of the request that is being served here, None outside of one.
+# The context as a request has handed it to its server, None while the application has
+# control. It travels with the contexts that the server starts other work in.
+_handed_over: Final[ContextVar[Context | None]] = ContextVar("dockerflow_handed_over", default=None)
+
+#: Returns the summary of the request that is being served here, None outside of one.
 current: Final = _current.get
+
+
+def hand_over() -> None:
+    """Say that the server has control, and may start the next request in this context."""
+    _handed_over.set(_snapshot())
+
+
+def take_back() -> None:
+    """Say that the application has control again."""
+    _handed_over.set(None)
 
 
 def add_fields(**fields: Any) -> bool:
@@ -265,9 +392,9 @@ def add_fields(**fields: Any) -> bool:
     return summary is not None and summary.add_fields(fields)
 
 
-def is_interruption(error: BaseException) -> bool:
-    """Tell whether this is how a request is cancelled, which is no error of anybody's."""
-    return not isinstance(error, Exception) and type(error).__name__ in _INTERRUPTIONS
+def is_cancellation(error: BaseException) -> bool:
+    """Return whether this is how asyncio, trio or a generator's end stop a request's work."""
+    return not isinstance(error, Exception) and type(error).__name__ in _CANCELLATIONS
 
 
 def _capped(text: str) -> str:
@@ -291,6 +418,12 @@ def _text(error: BaseException) -> str:
         error = held[0]
         held = getattr(error, "exceptions", None)
     text = Sanitiser().name(error)
+    if isinstance(error, SystemExit):
+        # Its text is an exit status, "1".
+        return f"SystemExit: {text}; a server ends a worker so whose request takes too long"
+    if is_cancellation(error):
+        reason = f": {text}" if text else ""
+        return f"{type_name(type(error))}: cancelled while its client was there{reason}"
     return f"{type_name(type(error))}: {text}" if text[:1] == "{" else text
 
 
@@ -300,13 +433,3 @@ def _lay_over(
     for name, value in added.items():
         is_taken = name in measured or name in EXCLUDED_ATTRIBUTES
         fields[f"extra.{name}" if is_taken else name] = value
-
-
-def _log(logger: Any, level: int, message: str, fields: dict[str, Any]) -> None:
-    if type(logger) is not _Logger:
-        # Somebody's own kind of logger, or a test's.
-        (logger.info if level is _INFO else logger.error)(message, extra=fields)
-        return
-    record = make_record(logger.name, level, message)
-    record.__dict__.update(fields)
-    logger.handle(record)

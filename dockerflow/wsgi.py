@@ -16,9 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from typing import Any, Final
 
-from .endpoints import PATHS, Reply
-from .middleware import REQUEST, Middleware, Options
-from .summary import RequestSummary, current
+from mozlog_py import context
+from mozlog_py.late_request_ids import attach_request_id, remember_served, served
+
+from ._request.exchange import REQUEST, REQUEST_ID, Exchange, enclosing_exchange, marked_method
+from .endpoints import Reply, endpoint_of
+from .middleware import Middleware, Options
+from .summary import current
 
 __all__ = ["DockerflowWSGI", "WSGIExchange"]
 
@@ -26,6 +30,8 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], Any]]
 
 _FILE_WRAPPER: Final = "wsgi.file_wrapper"
+# What the path of an endpoint ends with, a slash at its end included.
+_ENDS: Final = frozenset({"__", "_/"})
 
 
 class DockerflowWSGI(Middleware):
@@ -33,87 +39,132 @@ class DockerflowWSGI(Middleware):
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        exchange: WSGIExchange | None = environ.get(REQUEST)
-        if exchange is not None and not exchange.is_over:
-            # Another layer of ours is further out: it finishes what both began.
-            self._join(exchange, environ)
+        method = environ.get("REQUEST_METHOD", "")
+        outer = enclosing_exchange(environ, method)
+        if outer is not None:
+            self._join(outer, environ)
             return self._serve(environ, start_response)
         exchange = environ[REQUEST] = WSGIExchange(start_response)
-        return exchange.context.run(self._begin, exchange, environ)
+        # Told from other requests by its identity, so it must be this request's own.
+        method = marked_method(method)
+        environ["REQUEST_METHOD"] = exchange.method_mark = exchange.method = method
+        try:
+            return exchange.context.run(self._begin, exchange, environ)
+        finally:
+            if served.is_wanted:
+                remember_served(exchange.rid)
 
     # A framework whose settings may change has its own.
     def _options_of(self, environ: Environ) -> Options:  # noqa: ARG002
         return self._options
 
     def _begin(self, exchange: WSGIExchange, environ: Environ) -> Iterable[bytes]:
-        options = self._options_of(environ)
-        request_id = exchange.read(environ, options, self._gives_ids)
-        if self._gives_summaries:
-            exchange.logger = self._logger
-            if options.querystring:
-                exchange.querystring = environ.get("QUERY_STRING", "")
+        exchange.path = wsgi_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+        request_id = self._contribute(exchange, environ)
         exchange.begin(request_id)
         try:
             body = self._serve(environ, exchange.start_response)
             if exchange.is_whole:
                 exchange.finish()
+            elif exchange.code is None:
+                # Not started yet, or never to be.
+                exchange.wants_websocket = _wants_websocket(environ)
             if not exchange.watches_file(body, environ.get(_FILE_WRAPPER)):
                 body = (_SizedBody if hasattr(body, "__len__") else _Body)(exchange, body)
             return body
         except BaseException as error:
-            exchange.finish(error)
+            exchange.fail(error, environ)
             raise
 
-    def _join(self, exchange: WSGIExchange, environ: Environ) -> None:
+    def _join(self, exchange: Any, environ: Environ) -> None:
+        """Add what this layer gives to the exchange of a layer further out."""
+        environ[REQUEST] = exchange
+        if current() is not exchange:
+            # A bridge has started this in another context.
+            exchange.adopt_context()
+        if (self._gives_ids and exchange.rid is None) or (
+            self._gives_summaries and exchange.logger is None
+        ):
+            request_id = self._contribute(exchange, environ)
+            if request_id is not None:
+                exchange.set_request_id(request_id)
+
+    def _contribute(self, exchange: Any, environ: Environ) -> str | None:
+        """Give an exchange what this layer is there for; return the id if it is this one's."""
         options = self._options_of(environ)
-        if self._gives_ids and exchange.rid is None:
-            exchange.identify(exchange.read(environ, options, True))
+        gives_id = self._gives_ids and exchange.rid is None
+        request_id = None
+        if gives_id or not exchange.is_read:
+            request_id = read_environ(exchange, environ, options, gives_id)
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
+            exchange.use(options)
             if options.querystring:
-                exchange.querystring = environ.get("QUERY_STRING", "")
+                exchange.querystring = querystring_of(environ)
+        return request_id
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path[-2:] == "__" and self._endpoints is not None and path in PATHS:
-            method = environ["REQUEST_METHOD"]
-            return start_reply(self._endpoints.answer(PATHS[path], method), method, start_response)
+        if self._endpoints is not None and path[-2:] in _ENDS:
+            name = endpoint_of(path)
+            if name is not None:
+                method = environ["REQUEST_METHOD"]
+                return start_reply(self._endpoints.answer(name, method), method, start_response)
         body: Iterable[bytes] = self.app(environ, start_response)
         return body
 
 
-class WSGIExchange(RequestSummary):
+def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bool) -> str | None:
+    """Take what the summary needs from an environ; return the id, if there is to be one."""
+    get = environ.get
+    exchange.is_read = True
+    exchange.agent = get("HTTP_USER_AGENT", "")
+    exchange.lang = get("HTTP_ACCEPT_LANGUAGE", "")
+    if not gives_id:
+        return None
+    value: str = get(options.environ_name, "")
+    request_id: str
+    traceparent = get("HTTP_TRACEPARENT") if options.uses_traceparent else None
+    if not (value or traceparent):
+        request_id = options.generate()
+    elif options.accepts(value):
+        request_id = value
+    else:
+        request_id = options.policy.choose(
+            [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
+        )
+    environ[REQUEST_ID] = request_id
+    if options.echoes_all or options.policy.may_echo(request_id):
+        exchange.set_echo(options, request_id)
+    return request_id
+
+
+class WSGIExchange(Exchange):
     """One request over WSGI: its summary, its context, and the calls that tell about it."""
 
     #: The header of the response that carries the id.
     echo: tuple[str, str] | None = None
     #: Whether the response has no parts to come, so that its summary need not wait for them.
     is_whole: bool = False
+    #: Whether a response that is never started is the socket's hand-over, and no fault.
+    wants_websocket: bool = False
+    #: The context that the summary is logged in, where that is not the one it ends in.
+    summary_context: Context | None = None
+    is_in_summary_context: bool = False
     _write: Any = None
 
     def __init__(self, start_response: StartResponse) -> None:
         self.context: Context = copy_context()
         self._start_response = start_response
 
-    def read(self, environ: Environ, options: Options, gives_id: bool) -> str | None:
-        """Take what the summary needs from an environ; give the id, if there is to be one."""
-        get = environ.get
-        self.method = get("REQUEST_METHOD", "")
-        self.path = wsgi_text(get("SCRIPT_NAME", "") + get("PATH_INFO", ""))
-        self.agent = get("HTTP_USER_AGENT", "")
-        self.lang = get("HTTP_ACCEPT_LANGUAGE", "")
-        if not gives_id:
-            return None
-        value, traceparent = get(options.environ_name), get("HTTP_TRACEPARENT")
-        if value or traceparent:
-            request_id = options.policy.choose(
-                [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
-            )
-        else:
-            request_id = options.generate()
-        if options.echoes_all or options.policy.may_echo(request_id):
-            self.echo = (options.echo_name, request_id)
-        return request_id
+    def set_echo(self, options: Options, request_id: str) -> None:
+        """Have the response carry the id in the header that the options name."""
+        self.echo = (options.echo_name, request_id)
+
+    def adopt_context(self) -> None:
+        """Make this the request of a context that it did not begin in."""
+        context.restore(self.context)
+        super().adopt_context()
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -127,6 +178,9 @@ class WSGIExchange(RequestSummary):
             # Raises where headers are sent already; the status then stays what it was.
             self._write = self._start_response(status, headers, exc_info)
         self.code = int(status[:3]) if status[:3].isdecimal() else None
+        if self.is_whole and not self.is_over and current() is self:
+            # The framework's own context is still there for what logs the summary.
+            self.finish()
         return self.write
 
     def write(self, data: bytes) -> Any:
@@ -136,6 +190,19 @@ class WSGIExchange(RequestSummary):
         except OSError:
             self.is_client_gone = True
             raise
+
+    def fail(self, error: BaseException, environ: Environ | None = None) -> None:
+        """End the request by what the application has raised, the server's ``environ`` given."""
+        if self.rid is not None:
+            # The server logs it where this context is gone.
+            attach_request_id(error, self.rid)
+        if self.code is None and environ is not None and _hands_over_socket(error, environ):
+            self.wants_websocket = True
+            self.finish()
+        elif not self.is_over:
+            self.finish(error)
+        elif self.uses_sentry:
+            self.report_late(error)
 
     def watches_file(self, body: Any, wrapper: Any) -> bool:
         """Have a body of the server's own kind for files tell when it is closed.
@@ -173,11 +240,24 @@ class WSGIExchange(RequestSummary):
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary in the request's own context, wherever the server ends it."""
         error = error or self.error
-        if not self.is_over:
-            if current() is self:
-                super().finish(error)
-            else:
-                self.context.run(super().finish, error)
+        if self.is_over:
+            return
+        if error is None and self.code is None and self.wants_websocket:
+            self.method, self.code = "WEBSOCKET", _SWITCHING_PROTOCOLS
+        own = self.summary_context
+        if own is not None and not self.is_in_summary_context:
+            self.is_in_summary_context = True
+            bound = context.snapshot() if current() is self else self.context
+            own.run(self._finish_in, bound, error)
+        elif current() is self:
+            super().finish(error)
+        else:
+            self.context.run(super().finish, error)
+
+    def _finish_in(self, bound: Context, error: BaseException | None) -> None:
+        # What was bound since this context was copied belongs to the summary as well.
+        context.restore(bound)
+        super().finish(error)
 
 
 class _Body:
@@ -199,7 +279,7 @@ class _Body:
         except StopIteration:
             raise
         except BaseException as error:
-            self._exchange.finish(error)
+            self._exchange.fail(error)
             raise
 
     def close(self) -> None:
@@ -210,7 +290,7 @@ class _Body:
             if close is not None:
                 exchange.context.run(close)
         except BaseException as error:
-            exchange.finish(error)
+            exchange.fail(error)
             raise
         exchange.finish()
 
@@ -228,6 +308,36 @@ class _SizedBody(_Body):
 
     def __len__(self) -> int:
         return len(self._iterable)  # type: ignore[arg-type]
+
+
+# RFC 9110, 15.2.2: what a server answers whose socket serves another protocol from then on.
+_SWITCHING_PROTOCOLS: Final = 101
+
+
+def _hands_over_socket(error: BaseException, environ: Environ) -> bool:
+    """Return whether an exception says that the application has served the socket itself.
+
+    WSGI has no such answer, so that libraries for WebSockets agree with each server on
+    an exception: StopIteration with gunicorn, ConnectionError with Werkzeug's server.
+    """
+    if type(error) is StopIteration:
+        return True
+    return (
+        isinstance(error, ConnectionError)
+        and "werkzeug.socket" in environ
+        and _wants_websocket(environ)
+    )
+
+
+def _wants_websocket(environ: Environ) -> bool:
+    upgrade: str = environ.get("HTTP_UPGRADE", "")
+    return upgrade.lower() == "websocket"
+
+
+def querystring_of(environ: Environ) -> bytes:
+    """Return the bytes of a query string, which an environ holds in the guise of Latin-1."""
+    query: str = environ.get("QUERY_STRING", "")
+    return query.encode("latin-1", "backslashreplace")
 
 
 def wsgi_text(value: str) -> str:

@@ -15,7 +15,15 @@ from typing import Any, Final, Protocol
 from .events import read_event
 from .exceptions import as_exc_info
 from .fast import Ways
-from .fields import EXCLUDED_ATTRIBUTES, LoggerName, attributes, said, timestamp_ns
+from .fields import (
+    EXCLUDED_ATTRIBUTES,
+    LoggerName,
+    attributes,
+    merge,
+    said,
+    timestamp_ns,
+    without_json_message,
+)
 from .line import Dropped, Interrupted, LineMaker, clamped, encode, with_reasons
 from .records import EventRecord
 from .values import Sanitiser, type_name
@@ -154,7 +162,7 @@ def _line(
         sanitiser.lost(f"record not readable: {type_name(type(error))}")
         try:
             # What processors have not seen may be what they are there to hide.
-            fields = {} if formatter.processors else said(record, sanitiser)
+            fields = {} if formatter.processors else merge({}, said(record, sanitiser))
         except Exception:
             fields = {}
     return maker.line(*envelope_of(record), fields, sanitiser)
@@ -175,7 +183,7 @@ def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) ->
         formatter.add_fields(log_data, record, message_dict)
         processed = formatter.process_log_record(log_data)
         # A hook that changes what it was given often forgets to return it.
-        return processed if isinstance(processed, dict) else log_data
+        return without_json_message(processed if isinstance(processed, dict) else log_data)
     except Dropped:
         raise
     except BaseException as error:

@@ -78,13 +78,21 @@ def clear() -> None:
 snapshot: Final[Callable[[], Context]] = copy_context
 
 
-def restore(before: Context) -> None:
+def restore(before: Context, handed_over: Context | None = None) -> None:
     """Make the context what it was when ``before`` was taken with ``snapshot()``.
 
     For servers of requests, whose threads and tasks are used again: what was
     bound on the way is taken out, fields of ``structlog.contextvars`` included.
     ContextVars that are not about logging are left alone.
+
+    Args:
+        before: What to go back to.
+        handed_over: A later snapshot. What was bound after that one stays, which
+            is how the next request keeps what its own outer layers have bound.
     """
+    if handed_over is not None:
+        _restore_up_to(before, handed_over)
+        return
     value: Any
     if request_id_context.get() is not (value := before.get(request_id_context)):
         request_id_context.set(value)
@@ -92,13 +100,62 @@ def restore(before: Context) -> None:
         _bound.set(value)
     if _blocks.get() is not (value := before.get(_blocks, ())):
         _blocks.set(value)
-    if "structlog.contextvars" in _modules:
-        registry = getattr(_modules["structlog.contextvars"], "_CONTEXT_VARS", None)
-        if registry and isinstance(registry, dict):
+    if "structlog.contextvars" in _modules and structlog_registry():
+        for variable in _structlog_variables():
             # An ellipsis is how structlog says that a name is not bound.
-            for variable in list(registry.values()):
-                if variable.get(...) is not (value := before.get(variable, ...)):
-                    variable.set(value)
+            if variable.get(...) is not (value := before.get(variable, ...)):
+                variable.set(value)
+
+
+def _restore_up_to(before: Context, handed_over: Context) -> None:
+    """Take out what was bound between the two snapshots, and nothing that came later."""
+    if request_id_context.get() is handed_over.get(request_id_context):
+        request_id_context.set(before.get(request_id_context))
+    base, known = before.get(_bound, _NONE), handed_over.get(_bound, _NONE)
+
+    def rebased(fields: _Fields) -> _Fields:
+        later = {
+            name: value
+            for name, value in fields.items()
+            if name not in known or known[name] is not value
+        }
+        return {**base, **later} if later else base
+
+    _bound.set(rebased(_bound.get()))
+    former_blocks = handed_over.get(_blocks, ())
+    _blocks.set(
+        (
+            *before.get(_blocks, ()),
+            # On leaving, a block goes back to what it has seen on entering.
+            *(
+                (block, rebased(fields))
+                for block, fields in _blocks.get()
+                if not _is_in(block, former_blocks)
+            ),
+        )
+    )
+    for variable in _structlog_variables():
+        if variable.get(...) is handed_over.get(variable, ...):
+            variable.set(before.get(variable, ...))
+
+
+def _is_in(block: bound, blocks: tuple[tuple[bound, _Fields], ...]) -> bool:
+    return any(held is block for held, _ in blocks)
+
+
+def _structlog_variables() -> list[ContextVar[Any]]:
+    registry = structlog_registry()
+    return list(registry.values()) if isinstance(registry, dict) else []
+
+
+def has_bound() -> bool:
+    """Return whether fields are bound, here or with ``structlog.contextvars``."""
+    if read_bound():
+        return True
+    registry = structlog_registry()
+    return bool(registry) and any(
+        variable.get(...) is not ... for variable in _structlog_variables()
+    )
 
 
 def get() -> dict[str, Any]:

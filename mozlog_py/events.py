@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 from .fields import (
     EXCLUDED_ATTRIBUTES,
     OWN_FIELDS,
+    JSONMessage,
     LoggerName,
     add_exception,
     attributes,
-    json_object,
     looks_like_json,
     merge,
     side_by_side,
@@ -150,8 +150,7 @@ def _said(fields: dict[Any, Any], sanitiser: Sanitiser) -> dict[Any, Any]:
     if isinstance(message, dict):
         said.update(message)
     elif message:
-        blob = json_object(message) if looks_like_json(message) else None
-        said.update({"msg": message} if blob is None else blob)
+        said["msg"] = JSONMessage.read(message) if looks_like_json(message) else message
     own: dict[str, Any] = {}
     _exception(fields, own, sanitiser)
     asked = fields.get("stack_info")

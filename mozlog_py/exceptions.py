@@ -15,7 +15,16 @@ from typing import Any, Final, TypeGuard
 from .frames import frames_text, one_line
 from .values import Sanitiser, is_kind, type_name
 
-__all__ = ["HEADER", "as_exc_info", "python_traceback", "render_exception"]
+__all__ = [
+    "HEADER",
+    "as_exc_info",
+    "attributes_of",
+    "cause_of",
+    "context_of",
+    "group_of_one",
+    "python_traceback",
+    "render_exception",
+]
 
 #: The first line of every rendered traceback; people search their logs for it.
 HEADER: Final = "Uncaught exception:\n"
@@ -31,8 +40,10 @@ _CONTEXT: Final = "\nWhile the exception above was being handled, the one below 
 
 # A subclass may hide these behind a property of its own; the slots stay true.
 _slots = vars(BaseException)
-_cause_of: Final[Callable[[BaseException], BaseException | None]] = _slots["__cause__"].__get__
-_context_of: Final[Callable[[BaseException], BaseException | None]] = _slots["__context__"].__get__
+#: The exceptions that led to one, and the attributes that it was given.
+cause_of: Final[Callable[[BaseException], BaseException | None]] = _slots["__cause__"].__get__
+context_of: Final[Callable[[BaseException], BaseException | None]] = _slots["__context__"].__get__
+attributes_of: Final[Callable[[BaseException], dict[str, Any]]] = _slots["__dict__"].__get__
 _is_context_hidden: Final[Callable[[BaseException], bool]] = _slots["__suppress_context__"].__get__
 _frames_of: Final[Callable[[BaseException], TracebackType | None]] = _slots["__traceback__"].__get__
 
@@ -151,9 +162,9 @@ class _Story:
         self.left -= 1
         at: BaseException | None = value
         while at is not None:
-            link, earlier = _CAUSE, _cause_of(at)
+            link, earlier = _CAUSE, cause_of(at)
             if earlier is None and not _is_context_hidden(at):
-                link, earlier = _CONTEXT, _context_of(at)
+                link, earlier = _CONTEXT, context_of(at)
             if earlier is not None:
                 if id(earlier) in self.seen or self.left <= 0:
                     self.sanitiser.lost("exception chain cut")
@@ -232,6 +243,15 @@ class _PythonStory(_Story):
 def _is_exception(value: Any) -> TypeGuard[BaseException]:
     # isinstance() would ask the value, which may say anything.
     return issubclass(type(value), BaseException)
+
+
+def group_of_one(value: BaseException) -> BaseException | None:
+    """Return the one exception that a group holds; None for other groups and exceptions."""
+    if not _is_group(type(value)):
+        return None
+    held = value.exceptions  # type: ignore[attr-defined]
+    is_one = type(held) is tuple and len(held) == 1 and _is_exception(held[0])
+    return held[0] if is_one else None
 
 
 def _is_group(kind: type) -> bool:

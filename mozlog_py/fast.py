@@ -31,7 +31,9 @@ from .fields import (
     json_object,
     looks_like_json,
     timestamp_ns,
+    with_members,
 )
+from .late_request_ids import add_request_id
 from .line import DELETE, MAX_TIMESTAMP, LineMaker, escape
 from .tracing import may_have_span
 from .values import MAX_ITEMS, Sanitiser
@@ -181,7 +183,7 @@ def record_renderer(
                 facts["exc_info"] is not None
                 or facts["exc_text"] is not None
                 or facts["stack_info"] is not None
-            ) and not _add_exception(facts, fields):
+            ) and not _add_exception(facts, fields, include_context):
                 return careful(record)
             message, args = facts["msg"], facts["args"]
             if type(message) is not str:
@@ -197,7 +199,7 @@ def record_renderer(
                     if blob is not None:
                         if not blob or not OWN_FIELDS.isdisjoint(fields):
                             return careful(record)
-                        fields = {**fields, **blob}
+                        fields = with_members(fields, blob) if fields else blob
                         is_odd = is_odd or len(fields) >= MAX_ITEMS or not is_plain(blob.values())
                         message = ""
             elif not fields:
@@ -237,8 +239,11 @@ def record_renderer(
     return render
 
 
-def _add_exception(facts: dict[str, Any], fields: dict[str, Any]) -> bool:
-    """Add what a plain exception says; False where it takes more than that."""
+def _add_exception(facts: dict[str, Any], fields: dict[str, Any], has_id: bool) -> bool:
+    """Add what a plain exception says; False where it takes more than that.
+
+    ``has_id``: the request's id may be that of the exception.
+    """
     if facts["stack_info"] or not facts["exc_info"] or not OWN_FIELDS.isdisjoint(fields):
         return False
     if len(fields) > MAX_ITEMS - len(OWN_FIELDS):
@@ -246,6 +251,8 @@ def _add_exception(facts: dict[str, Any], fields: dict[str, Any]) -> bool:
     triple = as_exc_info(facts["exc_info"])
     if triple is None:
         return True
+    if has_id:
+        add_request_id(fields, triple)
     sanitiser = Sanitiser()
     fields["error"], fields["traceback"] = render_exception(triple, sanitiser)
     return not sanitiser.reasons and sanitiser.interrupt is None

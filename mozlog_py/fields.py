@@ -3,6 +3,9 @@
 Three questions, answered in order: what did the call say (``said``: its
 message, its exception, its stack), what else does the record carry
 (``attributes``), and who wins where names clash (``merge``).
+
+The members of a message that is JSON text become Fields as well. A client may
+have sent that text, so they come last and replace nothing (``with_members``).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ __all__ = [
     "OWN_FIELDS",
     "STANDARD_ATTRIBUTES",
     "START_NS",
+    "JSONMessage",
     "LoggerName",
     "add_exception",
     "attributes",
@@ -36,8 +40,11 @@ __all__ = [
     "said",
     "side_by_side",
     "timestamp_ns",
+    "with_members",
+    "without_json_message",
 ]
 
+_NO_FIELDS: Final[Mapping[Any, Any]] = {}
 _LONG_NUMBER: Final = re.compile("[0-9]{19}")
 
 #: The attributes that every LogRecord of this interpreter is born with, in
@@ -78,6 +85,26 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
 
 
+class JSONMessage(str):  # noqa: SLOT000 - one for each message that is JSON
+    """A message that is a JSON object, as the field ``msg`` of a call until ``merge``.
+
+    The members stay apart from the call's own fields. A formatter's hook that
+    copies those fields copies this text with them.
+    """
+
+    members: dict[str, Any]
+
+    @classmethod
+    def read(cls, text: str) -> str:
+        """Return a message as a ``JSONMessage`` where it is a JSON object, else as it is."""
+        members = json_object(text)
+        if members is None:
+            return text
+        made = cls(text)
+        made.members = members
+        return made
+
+
 def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     """Give a record's message as text, or the dict that was logged in its place."""
     raw: Any = getattr(record, "msg", "")
@@ -116,11 +143,7 @@ def said(
     if isinstance(text, dict):
         out.update(text)
     elif text:
-        blob = json_object(text) if is_json(text) else None
-        if blob is None:
-            out["msg"] = text
-        else:
-            out.update(blob)
+        out["msg"] = JSONMessage.read(text) if is_json(text) else text
     own: dict[str, Any] = {}
     _exception(record, own, sanitiser)
     stack = getattr(record, "stack_info", None)
@@ -171,14 +194,57 @@ def _add(out: dict[Any, Any], key: Any, value: Any) -> None:
         out[free_name("<broken key>", out)] = f"<{type_name(type(key))}: {type_name(type(error))}>"
 
 
-def merge(fields: Mapping[Any, Any], said: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Lay what the call said over the other fields; it wins, and ours never hides a user's."""
+def merge(
+    fields: Mapping[Any, Any],
+    said: Mapping[Any, Any],
+    defaults: Mapping[Any, Any] = _NO_FIELDS,
+) -> dict[Any, Any]:
+    """Return the fields of a line: what the call said laid over the other fields.
+
+    A field of ours never hides a user's. ``defaults`` fill in what neither has.
+    Then the members of a JSON message follow, which replace none of these.
+    """
     out = dict(fields)
+    members: dict[str, Any] | None = None
     for key, value in said.items():
+        if type(value) is JSONMessage and key == "msg":
+            members = value.members
+            continue
         if key in OWN_FIELDS and key in out:
             out[free_name(f"extra.{key}", {*out, *said})] = out[key]
         out[key] = value
+    for key, value in defaults.items():
+        out.setdefault(key, value)
+    return out if members is None else with_members(out, members)
+
+
+def with_members(fields: dict[Any, Any], members: dict[str, Any]) -> dict[Any, Any]:
+    """Return fields with the members of a JSON message behind them.
+
+    A member that clashes with a field is kept as ``extra.<name>``: the text may
+    come from a client, which must not be able to replace a request's id.
+    """
+    together = {**fields, **members}
+    if len(together) == len(fields) + len(members):
+        return together
+    out = dict(fields)
+    taken = {*fields, *members}
+    for key, value in members.items():
+        name = key
+        if key in fields:
+            name = free_name(f"extra.{key}", taken)
+            taken.add(name)
+        out[name] = value
     return out
+
+
+def without_json_message(fields: dict[Any, Any]) -> dict[Any, Any]:
+    """Return fields that a formatter's hook made by itself, ``merge`` past, as a line has them."""
+    message = fields.get("msg")
+    if type(message) is not JSONMessage:
+        return fields
+    others = {key: value for key, value in fields.items() if key != "msg"}
+    return with_members(others, message.members)
 
 
 class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default

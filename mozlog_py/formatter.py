@@ -41,6 +41,7 @@ from .fields import (
     looks_like_json,
     merge,
 )
+from .late_request_ids import add_request_id
 from .line import (
     ENVELOPE_VERSION,
     Dropped,
@@ -238,7 +239,8 @@ class MozlogFormatter(BaseJsonFormatter):
         """Fill ``log_data``, which becomes Fields.
 
         ``message_dict`` is what the call itself said: ``msg``, ``error`` and so
-        on, or the members of a dict that was logged as the message.
+        on, or the members of a dict that was logged as the message. The ``msg`` of
+        a message that is JSON text is that text; its members become Fields here.
         """
         self.fill(log_data, record, message_dict)
 
@@ -264,9 +266,10 @@ class MozlogFormatter(BaseJsonFormatter):
         fields.update(extra)
         for attribute in self._named_attributes:
             fields[attribute] = self._attribute(record, attribute)
-        fields = merge(fields, message_dict)
-        for key, value in self.defaults.items():
-            fields.setdefault(key, value)
+        if self.include_context and not is_complete and "traceback" in message_dict:
+            # True where a processor has made a text of the exception that is being handled.
+            add_request_id(fields, record.exc_info or type(record) is EventRecord)
+        fields = merge(fields, message_dict, self.defaults)
         if self.processors and not is_complete:
             sanitiser = conversion_sanitiser(self, record)
             fields = processed_fields(self.processors, record, fields, sanitiser)

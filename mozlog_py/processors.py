@@ -13,6 +13,7 @@ import structlog
 
 from .context import current
 from .events import level_number
+from .late_request_ids import add_request_id
 from .line import degrade
 from .redaction import Redact
 from .sampling import Sample
@@ -44,8 +45,14 @@ _UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "positional_arg
 
 
 def merge_context(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
-    """Add what is bound in ``mozlog_py.context``; what the event has already wins."""
-    return {**current(), **event_dict}
+    """Add what is bound in ``mozlog_py.context``; what the event has already wins.
+
+    The id of an exception's request is added where neither has an id.
+    """
+    merged = {**current(), **event_dict}
+    if event_dict.get("exc_info"):
+        add_request_id(merged, event_dict["exc_info"])
+    return merged
 
 
 def add_severity(_: Any, method_name: str, event_dict: _EventDict) -> _EventDict:

@@ -15,15 +15,29 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from types import FunctionType
 from typing import Any, Final
 
 from .fields import HAS_NANOSECONDS
 
-__all__ = ["install", "make_record"]
+__all__ = ["install", "make_record", "own_method"]
+
+
+def own_method(method: Any) -> Any:
+    """Return a method of a class of ``logging``, None where something else stands in its place.
+
+    A tracer may have patched it before this module was imported. By its code it is told
+    from that: a wrapper takes over the name and the module of what it wraps.
+    """
+    source = logging.addLevelName.__code__.co_filename
+    is_own = type(method) is FunctionType and method.__code__.co_filename == source
+    return method if is_own else None
+
 
 _LogRecord: Final = logging.LogRecord
 _new: Final = logging.LogRecord.__new__
-_init: Final = logging.LogRecord.__init__
+#: None, which no method is, where it was patched already.
+_init: Final = own_method(logging.LogRecord.__init__)
 _names: Final = vars(logging)
 _modules: Final = sys.modules
 _HAS_TASKS: Final = hasattr(logging, "logAsyncioTasks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import deque
@@ -45,6 +46,8 @@ CREDENTIALS: Final = frozenset(
     }
 )
 
+# What a field is called that is kept beside another of its name; a second one has a number.
+_KEPT_BESIDE: Final = re.compile(r"extra\.(?P<name>(?P<stem>.*?)(?:_[0-9]+)?)", re.DOTALL)
 _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
 # Too short to be looked for at the end of others.
 _WHOLE: Final = frozenset({"auth", "otp", "pass", "sid"})
@@ -134,7 +137,9 @@ class Redact:
             # Its members are going to be fields.
             blob = json_object(event)
             if blob is not None and (clean := self._members(blob, 0, interrupts)) != blob:
-                out["event"] = clean
+                # As text: the members of a dict would be fields of the call's own, which
+                # replace the request's id.
+                out["event"] = json.dumps(clean)
         return out
 
     def is_secret(self, name: Any) -> bool:
@@ -143,17 +148,22 @@ class Redact:
             name = _text(name)
         known = self._remembered.get(name)
         if known is None:
-            normal = _normal(name)
-            known = (
-                normal in self._keys
-                or normal.endswith(self._endings)
-                or (bool(self._endings) and normal in _WHOLE)
-                or any(pattern.search(name) for pattern in self._patterns)
-            )
+            known = self._matches(name)
+            if not known and (beside := _KEPT_BESIDE.fullmatch(name)):
+                known = self._matches(beside["name"]) or self._matches(beside["stem"])
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[name] = known
         return known
+
+    def _matches(self, name: str) -> bool:
+        normal = _normal(name)
+        return (
+            normal in self._keys
+            or normal.endswith(self._endings)
+            or (bool(self._endings) and normal in _WHOLE)
+            or any(pattern.search(name) for pattern in self._patterns)
+        )
 
     def _members(
         self, members: dict[Any, Any], depth: int, interrupts: list[BaseException]

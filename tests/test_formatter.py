@@ -379,7 +379,10 @@ class TestOptions:
         with context.bound(user="ann"):
             assert fields(formatter, record())["user"] == "ann"
             assert fields(formatter, record(user="bob"))["user"] == "bob"
-            assert fields(formatter, record('{"user": "eve"}'))["user"] == "eve"
+            assert fields(formatter, record({"user": "eve"}))["user"] == "eve"
+            # A text may be a client's.
+            forged = fields(formatter, record('{"user": "eve", "env": "dev"}'))
+        assert forged == {"user": "ann", "env": "prod", "extra.user": "eve", "extra.env": "dev"}
 
     def test_static_fields_may_be_anything(self) -> None:
         formatter = MozlogFormatter(static_fields={"tags": ("a", "b"), "msg": "mine"})

@@ -38,11 +38,41 @@ class TestSettings:
             heartbeat_details="debug"
         )
 
+    @pytest.mark.parametrize("name", NAMES)
+    def test_that_are_empty_in_the_environment_have_their_defaults(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setenv(name, "")
+        assert Settings.read() == Settings()
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_that_are_empty_in_a_configuration_have_the_defaults_of_its_framework(
+        self, name: str
+    ) -> None:
+        framework = {"heartbeat_details": "debug", "error_endpoint": False}
+        assert Settings.read({name: ""}, **framework) == Settings(**framework)
+
+    def test_say_where_checks_run_and_what_a_summary_of_an_exception_has(self) -> None:
+        settings = Settings()
+        assert (settings.checks_in_request, settings.summary_traceback, settings.sentry) == (
+            False, True, True,
+        )  # fmt: skip
+        settings = Settings.read(
+            {
+                "DOCKERFLOW_CHECKS_IN_REQUEST": "on",
+                "DOCKERFLOW_SENTRY": "off",
+                "DOCKERFLOW_SUMMARY_TRACEBACK": False,
+            }
+        )
+        assert (settings.checks_in_request, settings.summary_traceback, settings.sentry) == (
+            True, False, False,
+        )  # fmt: skip
+
     @pytest.mark.parametrize("value", [True, 1, "1", "true", "YES", " on "])
     def test_may_be_switched_on(self, value: Any) -> None:
         assert Settings.read({"DOCKERFLOW_SUMMARY_LOG_QUERYSTRING": value}).summary_log_querystring
 
-    @pytest.mark.parametrize("value", [False, 0, "0", "False", "no", "off", ""])
+    @pytest.mark.parametrize("value", [False, 0, "0", "False", "no", "off"])
     def test_may_be_switched_off(self, value: Any) -> None:
         assert not Settings.read({"DOCKERFLOW_ERROR_ENDPOINT": value}).error_endpoint
 
@@ -63,7 +93,9 @@ class TestSettings:
             ("HEARTBEAT_FAILED_STATUS_CODE", True, "from 200 to 599"),
             ("REQUEST_ID_HEADER_NAME", "x request", "the name of a header"),
             ("REQUEST_ID_HEADER_NAME", "x:\r\ny", "the name of a header"),
-            ("REQUEST_ID_HEADER_NAME", "", "the name of a header"),
+            ("CHECKS_IN_REQUEST", " ", "true or false"),
+            ("SENTRY", "maybe", "true or false"),
+            ("SUMMARY_TRACEBACK", "short", "true or false"),
         ],
     )
     def test_that_are_bad_say_what_is_allowed(self, name: str, value: Any, allowed: str) -> None:
@@ -75,6 +107,7 @@ class TestSettings:
     def test_are_all_named(self) -> None:
         assert set(NAMES) == {
             "DOCKERFLOW_CHECKS",
+            "DOCKERFLOW_CHECKS_IN_REQUEST",
             "DOCKERFLOW_CHECK_TIMEOUT_SECONDS",
             "DOCKERFLOW_ERROR_ENDPOINT",
             "DOCKERFLOW_HEARTBEAT_CACHE_SECONDS",
@@ -84,7 +117,9 @@ class TestSettings:
             "DOCKERFLOW_REQUEST_ID_HEADER_NAME",
             "DOCKERFLOW_REQUEST_ID_TRACEPARENT",
             "DOCKERFLOW_REQUEST_ID_TRUST",
+            "DOCKERFLOW_SENTRY",
             "DOCKERFLOW_SUMMARY_LOG_QUERYSTRING",
+            "DOCKERFLOW_SUMMARY_TRACEBACK",
             "DOCKERFLOW_VERSION_CALLBACK",
         }
 

@@ -16,20 +16,27 @@ from typing import Any, ClassVar, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.core.signals import got_request_exception
+from django.core.signals import got_request_exception, request_finished
 from django.http import Http404, HttpRequest
 from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.utils.functional import LazyObject, empty
 
+from dockerflow._request.adapter import fill_summary, user_id
+from dockerflow._request.cancellation import is_task_cancelled
+from dockerflow._request.exchange import Exchange, enclosing_exchange
 from dockerflow.request_id import RequestIdPolicy
-from dockerflow.summary import LOGGER_NAME, RequestSummary
+from dockerflow.summary import LOGGER_NAME, RequestSummary, current, is_cancellation
+from mozlog_py.context import request_id_context
+from mozlog_py.late_request_ids import attach_request_id
 
 from . import views
 from .configuration import current_options
-from .streams import iterated, iterated_async
+from .streams import watch_stream
 
-__all__ = ["DockerflowMiddleware"]
+__all__ = ["DockerflowMiddleware", "extract_request_id"]
+
+_logger: Final = logging.getLogger("dockerflow.django")
 
 _SUMMARY: Final = "_dockerflow_summary"
 #: Exceptions that Django answers with a status of their own.
@@ -56,10 +63,10 @@ class DockerflowMiddleware:
 
     #: What is served before anything else: a pattern of the path, and its view.
     viewpatterns: ClassVar[list[tuple[re.Pattern[str], Callable[..., Any]]]] = [
-        (re.compile(r"/__version__\Z"), views.version),
-        (re.compile(r"/__heartbeat__\Z"), views.heartbeat),
-        (re.compile(r"/__lbheartbeat__\Z"), views.lbheartbeat),
-        (re.compile(r"/__error__\Z"), views.error),
+        (re.compile(r"/__version__/?\Z"), views.version),
+        (re.compile(r"/__heartbeat__/?\Z"), views.heartbeat),
+        (re.compile(r"/__lbheartbeat__/?\Z"), views.lbheartbeat),
+        (re.compile(r"/__error__/?\Z"), views.error),
     ]
     #: How ids are found; None has the settings say it.
     request_id: RequestIdPolicy | None = None
@@ -78,12 +85,13 @@ class DockerflowMiddleware:
             markcoroutinefunction(self)
         current_options()
         got_request_exception.connect(_remember_exception, dispatch_uid="dockerflow")
+        request_finished.connect(_leave, dispatch_uid="dockerflow")
 
     def __call__(self, request: HttpRequest) -> Any:
         """Serve one request."""
         if self._is_async:
             return self._serve_async(request)
-        summary = self._begin(request)
+        summary = self._begin(request, is_served=True)
         if summary is None:
             # Installed twice: the outer one takes care of it.
             return self.get_response(request)
@@ -91,13 +99,12 @@ class DockerflowMiddleware:
             response = self._endpoint(request) or self.get_response(request)
             return self._answered(request, response, summary)
         except BaseException as error:
-            summary.finish(error)
+            if isinstance(summary, DjangoSummary):
+                summary.fail(error)
             raise
-        finally:
-            summary.leave()
 
     async def _serve_async(self, request: HttpRequest) -> Any:
-        summary = self._begin(request)
+        summary = self._begin(request, is_served=True)
         if summary is None:
             return await self.get_response(request)
         try:
@@ -106,10 +113,9 @@ class DockerflowMiddleware:
                 response = await self.get_response(request)
             return self._answered(request, response, summary)
         except BaseException as error:
-            summary.finish(error)
+            if isinstance(summary, DjangoSummary):
+                summary.fail(error)
             raise
-        finally:
-            summary.leave()
 
     # -- by hand, as in upstream ----------------------------------------------
 
@@ -126,34 +132,44 @@ class DockerflowMiddleware:
                 response = self._answered(request, response, summary)
             elif not summary.is_over:
                 summary.code = 200
-                self._complete(request, summary)
+                self._fill(request, summary)
                 summary.finish()
-            summary.leave()
+            if isinstance(summary, DjangoSummary):
+                summary.leave()
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
         """Note what a view raised; unless a response is made of it, that is an error."""
         request._has_exception = True  # type: ignore[attr-defined]
         summary = getattr(request, _SUMMARY, None)
-        if summary is not None and not summary.is_served and not isinstance(exception, _STATUSES):
-            # By hand: nobody else will tell how it ended.
+        if isinstance(summary, DjangoSummary) and not (
+            summary.is_served or isinstance(exception, _STATUSES)
+        ):
+            # By hand: no handler of Django's tells how it ended.
             summary.code = 500
-            self._complete(request, summary)
+            self._fill(request, summary)
             summary.finish(exception)
 
     # -- what a request goes through --------------------------------------------
 
-    def _begin(self, request: HttpRequest) -> DjangoSummary | None:
+    def _begin(self, request: HttpRequest, *, is_served: bool = False) -> RequestSummary | None:
+        """Begin a request or join it; None where another one of this class has done so."""
         held = getattr(request, _SUMMARY, None)
         if held is not None and not held.is_over:
             return None
+        outer = _enclosing(request)
         options = current_options()
         policy = self.request_id or options.policy
         meta = request.META
         environ_name = options.environ_name
         if self.request_id is not None:
             environ_name = f"HTTP_{policy.header_name.upper().replace('-', '_')}"
-        value, traceparent = meta.get(environ_name), meta.get("HTTP_TRACEPARENT")
+        if outer is not None and outer.rid is not None and outer.logger is not None:
+            vars(request).update(
+                {_SUMMARY: outer, "_id": outer.rid, "_start_timestamp": time.time()}
+            )
+            return outer
+        value = meta.get(environ_name)
         summary = DjangoSummary()
         summary.method, summary.path = request.method or "", request.path
         summary.agent = meta.get("HTTP_USER_AGENT", "")
@@ -161,16 +177,19 @@ class DockerflowMiddleware:
         if options.querystring:
             summary.querystring = _query_string(meta.get("QUERY_STRING", ""))
         summary.logger = self.summary_logger
-        summary.begin(
-            policy.choose(
+        summary.use(options)
+        if self.request_id is None and value and options.accepts(value):
+            summary.begin(value)
+            summary.echo_name = options.echo_name if options.echoes_all else None
+        else:
+            traceparent = meta.get("HTTP_TRACEPARENT")
+            summary.begin_with(
+                policy,
                 [value] if value else [],
                 [traceparent] if traceparent else [],
                 meta.get("REMOTE_ADDR"),
             )
-        )
-        if policy.may_echo(summary.rid or ""):
-            summary.echo_name = policy.header_name
-        summary.is_served = self.get_response is not None
+        summary.is_served = is_served
         vars(request).update(
             {_SUMMARY: summary, "_id": summary.rid, "_start_timestamp": time.time()}
         )
@@ -195,41 +214,36 @@ class DockerflowMiddleware:
                 return await sync_to_async(view, thread_sensitive=True)(request)
         return None
 
-    def _answered(self, request: HttpRequest, response: Any, summary: DjangoSummary) -> Any:
+    def _answered(self, request: HttpRequest, response: Any, summary: Any) -> Any:
         if summary.is_over:
             return response
+        self._fill(request, summary)
+        if not isinstance(summary, DjangoSummary):
+            # The layer further out sees the response, and ends the request.
+            return response
         summary.code = getattr(response, "status_code", None)
-        self._complete(request, summary)
         if (
             summary.echo_name is not None
             and summary.rid is not None
             and isinstance(response, HttpResponseBase)
         ):
             response.headers.setdefault(summary.echo_name, summary.rid)
-        if not getattr(response, "streaming", False):
+        if getattr(response, "streaming", False):
+            watch_stream(response, summary)
+        else:
             summary.finish(summary.error)
-            return response
-        summary.has_parts_to_come = True
-        wrap = iterated_async if getattr(response, "is_async", False) else iterated
-        if not hasattr(response, "file_to_stream") or response.file_to_stream is None:
-            response.streaming_content = wrap(response.streaming_content, summary)
-        response._resource_closers.append(lambda: summary.finish(summary.error))
         return response
 
-    def _complete(self, request: HttpRequest, summary: DjangoSummary) -> None:
+    def _fill(self, request: HttpRequest, summary: Any) -> None:
         """Take in what the summary says of the user, and what a subclass adds."""
-        if not hasattr(request, "_start_timestamp"):
-            # Other middleware may delete it; then nobody knows when the request began.
-            summary.started_ns = None
-        try:
-            if type(self)._build_extra_meta is DockerflowMiddleware._build_extra_meta:
-                summary.uid = _user_id(request)
-            else:
-                summary.given = self._build_extra_meta(request)
-        except Exception:
-            logging.getLogger("dockerflow.django").exception(
-                "The fields of a request's summary cannot be told"
-            )
+        is_own = type(self)._build_extra_meta is not DockerflowMiddleware._build_extra_meta
+        fill_summary(
+            summary,
+            _logger,
+            has_start=hasattr(request, "_start_timestamp"),
+            read_user_id=lambda: _user_id(request),
+            make_fields=(lambda: self._build_extra_meta(request)) if is_own else None,
+        )
 
     def _build_extra_meta(self, request: HttpRequest) -> dict[str, Any]:
         """Give the fields of a request's summary."""
@@ -237,50 +251,83 @@ class DockerflowMiddleware:
         if summary is None:
             # By hand, and without process_request().
             summary = self._begin(request)
-            summary.leave()
+            if isinstance(summary, DjangoSummary):
+                summary.leave()
         summary.uid = _user_id(request)
         fields: dict[str, Any] = summary.fields()
         return fields
 
 
-class DjangoSummary(RequestSummary):
+class DjangoSummary(Exchange):
     """One request in Django: its summary, and what the middleware is to do in the end."""
 
-    #: The header in which the response carries the id, None for none.
-    echo_name: str | None = None
     #: Whether the middleware itself has the response made, and knows how that ends.
     is_served: bool = False
 
+    def fail(self, error: BaseException) -> None:
+        """End the request by what has passed all of Django's own handlers."""
+        if self.rid is not None:
+            attach_request_id(error, self.rid)
+        self.finish(error)
+        self.leave()
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Log the summary; Django cancels the task of a request when its client has gone."""
+        if error is not None and is_cancellation(error) and is_task_cancelled() is not False:
+            self.is_client_gone = True
+        super().finish(error)
+
+
+def extract_request_id(request: HttpRequest) -> None:
+    """Set the id of a request from its headers: in the logging context and as ``_id``."""
+    options = current_options()
+    value, traceparent = (
+        request.META.get(options.environ_name),
+        request.META.get("HTTP_TRACEPARENT"),
+    )
+    request_id = options.policy.choose(
+        [value] if value else [],
+        [traceparent] if traceparent else [],
+        request.META.get("REMOTE_ADDR"),
+    )
+    request_id_context.set(request_id)
+    request._id = request_id  # type: ignore[attr-defined]
+
+
+def _enclosing(request: HttpRequest) -> RequestSummary | None:
+    """Return the exchange of a layer outside of Django, if there is one."""
+    holder = vars(request).get("scope") or vars(request).get("environ") or request.META
+    return enclosing_exchange(holder, holder.get("method") or holder.get("REQUEST_METHOD") or "")
+
 
 def _remember_exception(request: Any = None, **kwargs: Any) -> None:  # noqa: ARG001
-    """Note an exception that becomes Django's answer to a bug, whoever raised it."""
+    """Note an exception that becomes Django's answer to a bug, in whatever layer it was raised."""
     summary = getattr(request, _SUMMARY, None)
     if summary is not None:
         request._has_exception = True
         summary.error = sys.exc_info()[1]
 
 
+def _leave(**kwargs: Any) -> None:  # noqa: ARG001
+    """Leave the request's context, now that Django has logged its last line of the request."""
+    summary = current()
+    if type(summary) is DjangoSummary and summary.is_over:
+        summary.leave()
+
+
 def _user_id(request: HttpRequest) -> Any:
-    """Give the id of the user, if one is loaded; this loads none."""
-    try:
-        user = vars(request).get("user")
-        if isinstance(user, LazyObject):
-            # An asynchronous view loads it elsewhere.
-            loaded = vars(request).get("_cached_user", vars(request).get("_acached_user"))
-            wrapped = vars(user).get("_wrapped", empty)
-            user = loaded if wrapped is empty else wrapped
-        if user is None:
-            return ""
-        is_authenticated = user.is_authenticated
-        if not (is_authenticated() if callable(is_authenticated) else is_authenticated):
-            return ""
-        found = user.pk
-        if found is None:
-            return ""
-        return found if type(found) in (int, str) else str(found)
-    except Exception:
-        # A database that is away, an attribute that is not there: the request goes on.
-        return ""
+    """Return the id of the user, if one is loaded; this loads none."""
+    user = vars(request).get("user")
+    if isinstance(user, LazyObject):
+        # An asynchronous view loads it elsewhere.
+        loaded = vars(request).get("_cached_user", vars(request).get("_acached_user"))
+        wrapped = vars(user).get("_wrapped", empty)
+        user = loaded if wrapped is empty else wrapped
+    return "" if user is None else user_id(user, _primary_key_of)
+
+
+def _primary_key_of(user: Any) -> Any:
+    return user.pk
 
 
 def _query_string(raw: str) -> bytes:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,16 +24,21 @@ from flask import (
     got_request_exception,
     request,
 )
-from werkzeug.exceptions import InternalServerError, NotFound
+from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wsgi import ClosingIterator
 
 from dockerflow import checks
+from dockerflow._request.adapter import DeprecatedChecks, fill_summary
+from dockerflow._request.exchange import REQUEST, Exchange
+from dockerflow.checks.registry import checks_of, register_owned
+from dockerflow.checks.surroundings import Surroundings
 from dockerflow.endpoints import Endpoints, Reply
-from dockerflow.middleware import REQUEST, LiveOptions, Options
+from dockerflow.middleware import LiveOptions, Options
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary
 from dockerflow.version import get_version
-from dockerflow.wsgi import DockerflowWSGI, WSGIExchange
+from dockerflow.wsgi import DockerflowWSGI, WSGIExchange, querystring_of
+from mozlog_py.context import request_id_context
 
 from .checks import check_database_connected, check_migrations_applied, check_redis_connected
 from .signals import heartbeat_failed, heartbeat_passed
@@ -47,13 +52,15 @@ except ImportError:
 else:
     has_flask_login = True
 
-__all__ = ["Dockerflow", "HeartbeatFailure"]
+__all__ = ["Dockerflow", "HeartbeatFailure", "extract_request_id"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 # Where app.extensions holds the options of an application.
 _OPTIONS: Final = "dockerflow.options"
 _ENDPOINTS: Final = "dockerflow.endpoints"
+# What upstream's answers without JSON claim to be.
+_HTML: Final = "text/html; charset=utf-8"
 # What flask-login gives, to be told from what a test puts in its place.
 _CURRENT_USER: Final = current_user
 
@@ -68,7 +75,7 @@ class HeartbeatFailure(InternalServerError):  # noqa: N818 - upstream's name
     """A heartbeat found an error; its response is in it."""
 
 
-class Dockerflow:
+class Dockerflow(DeprecatedChecks):
     """The extension; one object can serve several applications.
 
     ``db``, ``redis``, ``migrate``: a Flask-SQLAlchemy database, a Redis client
@@ -101,13 +108,16 @@ class Dockerflow:
         self._version_callback: Callable[[str], Any] = get_version
         self._policy = request_id
         self._blueprint = _blueprint(self)
+        #: The checks that count only in heartbeats of this object's applications.
+        self._own_checks: dict[str, Callable[..., Any]] = {}
         for check, checked in (
             (check_database_connected, db),
             (check_redis_connected, redis),
             (check_migrations_applied, migrate),
         ):
             if checked is not None:
-                checks.register_partial(check, checked)
+                name, own = register_owned(check, checked)
+                self._own_checks[name] = own
         if app is not None:
             self.init_app(app)
 
@@ -120,10 +130,13 @@ class Dockerflow:
         app.extensions[_ENDPOINTS] = Endpoints(
             settings=live.settings,
             read_version=lambda: self._version_callback(self.version_path or root),
+            find_checks=lambda: checks_of(self._own_checks),
             silenced_checks=self.silenced_checks,
             config=app.config,
             is_debug=lambda: bool(app.debug),
             logger=self.logger,
+            # Two checks that run at the same time must not share a session of a database.
+            surroundings=Surroundings(around=app.app_context),
         )
         app.register_blueprint(self._blueprint)
         app.register_error_handler(HeartbeatFailure, self._heartbeat_exception_handler)
@@ -136,9 +149,10 @@ class Dockerflow:
     # -- the hooks ----------------------------------------------------------
 
     def _before_request(self) -> None:
-        summary: Any = _request().environ.get(REQUEST)
+        served: Any = _request()
+        summary: Any = served.environ.get(REQUEST)
         if summary is None or summary.is_over:
-            summary = self._begun_by_hand()
+            summary = self._begin_by_hand(served)
         own = _globals()
         own._dockerflow_summary = summary
         own._request_id = summary.rid
@@ -152,13 +166,16 @@ class Dockerflow:
         summary = own.get("_dockerflow_summary")
         if summary is None or summary.is_over:
             return response
-        self._complete(summary, own)
-        if isinstance(summary, WSGIExchange):
-            # A stream's summary waits for its end.
-            summary.is_whole = _is_whole(response)
-        else:
+        self._fill(summary, own)
+        if isinstance(summary, HandBegun):
             summary.code = response.status_code
             summary.finish()
+        elif isinstance(summary, WSGIExchange):
+            # A stream's summary waits for its end, when Flask's contexts and the current
+            # span are gone; this copy of the context still has them.
+            summary.is_whole = _is_whole(response)
+            if not summary.is_whole:
+                summary.summary_context = copy_context()
         return response
 
     def _got_request_exception(
@@ -172,47 +189,49 @@ class Dockerflow:
         summary = own.get("_dockerflow_summary")
         if summary is None or summary.is_over:
             return
-        self._complete(summary, own)
+        self._fill(summary, own)
         summary.error = exception
-        if not isinstance(summary, WSGIExchange):
-            summary.code = 500
+        if isinstance(exception, HTTPException) and (exception.code or 500) < 500:
+            # With TRAP_HTTP_EXCEPTIONS it may pass Flask as it is, and be answered further out.
+            summary.status_of_error = exception.code
+        if isinstance(summary, HandBegun):
+            summary.code = summary.status_of_error or 500
             summary.finish(exception)
 
-    def _begun_by_hand(self) -> RequestSummary:
+    def _begin_by_hand(self, served: Request) -> HandBegun:
         options: Options = current_app.extensions[_OPTIONS]()
-        summary = RequestSummary()
-        summary.method, summary.path = request.method, request.path
-        summary.agent = request.headers.get("User-Agent", "")
-        summary.lang = request.headers.get("Accept-Language", "")
+        summary = HandBegun()
+        summary.method, summary.path = served.method, served.path
+        headers = served.headers
+        summary.agent = headers.get("User-Agent", "")
+        summary.lang = headers.get("Accept-Language", "")
         if options.querystring:
-            summary.querystring = request.query_string
+            summary.querystring = querystring_of(served.environ)
         summary.logger = self.summary_logger
+        summary.use(options)
         policy = options.policy
-        summary.begin(
-            policy.choose(
-                request.headers.getlist(policy.header_name),
-                request.headers.getlist("traceparent"),
-                request.remote_addr,
-            )
+        summary.begin_with(
+            policy,
+            headers.getlist(policy.header_name),
+            headers.getlist("traceparent"),
+            served.remote_addr,
         )
         return summary
 
-    def _complete(self, summary: RequestSummary, own: Any) -> None:
+    def _fill(self, summary: RequestSummary, own: Any) -> None:
         """Take in what is known only while Flask's own context is there."""
-        if not hasattr(own, "_start_timestamp"):
-            # Other code may delete it; then nobody knows when the request began.
-            summary.started_ns = None
-        try:
-            if type(self).summary_extra is Dockerflow.summary_extra:
-                summary.uid = self.user_id()
-            else:
-                summary.given = self.summary_extra()
-        except Exception:
-            self.logger.exception("The fields of a request's summary cannot be told")
+        is_own_hook = type(self).summary_extra is not Dockerflow.summary_extra
+        fill_summary(
+            summary,
+            self.logger,
+            has_start=hasattr(own, "_start_timestamp"),
+            read_user_id=self.user_id,
+            make_fields=self.summary_extra if is_own_hook else None,
+        )
 
     # -- what a subclass may change -------------------------------------------
 
-    def user_id(self) -> str:
+    def user_id(self) -> str | int:
         """Give the id of the user, if one was loaded in this request; this loads none."""
         if not has_flask_login:
             return ""
@@ -233,11 +252,17 @@ class Dockerflow:
     # -- the endpoints ----------------------------------------------------------
 
     def _version_view(self) -> Response:
-        return _response(_endpoints().answer("version", request.method))
+        reply = _endpoints().answer("version", request.method)
+        response = _response(reply)
+        if reply.status == 404:
+            response.content_type = _HTML
+        return response
 
     def _lbheartbeat_view(self) -> Response:
         reply = _endpoints().answer("lbheartbeat", request.method)
-        return _response(reply._replace(body=b""))
+        response = _response(reply._replace(body=b""))
+        response.content_type = _HTML
+        return response
 
     def _heartbeat_view(self) -> Response:
         endpoints = _endpoints()
@@ -259,23 +284,9 @@ class Dockerflow:
     def _heartbeat_exception_handler(self, error: HeartbeatFailure) -> Any:
         return error.get_response()
 
-    # -- deprecated -----------------------------------------------------------
 
-    @property
-    def checks(self) -> dict[str, Callable[..., Any]]:
-        """All registered checks; ``dockerflow.checks.get_checks()`` takes its place."""
-        _deprecated("Dockerflow.checks", "dockerflow.checks.get_checks()")
-        return checks.get_checks()
-
-    def init_check(self, check: Callable[..., Any], obj: Any) -> Any:
-        """Register a check of something; ``dockerflow.checks.register_partial`` takes its place."""
-        _deprecated("Dockerflow.init_check()", "dockerflow.checks.register_partial()")
-        return checks.register_partial(check, obj)
-
-    def check(self, func: Any = None, name: str | None = None) -> Any:
-        """Register a check; ``dockerflow.checks.register`` takes its place."""
-        _deprecated("Dockerflow.check()", "dockerflow.checks.register()")
-        return checks.register(func=func, name=name)
+class HandBegun(Exchange):
+    """A request whose hooks are called by hand, as tests do, without a server around them."""
 
 
 class _FlaskWSGI(DockerflowWSGI):
@@ -325,9 +336,19 @@ def _response(reply: Reply) -> Response:
 
 def _leave(error: BaseException | None) -> None:  # noqa: ARG001
     summary = _globals().get("_dockerflow_summary")
-    if summary is not None and not isinstance(summary, WSGIExchange):
+    if isinstance(summary, HandBegun):
         summary.leave()
 
 
-def _deprecated(what: str, instead: str) -> None:
-    warnings.warn(f"{what} is deprecated, use {instead}", DeprecationWarning, stacklevel=3)
+def extract_request_id(request: Request) -> None:
+    """Set the id of a request from its headers: in the logging context and in ``flask.g``."""
+    policy = current_app.extensions[_OPTIONS]().policy
+    request_id = policy.choose(
+        request.headers.getlist(policy.header_name),
+        request.headers.getlist("traceparent"),
+        request.remote_addr,
+    )
+    request_id_context.set(request_id)
+    g._request_id = request_id
+    if "request_id" not in g:
+        g.request_id = request_id

@@ -6,6 +6,8 @@ from typing import Any
 
 from flask import g
 
+from dockerflow._request.adapter import user_id
+
 __all__ = ["loaded_user", "user_id_of"]
 
 
@@ -14,16 +16,10 @@ def loaded_user() -> Any:
     return g.get("_login_user")
 
 
-def user_id_of(user: Any) -> str:
-    """Give a user's id as text, and nothing where there is none or it cannot be told."""
-    try:
-        is_authenticated = user.is_authenticated
-        if callable(is_authenticated):
-            is_authenticated = is_authenticated()
-        if not is_authenticated:
-            return ""
-        found = user.get_id()
-        return "" if found is None else str(found)
-    except Exception:
-        # A database that is away, an attribute that is not there: the request goes on.
-        return ""
+def user_id_of(user: Any) -> str | int:
+    """Return a user's id, and nothing where there is none or it cannot be told."""
+    return user_id(user, _id_of)
+
+
+def _id_of(user: Any) -> Any:
+    return user.get_id()

@@ -18,6 +18,7 @@ from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fast import is_plain
 from mozlog_py.fields import looks_like_json, merge
 from mozlog_py.formatter import MozlogFormatter
+from mozlog_py.late_request_ids import add_request_id
 from mozlog_py.line import DEGRADED, DELETE, Dropped, Interrupted, degrade, encode, escape
 from mozlog_py.process import process
 from mozlog_py.records import EventRecord
@@ -308,7 +309,11 @@ class MozlogRenderer:
         around = self._static_fields
         if self._include_context and (context := current()):
             around = {**around, **context}
-        fields = merge({**around, **event.fields}, event.said)
+        around = {**around, **event.fields}
+        if self._include_context and "traceback" in event.said:
+            # True where a processor has made a text of the exception that is being handled.
+            add_request_id(around, event.exc_info or True)
+        fields = merge(around, event.said)
         return self._maker.line(
             event.timestamp_ns, event.type_, event.level, event.pid, fields, sanitiser
         )

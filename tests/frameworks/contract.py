@@ -126,7 +126,9 @@ class Contract:
         fields = line["Fields"]
         assert (line["Severity"], fields["errno"], fields["code"]) == (3, 500, 500)
         assert fields["msg"] == "boom"
-        assert set(fields) == {*FIELDS, "msg"}
+        assert set(fields) == {*FIELDS, "msg", "error", "traceback"}
+        assert fields["error"] == "ValueError('boom')"
+        assert "boom" in fields["traceback"].splitlines()[-1]
 
     def test_the_text_of_an_exception_cannot_pass_for_fields(
         self, driver: Driver, lines: Lines

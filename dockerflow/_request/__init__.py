@@ -1,0 +1,1 @@
+"""What every adapter does with a request; nothing here knows a framework."""

@@ -1,0 +1,113 @@
+"""Whether a request is served in a task that its server made for it.
+
+Such a task ends with the request, and the lines that the server logs last are about
+it. An application that is called in-process (``httpx.ASGITransport``, a test client)
+runs in its caller's task, which goes on with other work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Any, Final
+
+__all__ = ["is_called_by_server", "is_channel_of_server", "is_server_task"]
+
+#: Packages that make a task for each request or connection.
+SERVERS: Final = frozenset({"daphne", "granian", "gunicorn", "hypercorn", "uvicorn"})
+
+# What may stand between a server and an application without being a part of it.
+_TRANSPARENT: Final = SERVERS | {
+    "asgiref", "dockerflow", "fastapi", "opentelemetry", "sentry_sdk", "starlette",
+}  # fmt: skip
+# Clients that call an application in their own task.
+_CLIENTS: Final = frozenset({"async_asgi_testclient", "httpx"})
+_EVENT_LOOPS: Final = frozenset({"asyncio", "trio", "uvloop"})
+
+_modules: Final = sys.modules
+# By the module that a channel is from, and by the code of a task's outermost coroutine.
+_servers_channels: Final[dict[Any, bool]] = {}
+_servers_tasks: Final[dict[int, tuple[CodeType, bool]]] = {}
+_MAX_KNOWN: Final = 1000
+
+
+def is_channel_of_server(send: Callable[..., Any]) -> bool:
+    """Return whether ``send`` is a server's own, so that no other layer has seen the request."""
+    module = getattr(send, "__module__", None)
+    known = _servers_channels.get(module)
+    if known is None:
+        # Methods that are written in C or Rust have no module but that of their type.
+        known = _package(module or type(getattr(send, "__self__", None)).__module__) in SERVERS
+        if module is not None and len(_servers_channels) < _MAX_KNOWN:
+            _servers_channels[module] = known
+    return known
+
+
+def is_server_task() -> bool:
+    """Return whether the running task was made by a server, and serves no in-process call."""
+    coroutine = _outermost_coroutine()
+    code = getattr(coroutine, "cr_code", None)
+    if type(code) is not CodeType:
+        return False
+    # To hash a code object takes longer than all the rest; the entry keeps it, and its id.
+    entry = _servers_tasks.get(id(code))
+    if entry is not None:
+        known = entry[1]
+    else:
+        frame = getattr(coroutine, "cr_frame", None)
+        module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
+        # That of an application's start and end serves no request.
+        is_lifespan = "lifespan" in f"{module}.{code.co_name}"
+        known = _package(module) in SERVERS and not is_lifespan
+        if len(_servers_tasks) < _MAX_KNOWN:
+            _servers_tasks[id(code)] = code, known
+    return known and not any(_package_of(each) in _CLIENTS for each in _callers())
+
+
+def is_called_by_server() -> bool:
+    """Return whether no layer of the application's own is between the server and the caller.
+
+    Such a layer may have bound fields of its request; without one, what is bound
+    was bound before the server has started. It walks up the stack, and is meant
+    for the few requests where something is bound at all.
+    """
+    return all(_package_of(each) in _TRANSPARENT for each in _callers())
+
+
+def _callers() -> list[FrameType]:
+    """Return the frames of the coroutines that await the calling one, up to the event loop."""
+    frames = []
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - there is no other way to see them
+    while frame is not None and _package_of(frame) not in _EVENT_LOOPS:
+        frames.append(frame)
+        frame = frame.f_back
+    return frames
+
+
+def _package_of(frame: FrameType) -> str:
+    return _package(frame.f_globals.get("__name__"))
+
+
+def _package(module: object) -> str:
+    return str(module).partition(".")[0]
+
+
+def _outermost_coroutine() -> Any:
+    asyncio = _modules.get("asyncio")
+    if asyncio is not None:
+        try:
+            # With the loop at hand, the task is found in a third of the time.
+            loop = asyncio._get_running_loop()  # noqa: SLF001 - exported for event loops
+            if loop is not None:
+                return asyncio.current_task(loop).get_coro()
+        except AttributeError:
+            # No task runs, or another thread is importing asyncio at this moment.
+            return None
+    trio = _modules.get("trio")
+    if trio is not None:
+        try:
+            return trio.lowlevel.current_task().coro
+        except RuntimeError:
+            return None
+    return None
