@@ -57,8 +57,7 @@ _FIELDS: Final = ("errno", "agent", "lang", "method", "path", "uid", "rid", "cod
 
 _modules: Final = sys.modules
 _served: Final = late_request_ids.served
-_remember_modules: Final = sys.modules
-_served: Final = late_request_ids.remember_served
+_remember_served: Final = late_request_ids.remember_served
 _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
