@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from stack import ASGI, ASYNCIO, COMMANDS, UVICORN, WSGI, Seen, Stack, start
+from stack import ASGI, ASYNCIO, COMMANDS, PATIENCE_S, UVICORN, WSGI, Seen, Stack, start
 
 #: What each server logs of an exception that reaches it. daphne does so later, in a task
 #: of its own that knows nothing of the request.
@@ -209,7 +209,7 @@ def test_the_end_of_a_worker_that_took_too_long_reads_as_what_it_is(app: str, tm
         seen = stack.seen()
         with stack.connect() as client:
             client.send(f"GET /{app}/slow HTTP/1.1\r\nHost: x\r\nX-Request-Id: abc\r\n\r\n".encode())
-            seen.until_summary("/slow")
+            seen.until(lambda now: bool(now.summaries("/slow")), PATIENCE_S)
     finally:
         stack.stop()
     assert seen.outcome("/slow") == (3, 500, 500)
