@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance import checked
+from ports import free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -138,9 +139,9 @@ class Seen:
     read: Callable[[], list[dict[str, Any]]]
     lines: list[dict[str, Any]] = field(default_factory=list)
 
-    def until(self, is_so: Callable[[Seen], bool], within_s: float = SETTLE_S) -> None:
+    def until(self, is_so: Callable[[Seen], bool], within_s: float | None = None) -> None:
         """Wait until the lines are such; a test that fails then says what they are."""
-        end = time.monotonic() + within_s
+        end = time.monotonic() + (SETTLE_S if within_s is None else within_s)
         while True:
             self.lines = self.read()
             if is_so(self) or time.monotonic() > end:
@@ -296,7 +297,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "hypercorn-asyncio": _HYPERCORN,
     "hypercorn-trio": (*_HYPERCORN, "-k", "trio"),
     "granian-asgi": (
-        "granian", "asgi_stack:app", "--interface", "asgi", "--port", "PORT", "--no-log",
+        "granian", "asgi_stack:app", "--interface", "asgi", "--port", "PORT",
     ),
     "gunicorn-asgi": (*_GUNICORN, "-k", "asgi", "asgi_stack:app"),
     "daphne": ("daphne", "-p", "PORT", "-b", "127.0.0.1", "asgi_stack:app"),
@@ -305,7 +306,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "gunicorn-gevent": (*_GUNICORN, "-k", "gevent", "wsgi_stack:app"),
     "waitress": ("waitress", "--port=PORT", "--host=127.0.0.1", "wsgi_stack:app"),
     "granian-wsgi": (
-        "granian", "wsgi_stack:app", "--interface", "wsgi", "--port", "PORT", "--no-log",
+        "granian", "wsgi_stack:app", "--interface", "wsgi", "--port", "PORT",
         "--blocking-threads", "4",
     ),
     "werkzeug": ("wsgi_werkzeug", "PORT"),
@@ -330,26 +331,19 @@ def start(
     """Start a server in a folder of its own, and wait until it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "version.json").write_text('{"version": "1.2"}')
-    for _ in range(3):
-        stack = _started(name, folder, command or COMMANDS[name], environment or {})
-        try:
-            if _answers(stack):
-                return stack
-        except BaseException:
-            stack.stop()
-            raise
+    stack = _started(name, folder, command or COMMANDS[name], environment or {})
+    try:
+        _wait_until_it_answers(stack)
+    except BaseException:
         stack.stop()
-        # Another process may have taken the port meanwhile.
-        assert "in use" in stack.err, f"{name} does not start: {stack.err[-4000:]}"
-    raise AssertionError(f"no port is free for {name}")
+        raise
+    return stack
 
 
 def _started(
     name: str, folder: Path, command: tuple[str, ...], environment: Mapping[str, str]
 ) -> Stack:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(
             [
@@ -380,13 +374,12 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def _answers(stack: Stack) -> bool:
+def _wait_until_it_answers(stack: Stack) -> None:
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
-        if stack.process.poll() is not None:
-            return False
+        assert stack.process.poll() is None, f"{stack.name} has ended: {stack.err[-4000:]}"
         with contextlib.suppress(OSError, AssertionError):
             if stack.ask("/control/plain").status == 200:
-                return True
+                return
         time.sleep(0.05)
     raise AssertionError(f"{stack.name} does not answer: {stack.err[-4000:]}")
