@@ -7,11 +7,12 @@ VERSIONS ?= 3.10 3.11 3.12 3.13
 # on goes on without them, and warns of it: that is no news of ours.
 OLDEST := django~=4.2.0 fastapi~=0.100.0 flask~=2.3.0 sanic~=23.12.0
 
-.PHONY: help demo test lint types layers unit wheel-test test-matrix bench torture clean
+.PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix bench torture clean
 
 help:
 	@echo "make demo         a real service, its database taken away, and all that it logs"
 	@echo "make test         tests, coverage, lint, types, layers, and the tests of the built wheel"
+	@echo "make upstream     upstream's own tests, with upstream and with ours"
 	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
 	@echo "make torture      every fault of tests/faults, often, and a table of what survived"
 	@echo "make bench        the benchmarks, and the table in the README"
@@ -25,7 +26,7 @@ $(VENV)/.installed: pyproject.toml Makefile
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
 
-test: unit lint types layers wheel-test
+test: lint types layers unit upstream wheel-test
 
 unit: $(VENV)/.installed
 	$(BIN)/coverage erase
@@ -39,9 +40,14 @@ lint: $(VENV)/.installed
 
 types: $(VENV)/.installed
 	$(BIN)/mypy
+	MYPYPATH=tests:tests/upstream $(BIN)/mypy tests/upstream/gate.py
 
 layers: $(VENV)/.installed
 	$(BIN)/lint-imports
+
+# Upstream's own tests, with upstream and with ours; .matrix/upstream keeps what it makes.
+upstream: $(VENV)/.installed
+	$(BIN)/python tests/upstream/gate.py
 
 # The wheel in an environment without the tree: what users get is what is tested.
 wheel-test: $(VENV)/.installed

@@ -55,11 +55,15 @@ class SafeJSONEncoder(json.JSONEncoder):
 
 
 class RequestIdLogFilter(logging.Filter):
-    """Puts the current request id on each record, as ``rid``; None outside of a request."""
+    """Puts the current request id on each record, as ``rid``; None outside of a request.
+
+    A record that was logged with a ``rid`` of its own keeps it there, as a server's
+    access line has one.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
-        record.rid = request_id_context.get()
+        record.rid = request_id_context.get() or getattr(record, "rid", None)
         return True
 
 

@@ -71,7 +71,7 @@ class Options:
 
     __slots__ = (
         "accepts", "echo_name", "echoes_all", "environ_name", "generate", "header", "header_roles",
-        "policy", "querystring", "summary_traceback", "uses_traceparent",
+        "policy", "querystring", "sentry", "summary_traceback", "uses_traceparent",
     )  # fmt: skip
 
     def __init__(self, settings: Settings, policy: RequestIdPolicy | None) -> None:
@@ -87,6 +87,8 @@ class Options:
         self.echoes_all = self.policy.echoes_all
         #: Whether summaries have the query string.
         self.querystring = settings.summary_log_querystring
+        #: Whether sentry-sdk makes one event of an exception.
+        self.sentry = settings.sentry
         #: Whether a summary of an exception has its traceback.
         self.summary_traceback = settings.summary_traceback
         name = self.policy.header_name
@@ -108,6 +110,7 @@ _NAMES: Final = tuple(
         "REQUEST_ID_HEADER_NAME",
         "REQUEST_ID_TRACEPARENT",
         "REQUEST_ID_TRUST",
+        "SENTRY",
         "SUMMARY_LOG_QUERYSTRING",
         "SUMMARY_TRACEBACK",
     )

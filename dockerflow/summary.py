@@ -9,19 +9,34 @@ into ``begin``, ``finish`` and the attributes of the cell.
 from __future__ import annotations
 
 import logging
+import sys
 import time
+from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from mozlog_py import context
+from mozlog_py import context, late_request_ids
 from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
 from mozlog_py.values import Sanitiser, type_name
 
+from ._request import sentry
 from .record import is_standard, log, make_record
 
-__all__ = ["LOGGER_NAME", "MAX_TEXT", "RequestSummary", "add_fields", "current", "is_cancellation"]
+if TYPE_CHECKING:
+    from .middleware import Options
+
+__all__ = [
+    "LOGGER_NAME",
+    "MAX_TEXT",
+    "RequestSummary",
+    "add_fields",
+    "current",
+    "hand_over",
+    "is_cancellation",
+    "take_back",
+]
 
 #: The logger of summaries, which is the ``Type`` of their lines.
 LOGGER_NAME: Final = "request.summary"
@@ -40,6 +55,9 @@ _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit
 # The fields of every summary, in their order.
 _FIELDS: Final = ("errno", "agent", "lang", "method", "path", "uid", "rid", "code", "t")
 
+_modules: Final = sys.modules
+_served: Final = late_request_ids.served
+_remember_served: Final = late_request_ids.remember_served
 _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
@@ -76,6 +94,8 @@ class RequestSummary:
     logs_traceback: bool = True
     #: The fields that an application's own hook gave in place of ``fields``.
     given: dict[str, Any] | None = None
+    #: An application's own hook that returns such fields when the request ends.
+    make_fields: Callable[[], dict[str, Any]] | None = None
     #: Whether the client is known to have gone.
     is_client_gone: bool = False
     #: Whether a part of the body is made after ``leave``, for which ``enter`` is called.
@@ -83,6 +103,10 @@ class RequestSummary:
     #: Whether the request is over, and its summary logged.
     is_over: bool = False
     logger: Any = None
+    #: Whether events of sentry-sdk are made of this request's exceptions, once each.
+    uses_sentry: bool = False
+    #: The exceptions of which events were made.
+    sentry_reports: sentry.RequestReports | None = None
 
     _added: dict[str, Any] | None = None
     #: The context without what this request and those before it have bound.
@@ -109,7 +133,7 @@ class RequestSummary:
             handed_over = _handed_over.get()
             self.is_in_process = handed_over is None
             _restore(former.baseline, handed_over)
-            _handed_over.set(None)
+            take_back()
         self.rid = request_id
         self.started_ns = _monotonic_ns()
         _set_current(self)
@@ -164,21 +188,17 @@ class RequestSummary:
             # It holds the request before this one, where that was in the context.
             self._before = None
             _set_current(before.get(_current))
-            _handed_over.set(before.get(_handed_over))
+            if _handed_over.get() is not (handed_over := before.get(_handed_over)):
+                _handed_over.set(handed_over)
             _restore(before)
-
-    def hand_over(self) -> None:
-        """Say that the server has control in this context, and may start the next request in it."""
-        _handed_over.set(_snapshot())
-
-    def take_back(self) -> None:
-        """Say that the application has control again."""
-        _handed_over.set(None)
+            if _served.is_wanted:
+                _remember_served(self.rid)
 
     def leave_to_server(self) -> None:
         """End the request in a task of the server's, whose last lines keep the request's id."""
         self._before = None
-        _handed_over.set(_snapshot())
+        if current() is self:
+            hand_over()
 
     def add_fields(self, fields: dict[str, Any]) -> bool:
         """Add fields to the summary; False where it is logged already.
@@ -237,13 +257,19 @@ class RequestSummary:
         logger = self.logger
         if logger is None:
             return
+        reporting = None
         try:
             level, message = _INFO, ""
             if error is not None or self.code is None:
                 level, message = self._judged(error)
                 if level is _INFO:
                     error = None
+                elif error is not None and self.uses_sentry:
+                    reporting = sentry.Reporting(self, error)
+                    reporting.begin()
             given = self.given
+            if self.make_fields is not None:
+                given = self.make_fields()
             if given is not None or not is_standard(logger):
                 fields = self.fields() if given is None else self._measured(given)
                 self._complete(fields, level, error)
@@ -263,6 +289,21 @@ class RequestSummary:
         except Exception as failure:
             # A handler of the application's own, or a logger that is none.
             note(f"a request summary was not logged: {type_name(type(failure))}")
+        finally:
+            if reporting is not None:
+                reporting.end()
+
+    def use(self, options: Options) -> None:
+        """Have the summary made as an application's settings say."""
+        self.logs_traceback = options.summary_traceback
+        if "sentry_sdk" in _modules and options.sentry:
+            sentry.install(current)
+            self.uses_sentry = True
+
+    def report_late(self, error: BaseException) -> None:
+        """Report an exception that was raised after the summary was logged."""
+        if isinstance(error, Exception) and not self._is_client_leaving(error):
+            sentry.report(self, error)
 
     def _judged(self, error: BaseException | None) -> tuple[int, str]:
         """Return the level and the message of a request that did not end as it should."""
@@ -329,6 +370,16 @@ _handed_over: Final[ContextVar[Context | None]] = ContextVar("dockerflow_handed_
 current: Final = _current.get
 
 
+def hand_over() -> None:
+    """Say that the server has control, and may start the next request in this context."""
+    _handed_over.set(_snapshot())
+
+
+def take_back() -> None:
+    """Say that the application has control again."""
+    _handed_over.set(None)
+
+
 def add_fields(**fields: Any) -> bool:
     """Add fields to the summary of the request that is being served.
 
@@ -368,7 +419,10 @@ def _text(error: BaseException) -> str:
     text = Sanitiser().name(error)
     if isinstance(error, SystemExit):
         # Its text is an exit status, "1".
-        return f"SystemExit: {text}; a server ends a worker so whose request takes too long"
+        return (
+            f"SystemExit: {text} (the process was told to end; gunicorn ends a worker so "
+            "when a request takes longer than its timeout)"
+        )
     if is_cancellation(error):
         reason = f": {text}" if text else ""
         return f"{type_name(type(error))}: cancelled while its client was there{reason}"

@@ -17,7 +17,7 @@ from contextvars import Context, copy_context
 from typing import Any, Final
 
 from mozlog_py import context
-from mozlog_py.late_request_ids import attach_request_id
+from mozlog_py.late_request_ids import attach_request_id, remember_served, served
 
 from ._request.exchange import REQUEST, REQUEST_ID, Exchange, enclosing_exchange, marked_method
 from .endpoints import Reply, endpoint_of
@@ -30,6 +30,8 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], Any]]
 
 _FILE_WRAPPER: Final = "wsgi.file_wrapper"
+# What the path of an endpoint ends with, a slash at its end included.
+_ENDS: Final = frozenset({"__", "_/"})
 
 
 class DockerflowWSGI(Middleware):
@@ -44,21 +46,21 @@ class DockerflowWSGI(Middleware):
             return self._serve(environ, start_response)
         exchange = environ[REQUEST] = WSGIExchange(start_response)
         # Told from other requests by its identity, so it must be this request's own.
-        environ["REQUEST_METHOD"] = exchange.method_mark = marked_method(method)
-        return exchange.context.run(self._begin, exchange, environ)
+        method = marked_method(method)
+        environ["REQUEST_METHOD"] = exchange.method_mark = exchange.method = method
+        try:
+            return exchange.context.run(self._begin, exchange, environ)
+        finally:
+            if served.is_wanted:
+                remember_served(exchange.rid)
 
     # A framework whose settings may change has its own.
     def _options_of(self, environ: Environ) -> Options:  # noqa: ARG002
         return self._options
 
     def _begin(self, exchange: WSGIExchange, environ: Environ) -> Iterable[bytes]:
-        options = self._options_of(environ)
-        request_id = read_environ(exchange, environ, options, self._gives_ids)
-        exchange.logs_traceback = options.summary_traceback
-        if self._gives_summaries:
-            exchange.logger = self._logger
-            if options.querystring:
-                exchange.querystring = querystring_of(environ)
+        exchange.path = wsgi_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+        request_id = self._contribute(exchange, environ)
         exchange.begin(request_id)
         try:
             body = self._serve(environ, exchange.start_response)
@@ -77,21 +79,33 @@ class DockerflowWSGI(Middleware):
     def _join(self, exchange: Any, environ: Environ) -> None:
         """Add what this layer gives to the exchange of a layer further out."""
         environ[REQUEST] = exchange
-        options = self._options_of(environ)
         if current() is not exchange:
             # A bridge has started this in another context.
             exchange.adopt_context()
-        if self._gives_ids and exchange.rid is None:
-            exchange.set_request_id(read_environ(exchange, environ, options, True))
+        if (self._gives_ids and exchange.rid is None) or (
+            self._gives_summaries and exchange.logger is None
+        ):
+            request_id = self._contribute(exchange, environ)
+            if request_id is not None:
+                exchange.set_request_id(request_id)
+
+    def _contribute(self, exchange: Any, environ: Environ) -> str | None:
+        """Give an exchange what this layer is there for; return the id if it is this one's."""
+        options = self._options_of(environ)
+        gives_id = self._gives_ids and exchange.rid is None
+        request_id = None
+        if gives_id or not exchange.is_read:
+            request_id = read_environ(exchange, environ, options, gives_id)
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
-            exchange.logs_traceback = options.summary_traceback
+            exchange.use(options)
             if options.querystring:
                 exchange.querystring = querystring_of(environ)
+        return request_id
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if self._endpoints is not None and path[-3:].rstrip("/")[-2:] == "__":
+        if self._endpoints is not None and path[-2:] in _ENDS:
             name = endpoint_of(path)
             if name is not None:
                 method = environ["REQUEST_METHOD"]
@@ -103,13 +117,13 @@ class DockerflowWSGI(Middleware):
 def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bool) -> str | None:
     """Take what the summary needs from an environ; return the id, if there is to be one."""
     get = environ.get
-    exchange.method = get("REQUEST_METHOD", "")
-    exchange.path = wsgi_text(get("SCRIPT_NAME", "") + get("PATH_INFO", ""))
+    exchange.is_read = True
     exchange.agent = get("HTTP_USER_AGENT", "")
     exchange.lang = get("HTTP_ACCEPT_LANGUAGE", "")
     if not gives_id:
         return None
-    value = get(options.environ_name)
+    value: str = get(options.environ_name, "")
+    request_id: str
     traceparent = get("HTTP_TRACEPARENT") if options.uses_traceparent else None
     if not (value or traceparent):
         request_id = options.generate()
@@ -121,7 +135,7 @@ def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bo
         )
     environ[REQUEST_ID] = request_id
     if options.echoes_all or options.policy.may_echo(request_id):
-        exchange.set_echo(options.echo_name, request_id)
+        exchange.set_echo(options, request_id)
     return request_id
 
 
@@ -143,9 +157,9 @@ class WSGIExchange(Exchange):
         self.context: Context = copy_context()
         self._start_response = start_response
 
-    def set_echo(self, name: str, request_id: str) -> None:
-        """Have the response carry the id in this header."""
-        self.echo = (name, request_id)
+    def set_echo(self, options: Options, request_id: str) -> None:
+        """Have the response carry the id in the header that the options name."""
+        self.echo = (options.echo_name, request_id)
 
     def adopt_context(self) -> None:
         """Make this the request of a context that it did not begin in."""
@@ -185,8 +199,10 @@ class WSGIExchange(Exchange):
         if self.code is None and environ is not None and _hands_over_socket(error, environ):
             self.wants_websocket = True
             self.finish()
-        else:
+        elif not self.is_over:
             self.finish(error)
+        elif self.uses_sentry:
+            self.report_late(error)
 
     def watches_file(self, body: Any, wrapper: Any) -> bool:
         """Have a body of the server's own kind for files tell when it is closed.
@@ -289,6 +305,11 @@ class _SizedBody(_Body):
     """The same for a body whose length servers may rely on."""
 
     __slots__ = ()
+
+    def __iter__(self) -> Iterator[bytes]:
+        # eventlet adds up the parts of a list before it sends them: from the start each time.
+        self._iterator = iter(self._iterable)
+        return self
 
     def __len__(self) -> int:
         return len(self._iterable)  # type: ignore[arg-type]

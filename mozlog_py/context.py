@@ -24,6 +24,7 @@ __all__ = [
     "clear",
     "current",
     "get",
+    "has_bound",
     "read_bound",
     "read_request_id",
     "request_id_context",
@@ -100,10 +101,11 @@ def restore(before: Context, handed_over: Context | None = None) -> None:
         _bound.set(value)
     if _blocks.get() is not (value := before.get(_blocks, ())):
         _blocks.set(value)
-    for variable in _structlog_variables():
-        # An ellipsis is how structlog says that a name is not bound.
-        if variable.get(...) is not (value := before.get(variable, ...)):
-            variable.set(value)
+    if "structlog.contextvars" in _modules and structlog_registry():
+        for variable in _structlog_variables():
+            # An ellipsis is how structlog says that a name is not bound.
+            if variable.get(...) is not (value := before.get(variable, ...)):
+                variable.set(value)
 
 
 def _restore_up_to(before: Context, handed_over: Context) -> None:
@@ -143,18 +145,17 @@ def _is_in(block: bound, blocks: tuple[tuple[bound, _Fields], ...]) -> bool:
 
 
 def _structlog_variables() -> list[ContextVar[Any]]:
-    if "structlog.contextvars" not in _modules:
-        return []
-    registry = getattr(_modules["structlog.contextvars"], "_CONTEXT_VARS", None)
-    return list(registry.values()) if registry and isinstance(registry, dict) else []
+    registry = structlog_registry()
+    return list(registry.values()) if isinstance(registry, dict) else []
 
 
-def has_bound(where: Context | None) -> bool:
-    """Return whether fields were bound in a context, here or with ``structlog.contextvars``."""
-    if where is None:
-        return False
-    return bool(where.get(_bound)) or any(
-        where.get(variable, ...) is not ... for variable in _structlog_variables()
+def has_bound() -> bool:
+    """Return whether fields are bound, here or with ``structlog.contextvars``."""
+    if read_bound():
+        return True
+    registry = structlog_registry()
+    return bool(registry) and any(
+        variable.get(...) is not ... for variable in _structlog_variables()
     )
 
 

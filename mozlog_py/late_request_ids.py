@@ -9,9 +9,11 @@ which it served last.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from threading import get_ident
 from typing import Any, Final
 
 from .exceptions import as_exc_info, attributes_of, cause_of, context_of, group_of_one
+from .values import type_name
 
 __all__ = [
     "add_request_id",
@@ -19,6 +21,7 @@ __all__ = [
     "remember_served",
     "request_id_of",
     "served",
+    "take_failed",
     "take_served",
 ]
 
@@ -26,6 +29,11 @@ _ATTRIBUTE: Final = "_mozlog_request_id"
 # A chain may be a circle, and has no bound of its own.
 _MAX_EXCEPTIONS: Final = 50
 
+# Threads end without saying so.
+_MAX_THREADS: Final = 1000
+
+#: Of each thread, the last exception that left a request, by its type's name, and the id.
+_failed: Final[dict[int, tuple[str, str]]] = {}
 _served: Final[ContextVar[str | None]] = ContextVar("mozlog_served", default=None)
 
 
@@ -44,6 +52,11 @@ def attach_request_id(error: BaseException, request_id: str) -> None:
     try:
         # Past the class's own __setattr__, which may refuse or raise.
         attributes_of(error)[_ATTRIBUTE] = request_id
+        _attached.is_any = True
+        if served.is_wanted:
+            if len(_failed) >= _MAX_THREADS:
+                _failed.clear()
+            _failed[get_ident()] = type_name(type(error)), request_id
     except Exception:
         # It is no exception; the line is made all the same.
         pass
@@ -60,19 +73,20 @@ def request_id_of(exc_info: Any) -> str | None:
     """
     try:
         triple = as_exc_info(exc_info)
-        left = [] if triple is None else [triple[1]]
-        # Visited is what has been taken from the list; it grows behind the loop.
-        for error in left:
+        chain = [] if triple is None else [triple[1]]
+        # The list grows while it is iterated.
+        for error in chain:
             found = attributes_of(error).get(_ATTRIBUTE)
             if type(found) is str and found:
                 return found
-            if len(left) < _MAX_EXCEPTIONS:
-                led_to_it = cause_of(error), context_of(error), group_of_one(error)
-                left += [
-                    earlier
-                    for earlier in led_to_it
-                    if earlier is not None and not any(earlier is known for known in left)
-                ]
+            for earlier in (cause_of(error), context_of(error), group_of_one(error)):
+                # By identity: an exception's class may have an equality of its own.
+                if (
+                    earlier is not None
+                    and len(chain) < _MAX_EXCEPTIONS
+                    and all(earlier is not known for known in chain)
+                ):
+                    chain.append(earlier)
     except Exception:
         # What stands in place of an exception may be anything.
         pass
@@ -86,8 +100,20 @@ def add_request_id(fields: dict[Any, Any], exc_info: Any) -> None:
         fields: What a line has of its call and of its context.
         exc_info: As for ``request_id_of``.
     """
-    if fields.get("rid") is None and (request_id := request_id_of(exc_info)):
+    if not _attached.is_any or fields.get("rid") is not None:
+        return
+    request_id = request_id_of(exc_info)
+    if request_id is not None:
         fields["rid"] = request_id
+
+
+class _Attached:
+    """Whether an id was attached to any exception of this process."""
+
+    is_any = False
+
+
+_attached: Final = _Attached()
 
 
 class _Served:
@@ -96,7 +122,7 @@ class _Served:
     is_wanted = False
 
 
-#: ``is_wanted`` becomes True with the first access log that is taken over.
+#: ``is_wanted`` becomes True with the first filter for a server's access log.
 served: Final = _Served()
 
 
@@ -117,3 +143,17 @@ def take_served() -> str | None:
     if request_id is not None:
         _served.set(None)
     return request_id
+
+
+def take_failed(line: str) -> str | None:
+    """Return the id of the request that failed last in this thread, and forget it.
+
+    For a server that logs the text of an exception and has no exception to show.
+
+    Args:
+        line: How a traceback names the exception, as in ``module.Error: text``. None is
+            returned where the request ended with an exception of another name.
+    """
+    name, request_id = _failed.pop(get_ident(), (None, None))
+    named = line.partition(":")[0].rpartition(".")[2]
+    return request_id if name is not None and name.rpartition(".")[2] == named else None

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from .context import read_request_id
 from .exceptions import HEADER
+from .late_request_ids import request_id_of, served, take_failed, take_served
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -22,6 +24,7 @@ __all__ = [
     "ACCESS_LOGGERS",
     "SERVER_LOGGERS",
     "AccessFields",
+    "ErrorFields",
     "ExceptionFields",
     "WithoutColors",
     "filter_for",
@@ -43,6 +46,7 @@ SERVER_LOGGERS: Final = (
     "celery",
     "celery.redirected",
     "celery.task",
+    "daphne.server",
     "gunicorn.error",
     "hypercorn.error",
     "multiprocessing",
@@ -52,6 +56,12 @@ SERVER_LOGGERS: Final = (
     "uvicorn.error",
     *ACCESS_LOGGERS,
 )
+
+# Those that log a request when the application has returned, in the context that it left.
+_LOGGING_WHEN_SERVED: Final = frozenset({"granian.access", "gunicorn.access"})
+
+# Where gunicorn shows what dockerflow leaves in a request's environ, which no header can set.
+_REQUEST_ID_ATOM: Final = "{mozlog.request_id}e"
 
 # What servers hang onto their loggers. Anything else is somebody's own.
 _OF_SERVERS: Final = (logging.StreamHandler, logging.FileHandler)
@@ -78,6 +88,22 @@ class WithoutColors(_SameAsAny):
         return True
 
 
+class ErrorFields(WithoutColors):
+    """Gives a server's line about an exception the id of the request that raised it.
+
+    A server logs that outside of all requests. The context may still be that of another
+    one, as it is in daphne, whose timer runs in the context that set it last.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        if record.exc_info and not hasattr(record, "rid"):
+            request_id = request_id_of(record.exc_info)
+            if request_id is not None:
+                record.rid = request_id
+        return super().filter(record)
+
+
 class AccessFields(_SameAsAny):
     """Makes fields of the sentence that a server logs for each request.
 
@@ -85,21 +111,34 @@ class AccessFields(_SameAsAny):
     ``querystring`` where there is one, ``code``, ``t`` (milliseconds) and
     ``agent`` where the server tells; and ``client``, the address that it sees.
     A record in another form stays as it is.
+
+    ``rid`` is the request's id. The context has it where the server logs while the
+    response is sent; gunicorn and granian log when the application has returned.
     """
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        served.is_wanted = True
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
         read = _READERS.get(record.name)
         if read is not None and record.args:
+            fields: dict[str, Any] = {}
+            if record.name in _LOGGING_WHEN_SERVED:
+                # Taken in any case, or it would be there for the next request's line.
+                fields["rid"] = take_served()
             try:
-                fields = read(record.args)
+                fields.update(read(record.args))
+                record.msg, record.args = "", ()
             except Exception:
                 # A format of another version; its sentence says the same.
-                return True
+                pass
+            if read_request_id() or hasattr(record, "rid"):
+                fields["rid"] = None
             vars(record).update(
                 {name: value for name, value in fields.items() if value is not None}
             )
-            record.msg, record.args = "", ()
         return True
 
 
@@ -107,8 +146,13 @@ class ExceptionFields(_SameAsAny):
     """Makes fields of the traceback that granian puts into its message.
 
     It has no exception to show, only its text: ``error`` is the line that names
-    it, and not its ``repr`` as elsewhere.
+    it, and not its ``repr`` as elsewhere. ``rid`` is the id of the request that ended
+    last with an exception of that name in this thread.
     """
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        served.is_wanted = True
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
@@ -120,6 +164,9 @@ class ExceptionFields(_SameAsAny):
             if mark and named:
                 record.msg = message
                 vars(record).update(error=named[0], traceback=HEADER + frames)
+                request_id = take_failed(named[0])
+                if request_id is not None and not (read_request_id() or hasattr(record, "rid")):
+                    record.rid = request_id
         return True
 
 
@@ -137,6 +184,9 @@ def _of_uvicorn(args: Any) -> dict[str, Any]:
 
 def _of_gunicorn(atoms: Mapping[str, Any]) -> dict[str, Any]:
     fields = _of_hypercorn(atoms)
+    request_id = _given(atoms.get(_REQUEST_ID_ATOM))
+    if type(request_id) is str:
+        fields["rid"] = request_id
     # Its atoms have a backslash before each quote.
     return {
         name: value.replace('\\"', '"') if isinstance(value, str) else value
@@ -191,7 +241,7 @@ def filter_for(name: str) -> type[logging.Filter]:
     """Give the filter that the records of a server's logger pass through."""
     if name in ACCESS_LOGGERS:
         return AccessFields
-    return ExceptionFields if name == "_granian.utils" else WithoutColors
+    return ExceptionFields if name == "_granian.utils" else ErrorFields
 
 
 def take_over() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dockerflow.logging import get_or_generate_request_id
-from dockerflow.middleware import AGENT, IDENTIFYING, LANGUAGE, HeaderKinds
+from dockerflow.middleware import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, HeaderRoles
 from dockerflow.request_id import RequestIdPolicy, is_safe, new_id, trace_id
 from dockerflow.settings import Settings
 
@@ -156,23 +156,28 @@ class TestUpstreamsFunction:
         assert uuid.UUID(get_or_generate_request_id({"x-request-id": "x" * 129}))
 
 
-class TestHeaderKinds:
+class TestHeaderRoles:
     def test_know_a_header_in_any_case(self) -> None:
-        kinds = HeaderKinds(b"x-request-id")
+        roles = HeaderRoles(b"x-request-id", uses_traceparent=True)
         names = (b"user-agent", b"User-Agent", b"ACCEPT-LANGUAGE", b"X-Request-Id", b"traceparent")
         for _ in range(2):
-            found = [kinds[name] for name in names]
-            assert found == [AGENT, AGENT, LANGUAGE, IDENTIFYING, IDENTIFYING]
-            assert kinds[b"host"] == 0
+            found = [roles[name] for name in names]
+            assert found == [AGENT, AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT]
+            assert roles[b"host"] == 0
+
+    def test_look_at_traceparent_only_where_ids_come_from_it(self) -> None:
+        assert HeaderRoles(b"x-request-id", uses_traceparent=False)[b"traceparent"] == 0
 
     def test_let_an_id_be_in_a_header_that_summaries_show(self) -> None:
-        assert HeaderKinds(b"user-agent")[b"User-Agent"] == AGENT | IDENTIFYING
+        assert HeaderRoles(b"user-agent", uses_traceparent=False)[b"User-Agent"] == (
+            AGENT | REQUEST_ID_HEADER
+        )
 
     def test_do_not_fill_the_memory(self) -> None:
-        kinds = HeaderKinds(b"x-request-id")
-        assert kinds[b"x" * 1_000_000] == 0
-        assert len(kinds) == 0
+        roles = HeaderRoles(b"x-request-id", uses_traceparent=True)
+        assert roles[b"x" * 1_000_000] == 0
+        assert len(roles) == 0
         for number in range(10_000):
-            assert kinds[b"x-%d" % number] == 0
-        assert len(kinds) < 1000
-        assert kinds[b"User-Agent"] == AGENT
+            assert roles[b"x-%d" % number] == 0
+        assert len(roles) < 1000
+        assert roles[b"User-Agent"] == AGENT

@@ -6,17 +6,43 @@ interpreter ends; a check that hangs would keep the service from ending.
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Threads"]
+__all__ = ["Threads", "at_thread_end"]
 
 #: Seconds that a thread waits for more to do before it ends.
 IDLE_S: Final = 30.0
 
 _Work = Callable[[], None]
+
+
+class _Thread(threading.local):
+    """What is to be done when a thread ends, by what it was asked with."""
+
+    def __init__(self) -> None:
+        self.is_ours = False
+        self.at_end: dict[_Work, None] = {}
+
+
+_thread: Final = _Thread()
+
+
+def at_thread_end(function: _Work) -> bool:
+    """Register a function that this thread calls when it ends for want of work.
+
+    A thread calls each function once, however often it was registered. The
+    function closes what checks have opened and this thread alone can reach,
+    such as a connection that is kept for the next check.
+
+    Returns:
+        False where the calling thread is not one of ``Threads``.
+    """
+    if _thread.is_ours:
+        _thread.at_end[function] = None
+    return _thread.is_ours
 
 
 class Threads:
@@ -28,42 +54,47 @@ class Threads:
 
     def __init__(self, idle_seconds: float = IDLE_S) -> None:
         self._idle_seconds = idle_seconds
-        self._lock = threading.Lock()
-        self._waiting: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        # Not a SimpleQueue: its lock is in C, and where greenlets take the place
+        # of threads (eventlet) waiting for it would halt all of them.
+        self._changed = threading.Condition()
+        self._waiting: deque[_Work] = deque()
         self._idle = 0
         self._made = 0
 
     def run(self, work: _Work) -> None:
         """Run ``work``, which must not raise, in a thread.
 
-        Raises ``RuntimeError`` or ``MemoryError`` where no thread can be started.
+        Raises:
+            RuntimeError, MemoryError, OSError: no thread can be started.
         """
-        with self._lock:
+        with self._changed:
             if self._idle:
                 self._idle -= 1
-                self._waiting.put(work)
+                self._waiting.append(work)
+                self._changed.notify()
                 return
             self._made += 1
             name = f"dockerflow-check-{self._made}"
         threading.Thread(target=self._serve, args=(work,), name=name, daemon=True).start()
 
     def _serve(self, work: _Work | None) -> None:
+        _thread.is_ours = True
         while work is not None:
             work()
             work = None  # an idle thread must not hold on to a request
-            with self._lock:
-                self._idle += 1
             work = self._next()
+        for function in _thread.at_end:
+            try:
+                function()
+            except Exception:
+                # There is no caller any more that could be told.
+                pass
 
     def _next(self) -> _Work | None:
-        try:
-            return self._waiting.get(timeout=self._idle_seconds)
-        except queue.Empty:
-            pass
-        with self._lock:
-            try:
-                # Work may have come for an idle thread since.
-                return self._waiting.get_nowait()
-            except queue.Empty:
-                self._idle -= 1
-                return None
+        with self._changed:
+            self._idle += 1
+            self._changed.wait_for(lambda: self._waiting, self._idle_seconds)
+            if self._waiting:
+                return self._waiting.popleft()
+            self._idle -= 1
+            return None

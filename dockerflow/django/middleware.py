@@ -23,9 +23,10 @@ from django.http.response import HttpResponseBase
 from django.utils.functional import LazyObject, empty
 
 from dockerflow._request.adapter import fill_summary, user_id
+from dockerflow._request.cancellation import is_task_cancelled
 from dockerflow._request.exchange import Exchange, enclosing_exchange
 from dockerflow.request_id import RequestIdPolicy
-from dockerflow.summary import LOGGER_NAME, RequestSummary, current
+from dockerflow.summary import LOGGER_NAME, RequestSummary, current, is_cancellation
 from mozlog_py.context import request_id_context
 from mozlog_py.late_request_ids import attach_request_id
 
@@ -98,7 +99,8 @@ class DockerflowMiddleware:
             response = self._endpoint(request) or self.get_response(request)
             return self._answered(request, response, summary)
         except BaseException as error:
-            summary.fail(error)
+            if isinstance(summary, DjangoSummary):
+                summary.fail(error)
             raise
 
     async def _serve_async(self, request: HttpRequest) -> Any:
@@ -111,7 +113,8 @@ class DockerflowMiddleware:
                 response = await self.get_response(request)
             return self._answered(request, response, summary)
         except BaseException as error:
-            summary.fail(error)
+            if isinstance(summary, DjangoSummary):
+                summary.fail(error)
             raise
 
     # -- by hand, as in upstream ----------------------------------------------
@@ -174,7 +177,7 @@ class DockerflowMiddleware:
         if options.querystring:
             summary.querystring = _query_string(meta.get("QUERY_STRING", ""))
         summary.logger = self.summary_logger
-        summary.logs_traceback = options.summary_traceback
+        summary.use(options)
         if self.request_id is None and value and options.accepts(value):
             summary.begin(value)
             summary.echo_name = options.echo_name if options.echoes_all else None
@@ -267,6 +270,12 @@ class DjangoSummary(Exchange):
             attach_request_id(error, self.rid)
         self.finish(error)
         self.leave()
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Log the summary; Django cancels the task of a request when its client has gone."""
+        if error is not None and is_cancellation(error) and is_task_cancelled() is not False:
+            self.is_client_gone = True
+        super().finish(error)
 
 
 def extract_request_id(request: HttpRequest) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from dockerflow.asgi import DockerflowASGI
+from dockerflow._request.exchange import REQUEST
+from dockerflow.asgi import DockerflowASGI, Scope
 from dockerflow.middleware import Options
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import SettingsError
-from dockerflow.summary import LOGGER_NAME
+from dockerflow.summary import LOGGER_NAME, RequestSummary
 from mozlog_py.handlers import MozlogHandler
 
 from .application import KEY, live_options
+from .outermost import surround
 
 __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 
@@ -77,6 +79,39 @@ class MozlogRequestSummaryLogger(_Layer):
                 logger.addHandler(_Unconfigured())
         super().__init__(app, logger=logger, request_ids=False, endpoints=False)
         self._policy = None
+
+    def _contribute(self, exchange: Any, scope: Scope) -> str | None:
+        if type(self)._format is not MozlogRequestSummaryLogger._format:
+            exchange.make_fields = lambda: self._format(scope, _info(exchange, scope))
+        return super()._contribute(exchange, scope)
+
+    def _format(self, scope: Any, info: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Return the fields of a request's summary; a subclass may return others.
+
+        Args:
+            scope: The request's scope.
+            info: Its ``request_headers`` by their names in lower case, and of its
+                ``response`` the ``status``.
+        """
+        fields: dict[str, Any] = scope[REQUEST].fields()
+        return fields
+
+
+def _info(exchange: RequestSummary, scope: Scope) -> dict[str, Any]:
+    headers = scope.get("headers", ())
+    return {
+        "request_headers": {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers
+        },
+        "response": {"status": exchange.code},
+    }
+
+
+def _is_layer(middleware: Any) -> bool:
+    return isinstance(middleware, type) and issubclass(middleware, _Layer)
+
+
+surround(_is_layer)
 
 
 class _Unconfigured(MozlogHandler):

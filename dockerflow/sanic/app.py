@@ -12,8 +12,8 @@ from sanic.constants import DEFAULT_HTTP_CONTENT_TYPE
 from sanic.exceptions import NotFound
 from sanic.response import HTTPResponse
 
-from dockerflow import checks
 from dockerflow._request.adapter import DeprecatedChecks, headers_of
+from dockerflow.checks.registry import checks_of, register_owned
 from dockerflow.endpoints import (
     NAMES,
     NOT_ALLOWED,
@@ -26,7 +26,6 @@ from dockerflow.middleware import LiveOptions
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME
 from dockerflow.version import VersionFileError, get_version
-
 from mozlog_py.context import request_id_context
 
 from .application import observe
@@ -69,8 +68,11 @@ class Dockerflow(DeprecatedChecks):
         self.version_path = version_path
         self._version_callback: Callable[[str], Any] = get_version
         self._policy = request_id
+        #: The checks that count only in heartbeats of this object's applications.
+        self._own_checks: dict[str, Callable[..., Any]] = {}
         if redis is not None:
-            checks.register_partial(check_redis_connected, redis)
+            name, own = register_owned(check_redis_connected, redis)
+            self._own_checks[name] = own
         if app is not None:
             self.init_app(app)
 
@@ -82,6 +84,7 @@ class Dockerflow(DeprecatedChecks):
             Endpoints(
                 settings=live.settings,
                 read_version=lambda: None,
+                find_checks=lambda: checks_of(self._own_checks),
                 silenced_checks=self.silenced_checks,
                 config=app.config,
                 is_debug=lambda: bool(app.debug),
@@ -126,13 +129,14 @@ class Dockerflow(DeprecatedChecks):
                 reply = version_of(await found if isawaitable(found) else found)
             except VersionFileError as failure:
                 reply = version_failed(failure, self.logger)
+        if reply.status == 404:
+            reply = _as_bytes(reply)
         return _response(reply, request)
 
     async def _lbheartbeat_view(self, request: Request) -> HTTPResponse:
         reply = await _endpoints(request).answer_async("lbheartbeat", request.method)
         if reply is not NOT_ALLOWED:
-            headers = {**dict(reply.headers), "Content-Type": DEFAULT_HTTP_CONTENT_TYPE}
-            reply = reply._replace(headers=tuple(headers.items()), body=b"")
+            reply = _as_bytes(reply)._replace(body=b"")
         return _response(reply, request)
 
     async def _heartbeat_view(self, request: Request) -> HTTPResponse:
@@ -150,6 +154,12 @@ class _Installation:
     def __init__(self, options: LiveOptions, endpoints: Endpoints) -> None:
         self.options = options
         self.endpoints = endpoints
+
+
+def _as_bytes(reply: Reply) -> Reply:
+    """Return a reply with the content type that upstream has for one that is no JSON."""
+    headers = {**dict(reply.headers), "Content-Type": DEFAULT_HTTP_CONTENT_TYPE}
+    return reply._replace(headers=tuple(headers.items()))
 
 
 def _endpoints(request: Request) -> Endpoints:

@@ -18,7 +18,6 @@ from dockerflow._request.exchange import REQUEST, Exchange
 from dockerflow.middleware import Options
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import RequestSummary, is_cancellation
-
 from mozlog_py.late_request_ids import attach_request_id
 
 from .versions import (
@@ -104,9 +103,9 @@ class ServedRequest:
         """Take in what Sanic's function for the request has raised."""
         self.is_serving = False
         self._note_raised(error)
-        if isinstance(error, Exception) or is_cancellation(error):
-            if self._is_to_be_answered(error):
-                return
+        is_request_alone = isinstance(error, Exception) or is_cancellation(error)
+        if is_request_alone and self._is_to_be_answered(error):
+            return
         self._finish(is_connection_ending=True)
 
     @contextmanager
@@ -306,7 +305,7 @@ def is_gone_before_request(request: Any) -> bool:
     return (
         getattr(request.ctx, "dockerflow", None) is None
         and isinstance(request.stream, Http)
-        and (protocol.transport is None or is_client_lost(protocol))
+        and (protocol is None or protocol.transport is None or is_client_lost(protocol))
     )
 
 
@@ -323,7 +322,7 @@ def _begun(request: Any, options: Options, summary_logger: Any) -> Exchange:
     if options.querystring:
         exchange.querystring = _querystring(request)
     exchange.logger = summary_logger
-    exchange.logs_traceback = options.summary_traceback
+    exchange.use(options)
     exchange.begin(request_id := _request_id(request, options))
     if options.echoes_all or options.policy.may_echo(request_id):
         exchange.echo_name = options.echo_name

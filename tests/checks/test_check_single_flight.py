@@ -340,23 +340,26 @@ class TestThreads:
             assert not thread.is_alive()
         assert pool._idle == 0
 
-    def test_that_cannot_be_started_are_an_error_in_the_payload(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refuse(*_: Any, **__: Any) -> None:
-            raise RuntimeError("can't start new thread")
+    def test_do_at_their_end_what_was_left_for_it_once_each(self) -> None:
+        pool = threads.Threads(idle_seconds=0.001)
+        ended: list[str] = []
+        seen: list[threading.Thread] = []
 
-        from dockerflow.checks import loops, runner
+        def close() -> None:
+            ended.append(threading.current_thread().name)
 
-        monkeypatch.setattr(runner, "_boards", {})
-        monkeypatch.setattr(threads.threading, "Thread", refuse)
-        monkeypatch.setattr(loops.threading, "Thread", refuse)
+        def breaks() -> None:
+            raise LookupError
 
-        async def coroutine() -> Found:
-            return []
+        def work() -> None:
+            seen.append(threading.current_thread())
+            assert threads.at_thread_end(breaks)
+            assert threads.at_thread_end(close)
+            assert threads.at_thread_end(close)
 
-        results = checks.run_checks([("a", list), ("b", coroutine)])
-        assert results.statuses == {"a": "error", "b": "error"}
-        for detail in results.details.values():
-            (text,) = detail["messages"].values()
-            assert text == 'the check raised RuntimeError("can\'t start new thread")'
+        pool.run(work)
+        while not seen:
+            time.sleep(0.001)
+        seen[0].join(60)
+        assert ended == ["dockerflow-check-1"]
+        assert not threads.at_thread_end(close), "this thread is none of the pool's"

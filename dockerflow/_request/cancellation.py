@@ -1,0 +1,20 @@
+"""Where a cancellation comes from: the task that was cancelled, or one that it has awaited."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["is_task_cancelled"]
+
+
+def is_task_cancelled() -> bool | None:
+    """Return whether the running asyncio task is itself being cancelled.
+
+    False for an application that awaits something cancelled; None where it cannot be
+    told: on Python 3.10, and outside of asyncio.
+    """
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return bool(asyncio.current_task().cancelling())  # type: ignore[union-attr]
+    except (AttributeError, RuntimeError):
+        return None
