@@ -175,7 +175,7 @@ class TestContract(Contract):
 
 
 class TestApplication:
-    def test_may_catch_all_exceptions_itself(self, lines: Lines) -> None:
+    def test_that_catches_all_exceptions_itself_has_dealt_with_them(self, lines: Lines) -> None:
         app = application()
 
         @app.exception(Exception)
@@ -184,7 +184,7 @@ class TestApplication:
 
         assert driver_of(app).get("/boom").body == b"sorry"
         (line,) = lines.summaries
-        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (3, 503, 500)
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 503, 0)
 
     def test_that_mends_an_exception_has_no_error(self, lines: Lines) -> None:
         app = application()
