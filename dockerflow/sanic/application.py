@@ -63,7 +63,7 @@ def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
             return await base._run_response_middleware(self, request, *args, **kwargs)
         except Exception as error:
             served = served_of(request)
-            if served is not None:
+            if served is not None and not served.is_over:
                 served.middleware_raised(error)
             raise
 

@@ -78,14 +78,14 @@ class ServedRequest:
         self.hooks = hooks
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of the request's summary as they are now."""
-        fields: dict[str, Any] = self.exchange.fields()
+        """Return the fields of the request's summary as they are now; none after its end."""
+        fields: dict[str, Any] = {} if self.exchange is None else self.exchange.fields()
         return fields
 
     @property
     def is_over(self) -> bool:
         """Whether the summary is logged."""
-        return bool(self.exchange.is_over)
+        return self.exchange is None or bool(self.exchange.is_over)
 
     # -- what Sanic's functions did ---------------------------------------------
 
@@ -252,6 +252,9 @@ class ServedRequest:
             exchange.leave_to_server()
         else:
             exchange.leave()
+        # They refer to each other, and a request's body may be large: none waits for the
+        # garbage collector.
+        self.request = self.exchange = None
 
     def _is_refused_handshake(self) -> bool:
         request = self.request
@@ -298,6 +301,11 @@ def served_of(request: Any) -> ServedRequest | None:
     """Return what has begun for a request, None where nothing has."""
     served = getattr(request.ctx, "dockerflow", None)
     return served if isinstance(served, ServedRequest) else None
+
+
+def _being_served(request: Any) -> ServedRequest | None:
+    served = served_of(request)
+    return None if served is None or served.is_over else served
 
 
 def is_gone_before_request(request: Any) -> bool:
@@ -462,7 +470,7 @@ class _WatchedLookup:
 def _watched_handler(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     @functools.wraps(handler)
     def handle(request: Any, exception: BaseException) -> Any:
-        served = served_of(request)
+        served = _being_served(request)
         try:
             response = handler(request, exception)
         except BaseException as error:
@@ -492,7 +500,7 @@ async def _watched_answer(response: Awaitable[Any], served: ServedRequest) -> An
 
 def _watched_log(log: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     def watched(request: Any, exception: Any) -> None:
-        served = served_of(request)
+        served = _being_served(request)
         if served is not None and served.is_serving:
             served.report(exception)
         log(request, exception)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import logging
+import weakref
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -276,14 +277,40 @@ def check_of(checked: Any) -> list[Any]:
 class TestMemory:
     def test_a_request_does_not_keep_those_before_it(self) -> None:
         driver = driver_of(application())
-        driver.get("/")
+
+        async def serve_many() -> None:
+            # In one task, and so in one context.
+            for _ in range(20):
+                await driver.request_async("GET", "/")
+
+        driver.run(serve_many())
         gc.collect()
-        before = sum(type(each) is ServedRequest for each in gc.get_objects())
-        for _ in range(20):
-            driver.get("/")
+        kept = sum(type(each) is ServedRequest for each in gc.get_objects())
+        driver.run(serve_many())
         gc.collect()
-        after = sum(type(each) is ServedRequest for each in gc.get_objects())
-        assert after <= before + 1
+        assert sum(type(each) is ServedRequest for each in gc.get_objects()) <= kept + 1
+
+    def test_a_request_of_sanics_own_server_ends_without_the_garbage_collector(self) -> None:
+        app = application()
+        ended: list[weakref.ref[Request]] = []
+
+        @app.get("/weak")
+        async def weak(request: Request) -> HTTPResponse:
+            ended.append(weakref.ref(request))
+            return response.text("")
+
+        @app.get("/weak-boom")
+        async def weak_boom(request: Request) -> HTTPResponse:
+            ended.append(weakref.ref(request))
+            raise NotFound("nothing")
+
+        gc.disable()
+        try:
+            for path in ("/weak", "/nowhere", "/weak", "/weak-boom"):
+                app.test_client.get(path, gather_request=False)
+            assert [each() for each in ended] == [None, None, None]
+        finally:
+            gc.enable()
 
 
 class TestNames:
@@ -314,7 +341,7 @@ class TestNames:
         assert [options["extra"]["rid"] for options in heard] == ["r1"]
 
     def test_the_class_of_an_application_is_called_as_before(self) -> None:
-        class Mine(Sanic[Any, Any]):
+        class Mine(Sanic):  # type: ignore[type-arg]  # before 23.6 it takes none
             __slots__ = ()
 
         app = Mine(f"mine-{next(numbers)}", configure_logging=False)
