@@ -184,7 +184,7 @@ class TestApplication:
 
         assert driver_of(app).get("/boom").body == b"sorry"
         (line,) = lines.summaries
-        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (3, 503, 500)
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 503, 0)
 
     def test_that_mends_an_exception_has_no_error(self, lines: Lines) -> None:
         app = application()
