@@ -244,6 +244,13 @@ class TestExtensionObjects:
         checks.get_checks().pop("check_redis_connected")
         assert levels(app) == {}
 
+    def test_what_a_test_puts_in_place_of_get_checks_counts(
+        self, app: Flask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        checks.register(list, "registered")
+        monkeypatch.setattr(checks, "get_checks", lambda: {"replaced": list})
+        assert levels(app) == {"replaced": "ok"}
+
     def test_a_users_check_of_the_same_name_takes_its_place(self) -> None:
         app = Flask("shop")
         Dockerflow(app, redis=redis.Redis(port=1))
