@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +326,38 @@ print(json.dumps(levels(asyncio.run(main()))))
                 _, payload = stack.get("/__heartbeat__")
                 found = payload["checks"]
         assert (found["types"], found["async_types"]) == ("ok", "ok")
+
+
+class TestASharedRun:
+    def test_outlives_the_request_that_began_it(self, tmp_path: Path) -> None:
+        source = f"""{configured()}
+from django.core.asgi import get_asgi_application
+call_command("migrate", verbosity=0)
+app = get_asgi_application()
+
+@checks.register
+async def slow():
+    await ContentType.objects.acount()
+    open("begun", "w").close()
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.01)
+    await ContentType.objects.acount()
+    return [checks.Info("both", id="x")]
+"""
+        command = ["-m", "uvicorn", "--port", "PORT", "shop:app"]
+        with serving(tmp_path, source, command) as stack:
+            first = socket.create_connection(("127.0.0.1", stack.port))
+            first.sendall(b"GET /__heartbeat__ HTTP/1.1\r\nHost: x\r\n\r\n")
+            while not (tmp_path / "begun").exists():
+                time.sleep(0.01)
+            with ThreadPoolExecutor(1) as pool:
+                second = pool.submit(stack.get, "/__heartbeat__")
+                time.sleep(0.2)
+                first.close()
+                time.sleep(0.2)
+                (tmp_path / "go").touch()
+                status, payload = second.result(60)
+        assert (status, payload["checks"]["slow"]) == (200, "info"), payload
 
 
 _TEST_CASE = """

@@ -200,6 +200,44 @@ print(json.dumps(found))
     ]  # fmt: skip
 
 
+def test_django_takes_an_empty_setting_for_none_and_urls_with_a_slash_for_urls(
+    tmp_path: Path,
+) -> None:
+    assert run_script(
+        tmp_path,
+        f"""{_DJANGO}
+from types import ModuleType
+from django.core.checks.registry import registry
+from django.test import override_settings
+from django.urls import path
+from dockerflow.django import dockerflow_view
+from dockerflow.django.checks import register
+from dockerflow.django.installation import check_installation
+
+def registered():
+    registry.registered_checks = set()
+    register()
+    return sorted(each.__name__ for each in registry.registered_checks)
+
+found = []
+for value in ("", None, []):
+    with override_settings(DOCKERFLOW_CHECKS=value):
+        found.append(registered())
+urls = ModuleType("urls")
+urls.urlpatterns = [path("__lbheartbeat__/", dockerflow_view)]
+with override_settings(MIDDLEWARE=[]):
+    found.append(len(check_installation(None)))
+    with override_settings(ROOT_URLCONF=urls):
+        found.append(len(check_installation(None)))
+print(json.dumps(found))
+""",
+    ) == [
+        ["check_database_connected", "check_migrations_applied"],
+        ["check_database_connected", "check_migrations_applied"],
+        [], 1, 0,
+    ]  # fmt: skip
+
+
 def test_django_counts_a_migration_that_is_not_applied_whatever_tells_of_it(
     tmp_path: Path,
 ) -> None:
