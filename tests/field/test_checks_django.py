@@ -275,21 +275,27 @@ def cuts():
             status, payload = stack.get("/__heartbeat__")
             assert (status, payload["checks"]["async_types"]) == (200, "ok")
 
-    def test_the_builtin_check_replaces_a_kept_connection_that_is_dead(
+    def test_the_builtin_checks_replace_a_kept_connection_that_is_dead(
         self, tmp_path: Path, postgres: Postgres
     ) -> None:
-        assert run_script(
-            tmp_path,
-            f"""{configured(postgres, max_age=None)}{_CUT}
-from dockerflow.django.checks import check_database_connected
+        assert (
+            run_script(
+                tmp_path,
+                f"""{configured(postgres, max_age=None)}{_CUT}
+from dockerflow.django.checks import check_database_connected, check_migrations_applied
 django_checks.register(check_database_connected)
+django_checks.register(check_migrations_applied)
+call_command("migrate", verbosity=0)
 client, seen = Client(), []
 for _ in range(3):
-    seen.append(levels(client.get("/__heartbeat__"))["check_database_connected"])
+    found = levels(client.get("/__heartbeat__"))
+    seen.append([found["check_database_connected"], found["check_migrations_applied"]])
     cut()
 print(json.dumps(seen))
 """,
-        ) == ["ok", "ok", "ok"]
+            )
+            == [["ok", "ok"]] * 3
+        )
 
 
 class TestAsyncChecksDoNotWaitForThemselves:
