@@ -30,7 +30,7 @@ from mozlog_py.context import request_id_context
 
 from .application import observe
 from .checks import check_redis_connected
-from .served import ServedRequest, choose_request_id
+from .served import Hooks, ServedRequest, choose_request_id
 
 __all__ = ["Dockerflow", "extract_request_id"]
 
@@ -99,13 +99,8 @@ class Dockerflow(DeprecatedChecks):
                 name=f"dockerflow.{name}",
             )
         is_own_hook = type(self).summary_extra is not Dockerflow.summary_extra
-        observe(
-            app,
-            live,
-            self.logger,
-            lambda: self.summary_logger,
-            self.summary_extra if is_own_hook else None,
-        )
+        make_fields = self.summary_extra if is_own_hook else None
+        observe(app, Hooks(live, self.logger, lambda: self.summary_logger, make_fields))
 
     # -- what a subclass may change -------------------------------------------
 

@@ -9,50 +9,32 @@ the two functions that every server of Sanic's calls.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
-from sanic import Sanic
+from sanic import Request, Sanic
 
 from dockerflow.asgi import DockerflowASGI
-from dockerflow.middleware import LiveOptions, Options
+from dockerflow.middleware import Options
 
-from .served import (
-    MakeFields,
-    ServedRequest,
-    begin,
-    is_gone_before_request,
-    served_of,
-    watch_handlers,
-)
+from .served import Hooks, begin, is_gone_before_request, served_of, watch_handlers
 
 __all__ = ["observe"]
 
+_current_request: ContextVar[Any] = Request._current
 
-def observe(
-    app: Sanic[Any, Any],
-    live: LiveOptions,
-    logger: logging.Logger,
-    read_summary_logger: Callable[[], Any],
-    make_fields: MakeFields | None,
-) -> None:
+
+def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
     """Have the requests of an application begin, end and be summed up.
 
     Args:
         app: The application, before it is started.
-        live: The options of each request.
-        logger: Where to say that a hook of the application's has failed.
-        read_summary_logger: Returns the logger of summaries, which may be replaced.
-        make_fields: The application's own hook for the fields of a summary.
+        hooks: What its requests need of the extension.
     """
     base: Any = type(app)
 
-    def begun(request: Any) -> ServedRequest:
-        return begin(request, live.now(), read_summary_logger(), logger, make_fields)
-
     async def handle_request(self: Any, request: Any) -> None:
-        served = begun(request)
+        served = begin(request, hooks)
         try:
             # Looked up now: Sanic rewrites it at its start, and tracers replace it.
             await base.handle_request(self, request)
@@ -70,7 +52,7 @@ def observe(
             return
         if served is None:
             # What came was no request; its answer has an id, and a summary.
-            served = begun(request)
+            served = begin(request, hooks)
             served.is_serving = False
         watch_handlers(self.error_handler)
         with served.answering(exception):
@@ -85,10 +67,16 @@ def observe(
                 served.middleware_raised(error)
             raise
 
-    core = _SanicASGI(app, base, live, read_summary_logger)
+    core = _SanicASGI(app, base, hooks)
 
     async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001
-        await core(scope, receive, send)
+        former = _current_request.get(None)
+        try:
+            await core(scope, receive, send)
+        finally:
+            # Sanic leaves the request in the context, where the next one's exchange would
+            # keep it, with its own exchange, and so on without end.
+            _current_request.set(former)
 
     watch_handlers(app.error_handler)
     app.__class__ = type(base)(
@@ -111,16 +99,14 @@ def observe(
 class _SanicASGI(DockerflowASGI):
     """The ASGI core around an application, for servers other than Sanic's own."""
 
-    def __init__(
-        self, app: Any, base: Any, live: LiveOptions, read_summary_logger: Callable[[], Any]
-    ) -> None:
-        async def serve(scope: Any, receive: Any, send: Any) -> None:
-            await base.__call__(app, scope, receive, send)
+    def __init__(self, app: Any, base: Any, hooks: Hooks) -> None:
+        def serve(scope: Any, receive: Any, send: Any) -> Any:
+            return base.__call__(app, scope, receive, send)
 
-        super().__init__(serve, settings=live.settings(), endpoints=False)
-        self._live = live
-        self._read_summary_logger = read_summary_logger
+        super().__init__(serve, settings=hooks.live.settings(), endpoints=False)
+        self._hooks = hooks
 
     def _options_of(self, scope: Any) -> Options:  # noqa: ARG002
-        self._logger = self._read_summary_logger()
-        return self._live.now()
+        hooks = self._hooks
+        self._logger = hooks.read_summary_logger()
+        return hooks.live.now()

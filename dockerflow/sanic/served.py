@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Final
 
@@ -15,9 +16,10 @@ from sanic.http import Http, Stage
 
 from dockerflow._request.adapter import fill_summary
 from dockerflow._request.exchange import REQUEST, Exchange
-from dockerflow.middleware import Options
+from dockerflow.asgi import ASGIExchange
+from dockerflow.middleware import LiveOptions, Options
 from dockerflow.request_id import RequestIdPolicy
-from dockerflow.summary import RequestSummary, is_cancellation
+from dockerflow.summary import is_cancellation
 from mozlog_py.late_request_ids import attach_request_id
 
 from .versions import (
@@ -29,7 +31,7 @@ from .versions import (
 )
 
 __all__ = [
-    "MakeFields",
+    "Hooks",
     "ServedRequest",
     "begin",
     "choose_request_id",
@@ -38,57 +40,61 @@ __all__ = [
     "watch_handlers",
 ]
 
-#: Makes the fields of a summary from a request; None where no hook of the application's does.
-MakeFields = Callable[[Any], dict[str, Any]]
+
+@dataclass(frozen=True)
+class Hooks:
+    """What requests need of the extension."""
+
+    #: The options of each request.
+    live: LiveOptions
+    #: Where to say that a hook of the application's has failed.
+    logger: logging.Logger
+    #: Returns the logger of summaries, which may be replaced.
+    read_summary_logger: Callable[[], Any]
+    #: Makes the fields of a summary from a request; None where no hook of the application's does.
+    make_fields: Callable[[Any], dict[str, Any]] | None
 
 
 class ServedRequest:
     """A request, its exchange, and what has become known of its outcome."""
 
-    __slots__ = (
-        "error", "exchange", "has_failed", "is_asgi", "is_cancelled", "is_filled",
-        "is_http1", "is_serving", "logger", "make_fields", "middleware_error", "request",
-    )  # fmt: skip
+    #: The exception that no handler of the application's has answered.
+    error: BaseException | None = None
+    #: What response middleware has raised.
+    middleware_error: BaseException | None = None
+    #: Whether the ASGI core has begun the exchange, and ends it.
+    is_asgi = False
+    #: Whether Sanic's own server for HTTP/1 serves it.
+    is_http1 = False
+    #: Whether one of Sanic's two functions for requests runs.
+    is_serving = True
+    is_cancelled = False
+    has_failed = False
+    is_filled = False
 
-    def __init__(
-        self,
-        request: Any,
-        exchange: RequestSummary,
-        logger: logging.Logger,
-        make_fields: MakeFields | None,
-    ) -> None:
+    def __init__(self, request: Any, exchange: Any, hooks: Hooks) -> None:
         self.request = request
         self.exchange = exchange
-        self.logger = logger
-        self.make_fields = make_fields
-        #: The exception that no handler of the application's has answered.
-        self.error: BaseException | None = None
-        #: What response middleware has raised.
-        self.middleware_error: BaseException | None = None
-        #: Whether the ASGI core has begun the exchange, and ends it.
-        self.is_asgi = False
-        #: Whether Sanic's own server for HTTP/1 serves it.
-        self.is_http1 = False
-        #: Whether one of Sanic's two functions for requests runs.
-        self.is_serving = True
-        self.is_cancelled = False
-        self.has_failed = False
-        self.is_filled = False
+        self.hooks = hooks
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of the request's summary as they are now."""
-        return self.exchange.fields()
+        fields: dict[str, Any] = self.exchange.fields()
+        return fields
 
     @property
     def is_over(self) -> bool:
         """Whether the summary is logged."""
-        return self.exchange.is_over
+        return bool(self.exchange.is_over)
 
     # -- what Sanic's functions did ---------------------------------------------
 
     def returned(self) -> None:
         """Take in that Sanic's function for the request is done."""
         self.is_serving = False
+        if self.is_asgi and self.is_filled and self.error is None:
+            # The core knows all of it.
+            return
         if (
             self.is_http1
             and self.exchange.code is None
@@ -208,18 +214,19 @@ class ServedRequest:
         if self.is_filled:
             return
         self.is_filled = True
-        self.request.ctx.logged = True
-        make_fields = self.make_fields
-        request = self.request
-        if make_fields is None and hasattr(request.ctx, "start_timestamp"):
-            return
-        fill_summary(
-            self.exchange,
-            self.logger,
-            has_start=hasattr(request.ctx, "start_timestamp"),
-            read_user_id=None,
-            make_fields=None if make_fields is None else lambda: make_fields(request),
-        )
+        ctx = self.request.ctx
+        ctx.logged = True
+        has_start = hasattr(ctx, "start_timestamp")
+        make_fields = self.hooks.make_fields
+        if make_fields is not None or not has_start:
+            request = self.request
+            fill_summary(
+                self.exchange,
+                self.hooks.logger,
+                has_start=has_start,
+                read_user_id=None,
+                make_fields=None if make_fields is None else lambda: make_fields(request),
+            )
 
     def _finish(self, *, is_connection_ending: bool) -> None:
         exchange = self.exchange
@@ -257,13 +264,7 @@ class ServedRequest:
         return getattr(self.request.stream.protocol, "websocket", None) if self.is_http1 else None
 
 
-def begin(
-    request: Any,
-    options: Options,
-    summary_logger: Any,
-    logger: logging.Logger,
-    make_fields: MakeFields | None,
-) -> ServedRequest:
+def begin(request: Any, hooks: Hooks) -> ServedRequest:
     """Begin a request, or join the exchange that the ASGI core has begun for it."""
     stream = request.stream
     exchange: Any = None
@@ -273,13 +274,13 @@ def begin(
         if exchange is not None and exchange.is_over:
             exchange = None
     if exchange is not None:
-        served = ServedRequest(request, exchange, logger, make_fields)
+        served = ServedRequest(request, exchange, hooks)
         served.is_asgi = True
         exchange.path = _path(request)
-        _watch_asgi(stream, served)
+        _watch_asgi(stream, served, exchange)
     else:
-        exchange = _begun(request, options, summary_logger)
-        served = ServedRequest(request, exchange, logger, make_fields)
+        exchange = _begun(request, hooks.live.now(), hooks.read_summary_logger())
+        served = ServedRequest(request, exchange, hooks)
         if isinstance(stream, Http):
             served.is_http1 = True
             _watch_http1(stream, exchange)
@@ -401,14 +402,34 @@ def _watch_send(stream: Any, exchange: Exchange) -> None:
     stream.send = send
 
 
-def _watch_asgi(stream: Any, served: ServedRequest) -> None:
-    """Have the summary filled before the last part is sent, with which the core ends it."""
+def _watch_asgi(stream: Any, served: ServedRequest, exchange: ASGIExchange) -> None:
+    """Do what the ASGI core cannot, or not as cheaply, before it sees a part of the response.
+
+    The summary is filled before the last part, with which the core logs it. The id
+    is put among the headers while they are Sanic's own, which need no copy then.
+    """
     original = stream.send
+    echo = None if exchange.method == "WEBSOCKET" else exchange.echo
+    if echo is not None:
+        exchange.echo = None
 
     async def send(data: Any, end_stream: bool) -> None:
         if end_stream:
             served.fill()
-        await original(data, end_stream)
+        response = stream.response
+        if echo is None or response is None or stream.stage is not Stage.HANDLER:
+            await original(data, end_stream)
+            return
+        name = echo[0].decode()
+        headers = response.headers
+        if name in headers:
+            await original(data, end_stream)
+            return
+        headers[name] = exchange.rid
+        try:
+            await original(data, end_stream)
+        finally:
+            headers.pop(name, None)
 
     stream.send = send
 

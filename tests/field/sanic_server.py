@@ -98,23 +98,35 @@ def wait_until(is_so: Callable[[], Any], why: Callable[[], str]) -> None:
     raise AssertionError(why())
 
 
+def serve(folder: Path, *arguments: str) -> contextlib.AbstractContextManager[Server]:
+    """Run Sanic's own server until the block is left."""
+    return _run(folder, [str(HERE / "sanic_application.py"), "PORT", *arguments])
+
+
+def serve_with_uvicorn(folder: Path) -> contextlib.AbstractContextManager[Server]:
+    """Run the same application over ASGI until the block is left."""
+    (folder / "served.py").write_text(
+        f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
+        "import mozlog_py; mozlog_py.configure('field', format='mozlog')\n"
+        "from sanic_application import app\n"
+    )
+    command = ["-m", "uvicorn", "served:app", "--port", "PORT", "--no-access-log"]
+    return _run(folder, [*command, "--timeout-graceful-shutdown", "1"])
+
+
 @contextlib.contextmanager
-def serve(folder: Path, *arguments: str) -> Iterator[Server]:
-    """Run the server until the block is left."""
+def _run(folder: Path, command: list[str]) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(
-            [
-                sys.executable, "-W", "ignore",
-                str(HERE / "sanic_application.py"), str(port), *arguments,
-            ],
+            [sys.executable, "-W", "ignore", *(p.replace("PORT", str(port)) for p in command)],
             cwd=folder,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdout=out,
             stderr=err,
-        )  # fmt: skip
+        )
     server = Server(process, port, folder)
     try:
         wait_until(lambda: _listens(server), server._why)
