@@ -69,28 +69,31 @@ def assert_one_with_stack(path: str, **case: Any) -> dict[str, Any]:
     return event
 
 
-#: Setups in which the framework's integration is on or off, with and without deduplication.
-EVERYWHERE = [(stack, setup) for stack in STACKS for setup in ("default", "logging")]
-SOMEWHERE = [
-    *(
-        (stack, setup)
-        for stack in ("fastapi", "starlette_tasks", "flask", "django_asgi", "sanic")
-        for setup in ("no dedupe", "before_send, no dedupe")
-    ),
-    *(
-        (stack, setup)
-        for stack in ("fastapi", "flask", "asgi")
-        for setup in ("nothing", "by hand", "by hand, no dedupe", "no framework")
-    ),
-    ("django_wsgi", "by hand, no dedupe"),
-    ("wsgi", "by hand, no dedupe"),
+#: Each starts a process, which takes two seconds; so every stack is here, and every setup,
+#: and not each with each.
+CASES = [
+    *((stack, "default") for stack in STACKS),
+    ("fastapi", "logging"),
+    ("starlette_tasks", "logging"),
+    ("flask", "logging"),
+    ("django_wsgi", "logging"),
+    ("sanic", "logging"),
+    ("fastapi", "no dedupe"),
+    ("django_asgi", "no dedupe"),
+    ("starlette_tasks", "before_send, no dedupe"),
     ("fastapi", "before_send"),
     ("fastapi", "ignored logger"),
-    ("starlette_tasks", "ignored logger"),
     ("fastapi", "no events of logging"),
     ("asgi", "no events of logging"),
     ("sanic", "no logging"),
-]  # fmt: skip
+    ("asgi", "nothing"),
+    ("flask", "nothing"),
+    ("flask", "no framework"),
+    ("asgi", "by hand"),
+    ("wsgi", "by hand, no dedupe"),
+    ("asgi", "by hand, no dedupe"),
+    ("fastapi", "by hand, no dedupe"),
+]
 
 
 def raised_only(setup: str) -> bool:
@@ -98,7 +101,7 @@ def raised_only(setup: str) -> bool:
     return setup in ("nothing", "no logging", "no events of logging")
 
 
-@pytest.mark.parametrize(("stack", "setup"), [*EVERYWHERE, *SOMEWHERE])
+@pytest.mark.parametrize(("stack", "setup"), CASES)
 class TestOneException:
     def test_that_is_raised_is_one_event_with_its_stack_and_the_rid(
         self, stack: str, setup: str
@@ -153,8 +156,8 @@ class TestOneException:
 
     def test_outside_of_requests_is_reported_as_without_us(self, stack: str, setup: str) -> None:
         events = sent("outside", stack=stack, setup=setup)
-        kinds = [(each["exceptions"], each["rid"]) for each in events]
-        assert kinds == ([] if raised_only(setup) else [(["LookupError"], None)])
+        kinds = [(each["exceptions"][-1], each["rid"]) for each in events]
+        assert kinds == ([] if raised_only(setup) else [("LookupError", None)])
 
     def test_needs_to_be_raised(self, stack: str, setup: str) -> None:
         assert sent("/missing", stack=stack, setup=setup) == []
@@ -180,8 +183,17 @@ class TestOneException:
         assert len(sent("/fine", "transaction", stack=stack, setup=setup)) == is_traced
 
 
-@pytest.mark.parametrize("init", ["after", "late"])
-@pytest.mark.parametrize("stack", ["flask", "django_asgi", "fastapi", "sanic", "asgi", "wsgi"])
+@pytest.mark.parametrize(
+    ("stack", "init"),
+    [
+        ("flask", "after"),
+        ("django_asgi", "after"),
+        ("sanic", "after"),
+        ("fastapi", "after"),
+        ("fastapi", "late"),
+        ("wsgi", "late"),
+    ],
+)
 def test_sentry_may_be_loaded_after_the_application_is_made_or_used(stack: str, init: str) -> None:
     for path in FAILING:
         assert_one_with_stack(path, stack=stack, init=init)
@@ -189,8 +201,9 @@ def test_sentry_may_be_loaded_after_the_application_is_made_or_used(stack: str, 
         assert sent(path, "transaction", stack=stack, init=init) == []
 
 
-@pytest.mark.parametrize("setup", ["default", "logging"])
-@pytest.mark.parametrize("stack", ["flask", "django_wsgi", "fastapi", "asgi"])
+@pytest.mark.parametrize(
+    ("stack", "setup"), [("fastapi", "default"), ("flask", "logging"), ("asgi", "logging")]
+)
 def test_a_summary_without_traceback_is_an_event_with_one(stack: str, setup: str) -> None:
     settings = {"DOCKERFLOW_SUMMARY_TRACEBACK": False}
     for path in FAILING:
@@ -198,7 +211,7 @@ def test_a_summary_without_traceback_is_an_event_with_one(stack: str, setup: str
 
 
 @pytest.mark.parametrize("traceback", [True, False])
-@pytest.mark.parametrize("stack", ["fastapi", "flask", "asgi"])
+@pytest.mark.parametrize("stack", ["fastapi"])
 def test_exceptions_that_the_application_ignores_are_no_events(stack: str, traceback: bool) -> None:
     settings = {"DOCKERFLOW_SUMMARY_TRACEBACK": traceback}
     case = {"stack": stack, "setup": "ignored error", "settings": settings}
@@ -232,16 +245,19 @@ def test_a_summary_without_an_exception_is_an_event() -> None:
     assert event["rid"] == RID
 
 
-@pytest.mark.parametrize("stack", ["asgi_own_logger", "asgi_own_kind_of_logger"])
-@pytest.mark.parametrize("traceback", [True, False])
+@pytest.mark.parametrize(
+    ("stack", "traceback"), [("asgi_own_logger", False), ("asgi_own_kind_of_logger", True)]
+)
 def test_summaries_may_have_another_logger(stack: str, traceback: bool) -> None:
     settings = {"DOCKERFLOW_SUMMARY_TRACEBACK": traceback}
     for path in FAILING:
         assert_one_with_stack(path, stack=stack, setup="by hand", settings=settings)
 
 
-@pytest.mark.parametrize("setup", ["default", "no dedupe", "by hand, no dedupe", "nothing"])
-@pytest.mark.parametrize("stack", ["fastapi", "starlette_tasks", "asgi", "django_asgi"])
+@pytest.mark.parametrize(
+    ("stack", "setup"),
+    [("fastapi", "no dedupe"), ("starlette_tasks", "by hand, no dedupe"), ("asgi", "nothing")],
+)
 def test_a_line_of_the_server_about_the_exception_is_no_second_event(
     stack: str, setup: str
 ) -> None:
@@ -253,10 +269,8 @@ def test_a_line_of_the_server_about_the_exception_is_no_second_event(
     [
         ("flask", "default"),
         ("django_asgi", "default"),
-        ("django_wsgi", "default"),
         ("fastapi", "default"),
         ("sanic", "default"),
-        ("asgi", "by hand"),
         ("wsgi", "by hand"),
     ],
 )
@@ -268,7 +282,7 @@ def test_the_endpoints_make_no_traces_where_spans_are_streamed(stack: str, setup
     assert_one_with_stack("/boom", **case)
 
 
-@pytest.mark.parametrize("stack", ["flask", "django_wsgi", "fastapi", "sanic", "asgi"])
+@pytest.mark.parametrize("stack", ["flask", "django_wsgi", "fastapi", "asgi"])
 def test_the_switch_leaves_everything_to_sentry(stack: str) -> None:
     case = {"stack": stack, "settings": {"DOCKERFLOW_SENTRY": False}}
     if stack == "asgi":
