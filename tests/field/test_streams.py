@@ -67,7 +67,7 @@ def test_the_next_request_of_the_thread_has_nothing_of_a_stream_that_was_left(
     after = seen.of("app")
     assert len([fields for fields in after if fields["msg"] == "after"]) == 8
     assert [f for f in after if f["msg"] == "after" and {"rid", "user", "tenant"} & set(f)] == []
-    assert seen.rids("serving") == ["next"]
+    assert [f["rid"] for f in seen.of("app") if f["msg"] == "serving"] == ["next"]
     assert "user" not in seen.summary("/plain")
 
 

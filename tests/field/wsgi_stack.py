@@ -100,6 +100,11 @@ APPS["bare"] = DockerflowWSGI(bare)
 APPS["flask"] = flask_site.application()
 APPS["django"] = django_site.wsgi()
 
+if STACK != "gunicorn-gevent":
+    import wsgi_mounts  # an event loop in a thread of its own, which gevent has none of
+
+    APPS.update(wsgi_mounts.applications())
+
 for _name in ("app", "request.summary"):
     logging.getLogger(_name).addFilter(flask_site.RequestInfo())
 
