@@ -90,15 +90,31 @@ def log(
     """
     if is_standard(logger):
         if logger.isEnabledFor(level):
-            record = make_record(logger.name, level, message, error=error)
-            record.__dict__.update(fields)
-            logger.handle(record)
+            _handle(logger, level, message, fields, error)
         return
     method = logger.info if level == _INFO else logger.error
-    if error is None:
-        method(message, extra=fields)
-    else:
-        method(message, exc_info=as_exc_info(error), extra=fields)
+    try:
+        if error is None:
+            method(message, extra=fields)
+        else:
+            method(message, exc_info=as_exc_info(error), extra=fields)
+    except KeyError:
+        if not isinstance(logger, _Logger):
+            raise
+        # A record factory sets an attribute of that name, and makeRecord() refuses both.
+        _handle(logger, level, message, fields, error)
+
+
+def _handle(
+    logger: logging.Logger,
+    level: int,
+    message: str,
+    fields: dict[str, Any],
+    error: BaseException | None,
+) -> None:
+    record = make_record(logger.name, level, message, error=error)
+    record.__dict__.update(fields)
+    logger.handle(record)
 
 
 def make_record(

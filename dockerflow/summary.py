@@ -419,7 +419,10 @@ def _text(error: BaseException) -> str:
     text = Sanitiser().name(error)
     if isinstance(error, SystemExit):
         # Its text is an exit status, "1".
-        return f"SystemExit: {text}; a server ends a worker so whose request takes too long"
+        return (
+            f"SystemExit: {text} (the process was told to end; gunicorn ends a worker so "
+            "when a request takes longer than its timeout)"
+        )
     if is_cancellation(error):
         reason = f": {text}" if text else ""
         return f"{type_name(type(error))}: cancelled while its client was there{reason}"

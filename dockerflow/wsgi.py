@@ -306,6 +306,11 @@ class _SizedBody(_Body):
 
     __slots__ = ()
 
+    def __iter__(self) -> Iterator[bytes]:
+        # eventlet adds up the parts of a list before it sends them: from the start each time.
+        self._iterator = iter(self._iterable)
+        return self
+
     def __len__(self) -> int:
         return len(self._iterable)  # type: ignore[arg-type]
 

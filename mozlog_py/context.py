@@ -24,6 +24,7 @@ __all__ = [
     "clear",
     "current",
     "get",
+    "has_bound",
     "read_bound",
     "read_request_id",
     "request_id_context",

@@ -98,6 +98,25 @@ class TestAttributes:
             logging.setLogRecordFactory(logging.LogRecord)
         assert_traced(capture)
 
+    def test_that_a_factory_sets_beside_a_patch_lose_no_summary(
+        self, monkeypatch: pytest.MonkeyPatch, error: Any, given: Any
+    ) -> None:
+        capture = Capture()
+        monkeypatch.setattr(logging.Logger, "makeRecord", traced(logging.Logger.makeRecord))
+
+        def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+            made = logging.LogRecord(*args, **kwargs)
+            vars(made).update(rid="of the factory", build=7)
+            return made
+
+        logging.setLogRecordFactory(factory)
+        try:
+            summarise(capture.logger, error, given)
+        finally:
+            logging.setLogRecordFactory(logging.LogRecord)
+        (shown,) = capture.fields
+        assert (shown["rid"], shown["build"], shown["method"]) == ("r1", 7, "GET")
+
     def test_of_a_filter_of_the_logger_are_there(self, error: Any, given: Any) -> None:
         capture = Capture()
 

@@ -39,7 +39,8 @@ UVICORN = {
 
 @pytest.fixture(autouse=True)
 def fresh_loggers() -> Iterator[None]:
-    """Have loggers of servers that no other test has touched."""
+    """Have loggers of servers that no other test has touched, and no request served."""
+    remember_served(None)
     loggers = logging.Logger.manager.loggerDict
     former = {name: loggers.pop(name) for name in SERVER_LOGGERS if name in loggers}
     yield

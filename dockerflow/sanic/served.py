@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Any, Final
 
-from sanic.exceptions import SanicException, ServerError
+from sanic.exceptions import SanicException
 from sanic.http import Http, Stage
 
 from dockerflow._request.adapter import fill_summary
@@ -480,17 +480,18 @@ def _watched_log(log: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
 
 
 _SANIC: Final = "sanic"
+_BUG: Final = 500
 
 
 def _is_answer(error: BaseException) -> bool:
     """Return whether an exception is an answer that Sanic gives as it is meant.
 
-    Those are Sanic's own, but for the ServerError that Sanic itself raises where
-    the application has not answered, or not as it should.
+    Those are Sanic's own, but for a 500 that Sanic itself raises, where the
+    application has not answered, or not as it should.
     """
     if not isinstance(error, SanicException):
         return False
-    return not (isinstance(error, ServerError) and _is_raised_by_sanic(error))
+    return error.status_code != _BUG or not _is_raised_by_sanic(error)
 
 
 def _is_raised_by_sanic(error: BaseException) -> bool:

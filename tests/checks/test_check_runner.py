@@ -138,7 +138,12 @@ class TestResults:
         check.assert_called_once_with()
 
     def test_have_messages_without_an_id(self, run: Run) -> None:
-        found = [checks.Info("one"), checks.Info("two"), checks.Info("two"), checks.Info("3", id="")]
+        found = [
+            checks.Info("one"),
+            checks.Info("two"),
+            checks.Info("two"),
+            checks.Info("3", id=""),
+        ]
         assert run([("a", lambda: found)]).details["a"]["messages"] == {
             "one": "one", "two": "two", "3": "3",
         }  # fmt: skip

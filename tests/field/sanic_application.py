@@ -121,6 +121,7 @@ RAISED = {
     "sanic-502": lambda: SanicException("gateway", status_code=502),
     "unavailable": lambda: ServiceUnavailable("later"),
     "server-error": lambda: ServerError("mine"),
+    "key": lambda: KeyError("none"),
     "cancelled": lambda: asyncio.CancelledError(),
 }
 
@@ -128,6 +129,11 @@ RAISED = {
 @app.get("/raise/<what:str>")
 async def raising(request: Request, what: str) -> HTTPResponse:
     raise RAISED[what]()
+
+
+@app.post("/unread", ignore_body=True)
+async def unread(request: Request) -> HTTPResponse:
+    return response.text("not read")
 
 
 @app.get("/nothing")
@@ -197,7 +203,8 @@ async def background(request: Request) -> HTTPResponse:
 @app.websocket("/ws")
 async def websocket(request: Request, ws: Websocket) -> None:
     log.info("connected")
-    async for message in ws:
+    # Before 22.9 there is no other way to iterate.
+    while (message := await ws.recv()) is not None:
         log.info("message")
         if message == "boom":
             raise ValueError("in the socket")
