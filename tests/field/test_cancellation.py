@@ -4,10 +4,14 @@ import signal
 
 import pytest
 from stack import ASYNCIO, COMMANDS, PATIENCE_S, Stack, request, start
+from table import shows
 
 APPS = ("bare", "starlette", "fastapi", "django")
 
 
+@shows("Django", "what a cancellation is", "a cancelled task: 500, ERROR")
+@shows("FastAPI", "what a cancellation is", "a cancelled task: 500, ERROR")
+@shows("ASGI", "what a cancellation is", "a cancelled task: 500, ERROR")
 @pytest.mark.parametrize("app", APPS)
 @pytest.mark.parametrize("server", ASYNCIO)
 def test_a_task_that_was_cancelled_while_the_client_is_there_is_an_error(
@@ -35,6 +39,9 @@ def test_a_stream_that_was_cancelled_is_an_error_with_the_status_sent(
     assert seen.outcome("/cancelled-stream") == (3, 500, 200)
 
 
+@shows("Django", "what a cancellation is", "the client has gone: 499, INFO")
+@shows("FastAPI", "what a cancellation is", "the client has gone: 499, INFO")
+@shows("ASGI", "what a cancellation is", "the client has gone: 499, INFO")
 @pytest.mark.parametrize("app", APPS)
 @pytest.mark.parametrize("server", ASYNCIO)
 def test_a_client_that_goes_before_there_is_a_status_is_499(stack: Stack, app: str) -> None:
@@ -58,6 +65,8 @@ CANCELLING = {
 }  # fmt: skip
 
 
+@shows("FastAPI", "what a cancellation is", "shutdown: 500, ERROR")
+@shows("ASGI", "what a cancellation is", "shutdown: 500, ERROR")
 @pytest.mark.parametrize("server", CANCELLING)
 def test_a_request_that_a_shutdown_cancels_is_an_error(server: str, tmp_path) -> None:
     stack = start(server, tmp_path, CANCELLING[server])

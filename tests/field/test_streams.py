@@ -2,6 +2,7 @@
 
 import pytest
 from stack import ASGI, ASYNCIO, WSGI, Seen, Stack, request
+from table import shows
 
 #: Bodies of Flask; the second is made in Flask's own context.
 FLASK_STREAMS = ("stream", "stream-with-context")
@@ -24,6 +25,8 @@ def assert_all_is_of_one_request(seen: Seen, rid: str = "abc") -> None:
     assert set(seen.rids("part")) == {rid}
 
 
+@shows("FastAPI", "streams", "one summary, at the end; the id to the last line, also where the client goes")
+@shows("ASGI", "streams", "one summary, at the end; the id to the last line, also where the client goes")
 @pytest.mark.parametrize("app", ["bare", "starlette", "fastapi"])
 @pytest.mark.parametrize("server", ASGI)
 def test_an_asgi_stream_whose_client_goes_keeps_its_id_to_the_end(stack: Stack, app: str) -> None:
@@ -45,6 +48,9 @@ def test_a_django_stream_under_asgi_whose_client_goes_keeps_its_id(
     assert_all_is_of_one_request(seen)
 
 
+@shows("Django", "streams", "one summary, at the end; the id to the last line, also where the client goes")
+@shows("WSGI", "streams", "one summary, at the end; the id to the last line, also where the client goes")
+@shows("Flask", "streams", "one summary, at the end; the id to the last line, also where the client goes")
 @pytest.mark.parametrize("path", ["bare/stream", "django/stream", *(f"flask/{p}" for p in FLASK_STREAMS)])
 @pytest.mark.parametrize("server", [name for name in WSGI if name != "granian-wsgi"])
 def test_a_wsgi_stream_whose_client_goes_keeps_its_id_to_the_end(stack: Stack, path: str) -> None:
@@ -107,6 +113,7 @@ def test_what_django_logs_when_a_response_is_closed_under_asgi_has_the_id(stack:
     assert seen.rids("closing") == ["abc"]
 
 
+@shows("Flask", "streams", "the summary is logged in Flask's context")
 @pytest.mark.parametrize(
     "path", ["plain", "boom", "missing", "short-stream", "short-stream-with-context"]
 )
@@ -135,6 +142,7 @@ def test_flask_has_no_context_left_when_the_request_is_over(stack: Stack) -> Non
 # -- what Django itself logs of a request -------------------------------------------------
 
 
+@shows("Django", "id in all lines", "yes, also Django's own")
 @pytest.mark.parametrize("path", ["missing", "boom"])
 @pytest.mark.parametrize("server", WSGI)
 def test_djangos_own_line_has_the_id_under_wsgi(stack: Stack, path: str) -> None:
