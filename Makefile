@@ -11,8 +11,9 @@ OLDEST := django~=4.2.0 fastapi~=0.100.0 flask~=2.3.0 sanic~=23.12.0
 
 help:
 	@echo "make demo         a real service, its database taken away, and all that it logs"
-	@echo "make test         tests, coverage, lint, types, layers, and the tests of the built wheel"
+	@echo "make test         all: lint, types, layers, tests, coverage, upstream's tests, the built wheel"
 	@echo "make upstream     upstream's own tests, with upstream and with ours"
+	@echo "make quick        the tests that start no server, database or other process (under a minute)"
 	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
 	@echo "make torture      every fault of tests/faults, often, and a table of what survived"
 	@echo "make bench        the benchmarks, and the table in the README"
@@ -34,6 +35,11 @@ unit: $(VENV)/.installed
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# For the inner loop: no test that starts a process or a server, and few examples.
+# Bytecode is written whatever the environment says: rewriting assertions anew takes long.
+quick: $(VENV)/.installed
+	PYTHONDONTWRITEBYTECODE= MOZLOG_EXAMPLES=10 $(BIN)/python -m pytest --quiet -m "not processes"
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,7 +55,16 @@ layers: $(VENV)/.installed
 upstream: $(VENV)/.installed
 	$(BIN)/python tests/upstream/gate.py
 
-# The wheel in an environment without the tree: what users get is what is tested.
+# The wheel in an environment without the tree: what users get is what is tested. It
+# differs from the tree in which files it has, in its metadata and in where it is: all
+# tests in one process import and use every module of it; the others here are those of
+# names, versions and files, the command line, the pytest plug-in, the snippets, the
+# examples and the servers' configuration. Faults, databases and real servers test code,
+# and have done so in the tree.
+WHEEL_TESTS := tests/test_package.py tests/test_testing.py tests/test_readme.py \
+  tests/test_docs.py tests/test_docs_servers.py tests/test_examples.py \
+  tests/checks/test_version.py tests/test_servers.py
+
 wheel-test: $(VENV)/.installed
 	rm -rf dist .matrix/wheel
 	$(BIN)/python -m build --quiet --wheel
@@ -57,7 +72,8 @@ wheel-test: $(VENV)/.installed
 	.matrix/wheel/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.matrix/wheel/bin/python -m pip install --quiet --group test dist/*.whl
 	mkdir .matrix/wheel/tree && cp -R tests docs examples README.md Makefile pyproject.toml .matrix/wheel/tree/
-	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet
+	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet -m "not processes"
+	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet -m processes $(WHEEL_TESTS)
 
 test-matrix:
 	@for version in $(VERSIONS) oldest; do \

@@ -168,7 +168,9 @@ class Endpoints:
     settings: Callable[[], Settings]
     read_version: Callable[[], Any]
     # What extension objects have registered for applications of their own is not for this one.
-    find_checks: Callable[[], Iterable[tuple[str, Callable[..., Any]]]] = lambda: checks_of({})
+    find_checks: Callable[[], Iterable[tuple[str, Callable[..., Any]]]] = lambda: checks_of(
+        checks.get_checks(), {}
+    )
     silenced_checks: Iterable[str] = ()
     config: Any = None
     is_debug: Callable[[], bool] = lambda: False

@@ -55,6 +55,7 @@ _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit
 # The fields of every summary, in their order.
 _FIELDS: Final = ("errno", "agent", "lang", "method", "path", "uid", "rid", "code", "t")
 
+_logger: Final = logging.getLogger("dockerflow")
 _modules: Final = sys.modules
 _served: Final = late_request_ids.served
 _remember_served: Final = late_request_ids.remember_served
@@ -114,6 +115,7 @@ class RequestSummary:
     #: Whether the application made the request itself, while it served another one.
     is_in_process: bool = False
     _before: Context | None = None
+    _returned: Context | None = None
     _bound: Context | None = None
 
     def begin(self, request_id: str | None) -> None:
@@ -190,9 +192,17 @@ class RequestSummary:
             _set_current(before.get(_current))
             if _handed_over.get() is not (handed_over := before.get(_handed_over)):
                 _handed_over.set(handed_over)
-            _restore(before)
+            _restore(before, self._returned)
+            self._returned = None
             if _served.is_wanted:
                 _remember_served(self.rid)
+
+    def hand_back(self) -> None:
+        """Say that the layers further out have control, and that ``leave`` comes later.
+
+        What they bind and unbind until then stays as they have made it.
+        """
+        self._returned = _snapshot()
 
     def leave_to_server(self) -> None:
         """End the request in a task of the server's, whose last lines keep the request's id."""
@@ -269,7 +279,7 @@ class RequestSummary:
                     reporting.begin()
             given = self.given
             if self.make_fields is not None:
-                given = self.make_fields()
+                given = self._made_fields(self.make_fields)
             if given is not None or not is_standard(logger):
                 fields = self.fields() if given is None else self._measured(given)
                 self._complete(fields, level, error)
@@ -292,6 +302,15 @@ class RequestSummary:
         finally:
             if reporting is not None:
                 reporting.end()
+            # A context that outlives the request must not keep what the request has used.
+            self.error = self.make_fields = None
+
+    def _made_fields(self, make_fields: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        try:
+            return make_fields()
+        except Exception:
+            _logger.exception("The fields of a request's summary cannot be told")
+            return None
 
     def use(self, options: Options) -> None:
         """Have the summary made as an application's settings say."""

@@ -88,8 +88,8 @@ def restore(before: Context, handed_over: Context | None = None) -> None:
 
     Args:
         before: What to go back to.
-        handed_over: A later snapshot. What was bound after that one stays, which
-            is how the next request keeps what its own outer layers have bound.
+        handed_over: A later snapshot. What was bound or unbound after that one stays so,
+            which is how a request keeps what its own outer layers have done.
     """
     if handed_over is not None:
         _restore_up_to(before, handed_over)
@@ -115,12 +115,18 @@ def _restore_up_to(before: Context, handed_over: Context) -> None:
     base, known = before.get(_bound, _NONE), handed_over.get(_bound, _NONE)
 
     def rebased(fields: _Fields) -> _Fields:
+        if fields is known:
+            return base
+        # What was unbound later, as at the end of a block, stays unbound.
+        kept = {
+            name: value for name, value in base.items() if name in fields or name not in known
+        }
         later = {
             name: value
             for name, value in fields.items()
             if name not in known or known[name] is not value
         }
-        return {**base, **later} if later else base
+        return {**kept, **later}
 
     _bound.set(rebased(_bound.get()))
     former_blocks = handed_over.get(_blocks, ())

@@ -13,6 +13,8 @@ import sys
 #: Below the ports that the kernel gives to connections going out (32768 and up on Linux).
 _RANGE = range(15_000, 30_000)
 
+_TRIES = 1000
+
 #: Kept open until this process ends, and the reservations with them.
 _reservations: list[socket.socket] = []
 
@@ -23,10 +25,13 @@ def free_port() -> int:
     Returns:
         A port that no server listens on, and that no other run of the tests is given.
     """
-    for port in random.sample(_RANGE, len(_RANGE)):
+    for _ in range(_TRIES):
+        port = random.choice(_RANGE)
         if _reserve(port) and _is_free(port):
             return port
-    raise RuntimeError(f"no port from {_RANGE.start} to {_RANGE.stop - 1} is free on 127.0.0.1")
+    raise RuntimeError(
+        f"no port from {_RANGE.start} to {_RANGE.stop - 1} on 127.0.0.1 is free ({_TRIES} tries)"
+    )
 
 
 def _reserve(port: int) -> bool:

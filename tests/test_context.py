@@ -787,6 +787,15 @@ class TestRestore:
         context.restore(before, handed_over)
         assert context.get() == {"rid": "r2"}
 
+    def test_leaves_unbound_what_was_unbound_after_it_was_handed_over(self) -> None:
+        context.bind(host="h1")
+        with bound(tenant="t1"):
+            before = context.snapshot()
+            context.bind(user="ann")
+            handed_over = context.snapshot()
+        context.restore(before, handed_over)
+        assert context.get() == {"host": "h1"}
+
     def test_has_a_block_that_was_entered_later_go_back_to_what_is_left(self) -> None:
         before = context.snapshot()
         context.bind(user="ann")

@@ -122,6 +122,20 @@ def _discard_streamed(scope: Any, span: Any) -> None:
     scope.streamed_span = traces.NoOpStreamedSpan(
         trace_id=segment.trace_id, parent_span_id=segment.span_id, parent_sampled=False
     )
+    _discard_queued(segment)
+
+
+def _discard_queued(segment: Any) -> None:
+    """Take the spans that have ended out of the queue, those of Django's signals for instance."""
+    batcher = _modules["sentry_sdk"].get_client().span_batcher
+    with batcher._lock:  # noqa: SLF001 - no method takes spans out
+        queued = batcher._span_buffer.get(segment.trace_id)  # noqa: SLF001
+        if queued:
+            queued[:] = [
+                span
+                for span in queued
+                if span["attributes"].get("sentry.segment.id") != segment.span_id
+            ]
 
 
 class RequestReports:
@@ -146,6 +160,12 @@ class RequestReports:
         self._reports.append(report)
         if event_id is not None:
             _unsettled.append(weakref.ref(report))
+
+    def add_sent(self, error: BaseException, scope: Any) -> None:
+        """Remember an exception that another request has sent."""
+        report = _Report(error, None, scope)
+        report.is_sent = True
+        self._reports.append(report)
 
     def has_seen(self, error: BaseException) -> bool:
         """Return whether the exception is known, sent or not."""
@@ -257,7 +277,9 @@ class _Processor:
         rid = context.request_id_context.get(None) if request is None else request.rid
         if error is None or reports is None:
             return _tagged(event, rid)
-        if reports.has_sent(error) or _was_sent_within(request, error):
+        if not reports.has_sent(error) and _was_sent_within(request, error):
+            reports.add_sent(error, scope)
+        if reports.has_sent(error):
             _attach(scope, reports)
             return None
         if request is not None:

@@ -60,6 +60,7 @@ class Flight:
         around: Around | None = None,
     ) -> None:
         self.name = check.name
+        self.key = check.key(config)
         self.outcome: Future[Outcome] = Future()
         # Many wait for it; a future that runs cannot be cancelled by one of them.
         self.outcome.set_running_or_notify_cancel()

@@ -182,14 +182,18 @@ def is_owned(check: Callable[..., Any]) -> bool:
     return isinstance(check, functools.partial) and getattr(check, _OWNED, False) is True
 
 
-def checks_of(own: Mapping[str, Callable[..., Any]]) -> Iterator[tuple[str, Callable[..., Any]]]:
+def checks_of(
+    registered: Mapping[str, Callable[..., Any]], own: Mapping[str, Callable[..., Any]]
+) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Return what the heartbeat of one application runs, as pairs of a name and a check.
 
     Args:
-        own: by name, the checks that its extension object has registered with
-            ``register_owned``. One that is in the registry no more is left out.
+        registered: all checks by name, as ``get_checks()`` gives them.
+        own: by name, the checks that the application's extension object has
+            registered with ``register_owned``. One whose name is not in
+            ``registered`` any more is left out.
     """
-    for name, check in drawn(_registered.items()):
+    for name, check in drawn(registered.items()):
         if not is_owned(check):
             yield name, check
         elif name in own:

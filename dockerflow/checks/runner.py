@@ -14,8 +14,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, ItemsView, Iterable, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Sequence
 from concurrent import futures
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,7 +87,7 @@ class _Board:
         )
 
     def in_thread(self, flight: Flight) -> None:
-        self._threads.run(flight.fly)
+        self._threads.run(flight.fly, flight.key)
 
     def on_own_loop(self, flight: Flight) -> None:
         if self._loops is None and self._green is None:
@@ -198,8 +199,9 @@ class _Run:
 
     def call_here(self) -> None:
         """Run here, one after the other, what runs nowhere else."""
-        for flight, check in self._threadless.items():
-            self._end(flight, lambda check=check: self._call(check))  # type: ignore[misc]
+        with self._ending_all():
+            for flight, check in self._threadless.items():
+                flight.end(self._call(check))
         for at, entry in enumerate(self.entries):
             if not isinstance(entry, Check):
                 continue
@@ -215,9 +217,9 @@ class _Run:
 
     async def await_here(self) -> None:
         """Do the same where this is awaited."""
-        for flight, check in self._threadless.items():
-            outcome = await self._await(check)
-            flight.end(outcome)
+        with self._ending_all():
+            for flight, check in self._threadless.items():
+                flight.end(await self._await(check))
         for at, entry in enumerate(self.entries):
             if isinstance(entry, Check):
                 outcome = await self._await(entry)
@@ -252,13 +254,15 @@ class _Run:
     async def _await(self, check: Check) -> Outcome:
         return await await_in_request(check, self._config, self._surroundings)
 
-    def _end(self, flight: Flight, call: Callable[[], Outcome]) -> None:
+    @contextmanager
+    def _ending_all(self) -> Iterator[None]:
         try:
-            flight.end(call())
-        except BaseException as error:
-            # It is not the check's; but others may wait for the run.
-            flight.end(raised(error))
-            raise
+            yield
+        finally:
+            # An interrupt is not the check's; but others wait for the runs, or will.
+            for flight in self._threadless:
+                if not flight.has_ended:
+                    flight.end(None)
 
     def _alone(self, check: Check) -> Flight:
         """Have an async check run on a loop of ours, shared with nobody."""

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
-from django.db.utils import OperationalError, ProgrammingError
+from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 from django.utils.module_loading import import_string
 
 from dockerflow import health
@@ -60,10 +60,8 @@ def _is_usable() -> bool:
 
 def check_migrations_applied(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
     """Check that all migrations are applied; one that is not is a warning."""
-    from django.db.migrations.loader import MigrationLoader
-
     try:
-        loader = MigrationLoader(connection, ignore_no_migrations=True)
+        loader = _load_migrations()
     except (ImproperlyConfigured, OperationalError, ProgrammingError):
         message = "Can't connect to database to check migrations"
         return [checks.Info(message, id=health.INFO_CANT_CHECK_MIGRATIONS)]
@@ -75,6 +73,20 @@ def check_migrations_applied(app_configs: Any, **kwargs: Any) -> list[checks.Che
         # A node without a migration stands for one of an application that is not there.
         if migration is not None and migration.app_label in labels and key not in applied
     ]
+
+
+def _load_migrations() -> Any:
+    from django.db.migrations.loader import MigrationLoader
+
+    # One that was kept for a while, and that the server may have closed since.
+    is_kept = connection.connection is not None and not connection.in_atomic_block
+    try:
+        return MigrationLoader(connection, ignore_no_migrations=True)
+    except (InterfaceError, OperationalError):
+        if not is_kept:
+            raise
+        connection.close()
+        return MigrationLoader(connection, ignore_no_migrations=True)
 
 
 def check_redis_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001

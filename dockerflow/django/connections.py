@@ -71,8 +71,9 @@ def _beside_sync_request() -> Iterator[None]:
         finally:
             _close_old_connections()
         return
-    # The thread that waits for synchronous code waits for this check: it would wait for ever.
-    AsyncToSync.executors.current = None
+    if _has_waiting_thread():
+        # It waits for this check, and would never run the check's synchronous code.
+        del AsyncToSync.executors.current
     with _on_loop():
         yield
 

@@ -232,6 +232,7 @@ class DockerflowMiddleware:
             watch_stream(response, summary)
         else:
             summary.finish(summary.error)
+            summary.hand_back()
         return response
 
     def _fill(self, request: HttpRequest, summary: Any) -> None:

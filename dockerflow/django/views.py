@@ -170,7 +170,7 @@ def _find_checks() -> Iterator[tuple[str, Callable[..., Any]]]:
     each: Any
     for each in sorted(found, key=_name_of):
         yield _name_of(each), _as_ours(each)
-    yield from checks_of({})
+    yield from checks_of(checks.get_checks(), {})
 
 
 def _name_of(check: Any) -> str:

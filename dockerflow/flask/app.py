@@ -130,7 +130,7 @@ class Dockerflow(DeprecatedChecks):
         app.extensions[_ENDPOINTS] = Endpoints(
             settings=live.settings,
             read_version=lambda: self._version_callback(self.version_path or root),
-            find_checks=lambda: checks_of(self._own_checks),
+            find_checks=lambda: checks_of(checks.get_checks(), self._own_checks),
             silenced_checks=self.silenced_checks,
             config=app.config,
             is_debug=lambda: bool(app.debug),

@@ -6,6 +6,7 @@ import itertools
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 
 from dockerflow import checks, health
 from dockerflow.checks.outcome import ELSEWHERE
+
+DEADLINE = "the deadline is timeout= of its registration, else DOCKERFLOW_CHECK_TIMEOUT_SECONDS"
 
 Run = Callable[..., checks.ChecksResults]
 Found = list[checks.CheckMessage]
@@ -252,6 +255,44 @@ class TestReturns:
         text = only_error(run(around(RaisingIteration)))[1]
         assert text == f"the check raised LookupError('no iteration today'){ELSEWHERE}"
 
+    @KINDS
+    @pytest.mark.parametrize("empty", [{}, "", b"", iter(()), (), range(0)])
+    def test_nothing_in_whatever_form(self, kind: Any, empty: Any, run: Run) -> None:
+        # As upstream, which goes through it.
+        assert run([("a", kind(lambda: empty))]).statuses == {"a": "ok"}
+
+    @KINDS
+    def test_a_generator(self, kind: Any, run: Run) -> None:
+        results = run([("a", kind(a_generator)), ("b", kind(lambda: map(checks.Info, "x")))])
+        assert results.statuses == {"a": "error", "b": "info"}
+        assert results.details["a"]["messages"] == {"x": "unseen"}
+
+    @KINDS
+    def test_a_generator_that_raises(self, kind: Any, run: Run) -> None:
+        def gives() -> Any:
+            yield checks.Info("first", id="x")
+            raise LookupError("gone")
+
+        text = only_error(run(around(kind(gives))))[1]
+        assert text.startswith("the check raised LookupError('gone')")
+
+    @KINDS
+    def test_a_generator_without_end_stops_at_the_deadline(self, kind: Any, run: Run) -> None:
+        stopped = threading.Event()
+
+        def gives() -> Any:
+            try:
+                while True:
+                    time.sleep(0.001 if kind is as_async else 0.01)
+                    yield checks.Info("more", id="x")
+            finally:
+                stopped.set()
+
+        results = run([("a", kind(gives))], timeout=0.1)
+        assert results.statuses == {"a": "error"}
+        assert health.ERROR_CHECK_TIMED_OUT in results.details["a"]["messages"]
+        assert stopped.wait(60), "it runs on for ever"
+
     def test_a_list_without_end(self, run: Run) -> None:
         messages = run(around(endless)).details["odd"]["messages"]
         assert messages["x"].count("more") == 1000
@@ -307,8 +348,7 @@ class TestHangs:
         check = hangs if kind == "sync" else hangs_too
         assert only_error(run(around(check), timeout=0.2)) == (
             health.ERROR_CHECK_TIMED_OUT,
-            "the check gave no answer within 0.2 s; the deadline is timeout= of its "
-            "registration, else DOCKERFLOW_CHECK_TIMEOUT_SECONDS",
+            f"the check gave no answer within 0.2 s; {DEADLINE}",
         )
 
     def test_with_a_deadline_of_its_own(self, run: Run, release: threading.Event) -> None:

@@ -327,6 +327,46 @@ class TestThreads:
         assert seen[0].daemon
         assert seen[0].name == "dockerflow-check-1"
 
+    def test_do_the_work_again_that_they_did_before(self) -> None:
+        # A connection that it left open is there.
+        pool = threads.Threads()
+        seen: dict[int, set[int]] = {}
+        for _ in range(20):
+            done = [threading.Event() for _ in range(5)]
+            for key in range(5):
+
+                def work(key: int = key) -> None:
+                    seen.setdefault(key, set()).add(threading.get_ident())
+                    done[key].set()
+
+                pool.run(work, key)
+                assert done[key].wait(60)
+                while len(pool._idle) < min(len(seen), 5):
+                    time.sleep(0.001)
+        assert {len(each) for each in seen.values()} == {1}
+        assert len(set.union(*seen.values())) == 5
+
+    def test_are_not_kept_for_work_that_never_comes_again(self) -> None:
+        pool = threads.Threads()
+        for key in range(200):
+            done = threading.Event()
+            pool.run(done.set, key)
+            assert done.wait(60)
+            while len(pool._idle) < min(key + 1, threads.MAX_KEPT):
+                time.sleep(0.001)
+        assert pool._made == len(pool._former) == threads.MAX_KEPT
+
+    def test_that_hang_are_not_waited_for(self, release: threading.Event) -> None:
+        pool = threads.Threads()
+        pool.run(lambda: release.wait(60), "a")
+        done = threading.Event()
+        pool.run(done.set, "a")
+        assert done.wait(60)
+        release.set()
+        while len(pool._idle) < 2:
+            time.sleep(0.001)
+        assert len(pool._former) == 1
+
     def test_end_when_there_is_nothing_to_do(self) -> None:
         pool = threads.Threads(idle_seconds=0.001)
         seen: list[threading.Thread] = []
@@ -338,7 +378,8 @@ class TestThreads:
         for thread in seen:
             thread.join(60)
             assert not thread.is_alive()
-        assert pool._idle == 0
+        assert not pool._idle
+        assert not pool._former
 
     def test_do_at_their_end_what_was_left_for_it_once_each(self) -> None:
         pool = threads.Threads(idle_seconds=0.001)

@@ -33,6 +33,7 @@ APPS = views.APPS
 
 def fastapi_app(**options: Any) -> FastAPI:
     app = FastAPI(**options)
+    app.state.DOCKERFLOW_SUMMARY_LOG_QUERYSTRING = True
     for path, endpoint in views.ENDPOINTS.items():
         app.add_api_route(path, endpoint, methods=["GET", "POST"], response_model=None)
     for path, endpoint in views.SOCKETS.items():

@@ -9,6 +9,12 @@ pytest.register_assert_rewrite("stack")
 from stack import Stack, Stacks  # noqa: E402 - after its assertions are to be shown
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "shows(framework, column, text): a cell of the table in docs/dockerflow.md"
+    )
+
+
 @pytest.fixture(scope="session")
 def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacks]:
     running = Stacks(tmp_path_factory.mktemp("field"))

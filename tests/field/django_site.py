@@ -34,6 +34,7 @@ def configure(**more: Any) -> None:
             "ALLOWED_HOSTS": ["*"],
             "BASE_DIR": os.environ.get("APP_DIR", "."),
             "DATABASES": {},
+            "DOCKERFLOW_SUMMARY_LOG_QUERYSTRING": True,
             "INSTALLED_APPS": ["dockerflow.django"],
             "LOGGING_CONFIG": None,
             "MIDDLEWARE": [

@@ -41,6 +41,7 @@ def bound() -> str:
 
 def application(name: str = "shop") -> Flask:
     app = Flask(name)
+    app.config["DOCKERFLOW_SUMMARY_LOG_QUERYSTRING"] = True
     Dockerflow(app)
 
     @app.errorhandler(OutOfStock)

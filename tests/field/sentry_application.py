@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -330,12 +331,18 @@ def sanic(settings: dict[str, Any]) -> Driver:
     return ASGIDriver(app, run=loop.run_until_complete)
 
 
-def asgi(settings: dict[str, Any]) -> Driver:
+def asgi(settings: dict[str, Any], logger: logging.Logger | None = None) -> Driver:
     from dockerflow.asgi import DockerflowASGI
     from dockerflow.settings import Settings
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
+        if path == "/calls-itself":
+            answer = await ASGIDriver(app).request_async("GET", "/boom")
+            assert answer.error is not None
+            raise answer.error
+        if path == "/asks-itself":
+            await ASGIDriver(app).request_async("GET", "/__lbheartbeat__")
         if path == "/silent":
             return
         if path in ACTIONS:
@@ -350,7 +357,21 @@ def asgi(settings: dict[str, Any]) -> Driver:
         if path == "/task":
             boom()
 
-    return ASGIDriver(DockerflowASGI(serve, settings=Settings.read(settings)))
+    app = DockerflowASGI(serve, settings=Settings.read(settings), logger=logger)
+    return ASGIDriver(app)
+
+
+def asgi_own_logger(settings: dict[str, Any]) -> Driver:
+    return asgi(settings, logging.getLogger("shop.requests"))
+
+
+def asgi_own_kind_of_logger(settings: dict[str, Any]) -> Driver:
+    class Louder(logging.Logger):
+        pass
+
+    own = Louder("shop.requests")
+    own.parent = logging.getLogger()
+    return asgi(settings, own)
 
 
 def wsgi(settings: dict[str, Any]) -> Driver:
@@ -444,7 +465,7 @@ def by_hand(driver: Any) -> None:
 def requests(driver: Any) -> None:
     global scenario
     headers = [("X-Request-ID", RID)]
-    extra = ("/stream", "/task", "/missing", "/silent")
+    extra = ("/stream", "/task", "/missing", "/silent", "/calls-itself", "/asks-itself")
     for path in [*ACTIONS, *extra]:
         scenario = path
         driver.get(path, headers=headers)
@@ -468,6 +489,39 @@ def requests(driver: Any) -> None:
     for path in ("/__lbheartbeat__", "/__heartbeat__", "/__version__", "/__error__"):
         scenario = path
         driver.get(path)
+
+
+def request_to_server(driver: Any) -> None:
+    """Send one request to uvicorn, and wait for the last line that it logs."""
+    global scenario
+    import http.client
+
+    import uvicorn
+
+    scenario = "/boom"
+    config = uvicorn.Config(driver.app, port=0, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/boom", headers={"X-Request-ID": RID})
+    connection.getresponse().read()
+    connection.close()
+    server.should_exit = True
+    thread.join()
+
+
+def outside_of_requests() -> None:
+    """Log an exception where there is no request."""
+    global scenario
+    scenario = "outside"
+    try:
+        raise CACHED
+    except LookupError:
+        logger.exception("no drawer")
 
 
 def told(event: dict[str, Any]) -> dict[str, Any]:
@@ -510,7 +564,13 @@ def main(case: dict[str, Any]) -> None:
     if case.get("init") == "late":
         driver.get("/fine")
         start_sentry(setup, options)
-    requests(driver)
+    if case.get("server"):
+        request_to_server(driver)
+    else:
+        requests(driver)
+        thread = threading.Thread(target=outside_of_requests)
+        thread.start()
+        thread.join()
     import sentry_sdk
 
     sentry_sdk.flush()

@@ -310,7 +310,34 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "--blocking-threads", "4",
     ),
     "werkzeug": ("wsgi_werkzeug", "PORT"),
+    "company-flask": (*_GUNICORN, "--threads", "4", "company_flask:app"),
+    "company-flask-late": (*_GUNICORN, "company_flask:app"),
+    "company-fastapi-outside": ("uvicorn", "company_fastapi:app", *_UVICORN[2:]),
+    "company-fastapi-inside": ("hypercorn", "company_fastapi:app", *_HYPERCORN[2:]),
+    "company-django": (*_GUNICORN, "--threads", "4", "company_django:app"),
+    "company-django-asgi": ("uvicorn", "company_django:asgi", *_UVICORN[2:]),
+    "ddtrace-wsgi": (*_GUNICORN, "--threads", "4", "traced_wsgi:app"),
+    "ddtrace-asgi": ("uvicorn", "traced_asgi:app", *_UVICORN[2:]),
 }  # fmt: skip
+
+_DDTRACE = {
+    "DD_CRASHTRACKING_ENABLED": "false",
+    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+    "DD_LOGS_INJECTION": "true",
+    "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+    # Nothing listens there: traces are made, and lost.
+    "DD_TRACE_AGENT_URL": "http://127.0.0.1:9",
+    "DD_TRACE_STARTUP_LOGS": "false",
+}
+#: What some stacks want in their environment.
+ENVIRONMENTS: dict[str, dict[str, str]] = {
+    "company-flask": {"FIELD_ORDER": "instrumented-first"},
+    "company-flask-late": {"FIELD_ORDER": "instrumented-last"},
+    "company-fastapi-outside": {"FIELD_ORDER": "correlation-outside"},
+    "company-fastapi-inside": {"FIELD_ORDER": "correlation-inside"},
+    "ddtrace-wsgi": _DDTRACE,
+    "ddtrace-asgi": _DDTRACE,
+}
 
 UVICORN = tuple(name for name in COMMANDS if name.startswith("uvicorn"))
 #: Servers of ASGI; in those of them that run asyncio all of the applications are served.
@@ -331,7 +358,7 @@ def start(
     """Start a server in a folder of its own, and wait until it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "version.json").write_text('{"version": "1.2"}')
-    stack = _started(name, folder, command or COMMANDS[name], environment or {})
+    stack = _started(name, folder, command or COMMANDS[name], {**ENVIRONMENTS.get(name, {}), **(environment or {})})
     try:
         _wait_until_it_answers(stack)
     except BaseException:
@@ -354,6 +381,7 @@ def _started(
             env={
                 **os.environ,
                 "APP_DIR": str(folder),
+                "DOCKERFLOW_SUMMARY_LOG_QUERYSTRING": "true",
                 "FIELD_STACK": name,
                 "HOME": str(folder),
                 "LOG_LEVEL": "INFO",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checks_stacks import run_script, serving
+from checks_stacks import serving
 
 CHECKS = """
 import asyncio, time
@@ -59,7 +59,8 @@ from django.conf import settings
 settings.configure(
     ALLOWED_HOSTS=["*"], DATABASES={{"default": {{
         "ENGINE": "django.db.backends.sqlite3", "NAME": "db"}}}},
-    DOCKERFLOW_CHECKS=[], DOCKERFLOW_HEARTBEAT_DETAILS="always", INSTALLED_APPS=["dockerflow.django"],
+    DOCKERFLOW_CHECKS=[], DOCKERFLOW_HEARTBEAT_DETAILS="always",
+    INSTALLED_APPS=["dockerflow.django"],
     LOGGING_CONFIG=None, MIDDLEWARE=["dockerflow.django.middleware.DockerflowMiddleware"],
     ROOT_URLCONF="shop", SECRET_KEY="x" * 60, SECURE_HSTS_SECONDS=3600,
 )

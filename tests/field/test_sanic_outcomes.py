@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sanic_server import Answer, Server, everything, head, serve
+from table import shows
 
 INFO, ERROR = 6, 3
 
@@ -64,6 +65,7 @@ def test_a_sanic_exception_that_sanic_answers_is_no_error(
 # -- what nothing has handled is one ---------------------------------------------------
 
 
+@shows("Sanic", "id in the 500", "yes")
 @pytest.mark.parametrize(
     ("target", "error"),
     [
@@ -116,6 +118,7 @@ def test_an_error_handler_of_its_own_is_judged_by_what_it_answers(
 # -- a client that goes, and other cancellations -------------------------------------------
 
 
+@shows("Sanic", "what a cancellation is", "the client has gone: 499, INFO")
 def test_a_client_that_goes_before_there_is_a_status_is_499(server: Server) -> None:
     connection = server.connect()
     connection.sendall(head("/slow?for=0.9", "gone"))
@@ -136,6 +139,7 @@ def test_a_client_that_goes_after_there_is_a_status_has_that_one(server: Server)
     server.wait_for("gone-stream", "generator closed")
 
 
+@shows("Sanic", "what a cancellation is", "a cancelled task: 500, ERROR")
 @pytest.mark.parametrize("target", ["/cancelled-task", "/raise/cancelled"])
 def test_a_cancellation_by_the_application_is_an_error(server: Server, target: str) -> None:
     rid = f"cancelled{target.replace('/', '-')}"
@@ -153,6 +157,7 @@ def test_a_timeout_of_sanics_is_an_error_with_the_status_that_was_sent(server: S
     assert (found, error) == ((ERROR, 500, 503), "ServiceUnavailable('Response Timeout')")
 
 
+@shows("Sanic", "what a cancellation is", "shutdown: 500, ERROR")
 def test_what_the_end_of_the_server_cancels_is_an_error(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -218,6 +223,7 @@ def test_a_client_that_goes_within_its_first_line_leaves_no_summary(server: Serv
     assert [fields["path"] for fields in nameless if fields["method"] == "NONE"] == []
 
 
+@shows("Sanic", "id in all lines", "yes, also Sanic's own")
 def test_the_lines_that_sanic_logs_of_a_request_have_its_id(server: Server) -> None:
     server.ask("/raise/value", "sanics-lines")
     server.summary("sanics-lines")
@@ -273,6 +279,7 @@ def test_a_task_that_a_request_starts_keeps_its_id(server: Server) -> None:
     server.wait_for("background", "in the background")
 
 
+@shows("Sanic", "streams", "one summary, at the end; the id to the last line")
 def test_every_part_of_a_stream_is_logged_with_the_id(server: Server) -> None:
     server.ask("/stream?until=3", "stream")
     severity, fields = server.summary("stream")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from sanic_server import Server, WebSocket, serve
+from table import shows
 
 INFO, ERROR = 6, 3
 
@@ -29,6 +30,7 @@ def closed(server: Server, rid: str) -> tuple[int, int, int, str]:
     return severity, fields["errno"], fields["code"], fields.get("error", "")
 
 
+@shows("Sanic", "WebSockets", "the id in all lines, one summary with the close code")
 def test_its_lines_have_the_id_of_the_handshake(server: Server) -> None:
     opened(server, "lines").close()
     server.summary("lines")
@@ -77,6 +79,7 @@ def test_an_exception_of_its_handler_is_one_error(server: Server) -> None:
     assert code == 1000
 
 
+@shows("Sanic", "WebSockets", "refused: a summary with the status, and the id in the answer")
 def test_one_that_is_refused_has_a_summary_and_an_id(server: Server) -> None:
     refused = WebSocket(server, "refused", "/ws?shut=1")
     assert (refused.answer.status, refused.answer.ids) == (403, [b"refused"])

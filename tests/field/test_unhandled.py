@@ -4,6 +4,7 @@ import json
 
 import pytest
 from stack import ASGI, ASYNCIO, COMMANDS, PATIENCE_S, UVICORN, WSGI, Seen, Stack, start
+from table import shows
 
 #: What each server logs of an exception that reaches it. daphne does so later, in a task
 #: of its own that knows nothing of the request.
@@ -38,6 +39,7 @@ def assert_is_one_error(seen: Seen, path: str, code: int) -> None:
     assert 'raise ValueError("the drawer is empty")' in summary["traceback"]
 
 
+@shows("FastAPI", "id in the 500", "yes")
 @pytest.mark.parametrize("app", ["starlette", "fastapi"])
 @pytest.mark.parametrize("server", ASGI)
 def test_the_500_of_the_framework_carries_the_id(stack: Stack, app: str) -> None:
@@ -59,6 +61,7 @@ def test_the_first_request_of_an_application_may_be_the_one_that_fails(
     assert_is_one_error(seen, "/boom", 500)
 
 
+@shows("FastAPI", "id in the 500", "also in the answer of a handler for `Exception`")
 @pytest.mark.parametrize("server", ASGI)
 def test_a_handler_for_every_exception_is_called_once_and_in_the_request(stack: Stack) -> None:
     with stack.watching() as seen:
@@ -69,6 +72,8 @@ def test_a_handler_for_every_exception_is_called_once_and_in_the_request(stack: 
     assert_is_one_error(seen, "/boom", 503)
 
 
+@shows("FastAPI", "id in all lines", "yes, also the server's about an exception, but daphne's")
+@shows("ASGI", "id in all lines", "yes, also the server's about an exception, but daphne's")
 @pytest.mark.parametrize(("server", "app"), OF_ASGI)
 def test_the_line_of_an_asgi_server_has_the_id(stack: Stack, app: str) -> None:
     with stack.watching() as seen:
@@ -78,6 +83,7 @@ def test_the_line_of_an_asgi_server_has_the_id(stack: Stack, app: str) -> None:
     assert seen.rids(SERVER_LINES[stack.name]) == ["abc"]
 
 
+@shows("WSGI", "id in all lines", "yes, also the server's about an exception")
 @pytest.mark.parametrize("server", [name for name in WSGI if name in SERVER_LINES])
 def test_the_line_of_a_wsgi_server_has_the_id(stack: Stack) -> None:
     with stack.watching() as seen:
@@ -87,6 +93,18 @@ def test_the_line_of_a_wsgi_server_has_the_id(stack: Stack) -> None:
     assert seen.rids(SERVER_LINES[stack.name]) == ["abc"]
 
 
+@shows("ASGI", "id in the 500", "in the application's; a server's own has none")
+@shows("WSGI", "id in the 500", "in the application's; a server's own has none")
+@pytest.mark.parametrize(
+    "server", ["uvicorn-asyncio-h11", "hypercorn-asyncio", "daphne", "gunicorn-sync", "waitress"]
+)
+def test_the_500_that_a_server_makes_has_no_id(stack: Stack) -> None:
+    answer = stack.ask("/bare/boom", "abc")
+    assert (answer.status, answer.header("x-request-id")) == (500, None)
+
+
+@shows("Flask", "id in all lines", "yes, also gunicorn's access line")
+@shows("WSGI", "id in all lines", "gunicorn's access line")
 @pytest.mark.parametrize("app", ["bare", "flask", "django"])
 @pytest.mark.parametrize("server", ["gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent"])
 def test_the_access_line_of_gunicorn_has_the_id_of_its_request_and_of_no_other(
@@ -119,6 +137,8 @@ def test_the_access_line_of_another_application_has_no_id(stack: Stack) -> None:
     assert [f for f in (*alone, *seen.saying("alone")) if "rid" in f] == []
 
 
+@shows("Flask", "id in the 500", "yes")
+@shows("Django", "id in the 500", "yes")
 @pytest.mark.parametrize("app", ["flask", "django"])
 @pytest.mark.parametrize("server", WSGI)
 def test_an_exception_in_a_wsgi_framework_is_one_error(stack: Stack, app: str) -> None:
@@ -201,6 +221,9 @@ def test_an_exception_in_django_under_asgi_is_one_error(stack: Stack) -> None:
         assert (said["msg"], said["rid"]) == (f"Internal Server Error: {path}", "abc")
 
 
+@shows("Flask", "what a cancellation is", "a worker's timeout: 500, ERROR, `SystemExit`")
+@shows("Django", "what a cancellation is", "a worker's timeout: 500, ERROR, `SystemExit`")
+@shows("WSGI", "what a cancellation is", "a worker's timeout: 500, ERROR, `SystemExit`")
 @pytest.mark.parametrize("app", ["flask", "django", "bare"])
 def test_the_end_of_a_worker_that_took_too_long_reads_as_what_it_is(app: str, tmp_path) -> None:
     command = (*COMMANDS["gunicorn-sync"][:-1], "--timeout", "1", "wsgi_stack:app")

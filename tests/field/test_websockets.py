@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from stack import ASGI, Seen, Stack
+from table import shows
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -43,6 +44,8 @@ def assert_ended(seen: Seen, path: str, code: int) -> dict[str, Any]:
     return summary
 
 
+@shows("FastAPI", "WebSockets", "the id in all lines, one summary with the close code")
+@shows("ASGI", "WebSockets", "the id in all lines, one summary with the close code")
 @pytest.mark.parametrize("app", APPS)
 @pytest.mark.parametrize("server", ASGI)
 def test_a_connection_has_one_id_in_all_its_lines_and_a_summary(stack: Stack, app: str) -> None:
@@ -57,6 +60,8 @@ def test_a_connection_has_one_id_in_all_its_lines_and_a_summary(stack: Stack, ap
     assert [fields["rid"] for fields in seen.of("app")] == ["abc"] * 3
 
 
+@shows("FastAPI", "WebSockets", "the id in the handshake's answer, where the server takes headers")
+@shows("ASGI", "WebSockets", "the id in the handshake's answer, where the server takes headers")
 @pytest.mark.parametrize("app", ["bare", "fastapi"])
 @pytest.mark.parametrize("server", ASGI)
 def test_a_handshake_is_answered_with_the_id_where_the_server_takes_headers(
@@ -89,6 +94,8 @@ def test_an_invalid_id_of_a_handshake_is_replaced(stack: Stack) -> None:
     assert len(said["rid"]) == 36
 
 
+@shows("FastAPI", "WebSockets", "refused: a summary with 403 or the status of the denial")
+@shows("ASGI", "WebSockets", "refused: a summary with 403 or the status of the denial")
 @pytest.mark.parametrize("app", APPS)
 @pytest.mark.parametrize("server", ASGI)
 def test_a_handshake_that_is_refused_has_a_summary(stack: Stack, app: str) -> None:
@@ -218,10 +225,13 @@ def test_connections_at_once_have_ids_of_their_own(stack: Stack) -> None:
 # -- a WSGI server that hands the socket over -------------------------------------------
 
 
+@shows("Flask", "WebSockets", "handed over by the server: the id in all lines, one summary with code 101, no id in the handshake's answer")
+@shows("WSGI", "WebSockets", "handed over by the server: the id in all lines, one summary with code 101, no id in the handshake's answer")
+@pytest.mark.parametrize("app", ["flask", "bare"])
 @pytest.mark.parametrize("server", HANDING_OVER)
-def test_a_socket_that_was_handed_over_and_ended_well_is_no_error(stack: Stack) -> None:
+def test_a_socket_that_was_handed_over_and_ended_well_is_no_error(stack: Stack, app: str) -> None:
     with stack.watching() as seen:
-        with peer(stack, "/flask/socket/echo") as it:
+        with peer(stack, f"/{app}/socket/echo") as it:
             it.send("hello")
             assert it.recv(timeout=10) == "hello"
         seen.until_summary("/socket/echo")

@@ -6,6 +6,7 @@ The first part of a path says which application is asked, and is taken off.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -58,6 +59,8 @@ def bare(environ: Any, start_response: Any) -> Any:
     elif name == "slow":
         log.info("sleeping")
         time.sleep(60)
+    elif name == "socket":
+        return _socket(environ, start_response)
     elif name == "calls":
         return _calls(start_response)
     else:
@@ -83,6 +86,22 @@ def _failing() -> Any:
     raise ValueError("the drawer is empty")
 
 
+def _socket(environ: Any, start_response: Any) -> Any:
+    """Echo over a socket that the server hands over, and end as its kind of server wants."""
+    from simple_websocket import ConnectionClosed, Server
+
+    log.info("opening")
+    peer = Server.accept(environ)
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            text = peer.receive()
+            log.info("got %s", text)
+            peer.send(text)
+    if peer.mode == "gunicorn":
+        raise StopIteration
+    return []
+
+
 def _calls(start_response: Any) -> Any:
     from werkzeug.test import Client
 
@@ -99,6 +118,11 @@ APPS["control"] = control
 APPS["bare"] = DockerflowWSGI(bare)
 APPS["flask"] = flask_site.application()
 APPS["django"] = django_site.wsgi()
+
+if STACK != "gunicorn-gevent":
+    import wsgi_mounts  # an event loop in a thread of its own, which gevent has none of
+
+    APPS.update(wsgi_mounts.applications())
 
 for _name in ("app", "request.summary"):
     logging.getLogger(_name).addFilter(flask_site.RequestInfo())

@@ -23,6 +23,9 @@ _SUITES_REQUIREMENTS = ("default", "django", "fastapi", "flask", "sanic")
 
 _INSTALLS_WITHIN_S = 900.0
 
+#: Written when an environment is complete: the key of all that it was made from.
+_STAMP = "made-from"
+
 _DESCRIBE = """
 import importlib.metadata, json, platform
 found = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
@@ -86,40 +89,53 @@ def upstream_environment(folder: Path, source: Path) -> Environment:
     Returns:
         The environment.
     """
+    target = folder / "with-upstream"
     arguments = [*_requirements(source), str(archive(folder))]
-    found = _environment(folder / "with-upstream", arguments, [archive(folder).read_bytes()])
+    key = digest(sys.version, arguments, archive(folder).read_bytes().hex())
+    if not _is_current(target, key):
+        _clear(target)
+        subprocess.run([sys.executable, "-m", "venv", str(target)], check=True, timeout=120)
+        _pip(target / "bin" / "python", "install", *arguments)
+        (target / _STAMP).write_text(key)
+    found = _describe(target)
     if "dockerflow" not in found.packages or "mozlog-py" in found.packages:
-        raise GateError(f"{found.folder} has not upstream alone; remove it and try again")
+        raise GateError(f"{target} has not upstream alone; remove it and try again")
     return found
 
 
-def our_environment(
-    folder: Path, source: Path, root: Path, versions: dict[str, str]
-) -> Environment:
-    """Make the environment with this distribution.
+def our_environment(folder: Path, root: Path, upstream: Environment) -> Environment:
+    """Make the environment with this distribution, else a copy of upstream's.
 
     Args:
         folder: The folder of the gate.
-        source: The folder with upstream's files.
         root: The root of this repository, installed as editable.
-        versions: The versions of the environment with upstream, which are taken here too.
+        upstream: The environment with upstream, whose versions this one has too.
 
     Returns:
         The environment.
     """
-    constraints = folder / "versions.txt"
-    constraints.write_text(
-        "".join(
-            f"{name}=={version}\n" for name, version in versions.items() if name != "dockerflow"
+    target = folder / "with-ours"
+    made = (upstream.folder / _STAMP).read_text()
+    key = digest(made, upstream.packages, (root / "pyproject.toml").read_text("utf-8"))
+    if not _is_current(target, key):
+        _clear(target)
+        shutil.copytree(
+            upstream.folder, target, symlinks=True, ignore=shutil.ignore_patterns(_STAMP)
         )
-    )
-    arguments = [
-        *_requirements(source), "--constraint", str(constraints), "--editable", str(root),
-    ]  # fmt: skip
-    inputs = [constraints.read_bytes(), (root / "pyproject.toml").read_bytes()]
-    found = _environment(folder / "with-ours", arguments, inputs)
+        python = target / "bin" / "python"
+        _pip(python, "uninstall", "--yes", "dockerflow")
+        _pip(python, "install", "--editable", str(root))
+        (target / _STAMP).write_text(key)
+    found = _describe(target)
     if "mozlog-py" not in found.packages or "dockerflow" in found.packages:
-        raise GateError(f"{found.folder} has not ours alone; remove it and try again")
+        raise GateError(f"{target} has not ours alone; remove it and try again")
+    changed = {
+        name: (version, found.packages.get(name))
+        for name, version in upstream.packages.items()
+        if name != "dockerflow" and found.packages.get(name) != version
+    }
+    if changed:
+        raise GateError(f"installing ours has changed other packages: {changed}")
     return found
 
 
@@ -138,15 +154,17 @@ def _requirements(source: Path) -> list[str]:
     return wanted
 
 
-def _environment(target: Path, arguments: list[str], inputs: list[bytes]) -> Environment:
-    key = digest(sys.version, arguments, [hashlib.sha256(part).hexdigest() for part in inputs])
-    stamp = target / "inputs"
-    if not stamp.exists() or stamp.read_text() != key:
-        print(f"making {target.name}", flush=True)
-        shutil.rmtree(target, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(target)], check=True, timeout=120)
-        _pip(target / "bin" / "python", "install", *arguments)
-        stamp.write_text(key)
+def _is_current(target: Path, key: str) -> bool:
+    stamp = target / _STAMP
+    return stamp.exists() and stamp.read_text() == key
+
+
+def _clear(target: Path) -> None:
+    print(f"making the environment {target.name}", flush=True)
+    shutil.rmtree(target, ignore_errors=True)
+
+
+def _describe(target: Path) -> Environment:
     described = subprocess.run(
         [str(target / "bin" / "python"), "-c", _DESCRIBE],
         capture_output=True, text=True, check=True, timeout=120, cwd="/", env=_clean(),

@@ -72,7 +72,7 @@ def main() -> None:
 def _gate() -> list[str]:
     source = fetch_source(FOLDER)
     upstream = upstream_environment(FOLDER, source)
-    ours = our_environment(FOLDER, source, ROOT, upstream.packages)
+    ours = our_environment(FOLDER, ROOT, upstream)
     print(f"{UPSTREAM}, Python {upstream.python_version}", end="")
     print(*(f", {name} {upstream.packages[name]}" for name in _SHOWN_VERSIONS), sep="", flush=True)
     kept = FOLDER / "outcomes-with-upstream.json"
