@@ -12,6 +12,7 @@ from sanic.constants import DEFAULT_HTTP_CONTENT_TYPE
 from sanic.exceptions import NotFound
 from sanic.response import HTTPResponse
 
+from dockerflow import checks
 from dockerflow._request.adapter import DeprecatedChecks, headers_of
 from dockerflow.checks.registry import checks_of, register_owned
 from dockerflow.endpoints import (

@@ -9,10 +9,9 @@ the two functions that every server of Sanic's calls.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import Any
 
-from sanic import Request, Sanic
+from sanic import Sanic
 
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.middleware import Options
@@ -20,8 +19,6 @@ from dockerflow.middleware import Options
 from .served import Hooks, begin, is_gone_before_request, served_of, watch_handlers
 
 __all__ = ["observe"]
-
-_current_request: ContextVar[Any] = Request._current
 
 
 def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
@@ -69,21 +66,13 @@ def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
 
     core = _SanicASGI(app, base, hooks)
 
-    async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001
-        former = _current_request.get(None)
-        try:
-            await core(scope, receive, send)
-        finally:
-            # Sanic leaves the request in the context, where the next one's exchange would
-            # keep it, with its own exchange, and so on without end.
-            _current_request.set(former)
-
     watch_handlers(app.error_handler)
     app.__class__ = type(base)(
         base.__name__,
         (base,),
         {
-            "__call__": call,
+            # A bound method, which is called without the application: one call less.
+            "__call__": core.__call__,
             "__doc__": base.__doc__,
             "__module__": base.__module__,
             "__qualname__": base.__qualname__,

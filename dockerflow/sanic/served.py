@@ -7,10 +7,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Final
 
+from sanic import Request
 from sanic.exceptions import SanicException
 from sanic.http import Http, Stage
 
@@ -94,6 +96,7 @@ class ServedRequest:
         self.is_serving = False
         if self.is_asgi and self.is_filled and self.error is None:
             # The core knows all of it.
+            _forget_current_request(self.exchange)
             return
         if (
             self.is_http1
@@ -242,6 +245,7 @@ class ServedRequest:
         error = self.error or self.middleware_error
         if self.is_asgi:
             exchange.error = error
+            _forget_current_request(exchange)
             return
         exchange.finish(error)
         stream = self.request.stream
@@ -295,6 +299,20 @@ def begin(request: Any, hooks: Hooks) -> ServedRequest:
     ctx.start_timestamp = time.time()
     ctx.logged = False
     return served
+
+
+_current_request: Final[ContextVar[Any]] = Request._current
+
+
+def _forget_current_request(exchange: Any) -> None:
+    """Take out of the context the request that Sanic leaves there.
+
+    The exchange of the next request in this context would keep it, with its own
+    exchange, and so on without end.
+    """
+    before = exchange._before
+    if before is not None:
+        _current_request.set(before.get(_current_request))
 
 
 def served_of(request: Any) -> ServedRequest | None:
@@ -422,7 +440,7 @@ def _watch_asgi(stream: Any, served: ServedRequest, exchange: ASGIExchange) -> N
         exchange.echo = None
 
     async def send(data: Any, end_stream: bool) -> None:
-        if end_stream:
+        if end_stream and not served.is_filled:
             served.fill()
         response = stream.response
         if echo is None or response is None or stream.stage is not Stage.HANDLER:
