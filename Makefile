@@ -7,11 +7,13 @@ VERSIONS ?= 3.10 3.11 3.12 3.13
 # on goes on without them, and warns of it: that is no news of ours.
 OLDEST := django~=4.2.0 fastapi~=0.100.0 flask~=2.3.0 sanic~=23.12.0
 
-.PHONY: help demo test lint types layers unit wheel-test test-matrix bench torture clean
+.PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix bench torture clean
 
 help:
 	@echo "make demo         a real service, its database taken away, and all that it logs"
-	@echo "make test         tests, coverage, lint, types, layers, and the tests of the built wheel"
+	@echo "make test         all: lint, types, layers, tests, coverage, upstream's tests, the built wheel"
+	@echo "make upstream     upstream's own tests, with upstream and with ours"
+	@echo "make quick        the tests that start no server, database or other process (under a minute)"
 	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
 	@echo "make torture      every fault of tests/faults, often, and a table of what survived"
 	@echo "make bench        the benchmarks, and the table in the README"
@@ -25,7 +27,7 @@ $(VENV)/.installed: pyproject.toml Makefile
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
 
-test: unit lint types layers wheel-test
+test: lint types layers unit upstream wheel-test
 
 unit: $(VENV)/.installed
 	$(BIN)/coverage erase
@@ -33,17 +35,36 @@ unit: $(VENV)/.installed
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# For the inner loop: no test that starts a process or a server, and few examples.
+# Bytecode is written whatever the environment says: rewriting assertions anew takes long.
+quick: $(VENV)/.installed
+	PYTHONDONTWRITEBYTECODE= MOZLOG_EXAMPLES=10 $(BIN)/python -m pytest --quiet -m "not processes"
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/.installed
 	$(BIN)/mypy
+	MYPYPATH=tests:tests/upstream $(BIN)/mypy tests/upstream/gate.py
 
 layers: $(VENV)/.installed
 	$(BIN)/lint-imports
 
-# The wheel in an environment without the tree: what users get is what is tested.
+# Upstream's own tests, with upstream and with ours; .matrix/upstream keeps what it makes.
+upstream: $(VENV)/.installed
+	$(BIN)/python tests/upstream/gate.py
+
+# The wheel in an environment without the tree: what users get is what is tested. It
+# differs from the tree in which files it has, in its metadata and in where it is: all
+# tests in one process import and use every module of it; the others here are those of
+# names, versions and files, the command line, the pytest plug-in, the snippets, the
+# examples and the servers' configuration. Faults, databases and real servers test code,
+# and have done so in the tree.
+WHEEL_TESTS := tests/test_package.py tests/test_testing.py tests/test_readme.py \
+  tests/test_docs.py tests/test_docs_servers.py tests/test_examples.py \
+  tests/checks/test_version.py tests/test_servers.py
+
 wheel-test: $(VENV)/.installed
 	rm -rf dist .matrix/wheel
 	$(BIN)/python -m build --quiet --wheel
@@ -51,7 +72,8 @@ wheel-test: $(VENV)/.installed
 	.matrix/wheel/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.matrix/wheel/bin/python -m pip install --quiet --group test dist/*.whl
 	mkdir .matrix/wheel/tree && cp -R tests docs examples README.md Makefile pyproject.toml .matrix/wheel/tree/
-	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet
+	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet -m "not processes"
+	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet -m processes $(WHEEL_TESTS)
 
 test-matrix:
 	@for version in $(VERSIONS) oldest; do \

@@ -18,7 +18,17 @@ from typing import Any
 
 from cases import AGENT
 
-__all__ = ["BODY", "CORES", "FRAMEWORKS", "LANGUAGE", "PATH", "Application", "applications"]
+__all__ = [
+    "BODY",
+    "CORES",
+    "FRAMEWORKS",
+    "LANGUAGE",
+    "PATH",
+    "REQUEST_ID",
+    "WITH_ID",
+    "Application",
+    "applications",
+]
 
 PATH = "/items/7"
 BODY = "hi"
@@ -26,6 +36,9 @@ LANGUAGE = "en-US,en;q=0.5"
 
 #: The frameworks that both of us are for, and what they are called.
 FRAMEWORKS = {"fastapi": "FastAPI", "flask": "Flask", "django": "Django", "sanic": "Sanic"}
+#: Follows the name of a framework whose requests have an id already, as behind a balancer.
+WITH_ID = "+id"
+REQUEST_ID = "0af76519-16cd-43dd-8448-eb211c80319c"
 #: Applications without a framework, around which upstream has nothing.
 CORES = {"asgi": "ASGI without a framework", "wsgi": "WSGI without a framework"}
 
@@ -49,10 +62,13 @@ class Application:
     app: Any
     #: What it has sent as the body of the last response.
     body: bytes = b""
+    #: The headers of each request.
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def request(self, _: int) -> dict[str, Any]:
         """Make a new scope or environ, as a server does."""
-        return _scope() if self.kind == "asgi" else _environ()
+        headers = [*_HEADERS, *self.headers]
+        return _scope(headers) if self.kind == "asgi" else _environ(headers)
 
     async def serve(self, request: dict[str, Any]) -> None:
         """Serve a request."""
@@ -72,10 +88,12 @@ class Application:
 
 async def applications(name: str, logger: logging.Logger) -> tuple[Application, Application]:
     """Make the application of that name bare, and with dockerflow logging to ``logger``."""
+    name, has_id, _ = name.partition(WITH_ID)
+    headers = ((b"x-request-id", REQUEST_ID.encode()),) if has_id else ()
     make = _MAKERS[name]
     bare, dressed = await make(None), await make(logger)
     kind = "wsgi" if name in ("django", "flask", "wsgi") else "asgi"
-    return Application(kind, bare), Application(kind, dressed)
+    return Application(kind, bare, headers=headers), Application(kind, dressed, headers=headers)
 
 
 async def _fastapi(logger: logging.Logger | None) -> Any:
@@ -218,7 +236,7 @@ class _StartedError(Exception):
     """There is nothing more to receive, and no server to end."""
 
 
-def _scope() -> dict[str, Any]:
+def _scope(headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -231,15 +249,15 @@ def _scope() -> dict[str, Any]:
         "raw_path": PATH.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [*_HEADERS],
+        "headers": headers,
         "state": {},
     }
 
 
-def _environ() -> dict[str, Any]:
-    headers = {
+def _environ(headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+    variables = {
         f"HTTP_{name.decode().upper().replace('-', '_')}": value.decode()
-        for name, value in _HEADERS
+        for name, value in headers
     }
     return {
         "REQUEST_METHOD": "GET",
@@ -257,7 +275,7 @@ def _environ() -> dict[str, Any]:
         "wsgi.multithread": False,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
-        **headers,
+        **variables,
     }
 
 

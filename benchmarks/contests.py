@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from applications import CORES, FRAMEWORKS
+from applications import CORES, FRAMEWORKS, WITH_ID
 from cases import CALLS, CURVE, EVENTS, FORMATS, SLOPES, UNHEARD, Case
 from foreign import CROWDS, READINGS
 from fronts import FAST, FRONTS, STRUCTLOG, Front
@@ -176,6 +176,9 @@ def contests() -> list[Contest]:
     upstream = next(rival for rival in RIVALS if rival.name == "upstream")
     for case, title in FRAMEWORKS.items():
         out.append(Contest("served", title, _serves(upstream, case), [_serves(OURS, case)]))
+        with_id = f"{case}{WITH_ID}"
+        title = f"{title}, with an `X-Request-ID`"
+        out.append(Contest("served", title, _serves(upstream, with_id), [_serves(OURS, with_id)]))
     for case, title in CORES.items():
         out.append(Contest("served", title, _serves(OURS, case), []))
     return out

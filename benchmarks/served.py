@@ -12,14 +12,24 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from applications import BODY, CORES, FRAMEWORKS, LANGUAGE, PATH, Application, applications
+from applications import (
+    BODY,
+    CORES,
+    FRAMEWORKS,
+    LANGUAGE,
+    PATH,
+    REQUEST_ID,
+    WITH_ID,
+    Application,
+    applications,
+)
 from cases import AGENT
 from checks import WrongOutput
 from rivals import OURS, RIVALS
 
 __all__ = ["SERVED", "time_serving"]
 
-SERVED = {**FRAMEWORKS, **CORES}
+SERVED = {*FRAMEWORKS, *CORES, *(f"{name}{WITH_ID}" for name in FRAMEWORKS)}
 
 # A difference of two times needs more of both than a time does.
 _LONGER = 8
@@ -48,6 +58,7 @@ class _Service:
     def __init__(self, name: str, contender: str) -> None:
         (rival,) = (rival for rival in RIVALS if rival.name == contender)
         self._is_ours = rival is OURS
+        self._has_id = name.endswith(WITH_ID)
         self._directory = tempfile.TemporaryDirectory()
         self._path = Path(self._directory.name, "log")
         logger = logging.getLogger("request.summary")
@@ -92,6 +103,8 @@ class _Service:
                 raise WrongOutput(f"wrong field: {field}")
         if not (type(fields.get("rid")) is str and fields["rid"] and "t" in fields):
             raise WrongOutput("no rid, or no t")
+        if self._has_id and fields["rid"] != REQUEST_ID:
+            raise WrongOutput("not the id of the request")
 
 
 async def _time(application: Application) -> int:

@@ -26,12 +26,11 @@ from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_met
 from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
 from .endpoints import Endpoints, Reply, endpoint_of
 from .middleware import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, Middleware, Options
-from .summary import current, is_cancellation
+from .summary import current, hand_over, is_cancellation, take_back
 
 __all__ = ["ASGIExchange", "DockerflowASGI"]
 
-_modules: Final = sys.modules
-_has_bound: Final = context.has_bound
+has_bound: Final = context.has_bound
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -56,7 +55,8 @@ class DockerflowASGI(Middleware):
                 self._server_context = context.snapshot()
             await self._serve_other(scope, receive, send)
             return
-        outer = enclosing_exchange(scope, scope.get("method", ""))
+        method = scope.get("method", "")
+        outer = enclosing_exchange(scope, method)
         if outer is not None:
             self._join(outer, scope)
             if self._endpoints is None or not await self._answered(scope, send, self._endpoints):
@@ -65,21 +65,20 @@ class DockerflowASGI(Middleware):
         exchange = scope[REQUEST] = _EXCHANGES[kind]()
         exchange.connect(receive, send)
         exchange.path = scope["path"]
-        if kind == "http":
+        if method:
             # Told from other requests by its identity, so it must be this request's own.
-            scope["method"] = exchange.method_mark = exchange.method = marked_method(
-                scope["method"]
-            )
-        request_id = self._contribute(exchange, scope)
-        exchange.begin(request_id)
+            method = marked_method(method)
+            scope["method"] = exchange.method_mark = exchange.method = method
+        exchange.begin(self._contribute(exchange, scope))
         is_direct = is_channel_of_server(send)
-        if not is_direct and _has_bound(exchange.baseline) and not is_called_by_server():
-            # An outer layer has bound it for this request; the next one must not find it.
+        is_servers = exchange.is_servers = is_direct or is_server_task()
+        if is_servers and not is_direct and has_bound() and not is_called_by_server():
+            # An outer layer may have bound it for this request; the next must not find it.
             exchange.baseline = self._server_context
         try:
             if (
                 self._endpoints is None
-                or exchange.path[-3:].rstrip("/")[-2:] != "__"
+                or exchange.path[-2:] not in _ENDS
                 or not await self._answered(scope, exchange.send, self._endpoints)
             ):
                 # Called as an attribute it would be looked for among the methods first.
@@ -92,7 +91,7 @@ class DockerflowASGI(Middleware):
             if not exchange.is_over:
                 exchange.finish(exchange.error)
         finally:
-            if (is_direct or is_server_task()) and not exchange.is_in_process:
+            if is_servers and not exchange.is_in_process:
                 exchange.leave_to_server()
             else:
                 exchange.leave()
@@ -127,9 +126,7 @@ class DockerflowASGI(Middleware):
             request_id = read_headers(exchange, scope, options, gives_id)
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
-            exchange.logs_traceback = options.summary_traceback
-            if "sentry_sdk" in _modules and options.sentry:
-                exchange.use_sentry()
+            exchange.use(options)
             if options.querystring:
                 exchange.querystring = scope.get("query_string", b"")
         return request_id
@@ -162,7 +159,7 @@ def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) 
             if role & LANGUAGE:
                 exchange.lang = text
             if role & REQUEST_ID_HEADER:
-                is_single = held is None
+                is_single = is_single and held is None
                 held = text
             if role & TRACEPARENT:
                 is_single = False
@@ -179,7 +176,7 @@ def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) 
             client[0] if client else None,
         )
     if options.echoes_all or options.policy.may_echo(request_id):
-        exchange.set_echo(options.echo_name, request_id)
+        exchange.set_echo(options, request_id)
     return request_id
 
 
@@ -188,6 +185,8 @@ class ASGIExchange(Exchange):
 
     #: The header of the response that carries the id.
     echo: tuple[bytes, bytes] | None = None
+    #: Whether its task is one that a server has made, which may serve another request next.
+    is_servers: bool
     _receive: Receive
     _send: Send
     _has_trailers: bool
@@ -203,9 +202,9 @@ class ASGIExchange(Exchange):
         self.echo = self.code = self.logger = self.querystring = self.given = self.error = None
         self.is_over = self.has_parts_to_come = False
 
-    def set_echo(self, name: str, request_id: str) -> None:
-        """Have the response carry the id in this header."""
-        self.echo = (name.lower().encode("latin-1"), request_id.encode())
+    def set_echo(self, options: Options, request_id: str) -> None:
+        """Have the response carry the id in the header that the options name."""
+        self.echo = (options.header, request_id.encode())
 
     async def receive(self) -> Message:
         """Receive a message; one may say that the client has gone."""
@@ -227,40 +226,40 @@ class ASGIExchange(Exchange):
         kind = message["type"]
         send = self._send
         try:
-            if kind == "http.response.body":
-                if message.get("more_body") or self._has_trailers:
-                    await send(message)
-                else:
-                    await self._send_last(message)
-            elif kind == "http.response.start":
+            if kind == "http.response.start":
                 if self.echo is not None:
                     message = self._with_echo(message)
                 await send(message)
                 self.code = message["status"]
-                self._has_trailers = message.get("trailers", False)
-            elif kind == "http.response.pathsend" or (
-                kind == "http.response.trailers" and not message.get("more_trailers")
-            ):
-                await self._send_last(message)
+                if message.get("trailers"):
+                    self._has_trailers = True
+            elif (
+                kind == "http.response.body"
+                and not message.get("more_body")
+                and not self._has_trailers
+            ) or (kind != "http.response.body" and _is_end(kind, message)):
+                if self.is_servers:
+                    # The server may begin the next request of the connection in here.
+                    hand_over()
+                    try:
+                        await send(message)
+                    finally:
+                        take_back()
+                else:
+                    await send(message)
+                code = self.code
+                if self.error is None and (
+                    code is None or code >= 500 or sys.exc_info()[1] is not None
+                ):
+                    # A framework may answer an exception and raise it again afterwards.
+                    self.ended_ns = time.monotonic_ns()
+                else:
+                    self.finish(self.error)
             else:
                 await send(message)
         except OSError:
             self.is_client_gone = True
             raise
-
-    async def _send_last(self, message: Message) -> None:
-        # The server may begin the next request of the connection in here.
-        self.hand_over()
-        send = self._send
-        try:
-            await send(message)
-        finally:
-            self.take_back()
-        if self.error is not None or ((self.code or 0) < 500 and sys.exc_info()[1] is None):
-            self.finish(self.error)
-        else:
-            # A framework may answer an exception and raise it again afterwards.
-            self.ended_ns = time.monotonic_ns()
 
     def _with_echo(self, message: Message) -> Message:
         echo = self.echo
@@ -271,8 +270,10 @@ class ASGIExchange(Exchange):
         for held, _ in headers:
             if len(held) == size and held.lower() == name:
                 # The application has its own idea of what to answer.
-                return message
-        headers.append(echo)
+                break
+        else:
+            headers.append(echo)
+        # What the application gave may be an iterator, which is used up now.
         return {**message, "headers": headers}
 
     def fail(self, error: BaseException) -> None:
@@ -376,6 +377,9 @@ _EXCHANGES: Final[dict[str, type[ASGIExchange]]] = {
     "websocket": WebSocketExchange,
 }
 
+# What the path of an endpoint ends with, a slash at its end included.
+_ENDS: Final = frozenset({"__", "_/"})
+
 #: Messages looked through for one that says that the client has gone.
 _MAX_PENDING: Final = 64
 _DISCONNECTS: Final = frozenset({"http.disconnect", "websocket.disconnect"})
@@ -384,6 +388,13 @@ _DISCONNECTS: Final = frozenset({"http.disconnect", "websocket.disconnect"})
 _NORMAL_CLOSURE: Final = 1000
 _NO_STATUS: Final = 1005
 _INTERNAL_ERROR: Final = 1011
+
+
+def _is_end(kind: str, message: Message) -> bool:
+    """Return whether a message other than a body's is the last one of a response."""
+    return kind == "http.response.pathsend" or (
+        kind == "http.response.trailers" and not message.get("more_trailers")
+    )
 
 
 def within_root(path: str, root: str) -> str:

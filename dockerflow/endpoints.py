@@ -24,9 +24,11 @@ from mozlog_py.line import encode
 from mozlog_py.values import Sanitiser
 
 from . import checks
-from . import version as versions
 from ._request import sentry
+from .checks.registry import checks_of
+from .checks.surroundings import PLAIN, Surroundings
 from .settings import Settings
+from .version import VersionFileError
 
 __all__ = [
     "ALLOWED_METHODS",
@@ -103,10 +105,17 @@ NOT_FOUND: Final = Reply(404, (_TEXT, _NO_STORE), b"Not Found")
 
 
 def version(read: Callable[[], Any], logger: logging.Logger) -> Reply:
-    """Answer ``/__version__``; ``read`` gives the version, or None where there is none."""
+    """Answer ``/__version__``.
+
+    Args:
+        read: gives the version, or None where there is none. What it raises goes
+            on to the framework, as from a view; a malformed ``version.json`` is
+            data, and is answered with what is wrong with it.
+        logger: where a malformed file is logged.
+    """
     try:
         return version_of(read())
-    except Exception as failure:
+    except VersionFileError as failure:
         return version_failed(failure, logger)
 
 
@@ -117,14 +126,11 @@ def version_of(found: Any) -> Reply:
     return _json(200, found)
 
 
-def version_failed(failure: Exception, logger: logging.Logger) -> Reply:
-    """Log that the version cannot be read, and give the answer that says so."""
+def version_failed(failure: VersionFileError, logger: logging.Logger) -> Reply:
+    """Log that the version file is malformed, and give the answer that says so."""
     reason = Sanitiser().name(failure)
     logger.error("The version cannot be told: %s", reason)
-    # A version file's error is made for readers; what another one says is for the log.
-    is_clear = isinstance(failure, versions.VersionFileError)
-    told = reason if is_clear else "the version cannot be told; the log says why"
-    return _json(500, {"error": told})
+    return _json(500, {"error": reason})
 
 
 def heartbeat(results: checks.ChecksResults, settings: Settings, *, is_debug: bool) -> Reply:
@@ -155,18 +161,21 @@ class Endpoints:
 
     ``settings`` gives the settings of now; ``read_version`` the version, None
     where there is none; ``find_checks`` what to run, by name; ``config`` is what
-    a check receives as its parameter of that name.
+    a check receives as its parameter of that name; ``surroundings`` what the
+    framework knows of the places where checks run.
     """
 
     settings: Callable[[], Settings]
     read_version: Callable[[], Any]
-    find_checks: Callable[[], Iterable[tuple[str, Callable[..., Any]]]] = lambda: (
-        checks.get_checks().items()
+    # What extension objects have registered for applications of their own is not for this one.
+    find_checks: Callable[[], Iterable[tuple[str, Callable[..., Any]]]] = lambda: checks_of(
+        checks.get_checks(), {}
     )
     silenced_checks: Iterable[str] = ()
     config: Any = None
     is_debug: Callable[[], bool] = lambda: False
     logger: logging.Logger = _LOGGER
+    surroundings: Surroundings = PLAIN
 
     def known(self, name: str, method: str) -> Reply | None:
         """Give the answer where it takes neither a check nor a file; may raise, for ``error``."""
@@ -199,29 +208,33 @@ class Endpoints:
             return reply
         return self.heartbeat(await self.run_checks_async())
 
-    def run_checks(self) -> checks.ChecksResults:
-        """Run the checks, and wait for them."""
+    def run_checks(self, *, in_request: bool = False) -> checks.ChecksResults:
+        """Run the checks, and wait for them.
+
+        Args:
+            in_request: whether they run in this thread whatever the settings say.
+        """
         self._leave_untraced()
-        settings = self.settings()
         return checks.run_checks(
-            self.find_checks(),
-            self.silenced_checks,
-            config=self.config,
-            timeout=settings.check_timeout_seconds,
-            cache_seconds=settings.heartbeat_cache_seconds,
+            self.find_checks(), self.silenced_checks, **self._options(in_request)
         )
 
-    async def run_checks_async(self) -> checks.ChecksResults:
-        """Run the checks beside the event loop's other work."""
+    async def run_checks_async(self, *, in_request: bool = False) -> checks.ChecksResults:
+        """Run the checks beside the event loop's other work; otherwise as ``run_checks``."""
         self._leave_untraced()
-        settings = self.settings()
         return await checks.run_checks_async(
-            self.find_checks(),
-            self.silenced_checks,
-            config=self.config,
-            timeout=settings.check_timeout_seconds,
-            cache_seconds=settings.heartbeat_cache_seconds,
+            self.find_checks(), self.silenced_checks, **self._options(in_request)
         )
+
+    def _options(self, in_request: bool) -> dict[str, Any]:
+        settings = self.settings()
+        return {
+            "config": self.config,
+            "timeout": settings.check_timeout_seconds,
+            "cache_seconds": settings.heartbeat_cache_seconds,
+            "in_request": in_request or settings.checks_in_request,
+            "surroundings": self.surroundings,
+        }
 
     def _leave_untraced(self) -> None:
         if "sentry_sdk" in sys.modules and self.settings().sentry:

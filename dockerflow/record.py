@@ -27,9 +27,10 @@ __all__ = ["is_standard", "log", "make_record"]
 _Logger: Final = logging.Logger
 # What patches of them are told from; None where one was there before this module.
 _make_record: Final = record_factory.own_method(logging.Logger.makeRecord)
-_log: Final = record_factory.own_method(logging.Logger._log)  # noqa: SLF001
 _info: Final = record_factory.own_method(logging.Logger.info)
 _error: Final = record_factory.own_method(logging.Logger.error)
+# Beside ``manager``, which those have that getLogger() has made.
+_ATTRIBUTE_COUNT: Final = len(vars(logging.Logger("")))  # noqa: LOG001 - one with no manager
 _INFO: Final = logging.INFO
 _LogRecord: Final = logging.LogRecord
 _new: Final = logging.LogRecord.__new__
@@ -57,16 +58,17 @@ def is_standard(logger: Any) -> bool:
 
     Record factories, filters and handlers count for nothing here: they are asked anyway.
     """
-    if (
-        type(logger) is not _Logger
-        or _Logger.makeRecord is not _make_record
-        or _Logger._log is not _log  # noqa: SLF001
-        or _Logger.info is not _info
-        or _Logger.error is not _error
-    ):
-        return False
-    own = logger.__dict__
-    return not ("info" in own or "makeRecord" in own or "error" in own or "_log" in own)
+    return (
+        type(logger) is _Logger
+        and _Logger.makeRecord is _make_record
+        and _Logger.info is _info
+        and _Logger.error is _error
+        # A logger with no more attributes than it was born with has no method of its own.
+        and (
+            len(own := logger.__dict__) - ("manager" in own) <= _ATTRIBUTE_COUNT
+            or not ("info" in own or "error" in own or "makeRecord" in own)
+        )
+    )
 
 
 def log(
@@ -88,15 +90,31 @@ def log(
     """
     if is_standard(logger):
         if logger.isEnabledFor(level):
-            record = make_record(logger.name, level, message, error=error)
-            record.__dict__.update(fields)
-            logger.handle(record)
+            _handle(logger, level, message, fields, error)
         return
     method = logger.info if level == _INFO else logger.error
-    if error is None:
-        method(message, extra=fields)
-    else:
-        method(message, exc_info=as_exc_info(error), extra=fields)
+    try:
+        if error is None:
+            method(message, extra=fields)
+        else:
+            method(message, exc_info=as_exc_info(error), extra=fields)
+    except KeyError:
+        if not isinstance(logger, _Logger):
+            raise
+        # A record factory sets an attribute of that name, and makeRecord() refuses both.
+        _handle(logger, level, message, fields, error)
+
+
+def _handle(
+    logger: logging.Logger,
+    level: int,
+    message: str,
+    fields: dict[str, Any],
+    error: BaseException | None,
+) -> None:
+    record = make_record(logger.name, level, message, error=error)
+    record.__dict__.update(fields)
+    logger.handle(record)
 
 
 def make_record(

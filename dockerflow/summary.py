@@ -9,10 +9,11 @@ into ``begin``, ``finish`` and the attributes of the cell.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from mozlog_py import context, late_request_ids
@@ -23,7 +24,19 @@ from mozlog_py.values import Sanitiser, type_name
 from ._request import sentry
 from .record import is_standard, log, make_record
 
-__all__ = ["LOGGER_NAME", "MAX_TEXT", "RequestSummary", "add_fields", "current", "is_cancellation"]
+if TYPE_CHECKING:
+    from .middleware import Options
+
+__all__ = [
+    "LOGGER_NAME",
+    "MAX_TEXT",
+    "RequestSummary",
+    "add_fields",
+    "current",
+    "hand_over",
+    "is_cancellation",
+    "take_back",
+]
 
 #: The logger of summaries, which is the ``Type`` of their lines.
 LOGGER_NAME: Final = "request.summary"
@@ -42,6 +55,8 @@ _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit
 # The fields of every summary, in their order.
 _FIELDS: Final = ("errno", "agent", "lang", "method", "path", "uid", "rid", "code", "t")
 
+_logger: Final = logging.getLogger("dockerflow")
+_modules: Final = sys.modules
 _served: Final = late_request_ids.served
 _remember_served: Final = late_request_ids.remember_served
 _set_request_id: Final = context.request_id_context.set
@@ -100,6 +115,7 @@ class RequestSummary:
     #: Whether the application made the request itself, while it served another one.
     is_in_process: bool = False
     _before: Context | None = None
+    _returned: Context | None = None
     _bound: Context | None = None
 
     def begin(self, request_id: str | None) -> None:
@@ -119,7 +135,7 @@ class RequestSummary:
             handed_over = _handed_over.get()
             self.is_in_process = handed_over is None
             _restore(former.baseline, handed_over)
-            _handed_over.set(None)
+            take_back()
         self.rid = request_id
         self.started_ns = _monotonic_ns()
         _set_current(self)
@@ -174,23 +190,25 @@ class RequestSummary:
             # It holds the request before this one, where that was in the context.
             self._before = None
             _set_current(before.get(_current))
-            _handed_over.set(before.get(_handed_over))
-            _restore(before)
+            if _handed_over.get() is not (handed_over := before.get(_handed_over)):
+                _handed_over.set(handed_over)
+            _restore(before, self._returned)
+            self._returned = None
             if _served.is_wanted:
                 _remember_served(self.rid)
 
-    def hand_over(self) -> None:
-        """Say that the server has control in this context, and may start the next request in it."""
-        _handed_over.set(_snapshot())
+    def hand_back(self) -> None:
+        """Say that the layers further out have control, and that ``leave`` comes later.
 
-    def take_back(self) -> None:
-        """Say that the application has control again."""
-        _handed_over.set(None)
+        What they bind and unbind until then stays as they have made it.
+        """
+        self._returned = _snapshot()
 
     def leave_to_server(self) -> None:
         """End the request in a task of the server's, whose last lines keep the request's id."""
         self._before = None
-        _handed_over.set(_snapshot())
+        if current() is self:
+            hand_over()
 
     def add_fields(self, fields: dict[str, Any]) -> bool:
         """Add fields to the summary; False where it is logged already.
@@ -261,7 +279,7 @@ class RequestSummary:
                     reporting.begin()
             given = self.given
             if self.make_fields is not None:
-                given = self.make_fields()
+                given = self._made_fields(self.make_fields)
             if given is not None or not is_standard(logger):
                 fields = self.fields() if given is None else self._measured(given)
                 self._complete(fields, level, error)
@@ -284,11 +302,22 @@ class RequestSummary:
         finally:
             if reporting is not None:
                 reporting.end()
+            # A context that outlives the request must not keep what the request has used.
+            self.error = self.make_fields = None
 
-    def use_sentry(self) -> None:
-        """Have sentry-sdk, which is loaded, make one event of each exception of this request."""
-        sentry.install(current)
-        self.uses_sentry = True
+    def _made_fields(self, make_fields: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        try:
+            return make_fields()
+        except Exception:
+            _logger.exception("The fields of a request's summary cannot be told")
+            return None
+
+    def use(self, options: Options) -> None:
+        """Have the summary made as an application's settings say."""
+        self.logs_traceback = options.summary_traceback
+        if "sentry_sdk" in _modules and options.sentry:
+            sentry.install(current)
+            self.uses_sentry = True
 
     def report_late(self, error: BaseException) -> None:
         """Report an exception that was raised after the summary was logged."""
@@ -360,6 +389,16 @@ _handed_over: Final[ContextVar[Context | None]] = ContextVar("dockerflow_handed_
 current: Final = _current.get
 
 
+def hand_over() -> None:
+    """Say that the server has control, and may start the next request in this context."""
+    _handed_over.set(_snapshot())
+
+
+def take_back() -> None:
+    """Say that the application has control again."""
+    _handed_over.set(None)
+
+
 def add_fields(**fields: Any) -> bool:
     """Add fields to the summary of the request that is being served.
 
@@ -399,7 +438,10 @@ def _text(error: BaseException) -> str:
     text = Sanitiser().name(error)
     if isinstance(error, SystemExit):
         # Its text is an exit status, "1".
-        return f"SystemExit: {text}; a server ends a worker so whose request takes too long"
+        return (
+            f"SystemExit: {text} (the process was told to end; gunicorn ends a worker so "
+            "when a request takes longer than its timeout)"
+        )
     if is_cancellation(error):
         reason = f": {text}" if text else ""
         return f"{type_name(type(error))}: cancelled while its client was there{reason}"

@@ -12,7 +12,6 @@ when the server closes the body (PEP 3333).
 from __future__ import annotations
 
 import http
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from typing import Any, Final
@@ -31,6 +30,8 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], Any]]
 
 _FILE_WRAPPER: Final = "wsgi.file_wrapper"
+# What the path of an endpoint ends with, a slash at its end included.
+_ENDS: Final = frozenset({"__", "_/"})
 
 
 class DockerflowWSGI(Middleware):
@@ -97,16 +98,14 @@ class DockerflowWSGI(Middleware):
             request_id = read_environ(exchange, environ, options, gives_id)
         if self._gives_summaries and exchange.logger is None:
             exchange.logger = self._logger
-            exchange.logs_traceback = options.summary_traceback
-            if "sentry_sdk" in sys.modules and options.sentry:
-                exchange.use_sentry()
+            exchange.use(options)
             if options.querystring:
                 exchange.querystring = querystring_of(environ)
         return request_id
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if self._endpoints is not None and path[-3:].rstrip("/")[-2:] == "__":
+        if self._endpoints is not None and path[-2:] in _ENDS:
             name = endpoint_of(path)
             if name is not None:
                 method = environ["REQUEST_METHOD"]
@@ -136,7 +135,7 @@ def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bo
         )
     environ[REQUEST_ID] = request_id
     if options.echoes_all or options.policy.may_echo(request_id):
-        exchange.set_echo(options.echo_name, request_id)
+        exchange.set_echo(options, request_id)
     return request_id
 
 
@@ -158,9 +157,9 @@ class WSGIExchange(Exchange):
         self.context: Context = copy_context()
         self._start_response = start_response
 
-    def set_echo(self, name: str, request_id: str) -> None:
-        """Have the response carry the id in this header."""
-        self.echo = (name, request_id)
+    def set_echo(self, options: Options, request_id: str) -> None:
+        """Have the response carry the id in the header that the options name."""
+        self.echo = (options.echo_name, request_id)
 
     def adopt_context(self) -> None:
         """Make this the request of a context that it did not begin in."""
@@ -306,6 +305,11 @@ class _SizedBody(_Body):
     """The same for a body whose length servers may rely on."""
 
     __slots__ = ()
+
+    def __iter__(self) -> Iterator[bytes]:
+        # eventlet adds up the parts of a list before it sends them: from the start each time.
+        self._iterator = iter(self._iterable)
+        return self
 
     def __len__(self) -> int:
         return len(self._iterable)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ __all__ = [
     "clear",
     "current",
     "get",
+    "has_bound",
     "read_bound",
     "read_request_id",
     "request_id_context",
@@ -87,8 +88,8 @@ def restore(before: Context, handed_over: Context | None = None) -> None:
 
     Args:
         before: What to go back to.
-        handed_over: A later snapshot. What was bound after that one stays, which
-            is how the next request keeps what its own outer layers have bound.
+        handed_over: A later snapshot. What was bound or unbound after that one stays so,
+            which is how a request keeps what its own outer layers have done.
     """
     if handed_over is not None:
         _restore_up_to(before, handed_over)
@@ -100,10 +101,11 @@ def restore(before: Context, handed_over: Context | None = None) -> None:
         _bound.set(value)
     if _blocks.get() is not (value := before.get(_blocks, ())):
         _blocks.set(value)
-    for variable in _structlog_variables():
-        # An ellipsis is how structlog says that a name is not bound.
-        if variable.get(...) is not (value := before.get(variable, ...)):
-            variable.set(value)
+    if "structlog.contextvars" in _modules and structlog_registry():
+        for variable in _structlog_variables():
+            # An ellipsis is how structlog says that a name is not bound.
+            if variable.get(...) is not (value := before.get(variable, ...)):
+                variable.set(value)
 
 
 def _restore_up_to(before: Context, handed_over: Context) -> None:
@@ -113,12 +115,18 @@ def _restore_up_to(before: Context, handed_over: Context) -> None:
     base, known = before.get(_bound, _NONE), handed_over.get(_bound, _NONE)
 
     def rebased(fields: _Fields) -> _Fields:
+        if fields is known:
+            return base
+        # What was unbound later, as at the end of a block, stays unbound.
+        kept = {
+            name: value for name, value in base.items() if name in fields or name not in known
+        }
         later = {
             name: value
             for name, value in fields.items()
             if name not in known or known[name] is not value
         }
-        return {**base, **later} if later else base
+        return {**kept, **later}
 
     _bound.set(rebased(_bound.get()))
     former_blocks = handed_over.get(_blocks, ())
@@ -143,18 +151,17 @@ def _is_in(block: bound, blocks: tuple[tuple[bound, _Fields], ...]) -> bool:
 
 
 def _structlog_variables() -> list[ContextVar[Any]]:
-    if "structlog.contextvars" not in _modules:
-        return []
-    registry = getattr(_modules["structlog.contextvars"], "_CONTEXT_VARS", None)
-    return list(registry.values()) if registry and isinstance(registry, dict) else []
+    registry = structlog_registry()
+    return list(registry.values()) if isinstance(registry, dict) else []
 
 
-def has_bound(where: Context | None) -> bool:
-    """Return whether fields were bound in a context, here or with ``structlog.contextvars``."""
-    if where is None:
-        return False
-    return bool(where.get(_bound, _NONE)) or any(
-        where.get(variable, ...) is not ... for variable in _structlog_variables()
+def has_bound() -> bool:
+    """Return whether fields are bound, here or with ``structlog.contextvars``."""
+    if read_bound():
+        return True
+    registry = structlog_registry()
+    return bool(registry) and any(
+        variable.get(...) is not ... for variable in _structlog_variables()
     )
 
 

@@ -199,7 +199,7 @@ def record_renderer(
                     if blob is not None:
                         if not blob or not OWN_FIELDS.isdisjoint(fields):
                             return careful(record)
-                        fields = with_members(fields, blob)
+                        fields = with_members(fields, blob) if fields else blob
                         is_odd = is_odd or len(fields) >= MAX_ITEMS or not is_plain(blob.values())
                         message = ""
             elif not fields:

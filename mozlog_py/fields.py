@@ -224,9 +224,9 @@ def with_members(fields: dict[Any, Any], members: dict[str, Any]) -> dict[Any, A
     A member that clashes with a field is kept as ``extra.<name>``: the text may
     come from a client, which must not be able to replace a request's id.
     """
-    # Hashes the members' names only, which are texts; a field's name may have a hash that raises.
-    if fields.keys().isdisjoint(members):
-        return {**fields, **members}
+    together = {**fields, **members}
+    if len(together) == len(fields) + len(members):
+        return together
     out = dict(fields)
     taken = {*fields, *members}
     for key, value in members.items():

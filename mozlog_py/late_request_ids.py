@@ -52,6 +52,7 @@ def attach_request_id(error: BaseException, request_id: str) -> None:
     try:
         # Past the class's own __setattr__, which may refuse or raise.
         attributes_of(error)[_ATTRIBUTE] = request_id
+        _attached.is_any = True
         if served.is_wanted:
             if len(_failed) >= _MAX_THREADS:
                 _failed.clear()
@@ -72,19 +73,20 @@ def request_id_of(exc_info: Any) -> str | None:
     """
     try:
         triple = as_exc_info(exc_info)
-        left = [] if triple is None else [triple[1]]
-        # Visited is what has been taken from the list; it grows behind the loop.
-        for error in left:
+        chain = [] if triple is None else [triple[1]]
+        # The list grows while it is iterated.
+        for error in chain:
             found = attributes_of(error).get(_ATTRIBUTE)
             if type(found) is str and found:
                 return found
-            if len(left) < _MAX_EXCEPTIONS:
-                led_to_it = cause_of(error), context_of(error), group_of_one(error)
-                left += [
-                    earlier
-                    for earlier in led_to_it
-                    if earlier is not None and not any(earlier is known for known in left)
-                ]
+            for earlier in (cause_of(error), context_of(error), group_of_one(error)):
+                # By identity: an exception's class may have an equality of its own.
+                if (
+                    earlier is not None
+                    and len(chain) < _MAX_EXCEPTIONS
+                    and all(earlier is not known for known in chain)
+                ):
+                    chain.append(earlier)
     except Exception:
         # What stands in place of an exception may be anything.
         pass
@@ -98,8 +100,20 @@ def add_request_id(fields: dict[Any, Any], exc_info: Any) -> None:
         fields: What a line has of its call and of its context.
         exc_info: As for ``request_id_of``.
     """
-    if fields.get("rid") is None and (request_id := request_id_of(exc_info)):
+    if not _attached.is_any or fields.get("rid") is not None:
+        return
+    request_id = request_id_of(exc_info)
+    if request_id is not None:
         fields["rid"] = request_id
+
+
+class _Attached:
+    """Whether an id was attached to any exception of this process."""
+
+    is_any = False
+
+
+_attached: Final = _Attached()
 
 
 class _Served:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from selection import mark_processes
 
 from dockerflow import checks
 from mozlog_py import config, context, lean, record_factory, uncaught
@@ -26,6 +27,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("mozlog")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_processes(items)
 
 
 @pytest.fixture(autouse=True)

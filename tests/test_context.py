@@ -756,3 +756,63 @@ class TestRestore:
         assert context.get() == {"user": "ann", "shape": "round"}
         assert mine.get() == 1
         structlog.contextvars.clear_contextvars()
+
+    def test_keeps_what_was_bound_after_it_was_handed_over(self) -> None:
+        context.bind(host="h1")
+        before = context.snapshot()
+        context.bind(user="ann", step=1)
+        context.request_id_context.set("r1")
+        structlog.contextvars.bind_contextvars(shape="flat")
+        handed_over = context.snapshot()
+        context.bind(tenant="t1", step=2)
+        structlog.contextvars.bind_contextvars(colour="red")
+        context.restore(before, handed_over)
+        assert context.get() == {"host": "h1", "tenant": "t1", "step": 2, "colour": "red"}
+        structlog.contextvars.clear_contextvars()
+
+    def test_takes_out_what_was_bound_before_it_was_handed_over(self) -> None:
+        before = context.snapshot()
+        context.bind(user="ann")
+        context.request_id_context.set("r1")
+        structlog.contextvars.bind_contextvars(shape="flat")
+        handed_over = context.snapshot()
+        context.restore(before, handed_over)
+        assert context.get() == {}
+
+    def test_keeps_a_request_id_that_was_set_after_it_was_handed_over(self) -> None:
+        before = context.snapshot()
+        context.request_id_context.set("r1")
+        handed_over = context.snapshot()
+        context.request_id_context.set("r2")
+        context.restore(before, handed_over)
+        assert context.get() == {"rid": "r2"}
+
+    def test_leaves_unbound_what_was_unbound_after_it_was_handed_over(self) -> None:
+        context.bind(host="h1")
+        with bound(tenant="t1"):
+            before = context.snapshot()
+            context.bind(user="ann")
+            handed_over = context.snapshot()
+        context.restore(before, handed_over)
+        assert context.get() == {"host": "h1"}
+
+    def test_has_a_block_that_was_entered_later_go_back_to_what_is_left(self) -> None:
+        before = context.snapshot()
+        context.bind(user="ann")
+        handed_over = context.snapshot()
+        with bound(tenant="t1"):
+            context.restore(before, handed_over)
+            assert context.get() == {"tenant": "t1"}
+        assert context.get() == {}
+
+
+class TestHasBound:
+    def test_tells_whether_a_field_is_bound_in_either_way(self) -> None:
+        assert not context.has_bound()
+        context.bind(user="ann")
+        assert context.has_bound()
+        context.clear()
+        structlog.contextvars.bind_contextvars(shape="flat")
+        assert context.has_bound()
+        structlog.contextvars.clear_contextvars()
+        assert not context.has_bound()

@@ -96,6 +96,18 @@ class TestRequestIdLogFilter:
             request_id_context.reset(token)
         assert fields(MozlogFormatter(), made) == {"rid": "abc", "msg": "hello"}
 
+    def test_keeps_an_id_that_the_record_came_with_where_there_is_no_request(self) -> None:
+        # As an access line of gunicorn does.
+        made = record(rid="of its own")
+        assert RequestIdLogFilter().filter(made)
+        assert made.rid == "of its own"  # type: ignore[attr-defined]
+        token = request_id_context.set("abc")
+        try:
+            assert RequestIdLogFilter().filter(made)
+        finally:
+            request_id_context.reset(token)
+        assert made.rid == "abc"  # type: ignore[attr-defined]
+
     def test_is_not_needed_for_it(self) -> None:
         capture = Capture()
         request_id_context.set("abc")

@@ -44,6 +44,7 @@ def test_a_snippet_prints_the_lines_that_its_page_shows(
     assert captured.err == b""
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("snippet", [s for s in SNIPPETS if s.is_for_pytest], ids=ids)
 def test_a_snippet_of_tests_passes_under_pytest(snippet: Snippet, tmp_path: Path) -> None:
     said = snippet.run_under_pytest(tmp_path)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from conformance import checked_lines
+from ports import free_port
 from snippets import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -65,9 +66,7 @@ class Service:
 
 @contextmanager
 def running(name: str, folder: Path, database: Path) -> Iterator[Service]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if name[:4] != "LOG_"}
     environment |= {
         "APP_DIR": str(folder), "DATABASE": str(database), "DATABASE_URL": f"sqlite:///{database}",

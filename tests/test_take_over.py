@@ -17,6 +17,7 @@ from conformance import checked_lines
 
 import mozlog_py
 from mozlog_py import servers
+from mozlog_py.late_request_ids import attach_request_id, remember_served, take_served
 from mozlog_py.servers import ACCESS_LOGGERS, SERVER_LOGGERS, TakenOver, take_over
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
@@ -38,7 +39,8 @@ UVICORN = {
 
 @pytest.fixture(autouse=True)
 def fresh_loggers() -> Iterator[None]:
-    """Have loggers of servers that no other test has touched."""
+    """Have loggers of servers that no other test has touched, and no request served."""
+    remember_served(None)
     loggers = logging.Logger.manager.loggerDict
     former = {name: loggers.pop(name) for name in SERVER_LOGGERS if name in loggers}
     yield
@@ -340,6 +342,50 @@ class TestAccessRecords:
         expected = template % (args[0] if isinstance(args[0], dict) else args)
         assert said(capsys) == [expected]
 
+    @pytest.mark.parametrize(
+        ("name", "atoms"),
+        [("gunicorn.access", Atoms(GUNICORN)), ("granian.access", GRANIAN)],
+    )
+    def test_have_the_id_of_the_request_that_was_served_last(
+        self, name: str, atoms: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure()
+        for _ in range(2):
+            remember_served("r1")
+            logging.getLogger(name).info("a sentence", atoms)
+        # One that the application has not seen.
+        logging.getLogger(name).info("a sentence", atoms)
+        assert [line["Fields"].get("rid") for line in lines(capsys)] == ["r1", "r1", None]
+
+    def test_have_the_id_that_gunicorn_shows_of_the_environ(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure()
+        atoms = Atoms({**GUNICORN, "{mozlog.request_id}e": 'the \\"id\\"'})
+        remember_served("r1")
+        logging.getLogger("gunicorn.access").info("a sentence", atoms)
+        (line,) = lines(capsys)
+        assert line["Fields"]["rid"] == 'the "id"'
+        assert take_served() is None
+
+    def test_keep_the_id_of_the_context_and_one_that_they_came_with(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure()
+        logger = logging.getLogger("gunicorn.access")
+        atoms = Atoms({**GUNICORN, "{mozlog.request_id}e": "r1"})
+        logger.info("a sentence", atoms, extra={"rid": "own"})
+        mozlog_py.context.request_id_context.set("r2")
+        logger.info("a sentence", atoms)
+        assert [line["Fields"]["rid"] for line in lines(capsys)] == ["own", "r2"]
+
+    def test_of_another_form_have_the_id_as_well(self, capsys: pytest.CaptureFixture[str]) -> None:
+        configure()
+        remember_served("r1")
+        logging.getLogger("granian.access").info("%(path)s", {"path": "/a"})
+        (line,) = lines(capsys)
+        assert line["Fields"] == {"msg": "/a", "rid": "r1"}
+
     def test_a_sentence_without_arguments_stays(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure()
         logging.getLogger("uvicorn.access").info("no request")
@@ -433,3 +479,41 @@ class TestCelery:
         finally:
             signals.setup_logging.disconnect(dispatch_uid="mozlog_py")
         assert sys.meta_path == finders
+
+
+class TestErrorRecords:
+    @pytest.mark.parametrize("name", ["daphne.server", "gunicorn.error", "uvicorn.error"])
+    def test_have_the_id_of_the_exception_and_not_that_of_the_context(
+        self, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure()
+        error = ValueError("x")
+        attach_request_id(error, "r1")
+        # As in daphne, whose timer runs in the context of some request.
+        mozlog_py.context.request_id_context.set("another")
+        logger = logging.getLogger(name)
+        logger.error("boom", exc_info=error)
+        logger.error("boom", exc_info=ValueError("of no request"))
+        logger.error("boom", exc_info=error, extra={"rid": "own"})
+        shown = [line["Fields"]["rid"] for line in lines(capsys)]
+        assert shown == ["r1", "another", "own"]
+
+    def test_of_granian_have_the_id_of_the_request_that_failed_last(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure()
+        text = (
+            "Application callable raised an exception\n"
+            "Traceback (most recent call last):\n"
+            '  File "app.py", line 1, in app\n'
+            "ValueError: x"
+        )
+        logger = logging.getLogger("_granian.utils")
+        for error in (ValueError("x"), KeyError("x"), None):
+            if error is not None:
+                attach_request_id(error, "r1")
+            logger.error(text)
+        attach_request_id(ValueError("x"), "r1")
+        mozlog_py.context.request_id_context.set("r2")
+        logger.error(text)
+        assert [line["Fields"].get("rid") for line in lines(capsys)] == ["r1", None, None, "r2"]

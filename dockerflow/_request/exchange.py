@@ -20,9 +20,6 @@ REQUEST: Final = "dockerflow.request"
 #: Where an environ holds the request's id, for access logs that format environs.
 REQUEST_ID: Final = "mozlog.request_id"
 
-# Where bridges between ASGI and WSGI (a2wsgi) hold what they have translated.
-_TRANSLATED: Final = ("asgi.scope", "wsgi_environ")
-
 
 class Exchange(RequestSummary):
     """A request with what its layers need: the response's header, and the method's mark."""
@@ -74,13 +71,13 @@ def enclosing_exchange(holder: Mapping[str, Any], method: str) -> RequestSummary
     """
     exchange: RequestSummary | None = holder.get(REQUEST)
     if exchange is None:
-        for name in _TRANSLATED:
-            translated = holder.get(name)
-            if translated is not None:
-                exchange = translated.get(REQUEST)
-                break
-        else:
-            exchange = current()
-            if exchange is not None and getattr(exchange, "method_mark", None) is not method:
-                exchange = None
-    return None if exchange is None or exchange.is_over else exchange
+        # Where a2wsgi, a bridge between the two, holds what it has translated.
+        if "asgi.scope" in holder:
+            exchange = holder["asgi.scope"].get(REQUEST)
+        elif "wsgi_environ" in holder:
+            exchange = holder["wsgi_environ"].get(REQUEST)
+    if exchange is None:
+        exchange = current()
+        if exchange is None or getattr(exchange, "method_mark", None) is not method:
+            return None
+    return None if exchange.is_over else exchange

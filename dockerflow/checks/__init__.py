@@ -4,12 +4,15 @@
 
     register ──► registry ──► runner ──► results ──► a heartbeat's payload
                                 │
-        messages ◄── outcome ◄──┴── flights ──► threads, loops
+        messages ◄── outcome ◄──┼── flights ──► threads, loops (green: in real threads)
+                                └── in_request
 
 ``registry`` holds the checks and ``messages`` what they give. ``runner`` asks
 all of them at once, each with a deadline and each only once at a time
-(``flights``), in threads and on event loops of its own. ``databases``,
-``redis``, ``http`` and ``disk`` are checks ready to register.
+(``flights``), in threads and on event loops of its own, or one after the other
+in the request (``in_request``). ``surroundings`` is what a framework's adapter
+knows of these places, ``waiting`` how a caller waits on asyncio and trio.
+``databases``, ``redis``, ``http`` and ``disk`` are checks ready to register.
 """
 
 from .messages import (

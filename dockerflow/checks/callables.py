@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
-__all__ = ["NO_CONFIG", "Check", "bind_config", "is_async", "name_of"]
+__all__ = ["NO_CONFIG", "Check", "bind_config", "is_async", "missing_arguments", "name_of"]
 
 #: Stands for "there is no configuration to give".
 NO_CONFIG: Final[Any] = object()
@@ -20,11 +20,25 @@ _CONFIG: Final = "config"
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """A check to be run. ``timeout``: its own deadline in seconds, None for the caller's."""
+    """A check to be run.
+
+    ``timeout``: its own deadline in seconds, None for the caller's.
+    ``in_request``: whether it runs in the caller's own thread and context.
+    """
 
     name: str
     function: Callable[..., Any]
     timeout: float | None = None
+    in_request: bool = False
+
+    @property
+    def is_async(self) -> bool:
+        """Whether calling it gives a coroutine."""
+        try:
+            return is_async(self.function)
+        except Exception:
+            # An object that cannot be asked is called like a function, and says it again.
+            return False
 
     def key(self, config: Any) -> tuple[str, int, int, int]:
         """Give what is the same for the same check of the same application.
@@ -64,6 +78,39 @@ def is_async(function: Callable[..., Any]) -> bool:
     # so that it is the mark itself that has to be there.
     mark = getattr(sys.modules.get("asyncio.coroutines"), "_is_coroutine", None)
     return mark is not None and getattr(function, "_is_coroutine", None) is mark
+
+
+def missing_arguments(function: Callable[..., Any]) -> list[str]:
+    """Return the names of what a check must be given and is not, ``config`` apart.
+
+    A wrapper that takes anything is asked for nothing: it may know what the
+    function that it wraps needs.
+
+    Raises:
+        TypeError: arguments are bound that the check does not take.
+    """
+    try:
+        parameters = inspect.signature(function, follow_wrapped=False).parameters
+    except (TypeError, ValueError):
+        if _is_partial(function):
+            _refuse_what_does_not_fit(function)
+        # Some that are written in C do not say what they take.
+        return []
+    return [
+        each.name
+        for each in parameters.values()
+        if each.default is each.empty
+        and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        and each.name != _CONFIG
+    ]
+
+
+def _refuse_what_does_not_fit(function: functools.partial[Any]) -> None:
+    try:
+        signature = inspect.signature(function.func)
+    except (TypeError, ValueError):
+        return
+    signature.bind_partial(*function.args, **function.keywords)
 
 
 def bind_config(function: Callable[..., Any], config: Any) -> Callable[[], Any]:

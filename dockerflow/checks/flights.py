@@ -11,20 +11,33 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from typing import Any, Final
 
 from dockerflow import health
 
 from .callables import Check, bind_config
-from .outcome import Outcome, failure, raised, read, report, report_late
+from .outcome import (
+    ELSEWHERE,
+    Outcome,
+    failure,
+    raised,
+    read,
+    report,
+    report_late,
+    timed_out,
+)
 
-__all__ = ["Flight", "Flights"]
+__all__ = ["Around", "Flight", "Flights"]
 
 #: Runs of one check that may hang at the same time.
 MAX_HANGING: Final = 16
 #: Seconds until a check that hangs is tried again, at most.
 MAX_PAUSE_S: Final = 60.0
+
+#: Makes what a check is called in, such as an application context of its own.
+Around = Callable[[], AbstractContextManager[Any]]
 
 # Entries of the table at which those that are over are first looked for.
 _SWEEP_AT: Final = 64
@@ -34,11 +47,20 @@ class Flight:
     """One run of one check, whose ``outcome`` is set at its end or at its deadline.
 
     ``timeout``: seconds from now to the deadline. ``context``: what the check
-    runs in, and what is logged of it; a copy of the caller's.
+    runs in, and what is logged of it; a copy of the caller's. ``around``: makes
+    a context manager in which the check runs, where it runs.
     """
 
-    def __init__(self, check: Check, config: Any, timeout: float, context: Context) -> None:
+    def __init__(
+        self,
+        check: Check,
+        config: Any,
+        timeout: float,
+        context: Context,
+        around: Around | None = None,
+    ) -> None:
         self.name = check.name
+        self.key = check.key(config)
         self.outcome: Future[Outcome] = Future()
         # Many wait for it; a future that runs cannot be cancelled by one of them.
         self.outcome.set_running_or_notify_cancel()
@@ -48,6 +70,8 @@ class Flight:
         self.settled_at: float | None = None
         #: Whether the check runs no more. One that was given up may run on.
         self.has_ended = False
+        #: What to add to the message of a check that raised: where it ran.
+        self.hint = ELSEWHERE
         #: Of one on an event loop: the loop, the task, which attempt it is, what stops it.
         self.loop: Any = None
         self.task: Any = None
@@ -56,7 +80,15 @@ class Flight:
         self._check: Check | None = check
         self._config = config
         self._context: Context | None = context
-        self._lock = threading.Lock()
+        self._around = around
+        # Popped by whoever settles, which nothing can interrupt: no lock, for one
+        # that has greenlets in place of threads must not be taken in a real thread.
+        self._unsettled = [True]
+
+    def parts(self) -> tuple[Check, Any, float, Context, Around | None]:
+        """Return what the flight was made of, for another one that does its work."""
+        assert self._check is not None and self._context is not None  # noqa: S101, PT018
+        return self._check, self._config, self.timeout, self._context, self._around
 
     @property
     def is_stranded(self) -> bool:
@@ -74,6 +106,14 @@ class Flight:
         check = self._check
         return [] if check is None else bind_config(check.function, self._config)()
 
+    def surroundings(self) -> AbstractContextManager[Any]:
+        """Return the context manager in which the check is called, and its messages are read."""
+        return nullcontext() if self._around is None else self._around()
+
+    def read(self, returned: Any) -> Outcome:
+        """Return the outcome of the check, which returned."""
+        return read(returned, self.deadline, self.hint)
+
     def enter(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call something in the context of the flight."""
         context = self._context
@@ -83,19 +123,24 @@ class Flight:
     def fly(self) -> None:
         """Run a check that is no coroutine function, in this thread; never raises."""
         try:
-            outcome: Outcome = self.enter(lambda: read(self.call()))
+            outcome: Outcome = self.enter(self._call_and_read)
         except BaseException as error:
             # No thread but the main one is interrupted from outside, so that
             # this came from the check, and a check does not end the service.
-            outcome = raised(error)
+            outcome = raised(error, self.hint)
         self.end(outcome)
+
+    def _call_and_read(self) -> Outcome:
+        with self.surroundings():
+            return self.read(self.call())
 
     def settle(self, outcome: Outcome) -> bool:
         """Set the outcome and log it; tell whether it was not set before."""
-        with self._lock:
-            if self.settled_at is not None:
-                return False
-            self.settled_at = time.monotonic()
+        try:
+            self._unsettled.pop()
+        except IndexError:
+            return False
+        self.settled_at = time.monotonic()
         try:
             # Before anybody can see the outcome: whoever has it can rely on its lines.
             self._log(report, outcome)
@@ -112,13 +157,12 @@ class Flight:
                 self._log(report_late, outcome, time.monotonic() - self.started_at)
         finally:
             # Whoever keeps the outcome for a while need not keep a request with it.
-            self._check = self._config = self._context = None
+            self._check = self._config = self._context = self._around = None
             self.loop = self.task = self.stop = None
 
     def expire(self) -> None:
         """Give the run up, its deadline having passed."""
-        text = f"the check gave no answer within {self.timeout:g} s"
-        if self.settle(failure(health.ERROR_CHECK_TIMED_OUT, text)):
+        if self.settle(timed_out(f"the check gave no answer within {self.timeout:g} s")):
             stop = self.stop
             if stop is not None:
                 stop()
@@ -161,11 +205,13 @@ class Flights:
         timeout: float,
         cache_seconds: float,
         context: Context,
+        around: Around | None = None,
         blocked_loop: Any = None,
     ) -> Flight:
         """Give the run of a check that is going on, or was a short while ago; else a new one.
 
         ``start``: gets a new run going, called at most once and in this thread.
+        ``around``: makes a context manager in which a new run calls the check.
         ``timeout`` and ``cache_seconds``: in seconds; a run counts for that long
         after it ended or was given up. ``blocked_loop``: the event loop that the
         caller is going to block; a run on it cannot be waited for.
@@ -191,7 +237,7 @@ class Flights:
                     elif cache_seconds > 0 and now - latest.settled_at < cache_seconds:
                         return latest
                 if not lost:
-                    flight = Flight(check, config, timeout, context)
+                    flight = Flight(check, config, timeout, context, around)
                     refusal = _refusal(entry, timeout, now)
                     if refusal is None:
                         entry.latest = flight
@@ -201,7 +247,7 @@ class Flights:
             if latest is not None:
                 _give_up(latest)
         if refusal is not None:
-            flight.end(failure(health.ERROR_CHECK_TIMED_OUT, refusal))
+            flight.end(timed_out(refusal))
             return flight
         if cache_seconds <= 0:
             flight.outcome.add_done_callback(lambda _: self._forget(key, flight))

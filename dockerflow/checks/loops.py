@@ -13,11 +13,12 @@ import inspect
 import math
 import threading
 import time
+from collections.abc import Callable
 
 from .flights import Flight
-from .outcome import Outcome, raised, read
+from .outcome import Outcome, raised
 
-__all__ = ["Loops", "begin"]
+__all__ = ["LoopThread", "Loops", "begin"]
 
 
 def begin(flight: Flight) -> None:
@@ -49,14 +50,15 @@ async def _fly(flight: Flight, attempt: object) -> None:
     interrupt: BaseException | None = None
     outcome: Outcome | None = None
     try:
-        returned = flight.call()
-        if inspect.isawaitable(returned):
-            returned = await returned
-        outcome = read(returned)
+        with flight.surroundings():
+            returned = flight.call()
+            if inspect.isawaitable(returned):
+                returned = await returned
+            outcome = flight.read(returned)
     except asyncio.CancelledError as error:
         interrupt = error
     except BaseException as error:
-        outcome = raised(error)
+        outcome = raised(error, flight.hint)
         # In the main thread this may be somebody's Ctrl-C that met the check at work.
         is_main = threading.current_thread() is threading.main_thread()
         interrupt = error if is_main and isinstance(error, KeyboardInterrupt) else None
@@ -66,11 +68,17 @@ async def _fly(flight: Flight, attempt: object) -> None:
         raise interrupt
 
 
-class _LoopThread:
+class LoopThread:
+    """An event loop that a thread serves for good. Raises what starting a thread raises."""
+
+    loop: asyncio.AbstractEventLoop
+
     def __init__(self, number: int) -> None:
-        self.loop = asyncio.new_event_loop()
         self.is_blocked = False
-        name = f"dockerflow-check-loop-{number}"
+        self._start(f"dockerflow-check-loop-{number}")
+
+    def _start(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
         try:
             threading.Thread(target=self._serve, name=name, daemon=True).start()
         except BaseException:
@@ -99,10 +107,11 @@ class _LoopThread:
 class Loops:
     """Event loops in threads: one, and others while it is blocked."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_thread: Callable[[int], LoopThread] = LoopThread) -> None:
+        self._make_thread = make_thread
         self._lock = threading.Lock()
-        self._threads: list[_LoopThread] = []
-        self._hosts: dict[Flight, _LoopThread] = {}
+        self._threads: list[LoopThread] = []
+        self._hosts: dict[Flight, LoopThread] = {}
         self._moved: set[Flight] = set()
 
     def start(self, flight: Flight) -> None:
@@ -110,7 +119,7 @@ class Loops:
 
         Raises ``RuntimeError`` or ``OSError`` where no loop can be made.
         """
-        flight.outcome.add_done_callback(lambda _: self._forget(flight))
+        flight.outcome.add_done_callback(lambda _: self.forget(flight))
         with self._lock:
             free = (each for each in self._threads if not each.is_blocked)
             thread = next(free, None) or self._new_thread()
@@ -154,23 +163,24 @@ class Loops:
         self._hosts[flight] = thread
         thread.loop.call_soon_threadsafe(self._begin, flight, thread)
 
-    def _new_thread(self) -> _LoopThread:
-        thread = _LoopThread(len(self._threads) + 1)
+    def _new_thread(self) -> LoopThread:
+        thread = self._make_thread(len(self._threads) + 1)
         self._threads.append(thread)
         return thread
 
-    def _begin(self, flight: Flight, thread: _LoopThread) -> None:
+    def _begin(self, flight: Flight, thread: LoopThread) -> None:
         if flight.settled_at is not None:
             flight.end(None)
         elif self._hosts.get(flight) is thread:
             begin(flight)
 
-    def _forget(self, flight: Flight) -> None:
+    def forget(self, flight: Flight) -> None:
+        """Take a check for over."""
         with self._lock:
             self._hosts.pop(flight, None)
             self._moved.discard(flight)
 
 
-def _is_at(flight: Flight, thread: _LoopThread) -> bool:
+def _is_at(flight: Flight, thread: LoopThread) -> bool:
     """Tell whether a check is what its loop is busy with."""
     return flight.task is not None and asyncio.current_task(thread.loop) is flight.task

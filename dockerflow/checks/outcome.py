@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import time
+import types
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -19,7 +22,7 @@ from mozlog_py.values import Sanitiser, type_name
 from .messages import ERROR
 from .redaction import redact
 
-__all__ = ["Finding", "Outcome", "failure", "raised", "read", "report", "report_late"]
+__all__ = ["Finding", "Outcome", "failure", "raised", "read", "report", "report_late", "timed_out"]
 
 #: Messages kept of one run.
 MAX_MESSAGES: Final = 1000
@@ -28,8 +31,19 @@ MAX_LEVEL: Final = 1000
 #: Characters shown of what a check gave in place of messages.
 MAX_SHOWN: Final = 200
 
-# What can be gone through only once, or is no list although one can go through it.
-_NO_LISTS: Final = (str, bytes, bytearray, Mapping, Iterator)
+#: The settings that messages name, so that their readers find what to change.
+IN_REQUEST_SETTING: Final = "DOCKERFLOW_CHECKS_IN_REQUEST"
+TIMEOUT_SETTING: Final = "DOCKERFLOW_CHECK_TIMEOUT_SECONDS"
+
+#: What is added to the message of a check that raised in a thread of this package.
+ELSEWHERE: Final = (
+    f"; it ran in a thread of its own: {IN_REQUEST_SETTING}, or register(in_request=True), "
+    "runs it in the request's"
+)
+
+# No lists of messages, although one can go through them: "fine" is a mistake. Empty
+# ones have nothing to say, and are taken as upstream takes them.
+_NO_LISTS: Final = (str, bytes, bytearray, Mapping)
 
 # Upstream's name for it; people set its level.
 _logger: Final = logging.getLogger("dockerflow.checks.registry")
@@ -37,7 +51,7 @@ _logger: Final = logging.getLogger("dockerflow.checks.registry")
 
 @dataclass(frozen=True)
 class Finding:
-    """A message in plain values; without an id it is ``null`` in a payload, as upstream's."""
+    """A message in plain values; without an id its text is its key in a payload."""
 
     level: int
     id: str | None
@@ -59,31 +73,74 @@ def failure(id: str, text: str, error: BaseException | None = None) -> Outcome: 
     return Outcome((Finding(ERROR, id, text),), error)
 
 
-def raised(error: BaseException) -> Outcome:
-    """Give the outcome of a check that raised."""
-    return failure(health.ERROR_CHECK_RAISED, "the check raised", error)
+def raised(error: BaseException, hint: str = "") -> Outcome:
+    """Return the outcome of a check that raised.
+
+    Args:
+        error: what it raised.
+        hint: a text to add to the message.
+    """
+    outcome = failure(health.ERROR_CHECK_RAISED, "the check raised", error)
+    if not hint:
+        return outcome
+    (finding,) = outcome.findings
+    return Outcome((Finding(ERROR, finding.id, f"{finding.text}{hint}"),), error)
 
 
-def read(returned: Any) -> Outcome:
-    """Give the outcome of a check that returned; what is no list of messages is an error."""
+def timed_out(text: str) -> Outcome:
+    """Return the outcome of a check that passed its deadline; it names the setting."""
+    where = f"the deadline is timeout= of its registration, else {TIMEOUT_SETTING}"
+    return failure(health.ERROR_CHECK_TIMED_OUT, f"{text}; {where}")
+
+
+def read(
+    returned: Any,
+    deadline: float = math.inf,
+    hint: str = "",
+    caught: type[BaseException] = BaseException,
+) -> Outcome:
+    """Return the outcome of a check that returned.
+
+    Any iterable of messages is taken; the check goes on while one is iterated
+    that makes its messages as it goes.
+
+    Args:
+        returned: what the check returned. What is no iterable of messages is an error.
+        deadline: the moment on ``time.monotonic()`` at which iterating stops.
+        hint: a text to add to the message where iterating raises.
+        caught: what is the check's own error where iterating raises it; in the
+            thread of a request, an interrupt is not.
+    """
     if inspect.iscoroutine(returned):
         returned.close()  # or the interpreter complains that nobody awaited it
-    try:
-        if not isinstance(returned, Iterable) or isinstance(returned, _NO_LISTS):
-            return Outcome((_invalid(returned),))
-        items = list(islice(returned, MAX_MESSAGES + 1))
-    except BaseException as error:
-        return raised(error)
     findings: list[Finding] = []
-    for item in items[:MAX_MESSAGES]:
-        try:
-            findings.append(_finding(item))
-        except BaseException as error:
-            findings.extend(raised(error).findings)
-    if len(items) > MAX_MESSAGES:
-        text = f"the check gave more than {MAX_MESSAGES} messages; the others are left out"
-        findings.append(Finding(ERROR, health.ERROR_CHECK_INVALID_RESULT, text))
+    try:
+        if not isinstance(returned, Iterable) or (isinstance(returned, _NO_LISTS) and returned):
+            return Outcome((_invalid(returned),))
+        for item in islice(returned, MAX_MESSAGES + 1):
+            if len(findings) == MAX_MESSAGES:
+                text = f"the check gave more than {MAX_MESSAGES} messages; the others are left out"
+                findings.append(Finding(ERROR, health.ERROR_CHECK_INVALID_RESULT, text))
+                break
+            # One that has no end may be slow enough to outlive every heartbeat.
+            if findings and time.monotonic() >= deadline:
+                late = timed_out("the check was still giving messages at its deadline")
+                findings.extend(late.findings)
+                break
+            findings.append(_read_item(item, caught))
+        if type(returned) is types.GeneratorType:
+            # What it holds is let go of here, in the thread that runs the check.
+            returned.close()
+    except caught as error:
+        return raised(error, hint)
     return Outcome(tuple(findings))
+
+
+def _read_item(item: Any, caught: type[BaseException]) -> Finding:
+    try:
+        return _finding(item)
+    except caught as error:
+        return raised(error).findings[0]
 
 
 def report(check: str, outcome: Outcome) -> None:

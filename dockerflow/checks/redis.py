@@ -81,7 +81,9 @@ def _impatient(client: Any, retry: Any) -> Any:
 
 
 def _answered(pong: Any) -> list[CheckMessage]:
-    return [] if pong else [Error("Redis ping failed", id=health.ERROR_REDIS_PING_FAILED)]
+    # Clients of redis-py say whether there was one, others give what was answered.
+    is_pong = pong in (b"PONG", "PONG") if isinstance(pong, (bytes, str)) else bool(pong)
+    return [] if is_pong else [Error("Redis ping failed", id=health.ERROR_REDIS_PING_FAILED)]
 
 
 def _failed(error: Exception, client: Any) -> CheckMessage:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeVar, overload
 
-from .callables import NO_CONFIG, Check, name_of
+from .callables import NO_CONFIG, Check, missing_arguments, name_of
+from .messages import CheckMessage
 from .results import ChecksResults, summarise
 from .runner import DEFAULT_TIMEOUT_S, drawn, run, run_async, valid_seconds
+from .surroundings import PLAIN, Surroundings
 
 __all__ = [
+    "CheckFn",
     "ChecksResults",
+    "checks_of",
     "clear_checks",
     "get_checks",
+    "is_owned",
     "register",
+    "register_owned",
     "register_partial",
     "run_checks",
     "run_checks_async",
@@ -23,27 +29,52 @@ __all__ = [
 
 logger: Final = logging.getLogger(__name__)
 
+#: What a check is to a type checker; one may be a coroutine function as well.
+CheckFn = Callable[..., Iterable[CheckMessage]]
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Checks = Iterable[tuple[str, Callable[..., Any]]]
 
+
+class _Registration(NamedTuple):
+    """How a check is to be run. Its name may be another check's by now."""
+
+    check: Callable[..., Any]
+    timeout: float | None
+    in_request: bool
+
+
 _registered: dict[str, Callable[..., Any]] = {}
-# By name, with the function, which may be another one by now.
-_timeouts: dict[str, tuple[Callable[..., Any], float]] = {}
+# By name, of checks that are run in another way than most.
+_registrations: dict[str, _Registration] = {}
+
+# The attribute of a check that counts only for the applications of an extension object.
+_OWNED: Final = "_dockerflow_is_owned"
 
 
-@overload
-def register(func: _F, name: str | None = None, *, timeout: float | None = None) -> _F: ...
 @overload
 def register(
-    func: str | None = None, name: str | None = None, *, timeout: float | None = None
+    func: _F, name: str | None = None, *, timeout: float | None = None, in_request: bool = False
+) -> _F: ...
+@overload
+def register(
+    func: str | None = None,
+    name: str | None = None,
+    *,
+    timeout: float | None = None,
+    in_request: bool = False,
 ) -> Callable[[_F], _F]: ...
 def register(
-    func: Any = None, name: str | None = None, *, timeout: float | None = None
+    func: Any = None,
+    name: str | None = None,
+    *,
+    timeout: float | None = None,
+    in_request: bool = False,
 ) -> Callable[..., Any]:
     """Register a check, to be asked by the heartbeat endpoint; also as a decorator.
 
     A check takes no argument, or one named ``config``, which is the
-    application's configuration. It gives a list of messages, an empty one
+    application's configuration. It gives messages in any iterable, an empty one
     where all is well, and may be any callable, async ones included::
 
         @checks.register
@@ -52,11 +83,20 @@ def register(
         @checks.register("storage", timeout=2)
         async def is_writable(config): ...
 
-    ``name``: what it is called in the payload, by default as the function; a
-    later check of the same name takes the place of the first. ``timeout``: its
-    own deadline in seconds, more than 0. Gives the check back unchanged.
-    Raises ``TypeError`` for what cannot be called, ``ValueError`` for a timeout
-    that is none.
+    Args:
+        func: the check.
+        name: what it is called in the payload, by default as the function. A
+            later check of the same name takes the place of the first.
+        timeout: its own deadline in seconds, more than 0.
+        in_request: whether it runs in the request's own thread and context,
+            without a deadline, and not shared with other requests.
+
+    Returns:
+        The check, unchanged.
+
+    Raises:
+        TypeError: it cannot be called, or not without arguments.
+        ValueError: the timeout is invalid, or given beside ``in_request``.
     """
     if isinstance(func, str):
         if name is not None:
@@ -64,15 +104,23 @@ def register(
         func, name = None, func
     if timeout is not None:
         timeout = valid_seconds("timeout", timeout)
+        if in_request:
+            raise ValueError(
+                f"timeout={timeout:g} beside in_request=True: a check that runs in the request's "
+                "own thread cannot be given up; leave out one of the two"
+            )
     if func is None:
-        return functools.partial(register, name=name, timeout=timeout)
+        return functools.partial(register, name=name, timeout=timeout, in_request=in_request)
     if not callable(func):
         raise TypeError(f"{func!r} is no check: it cannot be called")
     check: Callable[..., Any] = func
     if name is None:
         name = name_of(check)
+    _refuse_arguments(check, name)
     former = _registered.get(name)
-    if former is not None and not _is_same(former, check):
+    # Of two that are owned both count, each for its own applications.
+    are_apart = former is not None and is_owned(former) and is_owned(check)
+    if former is not None and not are_apart and not _is_same(former, check):
         logger.warning(
             "the check %s is registered again, and only the later one will run; "
             "give one of them another name with name=",
@@ -81,16 +129,20 @@ def register(
         )
     else:
         logger.debug("check %s registered", name, extra={"check": name})
-    if timeout is None:
-        _timeouts.pop(name, None)
+    if timeout is None and not in_request:
+        _registrations.pop(name, None)
     else:
-        _timeouts[name] = (check, timeout)
+        _registrations[name] = _Registration(check, timeout, in_request)
     _registered[name] = check
     return check
 
 
 def register_partial(
-    func: Callable[..., Any], *args: Any, name: str | None = None, timeout: float | None = None
+    func: Callable[..., Any],
+    *args: Any,
+    name: str | None = None,
+    timeout: float | None = None,
+    in_request: bool = False,
 ) -> Callable[..., Any]:
     """Register a check together with the arguments that it takes.
 
@@ -102,11 +154,71 @@ def register_partial(
     """
     if name is None:
         name = name_of(func)
+    bound = _bind(func, *args)
+    return register(bound, name, timeout=timeout, in_request=in_request)
+
+
+def register_owned(func: Callable[..., Any], *args: Any) -> tuple[str, Callable[..., Any]]:
+    """Register a check that counts only in heartbeats of an extension's own applications.
+
+    ``get_checks()`` lists it as any other. Two extension objects may each have
+    one of the same name.
+
+    Args:
+        func: the check.
+        args: the arguments that it takes.
+
+    Returns:
+        Its name and the check with its arguments bound, for ``checks_of``.
+    """
+    name = name_of(func)
+    bound = _bind(func, *args)
+    setattr(bound, _OWNED, True)
+    return name, register(bound, name)
+
+
+def is_owned(check: Callable[..., Any]) -> bool:
+    """Return whether a check counts only for the applications of an extension object."""
+    return isinstance(check, functools.partial) and getattr(check, _OWNED, False) is True
+
+
+def checks_of(
+    registered: Mapping[str, Callable[..., Any]], own: Mapping[str, Callable[..., Any]]
+) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Return what the heartbeat of one application runs, as pairs of a name and a check.
+
+    Args:
+        registered: all checks by name, as ``get_checks()`` gives them.
+        own: by name, the checks that the application's extension object has
+            registered with ``register_owned``. One whose name is not in
+            ``registered`` any more is left out.
+    """
+    for name, check in drawn(registered.items()):
+        if not is_owned(check):
+            yield name, check
+        elif name in own:
+            yield name, own[name]
+
+
+def _bind(func: Callable[..., Any], *args: Any) -> functools.partial[Any]:
     bound = functools.partial(func, *args)
     # Named like the function, but without its signature, which wraps() would bring.
     functools.update_wrapper(bound, func, updated=())
     del bound.__wrapped__  # type: ignore[attr-defined]
-    return register(bound, name, timeout=timeout)
+    return bound
+
+
+def _refuse_arguments(check: Callable[..., Any], name: str) -> None:
+    try:
+        missing = missing_arguments(check)
+    except TypeError as error:
+        raise TypeError(f"the check {name} does not take what is bound to it: {error}") from None
+    if missing:
+        raise TypeError(
+            f"the check {name} must be given {', '.join(missing)}; a check takes no argument, "
+            "or one named config; register it with checks.register_partial(), which binds the "
+            "others"
+        )
 
 
 def get_checks() -> dict[str, Callable[..., Any]]:
@@ -118,7 +230,7 @@ def clear_checks() -> None:
     """Forget all registered checks."""
     global _registered
     _registered = {}
-    _timeouts.clear()
+    _registrations.clear()
 
 
 def run_checks(
@@ -128,6 +240,8 @@ def run_checks(
     config: Any = NO_CONFIG,
     timeout: float = DEFAULT_TIMEOUT_S,
     cache_seconds: float = 0.0,
+    in_request: bool = False,
+    surroundings: Surroundings = PLAIN,
 ) -> ChecksResults:
     """Run checks at the same time, each in a thread, and block until all have answered.
 
@@ -136,16 +250,19 @@ def run_checks(
     ``config``: the application's configuration, for checks that ask for it.
     ``timeout``: seconds that a check has which was registered without its own.
     ``cache_seconds``: for how long after a run its outcome is given again; with
-    0 only those share a run who ask while it goes on.
+    0 only those share a run who ask while it goes on. ``in_request``: whether all
+    run in this thread and context, one after the other, without a deadline and
+    shared with nobody. ``surroundings``: what a framework's adapter knows.
 
     A check that raises, gives nonsense or passes its deadline has an error in
     the results. Raises ``ValueError`` for seconds that are none.
     """
     found = run(
-        _as_checks(checks),
+        _as_checks(checks, in_request),
         config=config,
         timeout=valid_seconds("timeout", timeout),
         cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
+        surroundings=surroundings,
     )
     return summarise(found, silenced_check_ids or ())
 
@@ -157,6 +274,8 @@ async def run_checks_async(
     config: Any = NO_CONFIG,
     timeout: float = DEFAULT_TIMEOUT_S,
     cache_seconds: float = 0.0,
+    in_request: bool = False,
+    surroundings: Surroundings = PLAIN,
 ) -> ChecksResults:
     """Run checks at the same time, and wait until all have answered.
 
@@ -164,21 +283,24 @@ async def run_checks_async(
     as ``run_checks``.
     """
     found = await run_async(
-        _as_checks(checks),
+        _as_checks(checks, in_request),
         config=config,
         timeout=valid_seconds("timeout", timeout),
         cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
+        surroundings=surroundings,
     )
     return summarise(found, silenced_check_ids or ())
 
 
-def _as_checks(pairs: _Checks) -> list[Check]:
-    return [Check(str(name), function, _timeout(name, function)) for name, function in drawn(pairs)]
+def _as_checks(pairs: _Checks, in_request: bool) -> list[Check]:
+    return [_as_check(str(name), name, function, in_request) for name, function in drawn(pairs)]
 
 
-def _timeout(name: str, function: Callable[..., Any]) -> float | None:
-    registered = _timeouts.get(name)
-    return registered[1] if registered is not None and registered[0] is function else None
+def _as_check(text: str, name: str, function: Callable[..., Any], in_request: bool) -> Check:
+    held = _registrations.get(name)
+    if held is None or held.check is not function:
+        return Check(text, function, in_request=in_request)
+    return Check(text, function, held.timeout, in_request or held.in_request)
 
 
 def _is_same(former: Callable[..., Any], check: Callable[..., Any]) -> bool:

@@ -56,6 +56,7 @@ def summarise(
 def _by_id(findings: Iterable[Finding]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for each in findings:
-        key = "null" if each.id is None else each.id
-        texts[key] = f"{texts[key]}\n{each.text}" if key in texts else each.text
+        # Without an id the text is the key: "null" would be one for all of them.
+        key = each.id or each.text
+        texts[key] = f"{texts[key]}\n{each.text}" if each.id and key in texts else each.text
     return texts

@@ -2,7 +2,9 @@
 
 Checks that are no coroutine functions run in threads of our own. Coroutine
 functions run on the caller's event loop, to which their clients belong, or
-for a caller that blocks on a loop of our own.
+for a caller that blocks on a loop of our own. Checks that are to run in the
+request run in the caller's own thread and context, one after the other, while
+the others go on elsewhere.
 """
 
 from __future__ import annotations
@@ -12,20 +14,25 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, ItemsView, Iterable, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Sequence
 from concurrent import futures
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
-from dockerflow import health
 from mozlog_py.values import Sanitiser
 
-from .callables import Check, is_async
+from .callables import Check
 from .flights import Flight, Flights
-from .outcome import Finding, failure
+from .green_backend import green_backend
+from .in_request import await_in_request, call_in_request, has_running_loop, log_outcome
+from .outcome import Finding, Outcome, raised, timed_out
+from .surroundings import PLAIN, Surroundings
 from .threads import Threads
+from .waiting import waiter
 
 if TYPE_CHECKING:
+    from .green import GreenLoops
     from .loops import Loops
 
 __all__ = ["DEFAULT_TIMEOUT_S", "Found", "drawn", "run", "run_async", "valid_seconds"]
@@ -38,8 +45,13 @@ MAX_SECONDS: Final = 86_400
 # Between the deadline of a run and the moment when even its log lines are not waited for.
 _GRACE_S: Final = 0.2
 
+#: What is raised where no thread can be started.
+_NO_THREAD: Final = (MemoryError, OSError, RuntimeError)
+
 #: Each check's name, and what it found.
 Found = list[tuple[str, Sequence[Finding]]]
+
+_Start = Callable[[Flight], None]
 
 
 class _Board:
@@ -50,15 +62,17 @@ class _Board:
         self._threads = Threads()
         self._flights = Flights()
         self._loops: Loops | None = None
+        self._green: GreenLoops | None = None
 
     def join(
         self,
         check: Check,
         config: Any,
-        start: Callable[[Flight], None],
+        start: _Start,
         *,
         timeout: float,
         cache_seconds: float,
+        surroundings: Surroundings,
         blocked_loop: Any = None,
     ) -> Flight:
         return self._flights.join(
@@ -68,24 +82,35 @@ class _Board:
             timeout=timeout if check.timeout is None else check.timeout,
             cache_seconds=cache_seconds,
             context=copy_context(),
+            around=surroundings.around,
             blocked_loop=blocked_loop,
         )
 
     def in_thread(self, flight: Flight) -> None:
-        self._threads.run(flight.fly)
+        self._threads.run(flight.fly, flight.key)
 
     def on_own_loop(self, flight: Flight) -> None:
-        if self._loops is None:
+        if self._loops is None and self._green is None:
             # asyncio is large, and a service without async checks needs none of it.
+            from .green import GreenLoops
             from .loops import Loops
 
+            backend = green_backend()
             with self._lock:
-                self._loops = self._loops or Loops()
-        self._loops.start(flight)
+                if backend is not None:
+                    self._green = self._green or GreenLoops(backend)
+                else:
+                    self._loops = self._loops or Loops()
+        if self._green is not None:
+            green = self._green
+            self._threads.run(lambda: green.fly(flight))
+        elif self._loops is not None:
+            self._loops.start(flight)
 
     def move_held_up(self) -> float:
         """Help checks that a loop of ours has not begun; give the seconds until the next one."""
-        return math.inf if self._loops is None else self._loops.move_held_up()
+        loops = self._loops or self._green
+        return math.inf if loops is None else loops.move_held_up()
 
 
 # By process id: a forked child has none of its parent's threads, and must
@@ -123,80 +148,200 @@ def valid_seconds(name: str, value: Any, *, or_none: bool = False) -> float:
     return float(value)
 
 
-def run(checks: Iterable[Check], *, config: Any, timeout: float, cache_seconds: float) -> Found:
+class _Run:
+    """The checks that one caller asked for.
+
+    ``entries`` has for each check the run that the caller waits for, or what a
+    check found that ran in the caller's own thread and context.
+    """
+
+    def __init__(
+        self, config: Any, timeout: float, cache_seconds: float, surroundings: Surroundings
+    ) -> None:
+        self.board = _board()
+        self.entries: list[Flight | tuple[str, Sequence[Finding]] | Check] = []
+        self._config = config
+        self._timeout = timeout
+        self._cache_seconds = cache_seconds
+        self._surroundings = surroundings
+        #: Runs that no thread can be started for.
+        self._threadless: dict[Flight, Check] = {}
+        self._seen: set[tuple[str, int, int, int]] = set()
+
+    def begin_elsewhere(self, check: Check, start: _Start, blocked_loop: Any = None) -> None:
+        """Have a check run elsewhere, or join the run that is going on."""
+
+        def start_or_keep(flight: Flight) -> None:
+            try:
+                start(flight)
+            except _NO_THREAD:
+                self._threadless[flight] = check
+
+        self.entries.append(
+            self.board.join(
+                check,
+                self._config,
+                start_or_keep,
+                timeout=self._timeout,
+                cache_seconds=self._cache_seconds,
+                surroundings=self._surroundings,
+                blocked_loop=blocked_loop,
+            )
+        )
+
+    def keep_for_here(self, check: Check) -> None:
+        """Have a check run here, when the others have begun elsewhere."""
+        key = check.key(self._config)
+        # One that is in the list twice is asked once.
+        if key not in self._seen:
+            self._seen.add(key)
+            self.entries.append(check)
+
+    def call_here(self) -> None:
+        """Run here, one after the other, what runs nowhere else."""
+        with self._ending_all():
+            for flight, check in self._threadless.items():
+                flight.end(self._call(check))
+        for at, entry in enumerate(self.entries):
+            if not isinstance(entry, Check):
+                continue
+            if entry.is_async and (has_running_loop() or green_backend() is not None):
+                # A loop in this thread is there already, or would be in the way of others.
+                flight = self._alone(entry)
+                self.entries[at] = flight
+                self.wait([flight])
+            else:
+                outcome = self._call(entry)
+                log_outcome(entry, outcome)
+                self.entries[at] = entry.name, outcome.findings
+
+    async def await_here(self) -> None:
+        """Do the same where this is awaited."""
+        with self._ending_all():
+            for flight, check in self._threadless.items():
+                flight.end(await self._await(check))
+        for at, entry in enumerate(self.entries):
+            if isinstance(entry, Check):
+                outcome = await self._await(entry)
+                log_outcome(entry, outcome)
+                self.entries[at] = entry.name, outcome.findings
+
+    def wait(self, flights: list[Flight]) -> None:
+        """Block until each has its outcome or has passed its deadline."""
+        while pending := _pending(flights):
+            flying, patience = pending
+            patience = min(patience, self.board.move_held_up())
+            futures.wait([flight.outcome for flight in flying], patience)
+
+    def flights(self) -> list[Flight]:
+        """Return the runs that there are to wait for."""
+        return [each for each in self.entries if isinstance(each, Flight)]
+
+    def found(self) -> Found:
+        """Return what each check found, in the order in which the caller gave them."""
+        found: Found = []
+        # A check that is in the list twice has been asked once.
+        for entry in dict.fromkeys(self.entries):
+            if isinstance(entry, tuple):
+                found.append(entry)
+            elif isinstance(entry, Flight):
+                found.append((entry.name, _findings(entry)))
+        return found
+
+    def _call(self, check: Check) -> Outcome:
+        return call_in_request(check, self._config, self._surroundings)
+
+    async def _await(self, check: Check) -> Outcome:
+        return await await_in_request(check, self._config, self._surroundings)
+
+    @contextmanager
+    def _ending_all(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            # An interrupt is not the check's; but others wait for the runs, or will.
+            for flight in self._threadless:
+                if not flight.has_ended:
+                    flight.end(None)
+
+    def _alone(self, check: Check) -> Flight:
+        """Have an async check run on a loop of ours, shared with nobody."""
+        flight = Flight(check, self._config, MAX_SECONDS, copy_context(), self._surroundings.around)
+        try:
+            self.board.on_own_loop(flight)
+        except _NO_THREAD as error:
+            flight.end(raised(error))
+        return flight
+
+
+def run(
+    checks: Iterable[Check],
+    *,
+    config: Any,
+    timeout: float,
+    cache_seconds: float,
+    surroundings: Surroundings = PLAIN,
+) -> Found:
     """Run checks, and block until each has given its findings or passed its deadline."""
     # A run on the loop that this call is about to block could not go on.
     module = sys.modules.get("asyncio")
     blocked_loop = None if module is None else module._get_running_loop()  # noqa: SLF001
-    board = _board()
-    flights = [
-        board.join(
-            each,
-            config,
-            board.on_own_loop if _is_async(each) else board.in_thread,
-            timeout=timeout,
-            cache_seconds=cache_seconds,
-            blocked_loop=blocked_loop,
-        )
-        for each in checks
-    ]
-    while pending := _pending(flights):
-        flying, patience = pending
-        patience = min(patience, board.move_held_up())
-        futures.wait([flight.outcome for flight in flying], patience)
-    return _found(flights)
+    asked = _Run(config, timeout, cache_seconds, surroundings)
+    board = asked.board
+    for each in checks:
+        if each.in_request:
+            asked.keep_for_here(each)
+        else:
+            start = board.on_own_loop if each.is_async else board.in_thread
+            asked.begin_elsewhere(each, start, blocked_loop)
+    asked.call_here()
+    asked.wait(asked.flights())
+    return asked.found()
 
 
 async def run_async(
-    checks: Iterable[Check], *, config: Any, timeout: float, cache_seconds: float
+    checks: Iterable[Check],
+    *,
+    config: Any,
+    timeout: float,
+    cache_seconds: float,
+    surroundings: Surroundings = PLAIN,
 ) -> Found:
     """Run checks, and wait until each has given its findings or passed its deadline.
 
     Cancelling this does not cancel the runs: others may wait for them.
+
+    Raises:
+        RuntimeError: it is awaited on neither asyncio nor trio.
     """
-    import asyncio
-
-    from .loops import begin
-
-    board = _board()
-    flights = [
-        board.join(
-            each,
-            config,
-            begin if _is_async(each) else board.in_thread,
-            timeout=timeout,
-            cache_seconds=cache_seconds,
-        )
-        for each in checks
-    ]
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake(_outcome: object = None) -> None:
-        try:
-            loop.call_soon_threadsafe(changed.set)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more.
-            pass
-
+    asked = _Run(config, timeout, cache_seconds, surroundings)
+    board = asked.board
+    waiting = waiter()
+    begin = _on_callers_loop if waiting.has_asyncio_loop else board.on_own_loop
+    for each in checks:
+        if each.in_request:
+            asked.keep_for_here(each)
+        else:
+            asked.begin_elsewhere(each, begin if each.is_async else board.in_thread)
+    await asked.await_here()
+    flights = asked.flights()
     for flight in flights:
         if not flight.outcome.done():
-            flight.outcome.add_done_callback(wake)
+            flight.outcome.add_done_callback(waiting.wake)
     while pending := _pending(flights):
-        timer = loop.call_later(pending[1], changed.set)
-        try:
-            await changed.wait()
-        finally:
-            timer.cancel()
-        changed.clear()
-    return _found(flights)
+        patience = pending[1]
+        if not waiting.has_asyncio_loop:
+            patience = min(patience, board.move_held_up())
+        await waiting.wait(patience)
+    return asked.found()
 
 
-def _is_async(check: Check) -> bool:
-    try:
-        return is_async(check.function)
-    except Exception:
-        # An object that cannot be asked is called like a function, and says it again.
-        return False
+def _on_callers_loop(flight: Flight) -> None:
+    from .loops import begin
+
+    # It runs where the application's own coroutines do.
+    flight.hint = ""
+    begin(flight)
 
 
 def _pending(flights: list[Flight]) -> tuple[list[Flight], float] | None:
@@ -217,13 +362,8 @@ def _pending(flights: list[Flight]) -> tuple[list[Flight], float] | None:
     return (pending, min(left)) if pending else None
 
 
-def _found(flights: list[Flight]) -> Found:
-    found: Found = []
-    # A check that is in the list twice has been asked once.
-    for flight in dict.fromkeys(flights):
-        if flight.outcome.done():
-            found.append((flight.name, flight.outcome.result().findings))
-        else:
-            text = "the check has no outcome yet: writing its log lines takes too long"
-            found.append((flight.name, failure(health.ERROR_CHECK_TIMED_OUT, text).findings))
-    return found
+def _findings(flight: Flight) -> Sequence[Finding]:
+    if flight.outcome.done():
+        return flight.outcome.result().findings
+    text = "the check has no outcome yet: writing its log lines takes too long"
+    return timed_out(text).findings

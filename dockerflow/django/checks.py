@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
-from django.db.utils import OperationalError, ProgrammingError
+from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 from django.utils.module_loading import import_string
 
 from dockerflow import health
@@ -33,24 +33,35 @@ def check_database_connected(app_configs: Any, **kwargs: Any) -> list[checks.Che
     """Check that the default database is reached, and usable."""
     try:
         connection.ensure_connection()
+        is_usable = _is_usable()
     except OperationalError as error:
         message = f"Could not connect to database: {redact(str(error))}"
         return [checks.Error(message, id=health.ERROR_CANNOT_CONNECT_DATABASE)]
     except ImproperlyConfigured as error:
         message = f'Database misconfigured: "{error}"'
         return [checks.Error(message, id=health.ERROR_MISCONFIGURED_DATABASE)]
-    if not connection.is_usable():
+    if not is_usable:
         message = "Database connection is not usable"
         return [checks.Error(message, id=health.ERROR_UNUSABLE_DATABASE)]
     return []
 
 
+def _is_usable() -> bool:
+    """Return whether the connection works, or a new one in its place does."""
+    if connection.is_usable():
+        return True
+    if connection.in_atomic_block:
+        return False
+    # One that was kept for a while (CONN_MAX_AGE), and that the server has closed since.
+    connection.close()
+    connection.ensure_connection()
+    return bool(connection.is_usable())
+
+
 def check_migrations_applied(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
     """Check that all migrations are applied; one that is not is a warning."""
-    from django.db.migrations.loader import MigrationLoader
-
     try:
-        loader = MigrationLoader(connection, ignore_no_migrations=True)
+        loader = _load_migrations()
     except (ImproperlyConfigured, OperationalError, ProgrammingError):
         message = "Can't connect to database to check migrations"
         return [checks.Info(message, id=health.INFO_CANT_CHECK_MIGRATIONS)]
@@ -58,9 +69,24 @@ def check_migrations_applied(app_configs: Any, **kwargs: Any) -> list[checks.Che
     applied = loader.applied_migrations or {}
     return [
         checks.Warning(f"Unapplied migration {migration}", id=health.WARNING_UNAPPLIED_MIGRATION)
-        for key, migration in sorted(loader.graph.nodes.items())
-        if key[0] in labels and migration is not None and key not in applied
+        for key, migration in sorted(loader.graph.nodes.items(), key=lambda node: node[0])
+        # A node without a migration stands for one of an application that is not there.
+        if migration is not None and migration.app_label in labels and key not in applied
     ]
+
+
+def _load_migrations() -> Any:
+    from django.db.migrations.loader import MigrationLoader
+
+    # One that was kept for a while, and that the server may have closed since.
+    is_kept = connection.connection is not None and not connection.in_atomic_block
+    try:
+        return MigrationLoader(connection, ignore_no_migrations=True)
+    except (InterfaceError, OperationalError):
+        if not is_kept:
+            raise
+        connection.close()
+        return MigrationLoader(connection, ignore_no_migrations=True)
 
 
 def check_redis_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
@@ -88,7 +114,8 @@ def register() -> None:
     Raises ``ImportError`` where a name leads nowhere.
     """
     names = getattr(settings, "DOCKERFLOW_CHECKS", None)
-    for name in _DEFAULT if names is None else names:
+    # An empty string is what an environment variable that is set to nothing gives.
+    for name in _DEFAULT if names is None or names == "" else names:
         check = import_string(name) if isinstance(name, str) else name
         if check is check_redis_connected:
             _import_clients()

@@ -43,11 +43,13 @@ def _has_middleware() -> bool:
 
 
 def _has_urls() -> bool:
-    try:
-        resolve("/__lbheartbeat__")
-    except Resolver404:
-        return False
-    except Exception:
-        # No URLs at all, or broken ones, of which other checks tell.
-        return False
-    return True
+    for path in ("/__lbheartbeat__", "/__lbheartbeat__/"):
+        try:
+            resolve(path)
+        except Resolver404:
+            continue
+        except Exception:
+            # No URLs at all, or broken ones, of which other checks tell.
+            return False
+        return True
+    return False

@@ -177,9 +177,7 @@ class DockerflowMiddleware:
         if options.querystring:
             summary.querystring = _query_string(meta.get("QUERY_STRING", ""))
         summary.logger = self.summary_logger
-        summary.logs_traceback = options.summary_traceback
-        if "sentry_sdk" in sys.modules and options.sentry:
-            summary.use_sentry()
+        summary.use(options)
         if self.request_id is None and value and options.accepts(value):
             summary.begin(value)
             summary.echo_name = options.echo_name if options.echoes_all else None
@@ -234,6 +232,7 @@ class DockerflowMiddleware:
             watch_stream(response, summary)
         else:
             summary.finish(summary.error)
+            summary.hand_back()
         return response
 
     def _fill(self, request: HttpRequest, summary: Any) -> None:

@@ -1,7 +1,13 @@
-"""The four endpoints as views."""
+"""The four endpoints as views.
+
+``HEARTBEAT_FAILED_STATUS_CODE``, ``version_callback`` and ``logger`` are
+attributes of this module, as upstream's; what a test puts in their place
+counts.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import re
@@ -10,42 +16,93 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks.registry import registry as django_check_registry
-from django.db import connections
+from django.db import transaction
 from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.utils.module_loading import import_string
 
 from dockerflow import checks
+from dockerflow.checks.registry import checks_of
+from dockerflow.checks.surroundings import Surroundings
 from dockerflow.endpoints import NAMES, Endpoints, Reply, application_root
+from dockerflow.settings import Settings
 
 from .configuration import current_settings
+from .connections import (
+    BESIDE_SYNC_REQUEST,
+    IN_ASYNC_REQUEST,
+    IN_ASYNC_TRANSACTION,
+    has_transaction,
+    has_transaction_async,
+)
 from .signals import heartbeat_failed, heartbeat_passed
 
 __all__ = ["dockerflow_view", "error", "heartbeat", "lbheartbeat", "version"]
 
-_logger: Final = logging.getLogger("dockerflow.django")
+logger = logging.getLogger("dockerflow.django")
+
+#: What upstream's answers without JSON claim to be.
+_HTML: Final = "text/html; charset=utf-8"
+
+
+# Upstream's names for two settings, as attributes of this module.
+_SETTINGS: Final = {
+    "HEARTBEAT_FAILED_STATUS_CODE": "heartbeat_failed_status_code",
+    "version_callback": "version_callback",
+}
+# What they were when somebody looked: tools for tests put that back as an attribute.
+_seen: Final[dict[str, Any]] = {}
+
+
+def __getattr__(name: str) -> Any:
+    setting = _SETTINGS.get(name)
+    if setting is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = _seen[name] = getattr(current_settings(), setting)
+    return value
+
+
+def _settings() -> Settings:
+    """Return the settings, with what a test has put in place of this module's attributes."""
+    found = current_settings()
+    held = globals()
+    replaced = {
+        setting: held[name]
+        for name, setting in _SETTINGS.items()
+        if name in held and held[name] != _seen.get(name, held)
+    }
+    return dataclasses.replace(found, **replaced) if replaced else found
 
 
 def version(request: HttpRequest) -> HttpResponse:
     """Give what ``version.json`` in ``BASE_DIR`` says, or ``DOCKERFLOW_VERSION_CALLBACK``."""
-    return _response(_endpoints().answer("version", _method(request)), request)
+    reply = _endpoints().answer("version", _method(request))
+    response = _response(reply, request)
+    if reply.status == 404:
+        response["Content-Type"] = _HTML
+    return response
 
 
+# A transaction around the view (ATOMIC_REQUESTS) would have its checks run inside of it.
+@transaction.non_atomic_requests
 def heartbeat(request: HttpRequest) -> HttpResponse:
     """Give the results of all checks, Django's own included."""
     endpoints = _endpoints()
     reply = endpoints.known("heartbeat", _method(request))
     if reply is None:
-        reply = _told(endpoints, endpoints.run_checks())
+        # In a test, checks see what the test's transaction holds.
+        reply = _told(endpoints, endpoints.run_checks(in_request=has_transaction()))
     return _response(reply, request)
 
 
 async def aheartbeat(request: HttpRequest) -> HttpResponse:
     """Give the same on an event loop, which goes on meanwhile."""
-    endpoints = _endpoints()
+    in_transaction = await has_transaction_async()
+    endpoints = _endpoints(IN_ASYNC_TRANSACTION if in_transaction else IN_ASYNC_REQUEST)
     reply = endpoints.known("heartbeat", _method(request))
     if reply is None:
-        reply = _told(endpoints, await endpoints.run_checks_async())
+        results = await endpoints.run_checks_async(in_request=in_transaction)
+        reply = _told(endpoints, results)
     return _response(reply, request)
 
 
@@ -56,7 +113,7 @@ def lbheartbeat(request: HttpRequest) -> HttpResponse:
         reply = reply._replace(body=b"")
     response = _response(reply, request)
     if reply.status == 200:
-        response["Content-Type"] = "text/html; charset=utf-8"
+        response["Content-Type"] = _HTML
     return response
 
 
@@ -65,6 +122,7 @@ def error(request: HttpRequest) -> HttpResponse:
     return _response(_endpoints().answer("error", _method(request)), request)
 
 
+@transaction.non_atomic_requests
 def dockerflow_view(request: HttpRequest) -> HttpResponse:
     """Serve the endpoint that the end of the request's path names."""
     named = re.search(r"__([a-z]+)__/?\Z", request.path_info)
@@ -87,21 +145,22 @@ def _response(reply: Reply, request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _endpoints() -> Endpoints:
+def _endpoints(surroundings: Surroundings = BESIDE_SYNC_REQUEST) -> Endpoints:
     return Endpoints(
-        settings=current_settings,
+        settings=_settings,
         read_version=_read_version,
         find_checks=_find_checks,
         silenced_checks=getattr(settings, "SILENCED_SYSTEM_CHECKS", ()),
         config=settings,
         is_debug=lambda: bool(settings.DEBUG),
-        logger=_logger,
+        logger=logger,
+        surroundings=surroundings,
     )
 
 
 def _read_version() -> Any:
     # By its name at each call: tests replace what is there.
-    callback = current_settings().version_callback
+    callback = _settings().version_callback
     read = import_string(callback) if isinstance(callback, str) else callback
     return read(getattr(settings, "BASE_DIR", None) or application_root())
 
@@ -111,7 +170,7 @@ def _find_checks() -> Iterator[tuple[str, Callable[..., Any]]]:
     each: Any
     for each in sorted(found, key=_name_of):
         yield _name_of(each), _as_ours(each)
-    yield from checks.get_checks().items()
+    yield from checks_of(checks.get_checks(), {})
 
 
 def _name_of(check: Any) -> str:
@@ -123,11 +182,7 @@ def _as_ours(check: Any) -> Callable[[], Any]:
     """Give a check of Django's as one of ours; always the same one, so that it runs once."""
 
     def run() -> Any:
-        try:
-            return check(app_configs=None)
-        finally:
-            # It runs in a thread of its own, which has connections of its own.
-            connections.close_all()
+        return check(app_configs=None)
 
     return run
 
@@ -136,5 +191,5 @@ def _told(endpoints: Endpoints, results: checks.ChecksResults) -> Reply:
     signal: Signal = heartbeat_failed if results.level >= checks.ERROR else heartbeat_passed
     for _, raised in signal.send_robust(sender=heartbeat, level=results.level):
         if isinstance(raised, Exception):
-            _logger.error("A receiver of a heartbeat signal failed", exc_info=raised)
+            logger.error("A receiver of a heartbeat signal failed", exc_info=raised)
     return endpoints.heartbeat(results)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from fastapi import FastAPI
-from starlette.applications import Starlette
 
 from dockerflow.asgi import DockerflowASGI
 
@@ -47,7 +46,8 @@ def surround(layers: Callable[[Any], bool]) -> None:
     Args:
         layers: Returns whether a middleware's class is one of those.
     """
-    for application in (Starlette, FastAPI):
+    # OpenTelemetry may have put a subclass in FastAPI's place.
+    for application in FastAPI.__mro__:
         build = vars(application).get(_BUILD)
         if build is not None and not hasattr(build, "_is_dockerflow"):
             setattr(application, _BUILD, _surrounded(build, layers))

@@ -8,7 +8,6 @@ server around them, the hooks begin and end requests themselves.
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
@@ -31,6 +30,8 @@ from werkzeug.wsgi import ClosingIterator
 from dockerflow import checks
 from dockerflow._request.adapter import DeprecatedChecks, fill_summary
 from dockerflow._request.exchange import REQUEST, Exchange
+from dockerflow.checks.registry import checks_of, register_owned
+from dockerflow.checks.surroundings import Surroundings
 from dockerflow.endpoints import Endpoints, Reply
 from dockerflow.middleware import LiveOptions, Options
 from dockerflow.request_id import RequestIdPolicy
@@ -58,6 +59,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 # Where app.extensions holds the options of an application.
 _OPTIONS: Final = "dockerflow.options"
 _ENDPOINTS: Final = "dockerflow.endpoints"
+# What upstream's answers without JSON claim to be.
+_HTML: Final = "text/html; charset=utf-8"
 # What flask-login gives, to be told from what a test puts in its place.
 _CURRENT_USER: Final = current_user
 
@@ -105,13 +108,16 @@ class Dockerflow(DeprecatedChecks):
         self._version_callback: Callable[[str], Any] = get_version
         self._policy = request_id
         self._blueprint = _blueprint(self)
+        #: The checks that count only in heartbeats of this object's applications.
+        self._own_checks: dict[str, Callable[..., Any]] = {}
         for check, checked in (
             (check_database_connected, db),
             (check_redis_connected, redis),
             (check_migrations_applied, migrate),
         ):
             if checked is not None:
-                checks.register_partial(check, checked)
+                name, own = register_owned(check, checked)
+                self._own_checks[name] = own
         if app is not None:
             self.init_app(app)
 
@@ -124,10 +130,13 @@ class Dockerflow(DeprecatedChecks):
         app.extensions[_ENDPOINTS] = Endpoints(
             settings=live.settings,
             read_version=lambda: self._version_callback(self.version_path or root),
+            find_checks=lambda: checks_of(checks.get_checks(), self._own_checks),
             silenced_checks=self.silenced_checks,
             config=app.config,
             is_debug=lambda: bool(app.debug),
             logger=self.logger,
+            # Two checks that run at the same time must not share a session of a database.
+            surroundings=Surroundings(around=app.app_context),
         )
         app.register_blueprint(self._blueprint)
         app.register_error_handler(HeartbeatFailure, self._heartbeat_exception_handler)
@@ -199,9 +208,7 @@ class Dockerflow(DeprecatedChecks):
         if options.querystring:
             summary.querystring = querystring_of(served.environ)
         summary.logger = self.summary_logger
-        summary.logs_traceback = options.summary_traceback
-        if "sentry_sdk" in sys.modules and options.sentry:
-            summary.use_sentry()
+        summary.use(options)
         policy = options.policy
         summary.begin_with(
             policy,
@@ -245,11 +252,17 @@ class Dockerflow(DeprecatedChecks):
     # -- the endpoints ----------------------------------------------------------
 
     def _version_view(self) -> Response:
-        return _response(_endpoints().answer("version", request.method))
+        reply = _endpoints().answer("version", request.method)
+        response = _response(reply)
+        if reply.status == 404:
+            response.content_type = _HTML
+        return response
 
     def _lbheartbeat_view(self) -> Response:
         reply = _endpoints().answer("lbheartbeat", request.method)
-        return _response(reply._replace(body=b""))
+        response = _response(reply._replace(body=b""))
+        response.content_type = _HTML
+        return response
 
     def _heartbeat_view(self) -> Response:
         endpoints = _endpoints()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from dockerflow.checks.messages import (
     CRITICAL,
@@ -40,5 +40,31 @@ __all__ = [
 
 
 async def check_redis_connected(redis_client: Any) -> list[CheckMessage]:
-    """Check that an asynchronous Redis client, or the ``conn`` of a sanic-redis, answers."""
-    return await check_async_redis_connected(getattr(redis_client, "conn", redis_client))
+    """Check that an asynchronous Redis client, or the ``conn`` of a sanic-redis, answers PONG.
+
+    Args:
+        redis_client: The client. One of redis-py compares the answer itself; of
+            another, it may be the text of what the server has sent.
+    """
+    import redis.asyncio
+
+    client = getattr(redis_client, "conn", redis_client)
+    if not isinstance(client, redis.asyncio.Redis):
+        client = _ComparedPing(client)
+    return await check_async_redis_connected(client)
+
+
+class _ComparedPing:
+    """A client whose ``ping`` returns whether the answer is what it should be."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def ping(self) -> bool:
+        return await self._client.ping() in _PONGS
+
+
+_PONGS: Final = (True, b"PONG", "PONG")

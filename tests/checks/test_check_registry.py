@@ -69,6 +69,63 @@ class TestRegister:
         with pytest.raises(TypeError, match="two names, 'a' and 'b'"):
             checks.register("a", name="b")
 
+    def test_refuses_a_check_that_needs_arguments(self) -> None:
+        def connected(client: Any, *, database: int, config: Any) -> list[checks.CheckMessage]:
+            return []
+
+        async def coroutine(client: Any) -> list[checks.CheckMessage]:
+            return []
+
+        class Object:
+            def __call__(self, client: Any) -> list[checks.CheckMessage]:
+                return []
+
+        for check, named in (
+            (connected, "connected must be given client, database"),
+            (coroutine, "coroutine must be given client"),
+            (Object(), "Object must be given client"),
+            (functools.partial(connected, database=1), "connected must be given client"),
+        ):
+            with pytest.raises(TypeError, match=f"the check {named}; a check takes no argument"):
+                checks.register(check)
+            with pytest.raises(TypeError, match=r"register it with checks.register_partial\(\)"):
+                checks.register()(check)
+        assert checks.get_checks() == {}
+
+    def test_takes_every_check_that_can_be_called(self) -> None:
+        def configured(config: Any) -> list[checks.CheckMessage]:
+            return []
+
+        def optional(client: Any = None, *args: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+            return []
+
+        def positional(config: Any, /) -> list[checks.CheckMessage]:
+            return []
+
+        @functools.wraps(optional)
+        def wrapper(*args: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+            return []
+
+        def needs(client: Any) -> list[checks.CheckMessage]:
+            return []
+
+        @functools.wraps(needs)
+        def brings_it(*args: Any) -> list[checks.CheckMessage]:
+            return needs("client", *args)
+
+        every = [
+            configured,
+            optional,
+            positional,
+            wrapper,
+            brings_it,
+            Mock(),
+            dict,
+            Passing().__call__,
+        ]
+        for number, check in enumerate(every):
+            assert checks.register(check, str(number)) is check
+
     def test_warns_when_one_check_takes_the_place_of_another(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -113,6 +170,16 @@ class TestRegisterPartial:
         assert made() == [checks.Error("redis 7", id="x")]
         assert (made.__name__, made.__doc__) == ("connected", "Look at the client.")
         assert list(inspect.signature(made).parameters) == []
+
+    def test_refuses_what_does_not_fit(self) -> None:
+        def connected(client: str, database: int) -> list[checks.CheckMessage]:
+            return []
+
+        with pytest.raises(TypeError, match="the check connected must be given database; a check"):
+            checks.register_partial(connected, "redis")
+        with pytest.raises(TypeError, match="the check connected does not take what is bound to"):
+            checks.register_partial(connected, "redis", 7, 8)
+        assert checks.get_checks() == {}
 
     def test_takes_a_name_and_a_timeout(self) -> None:
         checks.register_partial(max, 1, 2, name="most", timeout=3)
@@ -162,6 +229,7 @@ class TestNames:
         messages = importlib.import_module("dockerflow.checks.messages")
         for name in ("register", "register_partial", "get_checks", "clear_checks"):
             assert getattr(registry, name) is getattr(checks, name)
+        assert registry.CheckFn is not None
         for name in ("run_checks", "run_checks_async", "ChecksResults"):
             assert getattr(registry, name) is getattr(checks, name)
         for name in ("CheckMessage", "Error", "STATUSES", "level_to_text"):

@@ -15,6 +15,7 @@ import pytest
 from conformance import Capture
 
 from dockerflow import checks, health
+from dockerflow.checks.outcome import ELSEWHERE
 from mozlog_py import context
 
 Run = Callable[..., checks.ChecksResults]
@@ -137,9 +138,15 @@ class TestResults:
         check.assert_called_once_with()
 
     def test_have_messages_without_an_id(self, run: Run) -> None:
-        assert run([("a", lambda: [checks.Info("text")])]).details["a"]["messages"] == {
-            "null": "text"
-        }
+        found = [
+            checks.Info("one"),
+            checks.Info("two"),
+            checks.Info("two"),
+            checks.Info("3", id=""),
+        ]
+        assert run([("a", lambda: found)]).details["a"]["messages"] == {
+            "one": "one", "two": "two", "3": "3",
+        }  # fmt: skip
 
 
 class TestLog:
@@ -165,7 +172,8 @@ class TestLog:
 
         run([("a", breaks)])
         (fields,) = logged.fields
-        assert fields["msg"] == f"{health.ERROR_CHECK_RAISED}: the check raised LookupError('gone')"
+        said = f"{health.ERROR_CHECK_RAISED}: the check raised LookupError('gone'){ELSEWHERE}"
+        assert fields["msg"] == said
         assert fields["error"] == "LookupError('gone')"
         assert "in breaks" in fields["traceback"]
 

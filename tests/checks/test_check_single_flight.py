@@ -327,6 +327,46 @@ class TestThreads:
         assert seen[0].daemon
         assert seen[0].name == "dockerflow-check-1"
 
+    def test_do_the_work_again_that_they_did_before(self) -> None:
+        # A connection that it left open is there.
+        pool = threads.Threads()
+        seen: dict[int, set[int]] = {}
+        for _ in range(20):
+            done = [threading.Event() for _ in range(5)]
+            for key in range(5):
+
+                def work(key: int = key) -> None:
+                    seen.setdefault(key, set()).add(threading.get_ident())
+                    done[key].set()
+
+                pool.run(work, key)
+                assert done[key].wait(60)
+                while len(pool._idle) < min(len(seen), 5):
+                    time.sleep(0.001)
+        assert {len(each) for each in seen.values()} == {1}
+        assert len(set.union(*seen.values())) == 5
+
+    def test_are_not_kept_for_work_that_never_comes_again(self) -> None:
+        pool = threads.Threads()
+        for key in range(200):
+            done = threading.Event()
+            pool.run(done.set, key)
+            assert done.wait(60)
+            while len(pool._idle) < min(key + 1, threads.MAX_KEPT):
+                time.sleep(0.001)
+        assert pool._made == len(pool._former) == threads.MAX_KEPT
+
+    def test_that_hang_are_not_waited_for(self, release: threading.Event) -> None:
+        pool = threads.Threads()
+        pool.run(lambda: release.wait(60), "a")
+        done = threading.Event()
+        pool.run(done.set, "a")
+        assert done.wait(60)
+        release.set()
+        while len(pool._idle) < 2:
+            time.sleep(0.001)
+        assert len(pool._former) == 1
+
     def test_end_when_there_is_nothing_to_do(self) -> None:
         pool = threads.Threads(idle_seconds=0.001)
         seen: list[threading.Thread] = []
@@ -338,25 +378,29 @@ class TestThreads:
         for thread in seen:
             thread.join(60)
             assert not thread.is_alive()
-        assert pool._idle == 0
+        assert not pool._idle
+        assert not pool._former
 
-    def test_that_cannot_be_started_are_an_error_in_the_payload(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refuse(*_: Any, **__: Any) -> None:
-            raise RuntimeError("can't start new thread")
+    def test_do_at_their_end_what_was_left_for_it_once_each(self) -> None:
+        pool = threads.Threads(idle_seconds=0.001)
+        ended: list[str] = []
+        seen: list[threading.Thread] = []
 
-        from dockerflow.checks import loops, runner
+        def close() -> None:
+            ended.append(threading.current_thread().name)
 
-        monkeypatch.setattr(runner, "_boards", {})
-        monkeypatch.setattr(threads.threading, "Thread", refuse)
-        monkeypatch.setattr(loops.threading, "Thread", refuse)
+        def breaks() -> None:
+            raise LookupError
 
-        async def coroutine() -> Found:
-            return []
+        def work() -> None:
+            seen.append(threading.current_thread())
+            assert threads.at_thread_end(breaks)
+            assert threads.at_thread_end(close)
+            assert threads.at_thread_end(close)
 
-        results = checks.run_checks([("a", list), ("b", coroutine)])
-        assert results.statuses == {"a": "error", "b": "error"}
-        for detail in results.details.values():
-            (text,) = detail["messages"].values()
-            assert text == 'the check raised RuntimeError("can\'t start new thread")'
+        pool.run(work)
+        while not seen:
+            time.sleep(0.001)
+        seen[0].join(60)
+        assert ended == ["dockerflow-check-1"]
+        assert not threads.at_thread_end(close), "this thread is none of the pool's"

@@ -413,12 +413,19 @@ class Contract:
 
     @pytest.mark.parametrize(
         "path",
-        ["/__lbheartbeat__/", "/__lbheartbeat__%0a", "/a/__lbheartbeat__", "/__LBHEARTBEAT__",
+        ["/__lbheartbeat__//", "/__lbheartbeat__/%0a", "/__lbheartbeat__%0a", "/a/__lbheartbeat__", "/__LBHEARTBEAT__",
          "/__lbheartbeat__%00", "//__lbheartbeat__", "/__lbheartbeat", "/x__lbheartbeat__"],
     )  # fmt: skip
     def test_endpoint_paths_are_exact(self, driver: Driver, lines: Lines, path: str) -> None:
         assert driver.get(path).status in {301, 307, 308, 400, 404}
         assert lines.summary["code"] != 200
+
+    #: What an endpoint answers whose path has a slash at its end, as with upstream.
+    slash_status = 200
+
+    def test_one_slash_at_the_end_is_as_with_upstream(self, driver: Driver, lines: Lines) -> None:
+        assert driver.get("/__lbheartbeat__/").status == self.slash_status
+        assert lines.summary["code"] == self.slash_status
 
     # -- a flood ------------------------------------------------------------------
 

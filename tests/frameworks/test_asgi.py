@@ -115,6 +115,40 @@ def serve(app: Any, scope: dict[str, Any] | None = None, **channels: Any) -> lis
     return sent
 
 
+def saying(kinds: list[str]) -> Any:
+    """Return a ``receive`` that gives messages of these kinds, and then none for ever."""
+    pending = iter(kinds)
+
+    async def receive() -> Any:
+        for kind in pending:
+            return {"type": kind, "body": b"", "more_body": True}
+        await asyncio.Event().wait()
+
+    return receive
+
+
+async def ignore(message: Any) -> None: ...
+
+
+def cancelled(is_begun: bool, kinds: list[str]) -> bool:
+    """Serve a request whose task is cancelled; return whether the task says so."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if is_begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.Event().wait()
+
+    async def main() -> bool:
+        served = DockerflowASGI(app)(dict(SCOPE), saying(kinds), ignore)
+        task = asyncio.ensure_future(served)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    return asyncio.run(main())
+
+
 class TestEnds:
     def test_a_background_task_belongs_to_the_request_but_not_to_its_summary(
         self, lines: Lines
@@ -180,26 +214,45 @@ class TestEnds:
         assert lines.summary["errno"] == 500
 
     @pytest.mark.parametrize("is_begun", [False, True])
-    def test_cancellation_is_preserved_and_no_error(self, lines: Lines, is_begun: bool) -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            if is_begun:
-                await send({"type": "http.response.start", "status": 200, "headers": []})
-            await asyncio.Event().wait()
-
-        async def main() -> bool:
-            async def ignore(message: Any) -> None: ...
-
-            wrapped = DockerflowASGI(app)
-            task = asyncio.create_task(wrapped(dict(SCOPE), None, ignore))  # type: ignore[arg-type]
-            await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.wait([task])
-            return task.cancelled()
-
-        assert asyncio.run(main())
+    @pytest.mark.parametrize("messages", [[], ["http.request"], ["http.request"] * 3])
+    def test_a_cancellation_of_a_client_that_is_gone_is_no_error(
+        self, lines: Lines, is_begun: bool, messages: list[str]
+    ) -> None:
+        """The server has cancelled the application, and has a message that says why."""
+        assert cancelled(is_begun, [*messages, "http.disconnect"])
         (line,) = lines.summaries
         code = 200 if is_begun else 499
         assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["code"]) == (6, 0, code)
+
+    @pytest.mark.parametrize("is_begun", [False, True])
+    @pytest.mark.parametrize("messages", [[], ["http.request"]])
+    def test_another_cancellation_is_preserved_and_an_error(
+        self, lines: Lines, is_begun: bool, messages: list[str]
+    ) -> None:
+        assert cancelled(is_begun, messages)
+        (line,) = lines.summaries
+        code = 200 if is_begun else 500
+        assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["code"]) == (3, 500, code)
+        assert line["Fields"]["msg"] == "CancelledError: cancelled while its client was there"
+
+    def test_what_the_application_itself_has_cancelled_is_an_error(self, lines: Lines) -> None:
+        """It awaits a task that was cancelled; the server is not asked for its client."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            task = asyncio.create_task(asyncio.sleep(60))
+            task.cancel()
+            await task
+
+        async def main() -> None:
+            with pytest.raises(asyncio.CancelledError):
+                await DockerflowASGI(app)(dict(SCOPE), saying(["http.disconnect"]), ignore)
+
+        asyncio.run(main())
+        if hasattr(asyncio.Task, "cancelling"):
+            assert (lines.summary["errno"], lines.summary["code"]) == (500, 500)
+        else:
+            # Before Python 3.11 it cannot be told from the server's cancellation.
+            assert (lines.summary["errno"], lines.summary["code"]) == (0, 499)
 
     def test_an_interrupt_is_an_error_and_goes_on(self, lines: Lines) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -241,6 +294,192 @@ class TestEnds:
         with pytest.raises(Broken):
             serve(DockerflowASGI(app))
         assert lines.summary["msg"] == "<unprintable Broken: RuntimeError>"
+
+
+class TestAnswersOfExceptions:
+    """A framework answers an exception; what counts is whether it raises it again."""
+
+    @pytest.mark.parametrize("status", [400, 500, 503])
+    def test_one_that_is_raised_again_is_an_error_with_the_status_sent(
+        self, lines: Lines, status: int
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                raise ValueError("boom")
+            except ValueError:
+                await replying(send)(status)
+                raise
+
+        with pytest.raises(ValueError, match="boom"):
+            serve(DockerflowASGI(app))
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["errno"]) == (3, 500)
+        assert (line["Fields"]["code"], line["Fields"]["error"]) == (status, "ValueError('boom')")
+
+    @pytest.mark.parametrize("status", [404, 500, 502])
+    def test_one_that_is_not_raised_again_is_none(self, lines: Lines, status: int) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                raise ValueError("boom")
+            except ValueError:
+                await replying(send)(status)
+            assert add_fields(late=True) == (not lines.summaries)
+
+        serve(DockerflowASGI(app))
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["code"]) == (6, 0, status)
+
+    def test_its_time_is_that_of_the_last_part(
+        self, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the application does after an error's answer is not the client's time."""
+        now = [0]
+        monkeypatch.setattr("dockerflow.summary._monotonic_ns", lambda: now[0])
+        monkeypatch.setattr("dockerflow.asgi.time.monotonic_ns", lambda: now[0])
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            now[0] = 7_000_000
+            await replying(send)(500)
+            now[0] = 900_000_000
+
+        serve(DockerflowASGI(app))
+        assert lines.summary["t"] == 7
+
+    def test_a_later_exception_of_a_good_answer_changes_nothing(self, lines: Lines) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await replying(send)(200)
+            raise ValueError("in the background")
+
+        with pytest.raises(ValueError, match="background"):
+            serve(DockerflowASGI(app))
+        assert (lines.summary["errno"], lines.summary["code"]) == (0, 200)
+
+    def test_without_its_traceback_the_summary_has_its_repr(self, lines: Lines) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            raise ValueError("boom")
+
+        with pytest.raises(ValueError, match="boom"):
+            serve(DockerflowASGI(app, settings=Settings(summary_traceback=False)))
+        assert lines.summary["error"] == "ValueError('boom')"
+        assert "traceback" not in lines.summary
+
+    def test_the_end_of_a_process_reads_as_such(self, lines: Lines) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            raise SystemExit(1)
+
+        with pytest.raises(SystemExit):
+            serve(DockerflowASGI(app))
+        assert lines.summary["msg"].startswith("SystemExit: 1 (the process was told to end")
+
+
+class TestWebSockets:
+    def run(self, app: Any, received: list[dict[str, Any]], headers: Any = ()) -> list[Any]:
+        sent: list[Any] = []
+
+        async def main() -> None:
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            scope = {"type": "websocket", "path": "/ws", "query_string": b"", "headers": headers}
+            pending = iter(received)
+
+            async def receive() -> Any:
+                for message in pending:
+                    return message
+                await asyncio.Event().wait()
+
+            await DockerflowASGI(app)(scope, receive, send)
+
+        asyncio.run(main())
+        return sent
+
+    def test_has_the_id_of_its_handshake_and_a_summary_at_its_end(self, lines: Lines) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept", "headers": [(b"x-own", b"1")]})
+            logger.info("accepted")
+            assert lines.summaries == []
+            while (await receive())["type"] != "websocket.disconnect":
+                logger.info("got one")
+
+        sent = self.run(
+            app,
+            [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "a"},
+             {"type": "websocket.disconnect", "code": 1001}],
+            [(b"x-request-id", b"r1")],
+        )  # fmt: skip
+        assert sent[0]["headers"] == [(b"x-own", b"1"), (b"x-request-id", b"r1")]
+        assert [fields["rid"] for fields in lines.of("app")] == ["r1", "r1"]
+        fields = lines.summary
+        assert (fields["method"], fields["path"], fields["rid"]) == ("WEBSOCKET", "/ws", "r1")
+        assert (fields["code"], fields["errno"], "t" in fields) == (1001, 0, True)
+
+    @pytest.mark.parametrize(
+        ("message", "code"),
+        [({"type": "websocket.close"}, 403),
+         ({"type": "websocket.http.response.start", "status": 401, "headers": []}, 401)],
+    )  # fmt: skip
+    def test_that_is_refused_has_the_status_of_its_answer(
+        self, lines: Lines, message: dict[str, Any], code: int
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send(message)
+            if code == 401:
+                await send({"type": "websocket.http.response.body", "body": b"no"})
+
+        sent = self.run(app, [{"type": "websocket.connect"}])
+        assert (lines.summary["code"], lines.summary["errno"]) == (code, 0)
+        if code == 401:
+            assert sent[0]["headers"] == [(b"x-request-id", lines.summary["rid"].encode())]
+
+    def test_that_the_application_closes_has_its_code(self, lines: Lines) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 4001})
+
+        self.run(app, [])
+        assert (lines.summary["code"], lines.summary["errno"]) == (4001, 0)
+
+    @pytest.mark.parametrize(("is_accepted", "code"), [(True, 1011), (False, 500)])
+    def test_that_ends_by_an_exception_is_an_error(
+        self, lines: Lines, is_accepted: bool, code: int
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if is_accepted:
+                await send({"type": "websocket.accept"})
+            raise ValueError("boom")
+
+        with pytest.raises(ValueError, match="boom"):
+            self.run(app, [])
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["code"]) == (3, 500, code)
+
+    def test_whose_peer_has_gone_is_no_error_whatever_the_framework_raises(
+        self, lines: Lines
+    ) -> None:
+        class WebSocketDisconnect(Exception): ...
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.accept"})
+            await receive()
+            raise WebSocketDisconnect
+
+        with pytest.raises(WebSocketDisconnect):
+            self.run(app, [{"type": "websocket.disconnect", "code": 1006}])
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["code"]) == (6, 0, 1006)
+
+    def test_is_never_an_endpoint(self, lines: Lines) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.close"})
+
+        async def main() -> None:
+            scope = {"type": "websocket", "path": "/__lbheartbeat__", "headers": []}
+            await DockerflowASGI(app)(scope, saying([]), ignore)
+
+        asyncio.run(main())
+        assert (lines.summary["path"], lines.summary["code"]) == ("/__lbheartbeat__", 403)
 
 
 class TestLayers:
@@ -302,7 +541,7 @@ class TestLayers:
         assert serve(app, {"root_path": root, "path": "/apix/__lbheartbeat__"})[0]["status"] == 404
         assert lines.summaries[0]["Fields"]["path"] == "/api/__lbheartbeat__"
 
-    @pytest.mark.parametrize("kind", ["websocket", "lifespan"])
+    @pytest.mark.parametrize("kind", ["lifespan", "of.tomorrow"])
     def test_what_is_no_request_passes_through(self, lines: Lines, kind: str) -> None:
         seen: list[Any] = []
 

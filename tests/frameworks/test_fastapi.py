@@ -104,6 +104,7 @@ def application(folder: Path, settings: dict[str, Any] | None = None) -> FastAPI
 
 
 class TestContract(Contract):
+    slash_status = 307
     lbheartbeat_body = b'{"status":"ok"}'
 
     def make(self, folder: Path, settings: dict[str, Any] | None = None) -> ASGIDriver:

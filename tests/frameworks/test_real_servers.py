@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from conformance import checked_lines
+from ports import free_port
 
 HERE = str(Path(__file__).parent)
 
@@ -81,9 +82,7 @@ def served_from(
 ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Serve the ``app`` of a module, of which the source is given."""
     (folder / "served.py").write_text(source)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     lines: list[dict[str, Any]] = []
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         arguments = [part.replace("PORT", str(port)) for part in command]

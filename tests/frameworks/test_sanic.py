@@ -1,6 +1,7 @@
 """The contract, and upstream's surface, of the Sanic adapter."""
 
 import asyncio
+import gc
 import itertools
 import logging
 from collections.abc import Coroutine, Iterator
@@ -15,11 +16,15 @@ from sanic import HTTPResponse, Request, Sanic, response
 from sanic.exceptions import NotFound
 from test_wsgi import bind
 
-from dockerflow import checks
+from dockerflow import checks, health
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.sanic import Dockerflow
+from dockerflow.sanic.app import extract_request_id
+from dockerflow.sanic.checks import check_redis_connected
+from dockerflow.sanic.served import ServedRequest
 from dockerflow.settings import SettingsError
 from dockerflow.summary import add_fields
+from mozlog_py.context import request_id_context
 
 # Of Sanic itself, and of what it is built on.
 pytestmark = pytest.mark.filterwarnings("ignore:websockets:DeprecationWarning")
@@ -175,7 +180,7 @@ class TestContract(Contract):
 
 
 class TestApplication:
-    def test_may_catch_all_exceptions_itself(self, lines: Lines) -> None:
+    def test_that_catches_all_exceptions_itself_has_dealt_with_them(self, lines: Lines) -> None:
         app = application()
 
         @app.exception(Exception)
@@ -184,7 +189,7 @@ class TestApplication:
 
         assert driver_of(app).get("/boom").body == b"sorry"
         (line,) = lines.summaries
-        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (3, 503, 500)
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 503, 0)
 
     def test_that_mends_an_exception_has_no_error(self, lines: Lines) -> None:
         app = application()
@@ -266,3 +271,102 @@ class TestApplication:
 
 def check_of(checked: Any) -> list[Any]:
     return []
+
+
+class TestMemory:
+    def test_a_request_does_not_keep_those_before_it(self) -> None:
+        driver = driver_of(application())
+        driver.get("/")
+        gc.collect()
+        before = sum(type(each) is ServedRequest for each in gc.get_objects())
+        for _ in range(20):
+            driver.get("/")
+        gc.collect()
+        after = sum(type(each) is ServedRequest for each in gc.get_objects())
+        assert after <= before + 1
+
+
+class TestNames:
+    def test_the_id_of_a_request_can_be_extracted_by_hand(self) -> None:
+        app = application()
+        seen: list[Any] = []
+
+        @app.get("/by-hand")
+        async def by_hand(request: Request) -> HTTPResponse:
+            request.ctx.id = None
+            extract_request_id(request)
+            seen.append((request.ctx.id, request_id_context.get()))
+            return response.empty()
+
+        driver_of(app).get("/by-hand", headers=[("x-request-id", "r1")])
+        assert seen == [("r1", "r1")]
+
+    def test_a_summary_logger_that_a_test_has_patched_is_heard(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        heard: list[Any] = []
+        extension = Dockerflow()
+        driver = driver_of(application(extension=extension))
+        monkeypatch.setattr(
+            extension.summary_logger, "info", lambda *args, **options: heard.append(options)
+        )
+        driver.get("/", headers=[("x-request-id", "r1")])
+        assert [options["extra"]["rid"] for options in heard] == ["r1"]
+
+    def test_the_class_of_an_application_is_called_as_before(self) -> None:
+        class Mine(Sanic[Any, Any]):
+            __slots__ = ()
+
+        app = Mine(f"mine-{next(numbers)}", configure_logging=False)
+        Dockerflow(app)
+        assert isinstance(app, Mine)
+        assert (type(app).__name__, type(app).__qualname__) == ("Mine", Mine.__qualname__)
+
+    def test_an_exception_of_a_replaced_version_callback_is_the_applications(
+        self, lines: Lines
+    ) -> None:
+        extension = Dockerflow()
+
+        def fails(root: str) -> None:
+            raise RuntimeError("no version today")
+
+        extension._version_callback = fails
+        assert driver_of(application(extension=extension)).get("/__version__").status == 500
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["error"]) == (
+            3, "RuntimeError('no version today')",
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("name", ["version", "heartbeat", "lbheartbeat", "error"])
+    def test_one_slash_may_follow_an_endpoint(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "version.json").write_text("{}")
+        driver = driver_of(application(tmp_path))
+        status = 500 if name == "error" else 200
+        assert driver.get(f"/__{name}__/").status == status
+        assert driver.get(f"/__{name}__//").status == 404
+        strict = bare()
+        strict.strict_slashes = True
+        Dockerflow(strict, version_path=str(tmp_path))
+        assert driver_of(strict).get(f"/__{name}__/").status == 404
+
+
+class Client:
+    """A client of Redis, of a kind that says what the server has sent."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    async def ping(self) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_fine"),
+    [(b"PONG", True), ("PONG", True), (True, True), (b"PING", False), (b"", False), (None, False)],
+)
+def test_a_redis_that_answers_something_else_than_pong_is_an_error(
+    answer: Any, is_fine: bool
+) -> None:
+    messages = asyncio.run(check_redis_connected(Client(answer)))
+    expected = [] if is_fine else [health.ERROR_REDIS_PING_FAILED]
+    assert [message.id for message in messages] == expected

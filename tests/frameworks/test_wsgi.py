@@ -243,6 +243,11 @@ class TestEnds:
         app = DockerflowWSGI(application)
         assert not hasattr(app(environ(PATH_INFO="/stream"), lambda *args: None), "__len__")
 
+    def test_a_list_may_be_gone_through_twice(self) -> None:
+        # As eventlet does, for the length.
+        body = DockerflowWSGI(application)(environ(), lambda *args: None)
+        assert sum(map(len, body)) == len(b"".join(body)) == 5
+
     def test_keeps_to_the_specification(self, lines: Lines) -> None:
         def app(environ: Any, start_response: Any) -> Any:
             start_response("200 OK", [("Content-Type", "text/plain")])

@@ -1,0 +1,204 @@
+"""Django's database connections around checks.
+
+A request's connections are closed at its end, or kept for ``CONN_MAX_AGE``.
+Checks run outside of requests, in threads that Django does not tell that a
+request has ended, so that their connections are closed or kept here.
+
+The ORM of asynchronous code has its connections in the thread that runs
+synchronous code for it, the "thread-sensitive" one of asgiref. Which one that
+is depends on the context: the thread of a request that waits, a thread that
+belongs to a request (ASGI), or one for the whole process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, async_to_sync
+from asgiref.sync import sync_to_async as in_sensitive_thread
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connections
+
+from dockerflow.checks.outcome import Outcome
+from dockerflow.checks.surroundings import Surroundings
+from dockerflow.checks.threads import at_thread_end
+
+__all__ = [
+    "BESIDE_SYNC_REQUEST",
+    "IN_ASYNC_REQUEST",
+    "IN_ASYNC_TRANSACTION",
+    "has_transaction",
+    "has_transaction_async",
+]
+
+#: Seconds that an answer is waited for from the thread-sensitive thread.
+_ANSWERS_WITHIN_S: Final = 1.0
+
+
+def has_transaction() -> bool:
+    """Return whether a connection of this thread is inside an atomic block, as in a TestCase."""
+    return any(each.in_atomic_block for each in connections.all(initialized_only=True))
+
+
+async def has_transaction_async() -> bool:
+    """Return the same of the thread in which synchronous code of this request runs."""
+    if not _has_waiting_thread() and _has_thread_of_request():
+        # A new thread, which has no connection yet.
+        return False
+    asking = asyncio.ensure_future(in_sensitive_thread(has_transaction)())
+    # A caller that is cancelled meanwhile does not look at it any more.
+    asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+    # Where that thread is busy with something that hangs, it is not with a test.
+    await asyncio.wait({asking}, timeout=_ANSWERS_WITHIN_S)
+    if not asking.done():
+        asking.cancel()
+        return False
+    # No thread can be started, perhaps.
+    return asking.exception() is None and asking.result()
+
+
+@contextmanager
+def _beside_sync_request() -> Iterator[None]:
+    """Run a check in a thread of this package, or on an event loop of this package."""
+    if not _is_on_loop():
+        at_thread_end(connections.close_all)
+        _close_old_connections()
+        try:
+            yield
+        finally:
+            _close_old_connections()
+        return
+    if _has_waiting_thread():
+        # It waits for this check, and would never run the check's synchronous code.
+        del AsyncToSync.executors.current
+    with _on_loop():
+        yield
+
+
+@contextmanager
+def _beside_async_request() -> Iterator[None]:
+    """Run a check in a thread of this package, or on the event loop of the request."""
+    if not _is_on_loop():
+        with _beside_sync_request():
+            yield
+    elif _has_waiting_thread():
+        # Its connections are closed at the end of the request that waits.
+        yield
+    else:
+        with _on_loop():
+            yield
+
+
+@contextmanager
+def _on_loop() -> Iterator[None]:
+    if _has_thread_of_request() or SyncToAsync.deadlock_context.get(False):
+        # The request may end before the check, and may be what that thread is busy with.
+        with _thread_of_check():
+            yield
+        return
+    try:
+        yield
+    finally:
+        _close_in_sensitive_thread()
+
+
+@contextmanager
+def _thread_of_check() -> Iterator[None]:
+    own = ThreadSensitiveContext()
+    token = SyncToAsync.thread_sensitive_context.set(own)
+    try:
+        yield
+    finally:
+        SyncToAsync.thread_sensitive_context.reset(token)
+        executor = SyncToAsync.context_to_thread_executor.pop(own, None)
+        if executor is not None:
+            executor.submit(connections.close_all)
+            # Not waited for: this is the loop's thread, and that one may hang.
+            executor.shutdown(wait=False)
+
+
+#: By event loop, whether connections are to be closed once more: a check has ended since.
+_closing: Final[dict[asyncio.AbstractEventLoop, bool]] = {}
+#: Tasks that nothing else refers to.
+_tasks: Final[set[asyncio.Task[None]]] = set()
+
+
+def _close_in_sensitive_thread() -> None:
+    """Have connections closed, without waiting: the thread may be busy, or hang."""
+    loop = asyncio.get_running_loop()
+    if loop in _closing:
+        _closing[loop] = True
+        return
+    _closing[loop] = False
+    task = loop.create_task(_close_until_done(loop))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def _close_until_done(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        is_to_be_done = True
+        while is_to_be_done:
+            _closing[loop] = False
+            await in_sensitive_thread(_close_old_connections)()
+            is_to_be_done = _closing[loop]
+    except RuntimeError:
+        # No thread can be started, or the loop ends.
+        pass
+    finally:
+        del _closing[loop]
+
+
+def _close_old_connections() -> None:
+    """Close what a request would close at its end, but what a transaction is in."""
+    for each in connections.all(initialized_only=True):
+        if not each.in_atomic_block:
+            each.close_if_unusable_or_obsolete()
+
+
+def _is_on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _has_waiting_thread() -> bool:
+    return getattr(AsyncToSync.executors, "current", None) is not None
+
+
+def _has_thread_of_request() -> bool:
+    return SyncToAsync.thread_sensitive_context.get(None) is not None
+
+
+def _call_async(function: Callable[[], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        return await function()
+
+    # The ORM's synchronous part comes back to this thread, and to its connections.
+    return async_to_sync(main)()
+
+
+async def _call_sync(call: Callable[[], Outcome]) -> Outcome:
+    outcome = call()
+    if isinstance(outcome.error, SynchronousOnlyOperation):
+        # What asks the database may not be called on a loop's thread.
+        return await _call_sync_in_thread(call)
+    return outcome
+
+
+async def _call_sync_in_thread(call: Callable[[], Outcome]) -> Outcome:
+    outcome: Outcome = await in_sensitive_thread(call)()
+    return outcome
+
+
+#: Where the checks of a request run whose thread waits for them.
+BESIDE_SYNC_REQUEST: Final = Surroundings(_beside_sync_request, call_async=_call_async)
+#: Where the checks of an asynchronous request run.
+IN_ASYNC_REQUEST: Final = Surroundings(_beside_async_request, call_sync=_call_sync)
+#: The same where a transaction is open in the thread that runs synchronous code.
+IN_ASYNC_TRANSACTION: Final = Surroundings(_beside_async_request, call_sync=_call_sync_in_thread)

@@ -1,0 +1,112 @@
+"""An application of Sanic whose requests are seen from their beginning to their end.
+
+Middleware and signals do not see that much: a signal for each request costs more
+than the summary does, a response that middleware replaces skips the rest of the
+middleware, and none of them runs after the lines that Sanic logs last. So the
+application gets a class of its own, derived from the one it has, which is around
+the two functions that every server of Sanic's calls.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+from sanic import Request, Sanic
+
+from dockerflow.asgi import DockerflowASGI
+from dockerflow.middleware import Options
+
+from .served import Hooks, begin, is_gone_before_request, served_of, watch_handlers
+
+__all__ = ["observe"]
+
+_current_request: ContextVar[Any] = Request._current
+
+
+def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
+    """Have the requests of an application begin, end and be summed up.
+
+    Args:
+        app: The application, before it is started.
+        hooks: What its requests need of the extension.
+    """
+    base: Any = type(app)
+
+    async def handle_request(self: Any, request: Any) -> None:
+        served = begin(request, hooks)
+        try:
+            # Looked up now: Sanic rewrites it at its start, and tracers replace it.
+            await base.handle_request(self, request)
+        except BaseException as error:
+            served.raised(error)
+            raise
+        served.returned()
+
+    async def handle_exception(
+        self: Any, request: Any, exception: BaseException, *args: Any, **kwargs: Any
+    ) -> None:
+        served = served_of(request)
+        if (served is not None and served.is_over) or is_gone_before_request(request):
+            await base.handle_exception(self, request, exception, *args, **kwargs)
+            return
+        if served is None:
+            # What came was no request; its answer has an id, and a summary.
+            served = begin(request, hooks)
+            served.is_serving = False
+        watch_handlers(self.error_handler)
+        with served.answering(exception):
+            await base.handle_exception(self, request, exception, *args, **kwargs)
+
+    async def run_response_middleware(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await base._run_response_middleware(self, request, *args, **kwargs)
+        except Exception as error:
+            served = served_of(request)
+            if served is not None:
+                served.middleware_raised(error)
+            raise
+
+    core = _SanicASGI(app, base, hooks)
+
+    async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001
+        former = _current_request.get(None)
+        try:
+            await core(scope, receive, send)
+        finally:
+            # Sanic leaves the request in the context, where the next one's exchange would
+            # keep it, with its own exchange, and so on without end.
+            _current_request.set(former)
+
+    watch_handlers(app.error_handler)
+    app.__class__ = type(base)(
+        base.__name__,
+        (base,),
+        {
+            "__call__": call,
+            "__doc__": base.__doc__,
+            "__module__": base.__module__,
+            "__qualname__": base.__qualname__,
+            # It must have the layout of the class that it takes the place of.
+            "__slots__": (),
+            "_run_response_middleware": run_response_middleware,
+            "handle_exception": handle_exception,
+            "handle_request": handle_request,
+        },
+    )
+
+
+class _SanicASGI(DockerflowASGI):
+    """The ASGI core around an application, for servers other than Sanic's own."""
+
+    def __init__(self, app: Any, base: Any, hooks: Hooks) -> None:
+        def serve(scope: Any, receive: Any, send: Any) -> Any:
+            return base.__call__(app, scope, receive, send)
+
+        super().__init__(serve, settings=hooks.live.settings(), endpoints=False)
+        self._hooks = hooks
+
+    def _options_of(self, scope: Any) -> Options:  # noqa: ARG002
+        hooks = self._hooks
+        self._logger = hooks.read_summary_logger()
+        return hooks.live.now()

@@ -1,0 +1,125 @@
+"""What each endpoint claims its answer to be, and what a version that cannot be read becomes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockerflow import endpoints
+from dockerflow.version import VersionFileError
+
+_LOGGER = logging.getLogger("test")
+
+
+class TestVersion:
+    @pytest.mark.parametrize("error", [ValueError("no release"), LookupError(), OSError("away")])
+    def test_what_the_applications_own_function_raises_goes_on(self, error: Exception) -> None:
+        def read() -> Any:
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            endpoints.version(read, _LOGGER)
+        assert caught.value is error
+
+    def test_a_malformed_file_is_answered(self, caplog: pytest.LogCaptureFixture) -> None:
+        def read() -> Any:
+            raise VersionFileError("version.json is unusable: it is a JSON array")
+
+        reply = endpoints.version(read, _LOGGER)
+        assert reply.status == 500
+        assert json.loads(reply.body) == {"error": "version.json is unusable: it is a JSON array"}
+        (record,) = caplog.records
+        assert record.getMessage() == (
+            "The version cannot be told: version.json is unusable: it is a JSON array"
+        )
+
+
+_SCRIPT = """
+import json, logging, sys
+logging.disable()
+kind, folder = sys.argv[1:]
+found = {}
+
+def note(what, status, kind):
+    found[what] = [status, kind]
+
+def flask():
+    from flask import Flask
+    from dockerflow.flask import Dockerflow
+    for root in ("full", "none"):
+        app = Flask("shop")
+        Dockerflow(app, version_path=f"{folder}/{root}")
+        for name in ("version", "heartbeat", "lbheartbeat"):
+            for method in ("GET", "HEAD"):
+                answer = app.test_client().open(f"/__{name}__", method=method)
+                note(f"{root} {method} {name}", answer.status_code, answer.content_type)
+
+def django():
+    import django
+    from django.conf import settings
+    settings.configure(
+        DEBUG=True, BASE_DIR="", SECRET_KEY="x", INSTALLED_APPS=["dockerflow.django"],
+        DOCKERFLOW_CHECKS="", ROOT_URLCONF=(), ALLOWED_HOSTS=["*"],
+        MIDDLEWARE=["dockerflow.django.middleware.DockerflowMiddleware"],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    )
+    django.setup()
+    from django.test import Client
+    for root in ("full", "none"):
+        settings.BASE_DIR = f"{folder}/{root}"
+        for name in ("version", "heartbeat", "lbheartbeat"):
+            for method in ("GET", "HEAD"):
+                answer = Client().generic(method, f"/__{name}__")
+                note(f"{root} {method} {name}", answer.status_code, answer["Content-Type"])
+
+def sanic():
+    import asyncio
+    from sanic import Sanic
+    from dockerflow.sanic import Dockerflow
+    for root in ("full", "none"):
+        app = Sanic(f"shop-{root}")
+        Dockerflow(app, version_path=f"{folder}/{root}")
+        for name in ("version", "heartbeat", "lbheartbeat"):
+            for method in ("get", "head"):
+                asking = getattr(app.asgi_client, method)(f"/__{name}__")
+                _, answer = asyncio.run(asking)
+                kind = answer.headers["content-type"]
+                note(f"{root} {method.upper()} {name}", answer.status_code, kind)
+
+{"flask": flask, "django": django, "sanic": sanic}[kind]()
+print(json.dumps(found))
+"""
+
+_JSON, _HTML, _BYTES = "application/json", "text/html; charset=utf-8", "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    ("framework", "other"), [("flask", _HTML), ("django", _HTML), ("sanic", _BYTES)]
+)
+def test_the_content_type_of_each_endpoint_is_upstreams(
+    tmp_path: Path, framework: str, other: str
+) -> None:
+
+    for root in ("full", "none"):
+        (tmp_path / root).mkdir()
+    (tmp_path / "full" / "version.json").write_text('{"version": "1"}')
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _SCRIPT, framework, str(tmp_path)],
+        capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for method in ("GET", "HEAD"):
+        for root in ("full", "none"):
+            assert found[f"{root} {method} heartbeat"] == [200, _JSON]
+            assert found[f"{root} {method} lbheartbeat"] == [200, other]
+        assert found[f"full {method} version"] == [200, _JSON]
+        assert found[f"none {method} version"] == [404, other]
