@@ -256,8 +256,7 @@ def _scope(headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
 
 def _environ(headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
     variables = {
-        f"HTTP_{name.decode().upper().replace('-', '_')}": value.decode()
-        for name, value in headers
+        f"HTTP_{name.decode().upper().replace('-', '_')}": value.decode() for name, value in headers
     }
     return {
         "REQUEST_METHOD": "GET",

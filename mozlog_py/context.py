@@ -118,9 +118,7 @@ def _restore_up_to(before: Context, handed_over: Context) -> None:
         if fields is known:
             return base
         # What was unbound later, as at the end of a block, stays unbound.
-        kept = {
-            name: value for name, value in base.items() if name in fields or name not in known
-        }
+        kept = {name: value for name, value in base.items() if name in fields or name not in known}
         later = {
             name: value
             for name, value in fields.items()

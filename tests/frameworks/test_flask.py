@@ -101,6 +101,7 @@ def application(folder: Path, settings: dict[str, Any] | None = None) -> Flask:
 
 class TestContract(Contract):
     slash_status = 404
+
     def make(self, folder: Path, settings: dict[str, Any] | None = None) -> WSGIDriver:
         return WSGIDriver(application(folder, settings))
 
