@@ -177,8 +177,14 @@ def contests() -> list[Contest]:
     for case, title in FRAMEWORKS.items():
         out.append(Contest("served", title, _serves(upstream, case), [_serves(OURS, case)]))
         with_id = f"{case}{WITH_ID}"
-        title = f"{title}, with an `X-Request-ID`"
-        out.append(Contest("served", title, _serves(upstream, with_id), [_serves(OURS, with_id)]))
+        out.append(
+            Contest(
+                "served",
+                f"{title}, with an `X-Request-ID`",
+                _serves(upstream, with_id),
+                [_serves(OURS, with_id)],
+            )
+        )
     for case, title in CORES.items():
         out.append(Contest("served", title, _serves(OURS, case), []))
     return out
