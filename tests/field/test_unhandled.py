@@ -123,10 +123,11 @@ def test_the_access_line_of_gunicorn_has_the_id_of_its_request_and_of_no_other(
     assert found == {"a1": "a1", "a2": "a2", "a3": "a3"}
 
 
+@pytest.mark.parametrize("app", ["flask", "django", "bare"])
 @pytest.mark.parametrize("server", ["gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent"])
-def test_the_access_line_of_another_application_has_no_id(stack: Stack) -> None:
+def test_the_access_line_of_another_application_has_no_id(stack: Stack, app: str) -> None:
     with stack.watching() as seen:
-        stack.ask("/flask/plain", "abc")
+        stack.ask(f"/{app}/plain", "abc")
         for _ in range(3):
             stack.ask("/control/alone")
         seen.until(lambda now: sum(f["path"] == "/alone" for f in now.of("gunicorn.access")) == 3)
