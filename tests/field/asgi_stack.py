@@ -83,7 +83,7 @@ APPS["catchall"].add_exception_handler(Exception, views.sorry_for_all)
 APPS["fresh"] = fastapi_app()
 
 if STACK != "hypercorn-trio":
-    import asgi_mounts  # noqa: F401 - registers its applications
+    import asgi_mounts
 
     APPS.update(asgi_mounts.applications())
 

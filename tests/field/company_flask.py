@@ -24,7 +24,7 @@ log = logging.getLogger("app")
 flask = Flask("shop")
 flask.config.update(
     SECRET_KEY="x",
-    SQLALCHEMY_DATABASE_URI="sqlite:///" + os.path.join(os.environ["APP_DIR"], "shop.sqlite"),
+    SQLALCHEMY_DATABASE_URI=f"sqlite:///{os.environ['APP_DIR']}/shop.sqlite",
 )
 if os.environ["FIELD_ORDER"] == "instrumented-first":
     FlaskInstrumentor().instrument_app(flask, tracer_provider=TracerProvider())

@@ -176,9 +176,7 @@ class Seen:
 
     def saying(self, text: str) -> list[dict[str, Any]]:
         """Return the Fields of the lines with a text in their message."""
-        return [
-            line["Fields"] for line in self.lines if text in str(line["Fields"].get("msg", ""))
-        ]
+        return [line["Fields"] for line in self.lines if text in str(line["Fields"].get("msg", ""))]
 
     def rids(self, text: str) -> list[Any]:
         """Return the ids of the lines with a text in their message."""
@@ -358,7 +356,12 @@ def start(
     """Start a server in a folder of its own, and wait until it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "version.json").write_text('{"version": "1.2"}')
-    stack = _started(name, folder, command or COMMANDS[name], {**ENVIRONMENTS.get(name, {}), **(environment or {})})
+    stack = _started(
+        name,
+        folder,
+        command or COMMANDS[name],
+        {**ENVIRONMENTS.get(name, {}), **(environment or {})},
+    )
     try:
         _wait_until_it_answers(stack)
     except BaseException:

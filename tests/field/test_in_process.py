@@ -7,7 +7,9 @@ from stack import ASGI, ASYNCIO, WSGI, Seen, Stack
 def assert_is_apart(seen: Seen, inner: str, path: str) -> None:
     """Assert that the callee had an own id, summary and context, and the caller its own back."""
     assert inner not in ("", "abc")
-    callee = seen.summary("/" + ("abinds" if seen.summaries("/abinds/callee") else "binds") + "/callee")
+    callee = seen.summary(
+        "/" + ("abinds" if seen.summaries("/abinds/callee") else "binds") + "/callee"
+    )
     assert (callee["rid"], callee["code"]) == (inner, 200)
     assert (callee["user"], callee["tenant"]) == ("callee", "callee")
     caller = seen.summary(path)

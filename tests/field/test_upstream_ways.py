@@ -51,9 +51,7 @@ def test_an_exception_by_hand_is_one_error_in_django(shape: str, tmp_path: Any) 
 
 
 @pytest.mark.parametrize(("shape", "code"), [("response", 201), ("response_none", 200)])
-def test_a_response_by_hand_is_one_summary_in_django(
-    shape: str, code: int, tmp_path: Any
-) -> None:
+def test_a_response_by_hand_is_one_summary_in_django(shape: str, code: int, tmp_path: Any) -> None:
     (line,) = by_hand(shape, tmp_path).summaries
     fields = line["Fields"]
     assert (line["Severity"], fields["errno"], fields["code"]) == (6, 0, code)

@@ -225,8 +225,16 @@ def test_connections_at_once_have_ids_of_their_own(stack: Stack) -> None:
 # -- a WSGI server that hands the socket over -------------------------------------------
 
 
-@shows("Flask", "WebSockets", "handed over by the server: the id in all lines, one summary with code 101, no id in the handshake's answer")
-@shows("WSGI", "WebSockets", "handed over by the server: the id in all lines, one summary with code 101, no id in the handshake's answer")
+@shows(
+    "Flask",
+    "WebSockets",
+    "handed over: the id in all lines, a summary with code 101, none in the answer",
+)
+@shows(
+    "WSGI",
+    "WebSockets",
+    "handed over: the id in all lines, a summary with code 101, none in the answer",
+)
 @pytest.mark.parametrize("app", ["flask", "bare"])
 @pytest.mark.parametrize("server", HANDING_OVER)
 def test_a_socket_that_was_handed_over_and_ended_well_is_no_error(stack: Stack, app: str) -> None:

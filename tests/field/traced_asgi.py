@@ -1,5 +1,4 @@
 """The ASGI applications of the field, as ``ddtrace-run`` has them."""
 
 import ddtrace.auto  # noqa: F401 - patches what is imported after it
-
-from asgi_stack import app  # noqa: E402, F401
+from asgi_stack import app  # noqa: F401
