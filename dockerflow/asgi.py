@@ -59,8 +59,16 @@ class DockerflowASGI(Middleware):
         outer = enclosing_exchange(scope, method)
         if outer is not None:
             self._join(outer, scope)
-            if self._endpoints is None or not await self._answered(scope, send, self._endpoints):
-                await self.app(scope, receive, send)
+            try:
+                if self._endpoints is None or not await self._answered(
+                    scope, send, self._endpoints
+                ):
+                    await self.app(scope, receive, send)
+            except Exception as error:
+                if not isinstance(outer, ASGIExchange):
+                    # The bridge to WSGI answers it, and raises nothing further out.
+                    outer.error = error
+                raise
             return
         exchange = scope[REQUEST] = _EXCHANGES[kind]()
         exchange.connect(receive, send)
@@ -89,7 +97,7 @@ class DockerflowASGI(Middleware):
             raise
         else:
             if not exchange.is_over:
-                exchange.finish(exchange.error)
+                exchange.end()
         finally:
             if is_servers and not exchange.is_in_process:
                 exchange.leave_to_server()
@@ -276,6 +284,14 @@ class ASGIExchange(Exchange):
         # What the application gave may be an iterator, which is used up now.
         return {**message, "headers": headers}
 
+    def end(self) -> None:
+        """End a request whose application has returned without the end of its response."""
+        if self.code is not None and self.ended_ns is None and self.error is None:
+            if not self.is_client_gone:
+                self._ask_for_disconnect()
+            self.is_incomplete = True
+        self.finish(self.error)
+
     def fail(self, error: BaseException) -> None:
         """End the request by what the application has raised."""
         if self.rid is not None:
@@ -360,6 +376,10 @@ class WebSocketExchange(ASGIExchange):
         except OSError:
             self.is_client_gone = True
             raise
+
+    def end(self) -> None:
+        """End a connection whose application has returned."""
+        self.finish(self.error)
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary, with the code that the connection was closed with."""

@@ -97,6 +97,8 @@ class RequestSummary:
     given: dict[str, Any] | None = None
     #: An application's own hook that returns such fields when the request ends.
     make_fields: Callable[[], dict[str, Any]] | None = None
+    #: Whether the application has ended without the last part of its response.
+    is_incomplete: bool = False
     #: Whether the client is known to have gone.
     is_client_gone: bool = False
     #: Whether a part of the body is made after ``leave``, for which ``enter`` is called.
@@ -173,7 +175,7 @@ class RequestSummary:
 
         What the request itself has bound is there as well.
         """
-        bound = self._bound
+        bound = self._bound or self._returned
         self._before = _snapshot()
         if bound is not None:
             _restore(bound)
@@ -270,7 +272,7 @@ class RequestSummary:
         reporting = None
         try:
             level, message = _INFO, ""
-            if error is not None or self.code is None:
+            if error is not None or self.code is None or self.is_incomplete:
                 level, message = self._judged(error)
                 if level is _INFO:
                     error = None
@@ -340,6 +342,8 @@ class RequestSummary:
         if self.code is None:
             self.code = 500
             return _ERROR, "The application ended without a response"
+        if self.is_incomplete and not self.is_client_gone:
+            return _ERROR, "The application ended without the end of its response"
         return _INFO, ""
 
     def _complete(self, fields: dict[str, Any], level: int, error: BaseException | None) -> None:

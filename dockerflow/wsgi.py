@@ -148,6 +148,8 @@ class WSGIExchange(Exchange):
     is_whole: bool = False
     #: Whether a response that is never started is the socket's hand-over, and no fault.
     wants_websocket: bool = False
+    #: Whether the application has served a WebSocket; its response is not sent, then.
+    has_served_socket: bool = False
     #: The context that the summary is logged in, where that is not the one it ends in.
     summary_context: Context | None = None
     is_in_summary_context: bool = False
@@ -197,7 +199,7 @@ class WSGIExchange(Exchange):
             # The server logs it where this context is gone.
             attach_request_id(error, self.rid)
         if self.code is None and environ is not None and _hands_over_socket(error, environ):
-            self.wants_websocket = True
+            self.has_served_socket = True
             self.finish()
         elif not self.is_over:
             self.finish(error)
@@ -242,7 +244,8 @@ class WSGIExchange(Exchange):
         error = error or self.error
         if self.is_over:
             return
-        if error is None and self.code is None and self.wants_websocket:
+        is_handed_over = self.code is None and self.wants_websocket
+        if error is None and (is_handed_over or self.has_served_socket):
             self.method, self.code = "WEBSOCKET", _SWITCHING_PROTOCOLS
         own = self.summary_context
         if own is not None and not self.is_in_summary_context:

@@ -57,8 +57,9 @@ SERVER_LOGGERS: Final = (
     *ACCESS_LOGGERS,
 )
 
-# Those that log a request when the application has returned, in the context that it left.
-_LOGGING_WHEN_SERVED: Final = frozenset({"granian.access", "gunicorn.access"})
+# The one that logs a request in the context that the application left when it returned.
+# gunicorn tells the id by its atoms, and logs before it closes the response.
+_LOGGING_WHEN_SERVED: Final = frozenset({"granian.access"})
 
 # Where gunicorn shows what dockerflow leaves in a request's environ, which no header can set.
 _REQUEST_ID_ATOM: Final = "{mozlog.request_id}e"

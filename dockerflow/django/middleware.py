@@ -24,9 +24,10 @@ from django.utils.functional import LazyObject, empty
 
 from dockerflow._request.adapter import fill_summary, user_id
 from dockerflow._request.cancellation import is_task_cancelled
-from dockerflow._request.exchange import Exchange, enclosing_exchange
+from dockerflow._request.exchange import REQUEST_ID, Exchange, enclosing_exchange
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary, current, is_cancellation
+from dockerflow.wsgi import querystring_of
 from mozlog_py.context import request_id_context
 from mozlog_py.late_request_ids import attach_request_id
 
@@ -175,7 +176,7 @@ class DockerflowMiddleware:
         summary.agent = meta.get("HTTP_USER_AGENT", "")
         summary.lang = meta.get("HTTP_ACCEPT_LANGUAGE", "")
         if options.querystring:
-            summary.querystring = _query_string(meta.get("QUERY_STRING", ""))
+            summary.querystring = _query_string(request)
         summary.logger = self.summary_logger
         summary.use(options)
         if self.request_id is None and value and options.accepts(value):
@@ -189,6 +190,8 @@ class DockerflowMiddleware:
                 [traceparent] if traceparent else [],
                 meta.get("REMOTE_ADDR"),
             )
+        # META is the environ under WSGI, which gunicorn shows to its access log.
+        meta[REQUEST_ID] = summary.rid
         summary.is_served = is_served
         vars(request).update(
             {_SUMMARY: summary, "_id": summary.rid, "_start_timestamp": time.time()}
@@ -233,6 +236,9 @@ class DockerflowMiddleware:
         else:
             summary.finish(summary.error)
             summary.hand_back()
+            if "scope" in vars(request) and isinstance(response, HttpResponseBase):
+                # Under ASGI, Django closes it outside of the task that has made it.
+                response._resource_closers.insert(0, summary.enter_to_close)  # type: ignore[attr-defined]
         return response
 
     def _fill(self, request: HttpRequest, summary: Any) -> None:
@@ -264,6 +270,11 @@ class DjangoSummary(Exchange):
 
     #: Whether the middleware itself has the response made, and knows how that ends.
     is_served: bool = False
+
+    def enter_to_close(self) -> None:
+        """Make this the request of the context that its response is closed in."""
+        if current() is not self:
+            self.enter()
 
     def fail(self, error: BaseException) -> None:
         """End the request by what has passed all of Django's own handlers."""
@@ -331,6 +342,9 @@ def _primary_key_of(user: Any) -> Any:
     return user.pk
 
 
-def _query_string(raw: str) -> bytes:
-    """Give the bytes of what an environ holds in the guise of Latin-1."""
-    return raw.encode("latin-1", "backslashreplace")
+def _query_string(request: HttpRequest) -> bytes:
+    scope = vars(request).get("scope")
+    if scope is None:
+        return querystring_of(request.META)
+    raw: bytes | str = scope.get("query_string", b"")
+    return raw.encode() if isinstance(raw, str) else raw

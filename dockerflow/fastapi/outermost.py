@@ -3,8 +3,7 @@
 Middleware is added to an application inside of Starlette's ``ServerErrorMiddleware``,
 which answers what nothing else has handled, and calls the application's own handler
 for ``Exception``. That answer and those lines belong to the request as well, so the
-request begins and ends further out: around the whole stack, and only where one of our
-middlewares is in it.
+request begins and ends around that middleware.
 """
 
 from __future__ import annotations
@@ -13,13 +12,17 @@ import functools
 from collections.abc import Callable
 from typing import Any, Final
 
-from fastapi import FastAPI
+from starlette.middleware.errors import ServerErrorMiddleware
 
 from dockerflow.asgi import DockerflowASGI
 
 __all__ = ["OutermostLayer", "surround"]
 
-_BUILD: Final = "build_middleware_stack"
+# Where a ServerErrorMiddleware holds its layer, None where it needs none.
+_LAYER: Final = "_dockerflow_layer"
+_UNKNOWN: Final = object()
+# Middleware that holds itself would be walked through for ever.
+_MAX_DEPTH: Final = 200
 
 
 class OutermostLayer(DockerflowASGI):
@@ -31,37 +34,42 @@ class OutermostLayer(DockerflowASGI):
     def _contribute(self, exchange: Any, scope: Any) -> str | None:  # noqa: ARG002
         return None
 
-    def __getattr__(self, name: str) -> Any:
-        # Other libraries look at what they know as the outermost middleware.
-        return getattr(self.__dict__["app"], name)
 
+def surround(is_layer: Callable[[Any], bool]) -> None:
+    """Have each ``ServerErrorMiddleware`` around one of our layers begin its requests.
 
-def surround(layers: Callable[[Any], bool]) -> None:
-    """Have stacks of middleware that are built from here on begin with an outermost layer.
-
-    Starlette offers no place outside of ``ServerErrorMiddleware``, and tells a middleware
-    nothing of the application that it is built for. So the method that builds a stack is
-    replaced; for an application without our middlewares its result is the same.
+    Starlette offers no place outside of that middleware, and tells a middleware nothing
+    of the application that it is built for. Its method is replaced, and not the one that
+    builds the stack, because tracers rebuild stacks, and their spans are to be around
+    ours. In an application without our layers it does what it did.
 
     Args:
-        layers: Returns whether a middleware's class is one of those.
+        is_layer: Returns whether a middleware's class is one of ours.
     """
-    # OpenTelemetry may have put a subclass in FastAPI's place.
-    for application in FastAPI.__mro__:
-        build = vars(application).get(_BUILD)
-        if build is not None and not hasattr(build, "_is_dockerflow"):
-            setattr(application, _BUILD, _surrounded(build, layers))
+    call = ServerErrorMiddleware.__call__
+    if hasattr(call, "_is_dockerflow"):
+        return
+
+    @functools.wraps(call)
+    def begin_and_call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
+        layer = self.__dict__.get(_LAYER, _UNKNOWN)
+        if layer is _UNKNOWN:
+            layer = (
+                OutermostLayer(functools.partial(call, self)) if _holds(self, is_layer) else None
+            )
+            self.__dict__[_LAYER] = layer
+        return call(self, scope, receive, send) if layer is None else layer(scope, receive, send)
+
+    begin_and_call._is_dockerflow = True  # type: ignore[attr-defined]
+    ServerErrorMiddleware.__call__ = begin_and_call  # type: ignore[method-assign]
 
 
-def _surrounded(build: Callable[[Any], Any], layers: Callable[[Any], bool]) -> Callable[[Any], Any]:
-    @functools.wraps(build)
-    def build_middleware_stack(self: Any) -> Any:
-        stack = build(self)
-        if isinstance(stack, OutermostLayer):
-            # A subclass has called the method of its base.
-            return stack
-        is_ours = any(layers(each.cls) for each in self.user_middleware)
-        return OutermostLayer(stack) if is_ours else stack
-
-    build_middleware_stack._is_dockerflow = True  # type: ignore[attr-defined]
-    return build_middleware_stack
+def _holds(middleware: Any, is_layer: Callable[[Any], bool]) -> bool:
+    """Return whether one of our layers is inside, and no other ServerErrorMiddleware nearer."""
+    for _ in range(_MAX_DEPTH):
+        middleware = getattr(middleware, "app", None)
+        if middleware is None or isinstance(middleware, ServerErrorMiddleware):
+            return False
+        if is_layer(type(middleware)):
+            return True
+    return False

@@ -171,6 +171,10 @@ class Dockerflow(DeprecatedChecks):
             summary.code = response.status_code
             summary.finish()
         elif isinstance(summary, WSGIExchange):
+            rule = _request().url_rule
+            if rule is not None and rule.websocket and response.status_code < 300:
+                # Its view has served the socket; what follows is not sent as a response.
+                summary.has_served_socket = True
             # A stream's summary waits for its end, when Flask's contexts and the current
             # span are gone; this copy of the context still has them.
             summary.is_whole = _is_whole(response)

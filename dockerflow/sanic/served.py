@@ -18,7 +18,6 @@ from sanic.http import Http, Stage
 
 from dockerflow._request.adapter import fill_summary
 from dockerflow._request.exchange import REQUEST, Exchange
-from dockerflow.asgi import ASGIExchange
 from dockerflow.middleware import LiveOptions, Options
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import is_cancellation
@@ -284,7 +283,7 @@ def begin(request: Any, hooks: Hooks) -> ServedRequest:
         served = ServedRequest(request, exchange, hooks)
         served.is_asgi = True
         exchange.path = _path(request)
-        _watch_asgi(stream, served, exchange)
+        _watch_asgi(stream, served)
     else:
         exchange = _begun(request, hooks.live.now(), hooks.read_summary_logger())
         served = ServedRequest(request, exchange, hooks)
@@ -415,47 +414,30 @@ def _watch_send(stream: Any, exchange: Exchange) -> None:
             return
         name = exchange.echo_name
         headers = response.headers
-        is_ours = name is not None and name not in headers
-        if is_ours:
-            headers[name] = exchange.rid
-        try:
+        if name is None or name in headers:
             await original(data, end_stream)
-        finally:
-            if is_ours:
-                headers.pop(name, None)
+        else:
+            # Over ASGI a client may read the headers later, from an iterator; and an
+            # application may answer with the same object again.
+            response.headers = headers.copy()
+            response.headers[name] = exchange.rid
+            try:
+                await original(data, end_stream)
+            finally:
+                response.headers = headers
         exchange.code = int(response.status)
 
     stream.send = send
 
 
-def _watch_asgi(stream: Any, served: ServedRequest, exchange: ASGIExchange) -> None:
-    """Do what the ASGI core cannot, or not as cheaply, before it sees a part of the response.
-
-    The summary is filled before the last part, with which the core logs it. The id
-    is put among the headers while they are Sanic's own, which need no copy then.
-    """
+def _watch_asgi(stream: Any, served: ServedRequest) -> None:
+    """Fill the summary before the last part of the response, with which the ASGI core logs it."""
     original = stream.send
-    echo = None if exchange.method == "WEBSOCKET" else exchange.echo
-    if echo is not None:
-        exchange.echo = None
 
     async def send(data: Any, end_stream: bool) -> None:
         if end_stream and not served.is_filled:
             served.fill()
-        response = stream.response
-        if echo is None or response is None or stream.stage is not Stage.HANDLER:
-            await original(data, end_stream)
-            return
-        name = echo[0].decode()
-        headers = response.headers
-        if name in headers:
-            await original(data, end_stream)
-            return
-        headers[name] = exchange.rid
-        try:
-            await original(data, end_stream)
-        finally:
-            headers.pop(name, None)
+        await original(data, end_stream)
 
     stream.send = send
 
