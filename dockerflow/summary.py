@@ -197,7 +197,7 @@ class RequestSummary:
             _restore(before, self._returned)
             self._returned = None
             if _served.is_wanted:
-                _remember_served(self.rid)
+                _remember_served(self.rid, self.method, self.path)
 
     def hand_back(self) -> None:
         """Say that the layers further out have control, and that ``leave`` comes later.

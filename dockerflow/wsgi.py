@@ -52,7 +52,7 @@ class DockerflowWSGI(Middleware):
             return exchange.context.run(self._begin, exchange, environ)
         finally:
             if served.is_wanted:
-                remember_served(exchange.rid)
+                remember_served(exchange.rid, exchange.method, exchange.path)
 
     # A framework whose settings may change has its own.
     def _options_of(self, environ: Environ) -> Options:  # noqa: ARG002

@@ -34,7 +34,10 @@ _MAX_THREADS: Final = 1000
 
 #: Of each thread, the last exception that left a request, by its type's name, and the id.
 _failed: Final[dict[int, tuple[str, str]]] = {}
-_served: Final[ContextVar[str | None]] = ContextVar("mozlog_served", default=None)
+# The request that was served last in a context: its id, its method and its path.
+_served: Final[ContextVar[tuple[str | None, str, str] | None]] = ContextVar(
+    "mozlog_served", default=None
+)
 
 
 def attach_request_id(error: BaseException, request_id: str) -> None:
@@ -126,23 +129,34 @@ class _Served:
 served: Final = _Served()
 
 
-def remember_served(request_id: str | None) -> None:
+def remember_served(request_id: str | None, method: str, path: str) -> None:
     """Keep the id of the request that ends here, for the server's access line.
 
     Worth calling only where ``served.is_wanted``.
+
+    Args:
+        request_id: The request's id.
+        method: Its method, as the access line has it.
+        path: Its path, likewise.
     """
-    _served.set(request_id)
+    _served.set((request_id, method, path))
 
 
-def take_served() -> str | None:
+def take_served(method: Any, path: Any) -> str | None:
     """Return the id of the request that was served last in this context, and forget it.
 
-    The next request on the connection may be one that the application never sees.
+    None where that was another request: a server logs none whose client has gone, and
+    the next one on the connection may be one that the application never sees.
+
+    Args:
+        method: What the access line says of the request.
+        path: Likewise.
     """
-    request_id = _served.get()
-    if request_id is not None:
-        _served.set(None)
-    return request_id
+    found = _served.get()
+    if found is None:
+        return None
+    _served.set(None)
+    return found[0] if found[1:] == (method, path) else None
 
 
 def take_failed(line: str) -> str | None:

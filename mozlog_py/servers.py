@@ -57,9 +57,8 @@ SERVER_LOGGERS: Final = (
     *ACCESS_LOGGERS,
 )
 
-# The one that logs a request in the context that the application left when it returned.
-# gunicorn tells the id by its atoms, and logs before it closes the response.
-_LOGGING_WHEN_SERVED: Final = frozenset({"granian.access"})
+# Those that log a request when the application has returned, in the context that it left.
+_LOGGING_WHEN_SERVED: Final = frozenset({"granian.access", "gunicorn.access"})
 
 # Where gunicorn shows what dockerflow leaves in a request's environ, which no header can set.
 _REQUEST_ID_ATOM: Final = "{mozlog.request_id}e"
@@ -126,15 +125,16 @@ class AccessFields(_SameAsAny):
         read = _READERS.get(record.name)
         if read is not None and record.args:
             fields: dict[str, Any] = {}
-            if record.name in _LOGGING_WHEN_SERVED:
-                # Taken in any case, or it would be there for the next request's line.
-                fields["rid"] = take_served()
             try:
                 fields.update(read(record.args))
                 record.msg, record.args = "", ()
             except Exception:
                 # A format of another version; its sentence says the same.
                 pass
+            if record.name in _LOGGING_WHEN_SERVED:
+                # Taken in any case, or it would be there for a later request's line.
+                last = take_served(fields.get("method"), fields.get("path"))
+                fields.setdefault("rid", last)
             if read_request_id() or hasattr(record, "rid"):
                 fields["rid"] = None
             vars(record).update(

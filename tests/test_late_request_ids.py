@@ -74,11 +74,11 @@ in_every_front = pytest.mark.parametrize("front", FRONTS)
 def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(served, "is_wanted", True)
     late_request_ids._failed.clear()
-    remember_served(None)
+    late_request_ids._served.set(None)
     structlog.contextvars.clear_contextvars()
     yield
     late_request_ids._failed.clear()
-    remember_served(None)
+    late_request_ids._served.set(None)
 
 
 class TestLines:
@@ -219,8 +219,14 @@ class TestRequestIdOf:
 
 class TestServed:
     def test_is_taken_once(self) -> None:
-        remember_served("r1")
-        assert (take_served(), take_served()) == ("r1", None)
+        remember_served("r1", "GET", "/a")
+        assert (take_served("GET", "/a"), take_served("GET", "/a")) == ("r1", None)
+
+    @pytest.mark.parametrize("other", [("POST", "/a"), ("GET", "/b"), (None, None)])
+    def test_is_given_for_no_other_request(self, other: tuple[Any, Any]) -> None:
+        remember_served("r1", "GET", "/a")
+        assert take_served(*other) is None
+        assert take_served("GET", "/a") is None
 
     def test_that_failed_is_taken_once_in_its_thread_by_the_name_of_its_exception(self) -> None:
         attach_request_id(ValueError(), "r1")

@@ -40,7 +40,7 @@ UVICORN = {
 @pytest.fixture(autouse=True)
 def fresh_loggers() -> Iterator[None]:
     """Have loggers of servers that no other test has touched, and no request served."""
-    remember_served(None)
+    mozlog_py.late_request_ids._served.set(None)
     loggers = logging.Logger.manager.loggerDict
     former = {name: loggers.pop(name) for name in SERVER_LOGGERS if name in loggers}
     yield
@@ -351,22 +351,33 @@ class TestAccessRecords:
     ) -> None:
         configure()
         for _ in range(2):
-            remember_served("r1")
+            remember_served("r1", "GET", "/a")
             logging.getLogger(name).info("a sentence", atoms)
         # One that the application has not seen.
         logging.getLogger(name).info("a sentence", atoms)
         assert [line["Fields"].get("rid") for line in lines(capsys)] == ["r1", "r1", None]
+
+    @pytest.mark.parametrize("served", [("POST", "/a"), ("GET", "/b")])
+    def test_have_no_id_where_another_request_was_served_last(
+        self, served: tuple[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """gunicorn logs none whose client has gone; the id must not get to the next one."""
+        configure()
+        remember_served("r1", *served)
+        for _ in range(2):
+            logging.getLogger("gunicorn.access").info("a sentence", Atoms(GUNICORN))
+        assert [line["Fields"].get("rid") for line in lines(capsys)] == [None, None]
 
     def test_have_the_id_that_gunicorn_shows_of_the_environ(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure()
         atoms = Atoms({**GUNICORN, "{mozlog.request_id}e": 'the \\"id\\"'})
-        remember_served("r1")
+        remember_served("r1", "GET", "/a")
         logging.getLogger("gunicorn.access").info("a sentence", atoms)
         (line,) = lines(capsys)
         assert line["Fields"]["rid"] == 'the "id"'
-        assert take_served() is None
+        assert take_served("GET", "/a") is None
 
     def test_keep_the_id_of_the_context_and_one_that_they_came_with(
         self, capsys: pytest.CaptureFixture[str]
@@ -379,12 +390,13 @@ class TestAccessRecords:
         logger.info("a sentence", atoms)
         assert [line["Fields"]["rid"] for line in lines(capsys)] == ["own", "r2"]
 
-    def test_of_another_form_have_the_id_as_well(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_of_another_form_have_no_id(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """It cannot be told that they are of the request that was served last."""
         configure()
-        remember_served("r1")
+        remember_served("r1", "GET", "/a")
         logging.getLogger("granian.access").info("%(path)s", {"path": "/a"})
         (line,) = lines(capsys)
-        assert line["Fields"] == {"msg": "/a", "rid": "r1"}
+        assert line["Fields"] == {"msg": "/a"}
 
     def test_a_sentence_without_arguments_stays(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure()
