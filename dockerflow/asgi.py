@@ -26,6 +26,7 @@ from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_met
 from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
 from .endpoints import Endpoints, Reply, endpoint_of
 from .middleware import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, Middleware, Options
+from .record import is_standard
 from .summary import current, hand_over, is_cancellation, take_back
 
 __all__ = ["ASGIExchange", "DockerflowASGI"]
@@ -246,6 +247,11 @@ class ASGIExchange(Exchange):
                 and not message.get("more_body")
                 and not self._has_trailers
             ) or (kind != "http.response.body" and _is_end(kind, message)):
+                code = self.code
+                is_handled = code is not None and code < 500 and sys.exc_info()[1] is None
+                if is_handled and self.error is None and not is_standard(self.logger):
+                    # A tracer's record has the span of now, which tracers end with this part.
+                    self.finish()
                 if self.is_servers:
                     # The server may begin the next request of the connection in here.
                     hand_over()
@@ -255,14 +261,11 @@ class ASGIExchange(Exchange):
                         take_back()
                 else:
                     await send(message)
-                code = self.code
-                if self.error is None and (
-                    code is None or code >= 500 or sys.exc_info()[1] is not None
-                ):
+                if is_handled or self.error is not None:
+                    self.finish(self.error)
+                else:
                     # A framework may answer an exception and raise it again afterwards.
                     self.ended_ns = time.monotonic_ns()
-                else:
-                    self.finish(self.error)
             else:
                 await send(message)
         except OSError:

@@ -175,6 +175,7 @@ class Dockerflow(DeprecatedChecks):
             if rule is not None and rule.websocket and response.status_code < 300:
                 # Its view has served the socket; what follows is not sent as a response.
                 summary.has_served_socket = True
+                summary.summary_context = copy_context()
             # A stream's summary waits for its end, when Flask's contexts and the current
             # span are gone; this copy of the context still has them.
             summary.is_whole = _is_whole(response)

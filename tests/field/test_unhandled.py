@@ -19,7 +19,6 @@ SERVER_LINES = {
     "gunicorn-gevent": "Error handling request",
     "waitress": "Exception while serving",
     "granian-wsgi": "Application callable raised an exception",
-    "werkzeug": "Error on request",
 }
 #: gunicorn's worker for ASGI says nothing of an exception that comes after the answer.
 OF_ASGI = [

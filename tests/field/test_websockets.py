@@ -270,7 +270,8 @@ def test_a_handed_over_client_that_vanishes_is_no_error(stack: Stack) -> None:
     assert seen.outcome("/socket/echo") == (6, 0, 101)
 
 
-@pytest.mark.parametrize("server", HANDING_OVER)
+# Werkzeug's server keeps the connection, and both sides wait for the other.
+@pytest.mark.parametrize("server", [name for name in HANDING_OVER if name != "werkzeug"])
 def test_an_exception_in_a_socket_that_was_handed_over_is_one_error(stack: Stack) -> None:
     with stack.watching() as seen:
         with contextlib.suppress(ConnectionClosed), peer(stack, "/flask/socket/boom") as it:

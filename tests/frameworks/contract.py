@@ -414,7 +414,8 @@ class Contract:
     @pytest.mark.parametrize(
         "path",
         ["/__lbheartbeat__//", "/__lbheartbeat__/%0a", "/__lbheartbeat__%0a", "/a/__lbheartbeat__",
-         "/__LBHEARTBEAT__", "/__lbheartbeat__%00", "//__lbheartbeat__", "/__lbheartbeat", "/x__lbheartbeat__"],
+         "/__LBHEARTBEAT__", "/__lbheartbeat__%00", "//__lbheartbeat__", "/__lbheartbeat",
+         "/x__lbheartbeat__"],
     )  # fmt: skip
     def test_endpoint_paths_are_exact(self, driver: Driver, lines: Lines, path: str) -> None:
         assert driver.get(path).status in {301, 307, 308, 400, 404}
