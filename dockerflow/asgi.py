@@ -12,6 +12,7 @@ the application's end, which tells whether the error was handled. What is neithe
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -26,7 +27,7 @@ from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_met
 from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
 from .endpoints import Endpoints, Reply, endpoint_of
 from .middleware import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, Middleware, Options
-from .record import is_standard
+from .record import STANDARD_MAKE_RECORD
 from .summary import current, hand_over, is_cancellation, take_back
 
 __all__ = ["ASGIExchange", "DockerflowASGI"]
@@ -57,7 +58,9 @@ class DockerflowASGI(Middleware):
             await self._serve_other(scope, receive, send)
             return
         method = scope.get("method", "")
-        outer = enclosing_exchange(scope, method)
+        outer = scope.get(REQUEST)
+        if outer is None or outer.is_over:
+            outer = enclosing_exchange(scope, method)
         if outer is not None:
             self._join(outer, scope)
             try:
@@ -249,7 +252,11 @@ class ASGIExchange(Exchange):
             ) or (kind != "http.response.body" and _is_end(kind, message)):
                 code = self.code
                 is_handled = code is not None and code < 500 and sys.exc_info()[1] is None
-                if is_handled and self.error is None and not is_standard(self.logger):
+                if (
+                    is_handled
+                    and self.error is None
+                    and logging.Logger.makeRecord is not STANDARD_MAKE_RECORD
+                ):
                     # A tracer's record has the span of now, which tracers end with this part.
                     self.finish()
                 if self.is_servers:

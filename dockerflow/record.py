@@ -22,11 +22,11 @@ from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fields import HAS_NANOSECONDS, START_NS
 from mozlog_py.process import process
 
-__all__ = ["is_standard", "log", "make_record"]
+__all__ = ["STANDARD_MAKE_RECORD", "is_standard", "log", "make_record"]
 
 _Logger: Final = logging.Logger
 # What patches of them are told from; None where one was there before this module.
-_make_record: Final = record_factory.own_method(logging.Logger.makeRecord)
+STANDARD_MAKE_RECORD: Final = record_factory.own_method(logging.Logger.makeRecord)
 _info: Final = record_factory.own_method(logging.Logger.info)
 _error: Final = record_factory.own_method(logging.Logger.error)
 # Beside ``manager``, which those have that getLogger() has made.
@@ -60,7 +60,7 @@ def is_standard(logger: Any) -> bool:
     """
     return (
         type(logger) is _Logger
-        and _Logger.makeRecord is _make_record
+        and _Logger.makeRecord is STANDARD_MAKE_RECORD
         and _Logger.info is _info
         and _Logger.error is _error
         # A logger with no more attributes than it was born with has no method of its own.

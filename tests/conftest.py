@@ -17,6 +17,9 @@ from mozlog_py import config, context, lean, record_factory, uncaught
 
 pytest_plugins = ["services"]
 
+# Before a test of any folder imports it, or its assertions show nothing.
+pytest.register_assert_rewrite("contract")
+
 # How fast examples are made and run depends on the machine, and says nothing.
 # CI tries the same examples each time; MOZLOG_EXAMPLES asks for more of them.
 settings.register_profile(

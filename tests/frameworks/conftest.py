@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from contract import Lines
 
-pytest.register_assert_rewrite("contract")
-
-from contract import Lines  # noqa: E402 - after its assertions are to be shown
-
-from dockerflow import checks  # noqa: E402
-from mozlog_py.testing import capture_lines  # noqa: E402
+from dockerflow import checks
+from mozlog_py.testing import capture_lines
 
 
 @pytest.fixture
