@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from dockerflow._request.coroutine_function import returns_coroutine
 from dockerflow._request.exchange import REQUEST
-from dockerflow.asgi import DockerflowASGI, Scope
+from dockerflow.asgi import ASGIExchange, DockerflowASGI, Scope
 from dockerflow.middleware import Options
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import SettingsError
@@ -24,6 +25,16 @@ class _Layer(DockerflowASGI):
 
     #: What was given in place of the settings.
     _policy: RequestIdPolicy | None
+
+    @returns_coroutine
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        """Serve one connection; nearly always one that a layer further out has begun."""
+        outer = scope.get(REQUEST)
+        if isinstance(outer, ASGIExchange) and not outer.is_over:
+            self._join(outer, scope)
+            app = self.app
+            return app(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
     async def _serve_other(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass it on; at the start, say what is wrong with a setting."""

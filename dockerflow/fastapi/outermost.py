@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from starlette.middleware.errors import ServerErrorMiddleware
 
+from dockerflow._request.coroutine_function import returns_coroutine
 from dockerflow.asgi import DockerflowASGI
 
 __all__ = ["OutermostLayer", "surround"]
@@ -50,18 +51,15 @@ def surround(is_layer: Callable[[Any], bool]) -> None:
     if hasattr(call, "_is_dockerflow"):
         return
 
-    # A coroutine function, by which other libraries tell ASGI 3 from ASGI 2.
+    @returns_coroutine
     @functools.wraps(call)
-    async def begin_and_call(self: Any, scope: Any, receive: Any, send: Any) -> None:
+    def begin_and_call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
         layer = self.__dict__.get(_LAYER, _UNKNOWN)
         if layer is _UNKNOWN:
             is_needed = _holds(self, is_layer)
             layer = OutermostLayer(functools.partial(call, self)) if is_needed else None
             self.__dict__[_LAYER] = layer
-        if layer is None:
-            await call(self, scope, receive, send)
-        else:
-            await layer(scope, receive, send)
+        return call(self, scope, receive, send) if layer is None else layer(scope, receive, send)
 
     begin_and_call._is_dockerflow = True  # type: ignore[attr-defined]
     ServerErrorMiddleware.__call__ = begin_and_call  # type: ignore[method-assign]
