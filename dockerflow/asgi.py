@@ -22,7 +22,7 @@ from typing import Any, Final
 from mozlog_py import context
 from mozlog_py.late_request_ids import attach_request_id
 
-from ._request.cancellation import is_task_cancelled
+from ._request.cancellation import is_asyncio_running, is_task_cancelled
 from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
 from .endpoints import Endpoints, Reply, endpoint_of
@@ -322,8 +322,11 @@ class ASGIExchange(Exchange):
         """Ask the server whether the client has gone, without waiting for an answer.
 
         Some cancel the application when it has, and have a message for it that the
-        application did not receive.
+        application did not receive. Only asyncio's servers are asked: trio goes on to
+        wake a task that has begun to wait, although it waits no more.
         """
+        if not is_asyncio_running():
+            return
         here = self.step_out()
         try:
             # The rest of a body may stand before it.

@@ -252,6 +252,8 @@ class WSGIExchange(Exchange):
             self.is_in_summary_context = True
             bound = context.snapshot() if current() is self else self.context
             own.run(self._finish_in, bound, error)
+            # It refers to this object in turn.
+            self.summary_context = None
         elif current() is self:
             super().finish(error)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["is_task_cancelled"]
+__all__ = ["is_asyncio_running", "is_task_cancelled"]
 
 
 def is_task_cancelled() -> bool | None:
@@ -18,3 +18,9 @@ def is_task_cancelled() -> bool | None:
         return bool(asyncio.current_task().cancelling())  # type: ignore[union-attr]
     except (AttributeError, RuntimeError):
         return None
+
+
+def is_asyncio_running() -> bool:
+    """Return whether an event loop of asyncio runs in this thread."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001

@@ -296,6 +296,53 @@ class TestEnds:
         assert lines.summary["msg"] == "<unprintable Broken: RuntimeError>"
 
 
+class TestOnTrio:
+    @pytest.mark.parametrize("is_begun", [False, True])
+    def test_a_cancelled_request_leaves_nothing_waiting_for_its_server(
+        self, lines: Lines, is_begun: bool
+    ) -> None:
+        import trio
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if is_begun:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+            await trio.sleep_forever()
+
+        async def main() -> None:
+            to_application, messages = trio.open_memory_channel[Any](5)
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    layer = DockerflowASGI(app)
+                    nursery.start_soon(layer, dict(SCOPE), messages.receive, ignore)
+                    await trio.testing.wait_all_tasks_blocked()
+                    scope.cancel()
+            # The server says it when the request is over; its loop is well after that.
+            await to_application.send({"type": "http.disconnect"})
+            await trio.testing.wait_all_tasks_blocked()
+            assert await messages.receive() == {"type": "http.disconnect"}
+
+        import trio.testing
+
+        trio.run(main)
+        code = 200 if is_begun else 500
+        assert (lines.summary["errno"], lines.summary["code"]) == (500, code)
+
+    def test_a_response_without_its_end_leaves_nothing_waiting(self, lines: Lines) -> None:
+        import trio
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        async def main() -> None:
+            to_application, messages = trio.open_memory_channel[Any](5)
+            await DockerflowASGI(app)(dict(SCOPE), messages.receive, ignore)
+            await to_application.send({"type": "http.disconnect"})
+            assert await messages.receive() == {"type": "http.disconnect"}
+
+        trio.run(main)
+        assert lines.summary["msg"] == "The application ended without the end of its response"
+
+
 class TestAnswersOfExceptions:
     """A framework answers an exception; what counts is whether it raises it again."""
 
