@@ -15,7 +15,6 @@ __all__ = [
     "DeprecatedChecks",
     "fill_summary",
     "headers_of",
-    "send_heartbeat_signal",
     "user_id",
 ]
 
@@ -81,15 +80,6 @@ def headers_of(reply: Reply, method: str) -> tuple[bytes, dict[str, str]]:
     headers = dict(reply.headers)
     headers["Content-Length"] = str(len(reply.body))
     return b"" if method == "HEAD" else reply.body, headers
-
-
-def send_heartbeat_signal(
-    results: checks.ChecksResults, passed: Any, failed: Any, send: Callable[[Any], None]
-) -> bool:
-    """Send the signal that says how a heartbeat went; return whether it failed."""
-    is_failure = results.level >= checks.ERROR
-    send(failed if is_failure else passed)
-    return is_failure
 
 
 class DeprecatedChecks:
