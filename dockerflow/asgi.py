@@ -25,10 +25,10 @@ from mozlog_py.late_request_ids import attach_request_id
 from ._request.cancellation import is_asyncio_running, is_task_cancelled
 from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
-from .endpoints import Endpoints, Reply, endpoint_of
+from .endpoints import ENDS, Endpoints, Reply, endpoint_of
 from .middleware import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, Middleware, Options
 from .record import STANDARD_MAKE_RECORD
-from .summary import current, hand_over, is_cancellation, take_back
+from .summary import hand_over, is_cancellation, take_back
 
 __all__ = ["ASGIExchange", "DockerflowASGI"]
 
@@ -90,7 +90,7 @@ class DockerflowASGI(Middleware):
         try:
             if (
                 self._endpoints is None
-                or exchange.path[-2:] not in _ENDS
+                or exchange.path[-2:] not in ENDS
                 or not await self._answered(scope, exchange.send, self._endpoints)
             ):
                 # Called as an attribute it would be looked for among the methods first.
@@ -108,40 +108,16 @@ class DockerflowASGI(Middleware):
             else:
                 exchange.leave()
 
-    # A framework whose settings may change has its own of these two.
-    def _options_of(self, scope: Scope) -> Options:  # noqa: ARG002
-        return self._options
-
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is neither HTTP nor a WebSocket."""
         await self.app(scope, receive, send)
 
-    def _join(self, exchange: Any, scope: Scope) -> None:
-        """Add what this layer gives to the exchange of a layer further out."""
-        scope[REQUEST] = exchange
-        if current() is not exchange:
-            # A bridge has started this in another context.
-            exchange.adopt_context()
-        if (self._gives_ids and exchange.rid is None) or (
-            self._gives_summaries and exchange.logger is None
-        ):
-            request_id = self._contribute(exchange, scope)
-            if request_id is not None:
-                exchange.set_request_id(request_id)
+    def _read(self, exchange: Any, scope: Scope, options: Options, gives_id: bool) -> str | None:
+        return read_headers(exchange, scope, options, gives_id)
 
-    def _contribute(self, exchange: Any, scope: Scope) -> str | None:
-        """Give an exchange what this layer is there for; return the id if it is this one's."""
-        options = self._options_of(scope)
-        gives_id = self._gives_ids and exchange.rid is None
-        request_id = None
-        if gives_id or not exchange.is_read:
-            request_id = read_headers(exchange, scope, options, gives_id)
-        if self._gives_summaries and exchange.logger is None:
-            exchange.logger = self._logger
-            exchange.use(options)
-            if options.querystring:
-                exchange.querystring = scope.get("query_string", b"")
-        return request_id
+    def _querystring_of(self, scope: Scope) -> bytes:
+        querystring: bytes = scope.get("query_string", b"")
+        return querystring
 
     async def _answered(self, scope: Scope, send: Send, endpoints: Endpoints) -> bool:
         """Answer where an endpoint is asked for, and return whether it was."""
@@ -409,9 +385,6 @@ _EXCHANGES: Final[dict[str, type[ASGIExchange]]] = {
     "http": ASGIExchange,
     "websocket": WebSocketExchange,
 }
-
-# What the path of an endpoint ends with, a slash at its end included.
-_ENDS: Final = frozenset({"__", "_/"})
 
 #: Messages looked through for one that says that the client has gone.
 _MAX_PENDING: Final = 64

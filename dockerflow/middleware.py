@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from . import version
+from ._request.exchange import REQUEST
 from .endpoints import Endpoints, application_root
 from .request_id import RequestIdPolicy, new_id
 from .settings import LiveSettings, Settings
-from .summary import LOGGER_NAME
+from .summary import LOGGER_NAME, current
 
 __all__ = [
     "AGENT",
@@ -200,3 +201,43 @@ class Middleware:
                 silenced_checks=tuple(silenced_checks),
                 config=self._settings if config is None else config,
             )
+
+    # A framework whose settings may change has its own.
+    def _options_of(self, holder: Any) -> Options:  # noqa: ARG002
+        """Return the options for the request of a scope or an environ."""
+        return self._options
+
+    def _read(self, exchange: Any, holder: Any, options: Options, gives_id: bool) -> str | None:
+        """Take what the summary needs from a scope or an environ; return the id to be given."""
+        raise NotImplementedError
+
+    def _querystring_of(self, holder: Any) -> bytes:
+        """Return the query string of a scope or an environ."""
+        raise NotImplementedError
+
+    def _join(self, exchange: Any, holder: Any) -> None:
+        """Add what this layer has for a request to the exchange of a layer further out."""
+        holder[REQUEST] = exchange
+        if current() is not exchange:
+            # A bridge has started this in another context.
+            exchange.adopt_context()
+        if (self._gives_ids and exchange.rid is None) or (
+            self._gives_summaries and exchange.logger is None
+        ):
+            request_id = self._contribute(exchange, holder)
+            if request_id is not None:
+                exchange.set_request_id(request_id)
+
+    def _contribute(self, exchange: Any, holder: Any) -> str | None:
+        """Add what this layer has for a request; return the id if it comes from this layer."""
+        options = self._options_of(holder)
+        gives_id = self._gives_ids and exchange.rid is None
+        request_id = None
+        if gives_id or not exchange.is_read:
+            request_id = self._read(exchange, holder, options, gives_id)
+        if self._gives_summaries and exchange.logger is None:
+            exchange.logger = self._logger
+            exchange.use(options)
+            if options.querystring:
+                exchange.querystring = self._querystring_of(holder)
+        return request_id

@@ -20,7 +20,7 @@ from mozlog_py import context
 from mozlog_py.late_request_ids import attach_request_id, remember_served, served
 
 from ._request.exchange import REQUEST, REQUEST_ID, Exchange, enclosing_exchange, marked_method
-from .endpoints import Reply, endpoint_of
+from .endpoints import ENDS, Reply, endpoint_of
 from .middleware import Middleware, Options
 from .summary import current
 
@@ -30,8 +30,6 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], Any]]
 
 _FILE_WRAPPER: Final = "wsgi.file_wrapper"
-# What the path of an endpoint ends with, a slash at its end included.
-_ENDS: Final = frozenset({"__", "_/"})
 
 
 class DockerflowWSGI(Middleware):
@@ -54,10 +52,6 @@ class DockerflowWSGI(Middleware):
             if served.is_wanted:
                 remember_served(exchange.rid, exchange.method, exchange.path)
 
-    # A framework whose settings may change has its own.
-    def _options_of(self, environ: Environ) -> Options:  # noqa: ARG002
-        return self._options
-
     def _begin(self, exchange: WSGIExchange, environ: Environ) -> Iterable[bytes]:
         exchange.path = wsgi_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
         request_id = self._contribute(exchange, environ)
@@ -76,36 +70,17 @@ class DockerflowWSGI(Middleware):
             exchange.fail(error, environ)
             raise
 
-    def _join(self, exchange: Any, environ: Environ) -> None:
-        """Add what this layer gives to the exchange of a layer further out."""
-        environ[REQUEST] = exchange
-        if current() is not exchange:
-            # A bridge has started this in another context.
-            exchange.adopt_context()
-        if (self._gives_ids and exchange.rid is None) or (
-            self._gives_summaries and exchange.logger is None
-        ):
-            request_id = self._contribute(exchange, environ)
-            if request_id is not None:
-                exchange.set_request_id(request_id)
+    def _read(
+        self, exchange: Any, environ: Environ, options: Options, gives_id: bool
+    ) -> str | None:
+        return read_environ(exchange, environ, options, gives_id)
 
-    def _contribute(self, exchange: Any, environ: Environ) -> str | None:
-        """Give an exchange what this layer is there for; return the id if it is this one's."""
-        options = self._options_of(environ)
-        gives_id = self._gives_ids and exchange.rid is None
-        request_id = None
-        if gives_id or not exchange.is_read:
-            request_id = read_environ(exchange, environ, options, gives_id)
-        if self._gives_summaries and exchange.logger is None:
-            exchange.logger = self._logger
-            exchange.use(options)
-            if options.querystring:
-                exchange.querystring = querystring_of(environ)
-        return request_id
+    def _querystring_of(self, environ: Environ) -> bytes:
+        return querystring_of(environ)
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if self._endpoints is not None and path[-2:] in _ENDS:
+        if self._endpoints is not None and path[-2:] in ENDS:
             name = endpoint_of(path)
             if name is not None:
                 method = environ["REQUEST_METHOD"]
@@ -330,13 +305,11 @@ def _hands_over_socket(error: BaseException, environ: Environ) -> bool:
     WSGI has no such answer, so that libraries for WebSockets agree with each server on
     an exception: StopIteration with gunicorn, ConnectionError with Werkzeug's server.
     """
-    if type(error) is StopIteration:
-        return True
-    return (
-        isinstance(error, ConnectionError)
-        and "werkzeug.socket" in environ
-        and _wants_websocket(environ)
+    is_agreed = type(error) is StopIteration or (
+        isinstance(error, ConnectionError) and "werkzeug.socket" in environ
     )
+    # Without the request for one, either is a bug like any.
+    return is_agreed and _wants_websocket(environ)
 
 
 def _wants_websocket(environ: Environ) -> bool:
