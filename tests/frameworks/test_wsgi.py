@@ -310,3 +310,28 @@ class TestLayers:
         for fields in [*lines.of("app"), lines.summary]:
             assert fields["rid"] == lines.summary["rid"]
             assert not {"other", "thread"} & set(fields)
+
+
+class TestSocketsThatAreHandedOver:
+    @staticmethod
+    def ask(error: BaseException, headers: dict[str, str]) -> None:
+        def app(environ: Any, start_response: Any) -> Any:
+            raise error
+
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/ws", "werkzeug.socket": None, **headers}
+        with pytest.raises(type(error)):
+            DockerflowWSGI(app)(environ, lambda *_: None)
+
+    @pytest.mark.parametrize("error", [StopIteration(), ConnectionError()])
+    def test_are_no_error(self, lines: Lines, error: BaseException) -> None:
+        self.ask(error, {"HTTP_UPGRADE": "WebSocket"})
+        fields = lines.summary
+        assert (fields["method"], fields["code"], fields["errno"]) == ("WEBSOCKET", 101, 0)
+
+    @pytest.mark.parametrize("error", [StopIteration(), ConnectionError()])
+    def test_without_a_request_for_one_it_is_an_exception(
+        self, lines: Lines, error: BaseException
+    ) -> None:
+        self.ask(error, {})
+        fields = lines.summary
+        assert (fields["method"], fields["code"], fields["errno"]) == ("GET", 500, 500)
