@@ -89,7 +89,7 @@ class WithoutColors(_SameAsAny):
 
 
 class ErrorFields(WithoutColors):
-    """Gives a server's line about an exception the id of the request that raised it.
+    """Adds to a server's line about an exception the id of the request that raised it.
 
     A server logs that outside of all requests. The context may still be that of another
     one, as it is in daphne, whose timer runs in the context that set it last.

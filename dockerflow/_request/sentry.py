@@ -470,7 +470,7 @@ def _rendered_error(record: Any) -> BaseException | None:
 
 
 def _completed(event: Any, hint: Any, error: BaseException) -> bool:
-    """Give an event the exception that its record has in its message only.
+    """Add to an event the exception that its record has in its message only.
 
     Returns False if the application ignores exceptions of this kind.
     """

@@ -81,7 +81,7 @@ class Flight:
         self._config = config
         self._context: Context | None = context
         self._around = around
-        # Popped by whoever settles, which nothing can interrupt: no lock, for one
+        # Popped by the caller that settles, in one uninterruptible step: no lock, for one
         # that has greenlets in place of threads must not be taken in a real thread.
         self._unsettled = [True]
 

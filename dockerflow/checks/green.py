@@ -87,7 +87,7 @@ class _RealLoopThread(LoopThread):
 
 
 class _Remote(Flight):
-    """A run in another real thread: it waits for no lock, logs nothing and wakes nobody."""
+    """A run in another real thread: it takes no lock, logs nothing and wakes no waiter."""
 
     def __init__(self, flight: Flight) -> None:
         super().__init__(*flight.parts())

@@ -252,7 +252,7 @@ def run_checks(
     ``cache_seconds``: for how long after a run its outcome is given again; with
     0 only those share a run who ask while it goes on. ``in_request``: whether all
     run in this thread and context, one after the other, without a deadline and
-    shared with nobody. ``surroundings``: what a framework's adapter knows.
+    not shared with other callers. ``surroundings``: what a framework's adapter knows.
 
     A check that raises, gives nonsense or passes its deadline has an error in
     the results. Raises ``ValueError`` for seconds that are none.

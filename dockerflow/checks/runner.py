@@ -265,7 +265,7 @@ class _Run:
                     flight.end(None)
 
     def _alone(self, check: Check) -> Flight:
-        """Have an async check run on a loop of ours, shared with nobody."""
+        """Have an async check run on a loop of ours that no other run uses."""
         flight = Flight(check, self._config, MAX_SECONDS, copy_context(), self._surroundings.around)
         try:
             self.board.on_own_loop(flight)

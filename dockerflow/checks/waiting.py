@@ -54,7 +54,7 @@ class _AsyncioWaiter:
         try:
             self._loop.call_soon_threadsafe(self._changed.set)
         except RuntimeError:
-            # The loop is closed: nobody waits any more.
+            # The loop is closed, and its waiters with it.
             pass
 
     async def wait(self, seconds: float) -> None:
@@ -78,7 +78,7 @@ class _TrioWaiter:
         try:
             self._token.run_sync_soon(self._changed.set)
         except self._trio.RunFinishedError:
-            # Nobody waits any more.
+            # The waiter has gone.
             pass
 
     async def wait(self, seconds: float) -> None:

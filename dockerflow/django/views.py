@@ -50,7 +50,7 @@ _SETTINGS: Final = {
     "HEARTBEAT_FAILED_STATUS_CODE": "heartbeat_failed_status_code",
     "version_callback": "version_callback",
 }
-# What they were when somebody looked: tools for tests put that back as an attribute.
+# Values as they were last read: mock.patch puts them back as attributes.
 _seen: Final[dict[str, Any]] = {}
 
 

@@ -106,7 +106,7 @@ class Dockerflow(DeprecatedChecks):
     # -- what a subclass may change -------------------------------------------
 
     def summary_extra(self, request: Request) -> dict[str, Any]:
-        """Give the fields of a request's summary."""
+        """Return the fields of a request's summary."""
         served: ServedRequest = request.ctx.dockerflow
         return served.fields()
 

@@ -44,7 +44,7 @@ class Stack:
     log: Path
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Give an answer's status, and its body: what JSON it is, else its text."""
+        """Return an answer's status, and its body: what JSON it is, else its text."""
         try:
             with urllib.request.urlopen(
                 f"http://127.0.0.1:{self.port}{path}", timeout=_PATIENCE_S

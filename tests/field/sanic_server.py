@@ -40,7 +40,7 @@ class Server:
             return Answer(everything(connection))
 
     def of(self, rid: str) -> list[dict[str, Any]]:
-        """Give the lines of a request."""
+        """Return the lines of a request."""
         return [line for line in self.lines if line["Fields"].get("rid") == rid]
 
     def summaries(self, rid: str) -> list[dict[str, Any]]:
