@@ -25,6 +25,7 @@ from django.utils.functional import LazyObject, empty
 from dockerflow._request.adapter import fill_summary, user_id
 from dockerflow._request.cancellation import is_task_cancelled
 from dockerflow._request.exchange import REQUEST_ID, Exchange, enclosing_exchange
+from dockerflow.middleware import Options
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary, current, is_cancellation
 from dockerflow.wsgi import querystring_of
@@ -32,7 +33,7 @@ from mozlog_py.context import request_id_context
 from mozlog_py.late_request_ids import attach_request_id
 
 from . import views
-from .configuration import current_options
+from .configuration import current_options, current_settings
 from .streams import watch_stream
 
 __all__ = ["DockerflowMiddleware", "extract_request_id"]
@@ -165,12 +166,13 @@ class DockerflowMiddleware:
         environ_name = options.environ_name
         if self.request_id is not None:
             environ_name = f"HTTP_{policy.header_name.upper().replace('-', '_')}"
-        if outer is not None and outer.rid is not None and outer.logger is not None:
+        value = meta.get(environ_name)
+        if outer is not None:
+            self._join(outer, request, options, value)
             vars(request).update(
                 {_SUMMARY: outer, "_id": outer.rid, "_start_timestamp": time.time()}
             )
             return outer
-        value = meta.get(environ_name)
         summary = DjangoSummary()
         summary.method, summary.path = request.method or "", request.path
         summary.agent = meta.get("HTTP_USER_AGENT", "")
@@ -197,6 +199,29 @@ class DockerflowMiddleware:
             {_SUMMARY: summary, "_id": summary.rid, "_start_timestamp": time.time()}
         )
         return summary
+
+    def _join(self, outer: Any, request: HttpRequest, options: Options, value: str | None) -> None:
+        """Add the id and the summary to the exchange of a layer further out that has none."""
+        meta = request.META
+        if outer.rid is None:
+            if self.request_id is not None:
+                options = Options(current_settings(), self.request_id)
+            traceparent = meta.get("HTTP_TRACEPARENT")
+            request_id = options.policy.choose(
+                [value] if value else [],
+                [traceparent] if traceparent else [],
+                meta.get("REMOTE_ADDR"),
+            )
+            outer.set_request_id(request_id)
+            if options.policy.may_echo(request_id):
+                outer.set_echo(options, request_id)
+        if outer.logger is None:
+            outer.agent = meta.get("HTTP_USER_AGENT", "")
+            outer.lang = meta.get("HTTP_ACCEPT_LANGUAGE", "")
+            if options.querystring:
+                outer.querystring = _query_string(request)
+            outer.logger = self.summary_logger
+            outer.use(options)
 
     def _endpoint(self, request: HttpRequest) -> Any:
         for pattern, view in self.viewpatterns:

@@ -42,10 +42,12 @@ from django.urls import path  # noqa: E402
 from django.utils.functional import SimpleLazyObject  # noqa: E402
 
 from dockerflow import checks  # noqa: E402
+from dockerflow.asgi import DockerflowASGI  # noqa: E402
 from dockerflow.django import DockerflowMiddleware, dockerflow_view, signals, views  # noqa: E402
 from dockerflow.django.checks import register  # noqa: E402
 from dockerflow.request_id import RequestIdPolicy  # noqa: E402
 from dockerflow.settings import SettingsError  # noqa: E402
+from dockerflow.wsgi import DockerflowWSGI  # noqa: E402
 from mozlog_py import context  # noqa: E402
 
 
@@ -459,3 +461,25 @@ class TestInstallation:
 
 def own_check(app_configs: Any, **kwargs: Any) -> list[Any]:
     return []
+
+
+class TestInsideOfACore:
+    @pytest.mark.parametrize("lacks", ["request_ids", "summaries", "neither"])
+    @pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+    def test_one_request_has_one_id_and_one_summary(
+        self, lines: Lines, kind: str, lacks: str, tmp_path: Path
+    ) -> None:
+        """What the core around Django leaves out, the middleware gives to the same request."""
+        options: dict[str, Any] = {} if lacks == "neither" else {lacks: False}
+        if kind == "asgi":
+            app: Any = DockerflowASGI(get_asgi_application(), endpoints=False, **options)
+            driver: Driver = ASGIDriver(app)
+        else:
+            app = DockerflowWSGI(get_wsgi_application(), endpoints=False, **options)
+            driver = WSGIDriver(app)
+        driver = Overriding(driver, overrides(tmp_path, None))
+        answer = driver.get("/", headers=[("User-Agent", "me")])
+        assert answer.status == 200
+        assert lines.summary["rid"] == answer.header("x-request-id")
+        assert (lines.summary["agent"], lines.summary["code"]) == ("me", 200)
+        assert {fields["rid"] for fields in lines.of("app")} == {lines.summary["rid"]}
