@@ -22,7 +22,7 @@ def defined() -> set[str]:
     """Return the names of all tests of the field."""
     return {
         node.name
-        for path in HERE.glob("test_*.py")
+        for path in HERE.rglob("test_*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
@@ -43,7 +43,7 @@ def test_each_kind_has_at_least_three_other_shapes(row: list[str]) -> None:
 
 def test_each_script_has_one_row() -> None:
     scripts = [row[0] for row in ROWS]
-    assert len(scripts) == len(set(scripts)) == 25
+    assert len(scripts) == len(set(scripts)) >= 25
 
 
 def test_a_cell_that_two_tests_show_has_both() -> None:
