@@ -213,9 +213,7 @@ def configure(
     handler: Any = next(each for each in root.handlers if hasattr(each, "sink"))
     for each in kept:
         root.addHandler(each)
-    share(
-        handler.formatter, handler.sink, is_caching=is_caching_loggers, to_logging=to_logging
-    )
+    share(handler.formatter, handler.sink, is_caching=is_caching_loggers, to_logging=to_logging)
     if isinstance(stream, (str, os.PathLike)):
         from .path import reopen_on_sighup
 

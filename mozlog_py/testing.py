@@ -102,7 +102,7 @@ def _differs(name: str, after: dict[str, Any], before: dict[str, Any]) -> bool:
 
 class _Collecting(logging.Handler):
     #: It gets the events of structlog from the chain: no record of them is made for it.
-    hears_events = True
+    has_events = True
 
     def __init__(self, formatter: MozlogFormatter) -> None:
         super().__init__()

@@ -9,15 +9,15 @@ for the change, and all others are as fast as with a level that never changes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mozlog_py.process import process
 
 from .levels import ALIASES, LEVELS, METHODS, level_of
 from .logging_changes import changes
-from .methods import ASYNC_METHODS, METHODS as LOG_METHODS, exception, nothing, nothing_async
-from .methods import aexception
+from .methods import ASYNC_METHODS, aexception, exception, nothing, nothing_async
+from .methods import METHODS as LOG_METHODS
 from .other_handlers import NOBODY
 from .proxy import lengthen
 from .sink import SinkLogger
@@ -33,7 +33,7 @@ def class_at(made_from: type, lowest: int) -> type:
     """Return the class of a level that never changes."""
     made = _classes.get((made_from, lowest))
     if made is None:
-        made = _classes[made_from, lowest] = _make_class(made_from, lowest)
+        made = _classes[made_from, lowest] = _make_class(made_from, lowest, {})
     return made
 
 
@@ -60,22 +60,23 @@ def following_class(made_from: type, logger: Any, fixed_level: int | None) -> ty
 class _Epoch:
     """The classes between one change in ``logging`` and the next."""
 
-    __slots__ = ("_classes",)
+    __slots__ = ("classes",)
 
     current: _Epoch
 
     def __init__(self) -> None:
-        self._classes: dict[_Key, type] = {}
+        self.classes: dict[_Key, type] = {}
 
     def class_for(self, key: _Key) -> type:
-        made = self._classes.get(key)
+        made = self.classes.get(key)
         if made is None:
             made_from, fixed_level, lowest, others_from = key
-            made = _make_class(made_from, lowest)
-            made._is_following = True
-            made._fixed_level = fixed_level
-            made._others_from = others_from
-            self._classes[key] = made
+            following = {
+                "_fixed_level": fixed_level,
+                "_is_following": True,
+                "_others_from": others_from,
+            }
+            made = self.classes[key] = _make_class(made_from, lowest, following)
             if self is not _Epoch.current:
                 _outdate(made)
         return made
@@ -83,12 +84,13 @@ class _Epoch:
     @classmethod
     def end(cls) -> None:
         """Begin a new epoch."""
-        former = cls.current
-        if not former._classes:
-            # No logger is of it, and none of those before has asked again.
+        # First, so that whoever adds a class to the former one notices.
+        former, cls.current = cls.current, cls()
+        outdated = list(former.classes.values())
+        if not outdated:
+            # No logger has a class of it, and all others are asking for one already.
             return
-        cls.current = cls()
-        for made in list(former._classes.values()):
+        for made in outdated:
             _outdate(made)
         lengthen()
         # Methods that somebody keeps, and calls without a look at the class, notice by this.
@@ -99,9 +101,14 @@ _Epoch.current = _Epoch()
 changes.subscribe(_Epoch.end)
 
 
-def _make_class(made_from: type, lowest: int) -> type:
+def _make_class(made_from: Any, lowest: int, attributes: Mapping[str, Any]) -> type:
     """Make the class in which the methods of lower levels do nothing, and no others."""
-    members: dict[str, Any] = {"__slots__": (), "_lowest": lowest, "_made_from": made_from}
+    members: dict[str, Any] = {
+        "__slots__": (),
+        "_lowest": lowest,
+        "_made_from": made_from,
+        **attributes,
+    }
     for name in (*LEVELS, *ALIASES):
         level = LEVELS[ALIASES.get(name, name)]
         if level < lowest:
@@ -145,6 +152,6 @@ _REDIRECTED: Final = {
 
 def _outdate(made: Any) -> None:
     """Have the loggers of a class look for another one, each at its next call."""
-    made._is_outdated = True
+    setattr(made, "_is_outdated", True)  # noqa: B010 - as the methods are
     for name, method in _REDIRECTED.items():
         setattr(made, name, method)

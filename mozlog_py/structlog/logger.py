@@ -101,9 +101,8 @@ class FastBoundLogger:
         number = level_number(level)
         if number is None:
             raise ValueError(f"level is {level!r}; it must be a level's name or number")
-        while cls._is_following:
-            cls = cls.__bases__[0]
-        made_from = vars(cls).get("_made_from") or cls
+        kind: Any = cls.__bases__[0] if cls._is_following else cls
+        made_from = vars(kind).get("_made_from") or kind
         made: type[_Self] = class_at(made_from, number)
         return made
 
@@ -252,27 +251,27 @@ class FastBoundLogger:
     # -- logging ----------------------------------------------------------
 
     if TYPE_CHECKING:
-        # Set below the class, from the one source of all levels.
-        def debug(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        def info(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        def msg(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        def warning(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        def warn(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        def error(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        def err(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        def critical(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        def fatal(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        def exception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        async def adebug(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        async def ainfo(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        async def amsg(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        async def awarning(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        async def awarn(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        async def aerror(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        async def aerr(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        async def acritical(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        async def afatal(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
-        async def aexception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...
+        # What type checkers see: they are set below the class, from one source for all levels.
+        def debug(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def info(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def msg(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def warning(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def warn(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def error(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def err(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def critical(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def fatal(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def exception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def adebug(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def ainfo(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def amsg(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def awarning(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def awarn(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def aerror(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def aerr(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def acritical(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def afatal(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def aexception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
 
     def log(self, level: int | str, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         """Log an event at a level, given by its number or name."""
@@ -410,9 +409,7 @@ class FastBoundLogger:
         audience: Audience | None,
     ) -> Call | None:
         chain, bound = self._processors, self._bound
-        return outcome(
-            self._logger, chain, bound, level, event, args, fields, interrupts, audience
-        )
+        return outcome(self._logger, chain, bound, level, event, args, fields, interrupts, audience)
 
     def _audience(self, level: int) -> Audience | None:
         """Return what else gets an event of a level."""
@@ -426,9 +423,8 @@ class FastBoundLogger:
 
     def _follow(self) -> None:
         """Take the class that this logger has after a change in ``logging``."""
-        kind = type(self)
-        made_from = kind.__bases__[0]
-        self.__class__ = following_class(made_from, self._logger, kind._fixed_level)
+        made_from = type(self).__bases__[0]
+        self.__class__ = following_class(made_from, self._logger, self._fixed_level)
         self._heads = NO_HEADS
         shorten_again(self)
 
@@ -449,14 +445,14 @@ class FastBoundLogger:
 
     def __reduce__(self) -> tuple[Any, ...]:
         kind = type(self)
-        if kind._fixed_level is not None:
+        if self._fixed_level is not None:
             kind = kind.__bases__[0]
         made_from = vars(kind).get("_made_from")
         is_configured = self._processors is structlog.get_config()["processors"]
         return _restored, (
             made_from or kind,
             None if made_from is None else self._lowest,
-            kind._is_following and kind._fixed_level is None,
+            self._is_following and self._fixed_level is None,
             is_configured,
             self._logger,
             self._processors,

@@ -8,6 +8,7 @@ reporter has replaced ``Logger.callHandlers``, the event is handed to them as a 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -116,13 +117,22 @@ class OtherHandlers:
         return logging.ERROR if self._from_level is None else self._from_level
 
     def _is_other(self, handler: Any) -> bool:
-        if isinstance(handler, logging.NullHandler) or getattr(handler, "hears_events", False):
+        """Return whether a handler does not have the line already."""
+        if isinstance(handler, logging.NullHandler):
             return False
-        # A MemoryHandler hands on to its target.
-        for each in (handler, getattr(handler, "target", None)):
-            if getattr(each, "sink", None) is self._sink:
+        try:
+            if getattr(handler, "has_events", False):
                 return False
-        return True
+            # A MemoryHandler hands on to its target.
+            return not any(map(self._writes_there, (handler, getattr(handler, "target", None))))
+        except Exception:
+            # An attribute of its own kind.
+            return True
+
+    def _writes_there(self, handler: Any) -> bool:
+        # A later dictConfig() may have put another handler in the place of ours.
+        stream = getattr(handler, "stream", None)
+        return stream is not None and _place(stream) == _place(self._sink.stream)
 
 
 class Audience:
@@ -197,13 +207,19 @@ class Audience:
                 _call(handler.handle, record)
             if self._call_handlers is not None:
                 # The handlers have it by now; and a logger without any writes to stderr.
-                stand_in = logging.Logger(record.name)
+                stand_in = logging.Logger(record.name)  # noqa: LOG001 - it must not stay
                 stand_in.handlers = [_nothing]
                 _call(self._call_handlers, stand_in, record)
         except Exception as error:
             _note_failure(error)
         finally:
             _is_handing_over.reset(token)
+
+
+def _place(stream: Any) -> Any:
+    """Return what is equal for streams that are the same, or lead to the same path."""
+    path = getattr(stream, "path", None)
+    return os.path.realpath(path) if type(path) is str else id(stream)
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -49,7 +49,6 @@ def outcome(
         event_dict[free_name("extra.level_number", event_dict)] = event_dict.pop("level_number")
     if level not in NAMES:
         event_dict["level_number"] = level
-    given = {key: event_dict[key] for key in LEVEL_AND_TIME if key in event_dict}
     template, template_args = event, args
     if args:
         try:
@@ -73,11 +72,12 @@ def outcome(
             surroundings = dict if renderer is None else renderer.surroundings
             default_name = "root" if renderer is None else renderer.formatter.logger_name
             type_ = getattr(logger, "name", None) or default_name
-            audience.make_record(
-                type_, surroundings, event_dict, template, template_args, event
-            )
+            audience.make_record(type_, surroundings, event_dict, template, template_args, event)
         if isinstance(last, MozlogRenderer):
-            own = _own_of_call(given, event_dict, last)
+            own = None
+            if "level" in event_dict or "timestamp" in event_dict:
+                static = last.formatter.static_fields
+                own = _own_of_call(event_dict, (fields, bound, current(), static))
             event_dict = _rendered(last, logger, name, event_dict, interrupts, own)
         else:
             event_dict = last(logger, name, event_dict)
@@ -110,20 +110,11 @@ def _interpolated(event: Any, args: tuple[Any, ...]) -> Any:
     return event % args
 
 
-def _own_of_call(
-    given: dict[str, Any], event_dict: Any, renderer: MozlogRenderer
-) -> frozenset[str] | None:
-    """Return which of ``level`` and ``timestamp`` are fields, and no processor's.
-
-    None if the event has neither.
-    """
-    names = [name for name in LEVEL_AND_TIME if name in event_dict]
-    if not names:
-        return None
-    sources = given, current(), renderer.formatter.static_fields
+def _own_of_call(event_dict: Any, sources: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
+    """Return which of ``level`` and ``timestamp`` are as the call gave them: no processor's."""
     return frozenset(
         name
-        for name in names
+        for name in LEVEL_AND_TIME.intersection(event_dict)
         if any(name in source and source[name] is event_dict[name] for source in sources)
     )
 
