@@ -220,23 +220,30 @@ def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser
 def _level(
     fields: dict[Any, Any], method_name: str, record: Any, own: frozenset[str] | None
 ) -> Any:
-    given = fields.get("level")
-    is_own = own is not None and "level" in own
     number = fields.get("level_number")
+    given = fields.get("level")
+    if given is not None and own is not None and "level" in own:
+        given = None
     if type(number) is int:
         del fields["level_number"]
-        if not is_own and type(given) is str:
+        if type(given) is str:
             # Of add_log_level, which names the same.
-            fields.pop("level", None)
+            del fields["level"]
         return number
-    level = level_number(getattr(record, "levelno", None) if record is not None else method_name)
+    level = level_number(method_name if record is None else getattr(record, "levelno", None))
     if level is None:
         level = logging.INFO if record is None else record.levelno
-    named = None if is_own else level_number(given)
-    if named is not None and (own is not None or (type(given) is str and named == level)):
-        # A processor has set it: if it is known to be one's, also to another level.
+    if given is None:
+        return level
+    if own is not None:
+        # A processor has set it, perhaps to another level.
+        named = level_number(given)
+        if named is not None:
+            del fields["level"]
+            return named
+    elif type(given) is str and (given == method_name or level_number(given) == level):
+        # What is no level, or another one, is the user's own idea, and stays a field.
         del fields["level"]
-        return named
     return level
 
 
@@ -245,7 +252,7 @@ def _time(
 ) -> int:
     ns = time.time_ns() if record is None else timestamp_ns(record)
     stamp = fields.get("timestamp")
-    if own is not None and "timestamp" in own:
+    if stamp is None or (own is not None and "timestamp" in own):
         return ns
     if type(stamp) is str:
         said["Time"] = fields.pop("timestamp")
