@@ -116,9 +116,8 @@ def test_of_a_processor_that_changes_the_level_say_the_severity(out: io.StringIO
 
 
 def test_are_not_taken_for_the_level_by_processors(out: io.StringIO) -> None:
-    mozlog_py.configure(
-        "shop", format="mozlog", stream=out, processors=[Sample(10**9, keep_from="ERROR"), add_severity]
-    )  # fmt: skip
+    chain = [Sample(10**9, keep_from="ERROR"), add_severity]
+    mozlog_py.configure("shop", format="mozlog", stream=out, processors=chain)
     structlog.get_logger("shop").error("kept", level=3)
     structlog.get_logger("shop").info("dropped", level="critical")
     logging.getLogger("shop").error("kept", extra={"level": 3})

@@ -243,7 +243,7 @@ class TestHandlers:
         assert (messages(out), messages(second)) == (["1"], ["2"])
         assert [made.getMessage() for made in reporter.records] == ["2"]
 
-    def test_are_heard_by_assertLogs(self, out: io.StringIO) -> None:  # noqa: N802
+    def test_are_heard_by_assertLogs(self, out: io.StringIO) -> None:
         import unittest
 
         mozlog_py.configure("shop", format="mozlog", stream=out)
@@ -323,7 +323,7 @@ class TestRecords:
         assert (made.funcName, made.job) == ("main", "mail")  # type: ignore[attr-defined]
         assert messages(out) == ["failed"]
 
-    def test_pass_through_a_factory_and_a_makeRecord_of_others(  # noqa: N802
+    def test_pass_through_a_factory_and_a_makeRecord_of_others(
         self, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         usual = logging.Logger.makeRecord
@@ -378,7 +378,7 @@ class TestTheSwitch:
         ("switch", "heard"),
         [(None, ["error"]), (False, []), (True, ["info", "error"]), ("WARNING", ["error"])],
     )
-    def test_of_configure_says_what_a_replaced_callHandlers_gets(  # noqa: N802
+    def test_of_configure_says_what_a_replaced_callHandlers_gets(
         self, out: io.StringIO, monkeypatch: pytest.MonkeyPatch, switch: Any, heard: list[str]
     ) -> None:
         usual, seen = logging.Logger.callHandlers, []
@@ -633,3 +633,59 @@ def test_opentelemetrys_handler_at_the_root_gets_each_event_once(tmp_path: Path)
     )  # fmt: skip
     assert done.stdout.splitlines() == ["Ann paid INFO 7 None", "low WARN None ann"]
     assert len(done.stderr.splitlines()) == 3
+
+
+REQUESTS = """
+import json, logging, sys
+import sentry_sdk
+from sentry_sdk.transport import Transport
+
+events = []
+
+class Kept(Transport):
+    def capture_envelope(self, envelope):
+        event = envelope.get_event()
+        if event is not None and "exception" in event:
+            events.append([each["type"] for each in event["exception"]["values"]])
+
+sentry_sdk.init(transport=Kept, dsn="https://a@b.invalid/1")
+import flask, mozlog_py, structlog
+from dockerflow.flask import Dockerflow
+
+mozlog_py.configure("shop", format="mozlog", stream=sys.stderr)
+app = flask.Flask("shop")
+Dockerflow(app)
+log = structlog.get_logger("shop.views")
+
+@app.get("/raised")
+def raised():
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        log.exception("failed")
+        raise
+
+@app.get("/handled")
+def handled():
+    try:
+        raise LookupError("none")
+    except LookupError as error:
+        log.error("failed", exc_info=error)
+        return "fine"
+
+client = app.test_client()
+for path in ("/raised", "/handled"):
+    client.get(path)
+sentry_sdk.flush()
+print(json.dumps(events))
+"""
+
+
+def test_sentry_makes_one_event_of_an_exception_that_a_view_logs_and_raises(tmp_path: Path) -> None:
+    script = tmp_path / "service.py"
+    script.write_text(REQUESTS)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == [["ValueError"], ["LookupError"]]
