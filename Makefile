@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VERSIONS ?= 3.10 3.11 3.12 3.13
 # The oldest frameworks that are supported, on the oldest Python. What they are built
 # on goes on without them, and warns of it: that is no news of ours.
-OLDEST := django~=4.2.0 fastapi~=0.100.0 flask~=2.3.0 sanic~=23.12.0
+OLDEST := django~=4.2.0 fastapi~=0.100.0 flask~=2.3.0 sanic~=22.6.0
 
 .PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix bench torture clean
 
