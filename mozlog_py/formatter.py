@@ -52,6 +52,7 @@ from .line import (
     local_hostname,
 )
 from .records import EventRecord
+from .rules import all_plain
 from .severity import severity
 from .values import Sanitiser, free_name
 
@@ -376,7 +377,7 @@ class MozlogFormatter(BaseJsonFormatter):
             or self.exc_info_as_array
             or self.stack_info_as_array
             or any(map(self.overrides, _HOOKS))
-            or not fast.is_plain(self.static_fields.values())
+            or not all_plain(self.static_fields.values())
             or not OWN_FIELDS.isdisjoint(self.static_fields)
             or not self._excluded().issuperset(STANDARD_ATTRIBUTES)
         )

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from .frames import frames_text
+from .rules import MISSING, class_attribute
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -65,7 +66,6 @@ _MAX_REASONS: Final = 16
 _MORE_KEY: Final = "<more>"
 _FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
 _COLLECTIONS: Final = (set, frozenset, deque)
-_NUMBERS: Final = frozenset({int, float})
 
 _name_of: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
 _is_more: Final = "<{} more items>".format
@@ -262,7 +262,7 @@ class Sanitiser:
             return self.call(str, value)
         if is_kind(kind, "pathlib", "PurePath"):
             return self.call(str, value)
-        if _defines(kind, "__dataclass_fields__"):
+        if class_attribute(kind, "__dataclass_fields__") is not MISSING:
             return self._dataclass(value, kind, depth)
         return self.repr(value)
 
@@ -414,16 +414,11 @@ class Sanitiser:
             return plain
         if plain is None or type(plain) is bool:
             return {None: "null", True: "true", False: "false"}[plain]
-        return self.repr(plain if type(plain) in _NUMBERS else key)
+        return self.repr(plain if type(plain) is int or type(plain) is float else key)
 
 
 def _same(value: Any) -> Any:
     return value
-
-
-def _defines(kind: type, name: str) -> bool:
-    """Tell whether a class or a base of it has a name, asking no ``__getattr__``."""
-    return any(name in vars(base) for base in type.__dict__["__mro__"].__get__(kind))
 
 
 def _snapshot(value: Any) -> list[tuple[Any, Any]]:
