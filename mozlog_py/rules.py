@@ -9,16 +9,25 @@ asks the class itself. Three loops are too hot for a call and repeat ``all_plain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from types import NoneType
+from collections.abc import Callable, Container, Iterable
+from types import MemberDescriptorType, NoneType
 from typing import Any, Final
 
-__all__ = ["MISSING", "all_plain", "all_scalars", "class_attribute", "is_scalar"]
+__all__ = [
+    "MISSING",
+    "all_plain",
+    "all_scalars",
+    "class_attribute",
+    "is_named",
+    "is_scalar",
+    "slots_of",
+]
 
 #: In place of a class attribute that there is not.
 MISSING: Final = object()
 
 _mro_of: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
+_name_of: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
 _members_of: Final[Callable[[type], Any]] = type.__dict__["__dict__"].__get__
 
 
@@ -57,3 +66,26 @@ def class_attribute(kind: type, name: str) -> Any:
         if found is not MISSING:
             return found
     return MISSING
+
+
+def slots_of(kind: type) -> list[tuple[str, Any]]:
+    """Return the slots of a class and of its bases: their names and what reads them."""
+    return [
+        (name, descriptor)
+        for base in _mro_of(kind)
+        if "__slots__" in (members := _members_of(base))
+        for name, descriptor in [*members.items()]
+        if type(descriptor) is MemberDescriptorType
+    ]
+
+
+def is_named(kind: type, names: Container[tuple[str, str]]) -> bool:
+    """Return whether a class or one of its bases has one of some names, each behind its module's.
+
+    The module need not be loaded under that name, and no metaclass is asked.
+    """
+    for base in _mro_of(kind):
+        module = _members_of(base).get("__module__")
+        if type(module) is str and (module, str.__str__(_name_of(base))) in names:
+            return True
+    return False

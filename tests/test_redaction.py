@@ -138,7 +138,7 @@ class TestInterruptsAndNames:
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
     def test_an_interrupt_of_a_value_hides_it_and_goes_on_after_the_line(self, kind: Any) -> None:
         class Interrupting(UserDict):  # type: ignore[type-arg]
-            def keys(self) -> Any:
+            def items(self) -> Any:
                 raise kind
 
         capture = Capture()
@@ -194,8 +194,8 @@ class TestInterruptsAndNames:
             "names": {"a"},
         }
         assert Redact()(None, "info", event) == {
-            "queue": [{"password": "[redacted]"}],
-            "set": [["password", "[redacted]"]],
+            "queue": deque([{"password": "[redacted]"}]),
+            "set": frozenset({("password", "[redacted]")}),
             "names": {"a"},
         }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from dockerflow import checks
 from dockerflow.endpoints import Reply
