@@ -135,25 +135,30 @@ def secret_texts(value: Any, is_secret: Callable[[str], bool]) -> list[str]:
     other texts by chance.
     """
     texts: list[str] = []
-    waiting, least, seen = deque([value]), 1, 0
-    while waiting and seen < _MAX_OBJECTS:
-        seen += 1
+    waiting, least = deque([value]), 1
+    for _ in range(_MAX_OBJECTS):
+        if not waiting:
+            break
         for name, held in _attributes(waiting.popleft()):
             kind = type(held)
             if held is None or kind is bool or type(name) is not str:
                 continue
-            if not is_secret(name):
-                if not is_scalar(kind) and len(waiting) < _MAX_OBJECTS:
-                    waiting.append(held)
-            elif issubclass(kind, str):
-                texts.append(str.__str__(held))
-            elif issubclass(kind, bytes):
-                texts.append(bytes.decode(held, "latin-1"))
-            elif is_scalar(kind):
-                texts.append(repr(held))
-        texts = [text for text in texts if len(text) >= least]
+            if is_secret(name):
+                text = _text(held, kind)
+                if len(text) >= least:
+                    texts.append(text)
+            elif not is_scalar(kind) and len(waiting) < _MAX_OBJECTS:
+                waiting.append(held)
         least = _LEAST_OF_OTHERS
     return texts
+
+
+def _text(held: Any, kind: type) -> str:
+    if issubclass(kind, str):
+        return str.__str__(held)
+    if issubclass(kind, bytes):
+        return bytes.decode(held, "latin-1")
+    return repr(held) if kind is int or kind is float else ""
 
 
 def _attributes(value: Any) -> list[tuple[Any, Any]]:

@@ -222,7 +222,8 @@ class Redact:
         if is_named(kind, _NAMELESS_OF_LIBRARIES):
             return value
         if is_shown:
-            return self._object(value, kind, Sanitiser().repr(value))
+            text = Sanitiser()._item(value, depth)  # noqa: SLF001 - as a line shows it
+            return self._object(value, kind, text)
         return self._opened(value, kind, depth, walk)
 
     def _opened(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
@@ -275,10 +276,7 @@ class Redact:
     def _list(self, items: list[Any], left_out: int, depth: int, walk: _Walk) -> list[Any]:
         kept = walk.within_budget(items)
         clean = [self._safely(item, depth + 1, walk) for item in kept]
-        left_out += len(items) - len(kept)
-        if left_out > 0:
-            clean.append(f"<{left_out} more items>")
-        return clean
+        return _and_more(clean, left_out + len(items) - len(kept))
 
     def _collection(self, value: Any, base: Any, depth: int, walk: _Walk) -> Any:
         """Return a collection that a line shows by the ``repr`` of its items."""
@@ -288,9 +286,7 @@ class Redact:
             return value
         kept = walk.within_budget(items)
         clean = [self._safely(item, depth + 1, walk, is_shown=True) for item in kept]
-        left_out = base.__len__(value) - len(kept)
-        if left_out > 0:
-            clean.append(MaskedRepr(f"<{left_out} more items>"))
+        clean = _and_more(clean, base.__len__(value) - len(kept))
         if base is deque:
             return deque(clean, deque.maxlen.__get__(value))
         try:
@@ -341,8 +337,21 @@ def _hashable(value: Any) -> Any:
     return tuple(map(_hashable, value)) if type(value) is list else value
 
 
+def _and_more(items: list[Any], left_out: int) -> list[Any]:
+    """Return items and how many more there are, which a line has room for."""
+    if left_out > 0:
+        if len(items) >= MAX_ITEMS:
+            del items[-1]
+            left_out += 1
+        items.append(MaskedRepr(f"<{left_out} more items>"))
+    return items
+
+
 def _with_rest(members: dict[Any, Any], left_out: int) -> dict[Any, Any]:
     if left_out > 0:
+        if len(members) >= MAX_ITEMS:
+            members.popitem()
+            left_out += 1
         members[free_name("<more>", members)] = f"<{left_out} more items>"
     return members
 
