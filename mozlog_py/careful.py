@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timezone
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from .events import read_event
 from .exceptions import as_exc_info
@@ -19,12 +19,15 @@ from .fields import (
     EXCLUDED_ATTRIBUTES,
     LoggerName,
     attributes,
+    json_object,
+    looks_like_json,
     merge,
+    message,
     said,
     timestamp_ns,
     without_json_message,
 )
-from .line import Dropped, Interrupted, LineMaker, clamped, encode, with_reasons
+from .line import Dropped, Interrupted, LineMaker, clamped, encode
 from .records import EventRecord
 from .values import Sanitiser, type_name
 
@@ -33,21 +36,18 @@ __all__ = [
     "Renderer",
     "careful_renderer",
     "conversion_sanitiser",
+    "converted",
     "converting_renderer",
     "envelope_of",
     "gather",
     "given_name",
     "interrupted_in",
+    "is_converting",
     "line_of",
     "prefixed",
     "processed_fields",
     "text_ways",
 ]
-
-# A subclass calls convert_record of its base class, and cannot hand an interrupt on.
-_converting: Final[ContextVar[tuple[Any, Any, Sanitiser] | None]] = ContextVar(
-    "mozlog_converting", default=None
-)
 
 # What processors are handed beside the fields, and what they add for a renderer.
 _PASSED: Final = frozenset({"_from_structlog", "_record", "event"})
@@ -64,6 +64,7 @@ class Hooks(Protocol):
     json_default: Callable[[Any], Any] | None
     logger_name: str
     processors: tuple[Callable[[Any, str, Any], Any], ...]
+    rename_fields: Any
     timestamp: bool | str
 
     def add_fields(
@@ -79,6 +80,7 @@ class Hooks(Protocol):
     def line_maker(self, logger_name: str) -> LineMaker: ...
     def overrides(self, hook: str) -> bool: ...
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]: ...
+    def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]: ...
 
 
 def careful_renderer(formatter: Hooks, maker: LineMaker, *, is_named: bool) -> Renderer:
@@ -97,52 +99,147 @@ def careful_renderer(formatter: Hooks, maker: LineMaker, *, is_named: bool) -> R
 
 
 def converting_renderer(formatter: Hooks) -> Renderer:
-    """Give the renderer for a subclass that makes whole lines, in ``convert_record``."""
+    """Return the renderer for a subclass that makes whole lines, in ``convert_record``."""
 
     def render(record: logging.LogRecord) -> bytes:
         sanitiser = Sanitiser(formatter.json_default)
-        converted = Sanitiser(formatter.json_default)
-        token = _converting.set((formatter, record, converted))
         try:
-            line = encode(_clean(formatter.convert_record(record), sanitiser))
+            line = encode(converted(formatter, record, sanitiser))
         except Dropped as dropped:
-            maker = formatter.line_maker(given_name(record) or formatter.logger_name)
-            would_be = dropped.fields
-            dropped.line = lambda: maker.line(*envelope_of(record), would_be, sanitiser)
+            document = dropped.fields
+            dropped.line = lambda: encode(document)
             raise
-        except BaseException as error:
-            sanitiser.lost(f"convert_record raised {type_name(type(error))}")
-            sanitiser.hold(error)
-            maker = formatter.line_maker(given_name(record) or formatter.logger_name)
-            return _line(formatter, maker, record, sanitiser)
-        finally:
-            _converting.reset(token)
-        interrupt = sanitiser.interrupt or converted.interrupt
-        if interrupt is not None:
-            raise Interrupted(line, interrupt, from_value=True)
+        except Exception as error:
+            sanitiser.lost(f"line not rendered: {type_name(type(error))}")
+            return _maker(formatter, record).line(*envelope_of(record), {}, sanitiser)
+        if sanitiser.interrupt is not None:
+            raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
 
     return render
 
 
-def _clean(document: Any, sanitiser: Sanitiser) -> dict[str, Any]:
-    """Give a whole line, made by anybody, in plain values."""
-    if not isinstance(document, dict):
-        raise TypeError("convert_record returned no dict")
-    fields = document.get("Fields")
-    if not isinstance(fields, dict):
-        return sanitiser.fields(document)
-    # Fields are cleaned as Fields, for which other bounds hold than for a value.
-    line = sanitiser.fields({**document, "Fields": ""})
-    line["Fields"] = with_reasons(sanitiser.fields(fields), sanitiser)
-    return line
+def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
+    """Return the line that a subclass makes of a record, as a dict of plain values.
+
+    ``convert_record`` sees the values as they were logged, as upstream's does. What it returns
+    goes through the processors and is cleaned. If it raises, the line has the envelope, the
+    message and a note: any other field may be one that it was there to hide.
+
+    Raises:
+        Dropped: A processor drops the event; its ``fields`` are the whole line.
+    """
+    gathered = Sanitiser(formatter.json_default)
+    maker = _maker(formatter, record)
+    token = _converting.set(_Conversion(formatter, record, gathered, is_raw=True))
+    try:
+        document: Any = formatter.convert_record(record)
+        if not issubclass(type(document), dict):
+            raise TypeError("convert_record returned no dict")
+    except BaseException as error:
+        sanitiser.lost(f"convert_record raised {type_name(type(error))}")
+        sanitiser.hold(error)
+        fields = formatter.renamed(_message_alone(record, gathered))
+        document = maker.envelope(*envelope_of(record), fields, gathered, is_raw=True)
+    finally:
+        _converting.reset(token)
+    if gathered.interrupt is not None:
+        sanitiser.hold(gathered.interrupt)
+    try:
+        processed = _processed(formatter, record, document, sanitiser)
+    except Dropped as dropped:
+        dropped.fields = maker.conversion(dropped.fields, sanitiser)
+        raise
+    return maker.conversion(processed, sanitiser)
+
+
+def _maker(formatter: Hooks, record: logging.LogRecord) -> LineMaker:
+    return formatter.line_maker(given_name(record) or formatter.logger_name)
+
+
+def _message_alone(record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
+    """Return the message of a record, which is a text and has no fields in it, as the one field."""
+    try:
+        text = record.said.get("msg") if type(record) is EventRecord else message(record, sanitiser)
+    except Exception:
+        return {}
+    is_alone = type(text) is str and text and not (looks_like_json(text) and json_object(text))
+    return {"msg": text} if is_alone else {}
+
+
+def _processed(
+    formatter: Hooks, record: Any, document: dict[Any, Any], sanitiser: Sanitiser
+) -> dict[Any, Any]:
+    """Return a whole line as processors leave it.
+
+    They see its Fields under their names before they were renamed; ``Redact`` sees the other
+    members of the line as well.
+    """
+    if not formatter.processors or is_processed(record):
+        return document
+    from .redaction import Redact
+
+    given: Any = dict.get(document, "Fields")
+    is_whole = issubclass(type(given), dict)
+    others = {name: each for name, each in dict.items(document) if name != "Fields" or not is_whole}
+    interrupts: list[BaseException] = []
+    for processor in formatter.processors:
+        if isinstance(processor, Redact):
+            others = processor.redacted(others, interrupts)
+    for error in interrupts:
+        sanitiser.hold(error)
+    if not is_whole:
+        return others
+    former = {new: old for old, new in formatter.rename_fields.items() if old not in given}
+    fields = {former.get(name, name): each for name, each in dict.items(given)}
+
+    def with_fields(fields: dict[Any, Any]) -> dict[Any, Any]:
+        # Where they stood before.
+        renamed = formatter.renamed(fields)
+        return {name: others.get(name, renamed) for name in dict.keys(document)}
+
+    try:
+        return with_fields(processed_fields(formatter.processors, record, fields, sanitiser))
+    except Dropped as dropped:
+        dropped.fields = with_fields(dropped.fields)
+        raise
+
+
+def is_processed(record: Any) -> bool:
+    """Return whether a record is an event that a chain of processors has completed."""
+    return type(record) is EventRecord and record.is_complete
+
+
+class _Conversion(NamedTuple):
+    """The record that a formatter converts, and how."""
+
+    formatter: Any
+    record: Any
+    sanitiser: Sanitiser
+    #: Whether its Fields go through the processors later.
+    is_raw: bool
+
+
+# A subclass calls convert_record of its base class, and cannot hand an interrupt on.
+_converting: Final[ContextVar[_Conversion | None]] = ContextVar("mozlog_converting", default=None)
+
+
+def is_converting(formatter: Hooks, record: logging.LogRecord) -> bool:
+    """Return whether a formatter's ``convert_record`` is called for a record, for its line."""
+    conversion = _converting.get()
+    return (
+        conversion is not None
+        and conversion.is_raw
+        and conversion.formatter is formatter
+        and conversion.record is record
+    )
 
 
 def conversion_sanitiser(formatter: Hooks, record: logging.LogRecord) -> Sanitiser:
-    """Give the sanitiser for ``convert_record``: its renderer's, which looks at it afterwards."""
-    converting = _converting.get()
-    if converting is not None and converting[0] is formatter and converting[1] is record:
-        return converting[2]
+    """Return the sanitiser for ``convert_record``: its renderer's, which looks at it afterwards."""
+    conversion = _converting.get()
+    if conversion is not None and conversion.formatter is formatter and conversion.record is record:
+        return conversion.sanitiser
     return Sanitiser(formatter.json_default)
 
 
@@ -170,6 +267,7 @@ def _line(
 
 def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
     """Give a record's Fields, as the formatter's options and hooks want them."""
+    is_raw = is_converting(formatter, record)
     record = _unwrapped(record, sanitiser)
     message_dict = said(record, sanitiser, _json_test(formatter, sanitiser))
     _apply_format_hooks(formatter, record, message_dict, sanitiser)
@@ -178,7 +276,8 @@ def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) ->
         message_dict[name] = _rfc3339(timestamp_ns(record))
     log_data: dict[str, Any] = {}
     # Processors are run far below, where what they raise cannot be handed up.
-    token = _converting.set((formatter, record, sanitiser)) if formatter.processors else None
+    conversion = _Conversion(formatter, record, sanitiser, is_raw)
+    token = _converting.set(conversion) if formatter.processors else None
     try:
         formatter.add_fields(log_data, record, message_dict)
         processed = formatter.process_log_record(log_data)
@@ -328,11 +427,11 @@ def processed_fields(
     }
     if type(stamp := event_dict.get("timestamp")) is str and "timestamp" not in taken:
         out.setdefault("Time", stamp)
-    message = event_dict.get("event", "")
-    if issubclass(type(message), dict):
-        out.update(dict.copy(message))
-    elif message is not None and not (type(message) is str and not message):
-        out["msg"] = message
+    event = event_dict.get("event", "")
+    if issubclass(type(event), dict):
+        out.update(dict.copy(event))
+    elif event is not None and not (type(event) is str and not event):
+        out["msg"] = event
     if is_dropped:
         raise Dropped(out)
     return out

@@ -81,13 +81,15 @@ class Event(NamedTuple):
 
 def level_number(level: Any) -> int | None:
     """Give the number of a level, which structlog passes as a method's name; None for no level."""
-    if isinstance(level, str):
-        known = LEVELS.get(level) or LEVELS.get(level.lower())
+    kind = type(level)
+    if issubclass(kind, str):
+        name = str.__str__(level)
+        known = LEVELS.get(name) or LEVELS.get(name.lower())
         if known is None:
-            named = logging.getLevelName(level.upper())
+            named = logging.getLevelName(name.upper())
             known = named if isinstance(named, int) else None
         return known
-    return level if isinstance(level, int) and not isinstance(level, bool) else None
+    return level if issubclass(kind, int) and kind is not bool else None
 
 
 def event_level(event_dict: Mapping[Any, Any], method_name: str) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 import orjson
@@ -37,10 +37,11 @@ from .fields import (
 from .late_request_ids import add_request_id
 from .line import DELETE, MAX_TIMESTAMP, LineMaker, escape
 from .process import process
+from .rules import all_plain
 from .tracing import may_have_span
 from .values import MAX_ITEMS, Sanitiser
 
-__all__ = ["FieldsRenderer", "Ways", "fields_renderer", "is_plain", "record_renderer"]
+__all__ = ["FieldsRenderer", "Ways", "fields_renderer", "record_renderer"]
 
 _Line = TypeVar("_Line", bytes, str)
 
@@ -59,18 +60,6 @@ _latest_items_first: Final[Any] = type({}.items()).__reversed__
 
 _LAST: Final = STANDARD_ATTRIBUTES[-1]
 _COUNT: Final = len(STANDARD_ATTRIBUTES)
-
-
-def is_plain(values: Iterable[Any]) -> bool:
-    """Tell whether values are all exact plain types that the encoder may be given."""
-    for value in values:
-        kind = type(value)
-        if kind is str or kind is int or kind is bool:
-            continue
-        # The encoder would write null for NaN and the infinities.
-        if kind is not float or value - value != 0:
-            return False
-    return True
 
 
 class Ways(Generic[_Line]):
@@ -169,7 +158,7 @@ def record_renderer(
                 ):
                     if not without_late(fields):
                         return careful(record)
-                    is_odd = is_odd and not is_plain(fields.values())
+                    is_odd = is_odd and not all_plain(fields.values())
             if include_context and (
                 read_bound()
                 or (read_request_id() and "rid" not in fields)
@@ -180,7 +169,7 @@ def record_renderer(
                 context = current()
                 if context or static:
                     fields = {**static, **context, **fields}
-                    is_odd = is_odd or not is_plain(context.values())
+                    is_odd = is_odd or not all_plain(context.values())
                     if len(fields) >= MAX_ITEMS or not OWN_FIELDS.isdisjoint(fields):
                         return careful(record)
             elif static:
@@ -206,7 +195,7 @@ def record_renderer(
                         if not blob or not OWN_FIELDS.isdisjoint(fields):
                             return careful(record)
                         fields = with_members(fields, blob) if fields else blob
-                        is_odd = is_odd or len(fields) >= MAX_ITEMS or not is_plain(blob.values())
+                        is_odd = is_odd or len(fields) >= MAX_ITEMS or not all_plain(blob.values())
                         message = ""
             elif not fields:
                 return careful(record)
@@ -271,7 +260,7 @@ def fields_renderer(
             fields = {**static, **current(), **fields}
         elif static:
             fields = {**static, **fields}
-        if not is_plain(fields.values()) or len(fields) >= MAX_ITEMS:
+        if not all_plain(fields.values()) or len(fields) >= MAX_ITEMS:
             return None
         return maker.plain_line(ns, type_, level, process.pid, fields)
 

@@ -37,6 +37,7 @@ __all__ = [
     "json_object",
     "looks_like_json",
     "merge",
+    "message",
     "said",
     "side_by_side",
     "timestamp_ns",

@@ -24,6 +24,7 @@ from .careful import (
     gather,
     given_name,
     interrupted_in,
+    is_converting,
     line_of,
     prefixed,
     processed_fields,
@@ -52,6 +53,7 @@ from .line import (
     local_hostname,
 )
 from .records import EventRecord
+from .rules import all_plain
 from .severity import severity
 from .values import Sanitiser, free_name
 
@@ -243,15 +245,17 @@ class MozlogFormatter(BaseJsonFormatter):
         return render
 
     def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Give a record's line as a dict of plain values.
+        """Return a record's line as a dict, whose Fields hold the values as they were logged.
 
-        Override it to change the line as a whole; lines are then made from what
-        it returns.
+        Override it to change the line as a whole; lines are then made from what it returns,
+        which is cleaned, and goes through the processors, afterwards. If an override raises,
+        its line has the envelope and the message alone. Called by itself, it returns Fields
+        that the processors have seen.
         """
         sanitiser = conversion_sanitiser(self, record)
         fields = gather(self, record, sanitiser)
         maker = self.line_maker(given_name(record) or self.logger_name)
-        return maker.envelope(*envelope_of(record), fields, sanitiser)
+        return maker.envelope(*envelope_of(record), fields, sanitiser, is_raw=True)
 
     # -- hooks ------------------------------------------------------------
 
@@ -299,10 +303,10 @@ class MozlogFormatter(BaseJsonFormatter):
             # True where a processor has made a text of the exception that is being handled.
             add_request_id(fields, record.exc_info or type(record) is EventRecord)
         fields = merge(fields, message_dict, self.defaults)
-        if self.processors and not is_complete:
+        if self.processors and not is_complete and not is_converting(self, record):
             sanitiser = conversion_sanitiser(self, record)
             fields = processed_fields(self.processors, record, fields, sanitiser)
-        log_data.update(self._renamed(fields))
+        log_data.update(self.renamed(fields))
 
     def _attribute(self, record: logging.LogRecord, name: str) -> Any:
         try:
@@ -405,7 +409,7 @@ class MozlogFormatter(BaseJsonFormatter):
             or self.exc_info_as_array
             or self.stack_info_as_array
             or any(map(self.overrides, _HOOKS))
-            or not fast.is_plain(self.static_fields.values())
+            or not all_plain(self.static_fields.values())
             or not OWN_FIELDS.isdisjoint(self.static_fields)
             or not self._excluded().issuperset(STANDARD_ATTRIBUTES)
         )
@@ -457,7 +461,8 @@ class MozlogFormatter(BaseJsonFormatter):
     def _excluded(self) -> set[str]:
         return self.reserved_attrs if self._is_reserved_given else self.EXCLUDED_LOGRECORD_ATTRS
 
-    def _renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
+    def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
+        """Return fields under the names that ``rename_fields`` gives them."""
         if not self.rename_fields:
             return fields
         out: dict[Any, Any] = {}
