@@ -19,6 +19,9 @@ _FORMATTERS: Final = {
     "pretty": "mozlog_py.pretty.PrettyFormatter",
 }
 
+#: The handlers of the root logger that ``configure()`` leaves there. Under pytest, its own.
+is_kept: Callable[[logging.Handler], bool] = lambda _: False  # noqa: E731 - it is replaced
+
 #: The known values of ``format`` and ``LOG_FORMAT``.
 FORMATS: Final = tuple(sorted(_FORMATTERS))
 
@@ -145,6 +148,7 @@ def configure(
     max_line_bytes: int | None = None,
     queue: bool | Mapping[str, Any] = False,
     lean: bool = False,
+    structlog_to_logging: bool | int | str | None = None,
 ) -> None:
     """Set up ``logging`` and structlog together; the parameters are those of ``dict_config``.
 
@@ -162,6 +166,11 @@ def configure(
     ``lean``: ``logging`` does not gather for each record who called it, and the
     names of its thread, process and task, which no line of ours shows; other
     handlers then have none to show either, and ``stack_info=True`` adds no stack.
+
+    ``structlog_to_logging``: events of structlog also reach handlers beside ours, on the
+    logger of the same name and those above it, as records: from the level that a handler
+    takes; and from ERROR, where only ``Logger.callHandlers`` was replaced, as sentry-sdk
+    does. A level is the lowest one for both; True is all events, False none.
 
     Raises ``ValueError`` as ``dict_config`` does.
     """
@@ -187,6 +196,11 @@ def configure(
         max_line_bytes=max_line_bytes,
         queue=queue,
     )
+    to_logging = structlog_to_logging
+    if to_logging is not None and not isinstance(to_logging, bool):
+        to_logging = _level(to_logging, "structlog_to_logging")
+    root = logging.getLogger()
+    kept = [handler for handler in root.handlers if is_kept(handler)]
     # take_over() does more for these, and leaves more as it is: access logs that
     # are switched off, and handlers that are not the servers' own.
     servers = {name: config["loggers"].pop(name) for name in SERVER_LOGGERS}
@@ -195,12 +209,11 @@ def configure(
     except ValueError as error:
         # What it says itself is which part of the dict it was about.
         raise (error.__cause__ or error) from None
-    (handler,) = logging.getLogger().handlers
-    share(
-        handler.formatter,  # type: ignore[arg-type]
-        handler.sink,  # type: ignore[attr-defined]
-        is_caching=is_caching_loggers,
-    )
+    # OpenTelemetry replaces dictConfig, and adds its own.
+    handler: Any = next(each for each in root.handlers if hasattr(each, "sink"))
+    for each in kept:
+        root.addHandler(each)
+    share(handler.formatter, handler.sink, is_caching=is_caching_loggers, to_logging=to_logging)
     if isinstance(stream, (str, os.PathLike)):
         from .path import reopen_on_sighup
 

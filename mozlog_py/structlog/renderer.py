@@ -13,7 +13,7 @@ import structlog
 
 from mozlog_py import tracing
 from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
-from mozlog_py.events import LEVELS, MEANINGFUL, level_number, read_event
+from mozlog_py.events import LEVEL_AND_TIME, LEVELS, MEANINGFUL, level_number, read_event
 from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fields import looks_like_json, merge
 from mozlog_py.formatter import MozlogFormatter
@@ -36,6 +36,8 @@ _add_stack: Final = structlog.processors.StackInfoRenderer(additional_ignores=["
 _time_ns: Final = time.time_ns
 _modules: Final = sys.modules
 _is_plainly_named: Final = MEANINGFUL.isdisjoint
+# Of these names, no processor has set those that a bound logger alone in its chain gets.
+_IN_CALLS: Final = MEANINGFUL - LEVEL_AND_TIME
 # Names made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 1024
 
@@ -143,15 +145,31 @@ class MozlogRenderer:
             line = interrupted.line
         return line if self._output == "bytes" else line.decode()
 
-    def render(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
+    def render(
+        self,
+        logger: Any,
+        method_name: str,
+        event_dict: Mapping[str, Any],
+        own: frozenset[str] | None = None,
+    ) -> bytes:
         """Give the line of one event in bytes, whatever ``output`` is.
+
+        ``own``: which of ``level`` and ``timestamp`` are fields of the call, and were
+        not added by processors; None where that is not known.
 
         Raises ``Interrupted``, with the line, where a line is to be written
         before an interrupt goes on; and ``TypeError`` for the wrong wiring.
         """
         if type(logger) is not self._fitting:
             self._check_wiring(logger, event_dict)
+        if own is not None:
+            return self._careful(logger, method_name, event_dict, own)
         return self._fast(logger, method_name, event_dict)
+
+    def surroundings(self) -> dict[str, Any]:
+        """Return the static fields and the context, as far as they are added here."""
+        context = current() if self._include_context else {}
+        return {**self._static_fields, **context}
 
     @property
     def output(self) -> str:
@@ -179,7 +197,7 @@ class MozlogRenderer:
         if not self._is_plain or self._maker.further or not self._include_context:
             return None
         constant = {**self._static_fields, **bound} if type(bound) is dict else {"event": None}
-        if not all_plain(constant.values()) or not _is_plainly_named(constant):
+        if not all_plain(constant.values()) or not _IN_CALLS.isdisjoint(constant):
             return None
         if len(constant) >= MAX_ITEMS // 2:
             return None
@@ -200,13 +218,13 @@ class MozlogRenderer:
     def _taken(self, constant: dict[str, Any]) -> frozenset[str]:
         """Give the names that no field of a call may have beside constant ones."""
         if not constant:
-            return MEANINGFUL
+            return _IN_CALLS
         names = (*constant,)
         taken = self._taken_by.get(names)
         if taken is None:
             if len(self._taken_by) >= _MAX_REMEMBERED:
                 self._taken_by.clear()
-            taken = self._taken_by[names] = MEANINGFUL.union(names)
+            taken = self._taken_by[names] = _IN_CALLS.union(names)
         return taken
 
     def _template(self, type_: str, level: int) -> bytes:
@@ -293,14 +311,20 @@ class MozlogRenderer:
 
         return render
 
-    def _careful(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
+    def _careful(
+        self,
+        logger: Any,
+        method_name: str,
+        event_dict: Mapping[str, Any],
+        own: frozenset[str] | None = None,
+    ) -> bytes:
         name = _name_of(logger) or self._maker.logger
         try:
             if event_dict.get("stack_info") is True and "stack" not in event_dict:
                 event_dict = _add_stack(logger, method_name, {**event_dict})
             if self._is_plain:
-                return self._line(name, method_name, event_dict)
-            return self._line_of_formatter(name, method_name, event_dict)
+                return self._line(name, method_name, event_dict, own)
+            return self._line_of_formatter(name, method_name, event_dict, own)
         except Exception as error:
             remains = _remains(event_dict, error)
             if self.formatter.processors and not self._is_complete:
@@ -308,9 +332,15 @@ class MozlogRenderer:
                 remains = {DEGRADED: remains[DEGRADED]}
             return self._maker.line(time.time_ns(), name, level_number(method_name), None, remains)
 
-    def _line(self, name: str, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
+    def _line(
+        self,
+        name: str,
+        method_name: str,
+        event_dict: Mapping[str, Any],
+        own: frozenset[str] | None,
+    ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
-        event = read_event(event_dict, method_name, name, sanitiser)
+        event = read_event(event_dict, method_name, name, sanitiser, own)
         around = self._static_fields
         if self._include_context and (context := current()):
             around = {**around, **context}
@@ -324,10 +354,14 @@ class MozlogRenderer:
         )
 
     def _line_of_formatter(
-        self, name: str, method_name: str, event_dict: Mapping[str, Any]
+        self,
+        name: str,
+        method_name: str,
+        event_dict: Mapping[str, Any],
+        own: frozenset[str] | None,
     ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
-        event = read_event(event_dict, method_name, name, sanitiser)
+        event = read_event(event_dict, method_name, name, sanitiser, own)
         if sanitiser.reasons:
             degrade(event.fields, "; ".join(sanitiser.reasons))
         try:
