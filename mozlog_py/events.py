@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from .fields import (
-    EXCLUDED_ATTRIBUTES,
+    HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
     JSONMessage,
-    LoggerName,
     add_exception,
     attributes,
     looks_like_json,
@@ -109,11 +108,13 @@ def read_event(
     method_name: str,
     default_type: Any,
     sanitiser: Sanitiser,
+    *,
+    parse_messages: bool = True,
 ) -> Event:
     """Read an event dict, which is not changed.
 
     ``method_name``: the level where the dict has none. ``default_type``: the
-    logger's name where the dict has none.
+    logger's name where the dict has none. ``parse_messages``: as in ``MozlogFormatter``.
     """
     fields = dict(event_dict)
     record = fields.get("_record")
@@ -127,7 +128,7 @@ def read_event(
         for name in _INTERNAL:
             fields.pop(name, None)
     exc_info = fields.get("exc_info")
-    said = _said(fields, sanitiser)
+    said = _said(fields, sanitiser, parse_messages=parse_messages)
     level = _level(fields, method_name, record)
     type_ = fields.pop("logger", None)
     if type_ is None:
@@ -138,19 +139,19 @@ def read_event(
 
 def _extra(record: Any) -> dict[Any, Any]:
     """Give what a log call of the standard library had as ``extra``."""
-    extra = attributes(record, EXCLUDED_ATTRIBUTES)
-    name = getattr(record, "logger_name", None)
-    given = name.given if type(name) is LoggerName else name
-    return extra if given is None else {**extra, "logger_name": given}
+    return attributes(record, HIDDEN_ATTRIBUTES)
 
 
-def _said(fields: dict[Any, Any], sanitiser: Sanitiser) -> dict[Any, Any]:
+def _said(
+    fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool
+) -> dict[Any, Any]:
     said: dict[Any, Any] = {}
     message = _message(fields, sanitiser)
     if isinstance(message, dict):
         said.update(message)
     elif message:
-        said["msg"] = JSONMessage.read(message) if looks_like_json(message) else message
+        is_json = parse_messages and looks_like_json(message)
+        said["msg"] = JSONMessage.read(message) if is_json else message
     own: dict[str, Any] = {}
     _exception(fields, own, sanitiser)
     asked = fields.get("stack_info")

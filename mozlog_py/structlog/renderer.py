@@ -13,7 +13,7 @@ import structlog
 
 from mozlog_py import tracing
 from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
-from mozlog_py.events import LEVELS, MEANINGFUL, level_number, read_event
+from mozlog_py.events import LEVELS, MEANINGFUL, Event, level_number, read_event
 from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fast import is_plain
 from mozlog_py.fields import looks_like_json, merge
@@ -28,7 +28,14 @@ from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
 __all__ = ["MozlogRenderer", "WiringError", "bound_by_structlog"]
 
 _TEXT_LOGGERS: Final = (structlog.PrintLogger, structlog.WriteLogger, logging.Logger)
-_OPTIONS: Final = ("hostname", "strict", "json_default", "static_fields", "include_context")
+_OPTIONS: Final = (
+    "hostname",
+    "strict",
+    "json_default",
+    "static_fields",
+    "include_context",
+    "parse_messages",
+)
 
 _dumps: Final = orjson.dumps
 # Frames of ours are no more of interest than structlog's.
@@ -60,8 +67,8 @@ class MozlogRenderer:
       well, in place of all the others but ``output``.
     - ``is_last_of_chain``: static fields, context and the formatter's processors
       are the business of the processors before; nothing is added here.
-    - ``hostname``, ``strict``, ``json_default``, ``static_fields`` and
-      ``include_context``: as in ``MozlogFormatter``.
+    - ``hostname``, ``strict``, ``json_default``, ``static_fields``,
+      ``include_context`` and ``parse_messages``: as in ``MozlogFormatter``.
 
     It understands what structlog's own processors leave in an event dict: level,
     logger, timestamp, exc_info, exception, stack, positional arguments, and the
@@ -305,7 +312,7 @@ class MozlogRenderer:
 
     def _line(self, name: str, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
-        event = read_event(event_dict, method_name, name, sanitiser)
+        event = self._read(event_dict, method_name, name, sanitiser)
         around = self._static_fields
         if self._include_context and (context := current()):
             around = {**around, **context}
@@ -322,7 +329,7 @@ class MozlogRenderer:
         self, name: str, method_name: str, event_dict: Mapping[str, Any]
     ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
-        event = read_event(event_dict, method_name, name, sanitiser)
+        event = self._read(event_dict, method_name, name, sanitiser)
         if sanitiser.reasons:
             degrade(event.fields, "; ".join(sanitiser.reasons))
         try:
@@ -345,6 +352,12 @@ class MozlogRenderer:
             return self.formatter.renderer()(record)
         except Dropped:
             raise structlog.DropEvent from None
+
+    def _read(
+        self, event_dict: Mapping[str, Any], method_name: str, name: str, sanitiser: Sanitiser
+    ) -> Event:
+        parse_messages = self.formatter.parse_messages
+        return read_event(event_dict, method_name, name, sanitiser, parse_messages=parse_messages)
 
     def _check_wiring(self, logger: Any, event_dict: Any) -> None:
         kind = type(logger)
