@@ -69,7 +69,7 @@ def make_record(
                 # A record factory of somebody else's has set more, which is asked as well.
                 and (len(facts) == _COUNT or facts.keys().isdisjoint(extra))
             ):
-                facts.update(extra)
+                facts |= extra
                 return record
         except Exception:
             # A key whose hash or equality raises.

@@ -153,8 +153,6 @@ def record_renderer(
                         break
                     return careful(record)
             else:
-                if not _COUNT < count < _TOO_MANY:
-                    return careful(record)
                 names: Iterable[str]
                 if count == _ONE_MORE:
                     # From the end it is the shorter way.
@@ -163,8 +161,10 @@ def record_renderer(
                 else:
                     behind = names = islice(facts, _INDEX_OF_LAST, None)
                 for name in behind:
-                    if name is last:
+                    if name is last and count < _TOO_MANY:
                         break
+                    return careful(record)
+                else:
                     return careful(record)
                 for name in names:
                     fields[name] = value = facts[name]

@@ -25,7 +25,7 @@ from mozlog_py.records import EventRecord
 from mozlog_py.tracing import may_have_span
 from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
 
-__all__ = ["MozlogRenderer", "WiringError", "bound_by_structlog"]
+__all__ = ["AroundContext", "MozlogRenderer", "WiringError", "bound_by_structlog"]
 
 _TEXT_LOGGERS: Final = (structlog.PrintLogger, structlog.WriteLogger, logging.Logger)
 _OPTIONS: Final = (
@@ -46,6 +46,10 @@ _is_plainly_named: Final = MEANINGFUL.isdisjoint
 _PLAIN: Final = frozenset({str, int, bool})
 # Names made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 1024
+
+#: The line around the context and the Fields of a call; the fields that are bound to the
+#: logger, which stand between them, encoded as one; and whether static ones stand in front.
+AroundContext = tuple[bytes, dict[str, orjson.Fragment], bool]
 
 #: What structlog keeps its context in.
 bound_by_structlog: Final = structlog_registry()
@@ -172,12 +176,14 @@ class MozlogRenderer:
 
     def head(
         self, logger: Any, level: int, bound: dict[str, Any], newline: bytes
-    ) -> tuple[bytes, bytes, frozenset[str], bool] | None:
+    ) -> tuple[bytes, bytes, AroundContext | None, frozenset[str], bool] | None:
         """Give what is constant in the lines of a bound logger, at one level in this process.
 
         That is two templates, each for the time and something else: for the
         Fields of the call, and for a message that is the only one of them; both
-        end with ``newline``. Then the names that no field of a call may have,
+        end with ``newline``. Then what a line takes that has fields of the context as
+        well, None where nothing is bound to the logger; the names that no field of a call
+        may have,
         and whether some fields are in the templates already: then those of the
         call are to go without their first brace. ``bound``: what is bound to
         the logger.
@@ -193,14 +199,27 @@ class MozlogRenderer:
             return None
         try:
             of_fields = self._template(_name_of(logger) or self._maker.logger, level)
-            ahead = encode(constant)[1:-1].replace(b"%", b"%%") if constant else b""
+            static = _members({name: constant[name] for name in self._static_fields})
+            own = {k: value for k, value in constant.items() if k not in self._static_fields}
+            of_context = None
+            if own:
+                # Those behind the first pass for a part of its value.
+                (first, *_), members = own, _members(own)[:-1]
+                value = members[len(encode(first)) + 1 :].replace(b"%%", b"%")
+                of_context = (
+                    of_fields[: -len(b"%b}")] + (b"{" + static if static else b"") + b"%b}" + newline,
+                    {first: orjson.Fragment(value)},
+                    bool(static),
+                )
         except Exception:
             return None
         before = of_fields[: -len(b"%b}")]
-        inside = before + b"{" + ahead + (b"," if ahead else b"")
+        ahead = static + _members(own)
+        inside = before + b"{" + ahead
         return (
             (inside if ahead else before) + b"%b}" + newline,
             inside + b'"msg":%b}}' + newline,
+            of_context,
             self._taken(constant),
             bool(ahead),
         )
@@ -380,6 +399,11 @@ class MozlogRenderer:
                 "output out, or use structlog.PrintLoggerFactory()"
             )
         self._fitting = kind
+
+
+def _members(fields: dict[str, Any]) -> bytes:
+    """Return plain fields as members of an object that go before others, for a template."""
+    return encode(fields)[1:-1].replace(b"%", b"%%") + b"," if fields else b""
 
 
 def _name_of(logger: Any) -> str | None:
