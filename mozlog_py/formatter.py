@@ -35,9 +35,9 @@ from .exceptions import as_exc_info, render_exception
 from .fast import FieldsRenderer, Ways
 from .fields import (
     EXCLUDED_ATTRIBUTES,
+    HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
     STANDARD_ATTRIBUTES,
-    LoggerName,
     attributes,
     looks_like_json,
     merge,
@@ -60,6 +60,9 @@ from .values import Sanitiser, free_name
 __all__ = ["MozlogFormatter", "checked_processors"]
 
 _LEVELS: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
+
+# Upstream excludes them, on a Python too whose records have none of them.
+_SHOWN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - HIDDEN_ATTRIBUTES
 
 # Whoever overrides one of these wants it called.
 _HOOKS: Final = (
@@ -100,6 +103,8 @@ class MozlogFormatter(BaseJsonFormatter):
       that, ``MozlogHandler`` does it, and other handlers write the line.
     - ``strict``: lines that satisfy the MozLog machine schema (no nested objects).
     - ``include_context``: whether what is bound in ``mozlog_py.context`` is shown.
+    - ``parse_messages``: whether the members of a message that is JSON text become
+      Fields. A dict that is given as the message becomes Fields in any case.
 
     Raises ``ValueError`` or ``TypeError`` for options that cannot be met.
     Source of the envelope: MozLog 2.0, https://wiki.mozilla.org/Firefox/Services/Logging
@@ -143,6 +148,7 @@ class MozlogFormatter(BaseJsonFormatter):
         prefix: str = "",
         json_default: Callable[[Any], Any] | None = None,
         processors: Sequence[Callable[[Any, str, Any], Any]] = (),
+        parse_messages: bool = True,
     ) -> None:
         if isinstance(logger_name, bool):
             validate, logger_name = logger_name, "Dockerflow"
@@ -176,6 +182,7 @@ class MozlogFormatter(BaseJsonFormatter):
         self.include_context = include_context
         self.json_default = json_default
         self.processors = checked_processors(processors)
+        self.parse_messages = parse_messages
         self._is_reserved_given = reserved_attrs is not None
         names = self.parse() if fmt is None or isinstance(fmt, str) else list(fmt)
         # The message has its field anyway, and an empty fmt stands for it.
@@ -284,19 +291,11 @@ class MozlogFormatter(BaseJsonFormatter):
         message_dict: dict[str, Any],
     ) -> None:
         """Do what ``add_fields`` does here, whatever a subclass makes of that."""
-        excluded = self._excluded()
         is_complete = type(record) is EventRecord and record.is_complete
         fields = {} if is_complete else {**self.static_fields}
         if self.include_context and not is_complete:
             fields.update(current())
-        extra = attributes(record, excluded)
-        name = vars(record).get("logger_name")
-        given = name.given if type(name) is LoggerName else name
-        if given is not None and "logger_name" in excluded:
-            extra["logger_name"] = given
-        elif type(name) is LoggerName:
-            extra.pop("logger_name", None)
-        fields.update(extra)
+        fields.update(attributes(record, self._excluded()))
         for attribute in self._named_attributes:
             fields[attribute] = self._attribute(record, attribute)
         if self.include_context and not is_complete and "traceback" in message_dict:
@@ -424,6 +423,7 @@ class MozlogFormatter(BaseJsonFormatter):
             include_context=self.include_context,
             excluded=frozenset(self._excluded()),
             is_named=is_named,
+            parse_messages=self.parse_messages,
         )
 
     def line_maker(self, logger_name: str) -> LineMaker:
@@ -459,7 +459,9 @@ class MozlogFormatter(BaseJsonFormatter):
         return listed
 
     def _excluded(self) -> set[str]:
-        return self.reserved_attrs if self._is_reserved_given else self.EXCLUDED_LOGRECORD_ATTRS
+        if self._is_reserved_given:
+            return self.reserved_attrs
+        return self.EXCLUDED_LOGRECORD_ATTRS - _SHOWN_ATTRIBUTES
 
     def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
         """Return fields under the names that ``rename_fields`` gives them."""

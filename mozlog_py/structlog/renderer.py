@@ -13,7 +13,14 @@ import structlog
 
 from mozlog_py import tracing
 from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
-from mozlog_py.events import LEVEL_AND_TIME, LEVELS, MEANINGFUL, level_number, read_event
+from mozlog_py.events import (
+    LEVEL_AND_TIME,
+    LEVELS,
+    MEANINGFUL,
+    Event,
+    level_number,
+    read_event,
+)
 from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fields import looks_like_json, merge
 from mozlog_py.formatter import MozlogFormatter
@@ -25,10 +32,17 @@ from mozlog_py.rules import all_plain
 from mozlog_py.tracing import may_have_span
 from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
 
-__all__ = ["MozlogRenderer", "WiringError", "bound_by_structlog"]
+__all__ = ["AroundContext", "MozlogRenderer", "WiringError", "bound_by_structlog"]
 
 _TEXT_LOGGERS: Final = (structlog.PrintLogger, structlog.WriteLogger, logging.Logger)
-_OPTIONS: Final = ("hostname", "strict", "json_default", "static_fields", "include_context")
+_OPTIONS: Final = (
+    "hostname",
+    "strict",
+    "json_default",
+    "static_fields",
+    "include_context",
+    "parse_messages",
+)
 
 _dumps: Final = orjson.dumps
 # Frames of ours are no more of interest than structlog's.
@@ -40,6 +54,10 @@ _is_plainly_named: Final = MEANINGFUL.isdisjoint
 _IN_CALLS: Final = MEANINGFUL - LEVEL_AND_TIME
 # Names made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 1024
+
+#: The line around the context and the Fields of a call; the fields that are bound to the
+#: logger, which stand between them, encoded as one; and whether static ones stand in front.
+AroundContext = tuple[bytes, dict[str, orjson.Fragment], bool]
 
 #: What structlog keeps its context in.
 bound_by_structlog: Final = structlog_registry()
@@ -61,8 +79,8 @@ class MozlogRenderer:
       well, in place of all the others but ``output``.
     - ``is_last_of_chain``: static fields, context and the formatter's processors
       are the business of the processors before; nothing is added here.
-    - ``hostname``, ``strict``, ``json_default``, ``static_fields`` and
-      ``include_context``: as in ``MozlogFormatter``.
+    - ``hostname``, ``strict``, ``json_default``, ``static_fields``,
+      ``include_context`` and ``parse_messages``: as in ``MozlogFormatter``.
 
     It understands what structlog's own processors leave in an event dict: level,
     logger, timestamp, exc_info, exception, stack, positional arguments, and the
@@ -182,12 +200,14 @@ class MozlogRenderer:
 
     def head(
         self, logger: Any, level: int, bound: dict[str, Any], newline: bytes
-    ) -> tuple[bytes, bytes, frozenset[str], bool] | None:
+    ) -> tuple[bytes, bytes, AroundContext | None, frozenset[str], bool] | None:
         """Give what is constant in the lines of a bound logger, at one level in this process.
 
         That is two templates, each for the time and something else: for the
         Fields of the call, and for a message that is the only one of them; both
-        end with ``newline``. Then the names that no field of a call may have,
+        end with ``newline``. Then what a line takes that has fields of the context as
+        well, None where nothing is bound to the logger; the names that no field of a call
+        may have,
         and whether some fields are in the templates already: then those of the
         call are to go without their first brace. ``bound``: what is bound to
         the logger.
@@ -203,14 +223,30 @@ class MozlogRenderer:
             return None
         try:
             of_fields = self._template(_name_of(logger) or self._maker.logger, level)
-            ahead = encode(constant)[1:-1].replace(b"%", b"%%") if constant else b""
+            static = _members({name: constant[name] for name in self._static_fields})
+            own = {k: value for k, value in constant.items() if k not in self._static_fields}
+            of_context = None
+            if own:
+                # Those behind the first pass for a part of its value.
+                (first, *_), members = own, _members(own)[:-1]
+                value = members[len(encode(first)) + 1 :].replace(b"%%", b"%")
+                of_context = (
+                    of_fields[: -len(b"%b}")]
+                    + (b"{" + static if static else b"")
+                    + b"%b}"
+                    + newline,
+                    {first: orjson.Fragment(value)},
+                    bool(static),
+                )
         except Exception:
             return None
         before = of_fields[: -len(b"%b}")]
-        inside = before + b"{" + ahead + (b"," if ahead else b"")
+        ahead = static + _members(own)
+        inside = before + b"{" + ahead
         return (
             (inside if ahead else before) + b"%b}" + newline,
             inside + b'"msg":%b}}' + newline,
+            of_context,
             self._taken(constant),
             bool(ahead),
         )
@@ -340,7 +376,7 @@ class MozlogRenderer:
         own: frozenset[str] | None,
     ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
-        event = read_event(event_dict, method_name, name, sanitiser, own)
+        event = self._read(event_dict, method_name, name, sanitiser, own)
         around = self._static_fields
         if self._include_context and (context := current()):
             around = {**around, **context}
@@ -361,7 +397,7 @@ class MozlogRenderer:
         own: frozenset[str] | None,
     ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
-        event = read_event(event_dict, method_name, name, sanitiser, own)
+        event = self._read(event_dict, method_name, name, sanitiser, own)
         if sanitiser.reasons:
             degrade(event.fields, "; ".join(sanitiser.reasons))
         try:
@@ -385,6 +421,19 @@ class MozlogRenderer:
         except Dropped:
             raise structlog.DropEvent from None
 
+    def _read(
+        self,
+        event_dict: Mapping[str, Any],
+        method_name: str,
+        name: str,
+        sanitiser: Sanitiser,
+        own: frozenset[str] | None,
+    ) -> Event:
+        parse_messages = self.formatter.parse_messages
+        return read_event(
+            event_dict, method_name, name, sanitiser, own, parse_messages=parse_messages
+        )
+
     def _check_wiring(self, logger: Any, event_dict: Any) -> None:
         kind = type(logger)
         is_of_record = isinstance(event_dict, dict) and isinstance(
@@ -406,6 +455,11 @@ class MozlogRenderer:
                 "output out, or use structlog.PrintLoggerFactory()"
             )
         self._fitting = kind
+
+
+def _members(fields: dict[str, Any]) -> bytes:
+    """Return plain fields as members of an object that go before others, for a template."""
+    return encode(fields)[1:-1].replace(b"%", b"%%") + b"," if fields else b""
 
 
 def _name_of(logger: Any) -> str | None:
