@@ -44,6 +44,7 @@ def dict_config(
     static_fields: Mapping[str, Any] | None = None,
     strict: bool = False,
     include_context: bool = True,
+    parse_messages: bool = True,
     project: str | None = None,
     processors: Sequence[Callable[[Any, str, Any], Any]] = (),
     formatter_options: Mapping[str, Any] | None = None,
@@ -66,8 +67,8 @@ def dict_config(
     - ``project``: the Google Cloud project of the ``gcp`` format's traces; else
       ``GOOGLE_CLOUD_PROJECT`` of the environment.
     - ``processors``: processors that see every event before its line is made.
-    - ``hostname``, ``static_fields``, ``strict``, ``include_context``, and by name
-      in ``formatter_options`` everything else: as in ``MozlogFormatter``.
+    - ``hostname``, ``static_fields``, ``strict``, ``include_context``, ``parse_messages``,
+      and by name in ``formatter_options`` everything else: as in ``MozlogFormatter``.
     - ``max_line_bytes``: as in ``MozlogHandler``; 0 for no limit.
     - ``queue``: write in a thread, as ``MozlogQueueHandler`` does; its options by name.
 
@@ -82,6 +83,7 @@ def dict_config(
         "logger_name": logger_name,
         "strict": strict,
         "include_context": include_context,
+        "parse_messages": parse_messages,
         **(formatter_options or {}),
     }
     if hostname is not None:
@@ -144,6 +146,7 @@ def configure(
     static_fields: Mapping[str, Any] | None = None,
     strict: bool = False,
     include_context: bool = True,
+    parse_messages: bool = True,
     project: str | None = None,
     processors: Sequence[Callable[[Any, str, Any], Any]] = (),
     formatter_options: Mapping[str, Any] | None = None,
@@ -192,6 +195,7 @@ def configure(
         static_fields=static_fields,
         strict=strict,
         include_context=include_context,
+        parse_messages=parse_messages,
         project=project,
         processors=processors,
         formatter_options=formatter_options,
@@ -253,7 +257,14 @@ def _check(
     for name, given in mappings.items():
         if given is not None and not isinstance(given, Mapping):
             raise TypeError(f"{name} is {given!r}; it must be a dict")
-    for name in ("logger_name", "static_fields", "strict", "hostname", "include_context"):
+    for name in (
+        "logger_name",
+        "static_fields",
+        "strict",
+        "hostname",
+        "include_context",
+        "parse_messages",
+    ):
         if name in (formatter_options or {}):
             raise TypeError(f"formatter_options has {name} in it, which is a parameter of its own")
 

@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from .fields import (
-    EXCLUDED_ATTRIBUTES,
+    HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
     JSONMessage,
-    LoggerName,
     add_exception,
     attributes,
     looks_like_json,
@@ -96,13 +95,15 @@ class Event(NamedTuple):
 
 def level_number(level: Any) -> int | None:
     """Give the number of a level, which structlog passes as a method's name; None for no level."""
-    if isinstance(level, str):
-        known = LEVELS.get(level) or LEVELS.get(level.lower())
+    kind = type(level)
+    if issubclass(kind, str):
+        name = str.__str__(level)
+        known = LEVELS.get(name) or LEVELS.get(name.lower())
         if known is None:
-            named = logging.getLevelName(level.upper())
+            named = logging.getLevelName(name.upper())
             known = named if isinstance(named, int) else None
         return known
-    return level if isinstance(level, int) and not isinstance(level, bool) else None
+    return level if issubclass(kind, int) and kind is not bool else None
 
 
 def event_level(event_dict: Mapping[Any, Any], method_name: str) -> int:
@@ -123,6 +124,8 @@ def read_event(
     default_type: Any,
     sanitiser: Sanitiser,
     own: frozenset[str] | None = None,
+    *,
+    parse_messages: bool = True,
 ) -> Event:
     """Read an event dict, which is not changed.
 
@@ -134,6 +137,7 @@ def read_event(
         own: Which of ``level`` and ``timestamp`` are fields of the call, and not added by
             processors. None if that is not known; then they count as processors' where
             they are what structlog's own processors would have added.
+        parse_messages: As in ``MozlogFormatter``.
     """
     fields = dict(event_dict)
     record = fields.get("_record")
@@ -147,7 +151,7 @@ def read_event(
         for name in _INTERNAL:
             fields.pop(name, None)
     exc_info = fields.get("exc_info")
-    said = _said(fields, sanitiser)
+    said = _said(fields, sanitiser, parse_messages=parse_messages)
     level = _level(fields, method_name, record, own)
     type_ = fields.pop("logger", None)
     if type_ is None:
@@ -158,19 +162,17 @@ def read_event(
 
 def _extra(record: Any) -> dict[Any, Any]:
     """Give what a log call of the standard library had as ``extra``."""
-    extra = attributes(record, EXCLUDED_ATTRIBUTES)
-    name = getattr(record, "logger_name", None)
-    given = name.given if type(name) is LoggerName else name
-    return extra if given is None else {**extra, "logger_name": given}
+    return attributes(record, HIDDEN_ATTRIBUTES)
 
 
-def _said(fields: dict[Any, Any], sanitiser: Sanitiser) -> dict[Any, Any]:
+def _said(fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool) -> dict[Any, Any]:
     said: dict[Any, Any] = {}
     message = _message(fields, sanitiser)
     if isinstance(message, dict):
         said.update(message)
     elif message:
-        said["msg"] = JSONMessage.read(message) if looks_like_json(message) else message
+        is_json = parse_messages and looks_like_json(message)
+        said["msg"] = JSONMessage.read(message) if is_json else message
     own: dict[str, Any] = {}
     _exception(fields, own, sanitiser)
     asked = fields.get("stack_info")

@@ -189,7 +189,8 @@ class TestRedact:
         loop: dict[str, Any] = {"token": "t"}
         loop["again"] = loop
         assert "t" not in run(Redact(), {"loop": loop, "many": [1] * 1_000_000})["loop"].values()
-        assert len(run(Redact(), {"many": [1] * 1_000_000})["many"]) == 1001
+        many = run(Redact(), {"many": [1] * 1_000_000})["many"]
+        assert (len(many), many[-1]) == (1000, "<999001 more items>")
 
     def test_hides_what_goes_by_bytes_and_broken_names(self) -> None:
         got = run(Redact(), nested={b"password": 1, hostile.LyingStr("token"): 2, 7: 3})

@@ -64,7 +64,7 @@ def method_of(name: str, level: int) -> Method:
         line = cell = count = None
         is_msg_ours = False
         try:
-            state, of_fields, of_message, names, is_bound, sink = self._heads[index]
+            state, of_fields, of_message, of_context, names, is_bound, sink = self._heads[index]
             ns = _time_ns()
             if ns > process.until_ns:
                 process.ask(ns)
@@ -76,6 +76,7 @@ def method_of(name: str, level: int) -> Method:
                     event, args = event % args, ()
                 if type_(event) is str_ and event and not (event >= "{" and looks_like_json(event)):
                     all_fields = fields
+                    context = None
                     if (
                         read_bound()
                         or read_request_id()
@@ -100,6 +101,10 @@ def method_of(name: str, level: int) -> Method:
                                 break
                         else:
                             is_msg_ours = True
+                            if context and of_context:
+                                # What is bound to the logger stands between the two.
+                                of_fields, own, is_bound = of_context
+                                all_fields = {**context, **own, **fields}
                             all_fields["msg"] = event
                             text = _dumps(all_fields)
                             if not text.isascii() or DELETE in text:
