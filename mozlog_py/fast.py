@@ -183,7 +183,7 @@ def record_renderer(
                 facts["exc_info"] is not None
                 or facts["exc_text"] is not None
                 or facts["stack_info"] is not None
-            ) and not _add_exception(facts, fields, include_context):
+            ) and (further is not None or not _add_exception(facts, fields, include_context)):
                 return careful(record)
             message, args = facts["msg"], facts["args"]
             if type(message) is not str:

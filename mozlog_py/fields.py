@@ -137,6 +137,8 @@ def said(
 ) -> dict[str, Any]:
     """Give the fields that the log call itself made: message, exception and stack."""
     if type(record) is EventRecord:
+        if record.exc_info is not None:
+            sanitiser.exception = record.exc_info, record.said.get("traceback", "")
         return dict(record.said)
     out: dict[Any, Any] = {}
     text = message(record, sanitiser)

@@ -99,12 +99,22 @@ class Sanitiser:
     record is written.
     """
 
-    __slots__ = ("_characters", "_nodes", "_path", "interrupt", "json_default", "reasons")
+    __slots__ = (
+        "_characters",
+        "_nodes",
+        "_path",
+        "exception",
+        "interrupt",
+        "json_default",
+        "reasons",
+    )
 
     def __init__(self, json_default: Callable[[Any], Any] | None = None) -> None:
         self.json_default = json_default
         self.reasons: dict[str, None] = {}
         self.interrupt: BaseException | None = None
+        #: The record's exception, and its text as ``render_exception`` made it.
+        self.exception: tuple[Any, str] | None = None
         self._nodes = 0
         self._characters = 0
         self._path: set[int] = set()
