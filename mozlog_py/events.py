@@ -21,6 +21,7 @@ from .fields import (
     attributes,
     looks_like_json,
     merge,
+    message_members,
     side_by_side,
     timestamp_ns,
 )
@@ -170,7 +171,7 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
     if event is None:
         return ""
     if issubclass(type(event), dict):
-        return dict(dict.items(event))
+        return message_members(event, sanitiser)
     text = sanitiser.name(event) if type(event) is not str else event
     try:
         if not args:

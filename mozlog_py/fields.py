@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import orjson
 
+from .dict_items import items_of
 from .exceptions import as_exc_info, render_exception
 from .records import EventRecord
 from .values import Sanitiser, free_name, type_name
@@ -37,6 +38,7 @@ __all__ = [
     "json_object",
     "looks_like_json",
     "merge",
+    "message_members",
     "said",
     "side_by_side",
     "timestamp_ns",
@@ -109,16 +111,24 @@ def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     """Give a record's message as text, or the dict that was logged in its place."""
     raw: Any = getattr(record, "msg", "")
     if issubclass(type(raw), dict) and not getattr(record, "args", None):
-        out: dict[Any, Any] = {}
-        for key, value in [*dict.items(raw)]:
-            _add(out, key, value)
-        return out
+        return message_members(raw, sanitiser)
     try:
         return str.__str__(record.getMessage())
     except BaseException as error:
         sanitiser.hold(error)
     sanitiser.lost("message and arguments do not fit")
     return side_by_side(sanitiser.name(raw), getattr(record, "args", None), sanitiser)
+
+
+def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
+    """Return the items of a dict that was logged as the message, of whichever class it is."""
+    out: dict[Any, Any] = {}
+    try:
+        for key, member in items_of(value, sys.maxsize - 1):
+            _add(out, key, member)
+    except BaseException as error:
+        sanitiser.unprintable(value, error)
+    return out
 
 
 def side_by_side(text: str, args: Any, sanitiser: Sanitiser) -> str:

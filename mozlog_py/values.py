@@ -20,7 +20,18 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
+from .dict_items import items_of
+from .foreign_scalars import reader_of
 from .frames import frames_text
+from .lazy_values import (
+    NOT_LOADED,
+    is_lazy_text,
+    loaded_object,
+    loaded_rows,
+    name_unloaded,
+    unloaded,
+)
+from .loaded_types import defines, is_kind, type_name
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -67,24 +78,7 @@ _FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
 _COLLECTIONS: Final = (set, frozenset, deque)
 _NUMBERS: Final = frozenset({int, float})
 
-_name_of: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
 _is_more: Final = "<{} more items>".format
-
-
-def type_name(kind: type) -> str:
-    """Give a class's name, whatever its metaclass says; at most 100 characters."""
-    name = str.__str__(_name_of(kind))[:100]
-    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
-
-
-def is_kind(kind: type, module: str, name: str) -> bool:
-    """Tell whether a type is, or derives from, ``module.name``, without importing it."""
-    # A value of a type can only exist where its module is loaded, and some of
-    # them are too costly to import for the sake of asking.
-    loaded = sys.modules.get(module)
-    # It may be half imported, in another thread or because this is logged by it.
-    known = getattr(loaded, name, None)
-    return isinstance(known, type) and issubclass(kind, known)
 
 
 class Sanitiser:
@@ -248,6 +242,10 @@ class Sanitiser:
         """Render as python-json-logger's ``defaults`` do, by base-type methods."""
         if issubclass(kind, enum.Enum):
             return self._nested(value, lambda member: member.value, depth)
+        if kind is not datetime.datetime and issubclass(kind, datetime.datetime):
+            reader = reader_of(kind)
+            if reader is not None:
+                return self._nested(value, reader, depth)
         if issubclass(kind, datetime.datetime):
             return self.call(datetime.datetime.isoformat, value)
         if issubclass(kind, datetime.date):
@@ -272,9 +270,35 @@ class Sanitiser:
             return self.call(str, value)
         if is_kind(kind, "pathlib", "PurePath"):
             return self.call(str, value)
-        if _defines(kind, "__dataclass_fields__"):
+        return self._of_a_library(value, kind, depth)
+
+    def _of_a_library(self, value: Any, kind: type, depth: int) -> Any:
+        """Render what neither Python nor its library has: named, read, or by its ``repr``."""
+        reader = reader_of(kind)
+        if reader is not None:
+            return self._nested(value, reader, depth)
+        if is_lazy_text(kind):
+            return self.call(str, value)
+        name = name_unloaded(value, kind)
+        if name is not None:
+            return self.name(name)
+        loaded = loaded_object(value, kind)
+        if loaded is not None:
+            return self._nested(value, lambda _: loaded[0], depth)
+        rows = loaded_rows(value, kind)
+        if rows is not None:
+            return self._nested(value, lambda _: rows, depth, self._rows)
+        if defines(kind, "__dataclass_fields__"):
             return self._dataclass(value, kind, depth)
         return self.repr(value)
+
+    def _rows(self, rows: tuple[list[Any], int], depth: int) -> str:
+        """Give what ``repr`` gives for an evaluated query set, without its rows' own queries."""
+        shown, size = rows
+        texts = [self._item(row, depth) for row in self._within_budget(shown)]
+        if len(texts) < size:
+            texts.append(_is_more(size - len(texts)))
+        return f"<QuerySet [{', '.join(texts)}]>"
 
     def _collection(self, base: type, value: Any, depth: int) -> str:
         """Give what ``repr`` gives, item by item: nested ones grow without bound else."""
@@ -299,7 +323,8 @@ class Sanitiser:
             return str(self._value(item, depth))
         if issubclass(kind, (dict, list, tuple)):
             return self.repr(self._value(item, depth))
-        return self.repr(item)
+        name = name_unloaded(item, kind)
+        return self.repr(item) if name is None else self.name(name)
 
     def _cut(self, text: str, most: int) -> str:
         size = len(text)
@@ -325,7 +350,10 @@ class Sanitiser:
 
     def _dataclass(self, value: Any, kind: type, depth: int) -> Any:
         names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
-        members = {name: self._attribute(value, name) for name in names}
+        absent = unloaded(value)
+        members = {
+            name: NOT_LOADED if name in absent else self._attribute(value, name) for name in names
+        }
         return self._nested(value, lambda _: members, depth, self._mapping)
 
     def _attribute(self, value: Any, name: str) -> Any:
@@ -372,8 +400,10 @@ class Sanitiser:
 
     def _members(self, value: Any, *, keep_none: bool, depth: int = 0) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        size = dict.__len__(value)
-        members = self._within_budget(_snapshot(value))
+        items = items_of(value, MAX_ITEMS)
+        # Those of a class that keeps them elsewhere may have no end.
+        size = max(dict.__len__(value), len(items))
+        members = self._within_budget(items[:MAX_ITEMS])
         for key, member in members:
             name = key if type(key) is str and key.isascii() else self.key(key)
             if name is None or (member is None and not keep_none):
@@ -429,19 +459,6 @@ class Sanitiser:
 
 def _same(value: Any) -> Any:
     return value
-
-
-def _defines(kind: type, name: str) -> bool:
-    """Tell whether a class or a base of it has a name, asking no ``__getattr__``."""
-    return any(name in vars(base) for base in type.__dict__["__mro__"].__get__(kind))
-
-
-def _snapshot(value: Any) -> list[tuple[Any, Any]]:
-    try:
-        return list(islice(dict.items(value), MAX_ITEMS))
-    except RuntimeError:
-        # Another thread changed its size; one C call copies it whole.
-        return list(islice(dict.items(dict.copy(value)), MAX_ITEMS))
 
 
 def free_name(name: str, taken: Container[Any]) -> str:
