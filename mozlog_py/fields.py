@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 import re
 import sys
 import time
 from collections.abc import Callable, Container, Mapping
-from typing import Any, Final
+from typing import Any, Final, SupportsIndex
 
 import orjson
 
@@ -264,9 +265,24 @@ class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
 
     It can be told from a ``logger_name`` that came with the call's ``extra``,
     which must not pass for it, and keeps that one in ``given``.
+
+    A pickle has no trace of this class, since a record may go to a host without
+    this library: it has what the call gave, else the name as plain text.
     """
 
     given: Any = None
+
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> tuple[Any, ...]:
+        if self.given is None:
+            return str, (str.__str__(self),)
+        return operator.getitem, ((self.given,), 0)
+
+    # Copies stay in this process, and say what they are.
+    def __copy__(self) -> LoggerName:
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> LoggerName:
+        return self
 
 
 def _from_created(record: Any) -> int:

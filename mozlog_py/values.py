@@ -319,6 +319,8 @@ class Sanitiser:
 
     def _item(self, item: Any, depth: int) -> str:
         kind = type(item)
+        if kind is str or kind is int:
+            return self.repr(item)
         if issubclass(kind, _COLLECTIONS):
             return str(self._value(item, depth))
         if issubclass(kind, (dict, list, tuple)):
