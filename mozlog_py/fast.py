@@ -22,6 +22,7 @@ from . import tracing
 from .context import current, read_bound, read_request_id, structlog_registry
 from .exceptions import as_exc_info, render_exception
 from .fields import (
+    EXACT_NS,
     EXCLUDED_ATTRIBUTES,
     HAS_NANOSECONDS,
     OWN_FIELDS,
@@ -53,6 +54,7 @@ _latest_items_first: Final[Any] = type({}.items()).__reversed__
 
 _LAST: Final = STANDARD_ATTRIBUTES[-1]
 _COUNT: Final = len(STANDARD_ATTRIBUTES)
+_EXACT_UNTIL_NS: Final = START_NS + EXACT_NS
 
 
 def is_plain(values: Iterable[Any]) -> bool:
@@ -206,7 +208,8 @@ def record_renderer(
                 return careful(record)
             if HAS_NANOSECONDS:
                 ns = START_NS + int(facts["relativeCreated"] * 1e6 + 0.5)
-                if ns / 1e9 != facts["created"]:
+                # Far from the start the milliseconds are not exact, as with a frozen clock.
+                if not START_NS <= ns < _EXACT_UNTIL_NS or ns / 1e9 != facts["created"]:
                     ns = timestamp_ns(record)
             else:
                 ns = int(facts["created"] * 1e9)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import operator
 import re
 import sys
@@ -27,6 +28,7 @@ from .records import EventRecord
 from .values import Sanitiser, free_name, type_name
 
 __all__ = [
+    "EXACT_NS",
     "EXCLUDED_ATTRIBUTES",
     "HAS_NANOSECONDS",
     "OWN_FIELDS",
@@ -287,6 +289,8 @@ class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
 
 def _from_created(record: Any) -> int:
     created = getattr(record, "created", None)
+    if type(record) is EventRecord and created == record.timestamp_ns / 1e9:
+        return record.timestamp_ns
     try:
         return int(created * 1e9)  # type: ignore[operator]
     except OverflowError:
@@ -296,16 +300,29 @@ def _from_created(record: Any) -> int:
 
 
 def recovered_ns(created: float, relative_ms: float, start_ns: int) -> int:
-    """Give the nanoseconds that a record's two floats were made of.
+    """Return the nanoseconds that a record's two floats were made of.
 
     ``created`` (seconds since the epoch) is too long for a float and rounds to
-    some 240 ns; ``relative_ms`` (milliseconds since ``start_ns``) is exact for
-    the first 104 days of a process. Where the two do not agree, as in a record
+    some 240 ns; ``relative_ms`` (milliseconds since ``start_ns``) is exact within
+    104 days of the start of the process. Where the two do not agree, as in a record
     of another process, ``created`` is right.
+
+    A clock that a test has frozen may be years away from the start. It stands on a whole
+    microsecond, or on what a float of seconds makes of one: the first of these that both
+    floats allow is returned.
     """
-    exact = start_ns + int(relative_ms * 1e6 + 0.5)
+    exact = start_ns + round(relative_ms * 1e6)
+    if not -EXACT_NS < exact - start_ns < EXACT_NS:
+        # Each of the two roundings is off by half of it at most.
+        error_ns = math.ulp(relative_ms) * 1e6 + 1
+        for ns in (round(created * 1e6) * 1000, int(created * 1e9)):
+            if ns / 1e9 == created and abs(ns - exact) <= error_ns:
+                return ns
     return exact if exact / 1e9 == created else int(created * 1e9)
 
+
+#: The nanoseconds from the start for which a record's milliseconds are exact: 104 days.
+EXACT_NS: Final = 2**53
 
 #: Whether ``timestamp_ns`` knows more than ``record.created`` does.
 HAS_NANOSECONDS: Final = sys.version_info >= (3, 13)
@@ -316,7 +333,9 @@ START_NS: Final[int] = vars(logging)["_startTime"] if HAS_NANOSECONDS else 0
 if HAS_NANOSECONDS:
 
     def timestamp_ns(record: Any) -> int:
-        """Give a record's time in nanoseconds since the epoch."""
+        """Return a record's time in nanoseconds since the epoch."""
+        if type(record) is EventRecord:
+            return _from_created(record)
         try:
             return recovered_ns(record.created, record.relativeCreated, START_NS)
         except Exception:

@@ -82,7 +82,8 @@ def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     """Give nested dicts dotted keys: ``{"user": {"id": 7}}`` becomes ``{"user.id": 7}``."""
     out: _EventDict = {}
     for key, value in event_dict.items():
-        if isinstance(value, dict) and key not in _UNTOUCHED and key != "event":
+        # isinstance() would ask the value, and a lazy object load itself for the answer.
+        if issubclass(type(value), dict) and key not in _UNTOUCHED and key != "event":
             _flatten_into(out, str(key), value, 1)
         else:
             out[free_name(key, out) if key in out else key] = value
@@ -96,7 +97,7 @@ def _flatten_into(out: _EventDict, prefix: str, value: dict[Any, Any], depth: in
         return
     for key, member in [*value.items()]:
         name = f"{prefix}.{key}"
-        if isinstance(member, dict):
+        if issubclass(type(member), dict):
             _flatten_into(out, name, member, depth + 1)
         else:
             out[free_name(name, out)] = member
