@@ -33,7 +33,8 @@ def cut(line: bytes, max_bytes: int) -> bytes:
     """Give a line of at most ``max_bytes``, its newline included, with as much as fits.
 
     The longest strings of its Fields, and of what a format adds beside them, are cut
-    down to one length, their heads and tails kept. A line that is no MozLog, such as one for people, is left alone.
+    down to one length, their heads and tails kept. A line that is no MozLog, such as
+    one for people, is left alone.
     """
     try:
         document = orjson.loads(line)

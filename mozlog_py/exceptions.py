@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final, TypeGuard
 
 from .foreign_tracebacks import looks_like_traceback
 from .frames import frames_text, one_line
+from .loaded_types import module_of
 from .values import MAX_TEXT, Sanitiser, is_kind, type_name
 
 __all__ = [
@@ -42,12 +43,8 @@ _MAX_CHARACTERS: Final = 32_768
 _CAUSE: Final = "\nThe exception above was the direct cause of the one below:\n\n"
 _CONTEXT: Final = "\nWhile the exception above was being handled, the one below was raised:\n\n"
 # What Python says in their place.
-_PYTHON_CAUSE: Final = (
-    "\nThe above exception was the direct cause of the following exception:\n\n"
-)
-_PYTHON_CONTEXT: Final = (
-    "\nDuring handling of the above exception, another exception occurred:\n\n"
-)
+_PYTHON_CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
+_PYTHON_CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
 #: The first line of a traceback in Python's own format.
 PYTHON_HEADER: Final = "Traceback (most recent call last):\n"
 
@@ -61,11 +58,10 @@ _is_context_hidden: Final[Callable[[BaseException], bool]] = _slots["__suppress_
 _frames_of: Final[Callable[[BaseException], TracebackType | None]] = _slots["__traceback__"].__get__
 
 _qualified_name_of: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__
-_dict_of: Final[Callable[[type], Any]] = type.__dict__["__dict__"].__get__
 _BARE_MODULES: Final = ("builtins", "__main__")
 
 _GROUP: Final[type | None] = getattr(builtins, "BaseExceptionGroup", None)
-_GROUP_STR: Final = None if _GROUP is None else _GROUP.__str__
+_GROUP_STR: Final[Any] = None if _GROUP is None else _GROUP.__str__
 
 # Of a text that is longer than a repr may be, the part that a cut repr can have.
 _COMPARED: Final = MAX_TEXT // 4
@@ -91,11 +87,9 @@ def as_exc_info(exc_info: Any) -> ExcInfo | None:
     kind, value, frames = tuple.__iter__(exc_info)
     if kind is None and value is None:
         return None
-    if frames is not None and type(frames) is not TracebackType:
-        # A worker's, which has come from another process, or nothing of the kind.
-        if not looks_like_traceback(frames):
-            frames = _frames_of(value) if _is_exception(value) else None
-    return kind, value, frames
+    if frames is None or type(frames) is TracebackType or looks_like_traceback(frames):
+        return kind, value, frames
+    return kind, value, _frames_of(value) if _is_exception(value) else None
 
 
 def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]:
@@ -287,7 +281,7 @@ class _PythonStory(_Story):
 
 def _qualified_name(kind: type) -> str:
     """Return a class's name with its module, as Python's tracebacks have it."""
-    module, name = _dict_of(kind).get("__module__"), _qualified_name_of(kind)
+    module, name = module_of(kind), _qualified_name_of(kind)
     if type(module) is not str or module in _BARE_MODULES:
         return name
     return f"{module}.{name}"

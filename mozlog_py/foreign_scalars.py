@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from .loaded_types import is_kind, loaded_type
+from .loaded_types import comes_from, is_kind, loaded_type
 
 __all__ = ["reader_of"]
+
+_PACKAGES: Final = frozenset({"numpy", "pandas", "pyarrow"})
+_PANDAS: Final = frozenset({"pandas"})
 
 
 def reader_of(kind: type) -> Callable[[Any], Any] | None:
@@ -22,9 +25,12 @@ def reader_of(kind: type) -> Callable[[Any], Any] | None:
     What the reader returns may be of any type again, and is to be cleaned in turn. It
     raises what the value's own code raises.
     """
+    if not comes_from(kind, _PACKAGES):
+        return None
     if is_kind(kind, "numpy", "generic"):
         return _numpy_value
-    if "pandas" in sys.modules:
+    # A module may be there and load itself when it is asked for a name.
+    if comes_from(kind, _PANDAS) and "pandas" in sys.modules:
         if kind is type(getattr(sys.modules["pandas"], "NaT", None)):
             return str
         if is_kind(kind, "pandas", "Timestamp"):

@@ -51,9 +51,7 @@ def read_frame(value: Any) -> Frame | None:
     return str.__str__(file), number, str.__str__(function)
 
 
-def source_line(
-    file: str, line: int, hold: Callable[[BaseException], None] | None = None
-) -> str:
+def source_line(file: str, line: int, hold: Callable[[BaseException], None] | None = None) -> str:
     """Return a line of a source file without its indentation; an empty text where there is none.
 
     Args:

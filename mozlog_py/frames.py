@@ -77,7 +77,7 @@ def _add_foreign(
             hold(error)
         texts.append("  [the frames that follow cannot be read]\n")
         return None
-    return frames  # type: ignore[no-any-return]
+    return frames
 
 
 def _frame_text(

@@ -13,7 +13,16 @@ from typing import Any, Final
 
 from .loaded_types import is_kind, loaded_type, type_name
 
-__all__ = ["NOT_LOADED", "is_lazy_text", "loaded_object", "loaded_rows", "name_unloaded", "unloaded"]
+__all__ = [
+    "NOT_LOADED",
+    "PACKAGES",
+    "is_lazy_text",
+    "loaded_object",
+    "loaded_rows",
+    "name_expired",
+    "name_unloaded",
+    "unloaded",
+]
 
 #: In place of an attribute that a database would be asked for.
 NOT_LOADED: Final = "<not loaded>"
@@ -26,6 +35,8 @@ _TEXTS: Final = (
     ("speaklater", "_LazyString"),
     ("collections", "UserString"),
 )
+#: The packages of the types that are known here. Rows of SQLAlchemy may be of any class.
+PACKAGES: Final = frozenset({"django", *(module.partition(".")[0] for module, _ in _TEXTS)})
 _QUERY_SET: Final = ("django.db.models.query", "QuerySet")
 # As many as Django's own repr shows.
 _MAX_ROWS: Final = 20
@@ -37,7 +48,7 @@ def is_lazy_text(kind: type) -> bool:
 
 
 def name_unloaded(value: Any, kind: type) -> str | None:
-    """Return a name for a value that would load something if it were shown, else None.
+    """Return a name for a value of Django's that would load something if shown, else None.
 
     Raises:
         Exception: What the value's own code raises, where it has replaced its library's.
@@ -51,6 +62,14 @@ def name_unloaded(value: Any, kind: type) -> str | None:
             return _name_deferred(value, kind)
     if is_kind(kind, "django.utils.functional", "LazyObject") and _is_empty(value):
         return f"<{type_name(kind)}, not loaded>"
+    return None
+
+
+def name_expired(value: Any, kind: Any) -> str | None:
+    """Return a name for a row of SQLAlchemy that its ``repr`` would load again, else None.
+
+    A session's commit expires its rows.
+    """
     state = _row_state(value)
     if state is not None and state.expired_attributes and kind.__repr__ is not object.__repr__:
         return f"<{type_name(kind)}{_identity(state)}, expired>"
@@ -75,7 +94,7 @@ def loaded_rows(value: Any, kind: type) -> tuple[list[Any], int] | None:
 def unloaded(value: Any) -> Collection[str]:
     """Return the names of a row's attributes that SQLAlchemy would ask the database for."""
     state = _row_state(value)
-    return () if state is None or state.key is None else state.unloaded  # type: ignore[no-any-return]
+    return () if state is None or state.key is None else state.unloaded
 
 
 def _attributes(value: Any) -> dict[str, Any]:

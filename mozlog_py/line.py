@@ -230,9 +230,7 @@ class LineMaker:
         if self.further is not None:
             severity = self.severity_of(level)
             plain = envelope["Fields"]
-            envelope.update(
-                self.further(_type_text(type_), severity, plain, sanitiser.exception)
-            )
+            envelope.update(self.further(_type_text(type_), severity, plain, sanitiser.exception))
         return envelope
 
     def _constant(

@@ -28,10 +28,12 @@ from .lazy_values import (
     is_lazy_text,
     loaded_object,
     loaded_rows,
+    name_expired,
     name_unloaded,
     unloaded,
 )
-from .loaded_types import defines, is_kind, type_name
+from .lazy_values import PACKAGES as LAZY_PACKAGES
+from .loaded_types import comes_from, defines, is_kind, type_name
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -270,24 +272,24 @@ class Sanitiser:
             return self.call(str, value)
         if is_kind(kind, "pathlib", "PurePath"):
             return self.call(str, value)
-        return self._of_a_library(value, kind, depth)
-
-    def _of_a_library(self, value: Any, kind: type, depth: int) -> Any:
-        """Render what neither Python nor its library has: named, read, or by its ``repr``."""
         reader = reader_of(kind)
         if reader is not None:
             return self._nested(value, reader, depth)
-        if is_lazy_text(kind):
-            return self.call(str, value)
-        name = name_unloaded(value, kind)
+        if comes_from(kind, LAZY_PACKAGES):
+            if is_lazy_text(kind):
+                return self.call(str, value)
+            name = name_unloaded(value, kind)
+            if name is not None:
+                return self.name(name)
+            loaded = loaded_object(value, kind)
+            if loaded is not None:
+                return self._nested(value, lambda _: loaded[0], depth)
+            rows = loaded_rows(value, kind)
+            if rows is not None:
+                return self._nested(value, lambda _: rows, depth, self._rows)
+        name = name_expired(value, kind)
         if name is not None:
             return self.name(name)
-        loaded = loaded_object(value, kind)
-        if loaded is not None:
-            return self._nested(value, lambda _: loaded[0], depth)
-        rows = loaded_rows(value, kind)
-        if rows is not None:
-            return self._nested(value, lambda _: rows, depth, self._rows)
         if defines(kind, "__dataclass_fields__"):
             return self._dataclass(value, kind, depth)
         return self.repr(value)
@@ -325,7 +327,9 @@ class Sanitiser:
             return str(self._value(item, depth))
         if issubclass(kind, (dict, list, tuple)):
             return self.repr(self._value(item, depth))
-        name = name_unloaded(item, kind)
+        name = name_expired(item, kind)
+        if name is None and comes_from(kind, LAZY_PACKAGES):
+            name = name_unloaded(item, kind)
         return self.repr(item) if name is None else self.name(name)
 
     def _cut(self, text: str, most: int) -> str:
