@@ -427,8 +427,8 @@ class Sanitiser:
                 or kind is bool
             ):
                 out[name] = member
-            else:
-                out[name] = self._value(member, depth)
+            elif (made := self._value(member, depth)) is not None or keep_none:
+                out[name] = made
         left_out = size - len(members)
         if left_out > 0:
             self.lost("items dropped")
