@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import operator
 import re
 import sys
@@ -304,7 +303,7 @@ def recovered_ns(created: float, relative_ms: float, start_ns: int) -> int:
 
     ``created`` (seconds since the epoch) is too long for a float and rounds to
     some 240 ns; ``relative_ms`` (milliseconds since ``start_ns``) is exact within
-    104 days of the start of the process. Where the two do not agree, as in a record
+    49 days of the start of the process. Where the two do not agree, as in a record
     of another process, ``created`` is right.
 
     A clock that a test has frozen may be years away from the start. It stands on a whole
@@ -313,16 +312,19 @@ def recovered_ns(created: float, relative_ms: float, start_ns: int) -> int:
     """
     exact = start_ns + round(relative_ms * 1e6)
     if not -EXACT_NS < exact - start_ns < EXACT_NS:
-        # Each of the two roundings is off by half of it at most.
-        error_ns = math.ulp(relative_ms) * 1e6 + 1
-        for ns in (round(created * 1e6) * 1000, int(created * 1e9)):
-            if ns / 1e9 == created and abs(ns - exact) <= error_ns:
-                return ns
+        # Two roundings, each by half of the last bit of a float at most.
+        error_ns = abs(relative_ms) * 1e6 * 2**-52 + 1
+        whole = round(created * 1e6) * 1000
+        if -error_ns <= whole - exact <= error_ns and whole / 1e9 == created:
+            return whole
+        whole = int(created * 1e9)
+        if -error_ns <= whole - exact <= error_ns:
+            return whole
     return exact if exact / 1e9 == created else int(created * 1e9)
 
 
-#: The nanoseconds from the start for which a record's milliseconds are exact: 104 days.
-EXACT_NS: Final = 2**53
+#: The nanoseconds from the start for which a record's milliseconds are exact: 49 days.
+EXACT_NS: Final = 2**32 * 1_000_000
 
 #: Whether ``timestamp_ns`` knows more than ``record.created`` does.
 HAS_NANOSECONDS: Final = sys.version_info >= (3, 13)
