@@ -8,7 +8,6 @@ import sys
 from collections import OrderedDict, UserString
 from typing import Any
 
-import django
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -16,25 +15,15 @@ import pyarrow as pa
 import pytest
 import sqlalchemy
 from conformance import Capture, checked_lines
-from django.conf import settings
+from django.db import models
+from django.utils.functional import SimpleLazyObject, lazy
+from django.utils.translation import gettext_lazy, ngettext_lazy
 from sqlalchemy import orm
 from value_fronts import FRONTS
 from werkzeug.datastructures import CombinedMultiDict, ImmutableMultiDict, MultiDict
 
 from mozlog_py import MozlogFormatter
 from mozlog_py.values import Sanitiser
-
-if not settings.configured:
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        LOGGING_CONFIG=None,
-        USE_TZ=True,
-    )
-    django.setup()
-
-from django.db import models
-from django.utils.functional import SimpleLazyObject, lazy
-from django.utils.translation import gettext_lazy, ngettext_lazy
 
 
 def plain(value: Any) -> Any:
@@ -266,7 +255,15 @@ class TestDictsThatStoreElsewhere:
 
 
 @pytest.fixture
-def queries() -> Any:
+def author() -> Any:
+    """Return a model of Django."""
+    from lazy_models import Author
+
+    return Author
+
+
+@pytest.fixture
+def queries(author: Any) -> Any:
     """Have every statement that Django executes noted, and refused."""
     from django.db import connection
 
@@ -280,16 +277,7 @@ def queries() -> Any:
         yield made
 
 
-class Author(models.Model):
-    name = models.CharField(max_length=9)
-
-    class Meta:
-        app_label = "shop"
-
-    def __str__(self) -> str:
-        return self.name
-
-
+@pytest.mark.usefixtures("author")
 class TestLazyTexts:
     @pytest.mark.parametrize("front", FRONTS)
     def test_are_their_text_in_every_front(self, front: str) -> None:
@@ -328,14 +316,16 @@ class TestLazyTexts:
 
 class TestLazyObjectsOfDjango:
     @pytest.mark.parametrize("front", FRONTS)
-    def test_are_named_and_make_no_query_in_every_front(self, front: str, queries: Any) -> None:
+    def test_are_named_and_make_no_query_in_every_front(
+        self, front: str, queries: Any, author: Any
+    ) -> None:
         fields = FRONTS[front](
             "x",
-            users=Author.objects.all(),
-            deep=[{"users": Author.objects.filter(id=1).values("name")}],
-            some={Author.objects.none()},
-            manager=Author.objects,
-            user=SimpleLazyObject(lambda: next(iter(Author.objects.all()))),
+            users=author.objects.all(),
+            deep=[{"users": author.objects.filter(id=1).values("name")}],
+            some={author.objects.none()},
+            manager=author.objects,
+            user=SimpleLazyObject(lambda: next(iter(author.objects.all()))),
         )["Fields"]
         assert queries == []
         assert fields["users"] == "<QuerySet of shop.Author>"
@@ -344,31 +334,31 @@ class TestLazyObjectsOfDjango:
         assert "<QuerySet of shop.Author>" in str(fields)
         assert "mozlog.degraded" not in fields
 
-    def test_that_were_evaluated_show_what_they_hold(self, queries: Any) -> None:
-        rows = Author.objects.all()
-        rows._result_cache = [Author(id=n, name=f"ann{n}") for n in range(30)]
+    def test_that_were_evaluated_show_what_they_hold(self, queries: Any, author: Any) -> None:
+        rows = author.objects.all()
+        rows._result_cache = [author(id=n, name=f"ann{n}") for n in range(30)]
         assert plain(rows).startswith("<QuerySet [<Author: ann0>, <Author: ann1>, ")
         assert plain(rows).endswith("<10 more items>]>")
-        values = Author.objects.values()
+        values = author.objects.values()
         values._result_cache = [{"name": gettext_lazy("ann")}]
         assert plain(values) == "<QuerySet [{'name': 'ann'}]>"
-        loaded = SimpleLazyObject(lambda: Author(id=1, name="ann"))
+        loaded = SimpleLazyObject(lambda: author(id=1, name="ann"))
         assert loaded.name == "ann"
         assert plain(loaded) == "<Author: ann>"
         assert queries == []
 
-    def test_with_fields_that_were_left_out_are_named(self, queries: Any) -> None:
-        row = Author.from_db("default", ["id"], [7])
-        rows = Author.objects.all()
+    def test_with_fields_that_were_left_out_are_named(self, queries: Any, author: Any) -> None:
+        row = author.from_db("default", ["id"], [7])
+        rows = author.objects.all()
         rows._result_cache = [row]
         assert plain(row) == "<shop.Author 7, not all loaded>"
         assert plain(rows) == "<QuerySet [<shop.Author 7, not all loaded>]>"
         assert queries == []
 
-    def test_are_not_asked_what_they_are_by_flatten(self, queries: Any) -> None:
+    def test_are_not_asked_what_they_are_by_flatten(self, queries: Any, author: Any) -> None:
         from mozlog_py.processors import flatten
 
-        user = SimpleLazyObject(lambda: next(iter(Author.objects.all())))
+        user = SimpleLazyObject(lambda: next(iter(author.objects.all())))
         assert flatten(None, "info", {"user": user, "a": {"user": user}}).keys() == {
             "user",
             "a.user",
@@ -469,15 +459,16 @@ class TestRowsOfSqlalchemy:
         assert statements == []
 
 
-def test_values_of_libraries_leave_a_valid_line_in_the_pretty_format() -> None:
+def test_values_of_libraries_leave_a_valid_line_in_the_pretty_format(author: Any) -> None:
     from mozlog_py.pretty import PrettyFormatter
 
-    made = logging.makeLogRecord({"msg": "x", "n": np.int64(5), "users": Author.objects.all()})
+    made = logging.makeLogRecord({"msg": "x", "n": np.int64(5), "users": author.objects.all()})
     text = PrettyFormatter().format(made)
     assert "n=5" in text
     assert "<QuerySet of shop.Author>" in text
 
 
+@pytest.mark.usefixtures("author")
 def test_one_line_may_hold_them_all() -> None:
     capture = Capture()
     values = {f"v{number}": value for number, (value, _) in enumerate(SCALARS.values())}
