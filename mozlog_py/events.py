@@ -20,6 +20,7 @@ from .fields import (
     attributes,
     looks_like_json,
     merge,
+    message_members,
     side_by_side,
     timestamp_ns,
 )
@@ -143,10 +144,14 @@ def read_event(
     record = fields.get("_record")
     if not isinstance(record, logging.LogRecord):
         record = None
-    if record is not None and not fields.get("_from_structlog"):
+    is_foreign = record is not None and not fields.get("_from_structlog")
+    if record is not None and is_foreign:
         for name in _LEFT_BEHIND.intersection(vars(record)):
             fields.pop(name, None)
         fields = {**_extra(record), **fields}
+        if _is_formatted(fields.get("event"), record, sanitiser):
+            # ProcessorFormatter(pass_foreign_args=True) hands them on for information.
+            fields.pop("positional_args", None)
     if record is not None:
         for name in _INTERNAL:
             fields.pop(name, None)
@@ -158,6 +163,18 @@ def read_event(
         type_ = default_type if record is None else getattr(record, "name", default_type)
     ns = _time(fields, said, record, own)
     return Event(ns, type_, level, getattr(record, "process", None), fields, said, exc_info)
+
+
+def _is_formatted(event: Any, record: Any, sanitiser: Sanitiser) -> bool:
+    """Return whether an event of the standard library's has its arguments in it already.
+
+    ``ProcessorFormatter(use_get_message=False)`` leaves the message as it was given. One
+    that is the same before and after is formatted again, which changes nothing.
+    """
+    message = record.msg
+    return type(event) is not str or event != (
+        message if type(message) is str else sanitiser.name(message)
+    )
 
 
 def _extra(record: Any) -> dict[Any, Any]:
@@ -192,12 +209,14 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
     if event is None:
         return ""
     if issubclass(type(event), dict):
-        return dict(dict.items(event))
+        return message_members(event, sanitiser)
     text = sanitiser.name(event) if type(event) is not str else event
     try:
         if not args:
             return text
         # As logging does it: one mapping is not one of several arguments.
+        if isinstance(args, Mapping):
+            return str(text % args)
         is_mapping = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
         return str(text % (args[0] if is_mapping else tuple(args)))
     except BaseException as error:

@@ -23,6 +23,7 @@ from . import tracing
 from .context import current, read_bound, read_request_id, structlog_registry
 from .exceptions import as_exc_info, render_exception
 from .fields import (
+    EXACT_NS,
     HAS_NANOSECONDS,
     HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
@@ -62,6 +63,7 @@ _COUNT: Final = len(STANDARD_ATTRIBUTES)
 _INDEX_OF_LAST: Final = _COUNT - 1
 _ONE_MORE: Final = _COUNT + 1
 _TOO_MANY: Final = _COUNT + MAX_ITEMS
+_EXACT_UNTIL_NS: Final = START_NS + EXACT_NS
 
 
 class Ways(Generic[_Line]):
@@ -209,7 +211,11 @@ def record_renderer(
                 or facts["exc_text"] is not None
                 or facts["stack_info"] is not None
             ):
-                if not _add_exception(facts, fields, message, include_context) or not fields:
+                if (
+                    further is not None
+                    or not _add_exception(facts, fields, message, include_context)
+                    or not fields
+                ):
                     return careful(record)
                 # It stands in front of the exception.
                 message = ""
@@ -226,7 +232,8 @@ def record_renderer(
                 return careful(record)
             if HAS_NANOSECONDS:
                 ns = START_NS + int(facts["relativeCreated"] * 1e6 + 0.5)
-                if ns / 1e9 != facts["created"]:
+                # Far from the start the milliseconds are not exact, as with a frozen clock.
+                if not START_NS <= ns < _EXACT_UNTIL_NS or ns / 1e9 != facts["created"]:
                     ns = timestamp_ns(record)
             else:
                 ns = int(facts["created"] * 1e9)

@@ -111,8 +111,14 @@ def escape(text: bytes) -> bytes:
 class Further(Protocol):
     """Gives members of the envelope that a line has beside MozLog's own, as plain values."""
 
-    def __call__(self, type_: Any, severity: int, fields: dict[str, Any]) -> dict[str, Any]:
-        """Give the members for one line."""
+    def __call__(
+        self,
+        type_: Any,
+        severity: int,
+        fields: dict[str, Any],
+        exception: tuple[Any, str] | None,
+    ) -> dict[str, Any]:
+        """Return the members for one line; ``exception`` as a ``Sanitiser`` has it."""
         ...
 
 
@@ -180,7 +186,7 @@ class LineMaker:
         plain, text = self._fields(fields, sanitiser)
         line = template % (clamped(timestamp_ns), text)
         if self.further is not None:
-            line = self.extended(self.further, line, type_, level, plain)
+            line = self.extended(self.further, line, type_, level, plain, sanitiser.exception)
         if sanitiser.interrupt is not None:
             raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
@@ -211,14 +217,21 @@ class LineMaker:
         )
 
     def extended(
-        self, further: Further, line: bytes, type_: Any, level: Any, fields: dict[str, Any]
+        self,
+        further: Further,
+        line: bytes,
+        type_: Any,
+        level: Any,
+        fields: dict[str, Any],
+        exception: tuple[Any, str] | None = None,
     ) -> bytes:
         """Give a line with the members that ``further`` adds to its envelope.
 
-        ``fields`` are those of the line, plain.
+        ``fields`` are those of the line, plain; ``exception`` as a ``Sanitiser`` has it.
         """
         try:
-            members = encode(further(_type_text(type_), self.severity_of(level), fields))
+            severity = self.severity_of(level)
+            members = encode(further(_type_text(type_), severity, fields, exception))
         except Exception:
             # A project's name that cannot be encoded, for one.
             return line
@@ -249,7 +262,7 @@ class LineMaker:
         if self.further is not None:
             severity = self.severity_of(level)
             plain = Sanitiser(self.json_default).fields(shown) if is_raw else shown
-            envelope.update(self.further(_type_text(type_), severity, plain))
+            envelope.update(self.further(_type_text(type_), severity, plain, sanitiser.exception))
         return envelope
 
     def conversion(self, document: dict[Any, Any], sanitiser: Sanitiser) -> dict[str, Any]:
