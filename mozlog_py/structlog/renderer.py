@@ -228,8 +228,8 @@ class MozlogRenderer:
             of_context = None
             if own:
                 # Those behind the first pass for a part of its value.
-                (first, *_), members = own, _members(own)[:-1]
-                value = members[len(encode(first)) + 1 :].replace(b"%%", b"%")
+                first = next(iter(own))
+                value = encode(own)[len(b"{") + len(encode(first)) + len(b":") : -len(b"}")]
                 of_context = (
                     of_fields[: -len(b"%b}")]
                     + (b"{" + static if static else b"")
