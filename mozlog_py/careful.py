@@ -16,7 +16,7 @@ from .events import read_event
 from .exceptions import as_exc_info
 from .fast import Ways
 from .fields import (
-    EXCLUDED_ATTRIBUTES,
+    HIDDEN_ATTRIBUTES,
     LoggerName,
     attributes,
     json_object,
@@ -29,7 +29,7 @@ from .fields import (
 )
 from .line import Dropped, Interrupted, LineMaker, clamped, encode
 from .records import EventRecord
-from .values import Sanitiser, type_name
+from .values import Sanitiser, free_name, type_name
 
 __all__ = [
     "Hooks",
@@ -63,6 +63,7 @@ class Hooks(Protocol):
     exc_info_as_array: bool
     json_default: Callable[[Any], Any] | None
     logger_name: str
+    parse_messages: bool
     processors: tuple[Callable[[Any, str, Any], Any], ...]
     rename_fields: Any
     timestamp: bool | str
@@ -269,7 +270,7 @@ def _line(
 def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
     """Give a record's Fields, as the formatter's options and hooks want them."""
     is_raw = is_converting(formatter, record)
-    record = _unwrapped(record, sanitiser)
+    record = _unwrapped(formatter, record, sanitiser)
     message_dict = said(record, sanitiser, _json_test(formatter, sanitiser))
     _apply_format_hooks(formatter, record, message_dict, sanitiser)
     if formatter.timestamp:
@@ -297,13 +298,19 @@ def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) ->
     return log_data
 
 
-def _unwrapped(record: Any, sanitiser: Sanitiser) -> Any:
+def _unwrapped(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> Any:
     """Give a record that structlog's ``wrap_for_formatter`` made as the event that is in it."""
     wrapped = getattr(record, "msg", None)
     if type(wrapped) is not dict or "event" not in wrapped or not hasattr(record, "_logger"):
         return record
-    event = read_event(wrapped, str(record.levelname).lower(), record.name, sanitiser)
-    extra = attributes(record, {*EXCLUDED_ATTRIBUTES, "_logger", "_name"})
+    event = read_event(
+        wrapped,
+        str(record.levelname).lower(),
+        record.name,
+        sanitiser,
+        parse_messages=formatter.parse_messages,
+    )
+    extra = attributes(record, {*HIDDEN_ATTRIBUTES, "_logger", "_name"})
     exc_info = as_exc_info(event.exc_info) if event.exc_info else None
     return EventRecord(
         timestamp_ns(record),
@@ -318,6 +325,8 @@ def _unwrapped(record: Any, sanitiser: Sanitiser) -> Any:
 
 def _json_test(formatter: Hooks, sanitiser: Sanitiser) -> Callable[[str], bool]:
     def is_json(text: str) -> bool:
+        if not formatter.parse_messages:
+            return False
         try:
             return bool(formatter.is_value_jsonlike(text))
         except BaseException as error:
@@ -407,8 +416,11 @@ def processed_fields(
 
     from .processors import guarded
 
-    event_dict = {**fields, "_record": record, "_from_structlog": False}
-    event_dict["event"] = event_dict.pop("msg", "")
+    # The message keeps its place, in front of an exception, and its name is taken.
+    names = {"msg": "event", "event": free_name("extra.event", fields)}
+    event_dict: Any = {names.get(name, name): value for name, value in fields.items()}
+    event_dict.update(_record=record, _from_structlog=False)
+    event_dict.setdefault("event", "")
     taken = {name: fields[name] for name in _ENVELOPE_KEYS if name in fields}
     interrupts: list[BaseException] = []
     method_name = str(getattr(record, "levelname", "info")).lower()
@@ -421,18 +433,21 @@ def processed_fields(
             is_dropped = True
     for error in interrupts:
         sanitiser.hold(error)
-    out = {
-        name: value
-        for name, value in event_dict.items()
-        if name not in _PASSED and (name not in _ENVELOPE_KEYS or name in taken)
-    }
+    message = event_dict.get("event", "")
+    is_empty = message is None or (type(message) is str and not message)
+    is_mapping = issubclass(type(message), dict)
+    out: dict[Any, Any] = {}
+    for name, value in event_dict.items():
+        if name == "event":
+            if not is_empty and not is_mapping:
+                out["msg"] = message
+        elif name not in _PASSED and (name not in _ENVELOPE_KEYS or name in taken):
+            if name != "msg" or "msg" not in out:
+                out[name] = value
     if type(stamp := event_dict.get("timestamp")) is str and "timestamp" not in taken:
         out.setdefault("Time", stamp)
-    event = event_dict.get("event", "")
-    if issubclass(type(event), dict):
-        out.update(dict.copy(event))
-    elif event is not None and not (type(event) is str and not event):
-        out["msg"] = event
+    if is_mapping:
+        out.update(dict.copy(message))
     if is_dropped:
         raise Dropped(out)
     return out

@@ -47,7 +47,7 @@ class TestMergeContext:
 class TestAddSeverity:
     @pytest.mark.parametrize(
         ("event", "method", "expected"),
-        [({}, "warning", 4), ({"level": "error"}, "info", 3), ({"level_number": 25}, "info", 5),
+        [({}, "warning", 4), ({"level": "error"}, "info", 6), ({"level_number": 25}, "info", 5),
          ({}, "unheard_of", 6), ({"severity": "mine"}, "info", "mine")],
     )  # fmt: skip
     def test_maps_the_level(self, event: Any, method: str, expected: Any) -> None:
