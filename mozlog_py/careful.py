@@ -159,9 +159,10 @@ def _maker(formatter: Hooks, record: logging.LogRecord) -> LineMaker:
 
 
 def _message_alone(record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
-    """Return the message of a record, which is a text and has no fields in it, as the one field."""
+    """Return the message of a record as the one field, where it has no fields in it."""
     try:
-        text = record.said.get("msg") if type(record) is EventRecord else message(record, sanitiser)
+        said: Any = record.said if type(record) is EventRecord else message(record, sanitiser)
+        text = dict.get(said, "msg") if issubclass(type(said), dict) else said
     except Exception:
         return {}
     is_alone = type(text) is str and text and not (looks_like_json(text) and json_object(text))
