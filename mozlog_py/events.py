@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from ._fields.server_records import READERS, read_record
 from .fields import (
     EXCLUDED_ATTRIBUTES,
     OWN_FIELDS,
@@ -122,6 +123,8 @@ def read_event(
     if record is not None and not fields.get("_from_structlog"):
         for name in _LEFT_BEHIND.intersection(vars(record)):
             fields.pop(name, None)
+        if record.name in READERS:
+            record = _read_of_server(record, fields)
         fields = {**_extra(record), **fields}
     if record is not None:
         for name in _INTERNAL:
@@ -142,6 +145,19 @@ def _extra(record: Any) -> dict[Any, Any]:
     name = getattr(record, "logger_name", None)
     given = name.given if type(name) is LoggerName else name
     return extra if given is None else {**extra, "logger_name": given}
+
+
+def _read_of_server(record: logging.LogRecord, fields: dict[Any, Any]) -> logging.LogRecord:
+    """Return a server's record as its line shows it; take out of fields what it had before."""
+    read = read_record(record)
+    for name, value in _extra(record).items():
+        if fields.get(name) is value:
+            del fields[name]
+    event = fields.get("event")
+    if type(event) is str and event == record.getMessage():
+        fields["event"] = read.getMessage()
+    fields.pop("positional_args", None)
+    return read
 
 
 def _said(fields: dict[Any, Any], sanitiser: Sanitiser) -> dict[Any, Any]:

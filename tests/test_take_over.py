@@ -16,9 +16,11 @@ import pytest
 from conformance import checked_lines
 
 import mozlog_py
-from mozlog_py import servers
+from mozlog_py import celery as tasks
+from mozlog_py._stdlib.import_hooks import _Finder
+from mozlog_py._stdlib.propagating_logger import PropagatingLogger
 from mozlog_py.late_request_ids import attach_request_id, remember_served, take_served
-from mozlog_py.servers import ACCESS_LOGGERS, SERVER_LOGGERS, TakenOver, take_over
+from mozlog_py.servers import ACCESS_LOGGERS, SERVER_LOGGERS, take_over
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 
@@ -245,7 +247,7 @@ class TestLoggerClasses:
         configure()
         for logger in made:
             assert isinstance(logger, Polite)
-            assert isinstance(logger, TakenOver)
+            assert isinstance(logger, PropagatingLogger)
             logger.addHandler(logging.StreamHandler(sys.stdout))
             logger.propagate = False
             logger.polite("hello")
@@ -475,10 +477,14 @@ class TestCelery:
         for name in [name for name in sys.modules if name.partition(".")[0] == "celery"]:
             monkeypatch.delitem(sys.modules, name)
         take_over()
-        (finder,) = [found for found in sys.meta_path if type(found) is servers._CeleryFinder]
+        (finder,) = [
+            found
+            for found in sys.meta_path
+            if type(found) is _Finder and found.name == "celery.signals"
+        ]
         assert finder.find_spec("celery") is None
         signals = importlib.import_module("celery.signals")
-        assert signals.setup_logging.send(sender=None) == [(servers._is_set_up, None)]
+        assert signals.setup_logging.send(sender=None) == [(tasks._logging_is_set_up, None)]
         assert finder not in sys.meta_path
 
     def test_is_told_once_when_it_is_there(self) -> None:
@@ -487,7 +493,7 @@ class TestCelery:
         take_over()
         take_over()
         try:
-            assert signals.setup_logging.send(sender=None) == [(servers._is_set_up, None)]
+            assert signals.setup_logging.send(sender=None) == [(tasks._logging_is_set_up, None)]
         finally:
             signals.setup_logging.disconnect(dispatch_uid="mozlog_py")
         assert sys.meta_path == finders

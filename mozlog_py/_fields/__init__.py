@@ -1,0 +1,1 @@
+"""What a call has said, as the Fields of a line."""

@@ -1,0 +1,1 @@
+"""What is changed in ``logging`` and in the interpreter, by ``configure()`` only."""
