@@ -6,13 +6,14 @@ what processors before us have put there under names of their own.
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from ._fields.server_records import READERS, read_record
+from ._fields.server_records import CALL_ATTRIBUTE, READERS, read_record
 from .fields import (
     EXCLUDED_ATTRIBUTES,
     OWN_FIELDS,
@@ -149,15 +150,20 @@ def _extra(record: Any) -> dict[Any, Any]:
 
 def _read_of_server(record: logging.LogRecord, fields: dict[Any, Any]) -> logging.LogRecord:
     """Return a server's record as its line shows it; take out of fields what it had before."""
-    read = read_record(record)
+    fields.pop(CALL_ATTRIBUTE, None)
     for name, value in _extra(record).items():
         if fields.get(name) is value:
             del fields[name]
     event = fields.get("event")
-    if type(event) is str and event == record.getMessage():
-        fields["event"] = read.getMessage()
-    fields.pop("positional_args", None)
-    return read
+    if type(event) is str:
+        made = copy.copy(record)
+        # ProcessorFormatter has taken the arguments off the record.
+        made.args = record.args or fields.pop("positional_args", None)
+        if event not in (made.msg, made.getMessage()):
+            made.msg, made.args = event, ()
+        record = read_record(made)
+        fields["event"] = record.getMessage()
+    return record
 
 
 def _said(fields: dict[Any, Any], sanitiser: Sanitiser) -> dict[Any, Any]:

@@ -11,8 +11,9 @@ of a record when its line is rendered.
 
 from __future__ import annotations
 
+import functools
 import logging
-from typing import Final
+from typing import Any, Final
 
 from ._fields.server_records import CALL_ATTRIBUTE, LoggedCall, access_fields, error_line
 from ._stdlib.daphne_access import log_access
@@ -82,6 +83,10 @@ _FRAMEWORK_LOGGERS: Final = ("django",)
 _LOGGING_WHEN_SERVED: Final = frozenset({"granian.access", "gunicorn.access", "werkzeug"})
 # Those whose messages have the text of a traceback in them.
 _LOGGING_TRACEBACKS: Final = frozenset({"_granian.utils", "werkzeug"})
+
+
+#: All loggers by name. ``getLogger`` takes a lock.
+_loggers: Final = logging.Logger.manager.loggerDict
 
 
 class _SameAsAny(logging.Filter):
@@ -174,16 +179,20 @@ def _add_failed_id(record: logging.LogRecord) -> None:
 
 
 def _is_copied(name: str) -> bool:
-    """Return whether a handler gets the records of a logger that sends copies on."""
-    logger: logging.Logger | None = logging.getLogger(name)
+    """Return whether a handler gets the records of a logger that makes copies of them."""
+    logger: Any = _loggers.get(name)
     while logger is not None:
         for handler in logger.handlers:
-            kind = type(handler)
-            # As QueueHandler and SocketHandler do, and those that are written like them.
-            if hasattr(kind, "prepare") or hasattr(kind, "makePickle"):
+            if _drops_arguments(type(handler)) or _drops_arguments(type(handler.formatter)):
                 return True
         logger = logger.parent if logger.propagate else None
     return False
+
+
+@functools.lru_cache(maxsize=64)
+def _drops_arguments(kind: type) -> bool:
+    # As QueueHandler, SocketHandler and structlog's ProcessorFormatter do in their copies.
+    return any(hasattr(kind, name) for name in ("prepare", "makePickle", "wrap_for_formatter"))
 
 
 def filter_for(name: str) -> type[logging.Filter]:

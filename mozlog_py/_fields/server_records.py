@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from mozlog_py.context import read_request_id
 from mozlog_py.exceptions import HEADER
+from mozlog_py.fields import STANDARD_ATTRIBUTES
 
 __all__ = [
     "CALL_ATTRIBUTE",
@@ -48,8 +49,9 @@ _DJANGO: Final = re.compile('"%s" %s %s')
 _WERKZEUG: Final = re.compile(r'(.+?) - - \[[^\]]*\] "%s" %s %s')
 _REQUEST_LINE: Final = re.compile(r"([^\s]+) (.*?)(?: HTTP/[0-9.]+)?", re.DOTALL)
 
-#: The types of values that are neither sockets nor worth a look.
-_PLAIN: Final = (str, int, float, bool, type(None), dict, list, tuple)
+
+#: How many attributes all records have.
+_COUNT: Final = len(STANDARD_ATTRIBUTES)
 
 
 class LoggedCall:
@@ -84,27 +86,20 @@ def read_record(record: logging.LogRecord) -> logging.LogRecord:
         record: A record of a logger in ``READERS``, in any form. It is not changed.
 
     Returns:
-        A copy, or the record itself where no copy can be made. Reading a copy again
+        A copy, or the record itself where it cannot be read. Reading a copy again
         changes nothing. Raises no ``Exception``; what is none and is raised by the
         code of an argument propagates.
     """
     try:
         read = READERS[record.name]
-        attributes = {**vars(record)}
-        _restore_call(attributes)
-        before = {**attributes}
-        try:
-            read(attributes)
-        except Exception:
-            # A form of another version: its sentence says the same.
-            attributes = before
-        _clean(attributes)
         if type(record) is logging.LogRecord:
             made = _new(logging.LogRecord)
+            vars(made).update(vars(record))
         else:
             made = copy.copy(record)
-            vars(made).clear()
-        vars(made).update(attributes)
+        _restore_call(vars(made))
+        read(vars(made))
+        _clean(made)
         return made
     except Exception:
         return record
@@ -142,7 +137,7 @@ def _restore_call(attributes: _Attributes) -> None:
         if call.args and attributes["msg"] == call.msg % call.args:
             attributes["msg"], attributes["args"] = call.msg, call.args
     elif type(call) is dict and attributes["msg"] == call.get("message"):
-        _show(attributes, call["fields"])
+        attributes[CALL_ATTRIBUTE] = call["fields"]
 
 
 def _show(attributes: _Attributes, fields: _Fields) -> None:
@@ -153,22 +148,26 @@ def _show(attributes: _Attributes, fields: _Fields) -> None:
         attributes["msg"], attributes["args"] = "", ()
 
 
-def _clean(attributes: _Attributes) -> None:
+def _clean(record: logging.LogRecord) -> None:
     """Take out terminal escapes and sockets."""
-    if attributes["args"] and type(attributes["msg"]) is str:
-        made = _new(logging.LogRecord)
-        vars(made).update(attributes)
+    attributes = vars(record)
+    message: Any = attributes["msg"]
+    if attributes["args"]:
         try:
-            attributes["msg"], attributes["args"] = made.getMessage(), ()
+            message = attributes["msg"] = record.getMessage()
+            attributes["args"] = ()
         except Exception:
             # Arguments that do not fit are shown beside the message.
             pass
-    for name, value in [*attributes.items()]:
+    if type(message) is str and "\x1b" in message:
+        attributes["msg"] = _ESCAPES.sub("", message)
+    # Whatever a call adds to a record stands behind what all records have.
+    for name, value in [*attributes.items()][_COUNT:]:
         kind = type(value)
         if kind is str:
             if "\x1b" in value:
                 attributes[name] = _ESCAPES.sub("", value)
-        elif not any(kind is plain for plain in _PLAIN) and hasattr(kind, "getpeername"):
+        elif kind is not int and hasattr(kind, "getpeername"):
             # By what it has: gevent's, uvloop's and TLS sockets have no class in common.
             del attributes[name]
 
@@ -342,7 +341,8 @@ _MADE_OF: Final[dict[str, tuple[str, ...]]] = {
 
 def _read_access(attributes: _Attributes) -> None:
     name = attributes["name"]
-    fields = access_fields(attributes)
+    # Of a record that was pickled they are known.
+    fields = attributes.pop(CALL_ATTRIBUTE, None) or access_fields(attributes)
     if not fields:
         return
     for consumed in _MADE_OF.get(name, ()):
@@ -422,14 +422,15 @@ def _read_nothing(attributes: _Attributes) -> None:
 def _read_celery(attributes: _Attributes) -> None:
     """Show the task that the main process of a worker logs about, outside of the task."""
     template, args = attributes["msg"], attributes["args"]
-    if isinstance(args, Mapping):
-        name, task_id = args["name"], args["id"]
-    else:
-        before, mark, _ = template.partition("%s[%s]")
-        index = len(_CONVERSION.findall(before))
-        if not mark:
-            return
-        name, task_id = args[index : index + 2]
+    try:
+        if isinstance(args, Mapping):
+            name, task_id = args["name"], args["id"]
+        else:
+            index = len(_CONVERSION.findall(template[: template.index("%s[%s]")]))
+            name, task_id = args[index : index + 2]
+    except Exception:
+        # About no task, or in the words of another version.
+        return
     attributes.setdefault("task_id", task_id)
     attributes.setdefault("task_name", name)
 
