@@ -183,7 +183,7 @@ def _is_copied(name: str) -> bool:
     logger: Any = _loggers.get(name)
     while logger is not None:
         for handler in logger.handlers:
-            if _drops_arguments(type(handler)) or _drops_arguments(type(handler.formatter)):
+            if any(map(_drops_arguments, map(type, (handler, handler.formatter)))):
                 return True
         logger = logger.parent if logger.propagate else None
     return False
