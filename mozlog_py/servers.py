@@ -16,7 +16,7 @@ import logging
 from typing import Any, Final
 
 from ._fields.server_records import CALL_ATTRIBUTE, LoggedCall, access_fields, error_line
-from ._stdlib.daphne_access import log_access
+from ._stdlib.daphne_access import log_access, remember_failure
 from ._stdlib.propagating_logger import hand_over
 from .celery import connect_signals
 from .context import read_request_id
@@ -112,10 +112,12 @@ class ErrorFields(WithoutColors):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
-        if record.exc_info and not hasattr(record, "rid"):
+        if record.exc_info:
             request_id = request_id_of(record.exc_info)
-            if request_id is not None:
+            if request_id is not None and not hasattr(record, "rid"):
                 record.rid = request_id
+            if record.name == "daphne.server":
+                remember_failure(request_id)
         return True
 
 
