@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from ._fields.server_records import CALL_ATTRIBUTE, LoggedCall, access_fields, error_line
 from ._stdlib.daphne_access import log_access, remember_failure
-from ._stdlib.propagating_logger import hand_over
+from ._stdlib.propagating_logger import hand_over, keep_off_console
 from .celery import connect_signals
 from .context import read_request_id
 from .late_request_ids import request_id_of, served, take_failed, take_served
@@ -74,10 +74,6 @@ SERVER_LOGGERS: Final = (
     "werkzeug",
     *ACCESS_LOGGERS,
 )
-
-# Taken over by configure() only: a configuration for dictConfig that names it would
-# take away the handler that sends mails to Django's ADMINS.
-_FRAMEWORK_LOGGERS: Final = ("django",)
 
 # Those that log a request when the application has returned, in the context that it left.
 _LOGGING_WHEN_SERVED: Final = frozenset({"granian.access", "gunicorn.access", "werkzeug"})
@@ -222,7 +218,7 @@ def take_over() -> None:
         others = [one for one in logger.filters if type(one) is not kind]
         # Before those of the application: what they refuse has taken its id with it.
         logger.filters = [kind(), *others]
-    for name in _FRAMEWORK_LOGGERS:
-        hand_over(logging.getLogger(name), ACCESS_LOGGERS)
+    # Not in dict_config(), which would take away the handler that mails to Django's ADMINS.
+    keep_off_console(logging.getLogger("django"))
     connect_signals()
     log_access()

@@ -128,6 +128,36 @@ class TestHandlers:
         assert not (tmp_path / "error.log").exists()
         assert said(capsys) == ["here"]
 
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_for_the_console_is_taken_from_django_and_no_other(
+        self, when: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from django.utils.log import AdminEmailHandler, RequireDebugTrue
+
+        console, own = logging.StreamHandler(), logging.FileHandler(tmp_path / "django.log")
+        console.addFilter(RequireDebugTrue())
+        mails = AdminEmailHandler.__new__(AdminEmailHandler)
+        logging.Handler.__init__(mails)
+        mails.setLevel("CRITICAL")
+        logger = logging.getLogger("django")
+        former = logger.handlers[:]
+        logger.handlers = []
+        if when == "after":
+            configure()
+        for handler in (console, own, mails):
+            logger.addHandler(handler)
+        if when == "before":
+            configure()
+        try:
+            logger.warning("careful")
+            assert len(logger.handlers) == 3
+            assert console not in logger.handlers
+        finally:
+            logger.handlers = former
+            own.close()
+        assert (tmp_path / "django.log").read_text() == "careful\n"
+        assert said(capsys) == ["careful"]
+
     def test_are_never_heaped_up(self) -> None:
         configure()
         logger = logging.getLogger("gunicorn.error")

@@ -6,12 +6,15 @@ import logging
 from collections.abc import Container
 from typing import Any, Final
 
-__all__ = ["PropagatingLogger", "hand_over"]
+__all__ = ["PropagatingLogger", "hand_over", "keep_off_console"]
 
 # The kinds of handlers that servers set. A handler of another class is the application's.
 _OF_SERVERS: Final = (logging.StreamHandler, logging.FileHandler)
 # Werkzeug has a class of its own, for terminals of Windows.
 _OF_WERKZEUG: Final = ("werkzeug._internal", "_ColorStreamHandler")
+
+# Only what has it is Django's own for the console.
+_OF_DJANGO: Final = ("django.utils.log", "RequireDebugTrue")
 
 _nothing: Final = logging.NullHandler()
 _access_loggers: Final[set[str]] = set()
@@ -26,10 +29,21 @@ def hand_over(logger: logging.Logger, access_loggers: Container[str]) -> None:
     """
     if logger.name in access_loggers:
         _access_loggers.add(logger.name)
-    if not isinstance(logger, PropagatingLogger):
-        logger.__class__ = _propagating(type(logger))
+    _derive(logger, PropagatingLogger)
     # Setting them is what takes the server's own away.
     logger.handlers = logger.handlers
+
+
+def keep_off_console(logger: logging.Logger) -> None:
+    """Have a logger without the handler that Django adds for the console. Twice is once.
+
+    Its other handlers, which the application has chosen, and ``propagate`` stay.
+
+    Args:
+        logger: The logger ``django``.
+    """
+    _derive(logger, _ConsoleFreeLogger)
+    logger.handlers = [*map(_without_console, logger.handlers)]
 
 
 class PropagatingLogger(logging.Logger):
@@ -83,11 +97,31 @@ def _stand_in(handler: logging.Handler) -> logging.Handler:
     return _nothing if _is_of_server(handler) else handler
 
 
-_classes: Final[dict[type, type]] = {logging.Logger: PropagatingLogger}
+class _ConsoleFreeLogger(logging.Logger):
+    def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802 - as in logging
+        """Add a handler, or what stands in for Django's for the console."""
+        super().addHandler(_without_console(hdlr))
 
 
-def _propagating(kind: type) -> type:
-    if kind not in _classes:
+def _without_console(handler: logging.Handler) -> logging.Handler:
+    # Source: the configuration that Django applies before that of the settings.
+    is_djangos = type(handler) is logging.StreamHandler and any(
+        (type(one).__module__, type(one).__qualname__) == _OF_DJANGO for one in handler.filters
+    )
+    return _nothing if is_djangos else handler
+
+
+_classes: Final[dict[tuple[type, type], type]] = {
+    (base, logging.Logger): base for base in (PropagatingLogger, _ConsoleFreeLogger)
+}
+
+
+def _derive(logger: logging.Logger, base: type) -> None:
+    """Have a logger be of a class, beside the one that it has."""
+    kind = type(logger)
+    if issubclass(kind, base):
+        return
+    if (base, kind) not in _classes:
         # The application has set a logger class of its own.
-        _classes[kind] = type(kind.__name__, (PropagatingLogger, kind), {})
-    return _classes[kind]
+        _classes[base, kind] = type(kind.__name__, (base, kind), {})
+    logger.__class__ = _classes[base, kind]
