@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 from mozlog_py import context, late_request_ids
 from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
+from mozlog_py.recordless import log_fields
 from mozlog_py.values import Sanitiser, type_name
 
 from ._request import sentry
@@ -289,6 +290,11 @@ class RequestSummary:
                 return
             if not logger.isEnabledFor(level):
                 return
+            if level is _INFO and self._added is None:
+                fields = {}
+                self._lay_into(fields)
+                if log_fields(logger, level, fields):
+                    return
             # As Logger.info() does it, without looking for the caller, which is this line.
             record = make_record(logger.name, level, message, _FIELDS)
             fields = record.__dict__

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
@@ -36,18 +37,23 @@ from .fields import (
 )
 from .late_request_ids import add_request_id
 from .line import DELETE, MAX_TIMESTAMP, LineMaker, escape
+from .process import process
 from .tracing import may_have_span
 from .values import MAX_ITEMS, Sanitiser
 
-__all__ = ["Ways", "is_plain", "record_renderer"]
+__all__ = ["FieldsRenderer", "Ways", "fields_renderer", "is_plain", "record_renderer"]
 
 _Line = TypeVar("_Line", bytes, str)
+
+#: Makes a line of a logger's name, a level and fields; None where they are not plain.
+FieldsRenderer = Callable[[str, int, "dict[str, Any]"], "bytes | None"]
 
 # Names of this module cost less than a closure's, which each call copies; but for
 # those that are looked at for each field.
 _LogRecord: Final = logging.LogRecord
 _dumps: Final = orjson.dumps
 _modules: Final = sys.modules
+_time_ns: Final = time.time_ns
 # What reversed() would look up, at half of its price.
 _latest_first: Final = dict.__reversed__
 _latest_items_first: Final[Any] = type({}.items()).__reversed__
@@ -280,6 +286,39 @@ def _record_renderer(
         except BaseException as error:
             return ways.interrupted(record, error)
         return careful(record)
+
+    return render
+
+
+def fields_renderer(
+    maker: LineMaker, *, static_fields: Mapping[str, Any], include_context: bool
+) -> FieldsRenderer:
+    """Return the function that makes lines of plain fields, as of a record that is logged now.
+
+    Args:
+        maker: Makes the lines.
+        static_fields: On every line.
+        include_context: Whether what is bound is on it as well.
+    """
+    static = dict(static_fields)
+    is_traced = tracing.is_installed()
+
+    def render(type_: str, level: int, fields: dict[str, Any]) -> bytes | None:
+        ns = _time_ns()
+        if ns > process.until_ns:
+            process.ask(ns)
+        if include_context and (
+            read_bound()
+            or ("rid" not in fields and read_request_id())
+            or structlog_registry()
+            or (is_traced and "opentelemetry.trace" in _modules and may_have_span())
+        ):
+            fields = {**static, **current(), **fields}
+        elif static:
+            fields = {**static, **fields}
+        if not is_plain(fields.values()) or len(fields) >= MAX_ITEMS:
+            return None
+        return maker.plain_line(ns, type_, level, process.pid, fields)
 
     return render
 

@@ -32,7 +32,7 @@ from .careful import (
 )
 from .context import current
 from .exceptions import as_exc_info, render_exception
-from .fast import Ways
+from .fast import FieldsRenderer, Ways
 from .fields import (
     EXCLUDED_ATTRIBUTES,
     OWN_FIELDS,
@@ -71,7 +71,7 @@ _HOOKS: Final = (
 
 
 # What an instance holds beside its options.
-_COMPILED: Final = frozenset({"_followers", "_format", "renderers"})
+_COMPILED: Final = frozenset({"_followers", "_format", "fields_renderers", "renderers"})
 
 
 _Line = TypeVar("_Line", bytes, str)
@@ -117,6 +117,9 @@ class MozlogFormatter(BaseJsonFormatter):
 
     #: What ``renderer`` has given so far, by logger name; emptied when an option changes.
     renderers: dict[str | None, Renderer]
+
+    #: What ``fields_renderer`` has given so far, by logger name; emptied likewise.
+    fields_renderers: dict[str, FieldsRenderer | None]
 
     def __init__(
         self,
@@ -213,6 +216,32 @@ class MozlogFormatter(BaseJsonFormatter):
             return self.renderers[logger_name]
         except KeyError:
             return self._compile(logger_name)
+
+    def fields_renderer(self, logger_name: str) -> FieldsRenderer | None:
+        """Return the function that makes lines of fields without a record.
+
+        Args:
+            logger_name: The ``Logger`` of the envelope.
+
+        Returns:
+            None where an option or a hook of this formatter needs a record.
+        """
+        renderers = self.fields_renderers
+        render: FieldsRenderer | None = None
+        if (
+            self.is_plain()
+            and not self.prefix
+            and not self.overrides("convert_record")
+            and not self.overrides("format")
+            and self._excluded() <= EXCLUDED_ATTRIBUTES
+        ):
+            render = fast.fields_renderer(
+                self.line_maker(logger_name),
+                static_fields=self.static_fields,
+                include_context=self.include_context,
+            )
+        renderers[logger_name] = render
+        return render
 
     def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
         """Give a record's line as a dict of plain values.
@@ -316,7 +345,7 @@ class MozlogFormatter(BaseJsonFormatter):
         own = vars(self)
         if own.get("format") is own.get("_format"):
             own.pop("format", None)
-        own.update(renderers={}, _format=None)
+        own.update(renderers={}, fields_renderers={}, _format=None)
         for follower in [*own.get("_followers", ())]:
             begin_anew = follower()
             if begin_anew is not None:

@@ -17,6 +17,8 @@ __all__ = ["MozlogHandler"]
 
 # Methods that may have been replaced on an instance, as tests do.
 _REPLACEABLE: Final = frozenset({"acquire", "filter", "release"})
+# Methods that a line without a record would pass by.
+_OF_RECORDS: Final = frozenset({"emit", "handle", *_REPLACEABLE})
 _NEWLINE: Final = b"\n"
 
 
@@ -51,6 +53,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self._is_handling_as_usual = type(self).emit is MozlogHandler.emit
         # Somebody's own format must be asked, also for records that could go the fast way.
         self._is_format_usual = type(self).format is logging.Handler.format
+        self._takes_fields = True
         self.terminator = type(self).terminator
         #: What writes the lines, for whoever else has lines for the same stream.
         self.sink = Sink(stream, self._report, max_line_bytes=max_line_bytes, timeout=timeout)
@@ -102,6 +105,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
+        if name in _OF_RECORDS:
+            self._takes_fields = False
         if name in _REPLACEABLE:
             self._is_handling_as_usual = False
         elif name == "format":
@@ -149,6 +154,31 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             return
         if not self.sink.write(line):
             self._tell(record)
+
+    def line_of_fields(self, type_: str, level: int, fields: dict[str, Any]) -> bytes | None:
+        """Return the line of fields without a record, its newline included.
+
+        Args:
+            type_: The logger's name.
+            level: The Python level.
+            fields: The Fields, in their order.
+
+        Returns:
+            None where it takes a record to make it: for another kind of formatter, for
+            options that need one, and for fields that are no plain values.
+        """
+        formatter = self.formatter
+        if not (
+            type(formatter) is MozlogFormatter and self._is_format_usual and self._takes_fields
+        ):
+            return None
+        name = self._plain_name
+        try:
+            render = formatter.fields_renderers[name]
+        except KeyError:
+            render = formatter.fields_renderer(name)
+        line = None if render is None else render(type_, level, fields)
+        return None if line is None else line + self._ending
 
     def _emit_rescued(self, record: logging.LogRecord, error: BaseException) -> None:
         """Write a record in the middle of which something was raised; raise an interrupt after."""

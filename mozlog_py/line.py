@@ -192,6 +192,31 @@ class LineMaker:
             raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
 
+    def plain_line(
+        self, timestamp_ns: int, type_: str, level: int, pid: int, fields: dict[str, Any]
+    ) -> bytes:
+        """Make the same line of fields that are all exact plain types, and finite.
+
+        Args:
+            timestamp_ns: Nanoseconds since the epoch.
+            type_: The logger's name.
+            level: The Python level.
+            pid: The process that logs.
+            fields: Few enough for a line, and at least one.
+        """
+        try:
+            template = self.templates[pid][type_][level][0]
+        except KeyError:
+            template = self._template(type_, level, pid, Sanitiser())
+        line = template % (clamped(timestamp_ns), _dumps(fields))
+        if not line.isascii() or DELETE in line:
+            line = escape(line)
+        return (
+            line
+            if self.further is None
+            else self.extended(self.further, line, type_, level, fields)
+        )
+
     def extended(
         self, further: Further, line: bytes, type_: Any, level: Any, fields: dict[str, Any]
     ) -> bytes:
