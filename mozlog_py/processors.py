@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 from .context import current
-from .events import level_number
+from .events import event_level
 from .late_request_ids import add_request_id
 from .line import degrade
 from .redaction import Redact
@@ -60,10 +60,7 @@ def add_severity(_: Any, method_name: str, event_dict: _EventDict) -> _EventDict
 
     Source: RFC 5424, table 2. A MozLog line has it in its envelope without this.
     """
-    level = level_number(event_dict.get("level_number", event_dict.get("level")))
-    if level is None:
-        level = level_number(method_name)
-    event_dict.setdefault("severity", severity(20 if level is None else level))
+    event_dict.setdefault("severity", severity(event_level(event_dict, method_name)))
     return event_dict
 
 

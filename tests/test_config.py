@@ -21,6 +21,7 @@ import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context, uncaught
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
+from mozlog_py.values import Sanitiser
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 
@@ -220,7 +221,8 @@ class TestCloudFormat:
         formatter = CloudFormatter(**options)
         line = checked(formatter.format(made))
         assert line == checked(formatter.format_bytes(made))
-        assert line == formatter.convert_record(made)
+        raw = formatter.convert_record(made)
+        assert line == formatter.line_maker("x").conversion(raw, Sanitiser())
         return line
 
     def test_is_mozlog_with_severity_and_message(self) -> None:
