@@ -25,6 +25,7 @@ from .careful import (
     gather,
     given_name,
     interrupted_in,
+    is_converting,
     line_of,
     prefixed,
     processed_fields,
@@ -35,9 +36,9 @@ from .exceptions import as_exc_info, render_exception
 from .fast import FieldsRenderer, Ways
 from .fields import (
     EXCLUDED_ATTRIBUTES,
+    HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
     STANDARD_ATTRIBUTES,
-    LoggerName,
     attributes,
     looks_like_json,
     merge,
@@ -53,12 +54,16 @@ from .line import (
     local_hostname,
 )
 from .records import EventRecord
+from .rules import all_plain
 from .severity import severity
 from .values import Sanitiser, free_name
 
 __all__ = ["MozlogFormatter", "checked_processors"]
 
 _LEVELS: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
+
+# Upstream excludes them, on a Python too whose records have none of them.
+_SHOWN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - HIDDEN_ATTRIBUTES
 
 # Whoever overrides one of these wants it called.
 _HOOKS: Final = (
@@ -99,6 +104,8 @@ class MozlogFormatter(BaseJsonFormatter):
       that, ``MozlogHandler`` does it, and other handlers write the line.
     - ``strict``: lines that satisfy the MozLog machine schema (no nested objects).
     - ``include_context``: whether what is bound in ``mozlog_py.context`` is shown.
+    - ``parse_messages``: whether the members of a message that is JSON text become
+      Fields. A dict that is given as the message becomes Fields in any case.
 
     Raises ``ValueError`` or ``TypeError`` for options that cannot be met.
     Source of the envelope: MozLog 2.0, https://wiki.mozilla.org/Firefox/Services/Logging
@@ -142,6 +149,7 @@ class MozlogFormatter(BaseJsonFormatter):
         prefix: str = "",
         json_default: Callable[[Any], Any] | None = None,
         processors: Sequence[Callable[[Any, str, Any], Any]] = (),
+        parse_messages: bool = True,
     ) -> None:
         if isinstance(logger_name, bool):
             validate, logger_name = logger_name, "Dockerflow"
@@ -175,6 +183,7 @@ class MozlogFormatter(BaseJsonFormatter):
         self.include_context = include_context
         self.json_default = json_default
         self.processors = checked_processors(processors)
+        self.parse_messages = parse_messages
         self._is_reserved_given = reserved_attrs is not None
         names = self.parse() if fmt is None or isinstance(fmt, str) else list(fmt)
         # The message has its field anyway, and an empty fmt stands for it.
@@ -244,15 +253,17 @@ class MozlogFormatter(BaseJsonFormatter):
         return render
 
     def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Give a record's line as a dict of plain values.
+        """Return a record's line as a dict, whose Fields hold the values as they were logged.
 
-        Override it to change the line as a whole; lines are then made from what
-        it returns.
+        Override it to change the line as a whole; lines are then made from what it returns,
+        which is cleaned, and goes through the processors, afterwards. If an override raises,
+        its line has the envelope and the message alone. Called by itself, it returns Fields
+        that the processors have seen.
         """
         sanitiser = conversion_sanitiser(self, record)
         fields = gather(self, record, sanitiser)
         maker = self.line_maker(given_name(record) or self.logger_name)
-        return maker.envelope(*envelope_of(record), fields, sanitiser)
+        return maker.envelope(*envelope_of(record), fields, sanitiser, is_raw=True)
 
     # -- hooks ------------------------------------------------------------
 
@@ -281,29 +292,21 @@ class MozlogFormatter(BaseJsonFormatter):
         message_dict: dict[str, Any],
     ) -> None:
         """Do what ``add_fields`` does here, whatever a subclass makes of that."""
-        excluded = self._excluded()
         is_complete = type(record) is EventRecord and record.is_complete
         fields = {} if is_complete else {**self.static_fields}
         if self.include_context and not is_complete:
             fields.update(current())
-        extra = attributes(record, excluded)
-        name = vars(record).get("logger_name")
-        given = name.given if type(name) is LoggerName else name
-        if given is not None and "logger_name" in excluded:
-            extra["logger_name"] = given
-        elif type(name) is LoggerName:
-            extra.pop("logger_name", None)
-        fields.update(extra)
+        fields.update(attributes(record, self._excluded()))
         for attribute in self._named_attributes:
             fields[attribute] = self._attribute(record, attribute)
         if self.include_context and not is_complete and "traceback" in message_dict:
             # True where a processor has made a text of the exception that is being handled.
             add_request_id(fields, record.exc_info or type(record) is EventRecord)
         fields = merge(fields, message_dict, self.defaults)
-        if self.processors and not is_complete:
+        if self.processors and not is_complete and not is_converting(self, record):
             sanitiser = conversion_sanitiser(self, record)
             fields = processed_fields(self.processors, record, fields, sanitiser)
-        log_data.update(self._renamed(fields))
+        log_data.update(self.renamed(fields))
 
     def _attribute(self, record: logging.LogRecord, name: str) -> Any:
         try:
@@ -406,7 +409,7 @@ class MozlogFormatter(BaseJsonFormatter):
             or self.exc_info_as_array
             or self.stack_info_as_array
             or any(map(self.overrides, _HOOKS))
-            or not fast.is_plain(self.static_fields.values())
+            or not all_plain(self.static_fields.values())
             or not OWN_FIELDS.isdisjoint(self.static_fields)
             or not self._excluded().issuperset(STANDARD_ATTRIBUTES)
         )
@@ -421,6 +424,7 @@ class MozlogFormatter(BaseJsonFormatter):
             include_context=self.include_context,
             excluded=frozenset(self._excluded()),
             is_named=is_named,
+            parse_messages=self.parse_messages,
         )
 
     def line_maker(self, logger_name: str) -> LineMaker:
@@ -457,9 +461,12 @@ class MozlogFormatter(BaseJsonFormatter):
         return listed
 
     def _excluded(self) -> set[str]:
-        return self.reserved_attrs if self._is_reserved_given else self.EXCLUDED_LOGRECORD_ATTRS
+        if self._is_reserved_given:
+            return self.reserved_attrs
+        return self.EXCLUDED_LOGRECORD_ATTRS - _SHOWN_ATTRIBUTES
 
-    def _renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
+    def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
+        """Return fields under the names that ``rename_fields`` gives them."""
         if not self.rename_fields:
             return fields
         out: dict[Any, Any] = {}

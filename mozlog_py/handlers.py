@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from . import record_factory
+from . import call_extra, record_factory
 from .cut import MAX_LINE_BYTES
 from .fields import LoggerName
 from .formatter import MozlogFormatter
@@ -39,7 +39,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     that cannot be opened, and ``ValueError`` for limits that are none.
 
     The first one of a process has ``logging`` make its records, the same ones, by a
-    faster factory (``mozlog_py.record_factory``), unless somebody has set another.
+    faster factory (``mozlog_py.record_factory``), unless somebody has set another, and its
+    loggers take an ``extra`` with any names (``mozlog_py.call_extra``).
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self._rescue = MozlogFormatter(logger_name=name)
         self.setFormatter(MozlogFormatter())
         record_factory.install()
+        call_extra.install()
 
     @property
     def logger_name(self) -> str:

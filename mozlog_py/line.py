@@ -113,8 +113,14 @@ def escape(text: bytes) -> bytes:
 class Further(Protocol):
     """Gives members of the envelope that a line has beside MozLog's own, as plain values."""
 
-    def __call__(self, type_: Any, severity: int, fields: dict[str, Any]) -> dict[str, Any]:
-        """Give the members for one line."""
+    def __call__(
+        self,
+        type_: Any,
+        severity: int,
+        fields: dict[str, Any],
+        exception: tuple[Any, str] | None,
+    ) -> dict[str, Any]:
+        """Return the members for one line; ``exception`` as a ``Sanitiser`` has it."""
         ...
 
 
@@ -187,7 +193,7 @@ class LineMaker:
         plain, text = self._fields(fields, sanitiser)
         line = template % (clamped(timestamp_ns), text)
         if self.further is not None:
-            line = self.extended(self.further, line, type_, level, plain)
+            line = self.extended(self.further, line, type_, level, plain, sanitiser.exception)
         if sanitiser.interrupt is not None:
             raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
@@ -218,14 +224,21 @@ class LineMaker:
         )
 
     def extended(
-        self, further: Further, line: bytes, type_: Any, level: Any, fields: dict[str, Any]
+        self,
+        further: Further,
+        line: bytes,
+        type_: Any,
+        level: Any,
+        fields: dict[str, Any],
+        exception: tuple[Any, str] | None = None,
     ) -> bytes:
         """Give a line with the members that ``further`` adds to its envelope.
 
-        ``fields`` are those of the line, plain.
+        ``fields`` are those of the line, plain; ``exception`` as a ``Sanitiser`` has it.
         """
         try:
-            members = encode(further(_type_text(type_), self.severity_of(level), fields))
+            severity = self.severity_of(level)
+            members = encode(further(_type_text(type_), severity, fields, exception))
         except Exception:
             # A project's name that cannot be encoded, for one.
             return line
@@ -239,17 +252,35 @@ class LineMaker:
         pid: Any,
         fields: dict[str, Any],
         sanitiser: Sanitiser,
+        *,
+        is_raw: bool = False,
     ) -> dict[str, Any]:
-        """Give the same line as a dict of plain values."""
+        """Return the same line as a dict of plain values.
+
+        ``is_raw``: Fields hold the values as they were logged. The members of the envelope
+        are plain all the same.
+        """
+        shown = with_reasons({**fields}, sanitiser) if is_raw else self._plain(fields, sanitiser)
         envelope: dict[str, Any] = {
             "Timestamp": clamped(timestamp_ns),
             **self._constant(type_, level, pid, sanitiser),
-            "Fields": self._plain(fields, sanitiser),
+            "Fields": shown,
         }
         if self.further is not None:
             severity = self.severity_of(level)
-            envelope.update(self.further(_type_text(type_), severity, envelope["Fields"]))
+            plain = Sanitiser(self.json_default).fields(shown) if is_raw else shown
+            envelope.update(self.further(_type_text(type_), severity, plain, sanitiser.exception))
         return envelope
+
+    def conversion(self, document: dict[Any, Any], sanitiser: Sanitiser) -> dict[str, Any]:
+        """Return a whole line, which a formatter's own ``convert_record`` made, in plain values."""
+        fields: Any = dict.get(document, "Fields")
+        if not issubclass(type(fields), dict):
+            return sanitiser.fields(document)
+        # Fields are cleaned as Fields, for which other bounds hold than for a value.
+        line = sanitiser.fields({**document, "Fields": ""})
+        line["Fields"] = self._plain(fields, sanitiser)
+        return line
 
     def _constant(
         self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser

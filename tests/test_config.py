@@ -21,6 +21,7 @@ import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context, uncaught
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
+from mozlog_py.values import Sanitiser
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 
@@ -220,7 +221,8 @@ class TestCloudFormat:
         formatter = CloudFormatter(**options)
         line = checked(formatter.format(made))
         assert line == checked(formatter.format_bytes(made))
-        assert line == formatter.convert_record(made)
+        raw = formatter.convert_record(made)
+        assert line == formatter.line_maker("x").conversion(raw, Sanitiser())
         return line
 
     def test_is_mozlog_with_severity_and_message(self) -> None:
@@ -356,7 +358,7 @@ class TestPrettyFormat:
         error = KeyError("k")
         error.__cause__ = ValueError()
         text = PrettyFormatter().format(record("failed", exc_info=error))
-        assert "\nValueError\n\nThe exception above was the direct cause" in text
+        assert "\nValueError\n\nThe above exception was the direct cause" in text
         assert text.endswith("KeyError: 'k'")
         shown = PrettyFormatter().format(record("x", exc_info=(ValueError, None, None)))
         assert shown.endswith("<class 'ValueError'>")
