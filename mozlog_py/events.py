@@ -142,9 +142,7 @@ def _extra(record: Any) -> dict[Any, Any]:
     return attributes(record, HIDDEN_ATTRIBUTES)
 
 
-def _said(
-    fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool
-) -> dict[Any, Any]:
+def _said(fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool) -> dict[Any, Any]:
     said: dict[Any, Any] = {}
     message = _message(fields, sanitiser)
     if isinstance(message, dict):

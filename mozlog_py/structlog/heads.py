@@ -25,9 +25,7 @@ _write: Final = Sink.write
 #: call may have, since they are in it already or mean something; whether there are
 #: fields in it already, so that those of the call go on without a brace; and what the
 #: line is given to.
-Head = tuple[
-    object, bytes, bytes, "AroundContext | None", frozenset[str], bool, "Sink | Elsewhere"
-]
+Head = tuple[object, bytes, bytes, "AroundContext | None", frozenset[str], bool, "Sink | Elsewhere"]
 
 
 class Elsewhere:

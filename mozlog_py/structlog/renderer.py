@@ -207,7 +207,10 @@ class MozlogRenderer:
                 (first, *_), members = own, _members(own)[:-1]
                 value = members[len(encode(first)) + 1 :].replace(b"%%", b"%")
                 of_context = (
-                    of_fields[: -len(b"%b}")] + (b"{" + static if static else b"") + b"%b}" + newline,
+                    of_fields[: -len(b"%b}")]
+                    + (b"{" + static if static else b"")
+                    + b"%b}"
+                    + newline,
                     {first: orjson.Fragment(value)},
                     bool(static),
                 )
