@@ -454,9 +454,12 @@ def processed_fields(
         if name == "event":
             if not is_empty and not is_mapping:
                 out["msg"] = message
-        elif name not in _PASSED and (name not in _ENVELOPE_KEYS or name in taken):
-            if name != "msg" or "msg" not in out:
-                out[name] = value
+        elif (
+            name not in _PASSED
+            and (name not in _ENVELOPE_KEYS or name in taken)
+            and (name != "msg" or name not in out)
+        ):
+            out[name] = value
     if type(stamp := event_dict.get("timestamp")) is str and "timestamp" not in taken:
         out.setdefault("Time", stamp)
     if is_mapping:

@@ -66,6 +66,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     finders = sys.meta_path[:]
     factory = logging.getLogRecordFactory()
     logging.setLogRecordFactory(logging.LogRecord)
+    make_record = vars(logging.Logger)["makeRecord"]
     monkeypatch.setattr(record_factory._Installation, "is_done", False)
     disabled = {
         name: (logger.handlers[:], logger.level, logger.propagate)
@@ -81,6 +82,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
     lean.gather_all()
     logging.setLogRecordFactory(factory)
+    logging.Logger.makeRecord = make_record  # type: ignore[method-assign]
     for name, logger in logging.Logger.manager.loggerDict.items():
         if isinstance(logger, logging.Logger):
             logger.__class__, logger.filters[:] = classes.get(name, (logging.Logger, []))
