@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from mozlog_py.overlap import warn_of_overlap
+
 from . import version
 from ._request.exchange import REQUEST
 from .endpoints import Endpoints, application_root
@@ -135,6 +137,7 @@ class LiveOptions:
         raises: bool = True,
         **defaults: Any,
     ) -> None:
+        warn_of_overlap()
         self.settings = LiveSettings(lookup, raises=raises, **defaults)
         self._lookup = lookup
         self._policy = policy
@@ -182,6 +185,7 @@ class Middleware:
         summaries: bool = True,
         endpoints: bool = True,
     ) -> None:
+        warn_of_overlap()
         self.app = app
         self._settings = settings or Settings.read()
         self._options = Options(self._settings, request_id)

@@ -6,8 +6,8 @@ of ``logging``. There, too, the message is the key ``event``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
 
 import structlog
 
@@ -15,9 +15,11 @@ from .context import current
 from .events import level_number
 from .late_request_ids import add_request_id
 from .line import degrade
+from .options import check_no_positional
 from .redaction import Redact
 from .sampling import Sample
 from .severity import severity
+from .typing import Processor
 from .values import MAX_DEPTH, free_name, type_name
 
 __all__ = [
@@ -37,8 +39,6 @@ __all__ = [
 _SAFE: Final = ("_record", "_from_structlog", "level_number")
 
 _EventDict = dict[str, Any]
-#: What structlog calls one: takes the logger, the method's name and an event dict.
-Processor = Callable[[Any, str, Any], Any]
 
 # What structlog keeps under these is not the user's to be changed.
 _UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "positional_args"})
@@ -68,9 +68,14 @@ def add_severity(_: Any, method_name: str, event_dict: _EventDict) -> _EventDict
 
 
 class StaticFields:
-    """Adds fields that are the same on every line; what the event has already wins."""
+    """Adds fields that are the same on every line; what the event has already wins.
 
-    def __init__(self, /, **fields: Any) -> None:
+    Raises ``OptionError`` where something is given without a name, such as a dict.
+    """
+
+    def __init__(self, /, *positional: NoReturn, **fields: Any) -> None:
+        if positional:
+            check_no_positional("StaticFields", positional, "StaticFields(env='prod')")
         self._fields = fields
 
     def __call__(self, _: Any, __: str, event_dict: _EventDict) -> _EventDict:
