@@ -135,10 +135,12 @@ class LiveOptions:
         policy: RequestIdPolicy | None = None,
         *,
         raises: bool = True,
+        names: Callable[[], Iterable[Any]] = tuple,
+        where: str = "the configuration",
         **defaults: Any,
     ) -> None:
         warn_of_overlap()
-        self.settings = LiveSettings(lookup, raises=raises, **defaults)
+        self.settings = LiveSettings(lookup, raises=raises, names=names, where=where, **defaults)
         self._lookup = lookup
         self._policy = policy
         self._made = [*map(lookup, _NAMES)], Options(self.settings(), policy)

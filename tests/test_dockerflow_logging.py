@@ -84,7 +84,8 @@ class TestMozlogFormatter:
     def test_warns_of_a_text_that_names_no_field_and_leaves_it_out(self, kind: type) -> None:
         with pytest.warns(UserWarning, match="write logger_name='shop'.*It is left out"):
             formatter = kind("shop")
-        assert render(formatter, record()) == render(kind(), record())
+        logged = record()
+        assert render(formatter, logged) == render(kind(), logged)
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, JsonLogFormatter])
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
