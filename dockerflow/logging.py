@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from abc import ABCMeta
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import mozlog_py.formatter
 from mozlog_py.context import request_id_context
@@ -22,6 +21,12 @@ from mozlog_py.typing import Style
 from mozlog_py.values import Sanitiser
 
 from .request_id import DEFAULT_HEADER, RequestIdPolicy
+
+if TYPE_CHECKING:
+    # Type checkers would take a class that says it is abstract for one.
+    from builtins import type as _Metaclass  # noqa: N812 - a class, if a plain one
+else:
+    from abc import ABCMeta as _Metaclass
 
 __all__ = [
     "JsonLogFormatter",
@@ -37,7 +42,7 @@ __all__ = [
 _POLICY: Final = RequestIdPolicy()
 
 
-class MozlogFormatter(mozlog_py.formatter.MozlogFormatter, metaclass=ABCMeta):
+class MozlogFormatter(mozlog_py.formatter.MozlogFormatter, metaclass=_Metaclass):
     """``mozlog_py.MozlogFormatter``, which warns of what is no error in upstream's services.
 
     A text as ``fmt`` that names no attribute of records has no meaning: here it gives a

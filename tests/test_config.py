@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import warnings
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 
 import pytest
@@ -18,10 +19,20 @@ import uvicorn
 from conformance import checked, checked_lines, record
 
 import mozlog_py
-from mozlog_py import MozlogFormatter, MozlogHandler, context, uncaught
+from mozlog_py import (
+    MozlogFormatter,
+    MozlogHandler,
+    MozlogQueueHandler,
+    config,
+    context,
+    queued,
+    uncaught,
+)
+from mozlog_py import typing as types
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.options import OptionError
 from mozlog_py.pretty import PrettyFormatter
+from mozlog_py.structlog import renderer
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 
@@ -123,6 +134,23 @@ class TestWrongKinds:
             mozlog_py.configure(queue=Odd())  # type: ignore[arg-type]
         with pytest.raises(OptionError, match=r"strict is 'x{199}\.\.\.; it must be"):
             mozlog_py.configure(strict="x" * 1000)  # type: ignore[arg-type]
+
+
+class TestTypes:
+    def test_say_what_is_known_at_run_time(self) -> None:
+        assert {*get_args(types.FormatName)} == {*config.FORMATS, *config.ALIASES}
+        assert get_args(types.Policy) == queued.POLICIES
+        queue = {*signature(MozlogQueueHandler).parameters} - {"stream", "name"}
+        assert {*types.QueueOptions.__annotations__} == queue
+        formatter = {*signature(MozlogFormatter).parameters, "project", "colors"}
+        own = {"logger_name", "static_fields", "strict", "hostname", "include_context"}
+        assert {*types.FormatterOptions.__annotations__} == formatter - own
+        assert {*types.RendererOptions.__annotations__} == {*renderer._OPTIONS}
+
+    def test_are_the_same_of_both_functions(self) -> None:
+        parameters = dict(signature(mozlog_py.configure).parameters)
+        del parameters["lean"]
+        assert parameters == dict(signature(mozlog_py.dict_config).parameters)
 
 
 class TestFormat:
