@@ -12,7 +12,6 @@ the application's end, which tells whether the error was handled. What is neithe
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -35,7 +34,7 @@ from .middleware import (
     MiddlewareOptions,
     Options,
 )
-from .record import STANDARD_MAKE_RECORD
+from .record import has_patched_make_record
 from .summary import hand_over, is_cancellation, take_back
 
 if TYPE_CHECKING:
@@ -240,11 +239,7 @@ class ASGIExchange(Exchange):
             ) or (kind != "http.response.body" and _is_end(kind, message)):
                 code = self.code
                 is_handled = code is not None and code < 500 and sys.exc_info()[1] is None
-                if (
-                    is_handled
-                    and self.error is None
-                    and logging.Logger.makeRecord is not STANDARD_MAKE_RECORD
-                ):
+                if is_handled and self.error is None and has_patched_make_record():
                     # A tracer's record has the span of now, which tracers end with this part.
                     self.finish()
                 if self.is_servers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from .cut import check_max_line_bytes
@@ -32,6 +32,9 @@ _FORMATTERS: Final[Mapping[str, str]] = {
     "mozlog": "mozlog_py.formatter.MozlogFormatter",
     "pretty": "mozlog_py.pretty.PrettyFormatter",
 }
+
+#: The handlers of the root logger that ``configure()`` leaves there. Under pytest, its own.
+is_kept: Callable[[logging.Handler], bool] = lambda _: False  # noqa: E731 - it is replaced
 
 #: The known values of ``format`` and ``LOG_FORMAT``.
 FORMATS: Final = tuple(sorted(_FORMATTERS))
@@ -67,6 +70,7 @@ def dict_config(
     static_fields: Mapping[str, Any] | None = None,
     strict: bool = False,
     include_context: bool = True,
+    parse_messages: bool = True,
     project: str | None = None,
     processors: Sequence[Processor] = (),
     formatter_options: FormatterOptions | None = None,
@@ -92,8 +96,8 @@ def dict_config(
     - ``project``: the Google Cloud project of the ``gcp`` format's traces; else
       ``GOOGLE_CLOUD_PROJECT`` of the environment.
     - ``processors``: processors that see every event before its line is made.
-    - ``hostname``, ``static_fields``, ``strict``, ``include_context``, and by name
-      in ``formatter_options`` everything else: as in ``MozlogFormatter``.
+    - ``hostname``, ``static_fields``, ``strict``, ``include_context``, ``parse_messages``,
+      and by name in ``formatter_options`` everything else: as in ``MozlogFormatter``.
     - ``max_line_bytes``: as in ``MozlogHandler``; 0 for no limit.
     - ``queue``: write in a thread, as ``MozlogQueueHandler`` does; its options by name.
 
@@ -107,6 +111,7 @@ def dict_config(
     _check_processors(processors)
     check_switch("strict", strict)
     check_switch("include_context", include_context)
+    check_switch("parse_messages", parse_messages)
     if max_line_bytes is not None:
         check_max_line_bytes(max_line_bytes)
     _check_queue(queue)
@@ -116,6 +121,7 @@ def dict_config(
         "logger_name": logger_name,
         "strict": strict,
         "include_context": include_context,
+        "parse_messages": parse_messages,
         **(formatter_options or {}),
     }
     if hostname is not None:
@@ -178,12 +184,14 @@ def configure(
     static_fields: Mapping[str, Any] | None = None,
     strict: bool = False,
     include_context: bool = True,
+    parse_messages: bool = True,
     project: str | None = None,
     processors: Sequence[Processor] = (),
     formatter_options: FormatterOptions | None = None,
     max_line_bytes: int | None = None,
     queue: bool | QueueOptions = False,
     lean: bool = False,
+    structlog_to_logging: bool | Level | None = None,
 ) -> None:
     """Set up ``logging`` and structlog together; the parameters are those of ``dict_config``.
 
@@ -201,6 +209,11 @@ def configure(
     ``lean``: ``logging`` does not gather for each record who called it, and the
     names of its thread, process and task, which no line of ours shows; other
     handlers then have none to show either, and ``stack_info=True`` adds no stack.
+
+    ``structlog_to_logging``: events of structlog also reach handlers beside ours, on the
+    logger of the same name and those above it, as records: from the level that a handler
+    takes; and from ERROR, where only ``Logger.callHandlers`` was replaced, as sentry-sdk
+    does. A level is the lowest one for both; True is all events, False none.
 
     Raises ``OptionError`` as ``dict_config`` does.
     """
@@ -221,12 +234,18 @@ def configure(
         static_fields=static_fields,
         strict=strict,
         include_context=include_context,
+        parse_messages=parse_messages,
         project=project,
         processors=processors,
         formatter_options=formatter_options,
         max_line_bytes=max_line_bytes,
         queue=queue,
     )
+    to_logging = structlog_to_logging
+    if to_logging is not None and not isinstance(to_logging, bool):
+        to_logging = _level(to_logging, "structlog_to_logging")
+    root = logging.getLogger()
+    kept = [handler for handler in root.handlers if is_kept(handler)]
     # take_over() does more for these, and leaves more as it is: access logs that
     # are switched off, and handlers that are not the servers' own.
     servers = {name: config["loggers"].pop(name) for name in SERVER_LOGGERS}
@@ -235,12 +254,11 @@ def configure(
     except ValueError as error:
         # What it says itself is which part of the dict it was about.
         raise (error.__cause__ or error) from None
-    (handler,) = logging.getLogger().handlers
-    share(
-        handler.formatter,  # type: ignore[arg-type]
-        handler.sink,  # type: ignore[attr-defined]
-        is_caching=is_caching_loggers,
-    )
+    # OpenTelemetry replaces dictConfig, and adds its own.
+    handler: Any = next(each for each in root.handlers if hasattr(each, "sink"))
+    for each in kept:
+        root.addHandler(each)
+    share(handler.formatter, handler.sink, is_caching=is_caching_loggers, to_logging=to_logging)
     if isinstance(stream, (str, os.PathLike)):
         from .path import reopen_on_sighup
 
@@ -278,7 +296,14 @@ def _check_kinds(
     check_mapping("formatter_options", formatter_options, "{'timestamp': True}")
     check_mapping("loggers", loggers, "{'shop.cart': 'DEBUG'}")
     check_mapping("static_fields", static_fields, "{'env': 'prod'}")
-    for name in ("logger_name", "static_fields", "strict", "hostname", "include_context"):
+    for name in (
+        "logger_name",
+        "static_fields",
+        "strict",
+        "hostname",
+        "include_context",
+        "parse_messages",
+    ):
         if name in (formatter_options or {}):
             raise OptionError(
                 f"formatter_options has {name} in it, which is a parameter of its own"

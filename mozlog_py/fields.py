@@ -27,6 +27,7 @@ from .values import Sanitiser, free_name, type_name
 __all__ = [
     "EXCLUDED_ATTRIBUTES",
     "HAS_NANOSECONDS",
+    "HIDDEN_ATTRIBUTES",
     "OWN_FIELDS",
     "STANDARD_ATTRIBUTES",
     "START_NS",
@@ -37,6 +38,7 @@ __all__ = [
     "json_object",
     "looks_like_json",
     "merge",
+    "message",
     "said",
     "side_by_side",
     "timestamp_ns",
@@ -59,6 +61,10 @@ EXCLUDED_ATTRIBUTES: Final = frozenset(STANDARD_ATTRIBUTES) | {
     "message",
     "taskName",
 }
+
+#: Those of them that are none on this interpreter. Where its records are born without
+#: ``taskName``, an attribute of that name is a field like any.
+HIDDEN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - ({"taskName"} - {*STANDARD_ATTRIBUTES})
 
 #: The fields written by this library; a user's field of the same name is kept
 #: beside it, as ``extra.<name>``.
@@ -173,16 +179,22 @@ def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
 
 
 def attributes(record: Any, excluded: Container[str]) -> dict[Any, Any]:
-    """Give what a record carries beside its excluded attributes."""
+    """Return what a record carries beside its excluded attributes, in the record's order.
+
+    A ``logger_name`` that came with the call is among it, and none that a handler has left.
+    """
     if type(record) is EventRecord:
         return dict(record.fields)
     out: dict[Any, Any] = {}
     for key, value in [*vars(record).items()]:
-        if type(key) is str:
-            if key not in excluded:
-                out[key] = value
-        else:
+        if type(key) is not str:
             _add(out, key, value)
+        elif key == "logger_name":
+            given = value.given if type(value) is LoggerName else value
+            if given is not None:
+                out[key] = given
+        elif key not in excluded:
+            out[key] = value
     return out
 
 

@@ -24,6 +24,7 @@ from .careful import (
     gather,
     given_name,
     interrupted_in,
+    is_converting,
     line_of,
     prefixed,
     processed_fields,
@@ -31,12 +32,12 @@ from .careful import (
 )
 from .context import current
 from .exceptions import as_exc_info, render_exception
-from .fast import Ways
+from .fast import FieldsRenderer, Ways
 from .fields import (
     EXCLUDED_ATTRIBUTES,
+    HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
     STANDARD_ATTRIBUTES,
-    LoggerName,
     attributes,
     looks_like_json,
     merge,
@@ -53,6 +54,7 @@ from .line import (
 )
 from .options import OptionError, check_mapping, check_switch, check_text, shown
 from .records import EventRecord
+from .rules import all_plain
 from .severity import severity
 from .typing import Processor, Style
 from .values import Sanitiser, free_name
@@ -66,6 +68,9 @@ __all__ = [
 ]
 
 _LEVELS: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
+
+# Upstream excludes them, on a Python too whose records have none of them.
+_SHOWN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - HIDDEN_ATTRIBUTES
 
 # Whoever overrides one of these wants it called.
 _HOOKS: Final = (
@@ -92,7 +97,7 @@ _FIELD_OF: Final = {
 _BEGINNINGS: Final = {"%": "%(", "{": "{", "$": "$"}
 
 # What an instance holds beside its options.
-_COMPILED: Final = frozenset({"_followers", "_format", "renderers"})
+_COMPILED: Final = frozenset({"_followers", "_format", "fields_renderers", "renderers"})
 
 
 _Line = TypeVar("_Line", bytes, str)
@@ -120,6 +125,8 @@ class MozlogFormatter(BaseJsonFormatter):
       that, ``MozlogHandler`` does it, and other handlers write the line.
     - ``strict``: lines that satisfy the MozLog machine schema (no nested objects).
     - ``include_context``: whether what is bound in ``mozlog_py.context`` is shown.
+    - ``parse_messages``: whether the members of a message that is JSON text become
+      Fields. A dict that is given as the message becomes Fields in any case.
 
     Raises ``OptionError`` for options that cannot be met, which is a ``ValueError`` and
     a ``TypeError``, and a ``ValueError`` for a ``fmt`` that is malformed.
@@ -144,6 +151,9 @@ class MozlogFormatter(BaseJsonFormatter):
     #: What ``renderer`` has given so far, by logger name; emptied when an option changes.
     renderers: dict[str | None, Renderer]
 
+    #: What ``fields_renderer`` has given so far, by logger name; emptied likewise.
+    fields_renderers: dict[str, FieldsRenderer | None]
+
     def __init__(
         self,
         fmt: str | Sequence[str] | None = None,
@@ -165,6 +175,7 @@ class MozlogFormatter(BaseJsonFormatter):
         prefix: str = "",
         json_default: Callable[[Any], Any] | None = None,
         processors: Sequence[Processor] = (),
+        parse_messages: bool = True,
     ) -> None:
         if isinstance(logger_name, bool):
             validate, logger_name = logger_name, "Dockerflow"
@@ -213,6 +224,7 @@ class MozlogFormatter(BaseJsonFormatter):
         self.include_context = check_switch("include_context", include_context)
         self.json_default = json_default
         self.processors = checked_processors(processors)
+        self.parse_messages = check_switch("parse_messages", parse_messages)
         self._is_reserved_given = reserved_attrs is not None
         names = self.parse() if fmt is None or isinstance(fmt, str) else list(fmt)
         # The message has its field anyway, and an empty fmt stands for it.
@@ -287,16 +299,44 @@ class MozlogFormatter(BaseJsonFormatter):
         except KeyError:
             return self._compile(logger_name)
 
-    def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Give a record's line as a dict of plain values.
+    def fields_renderer(self, logger_name: str) -> FieldsRenderer | None:
+        """Return the function that makes lines of fields without a record.
 
-        Override it to change the line as a whole; lines are then made from what
-        it returns.
+        Args:
+            logger_name: The ``Logger`` of the envelope.
+
+        Returns:
+            None where an option or a hook of this formatter needs a record.
+        """
+        renderers = self.fields_renderers
+        render: FieldsRenderer | None = None
+        if (
+            self.is_plain()
+            and not self.prefix
+            and not self.overrides("convert_record")
+            and not self.overrides("format")
+            and self._excluded() <= EXCLUDED_ATTRIBUTES
+        ):
+            render = fast.fields_renderer(
+                self.line_maker(logger_name),
+                static_fields=self.static_fields,
+                include_context=self.include_context,
+            )
+        renderers[logger_name] = render
+        return render
+
+    def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return a record's line as a dict, whose Fields hold the values as they were logged.
+
+        Override it to change the line as a whole; lines are then made from what it returns,
+        which is cleaned, and goes through the processors, afterwards. If an override raises,
+        its line has the envelope and the message alone. Called by itself, it returns Fields
+        that the processors have seen.
         """
         sanitiser = conversion_sanitiser(self, record)
         fields = gather(self, record, sanitiser)
         maker = self.line_maker(given_name(record) or self.logger_name)
-        return maker.envelope(*envelope_of(record), fields, sanitiser)
+        return maker.envelope(*envelope_of(record), fields, sanitiser, is_raw=True)
 
     # -- hooks ------------------------------------------------------------
 
@@ -325,29 +365,21 @@ class MozlogFormatter(BaseJsonFormatter):
         message_dict: dict[str, Any],
     ) -> None:
         """Do what ``add_fields`` does here, whatever a subclass makes of that."""
-        excluded = self._excluded()
         is_complete = type(record) is EventRecord and record.is_complete
         fields = {} if is_complete else {**self.static_fields}
         if self.include_context and not is_complete:
             fields.update(current())
-        extra = attributes(record, excluded)
-        name = vars(record).get("logger_name")
-        given = name.given if type(name) is LoggerName else name
-        if given is not None and "logger_name" in excluded:
-            extra["logger_name"] = given
-        elif type(name) is LoggerName:
-            extra.pop("logger_name", None)
-        fields.update(extra)
+        fields.update(attributes(record, self._excluded()))
         for attribute in self._named_attributes:
             fields[attribute] = self._attribute(record, attribute)
         if self.include_context and not is_complete and "traceback" in message_dict:
             # True where a processor has made a text of the exception that is being handled.
             add_request_id(fields, record.exc_info or type(record) is EventRecord)
         fields = merge(fields, message_dict, self.defaults)
-        if self.processors and not is_complete:
+        if self.processors and not is_complete and not is_converting(self, record):
             sanitiser = conversion_sanitiser(self, record)
             fields = processed_fields(self.processors, record, fields, sanitiser)
-        log_data.update(self._renamed(fields))
+        log_data.update(self.renamed(fields))
 
     def _attribute(self, record: logging.LogRecord, name: str) -> Any:
         try:
@@ -389,7 +421,7 @@ class MozlogFormatter(BaseJsonFormatter):
         own = vars(self)
         if own.get("format") is own.get("_format"):
             own.pop("format", None)
-        own.update(renderers={}, _format=None)
+        own.update(renderers={}, fields_renderers={}, _format=None)
         for follower in [*own.get("_followers", ())]:
             begin_anew = follower()
             if begin_anew is not None:
@@ -450,7 +482,7 @@ class MozlogFormatter(BaseJsonFormatter):
             or self.exc_info_as_array
             or self.stack_info_as_array
             or any(map(self.overrides, _HOOKS))
-            or not fast.is_plain(self.static_fields.values())
+            or not all_plain(self.static_fields.values())
             or not OWN_FIELDS.isdisjoint(self.static_fields)
             or not self._excluded().issuperset(STANDARD_ATTRIBUTES)
         )
@@ -465,6 +497,7 @@ class MozlogFormatter(BaseJsonFormatter):
             include_context=self.include_context,
             excluded=frozenset(self._excluded()),
             is_named=is_named,
+            parse_messages=self.parse_messages,
         )
 
     def line_maker(self, logger_name: str) -> LineMaker:
@@ -500,9 +533,12 @@ class MozlogFormatter(BaseJsonFormatter):
         return listed
 
     def _excluded(self) -> set[str]:
-        return self.reserved_attrs if self._is_reserved_given else self.EXCLUDED_LOGRECORD_ATTRS
+        if self._is_reserved_given:
+            return self.reserved_attrs
+        return self.EXCLUDED_LOGRECORD_ATTRS - _SHOWN_ATTRIBUTES
 
-    def _renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
+    def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
+        """Return fields under the names that ``rename_fields`` gives them."""
         if not self.rename_fields:
             return fields
         out: dict[Any, Any] = {}

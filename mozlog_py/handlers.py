@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from . import record_factory
+from . import call_extra, record_factory
 from .cut import MAX_LINE_BYTES
 from .fields import LoggerName
 from .formatter import MozlogFormatter, renders_as_usual
@@ -18,6 +18,8 @@ __all__ = ["MozlogHandler"]
 
 # Methods that may have been replaced on an instance, as tests do.
 _REPLACEABLE: Final = frozenset({"acquire", "filter", "release"})
+# Methods that a line without a record would pass by.
+_OF_RECORDS: Final = frozenset({"emit", "handle", *_REPLACEABLE})
 _NEWLINE: Final = b"\n"
 
 
@@ -40,7 +42,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     ``"./shop"`` and ``"shop.log"`` are files.
 
     The first one of a process has ``logging`` make its records, the same ones, by a
-    faster factory (``mozlog_py.record_factory``), unless somebody has set another.
+    faster factory (``mozlog_py.record_factory``), unless somebody has set another, and its
+    loggers take an ``extra`` with any names (``mozlog_py.call_extra``).
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self._is_handling_as_usual = type(self).emit is MozlogHandler.emit
         # Somebody's own format must be asked, also for records that could go the fast way.
         self._is_format_usual = type(self).format is logging.Handler.format
+        self._takes_fields = True
         #: The formatter, where its renderers may be called past all of its methods.
         self._direct: MozlogFormatter | None = None
         self.terminator = type(self).terminator
@@ -67,6 +71,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self._rescue = MozlogFormatter(logger_name=name)
         self.setFormatter(MozlogFormatter())
         record_factory.install()
+        call_extra.install()
 
     @property
     def logger_name(self) -> str:
@@ -107,6 +112,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
+        if name in _OF_RECORDS:
+            self._takes_fields = False
         if name in _REPLACEABLE:
             self._is_handling_as_usual = False
         elif name == "format":
@@ -158,6 +165,31 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             return
         if not self.sink.write(line):
             self._tell(record)
+
+    def line_of_fields(self, type_: str, level: int, fields: dict[str, Any]) -> bytes | None:
+        """Return the line of fields without a record, its newline included.
+
+        Args:
+            type_: The logger's name.
+            level: The Python level.
+            fields: The Fields, in their order.
+
+        Returns:
+            None where it takes a record to make it: for another kind of formatter, for
+            options that need one, and for fields that are no plain values.
+        """
+        formatter = self.formatter
+        if not (
+            type(formatter) is MozlogFormatter and self._is_format_usual and self._takes_fields
+        ):
+            return None
+        name = self._plain_name
+        try:
+            render = formatter.fields_renderers[name]
+        except KeyError:
+            render = formatter.fields_renderer(name)
+        line = None if render is None else render(type_, level, fields)
+        return None if line is None else line + self._ending
 
     def _emit_rescued(self, record: logging.LogRecord, error: BaseException) -> None:
         """Write a record in the middle of which something was raised; raise an interrupt after."""

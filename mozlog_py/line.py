@@ -185,6 +185,31 @@ class LineMaker:
             raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
 
+    def plain_line(
+        self, timestamp_ns: int, type_: str, level: int, pid: int, fields: dict[str, Any]
+    ) -> bytes:
+        """Make the same line of fields that are all exact plain types, and finite.
+
+        Args:
+            timestamp_ns: Nanoseconds since the epoch.
+            type_: The logger's name.
+            level: The Python level.
+            pid: The process that logs.
+            fields: Few enough for a line, and at least one.
+        """
+        try:
+            template = self.templates[pid][type_][level][0]
+        except KeyError:
+            template = self._template(type_, level, pid, Sanitiser())
+        line = template % (clamped(timestamp_ns), _dumps(fields))
+        if not line.isascii() or DELETE in line:
+            line = escape(line)
+        return (
+            line
+            if self.further is None
+            else self.extended(self.further, line, type_, level, fields)
+        )
+
     def extended(
         self, further: Further, line: bytes, type_: Any, level: Any, fields: dict[str, Any]
     ) -> bytes:
@@ -207,17 +232,35 @@ class LineMaker:
         pid: Any,
         fields: dict[str, Any],
         sanitiser: Sanitiser,
+        *,
+        is_raw: bool = False,
     ) -> dict[str, Any]:
-        """Give the same line as a dict of plain values."""
+        """Return the same line as a dict of plain values.
+
+        ``is_raw``: Fields hold the values as they were logged. The members of the envelope
+        are plain all the same.
+        """
+        shown = with_reasons({**fields}, sanitiser) if is_raw else self._plain(fields, sanitiser)
         envelope: dict[str, Any] = {
             "Timestamp": clamped(timestamp_ns),
             **self._constant(type_, level, pid, sanitiser),
-            "Fields": self._plain(fields, sanitiser),
+            "Fields": shown,
         }
         if self.further is not None:
             severity = self.severity_of(level)
-            envelope.update(self.further(_type_text(type_), severity, envelope["Fields"]))
+            plain = Sanitiser(self.json_default).fields(shown) if is_raw else shown
+            envelope.update(self.further(_type_text(type_), severity, plain))
         return envelope
+
+    def conversion(self, document: dict[Any, Any], sanitiser: Sanitiser) -> dict[str, Any]:
+        """Return a whole line, which a formatter's own ``convert_record`` made, in plain values."""
+        fields: Any = dict.get(document, "Fields")
+        if not issubclass(type(fields), dict):
+            return sanitiser.fields(document)
+        # Fields are cleaned as Fields, for which other bounds hold than for a value.
+        line = sanitiser.fields({**document, "Fields": ""})
+        line["Fields"] = self._plain(fields, sanitiser)
+        return line
 
     def _constant(
         self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 import structlog
 
 from .context import current
-from .events import level_number
+from .events import event_level
 from .late_request_ids import add_request_id
 from .line import DEGRADED, degrade
 from .options import check_no_positional
@@ -65,10 +65,7 @@ def add_severity(_: Any, method_name: str, event_dict: _EventDict) -> _EventDict
 
     Source: RFC 5424, table 2. A MozLog line has it in its envelope without this.
     """
-    level = level_number(event_dict.get("level_number", event_dict.get("level")))
-    if level is None:
-        level = level_number(method_name)
-    event_dict.setdefault("severity", severity(20 if level is None else level))
+    event_dict.setdefault("severity", severity(event_level(event_dict, method_name)))
     return event_dict
 
 
@@ -92,7 +89,7 @@ def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     """Give nested dicts dotted keys: ``{"user": {"id": 7}}`` becomes ``{"user.id": 7}``."""
     out: _EventDict = {}
     for key, value in event_dict.items():
-        if isinstance(value, dict) and key not in _UNTOUCHED and key != "event":
+        if issubclass(type(value), dict) and key not in _UNTOUCHED and key != "event":
             _flatten_into(out, str(key), value, 1)
         else:
             out[free_name(key, out) if key in out else key] = value
@@ -106,7 +103,7 @@ def _flatten_into(out: _EventDict, prefix: str, value: dict[Any, Any], depth: in
         return
     for key, member in [*value.items()]:
         name = f"{prefix}.{key}"
-        if isinstance(member, dict):
+        if issubclass(type(member), dict):
             _flatten_into(out, name, member, depth + 1)
         else:
             out[free_name(name, out)] = member

@@ -64,11 +64,29 @@ class Sample:
         return True
 
     def _keeps(self, value: Any) -> bool:
-        if value is None or value == "":
-            value = current().get(self.key)
-        if isinstance(value, (str, int)) and value != "":
+        text = _text_of(value) or _text_of(current().get(self.key))
+        if text:
             # Not hash(): that is another one in each process.
-            number = zlib.crc32(str(value).encode("utf-8", "backslashreplace"))
+            number = zlib.crc32(text.encode("utf-8", "backslashreplace"))
         else:
             number = random.randrange(_ANY)  # noqa: S311 - nothing here is a secret
         return number * self.rate < _ANY
+
+
+def _text_of(value: Any) -> str:
+    """Return the text that a value decides by; none for a value that decides nothing.
+
+    The class of a value is not asked, nor are the methods that it overrides.
+    """
+    kind = type(value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if kind is bool:
+        return "True" if value else "False"
+    if not issubclass(kind, int):
+        return ""
+    try:
+        return int.__repr__(value)
+    except ValueError:
+        # More digits than Python prints.
+        return hex(int.__pos__(value))

@@ -305,7 +305,7 @@ _nothing: Final = logging.NullHandler()
 
 
 def _is_of_server(handler: logging.Handler) -> bool:
-    return type(handler) in _OF_SERVERS
+    return any(type(handler) is kind for kind in _OF_SERVERS)
 
 
 def _stand_in(handler: logging.Handler) -> logging.Handler:

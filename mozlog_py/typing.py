@@ -99,3 +99,4 @@ class RendererOptions(TypedDict, total=False):
     json_default: Callable[[Any], Any] | None
     static_fields: Mapping[str, Any] | None
     include_context: bool
+    parse_messages: bool

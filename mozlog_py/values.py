@@ -21,6 +21,8 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from .frames import frames_text
+from .name_value_pairs import Members, members_of, view_items
+from .rules import MISSING, class_attribute
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -65,7 +67,6 @@ _MAX_REASONS: Final = 16
 _MORE_KEY: Final = "<more>"
 _FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
 _COLLECTIONS: Final = (set, frozenset, deque)
-_NUMBERS: Final = frozenset({int, float})
 
 _name_of: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
 _is_more: Final = "<{} more items>".format
@@ -226,13 +227,31 @@ class Sanitiser:
             return self._integer(int.__pos__(value))
         if issubclass(kind, float):
             return self._float(float.__pos__(value))
-        for base in (dict, list, tuple):
-            if issubclass(kind, base):
-                copy = self._mapping if base is dict else self._array
-                return self._nested(value, _same, depth, copy)
-        if self.json_default is not None:
+        is_dict = issubclass(kind, dict)
+        if issubclass(kind, (list, tuple)):
+            return self._nested(value, _same, depth, self._array)
+        if self.json_default is not None and not is_dict:
             return self._nested(value, self.json_default, depth)
+        opened = self._mapping_or_view(value, kind, depth)
+        if opened is not None:
+            return opened
+        if is_dict:
+            return self._nested(value, _same, depth, self._mapping)
         return self._default(value, kind, depth)
+
+    def _mapping_or_view(self, value: Any, kind: type, depth: int) -> Any:
+        """Render what has names or items of its own, whatever its class; None for other values."""
+        try:
+            members = members_of(value, kind, MAX_ITEMS)
+            items = view_items(value, kind, MAX_ITEMS) if members is None else None
+        except Exception:
+            # The dict that it is, or its repr, may say more.
+            return None
+        if members is not None:
+            return self._nested(value, lambda _: members, depth, self._opened)
+        if items is not None:
+            return self._nested(value, lambda _: items, depth, self._viewed)
+        return None
 
     def _default(self, value: Any, kind: type, depth: int) -> Any:
         """Render as python-json-logger's ``defaults`` do, by base-type methods."""
@@ -262,7 +281,7 @@ class Sanitiser:
             return self.call(str, value)
         if is_kind(kind, "pathlib", "PurePath"):
             return self.call(str, value)
-        if _defines(kind, "__dataclass_fields__"):
+        if class_attribute(kind, "__dataclass_fields__") is not MISSING:
             return self._dataclass(value, kind, depth)
         return self.repr(value)
 
@@ -357,8 +376,23 @@ class Sanitiser:
             out.append(_is_more(size - len(kept)))
         return out
 
+    def _viewed(self, items: tuple[list[Any], int], depth: int) -> list[Any]:
+        shown, left_out = items
+        out = self._array(shown, depth)
+        if left_out:
+            self.lost("items dropped")
+            out.append(_is_more(left_out))
+        return out
+
     def _mapping(self, value: Any, depth: int) -> dict[str, Any]:
         return self._members(value, keep_none=True, depth=depth)
+
+    def _opened(self, members: Members, depth: int) -> dict[str, Any]:
+        out = self._mapping(members.held, depth)
+        if members.left_out:
+            self.lost("items dropped")
+            out[free_name(_MORE_KEY, out)] = _is_more(members.left_out)
+        return out
 
     def _members(self, value: Any, *, keep_none: bool, depth: int = 0) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -414,16 +448,11 @@ class Sanitiser:
             return plain
         if plain is None or type(plain) is bool:
             return {None: "null", True: "true", False: "false"}[plain]
-        return self.repr(plain if type(plain) in _NUMBERS else key)
+        return self.repr(plain if type(plain) is int or type(plain) is float else key)
 
 
 def _same(value: Any) -> Any:
     return value
-
-
-def _defines(kind: type, name: str) -> bool:
-    """Tell whether a class or a base of it has a name, asking no ``__getattr__``."""
-    return any(name in vars(base) for base in type.__dict__["__mro__"].__get__(kind))
 
 
 def _snapshot(value: Any) -> list[tuple[Any, Any]]:

@@ -61,6 +61,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(variable, raising=False)
     # As in a service, and not as under pytest.
     monkeypatch.setattr(config, "is_caching_loggers", True)
+    monkeypatch.setattr(config, "is_kept", lambda _: False)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook

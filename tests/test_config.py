@@ -33,6 +33,7 @@ from mozlog_py.gcp import CloudFormatter
 from mozlog_py.options import OptionError
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.structlog import renderer
+from mozlog_py.values import Sanitiser
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 
@@ -70,6 +71,8 @@ class TestWrongKinds:
             ({"strict": None}, "strict is None; it must be True or False$"),
             ({"include_context": "no"}, "include_context is 'no'; it must be True or False"),
             ({"lean": "no"}, "lean is 'no'; it must be True or False"),
+            ({"parse_messages": "no"}, "parse_messages is 'no'; it must be True or False"),
+            ({"structlog_to_logging": "LOUD"}, "structlog_to_logging is 'LOUD'; the known levels"),
             ({"max_line_bytes": "16k"}, "max_line_bytes is '16k'; it must be a number of bytes"),
             ({"max_line_bytes": 16.0}, "max_line_bytes is 16.0; it must be a number of bytes"),
             ({"max_line_bytes": True}, "max_line_bytes is True; it must be a number of bytes"),
@@ -144,12 +147,13 @@ class TestTypes:
         assert {*types.QueueOptions.__annotations__} == queue
         formatter = {*signature(MozlogFormatter).parameters, "project", "colors"}
         own = {"logger_name", "static_fields", "strict", "hostname", "include_context"}
+        own |= {"parse_messages"}
         assert {*types.FormatterOptions.__annotations__} == formatter - own
         assert {*types.RendererOptions.__annotations__} == {*renderer._OPTIONS}
 
     def test_are_the_same_of_both_functions(self) -> None:
         parameters = dict(signature(mozlog_py.configure).parameters)
-        del parameters["lean"]
+        del parameters["lean"], parameters["structlog_to_logging"]
         assert parameters == dict(signature(mozlog_py.dict_config).parameters)
 
 
@@ -353,7 +357,8 @@ class TestCloudFormat:
         formatter = CloudFormatter(**options)
         line = checked(formatter.format(made))
         assert line == checked(formatter.format_bytes(made))
-        assert line == formatter.convert_record(made)
+        raw = formatter.convert_record(made)
+        assert line == formatter.line_maker("x").conversion(raw, Sanitiser())
         return line
 
     def test_is_mozlog_with_severity_and_message(self) -> None:

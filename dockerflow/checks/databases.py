@@ -134,7 +134,13 @@ async def check_asyncpg_pool_connected(pool: Pool) -> list[CheckMessage]:
     try:
         async with pool.acquire(timeout=CONNECTS_WITHIN_S) as connection:
             await connection.fetchval(_QUERY)
-    except (OSError, asyncio.TimeoutError, asyncpg.PostgresConnectionError) as error:
+    except (
+        OSError,
+        asyncio.TimeoutError,
+        asyncpg.PostgresConnectionError,
+        # On uvloop, for a connection that the server has closed in the meantime.
+        asyncpg.InternalClientError,
+    ) as error:
         return [_unreachable(error)]
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return [_refused(error)]
