@@ -6,12 +6,14 @@ what processors before us have put there under names of their own.
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from ._fields.server_records import CALL_ATTRIBUTE, READERS, read_record
 from .fields import (
     HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
@@ -20,6 +22,7 @@ from .fields import (
     attributes,
     looks_like_json,
     merge,
+    message_members,
     side_by_side,
     timestamp_ns,
 )
@@ -143,10 +146,16 @@ def read_event(
     record = fields.get("_record")
     if not isinstance(record, logging.LogRecord):
         record = None
-    if record is not None and not fields.get("_from_structlog"):
+    is_foreign = record is not None and not fields.get("_from_structlog")
+    if record is not None and is_foreign:
         for name in _LEFT_BEHIND.intersection(vars(record)):
             fields.pop(name, None)
+        if record.name in READERS:
+            record = _read_of_server(record, fields)
         fields = {**_extra(record), **fields}
+        if _is_formatted(fields.get("event"), record, sanitiser):
+            # ProcessorFormatter(pass_foreign_args=True) hands them on for information.
+            fields.pop("positional_args", None)
     if record is not None:
         for name in _INTERNAL:
             fields.pop(name, None)
@@ -160,9 +169,39 @@ def read_event(
     return Event(ns, type_, level, getattr(record, "process", None), fields, said, exc_info)
 
 
+def _is_formatted(event: Any, record: Any, sanitiser: Sanitiser) -> bool:
+    """Return whether an event of the standard library's has its arguments in it already.
+
+    ``ProcessorFormatter(use_get_message=False)`` leaves the message as it was given. One
+    that is the same before and after is formatted again, which changes nothing.
+    """
+    message = record.msg
+    return type(event) is not str or event != (
+        message if type(message) is str else sanitiser.name(message)
+    )
+
+
 def _extra(record: Any) -> dict[Any, Any]:
     """Give what a log call of the standard library had as ``extra``."""
     return attributes(record, HIDDEN_ATTRIBUTES)
+
+
+def _read_of_server(record: logging.LogRecord, fields: dict[Any, Any]) -> logging.LogRecord:
+    """Return a server's record as its line shows it; take out of fields what it had before."""
+    fields.pop(CALL_ATTRIBUTE, None)
+    for name, value in _extra(record).items():
+        if fields.get(name) is value:
+            del fields[name]
+    event = fields.get("event")
+    if type(event) is str:
+        made = copy.copy(record)
+        # ProcessorFormatter has taken the arguments off the record.
+        made.args = record.args or fields.pop("positional_args", None)
+        if event not in (made.msg, made.getMessage()):
+            made.msg, made.args = event, ()
+        record = read_record(made)
+        fields["event"] = record.getMessage()
+    return record
 
 
 def _said(fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool) -> dict[Any, Any]:
@@ -192,12 +231,14 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
     if event is None:
         return ""
     if issubclass(type(event), dict):
-        return dict(dict.items(event))
+        return message_members(event, sanitiser)
     text = sanitiser.name(event) if type(event) is not str else event
     try:
         if not args:
             return text
         # As logging does it: one mapping is not one of several arguments.
+        if isinstance(args, Mapping):
+            return str(text % args)
         is_mapping = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
         return str(text % (args[0] if is_mapping else tuple(args)))
     except BaseException as error:

@@ -20,9 +20,11 @@ from typing import Any, Final, Generic, TypeVar
 import orjson
 
 from . import tracing
+from ._fields.server_records import READERS, read_record
 from .context import current, read_bound, read_request_id, structlog_registry
 from .exceptions import as_exc_info, render_exception
 from .fields import (
+    EXACT_NS,
     HAS_NANOSECONDS,
     HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
@@ -62,6 +64,7 @@ _COUNT: Final = len(STANDARD_ATTRIBUTES)
 _INDEX_OF_LAST: Final = _COUNT - 1
 _ONE_MORE: Final = _COUNT + 1
 _TOO_MANY: Final = _COUNT + MAX_ITEMS
+_EXACT_UNTIL_NS: Final = START_NS + EXACT_NS
 
 
 class Ways(Generic[_Line]):
@@ -106,7 +109,51 @@ def record_renderer(
             on the record.
         parse_messages: Whether the members of a message that is JSON become Fields.
     """
-    templates, further = maker.templates, maker.further
+
+    def renderer(templates: Any, ways: Ways[_Line]) -> Callable[[logging.LogRecord], _Line]:
+        return _record_renderer(
+            maker,
+            templates,
+            ways,
+            static_fields=static_fields,
+            include_context=include_context,
+            excluded=excluded,
+            is_named=is_named,
+            parse_messages=parse_messages,
+        )
+
+    # A server's record has no template there, so it ends up in render_otherwise. The copy
+    # of it that was read has one here.
+    render_read = renderer(maker.templates, ways)
+
+    def render_otherwise(record: logging.LogRecord) -> _Line:
+        if type(record) is not _LogRecord:
+            return ways.careful(record)
+        name = record.__dict__.get("name")
+        if type(name) is not str or name not in READERS:
+            return ways.careful(record)
+        try:
+            read = read_record(record)
+        except BaseException as error:
+            return ways.interrupted(record, error)
+        return render_read(read)
+
+    otherwise = Ways(render_otherwise, ways.interrupted, is_text=ways.is_text)
+    return renderer(maker.record_templates, otherwise)
+
+
+def _record_renderer(
+    maker: LineMaker,
+    templates: Any,
+    ways: Ways[_Line],
+    *,
+    static_fields: Mapping[str, Any],
+    include_context: bool,
+    excluded: frozenset[str],
+    is_named: bool,
+    parse_messages: bool,
+) -> Callable[[logging.LogRecord], _Line]:
+    further = maker.further
     careful, is_text = ways.careful, ways.is_text
     late = excluded.difference(STANDARD_ATTRIBUTES)
     # Beside these, which other formatters and other Pythons leave on a record.
@@ -209,7 +256,11 @@ def record_renderer(
                 or facts["exc_text"] is not None
                 or facts["stack_info"] is not None
             ):
-                if not _add_exception(facts, fields, message, include_context) or not fields:
+                if (
+                    further is not None
+                    or not _add_exception(facts, fields, message, include_context)
+                    or not fields
+                ):
                     return careful(record)
                 # It stands in front of the exception.
                 message = ""
@@ -226,11 +277,14 @@ def record_renderer(
                 return careful(record)
             if HAS_NANOSECONDS:
                 ns = START_NS + int(facts["relativeCreated"] * 1e6 + 0.5)
-                if ns / 1e9 != facts["created"]:
+                # Far from the start the milliseconds are not exact, as with a frozen clock.
+                if not START_NS <= ns < _EXACT_UNTIL_NS or ns / 1e9 != facts["created"]:
                     ns = timestamp_ns(record)
             else:
                 ns = int(facts["created"] * 1e9)
             if is_odd:
+                # As below: where there is none, the record is read apart.
+                templates[facts["process"]][facts["name"]]
                 if message:
                     fields["msg"] = message
                 line = maker.line(ns, facts["name"], facts["levelno"], facts["process"], fields)

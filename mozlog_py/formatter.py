@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, TypeVar, cast
 from pythonjsonlogger.core import BaseJsonFormatter
 
 from . import fast
+from ._fields.server_records import READERS
 from .careful import (
     Renderer,
     careful_renderer,
@@ -510,6 +511,7 @@ class MozlogFormatter(BaseJsonFormatter):
             severity_of=self._severity_of(),
             json_default=self.json_default,
             further=self._further(),
+            read_apart=READERS,
         )
 
     def _further(self) -> Further | None:

@@ -89,6 +89,7 @@ def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     """Give nested dicts dotted keys: ``{"user": {"id": 7}}`` becomes ``{"user.id": 7}``."""
     out: _EventDict = {}
     for key, value in event_dict.items():
+        # isinstance() would ask the value, and a lazy object load itself for the answer.
         if issubclass(type(value), dict) and key not in _UNTOUCHED and key != "event":
             _flatten_into(out, str(key), value, 1)
         else:

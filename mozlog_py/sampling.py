@@ -11,6 +11,7 @@ import structlog
 
 from .context import current
 from .events import event_level, level_number
+from .values import Sanitiser
 
 __all__ = ["Sample"]
 
@@ -24,8 +25,9 @@ class Sample:
       by which a count of lines is to be multiplied.
     - ``keep_from``: the level (a name or number) from which on all are kept.
     - ``key``: the field whose value decides, so that all lines of a request are
-      kept or none is; the same in every process. Where an event has none, and
-      the context neither, chance decides.
+      kept or none is; the same in every process. It decides by its text in the line:
+      a ``UUID`` as its ``str`` does. Where an event has none, and the context neither,
+      chance decides; it does as well for containers and for what has no text.
 
     It is a processor of structlog and of ``MozlogFormatter``, and a filter of
     ``logging``: for handlers that are not ours, whose formatters can drop nothing.
@@ -64,7 +66,7 @@ class Sample:
         return True
 
     def _keeps(self, value: Any) -> bool:
-        text = _text_of(value) or _text_of(current().get(self.key))
+        text = _text(value) or _text(current().get(self.key))
         if text:
             # Not hash(): that is another one in each process.
             number = zlib.crc32(text.encode("utf-8", "backslashreplace"))
@@ -73,20 +75,13 @@ class Sample:
         return number * self.rate < _ANY
 
 
-def _text_of(value: Any) -> str:
-    """Return the text that a value decides by; none for a value that decides nothing.
-
-    The class of a value is not asked, nor are the methods that it overrides.
-    """
-    kind = type(value)
-    if issubclass(kind, str):
-        return str.__str__(value)
-    if kind is bool:
-        return "True" if value else "False"
-    if not issubclass(kind, int):
+def _text(value: Any) -> str:
+    """Return the text that a value has in a line; an empty one where it has none."""
+    if value is None or type(value) is str:
+        return value or ""
+    sanitiser = Sanitiser()
+    plain = sanitiser.value(value)
+    kind = type(plain)
+    if sanitiser.reasons or not (kind is str or kind is int or kind is float or kind is bool):
         return ""
-    try:
-        return int.__repr__(value)
-    except ValueError:
-        # More digits than Python prints.
-        return hex(int.__pos__(value))
+    return str(plain)

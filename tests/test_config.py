@@ -494,7 +494,7 @@ class TestPrettyFormat:
         error = KeyError("k")
         error.__cause__ = ValueError()
         text = PrettyFormatter().format(record("failed", exc_info=error))
-        assert "\nValueError\n\nThe exception above was the direct cause" in text
+        assert "\nValueError\n\nThe above exception was the direct cause" in text
         assert text.endswith("KeyError: 'k'")
         shown = PrettyFormatter().format(record("x", exc_info=(ValueError, None, None)))
         assert shown.endswith("<class 'ValueError'>")

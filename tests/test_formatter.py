@@ -26,6 +26,7 @@ from mozlog_py.gcp import CloudFormatter
 from mozlog_py.options import OptionError
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import Redact, Sample, flatten
+from mozlog_py.records import EventRecord
 from mozlog_py.structlog import MozlogRenderer
 
 
@@ -150,6 +151,35 @@ class TestRecoveredNanoseconds:
 
     def test_are_those_of_created_where_the_record_is_anothers(self) -> None:
         assert recovered_ns(1234567890.5, 17.0, 1_700_000_000_000_000_000) == 1234567890_500000000
+
+    @pytest.mark.parametrize("days", [-49, -1, 0, 1, 49])
+    def test_are_exact_near_the_start_of_the_process(self, days: int) -> None:
+        start = 1_700_000_000_000_000_000
+        for odd in (0, 1, 499, 500, 501, 999_999_999):
+            logged = start + days * 86_400_000_000_000 + odd
+            assert recovered_ns(logged / 1e9, (logged - start) / 1e6, start) == logged
+
+    @pytest.mark.parametrize("microseconds", [0, 1, 123_456, 999_999])
+    @pytest.mark.parametrize("seconds", [0, 1_577_836_800, 1_906_545_600, 4_102_444_800])
+    def test_of_a_clock_that_stands_far_away_are_whole_microseconds(
+        self, seconds: int, microseconds: int
+    ) -> None:
+        start = 1_700_000_000_123_456_789
+        logged = seconds * 10**9 + microseconds * 1000
+        assert recovered_ns(logged / 1e9, (logged - start) / 1e6, start) == logged
+
+    def test_of_a_process_that_is_old_are_nearly_exact(self) -> None:
+        start = 1_700_000_000_000_000_000
+        for logged in range(start + 2**54 + 1, start + 2**54 + 10**9, 12_345_679):
+            got = recovered_ns(logged / 1e9, (logged - start) / 1e6, start)
+            assert abs(got - logged) <= 6
+
+    def test_of_an_event_of_structlog_go_through_a_formatter_whole(self) -> None:
+        exact = 1_700_000_360_123_456_789
+        event = EventRecord(exact, "app", 20, {}, {"msg": "x"}, None, is_complete=False)
+        assert render(MozlogFormatter(), event)["Timestamp"] == exact
+        event.created = 5.0
+        assert render(MozlogFormatter(), event)["Timestamp"] == 5_000_000_000
 
     @pytest.mark.skipif(
         sys.version_info < (3, 13), reason="records have no nanoseconds before 3.13"
@@ -542,7 +572,10 @@ class TestOptions:
             ({"rename_fields": {"Severity": "level"}}, "'Severity' in it, a member of the env"),
             ({"rename_fields": {"levelname": "level"}}, r"as in fmt=\['levelname'\], or leave it"),
             ({"rename_fields": {"asctime": "time"}}, r"add it to fmt, as in fmt=\['asctime'\]"),
-            ({"rename_fields": {"threadName": "thread"}}, "an attribute of records that is no field"),
+            (
+                {"rename_fields": {"threadName": "thread"}},
+                "an attribute of records that is no field",
+            ),
             ({"rename_fields": {"message": "event"}}, "its field is 'msg': rename that"),
             ({"rename_fields": {"exc_info": "exception"}}, "its field is 'error': rename that"),
             ({"rename_fields": {"stack_info": "where"}}, "its field is 'stack': rename that"),
@@ -837,7 +870,8 @@ class TestSubclass:
             ("plain", {"msg": "plain"}),
             ("", {}),
             ('{"token": "tulip"}', {}),
-            ({"token": "tulip", "msg": "hi"}, {}),
+            ({"token": "tulip", "msg": "hi"}, {"msg": "hi"}),
+            ({"token": "tulip"}, {}),
             ("{no json}", {"msg": "{no json}"}),
             ("%d", {"msg": "%d ('x',)", "mozlog.degraded": "message and arguments do not fit; "}),
         ],
@@ -861,7 +895,8 @@ class TestSubclass:
             assert got == {**shown, "mozlog.degraded": note}
         (line,) = [MozlogRenderer(formatter=Custom())(None, "info", {"event": message, "a": 1})]
         assert "tulip" not in str(line)
-        assert checked(line)["Fields"].get("msg") == (message if args else shown.get("msg"))
+        said = message["msg"] if type(message) is dict else message if args else shown.get("msg")
+        assert checked(line)["Fields"].get("msg") == said
 
     def test_convert_record_of_events_and_of_the_other_formats_is_the_same(self) -> None:
         class Hiding:

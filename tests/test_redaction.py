@@ -267,7 +267,7 @@ class TestNoOtherWayOut:
     def test_an_event_that_cannot_be_read_is_not_shown(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(*_: Any) -> Any:
+        def broken(*_: Any, **__: Any) -> Any:
             raise LookupError
 
         renderer = MozlogRenderer(formatter=MozlogFormatter(processors=[Redact()]))
