@@ -248,7 +248,8 @@ class MozlogRenderer:
             if own:
                 # Those behind the first pass for a part of its value.
                 (first, *_), members = own, _members(own)[:-1]
-                value = members[len(encode(first)) + 1 :].replace(b"%%", b"%")
+                # A name may have a per cent sign in it as well as a value.
+                value = members.replace(b"%%", b"%")[len(encode(first)) + 1 :]
                 of_context = (
                     of_fields[: -len(b"%b}")]
                     + (b"{" + static if static else b"")
