@@ -440,7 +440,9 @@ def processed_fields(
     is_dropped = False
     for processor in processors:
         try:
-            event_dict = guarded((processor,), None, method_name, event_dict, interrupts)
+            event_dict = guarded(
+                (processor,), None, method_name, event_dict, interrupts, processors
+            )
         except structlog.DropEvent:
             # Whoever can drop nothing writes it all the same, as the others leave it.
             is_dropped = True

@@ -54,7 +54,10 @@ def no_checks() -> Iterator[None]:
 @pytest.fixture
 def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put back all that ``configure()`` changes outside of its own objects."""
-    for variable in ("LOG_LEVEL", "LOG_FORMAT", "NO_COLOR", "FORCE_COLOR", "GOOGLE_CLOUD_PROJECT"):
+    for variable in (
+        "LOG_LEVEL", "LOGGING_LEVEL", "LOG_FORMAT", "NO_COLOR", "FORCE_COLOR",
+        "GOOGLE_CLOUD_PROJECT",
+    ):  # fmt: skip
         monkeypatch.delenv(variable, raising=False)
     # As in a service, and not as under pytest.
     monkeypatch.setattr(config, "is_caching_loggers", True)
