@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple, Protocol
 
+from ._fields.server_records import READERS, read_record
 from .events import read_event
 from .exceptions import as_exc_info
 from .fast import Ways
@@ -159,9 +160,10 @@ def _maker(formatter: Hooks, record: logging.LogRecord) -> LineMaker:
 
 
 def _message_alone(record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
-    """Return the message of a record, which is a text and has no fields in it, as the one field."""
+    """Return the message of a record as the one field, where it has no fields in it."""
     try:
-        text = record.said.get("msg") if type(record) is EventRecord else message(record, sanitiser)
+        said: Any = record.said if type(record) is EventRecord else message(record, sanitiser)
+        text = dict.get(said, "msg") if issubclass(type(said), dict) else said
     except Exception:
         return {}
     is_alone = type(text) is str and text and not (looks_like_json(text) and json_object(text))
@@ -269,7 +271,7 @@ def _line(
 def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
     """Give a record's Fields, as the formatter's options and hooks want them."""
     is_raw = is_converting(formatter, record)
-    record = _unwrapped(formatter, record, sanitiser)
+    record = _as_read(_unwrapped(formatter, record, sanitiser), sanitiser)
     message_dict = said(record, sanitiser, _json_test(formatter, sanitiser))
     _apply_format_hooks(formatter, record, message_dict, sanitiser)
     if formatter.timestamp:
@@ -320,6 +322,18 @@ def _unwrapped(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> Any:
         exc_info,
         is_complete=False,
     )
+
+
+def _as_read(record: Any, sanitiser: Sanitiser) -> Any:
+    """Return a server's record as its line shows it, and any other one as it is."""
+    name = _attribute(record, "name")
+    if type(name) is not str or name not in READERS or type(record) is EventRecord:
+        return record
+    try:
+        return read_record(record)
+    except BaseException as error:
+        sanitiser.hold(error)
+        return record
 
 
 def _json_test(formatter: Hooks, sanitiser: Sanitiser) -> Callable[[str], bool]:
@@ -426,7 +440,9 @@ def processed_fields(
     is_dropped = False
     for processor in processors:
         try:
-            event_dict = guarded((processor,), None, method_name, event_dict, interrupts)
+            event_dict = guarded(
+                (processor,), None, method_name, event_dict, interrupts, processors
+            )
         except structlog.DropEvent:
             # Whoever can drop nothing writes it all the same, as the others leave it.
             is_dropped = True
@@ -440,9 +456,12 @@ def processed_fields(
         if name == "event":
             if not is_empty and not is_mapping:
                 out["msg"] = message
-        elif name not in _PASSED and (name not in _ENVELOPE_KEYS or name in taken):
-            if name != "msg" or "msg" not in out:
-                out[name] = value
+        elif (
+            name not in _PASSED
+            and (name not in _ENVELOPE_KEYS or name in taken)
+            and (name != "msg" or name not in out)
+        ):
+            out[name] = value
     if type(stamp := event_dict.get("timestamp")) is str and "timestamp" not in taken:
         out.setdefault("Time", stamp)
     if is_mapping:

@@ -6,12 +6,14 @@ what processors before us have put there under names of their own.
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from ._fields.server_records import CALL_ATTRIBUTE, READERS, read_record
 from .fields import (
     HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
@@ -148,6 +150,8 @@ def read_event(
     if record is not None and is_foreign:
         for name in _LEFT_BEHIND.intersection(vars(record)):
             fields.pop(name, None)
+        if record.name in READERS:
+            record = _read_of_server(record, fields)
         fields = {**_extra(record), **fields}
         if _is_formatted(fields.get("event"), record, sanitiser):
             # ProcessorFormatter(pass_foreign_args=True) hands them on for information.
@@ -180,6 +184,24 @@ def _is_formatted(event: Any, record: Any, sanitiser: Sanitiser) -> bool:
 def _extra(record: Any) -> dict[Any, Any]:
     """Give what a log call of the standard library had as ``extra``."""
     return attributes(record, HIDDEN_ATTRIBUTES)
+
+
+def _read_of_server(record: logging.LogRecord, fields: dict[Any, Any]) -> logging.LogRecord:
+    """Return a server's record as its line shows it; take out of fields what it had before."""
+    fields.pop(CALL_ATTRIBUTE, None)
+    for name, value in _extra(record).items():
+        if fields.get(name) is value:
+            del fields[name]
+    event = fields.get("event")
+    if type(event) is str:
+        made = copy.copy(record)
+        # ProcessorFormatter has taken the arguments off the record.
+        made.args = record.args or fields.pop("positional_args", None)
+        if event not in (made.msg, made.getMessage()):
+            made.msg, made.args = event, ()
+        record = read_record(made)
+        fields["event"] = record.getMessage()
+    return record
 
 
 def _said(fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool) -> dict[Any, Any]:

@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, TypeVar
 import orjson
 
 from . import tracing
+from ._fields.server_records import READERS, read_record
 from .context import current, read_bound, read_request_id, structlog_registry
 from .exceptions import as_exc_info, render_exception
 from .fields import (
@@ -108,7 +109,51 @@ def record_renderer(
             on the record.
         parse_messages: Whether the members of a message that is JSON become Fields.
     """
-    templates, further = maker.templates, maker.further
+
+    def renderer(templates: Any, ways: Ways[_Line]) -> Callable[[logging.LogRecord], _Line]:
+        return _record_renderer(
+            maker,
+            templates,
+            ways,
+            static_fields=static_fields,
+            include_context=include_context,
+            excluded=excluded,
+            is_named=is_named,
+            parse_messages=parse_messages,
+        )
+
+    # A server's record has no template there, so it ends up in render_otherwise. The copy
+    # of it that was read has one here.
+    render_read = renderer(maker.templates, ways)
+
+    def render_otherwise(record: logging.LogRecord) -> _Line:
+        if type(record) is not _LogRecord:
+            return ways.careful(record)
+        name = record.__dict__.get("name")
+        if type(name) is not str or name not in READERS:
+            return ways.careful(record)
+        try:
+            read = read_record(record)
+        except BaseException as error:
+            return ways.interrupted(record, error)
+        return render_read(read)
+
+    otherwise = Ways(render_otherwise, ways.interrupted, is_text=ways.is_text)
+    return renderer(maker.record_templates, otherwise)
+
+
+def _record_renderer(
+    maker: LineMaker,
+    templates: Any,
+    ways: Ways[_Line],
+    *,
+    static_fields: Mapping[str, Any],
+    include_context: bool,
+    excluded: frozenset[str],
+    is_named: bool,
+    parse_messages: bool,
+) -> Callable[[logging.LogRecord], _Line]:
+    further = maker.further
     careful, is_text = ways.careful, ways.is_text
     late = excluded.difference(STANDARD_ATTRIBUTES)
     # Beside these, which other formatters and other Pythons leave on a record.
@@ -238,6 +283,8 @@ def record_renderer(
             else:
                 ns = int(facts["created"] * 1e9)
             if is_odd:
+                # As below: where there is none, the record is read apart.
+                templates[facts["process"]][facts["name"]]
                 if message:
                     fields["msg"] = message
                 line = maker.line(ns, facts["name"], facts["levelno"], facts["process"], fields)

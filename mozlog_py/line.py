@@ -17,7 +17,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Final, Protocol
 
 import orjson
@@ -68,6 +68,8 @@ _LAST_RESORT: Final = (
 )
 
 _dumps: Final = orjson.dumps
+
+_Templates = dict[Any, dict[Any, dict[Any, tuple[bytes, bytes]]]]
 
 
 class Interrupted(BaseException):
@@ -132,7 +134,9 @@ class LineMaker:
 
     ``templates`` holds what has been made of the envelope, by pid, logger and
     level: all of a line but its time and its Fields, and all of a line whose
-    only field is the message but its time and that.
+    only field is the message but its time and that. ``record_templates`` holds the
+    same without the loggers in ``read_apart``: a renderer of records finds out by
+    that, at no price for the others, that a record is to be read in its own way.
     """
 
     def __init__(
@@ -145,6 +149,7 @@ class LineMaker:
         severity_of: Callable[[Any], int] = severity,
         json_default: Callable[[Any], Any] | None = None,
         further: Further | None = None,
+        read_apart: Container[Any] = (),
     ) -> None:
         self.logger = logger
         self.hostname = hostname
@@ -153,7 +158,9 @@ class LineMaker:
         self.severity_of = severity_of
         self.json_default = json_default
         self.further = further
-        self.templates: dict[Any, dict[Any, dict[Any, tuple[bytes, bytes]]]] = {}
+        self.templates: _Templates = {}
+        self.record_templates: _Templates = {}
+        self._read_apart = read_apart
         self._template_count = 0
 
     def line(
@@ -304,10 +311,14 @@ class LineMaker:
         ):
             if self._template_count >= _MAX_TEMPLATES:
                 self.templates.clear()
+                self.record_templates.clear()
                 self._template_count = 0
             self._template_count += 1
             of_message = template[:-3] + b'{"msg":%b}}'
-            self.templates.setdefault(pid, {}).setdefault(type_, {})[level] = template, of_message
+            levels = self.templates.setdefault(pid, {}).setdefault(type_, {})
+            levels[level] = template, of_message
+            if type_ not in self._read_apart:
+                self.record_templates.setdefault(pid, {})[type_] = levels
         return template
 
     def _plain(self, fields: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
