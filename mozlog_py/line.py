@@ -367,7 +367,10 @@ def degrade(fields: dict[Any, Any], reason: str) -> None:
     if known is not None and type(known) is not str:
         fields[free_name(f"extra.{DEGRADED}", fields)] = known
         known = None
-    fields[DEGRADED] = f"{known}; {reason}" if known else reason
+    said = known.split("; ") if known else []
+    # What is converted first and cleaned afterwards may lose the same twice.
+    said += [each for each in reason.split("; ") if each not in said]
+    fields[DEGRADED] = "; ".join(said)
 
 
 def clamped(timestamp_ns: int) -> int:
