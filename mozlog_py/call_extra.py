@@ -44,7 +44,7 @@ class OverridingExtra(dict[str, Any]):
 
 
 def make_record(
-    self: logging.Logger,
+    self: logging.Logger,  # noqa: ARG001 - it is a method
     name: Any,
     level: Any,
     fn: Any,
@@ -145,9 +145,9 @@ def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
     inner = getattr(former, "__wrapped__", None)
     if callable(inner):
         # Who takes the other's layer off, by this attribute, leaves ours there.
-        make_guarded.__wrapped__ = _guarded(inner)  # type: ignore[attr-defined]
+        make_guarded.__wrapped__ = _guarded(inner)
     else:
-        del make_guarded.__wrapped__  # type: ignore[attr-defined]
+        del make_guarded.__wrapped__
     return make_guarded
 
 

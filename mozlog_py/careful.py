@@ -440,7 +440,9 @@ def processed_fields(
     is_dropped = False
     for processor in processors:
         try:
-            event_dict = guarded((processor,), None, method_name, event_dict, interrupts)
+            event_dict = guarded(
+                (processor,), None, method_name, event_dict, interrupts, processors
+            )
         except structlog.DropEvent:
             # Whoever can drop nothing writes it all the same, as the others leave it.
             is_dropped = True
@@ -454,9 +456,12 @@ def processed_fields(
         if name == "event":
             if not is_empty and not is_mapping:
                 out["msg"] = message
-        elif name not in _PASSED and (name not in _ENVELOPE_KEYS or name in taken):
-            if name != "msg" or "msg" not in out:
-                out[name] = value
+        elif (
+            name not in _PASSED
+            and (name not in _ENVELOPE_KEYS or name in taken)
+            and (name != "msg" or name not in out)
+        ):
+            out[name] = value
     if type(stamp := event_dict.get("timestamp")) is str and "timestamp" not in taken:
         out.setdefault("Time", stamp)
     if is_mapping:

@@ -11,8 +11,9 @@ import orjson
 
 from .diagnostics import degraded
 from .line import DEGRADED, encode
+from .options import check_number
 
-__all__ = ["MAX_LINE_BYTES", "MIN_LINE_BYTES", "cut"]
+__all__ = ["MAX_LINE_BYTES", "MIN_LINE_BYTES", "check_max_line_bytes", "cut"]
 
 #: Bytes, the newline included: where Docker's json-file driver splits a line.
 MAX_LINE_BYTES: Final = 16_384
@@ -27,6 +28,17 @@ _ENVELOPE: Final = ("EnvVersion", "Hostname", "Logger", "Type")
 _MARK: Final = "...<{} characters cut>...".format
 _MARK_BYTES: Final = 40
 _ROUNDS: Final = 12
+
+
+def check_max_line_bytes(value: object) -> None:
+    """Raise ``OptionError`` for what is no limit of a line's bytes; 0 is for none."""
+    if type(value) is int and value == 0:
+        return
+    allowed = (
+        f"a number of bytes such as {MAX_LINE_BYTES}, {MIN_LINE_BYTES} or more, for an envelope to "
+        "have room, or 0 for no limit"
+    )
+    check_number("max_line_bytes", value, least=MIN_LINE_BYTES, allowed=allowed, whole=True)
 
 
 def cut(line: bytes, max_bytes: int) -> bytes:

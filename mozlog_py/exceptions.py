@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Final, TypeGuard
 
 from .foreign_tracebacks import looks_like_traceback
 from .frames import frames_text, one_line
-from .loaded_types import module_of
-from .values import MAX_TEXT, Sanitiser, is_kind, type_name
+from .loaded_types import loaded_type, module_of, type_name
+from .values import MAX_TEXT, Sanitiser
 
 __all__ = [
     "HEADER",
@@ -61,7 +61,6 @@ _qualified_name_of: Final[Callable[[type], str]] = type.__dict__["__qualname__"]
 _BARE_MODULES: Final = ("builtins", "__main__")
 
 _GROUP: Final[type | None] = getattr(builtins, "BaseExceptionGroup", None)
-_GROUP_STR: Final[Any] = None if _GROUP is None else _GROUP.__str__
 
 # Of a text that is longer than a repr may be, the part that a cut repr can have.
 _COMPARED: Final = MAX_TEXT // 4
@@ -292,7 +291,9 @@ def _str_of(value: BaseException) -> Callable[[Any], str]:
 
     The text of a group is its message and the number of its members, which follow.
     """
-    if _is_group(type(value)) and type(value).__str__ is _GROUP_STR:
+    group: Any = _group_type()
+    kind: Any = type(value)
+    if group is not None and issubclass(kind, group) and kind.__str__ is group.__str__:
         return _message_of_group
     return str
 
@@ -340,7 +341,10 @@ def group_of_one(value: BaseException) -> BaseException | None:
 
 
 def _is_group(kind: type) -> bool:
-    if _GROUP is not None:
-        return issubclass(kind, _GROUP)
-    # The backport that 3.10 uses.
-    return is_kind(kind, "exceptiongroup", "BaseExceptionGroup")
+    group = _group_type()
+    return group is not None and issubclass(kind, group)
+
+
+def _group_type() -> type | None:
+    # The second is the backport that 3.10 uses.
+    return _GROUP or loaded_type("exceptiongroup", "BaseExceptionGroup")

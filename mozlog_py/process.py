@@ -45,14 +45,11 @@ class Process:
     def tell(self, prepared: Prepared) -> None:
         """Have ``prepared.prepare_anew()`` called where this turns out to be another process."""
         self._prepared[id(prepared)] = prepared
+        self._watch()
 
     def ask(self, now_ns: int) -> None:
         """Ask which process this is. ``now_ns``: the time, nanoseconds since the epoch."""
-        if not self._is_watching:
-            # Not at import: whoever logs no line has no use for it.
-            if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=self.forget)
-            self._is_watching = True
+        self._watch()
         pid = os.getpid()
         if pid != self.pid:
             self.prepare_anew()
@@ -66,6 +63,16 @@ class Process:
         """Have everything that was prepared be prepared again."""
         for prepared in list(self._prepared.values()):
             prepared.prepare_anew()
+
+    def _watch(self) -> None:
+        """Ask anew after every fork from here on."""
+        # Not at import: whoever logs no line has no use for it. Before the fork as well:
+        # hooks of the application that were registered earlier are called first in the
+        # child, and may log there.
+        if not self._is_watching:
+            self._is_watching = True
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(before=self.forget, after_in_child=self.forget)
 
     def forget(self) -> None:
         """Have the next line ask anew."""

@@ -700,7 +700,7 @@ def _(log: Front) -> None:
 })  # fmt: skip
 def _(log: Front) -> None:
     try:
-        open("/nowhere/at/all")
+        pathlib.Path("/nowhere/at/all").stat()
     except FileNotFoundError:
         log(exc_info=True)
 
@@ -741,9 +741,11 @@ def _(log: Front) -> None:
 
 
 @case("Context", 1, "threads, tasks and blocks see their own", count=None,
-      check=lambda lines, _: all(
-          line["Fields"]["rid"] == line["Fields"]["own"] for line in lines
-      ) and len(lines) == 60)  # fmt: skip
+      check=lambda lines, _: sum(
+          # asyncio has lines of its own.
+          line["Fields"]["rid"] == line["Fields"]["own"]
+          for line in lines if "own" in line["Fields"]
+      ) == 60)  # fmt: skip
 def _(log: Front) -> None:
     async def request(number: int) -> None:
         with context.bound(rid=f"r{number}"):
@@ -1031,7 +1033,7 @@ def _(log: Front) -> None:
 
 
 @case("Sinks", 5, "a line over the cap", shows={
-    "a": lambda text: text.startswith("head") and text.endswith("tail") and "characters cut>" in text,
+    "a": lambda text: (text[:4], text[-4:]) == ("head", "tail") and "characters cut>" in text,
     "b": "short",
 })  # fmt: skip
 def _(log: Front) -> None:
@@ -1131,32 +1133,44 @@ def _(log: Front) -> None:
         assert process.exitcode == 0
 
 
-@case("Processes", 2, "atexit, __del__, daemon threads and fork hooks at the end", count=None,
+@case("Processes", 2, "atexit, __del__ and daemon threads at the end", count=None,
       check=lambda lines, _: (
-          {"atexit", "del", "daemon", "hook"} <= {line["Fields"]["msg"] for line in lines}
+          {"atexit", "del", "daemon"} <= {line["Fields"]["msg"] for line in lines}
       ))  # fmt: skip
 def _(log: Front) -> None:
-    atexit.register(log, "atexit")
+    atexit.register(log.logger.info, "atexit")
 
     class Last:
         def __del__(self) -> None:
             log("del")
 
-    sys.modules["__main__"].__dict__["kept"] = Last()
+    sys.modules["__main__"].__dict__["_kept"] = Last()
     # With names of its own: a daemon's frame would keep this module from its end.
-    names: dict[str, Any] = {"log": log, "sleep": time.sleep, "started": threading.Event()}
+    names = {"info": log.logger.info, "sleep": time.sleep, "started": threading.Event()}
     exec(
-        "def work():\n    while True:\n        log('daemon')\n        started.set()\n"
+        "def work():\n    while True:\n        info('daemon')\n        started.set()\n"
         "        sleep(0.001)",
         names,
     )
     threading.Thread(target=names["work"], daemon=True).start()
     names["started"].wait()
-    os.register_at_fork(before=lambda: log("hook"))
+
+
+@case("Processes", 2, "hooks of a fork", count=3, check=lambda lines, _: (
+    [line["Fields"]["msg"] for line in lines] == ["before", "child", "parent"]
+    and lines[0]["Pid"] == lines[2]["Pid"] != lines[1]["Pid"]
+))  # fmt: skip
+def _(log: Front) -> None:
+    reader, writer = os.pipe()
+    os.register_at_fork(
+        before=lambda: log("before"),
+        after_in_child=lambda: log("child"),
+        after_in_parent=lambda: (os.read(reader, 1), log("parent")),
+    )
     child = os.fork()
+    os.write(writer, b"x") if child == 0 else os.waitpid(child, 0)
     if child == 0:
         os._exit(0)
-    os.waitpid(child, 0)
 
 
 @case("Processes", 2, "lines after the handler is closed", count=2, check=in_order(2))
@@ -1424,7 +1438,7 @@ def _(log: Front) -> None:
 def _child(chosen: Case, front: str, directory: str, name: str) -> None:
     """Become the process of one case, with its files for stdout and stderr."""
     for descriptor, ending in ((1, "out"), (2, "err")):
-        path = os.path.join(directory, f"{name}.{ending}")
+        path = pathlib.Path(directory, f"{name}.{ending}")
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)

@@ -23,8 +23,9 @@ from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 from mozlog_py import MozlogFormatter, context
 from mozlog_py.fields import LoggerName, recovered_ns
 from mozlog_py.gcp import CloudFormatter
+from mozlog_py.options import OptionError
 from mozlog_py.pretty import PrettyFormatter
-from mozlog_py.processors import Redact, Sample
+from mozlog_py.processors import Redact, Sample, flatten
 from mozlog_py.records import EventRecord
 from mozlog_py.structlog import MozlogRenderer
 
@@ -558,12 +559,71 @@ class TestOptions:
             ({"prefix": "a\nb"}, "line break"),
             ({"style": "?"}, "Style must be one of"),
             ({"fmt": "%(unclosed"}, "Invalid format"),
+            ({"fmt": "shop"}, "fmt is 'shop', which names no .*; .* write logger_name='shop'"),
+            ({"fmt": "50 %"}, "fmt is '50 %', which names no attribute"),
+            ({"fmt": "shop", "style": "{"}, "fmt is 'shop', which names no attribute"),
+            ({"fmt": "shop", "style": "$"}, "fmt is 'shop', which names no attribute"),
+            ({"fmt": 5}, "fmt is 5; it must be a list of attributes"),
+            ({"strict": "yes"}, "strict is 'yes'; it must be True or False"),
+            ({"include_context": None}, "include_context is None; it must be True or False"),
+            ({"stack_info_as_array": "a"}, "stack_info_as_array is 'a'; it must be True or"),
+            ({"static_fields": "env=prod"}, "static_fields is 'env=prod'; it must be a dict"),
+            ({"rename_fields": {"Timestamp": "time"}}, "'Timestamp' in it, a member of the env"),
+            ({"rename_fields": {"Severity": "level"}}, "'Severity' in it, a member of the env"),
+            ({"rename_fields": {"levelname": "level"}}, r"as in fmt=\['levelname'\], or leave it"),
+            ({"rename_fields": {"asctime": "time"}}, r"add it to fmt, as in fmt=\['asctime'\]"),
+            (
+                {"rename_fields": {"threadName": "thread"}},
+                "an attribute of records that is no field",
+            ),
+            ({"rename_fields": {"message": "event"}}, "its field is 'msg': rename that"),
+            ({"rename_fields": {"exc_info": "exception"}}, "its field is 'error': rename that"),
+            ({"rename_fields": {"stack_info": "where"}}, "its field is 'stack': rename that"),
+            ({"fmt": ["lineno"], "rename_fields": {"name": "logger"}}, r"fmt=\['name'\], or"),
             ({"unknown_option": 1}, "unknown_option"),
         ],
     )
     def test_that_cannot_be_met_are_refused(self, options: dict[str, Any], sentence: str) -> None:
         with pytest.raises((TypeError, ValueError), match=sentence):
             MozlogFormatter(**options)
+
+
+class TestRenamed:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"fmt": ["levelname"]},
+            {"fmt": "%(levelname)s"},
+            {"fmt": "{levelname}", "style": "{"},
+            {"fmt": "levelname,name", "style": ","},
+            {"reserved_attrs": ["args", "msg"]},
+            {"static_fields": {"levelname": "none"}},
+            {"defaults": {"levelname": "none"}},
+        ],
+    )
+    def test_may_be_an_attribute_that_is_a_field(self, options: dict[str, Any]) -> None:
+        got = fields(MozlogFormatter(rename_fields={"levelname": "level"}, **options), record())
+        assert "levelname" not in got
+        assert got["level"] in {"INFO", "none"}
+
+    @pytest.mark.parametrize("hook", ["add_fields", "process_log_record", "convert_record"])
+    def test_may_be_any_where_a_subclass_adds_fields(self, hook: str) -> None:
+        kind = type("Own", (MozlogFormatter,), {hook: getattr(MozlogFormatter, hook)})
+        setattr(kind, hook, lambda *arguments: getattr(MozlogFormatter, hook)(*arguments))
+        kind(rename_fields={"levelname": "level", "Type": "kind"})
+
+    def test_may_be_any_where_a_processor_of_the_application_adds_fields(self) -> None:
+        def add_level(logger: Any, method: str, event: Any) -> Any:
+            return {**event, "levelname": method}
+
+        formatter = MozlogFormatter(processors=[add_level], rename_fields={"levelname": "level"})
+        assert fields(formatter, record())["level"] == "info"
+        with pytest.raises(OptionError, match="levelname"):
+            MozlogFormatter(processors=[flatten], rename_fields={"levelname": "level"})
+
+    @pytest.mark.parametrize("name", ["msg", "error", "traceback", "stack", "rid", "Time", "any"])
+    def test_may_be_a_field_of_the_call(self, name: str) -> None:
+        MozlogFormatter(rename_fields={name: "renamed"})
 
 
 class TestCallForms:
@@ -835,7 +895,8 @@ class TestSubclass:
             assert got == {**shown, "mozlog.degraded": note}
         (line,) = [MozlogRenderer(formatter=Custom())(None, "info", {"event": message, "a": 1})]
         assert "tulip" not in str(line)
-        assert checked(line)["Fields"].get("msg") == (message if args else shown.get("msg"))
+        said = message if args else shown.get("msg")
+        assert checked(line)["Fields"].get("msg") == said
 
     def test_convert_record_of_events_and_of_the_other_formats_is_the_same(self) -> None:
         class Hiding:

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from test_properties import EXTRA, KEYS, NESTED
 
 from mozlog_py import MozlogFormatter, context
-from mozlog_py.structlog import MozlogRenderer
+from mozlog_py.options import OptionError
+from mozlog_py.processors import StaticFields
+from mozlog_py.structlog import MozlogRenderer, processors
 
 TEXT_FACTORIES = [structlog.PrintLoggerFactory, structlog.WriteLoggerFactory]
 
@@ -381,6 +383,30 @@ class TestWrongWiring:
     def test_of_an_unknown_output_is_refused(self) -> None:
         with pytest.raises(ValueError, match="output is 'json'; it must be 'bytes' or 'text'"):
             MozlogRenderer("shop", output="json")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            ({"logger_name": MozlogFormatter()}, r"write MozlogRenderer\(formatter=\.\.\.\)"),
+            ({"logger_name": 5}, "logger_name is 5; it must be text"),
+            ({"formatter": logging.Formatter()}, "it must be a MozlogFormatter or one of its"),
+            ({"formatter": "shop"}, "formatter is 'shop'; it must be a MozlogFormatter"),
+            ({"strict": "yes"}, "strict is 'yes'; it must be True or False"),
+            ({"include_context": "no"}, "include_context is 'no'; it must be True or False"),
+            ({"is_last_of_chain": "no"}, "is_last_of_chain is 'no'; it must be True or False"),
+            ({"static_fields": [1]}, r"static_fields is \[1\]; it must be a dict"),
+            ({"colour": 1}, "MozlogRenderer has no option colour; it has logger_name, output"),
+        ],
+    )
+    def test_of_wrong_options_is_refused(self, options: dict[str, Any], sentence: str) -> None:
+        with pytest.raises(OptionError, match=sentence):
+            MozlogRenderer(**options)
+
+    def test_of_what_is_no_processor_is_refused_by_the_parameters_name(self) -> None:
+        with pytest.raises(OptionError, match="before is 'redact', which is no processor"):
+            processors("shop", before="redact")  # type: ignore[arg-type]
+        with pytest.raises(OptionError, match=r"before has .*StaticFields.* in it"):
+            processors("shop", before=[StaticFields])  # type: ignore[list-item]
 
 
 #: The keys that structlog's processors use for purposes of their own.

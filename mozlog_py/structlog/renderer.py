@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import structlog
@@ -26,11 +26,17 @@ from mozlog_py.fields import looks_like_json, merge
 from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.late_request_ids import add_request_id
 from mozlog_py.line import DEGRADED, DELETE, Dropped, Interrupted, degrade, encode, escape
+from mozlog_py.options import OptionError, check_switch, check_text, shown
 from mozlog_py.process import process
 from mozlog_py.records import EventRecord
 from mozlog_py.rules import all_plain
 from mozlog_py.tracing import may_have_span
+from mozlog_py.typing import Output, RendererOptions
 from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
+
+if TYPE_CHECKING:
+    # In typing from Python 3.11 on; type checkers know it of all versions.
+    from typing_extensions import Unpack
 
 __all__ = ["AroundContext", "MozlogRenderer", "WiringError", "bound_by_structlog"]
 
@@ -87,32 +93,45 @@ class MozlogRenderer:
     record of a ``ProcessorFormatter``. ``merge_contextvars`` before it does no
     harm and is not needed.
 
-    Raises ``ValueError`` for an unknown ``output``, ``TypeError`` for options
-    beside a ``formatter``; and ``TypeError`` at the first event where the logger
-    behind it takes only the other output.
+    Raises ``OptionError`` for an unknown ``output``, for options beside a
+    ``formatter``, and for options that cannot be met; and ``TypeError`` at the first
+    event where the logger behind it takes only the other output.
     """
 
     def __init__(
         self,
         logger_name: str | None = None,
         *,
-        output: Literal["bytes", "text"] = "bytes",
+        output: Output = "bytes",
         formatter: MozlogFormatter | None = None,
         is_last_of_chain: bool = False,
-        **options: Any,
+        **options: Unpack[RendererOptions],
     ) -> None:
         if output not in ("bytes", "text"):
-            raise ValueError(f"output is {output!r}; it must be 'bytes' or 'text'")
+            raise OptionError(f"output is {shown(output)}; it must be 'bytes' or 'text'")
         unknown = options.keys() - set(_OPTIONS)
         if unknown:
-            raise TypeError(
+            raise OptionError(
                 f"MozlogRenderer has no option {', '.join(sorted(unknown))}; it has "
                 f"logger_name, output, formatter, {', '.join(_OPTIONS)}"
             )
+        if isinstance(logger_name, logging.Formatter):
+            raise OptionError(
+                f"logger_name is {shown(logger_name)}; write MozlogRenderer(formatter=...) for a "
+                "formatter"
+            )
+        if logger_name is not None:
+            check_text("logger_name", logger_name, "it names the application")
+        if formatter is not None and not isinstance(formatter, MozlogFormatter):
+            raise OptionError(
+                f"formatter is {shown(formatter)}; it must be a MozlogFormatter or one of its "
+                "subclasses"
+            )
+        check_switch("is_last_of_chain", is_last_of_chain)
         if formatter is None:
             formatter = MozlogFormatter(logger_name=logger_name or "Dockerflow", **options)
         elif options or logger_name is not None:
-            raise TypeError(
+            raise OptionError(
                 "a formatter brings its own logger_name, hostname, static_fields and so on: give "
                 "MozlogRenderer either the formatter or those"
             )
@@ -229,7 +248,8 @@ class MozlogRenderer:
             if own:
                 # Those behind the first pass for a part of its value.
                 (first, *_), members = own, _members(own)[:-1]
-                value = members[len(encode(first)) + 1 :].replace(b"%%", b"%")
+                # A name may have a per cent sign in it as well as a value.
+                value = members.replace(b"%%", b"%")[len(encode(first)) + 1 :]
                 of_context = (
                     of_fields[: -len(b"%b}")]
                     + (b"{" + static if static else b"")

@@ -323,6 +323,7 @@ def stamps() -> list[int]:
     finally:
         logger.removeHandler(handler)
     lines = checked_lines(hooked.getvalue()) + checked_lines(stream.getvalue())
+    assert len(lines) >= 5
     return [line["Timestamp"] for line in lines]
 
 
@@ -335,7 +336,7 @@ class TestFrozenClocks:
     def test_are_shown_exactly(self, clock: str, text: str) -> None:
         with CLOCKS[clock](text):
             got = stamps()
-        assert got == [moment(text)] * 5
+        assert {*got} == {moment(text)}
 
     @pytest.mark.skipif(
         sys.version_info < (3, 13), reason="before 3.13 a record's time is a float of seconds"
@@ -347,10 +348,10 @@ class TestFrozenClocks:
     def test_are_shown_to_the_microsecond(self, text: str) -> None:
         with CLOCKS["time-machine"](text):
             got = stamps()
-        assert got == [moment(text)] * 5
+        assert {*got} == {moment(text)}
 
     def test_of_yesterday_are_shown_exactly(self) -> None:
         at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
         text = str(at.replace(microsecond=0, tzinfo=None))
         with CLOCKS["time-machine"](text):
-            assert stamps() == [moment(text)] * 5
+            assert {*stamps()} == {moment(text)}

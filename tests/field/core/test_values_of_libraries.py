@@ -19,10 +19,11 @@ from django.db import models
 from django.utils.functional import SimpleLazyObject, lazy
 from django.utils.translation import gettext_lazy, ngettext_lazy
 from sqlalchemy import orm
-from value_fronts import FRONTS
+from value_fronts import FRONTS, by_handler
 from werkzeug.datastructures import CombinedMultiDict, ImmutableMultiDict, MultiDict
 
 from mozlog_py import MozlogFormatter
+from mozlog_py.processors import CapLengths, Redact, drop_none, flatten
 from mozlog_py.values import Sanitiser
 
 
@@ -334,6 +335,15 @@ class TestLazyObjectsOfDjango:
         assert "<QuerySet of shop.Author>" in str(fields)
         assert "mozlog.degraded" not in fields
 
+    @pytest.mark.parametrize("processor", [Redact(), drop_none, flatten, CapLengths()])
+    def test_are_not_loaded_by_processors(self, processor: Any, queries: Any, author: Any) -> None:
+        user = SimpleLazyObject(lambda: next(iter(author.objects.all())))
+        extra = {"user": user, "pair": ("token", user), "deep": [{"users": author.objects.all()}]}
+        fields = by_handler(MozlogFormatter(processors=[processor]), "x", **extra)["Fields"]
+        assert queries == []
+        assert fields["user"] == "<SimpleLazyObject, not loaded>"
+        assert "<QuerySet of shop.Author>" in str(fields)
+
     def test_that_were_evaluated_show_what_they_hold(self, queries: Any, author: Any) -> None:
         rows = author.objects.all()
         rows._result_cache = [author(id=n, name=f"ann{n}") for n in range(30)]
@@ -356,8 +366,6 @@ class TestLazyObjectsOfDjango:
         assert queries == []
 
     def test_are_not_asked_what_they_are_by_flatten(self, queries: Any, author: Any) -> None:
-        from mozlog_py.processors import flatten
-
         user = SimpleLazyObject(lambda: next(iter(author.objects.all())))
         assert flatten(None, "info", {"user": user, "a": {"user": user}}).keys() == {
             "user",
