@@ -356,8 +356,12 @@ def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
     """Give plain fields that say what of their record was lost, if anything was."""
     if sanitiser.reasons:
         degraded.count += 1
-        # Some of it may have been known before the fields were cleaned.
-        degrade(plain, "; ".join(sanitiser.reasons))
+        # Some of it may have been known, and said, before the fields were cleaned.
+        known = plain.get(DEGRADED)
+        told = known.split("; ") if type(known) is str else ()
+        reasons = [reason for reason in sanitiser.reasons if reason not in told]
+        if reasons:
+            degrade(plain, "; ".join(reasons))
     return plain
 
 
