@@ -356,8 +356,12 @@ def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
     """Give plain fields that say what of their record was lost, if anything was."""
     if sanitiser.reasons:
         degraded.count += 1
-        # Some of it may have been known before the fields were cleaned.
-        degrade(plain, "; ".join(sanitiser.reasons))
+        # Some of it may have been known, and said, before the fields were cleaned.
+        known = plain.get(DEGRADED)
+        told = known.split("; ") if type(known) is str else ()
+        reasons = [reason for reason in sanitiser.reasons if reason not in told]
+        if reasons:
+            degrade(plain, "; ".join(reasons))
     return plain
 
 
@@ -367,7 +371,10 @@ def degrade(fields: dict[Any, Any], reason: str) -> None:
     if known is not None and type(known) is not str:
         fields[free_name(f"extra.{DEGRADED}", fields)] = known
         known = None
-    fields[DEGRADED] = f"{known}; {reason}" if known else reason
+    said = known.split("; ") if known else []
+    # What is converted first and cleaned afterwards may lose the same twice.
+    said += [each for each in reason.split("; ") if each not in said]
+    fields[DEGRADED] = "; ".join(said)
 
 
 def clamped(timestamp_ns: int) -> int:

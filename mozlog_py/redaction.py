@@ -14,7 +14,9 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, TypeVar
 
 from .credential_names import CREDENTIALS, is_credential, normal_name
+from .dict_items import items_of
 from .fields import json_object, looks_like_json
+from .lazy_values import NOT_LOADED, unloaded
 from .masked_repr import MaskedRepr, mask, secret_texts, shows
 from .name_value_pairs import members_of, view_items
 from .rules import MISSING, all_scalars, class_attribute, is_named, is_scalar
@@ -174,10 +176,11 @@ class Redact:
         )
 
     def _members(self, members: dict[Any, Any], depth: int, walk: _Walk) -> dict[Any, Any]:
-        items = _items(members)
-        kept = walk.within_budget(items)
+        # A class that keeps its items elsewhere may have no end of them.
+        items = items_of(members, MAX_ITEMS)
+        kept = walk.within_budget(items[:MAX_ITEMS])
         out = {key: self._member(key, value, depth, walk) for key, value in kept}
-        return _with_rest(out, len(items) - len(kept))
+        return _with_rest(out, max(dict.__len__(members), len(items)) - len(kept))
 
     def _member(self, key: Any, value: Any, depth: int, walk: _Walk) -> Any:
         if value is not None and self.is_secret(key):
@@ -234,7 +237,11 @@ class Redact:
         if class_attribute(kind, "__dataclass_fields__") is not MISSING:
             # A line shows it as an object, with its names.
             names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
-            return self._members({name: _attribute(value, name) for name in names}, depth, walk)
+            absent = unloaded(value)
+            members = {
+                name: NOT_LOADED if name in absent else _attribute(value, name) for name in names
+            }
+            return self._members(members, depth, walk)
         view = view_items(value, kind, MAX_ITEMS)
         if view is not None:
             return self._list(*view, depth, walk)
