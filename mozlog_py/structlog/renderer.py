@@ -62,8 +62,8 @@ _IN_CALLS: Final = MEANINGFUL - LEVEL_AND_TIME
 _MAX_REMEMBERED: Final = 1024
 
 #: The line around the context and the Fields of a call; the fields that are bound to the
-#: logger, which stand between them, encoded as one; and whether static ones stand in front.
-AroundContext = tuple[bytes, dict[str, orjson.Fragment], bool]
+#: logger, which stand between them; and whether static ones stand in front.
+AroundContext = tuple[bytes, dict[str, Any], bool]
 
 #: What structlog keeps its context in.
 bound_by_structlog: Final = structlog_registry()
@@ -242,27 +242,19 @@ class MozlogRenderer:
             return None
         try:
             of_fields = self._template(_name_of(logger) or self._maker.logger, level)
-            static = _members({name: constant[name] for name in self._static_fields})
-            own = {k: value for k, value in constant.items() if k not in self._static_fields}
-            of_context = None
-            if own:
-                # Those behind the first pass for a part of its value.
-                (first, *_), members = own, _members(own)[:-1]
-                # A name may have a per cent sign in it as well as a value.
-                value = members.replace(b"%%", b"%")[len(encode(first)) + 1 :]
-                of_context = (
-                    of_fields[: -len(b"%b}")]
-                    + (b"{" + static if static else b"")
-                    + b"%b}"
-                    + newline,
-                    {first: orjson.Fragment(value)},
-                    bool(static),
-                )
+            static, own = b"", bound
+            if self._static_fields:
+                static = _members({name: constant[name] for name in self._static_fields})
+                own = {name: bound[name] for name in bound if name not in self._static_fields}
+            ahead = static + _members(own)
         except Exception:
             return None
         before = of_fields[: -len(b"%b}")]
-        ahead = static + _members(own)
         inside = before + b"{" + ahead
+        of_context = None
+        if own:
+            around = before + b"{" + static if static else before
+            of_context = (around + b"%b}" + newline, own, bool(static))
         return (
             (inside if ahead else before) + b"%b}" + newline,
             inside + b'"msg":%b}}' + newline,

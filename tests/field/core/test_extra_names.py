@@ -345,7 +345,8 @@ log.warning("m", extra={{"name": "ann", "n": 1}})
 )
 def test_ddtrace_adds_its_ids_in_both_orders(order: str) -> None:
     source = DDTRACE.format(order=order)
-    environment = {**os.environ, "DD_TRACE_ENABLED": "true", "LOG_FORMAT": "mozlog", "DD_LOGS_INJECTION": "true",
+    environment = {**os.environ, "DD_TRACE_ENABLED": "true", "LOG_FORMAT": "mozlog",
+                   "DD_LOGS_INJECTION": "true",
                    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
                    "DD_REMOTE_CONFIGURATION_ENABLED": "false"}  # fmt: skip
     done = subprocess.run(
