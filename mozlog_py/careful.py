@@ -21,7 +21,6 @@ from .fields import (
     LoggerName,
     attributes,
     json_object,
-    looks_like_json,
     merge,
     message,
     said,
@@ -141,7 +140,7 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
     except BaseException as error:
         sanitiser.lost(f"convert_record raised {type_name(type(error))}")
         sanitiser.hold(error)
-        fields = formatter.renamed(_message_alone(record, gathered))
+        fields = formatter.renamed(_message_alone(formatter, record, gathered))
         document = maker.envelope(*envelope_of(record), fields, gathered, is_raw=True)
     finally:
         _converting.reset(token)
@@ -159,15 +158,17 @@ def _maker(formatter: Hooks, record: logging.LogRecord) -> LineMaker:
     return formatter.line_maker(given_name(record) or formatter.logger_name)
 
 
-def _message_alone(record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
+def _message_alone(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
     """Return the message of a record as the one field, where it has no fields in it."""
     try:
         said: Any = record.said if type(record) is EventRecord else message(record, sanitiser)
         text = dict.get(said, "msg") if issubclass(type(said), dict) else said
     except Exception:
         return {}
-    is_alone = type(text) is str and text and not (looks_like_json(text) and json_object(text))
-    return {"msg": text} if is_alone else {}
+    if type(text) is not str or not text:
+        return {}
+    has_fields = _json_test(formatter, sanitiser)(text) and json_object(text) is not None
+    return {} if has_fields else {"msg": text}
 
 
 def _processed(

@@ -895,6 +895,9 @@ class TestSubclass:
             assert got == {**shown, "mozlog.degraded": note}
         (line,) = [MozlogRenderer(formatter=Custom())(None, "info", {"event": message, "a": 1})]
         assert "tulip" not in str(line)
+        if type(message) is str:
+            whole = fields(Custom(parse_messages=False), made)
+            assert whole.get("msg", "") == (shown["msg"] if args else message)
         said = message if args else shown.get("msg")
         assert checked(line)["Fields"].get("msg") == said
 
