@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timezone
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .events import read_event
 from .exceptions import as_exc_info
@@ -27,6 +27,9 @@ from .fields import (
 from .line import Dropped, Interrupted, LineMaker, clamped, encode, with_reasons
 from .records import EventRecord
 from .values import Sanitiser, type_name
+
+if TYPE_CHECKING:
+    from .masking import AnyMask
 
 __all__ = [
     "Hooks",
@@ -77,6 +80,7 @@ class Hooks(Protocol):
     def formatStack(self, stack_info: str) -> str | list[str]: ...
     def is_value_jsonlike(self, value: str) -> bool: ...
     def line_maker(self, logger_name: str) -> LineMaker: ...
+    def mask(self) -> AnyMask | None: ...
     def overrides(self, hook: str) -> bool: ...
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]: ...
 
@@ -104,7 +108,9 @@ def converting_renderer(formatter: Hooks) -> Renderer:
         converted = Sanitiser(formatter.json_default)
         token = _converting.set((formatter, record, converted))
         try:
-            line = encode(_clean(formatter.convert_record(record), sanitiser))
+            document = _clean(formatter.convert_record(record), sanitiser)
+            mask = formatter.mask()
+            line = encode(document if mask is None else mask.document(document))
         except Dropped as dropped:
             maker = formatter.line_maker(given_name(record) or formatter.logger_name)
             would_be = dropped.fields

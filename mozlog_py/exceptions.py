@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, TypeGuard
 
 from .frames import frames_text, one_line
+from .mask_registry import mask_before_cut
 from .values import Sanitiser, is_kind, type_name
 
 __all__ = [
@@ -110,6 +111,7 @@ class _Story:
         text = "".join(self.out)
         if len(text) > _MAX_CHARACTERS:
             self.sanitiser.lost("traceback truncated")
+            text = mask_before_cut(text)
             half = _MAX_CHARACTERS // 2
             text = f"{text[:half]}\n[... {len(text)} characters in all ...]\n{text[-half:]}"
         return text

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
@@ -52,8 +52,12 @@ from .line import (
     local_hostname,
 )
 from .records import EventRecord
+from .redaction import line_mask
 from .severity import severity
 from .values import Sanitiser, free_name
+
+if TYPE_CHECKING:
+    from .masking import AnyMask
 
 __all__ = ["MozlogFormatter", "checked_processors"]
 
@@ -432,7 +436,12 @@ class MozlogFormatter(BaseJsonFormatter):
             severity_of=self._severity_of(),
             json_default=self.json_default,
             further=self._further(),
+            mask=self.mask(),
         )
+
+    def mask(self) -> AnyMask | None:
+        """Return what masks secrets by value in this formatter's lines; None for nothing."""
+        return line_mask(self.processors)
 
     def _further(self) -> Further | None:
         """Give what adds members to the envelope; None in plain MozLog."""

@@ -68,7 +68,11 @@ class PrettyFormatter(MozlogFormatter):
 
         def drawn(record: logging.LogRecord, fields: Any, sanitiser: Sanitiser) -> bytes:
             envelope = maker.envelope(*envelope_of(record), fields, sanitiser)
-            text = self._draw(record, envelope, sanitiser).encode("utf-8", "backslashreplace")
+            drawing = self._draw(record, envelope, sanitiser)
+            if maker.mask is not None:
+                # The traceback as Python writes it is none of the Fields.
+                drawing = maker.mask.plain(drawing)
+            text = drawing.encode("utf-8", "backslashreplace")
             if sanitiser.interrupt is not None:
                 raise Interrupted(text, sanitiser.interrupt, from_value=True)
             return text

@@ -15,6 +15,7 @@ from .context import current
 from .events import level_number
 from .late_request_ids import add_request_id
 from .line import degrade
+from .mask_registry import mask_before_cut
 from .redaction import Redact
 from .sampling import Sample
 from .severity import severity
@@ -149,6 +150,9 @@ class CapLengths:
         return value
 
     def _cut(self, text: str) -> str:
+        text = mask_before_cut(text)
+        if len(text) <= self._most:
+            return text
         tail = self._most // 2
         ahead, behind = text[: self._most - tail], text[len(text) - tail :]
         return f"{ahead}... <cut, {len(text)} characters> ...{behind}"

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from .frames import frames_text
+from .mask_registry import mask_before_cut
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -296,7 +297,7 @@ class Sanitiser:
         if size <= most:
             return text
         self.lost("text truncated")
-        return f"{text[:most]}... <truncated, {size} characters>"
+        return f"{mask_before_cut(text, most)[:most]}... <truncated, {size} characters>"
 
     def _spent(self, text: str) -> str:
         """Give as much of a text as this record may still hold."""

@@ -9,6 +9,7 @@ import structlog
 
 from mozlog_py.line import Interrupted
 from mozlog_py.processors import guarded
+from mozlog_py.redaction import masked_event
 from mozlog_py.values import free_name
 
 from .levels import NAMES
@@ -60,7 +61,7 @@ def outcome(
         if isinstance(last, MozlogRenderer):
             event_dict = _rendered(last, logger, name, event_dict, interrupts)
         else:
-            event_dict = last(logger, name, event_dict)
+            event_dict = last(logger, name, masked_event(before, event_dict))
     except structlog.DropEvent:
         return None
     call = getattr(logger, name)
