@@ -113,7 +113,7 @@ class Redact:
         self._endings = _ENDINGS if defaults else ()
         self.marker = marker
         self._remembered: dict[str, bool] = {}
-        self._by_value = (values, value_patterns, shapes, defaults)
+        self._by_value: tuple[Any, ...] = (values, value_patterns, shapes, defaults)
         #: What masks by value and by shape; None where neither is asked for.
         self.mask = self._mask()
         if not (self._keys or self._patterns or defaults or self.mask):
@@ -151,27 +151,43 @@ class Redact:
         keys: Iterable[str] = (),
         *,
         environ: Mapping[str, str] | None = None,
+        patterns: Iterable[str | re.Pattern[str]] = (),
+        marker: str = MARKER,
+        defaults: bool = True,
         values: Iterable[str] = (),
-        **options: Any,
+        value_patterns: Iterable[str | re.Pattern[str]] = (),
+        shapes: bool = False,
     ) -> _Self:
         """Return one that masks the secrets in environment variables, as they are now.
 
         These are the values of variables with secret names, and the passwords in URLs
         and connection strings of others. Those of less than eight characters are left
-        out.
+        out, and so is the path of a file that exists.
 
         Args:
-            keys: Further names of secrets, as in the constructor.
             environ: The variables; None for those of this process.
-            values: Further secrets.
-            **options: As in the constructor.
+            keys: As in the constructor, and the others as well.
+
+        Raises:
+            ValueError: As from the constructor.
 
         """
-        from .secret_values import checked_values, secrets_in_environment
+        from .secret_values import secrets_in_environment
 
-        by_name = cls(keys, **options)
-        found = secrets_in_environment(environ, by_name.is_secret)
-        return cls(keys, values=[*checked_values(values), *found], **options)
+        made = cls(
+            keys,
+            patterns=patterns,
+            marker=marker,
+            defaults=defaults,
+            values=values,
+            value_patterns=value_patterns,
+            shapes=shapes,
+        )
+        found = secrets_in_environment(environ, made.is_secret)
+        given, *others = made._by_value
+        made._by_value = ([*given, *(one for one in found if one not in marker)], *others)
+        made.mask = made._mask()
+        return made
 
     def __call__(self, _: Any, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
         """Give the event dict with credentials replaced. Never raises an ``Exception``."""

@@ -55,12 +55,13 @@ _TOKENS: Final = (
     # SendGrid, Twilio.
     r"SG\.[\w-]{16,}\.[\w-]{16,}",
     r"SK[a-f0-9]{32}(?![a-f0-9])",
-    # JWTs: signed (three parts), encrypted (five), and what others sign in the same form.
-    r"eyJ[\w-]{6,}\.[\w-]{2,}\.[\w-]*(?:\.[\w-]+){0,2}",
 )
 _TOKEN: Final = re.compile("|".join(_TOKENS), re.ASCII)
-# Of a JWT and of a key, what tells that there may be one near the place of a hit.
-_NEAR: Final = re.compile("|".join((*_TOKENS[:-1], r"eyJ[\w-]{6}", r"-----BEGIN")).encode())
+# JWTs: signed (three parts), encrypted (five), and what others sign in the same form. Text
+# that only begins like one matches as well, without the group: it is not looked at twice.
+_JWT: Final = re.compile(r"eyJ[\w-]{6,}(\.[\w-]{2,}\.[\w-]*(?:\.[\w-]+){0,2})?", re.ASCII)
+# What tells that there is a token, and may be a JWT or a key, near the place of a hit.
+_NEAR: Final = re.compile("|".join((*_TOKENS, r"eyJ[\w-]{6}", r"-----BEGIN")).encode())
 # Bytes to look at before and behind a hit, for the longest beginning of a token.
 _BEFORE, _BEHIND = 40, 100
 # With more hits than this the whole line is looked at.
@@ -144,8 +145,9 @@ _ENCODED_USER_INFO_BYTES: Final = re.compile(_ENCODED_USER_INFO.encode())
 _PARAMETERS_BYTES: Final = tuple(
     re.compile(expression.encode()) for expression in (_PARAMETER, _ENCODED_PARAMETER)
 )
-#: Parameters that are secret in a URL, beside those with secret names.
-_SIGNATURES: Final = frozenset({"sig"})
+#: Parameters that are secret in a URL, beside those with secret names: whoever has the
+#: signature of a signed URL may use it.
+_SIGNATURE: Final = re.compile(r"(?:.*[^a-z])?sig(?:nature)?", re.IGNORECASE | re.DOTALL)
 _MAX_NAME: Final = 100
 # Names made from data must not fill the memory.
 _MAX_KNOWN: Final = 1024
@@ -223,12 +225,13 @@ class Shapes:
     def _is_name_secret(self, name: str) -> bool:
         if "%" in name:
             name = unquote(unquote(name))
-        return name.lower() in _SIGNATURES or self._is_secret(name)
+        return _SIGNATURE.fullmatch(name) is not None or self._is_secret(name)
 
     def masked(self, text: str) -> str:
         """Return a text with all that looks like a secret masked."""
         marker = self._marker
         text = _KEY.sub(lambda _: marker, text)
+        text = _JWT.sub(lambda match: marker if match[1] else match[0], text)
         text = _TOKEN.sub(lambda _: marker, text)
         if "@" in text:
             for expression in _USER_INFOS:

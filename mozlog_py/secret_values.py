@@ -45,8 +45,9 @@ MIN_CHARACTERS: Final = 8
 # Never escaped and never percent-encoded, by any encoder that is in use.
 _PLAIN: Final = frozenset("-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 # Of JSON inside of JSON: how many backslashes stand before an escape at each level.
-_LEVELS: Final = (1, 2, 4)
-_QUOTE_BACKSLASHES: Final = {'"': (0, 1, 3, 7), "'": (0, 1, 2, 4), "/": (0, 1, 2, 4)}
+_LEVELS: Final = (1, 2, 4, 8)
+# A quote has one more than those at each level, and repr doubles what JSON has escaped.
+_QUOTE_BACKSLASHES: Final = {'"': range(17), "'": range(17), "/": (0, 1, 2, 4, 8)}
 # Percent-encoded once, twice and three times.
 _PERCENTS: Final = ("%", "%25", "%2525")
 _LETTERS: Final = {"\t": "t", "\b": "b", "\f": "f"}
@@ -211,11 +212,12 @@ def _dresses(char: str) -> tuple[str, ...]:
         return _longest_first(_line_breaks())
     dresses = {*_percent_encoded(char), *_escaped(char)}
     if char == "\\":
-        dresses.update("\\" * count for count in (1, 2, 4, 8))
+        dresses.update("\\" * count for count in (1, 2, 4, 8, 16))
     else:
         dresses.update("\\" * count + char for count in _QUOTE_BACKSLASHES.get(char, (0,)))
     if char == " ":
-        dresses.add("+")
+        # As a form has it, and that percent-encoded once more.
+        dresses |= {"+", *_percent_encoded("+")}
     return _longest_first(dresses)
 
 
@@ -425,7 +427,7 @@ def _of_text(text: str) -> Dresses:
     parts = re.findall(r"\\+|[^\\]", text, re.DOTALL)
     return [
         _longest_first(
-            {"\\" * (len(part) * count) for count in (1, 2, 4, 8)}
+            {"\\" * (len(part) * count) for count in (1, 2, 4, 8, 16)}
             | {"".join([dress] * len(part)) for dress in _percent_encoded("\\")}
         )
         if part.startswith("\\") and len(part) > 1
