@@ -232,7 +232,7 @@ def _walked(
         out: dict[Any, Any] = {}
         for key, member in value.items():
             name = masked(key) if type(key) is str else key
-            if name != key and name in out:
+            if name in out:
                 name = free_name(name, out)
             out[name] = _walked(member, masked, number, depth + 1)
         return out

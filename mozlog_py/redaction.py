@@ -165,8 +165,14 @@ class Redact:
         out, and so is the path of a file that exists.
 
         Args:
+            keys: As in the constructor, like those below.
             environ: The variables; None for those of this process.
-            keys: As in the constructor, and the others as well.
+            patterns: As in the constructor.
+            marker: As in the constructor.
+            defaults: As in the constructor.
+            values: Further secrets.
+            value_patterns: As in the constructor.
+            shapes: As in the constructor.
 
         Raises:
             ValueError: As from the constructor.

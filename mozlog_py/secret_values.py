@@ -231,11 +231,10 @@ def _line_breaks() -> set[str]:
         run = "\\" * level
         dresses |= {f"{run}n", f"{run}r", f"{run}r{run}n"}
     for percent in _PERCENTS:
-        line_feed, carriage_return = (
-            {f"{percent}0A", f"{percent}0a"},
-            {f"{percent}0D", f"{percent}0d"},
-        )
-        dresses |= line_feed | {a + b for a in carriage_return for b in line_feed}
+        ends = [{f"{percent}{end}", f"{percent}{end.lower()}"} for end in ("0D", "0A")]
+        dresses.update(*ends, map("".join, itertools.product(*ends)))
+        # A backslash and a letter may be no line break after all.
+        dresses.update(f"{percent}5{c}{letter}" for c in "Cc" for letter in "nr")
     return dresses
 
 
