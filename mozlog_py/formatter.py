@@ -436,10 +436,10 @@ class MozlogFormatter(BaseJsonFormatter):
             severity_of=self._severity_of(),
             json_default=self.json_default,
             further=self._further(),
-            mask=self.mask(),
+            mask=self.value_mask(),
         )
 
-    def mask(self) -> AnyMask | None:
+    def value_mask(self) -> AnyMask | None:
         """Return what masks secrets by value in this formatter's lines; None for nothing."""
         return line_mask(self.processors)
 

@@ -115,7 +115,7 @@ class MozlogRenderer:
         )
         self._static_fields = {} if self._is_complete else dict(formatter.static_fields)
         self._include_context = formatter.include_context and not self._is_complete
-        of_formatter = formatter.mask()
+        of_formatter = formatter.value_mask()
         mask = line_mask(formatter.processors, mask_registry.in_chains())
         # A formatter with hooks makes its lines with its own mask alone.
         self._further_mask = None if mask is of_formatter else mask
