@@ -21,7 +21,7 @@ from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
 from mozlog_py.mask_registry import mask_before_cut
 from mozlog_py.recordless import log_fields
-from mozlog_py.values import Sanitiser, type_name
+from mozlog_py.values import Sanitiser, free_name, type_name
 
 from ._request import sentry
 from .record import is_standard, log, make_record
@@ -463,5 +463,6 @@ def _lay_over(
     fields: dict[str, Any], added: dict[str, Any], measured: frozenset[str] = _MEASURED
 ) -> None:
     for name, value in added.items():
-        is_taken = name in measured or name in EXCLUDED_ATTRIBUTES
-        fields[f"extra.{name}" if is_taken else name] = value
+        if name in measured or name in EXCLUDED_ATTRIBUTES:
+            name = free_name(f"extra.{name}", {*fields, *added})  # noqa: PLW2901 - as it is kept
+        fields[name] = value

@@ -17,7 +17,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Final, Protocol
 
 import orjson
@@ -70,6 +70,8 @@ _LAST_RESORT: Final = (
 
 _dumps: Final = orjson.dumps
 
+_Templates = dict[Any, dict[Any, dict[Any, tuple[bytes, bytes]]]]
+
 
 class Interrupted(BaseException):
     """A line is made, and ``cause`` is still to be raised once it is written.
@@ -112,8 +114,14 @@ def escape(text: bytes) -> bytes:
 class Further(Protocol):
     """Gives members of the envelope that a line has beside MozLog's own, as plain values."""
 
-    def __call__(self, type_: Any, severity: int, fields: dict[str, Any]) -> dict[str, Any]:
-        """Give the members for one line."""
+    def __call__(
+        self,
+        type_: Any,
+        severity: int,
+        fields: dict[str, Any],
+        exception: tuple[Any, str] | None,
+    ) -> dict[str, Any]:
+        """Return the members for one line; ``exception`` as a ``Sanitiser`` has it."""
         ...
 
 
@@ -125,6 +133,14 @@ class FieldsMask(Protocol):
 
     def plain(self, value: Any) -> Any:
         """Return plain values with secrets masked."""
+        ...
+
+    def document(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a whole line in plain values with secrets masked."""
+        ...
+
+    def raw(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a whole line, with values as they were logged, with secrets masked."""
         ...
 
 
@@ -139,7 +155,9 @@ class LineMaker:
 
     ``templates`` holds what has been made of the envelope, by pid, logger and
     level: all of a line but its time and its Fields, and all of a line whose
-    only field is the message but its time and that.
+    only field is the message but its time and that. ``record_templates`` holds the
+    same without the loggers in ``read_apart``: a renderer of records finds out by
+    that, at no price for the others, that a record is to be read in its own way.
     """
 
     def __init__(
@@ -152,6 +170,7 @@ class LineMaker:
         severity_of: Callable[[Any], int] = severity,
         json_default: Callable[[Any], Any] | None = None,
         further: Further | None = None,
+        read_apart: Container[Any] = (),
         mask: FieldsMask | None = None,
     ) -> None:
         self.logger = logger
@@ -162,7 +181,9 @@ class LineMaker:
         self.json_default = json_default
         self.further = further
         self.use_mask(mask)
-        self.templates: dict[Any, dict[Any, dict[Any, tuple[bytes, bytes]]]] = {}
+        self.templates: _Templates = {}
+        self.record_templates: _Templates = {}
+        self._read_apart = read_apart
         self._template_count = 0
 
     def use_mask(self, mask: FieldsMask | None) -> None:
@@ -200,7 +221,7 @@ class LineMaker:
         plain, text = self._fields(fields, sanitiser)
         line = template % (clamped(timestamp_ns), text)
         if self.further is not None:
-            line = self.extended(self.further, line, type_, level, plain)
+            line = self.extended(self.further, line, type_, level, plain, sanitiser.exception)
         if sanitiser.interrupt is not None:
             raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
@@ -231,16 +252,22 @@ class LineMaker:
         )
 
     def extended(
-        self, further: Further, line: bytes, type_: Any, level: Any, fields: dict[str, Any]
+        self,
+        further: Further,
+        line: bytes,
+        type_: Any,
+        level: Any,
+        fields: dict[str, Any],
+        exception: tuple[Any, str] | None = None,
     ) -> bytes:
         """Give a line with the members that ``further`` adds to its envelope.
 
-        ``fields`` are those of the line, plain.
+        ``fields`` are those of the line, plain; ``exception`` as a ``Sanitiser`` has it.
         """
         try:
-            members = encode(
-                further(_type_text(type_), self.severity_of(level), fields), self.dumps
-            )
+            severity = self.severity_of(level)
+            further_members = further(_type_text(type_), severity, fields, exception)
+            members = encode(further_members, self.dumps)
         except Exception:
             # A project's name that cannot be encoded, for one.
             return line
@@ -254,24 +281,44 @@ class LineMaker:
         pid: Any,
         fields: dict[str, Any],
         sanitiser: Sanitiser,
+        *,
+        is_raw: bool = False,
     ) -> dict[str, Any]:
-        """Give the same line as a dict of plain values."""
+        """Return the same line as a dict of plain values.
+
+        ``is_raw``: Fields hold the values as they were logged. The members of the envelope
+        are plain all the same.
+        """
+        shown = with_reasons({**fields}, sanitiser) if is_raw else self._plain(fields, sanitiser)
         envelope: dict[str, Any] = {
             "Timestamp": clamped(timestamp_ns),
             **self._constant(type_, level, pid, sanitiser),
-            "Fields": self._masked(self._plain(fields, sanitiser)),
+            "Fields": self._masked(shown, is_raw=is_raw),
         }
         if self.further is not None:
             severity = self.severity_of(level)
-            members = self.further(_type_text(type_), severity, envelope["Fields"])
-            envelope.update(self._masked(members))
+            plain = Sanitiser(self.json_default).fields(shown) if is_raw else shown
+            members = self.further(_type_text(type_), severity, plain, sanitiser.exception)
+            envelope.update(self._masked(members, is_raw=is_raw))
         return envelope
 
-    def _masked(self, plain: dict[str, Any]) -> dict[str, Any]:
-        if self.mask is None:
+    def _masked(self, plain: dict[str, Any], *, is_raw: bool = False) -> dict[str, Any]:
+        """Return plain fields with secrets masked; raw ones are masked later."""
+        if self.mask is None or is_raw:
             return plain
         masked: dict[str, Any] = self.mask.plain(plain)
         return masked
+
+    def conversion(self, document: dict[Any, Any], sanitiser: Sanitiser) -> dict[str, Any]:
+        """Return a whole line, which a formatter's own ``convert_record`` made, in plain values."""
+        fields: Any = dict.get(document, "Fields")
+        if issubclass(type(fields), dict):
+            # Fields are cleaned as Fields, for which other bounds hold than for a value.
+            line = sanitiser.fields({**document, "Fields": ""})
+            line["Fields"] = self._plain(fields, sanitiser)
+        else:
+            line = sanitiser.fields(document)
+        return line if self.mask is None else self.mask.document(line)
 
     def _constant(
         self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser
@@ -303,10 +350,14 @@ class LineMaker:
         ):
             if self._template_count >= _MAX_TEMPLATES:
                 self.templates.clear()
+                self.record_templates.clear()
                 self._template_count = 0
             self._template_count += 1
             of_message = template[:-3] + b'{"msg":%b}}'
-            self.templates.setdefault(pid, {}).setdefault(type_, {})[level] = template, of_message
+            levels = self.templates.setdefault(pid, {}).setdefault(type_, {})
+            levels[level] = template, of_message
+            if type_ not in self._read_apart:
+                self.record_templates.setdefault(pid, {})[type_] = levels
         return template
 
     def _plain(self, fields: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
@@ -345,8 +396,12 @@ def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
     """Give plain fields that say what of their record was lost, if anything was."""
     if sanitiser.reasons:
         degraded.count += 1
-        # Some of it may have been known before the fields were cleaned.
-        degrade(plain, "; ".join(sanitiser.reasons))
+        # Some of it may have been known, and said, before the fields were cleaned.
+        known = plain.get(DEGRADED)
+        told = known.split("; ") if type(known) is str else ()
+        reasons = [reason for reason in sanitiser.reasons if reason not in told]
+        if reasons:
+            degrade(plain, "; ".join(reasons))
     return plain
 
 
@@ -356,7 +411,10 @@ def degrade(fields: dict[Any, Any], reason: str) -> None:
     if known is not None and type(known) is not str:
         fields[free_name(f"extra.{DEGRADED}", fields)] = known
         known = None
-    fields[DEGRADED] = f"{known}; {reason}" if known else reason
+    said = known.split("; ") if known else []
+    # What is converted first and cleaned afterwards may lose the same twice.
+    said += [each for each in reason.split("; ") if each not in said]
+    fields[DEGRADED] = "; ".join(said)
 
 
 def clamped(timestamp_ns: int) -> int:

@@ -60,6 +60,24 @@ class AnyMask:
             for name, value in document.items()
         }
 
+    def raw(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a whole line with values as they were logged, and secrets masked in its texts.
+
+        Objects stay as they are.
+        """
+        return {
+            name: value if type(value) is int else self._raw(value)
+            for name, value in document.items()
+        }
+
+    def _raw(self, value: Any) -> Any:
+        def number(number: float) -> Any:
+            text = repr(number)
+            masked = self.text(text)
+            return number if masked == text else masked
+
+        return _walked(value, self.text, number, 0)
+
     def line(self, line: bytes) -> bytes:
         """Return a finished line with secrets masked. A line for people is no JSON."""
         try:
@@ -160,7 +178,7 @@ class Mask(AnyMask):
         ``repr`` of one. Raises no ``Exception``.
         """
         try:
-            masked: dict[str, Any] = _walked(event_dict, self.text, self._number, 0)
+            masked: dict[str, Any] = self._raw(event_dict)
         except Exception:
             return {
                 name: value if name in _KEPT else self.marker
@@ -198,10 +216,6 @@ class Mask(AnyMask):
             return number if masked(text) == text else self.marker
 
         return _walked(value, masked, number, 0)
-
-    def _number(self, number: float) -> Any:
-        text = repr(number)
-        return number if self.text(text) == text else self.marker
 
 
 def _size(needle: Needle) -> int:

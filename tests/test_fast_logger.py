@@ -173,6 +173,12 @@ class TestLines:
         made.log.bind(rate="100%d", other="%b%%").info("hi", more="%s")
         assert made.fields == [{"rate": "100%d", "other": "%b%%", "more": "%s", "msg": "hi"}]
 
+    def test_show_percent_signs_in_names_beside_the_context(self) -> None:
+        made = Lines()
+        with context.bound(user="ann"):
+            made.log.bind(**{"100%": 1, "%d": "%"}).info("hi", **{"%s": 2})
+        assert made.fields == [{"user": "ann", "100%": 1, "%d": "%", "%s": 2, "msg": "hi"}]
+
     @pytest.mark.parametrize("where", ["bound", "said", "context", "message"])
     @pytest.mark.parametrize("text", ["ž", "\x7f", "\x85", "\u2028", "\ud800", "\x00\x1b[0m"])
     def test_escape_what_must_not_be_raw(self, where: str, text: str) -> None:
@@ -989,6 +995,16 @@ class TestAnyCall:
         if "self" not in said:
             (of_chain,) = checked_lines(file.getvalue())
             assert of_chain["Fields"] == of_logging["Fields"]
+
+    @pytest.mark.parametrize("name", ["%", "k%", "%%b", "%d%"])
+    def test_may_have_a_per_cent_sign_in_the_first_name_that_is_bound(self, name: str) -> None:
+        made = Lines()
+        with context.bound(around=1):
+            made.log.bind(**{name: "100 %", "c": "%%"}).info("%", d=2)
+        (line,) = made.lines
+        assert [*line["Fields"].items()] == [
+            ("around", 1), (name, "100 %"), ("c", "%%"), ("d", 2), ("msg", "%"),
+        ]  # fmt: skip
 
     @given(CALLS, st.sampled_from(LEVELS))
     def test_gives_one_valid_line(self, call: tuple[Any, Any, Any, Any], method: str) -> None:
