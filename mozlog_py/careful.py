@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timezone
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from ._fields.server_records import READERS, read_record
 from .events import read_event
@@ -30,6 +30,9 @@ from .fields import (
 from .line import Dropped, Interrupted, LineMaker, clamped, encode
 from .records import EventRecord
 from .values import Sanitiser, free_name, type_name
+
+if TYPE_CHECKING:
+    from .masking import AnyMask
 
 __all__ = [
     "Hooks",
@@ -79,6 +82,7 @@ class Hooks(Protocol):
     def formatStack(self, stack_info: str) -> str | list[str]: ...
     def is_value_jsonlike(self, value: str) -> bool: ...
     def line_maker(self, logger_name: str) -> LineMaker: ...
+    def value_mask(self) -> AnyMask | None: ...
     def overrides(self, hook: str) -> bool: ...
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]: ...
     def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]: ...

@@ -11,6 +11,7 @@ from mozlog_py.context import current
 from mozlog_py.events import LEVEL_AND_TIME
 from mozlog_py.line import Interrupted
 from mozlog_py.processors import guarded
+from mozlog_py.redaction import masked_event
 from mozlog_py.values import free_name
 
 from .levels import NAMES
@@ -80,7 +81,7 @@ def outcome(
                 own = _own_of_call(event_dict, (fields, bound, current(), static))
             event_dict = _rendered(last, logger, name, event_dict, interrupts, own)
         else:
-            event_dict = last(logger, name, event_dict)
+            event_dict = last(logger, name, masked_event(before, event_dict))
     except structlog.DropEvent:
         if audience is not None:
             audience.drop_record()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import structlog
 
-from mozlog_py import tracing
+from mozlog_py import mask_registry, tracing
 from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
 from mozlog_py.events import (
     LEVEL_AND_TIME,
@@ -29,6 +29,7 @@ from mozlog_py.line import DEGRADED, DELETE, Dropped, Interrupted, degrade, enco
 from mozlog_py.options import OptionError, check_switch, check_text, shown
 from mozlog_py.process import process
 from mozlog_py.records import EventRecord
+from mozlog_py.redaction import line_mask
 from mozlog_py.rules import all_plain
 from mozlog_py.tracing import may_have_span
 from mozlog_py.typing import Output, RendererOptions
@@ -50,7 +51,6 @@ _OPTIONS: Final = (
     "parse_messages",
 )
 
-_dumps: Final = orjson.dumps
 # Frames of ours are no more of interest than structlog's.
 _add_stack: Final = structlog.processors.StackInfoRenderer(additional_ignores=["mozlog_py"])
 _time_ns: Final = time.time_ns
@@ -146,6 +146,7 @@ class MozlogRenderer:
         self.prepare_anew()
         process.tell(self)
         formatter.follow(self._begin)
+        mask_registry.follow(self._begin)
         self._is_plain = (
             formatter.is_plain(is_processed=self._is_complete)
             and not formatter.prefix
@@ -153,7 +154,12 @@ class MozlogRenderer:
         )
         self._static_fields = {} if self._is_complete else dict(formatter.static_fields)
         self._include_context = formatter.include_context and not self._is_complete
+        of_formatter = formatter.value_mask()
+        mask = line_mask(formatter.processors, mask_registry.in_chains())
+        # A formatter with hooks makes its lines with its own mask alone.
+        self._further_mask = None if mask is of_formatter else mask
         self._maker = formatter.line_maker(formatter.logger_name)
+        self._maker.use_mask(mask)
         self._fitting: type | None = None
         self._taken_by: dict[tuple[str, ...], frozenset[str]] = {}
         self._fast = self._fast_way() if self._is_plain else self._careful
@@ -235,6 +241,8 @@ class MozlogRenderer:
         """
         if not self._is_plain or self._maker.further or not self._include_context:
             return None
+        if self._maker.mask is not None:
+            return None
         constant = {**self._static_fields, **bound} if type(bound) is dict else {"event": None}
         if not all_plain(constant.values()) or not _IN_CALLS.isdisjoint(constant):
             return None
@@ -291,7 +299,7 @@ class MozlogRenderer:
         same thing for an event that holds nothing odd, and a property test
         holds the two together.
         """
-        templates, further = self._maker.templates, self._maker.further
+        templates, further, dumps = self._maker.templates, self._maker.further, self._maker.dumps
         careful, static, default_type = self._careful, self._static_fields, self._maker.logger
         include_context, is_traced = self._include_context, tracing.is_installed()
         # Each field's type is looked at, and a closure's names are found in half of the time.
@@ -337,9 +345,9 @@ class MozlogRenderer:
                 of_fields, of_message = templates[process.pid][name][level]
                 if fields:
                     fields["msg"] = message
-                    line = of_fields % (ns, _dumps(fields))
+                    line = of_fields % (ns, dumps(fields))
                 else:
-                    line = of_message % (ns, _dumps(message))
+                    line = of_message % (ns, dumps(message))
                 if not line.isascii() or DELETE in line:
                     line = escape(line)
                 if further is not None:
@@ -429,7 +437,8 @@ class MozlogRenderer:
         if event.pid is not None:
             record.process = event.pid
         try:
-            return self.formatter.renderer()(record)
+            line = self.formatter.renderer()(record)
+            return line if self._further_mask is None else self._further_mask.line(line)
         except Dropped:
             raise structlog.DropEvent from None
 
