@@ -345,10 +345,13 @@ log.warning("m", extra={{"name": "ann", "n": 1}})
 )
 def test_ddtrace_adds_its_ids_in_both_orders(order: str) -> None:
     source = DDTRACE.format(order=order)
-    environment = {**os.environ, "DD_TRACE_ENABLED": "true", "LOG_FORMAT": "mozlog",
-                   "DD_LOGS_INJECTION": "true",
-                   "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
-                   "DD_REMOTE_CONFIGURATION_ENABLED": "false"}  # fmt: skip
+    environment = {
+        **os.environ,
+        "LOG_FORMAT": "mozlog",
+        "DD_LOGS_INJECTION": "true",
+        "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+        "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+    }
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", source], capture_output=True, text=True,
         timeout=120, check=True, env=environment,
