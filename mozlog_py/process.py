@@ -6,10 +6,11 @@ import os
 import weakref
 from typing import Final, Protocol
 
-__all__ = ["Prepared", "Process", "process"]
+__all__ = ["Prepared", "Process", "Watched", "process"]
 
-# A fork past the interpreter runs no hooks; it is noticed after this long.
-_INTERVAL_NS: Final = 20_000_000
+# A fork past the interpreter runs no hooks, and nor does a descriptor that is replaced;
+# both are noticed after this long.
+_INTERVAL_NS: Final = 2_000_000
 
 
 class Prepared(Protocol):
@@ -19,15 +20,22 @@ class Prepared(Protocol):
         """Forget what was prepared: this is another process."""
 
 
+class Watched(Protocol):
+    """Something that depends on what may be replaced in a process."""
+
+    def look_below(self) -> None:
+        """Look whether it was replaced."""
+
+
 class Process:
     """The id of this process, and until when it need not be asked for again.
 
     Whoever makes a line compares its time with ``until_ns`` first, and calls
     ``ask`` when that is over. A fork is noticed at once where the interpreter
-    knows of it (``os.fork``), and else after 20 milliseconds.
+    knows of it (``os.fork``), and else after 2 milliseconds.
     """
 
-    __slots__ = ("_is_watching", "_prepared", "pid", "until_ns")
+    __slots__ = ("_is_watching", "_prepared", "_watched", "pid", "until_ns")
 
     def __init__(self) -> None:
         #: The id, which may be that of the parent once ``until_ns`` is over; the same
@@ -38,10 +46,15 @@ class Process:
         self._is_watching = False
         # By identity: they may be anybody's, and compare as they like.
         self._prepared: weakref.WeakValueDictionary[int, Prepared] = weakref.WeakValueDictionary()
+        self._watched: weakref.WeakValueDictionary[int, Watched] = weakref.WeakValueDictionary()
 
     def tell(self, prepared: Prepared) -> None:
         """Have ``prepared.prepare_anew()`` called where this turns out to be another process."""
         self._prepared[id(prepared)] = prepared
+
+    def watch(self, watched: Watched) -> None:
+        """Have ``watched.look_below()`` called with each ``ask``."""
+        self._watched[id(watched)] = watched
 
     def ask(self, now_ns: int) -> None:
         """Ask which process this is. ``now_ns``: the time, nanoseconds since the epoch."""
@@ -57,6 +70,8 @@ class Process:
             # Last: where another thread's new one is in the way of that, it is done again.
             self.pid = pid
         self.until_ns = now_ns + _INTERVAL_NS
+        for watched in list(self._watched.values()):
+            watched.look_below()
 
     def forget(self) -> None:
         """Have the next line ask anew."""

@@ -294,7 +294,8 @@ class TestEnds:
         queue.write(line(1))
         first = queue._thread
         assert first is not None
-        first.join()
+        while first.is_alive():
+            time.sleep(0.001)
         queue.write(line(2))
         assert queue.flush()
         assert queue._thread is not first
