@@ -2,6 +2,8 @@
 
     python benchmarks/run.py            about three minutes, writes benchmarks/results.json
     python benchmarks/table.py          puts it into README.md
+    python benchmarks/run.py --against TREE
+                                        our sources here against those of another tree
 
 The first run makes the environments, below ``benchmarks/.environments``. What is
 not right is not timed (see ``checks.py``), and the program then exits with 1.
@@ -14,11 +16,13 @@ import argparse
 import json
 import os
 import sys
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import against
 import environments
 import machine
 from contests import Ask, Contender, Contest, contests
@@ -36,6 +40,8 @@ _WARM_UP = 2
 def main() -> int:
     """Run the whole of it; 1 where somebody's output was wrong."""
     options = _options()
+    if options.against is not None:
+        return _run_against(options)
     played = [one for one in contests() if options.only.lower() in one.name.lower()]
     cpu = machine.one_cpu()
     with ExitStack() as stack:
@@ -67,6 +73,50 @@ def main() -> int:
     options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     _report(results["contests"])
     return 1 if any(contest.wrong for contest in played) else 0
+
+
+def _run_against(options: argparse.Namespace) -> int:
+    """Measure this tree against another one; 1 where a row is worse, or wrong."""
+    rows = against.rows_of(contests())
+    rows = [row for row in rows if options.only.lower() in row.name.lower()]
+    if not rows:
+        raise SystemExit(f"no row has {options.only!r} in its name")
+    cpu = machine.one_cpu()
+    python = environments.prepare(OURS.environment, is_installing=False)
+    trees = (options.tree or environments.ROOT, options.against)
+
+    @contextmanager
+    def pair() -> Iterator[tuple[Ask, Ask]]:
+        with ExitStack() as stack:
+            yield tuple(
+                _asking(stack, [python, _HERE / "worker.py", "--tree", tree]) for tree in trees
+            )
+
+    def _asking(stack: ExitStack, command: list[str | Path]) -> Ask:
+        workers: dict[str, Worker] = {}
+
+        def ask(question: str, contender: Contender, **details: Any) -> dict[str, Any]:
+            if contender.worker not in workers:
+                worker = stack.enter_context(closing(Worker(command, cpu)))
+                workers[contender.worker] = worker
+            return workers[contender.worker].ask(
+                question, case=contender.case, contender=contender.who, **details
+            )
+
+        return ask
+
+    for number in against.compare(
+        rows,
+        pair,
+        pairs=options.pairs,
+        rounds=options.rounds,
+        budget_ns=int(options.milliseconds * 1e6),
+    ):
+        print(f"\rpair {number} of {options.pairs} ", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    text, status = against.report(rows)
+    print(text)
+    return status
 
 
 def _workers(
@@ -118,10 +168,26 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--tree", type=Path, help="measure the sources found here, and not the installed project"
     )
+    parser.add_argument(
+        "--against", type=Path, help="measure only ours, against the sources found here"
+    )
+    parser.add_argument(
+        "--pairs", type=int, help="with --against, how many pairs of processes (10; quick: 4)"
+    )
     options = parser.parse_args()
+    if options.against is not None:
+        options.against = options.against.resolve()
+        options.rounds = options.rounds or (3 if options.quick else 8)
+        options.pairs = options.pairs or (4 if options.quick else 10)
+        if options.pairs < 2:
+            parser.error("--pairs must be 2 or more, for an interval")
+        if not (options.against / "mozlog_py").is_dir():
+            parser.error(f"--against {options.against} has no mozlog_py in it")
+    elif options.pairs is not None:
+        parser.error("--pairs goes with --against")
     options.rounds = options.rounds or (5 if options.quick else 50)
     options.milliseconds = options.milliseconds or (3.0 if options.quick else 5.0)
-    if options.only and options.output == _RESULTS:
+    if options.only and options.output == _RESULTS and options.against is None:
         parser.error("--only gives a part of the results; say with --output where to put it")
     if options.tree is not None:
         options.tree = options.tree.resolve()

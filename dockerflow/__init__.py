@@ -9,6 +9,9 @@ from typing import Any
 
 __all__: list[str] = []
 
+# By this mozlog_py.overlap tells the package from the one of the distribution dockerflow.
+_IS_OF_MOZLOG_PY = True
+
 _SUBMODULES = ("checks", "health", "logging", "version")
 
 

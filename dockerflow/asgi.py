@@ -12,12 +12,11 @@ the application's end, which tells whether the error was handled. What is neithe
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import Context
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mozlog_py import context
 from mozlog_py.late_request_ids import attach_request_id
@@ -26,9 +25,21 @@ from ._request.cancellation import is_asyncio_running, is_task_cancelled
 from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
 from .endpoints import ENDS, Endpoints, Reply, endpoint_of
-from .middleware import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, Middleware, Options
-from .record import STANDARD_MAKE_RECORD
+from .middleware import (
+    AGENT,
+    LANGUAGE,
+    REQUEST_ID_HEADER,
+    TRACEPARENT,
+    Middleware,
+    MiddlewareOptions,
+    Options,
+)
+from .record import has_patched_make_record
 from .summary import hand_over, is_cancellation, take_back
+
+if TYPE_CHECKING:
+    # In typing from Python 3.11 on; type checkers know it of all versions.
+    from typing_extensions import Unpack
 
 __all__ = ["ASGIExchange", "DockerflowASGI"]
 
@@ -44,7 +55,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 class DockerflowASGI(Middleware):
     """Wraps an ASGI 3 application; the parameters are those of ``Middleware``."""
 
-    def __init__(self, app: Any, **options: Any) -> None:
+    def __init__(self, app: Any, **options: Unpack[MiddlewareOptions]) -> None:
         super().__init__(app, **options)
         # What is bound in here belongs to no request.
         self._server_context: Context = context.snapshot()
@@ -228,11 +239,7 @@ class ASGIExchange(Exchange):
             ) or (kind != "http.response.body" and _is_end(kind, message)):
                 code = self.code
                 is_handled = code is not None and code < 500 and sys.exc_info()[1] is None
-                if (
-                    is_handled
-                    and self.error is None
-                    and logging.Logger.makeRecord is not STANDARD_MAKE_RECORD
-                ):
+                if is_handled and self.error is None and has_patched_make_record():
                     # A tracer's record has the span of now, which tracers end with this part.
                     self.finish()
                 if self.is_servers:

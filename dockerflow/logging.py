@@ -9,16 +9,24 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import mozlog_py.formatter
 from mozlog_py.context import request_id_context
 from mozlog_py.exceptions import as_exc_info, render_exception
-from mozlog_py.formatter import MozlogFormatter
+from mozlog_py.formatter import names_nothing
 from mozlog_py.handlers import MozlogHandler
+from mozlog_py.typing import Style
 from mozlog_py.values import Sanitiser
 
 from .request_id import DEFAULT_HEADER, RequestIdPolicy
+
+if TYPE_CHECKING:
+    # Type checkers would take a class that says it is abstract for one.
+    from builtins import type as _Metaclass  # noqa: N812 - a class, if a plain one
+else:
+    from abc import ABCMeta as _Metaclass
 
 __all__ = [
     "JsonLogFormatter",
@@ -34,8 +42,43 @@ __all__ = [
 _POLICY: Final = RequestIdPolicy()
 
 
+class MozlogFormatter(mozlog_py.formatter.MozlogFormatter, metaclass=_Metaclass):
+    """``mozlog_py.MozlogFormatter``, which warns of what is no error in upstream's services.
+
+    A text as ``fmt`` that names no attribute of records has no meaning: here it gives a
+    warning and is left out, there it is an error. ``isinstance`` takes every
+    ``mozlog_py.MozlogFormatter`` for one of these, as the handler's own is.
+    """
+
+    _renders_as_usual: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        fmt: str | Sequence[str] | None = None,
+        datefmt: str | None = None,
+        style: Style = "%",
+        logger_name: str | bool = "Dockerflow",
+        *args: Any,
+        **options: Any,
+    ) -> None:
+        problem = names_nothing(fmt, style)
+        if problem is not None:
+            warnings.warn(f"{problem}. It is left out", stacklevel=2)
+            fmt = None
+        super().__init__(fmt, datefmt, style, logger_name, *args, **options)
+
+    @classmethod
+    def __subclasshook__(cls, other: type, /) -> Any:
+        """Take what is a formatter of ours for a subclass, but not of a subclass of this."""
+        if cls is MozlogFormatter and issubclass(other, mozlog_py.formatter.MozlogFormatter):
+            return True
+        return NotImplemented
+
+
 class JsonLogFormatter(MozlogFormatter):
     """The old name of ``MozlogFormatter``; using it gives a ``DeprecationWarning``."""
+
+    _renders_as_usual: ClassVar[bool] = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warnings.warn(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypedDict
+
+from mozlog_py.options import OptionError, check_switch, shown
+from mozlog_py.overlap import warn_of_overlap
 
 from . import version
 from ._request.exchange import REQUEST
@@ -21,6 +24,7 @@ __all__ = [
     "HeaderRoles",
     "LiveOptions",
     "Middleware",
+    "MiddlewareOptions",
     "Options",
 ]
 
@@ -133,9 +137,12 @@ class LiveOptions:
         policy: RequestIdPolicy | None = None,
         *,
         raises: bool = True,
+        names: Callable[[], Iterable[Any]] = tuple,
+        where: str = "the configuration",
         **defaults: Any,
     ) -> None:
-        self.settings = LiveSettings(lookup, raises=raises, **defaults)
+        warn_of_overlap()
+        self.settings = LiveSettings(lookup, raises=raises, names=names, where=where, **defaults)
         self._lookup = lookup
         self._policy = policy
         self._made = [*map(lookup, _NAMES)], Options(self.settings(), policy)
@@ -154,6 +161,20 @@ class LiveOptions:
         return options
 
 
+class MiddlewareOptions(TypedDict, total=False):
+    """The parameters of ``Middleware`` beside the application."""
+
+    settings: Settings | None
+    request_id: RequestIdPolicy | None
+    logger: logging.Logger | None
+    version_path: str | None
+    silenced_checks: Iterable[str]
+    config: Any
+    request_ids: bool
+    summaries: bool
+    endpoints: bool
+
+
 class Middleware:
     """The parameters of ``DockerflowASGI`` and ``DockerflowWSGI``.
 
@@ -165,7 +186,8 @@ class Middleware:
     ``silenced_checks``: ids of messages that do not count. ``config``: what
     checks receive that have a parameter of this name; the settings by default.
     ``request_ids``, ``summaries`` and ``endpoints`` switch off what another
-    middleware gives. Raises ``SettingsError``.
+    middleware gives. Raises ``SettingsError``, and ``OptionError`` for a parameter of
+    the wrong kind.
     """
 
     def __init__(
@@ -182,6 +204,16 @@ class Middleware:
         summaries: bool = True,
         endpoints: bool = True,
     ) -> None:
+        warn_of_overlap()
+        if settings is not None and not isinstance(settings, Settings):
+            raise OptionError(
+                f"settings is {shown(settings)}; for a mapping write "
+                "Settings.read({'DOCKERFLOW_SENTRY': False}), for the environment leave it out"
+            )
+        for name, given in (
+            ("request_ids", request_ids), ("summaries", summaries), ("endpoints", endpoints),
+        ):  # fmt: skip
+            check_switch(name, given)
         self.app = app
         self._settings = settings or Settings.read()
         self._options = Options(self._settings, request_id)

@@ -17,16 +17,18 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from mozlog_py import record_factory
+from mozlog_py import call_extra, record_factory
 from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fields import HAS_NANOSECONDS, START_NS
 from mozlog_py.process import process
 
-__all__ = ["STANDARD_MAKE_RECORD", "is_standard", "log", "make_record"]
+__all__ = ["has_patched_make_record", "is_standard", "log", "make_record"]
 
 _Logger: Final = logging.Logger
 # What patches of them are told from; None where one was there before this module.
-STANDARD_MAKE_RECORD: Final = record_factory.own_method(logging.Logger.makeRecord)
+_make_record: Final = record_factory.own_method(logging.Logger.makeRecord)
+# What handlers of ours put in its place makes the same records.
+_made_by_ours: Final = call_extra.make_record
 _info: Final = record_factory.own_method(logging.Logger.info)
 _error: Final = record_factory.own_method(logging.Logger.error)
 # Beside ``manager``, which those have that getLogger() has made.
@@ -53,6 +55,12 @@ _NO_FIRST: Final[tuple[Any, Any]] = None, None
 _made_faster: Final = record_factory.make_record
 
 
+def has_patched_make_record() -> bool:
+    """Return whether somebody else, as a tracer, has a hand in the records of all loggers."""
+    method: Any = _Logger.makeRecord
+    return method is not _made_by_ours and method is not _make_record
+
+
 def is_standard(logger: Any) -> bool:
     """Return whether the records of a logger are made and logged by ``logging``'s own methods.
 
@@ -60,7 +68,7 @@ def is_standard(logger: Any) -> bool:
     """
     return (
         type(logger) is _Logger
-        and _Logger.makeRecord is STANDARD_MAKE_RECORD
+        and ((method := _Logger.makeRecord) is _made_by_ours or method is _make_record)
         and _Logger.info is _info
         and _Logger.error is _error
         # A logger with no more attributes than it was born with has no method of its own.
@@ -93,15 +101,17 @@ def log(
             _handle(logger, level, message, fields, error)
         return
     method = logger.info if level == _INFO else logger.error
+    # A record factory may set an attribute of the same name.
+    extra = call_extra.OverridingExtra(fields)
     try:
         if error is None:
-            method(message, extra=fields)
+            method(message, extra=extra)
         else:
-            method(message, exc_info=as_exc_info(error), extra=fields)
+            method(message, exc_info=as_exc_info(error), extra=extra)
     except KeyError:
         if not isinstance(logger, _Logger):
             raise
-        # A record factory sets an attribute of that name, and makeRecord() refuses both.
+        # No handler of ours was made, and makeRecord() refuses both.
         _handle(logger, level, message, fields, error)
 
 

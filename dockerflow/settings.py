@@ -10,11 +10,11 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-__all__ = ["NAMES", "LiveSettings", "Settings", "SettingsError"]
+__all__ = ["NAMES", "LiveSettings", "Settings", "SettingsError", "warn_of_near_misses"]
 
 _logger: Final = logging.getLogger("dockerflow.settings")
 
@@ -148,8 +148,12 @@ class Settings:
         lookup: Callable[[str], Any]
         if source is None:
             lookup = os.environ.get
+            warn_of_near_misses(os.environ, "the environment")
+        elif isinstance(source, Mapping):
+            lookup = source.get
+            warn_of_near_misses(source, "the configuration")
         else:
-            lookup = source.get if isinstance(source, Mapping) else source
+            lookup = source
         return cls.of([lookup(name) for name in NAMES], **defaults)
 
     @classmethod
@@ -175,20 +179,106 @@ def _coerced(name: str, value: Any, metadata: Mapping[str, Any]) -> Any:
         raise SettingsError(message) from None
 
 
+_PREFIX: Final = "DOCKERFLOW_"
+_NEARLY_PREFIX: Final = re.compile("DOCKER_?FLOW_?")
+_LETTERS: Final = frozenset(_PREFIX)
+_RESTS: Final = tuple(name.removeprefix(_PREFIX) for name in NAMES)
+# How alike two names are, from 0 to 1, for one to be a slip of the other; and two prefixes.
+_ALIKE: Final = 0.75
+_PREFIX_ALIKE: Final = 0.85
+# What was warned of in this process.
+_warned: Final[set[str]] = set()
+
+
+def warn_of_near_misses(names: Iterable[Any], where: str) -> None:
+    """Log one warning for each name that is nearly a setting's. Never raises.
+
+    Args:
+        names: All names of a configuration.
+        where: What to call the configuration.
+    """
+    try:
+        for name in [*names]:
+            if type(name) is str and name not in _warned and name not in _KNOWN:
+                meant = _meant_by(name)
+                if meant is not None:
+                    _warned.add(name)
+                    _logger.warning(
+                        "%s in %s is not a setting of dockerflow; did you mean %s?",
+                        name, where, meant,
+                    )  # fmt: skip
+    except Exception:
+        # Somebody's own kind of configuration.
+        _logger.debug("the names in %s cannot be read", where, exc_info=True)
+
+
+def _meant_by(name: str) -> str | None:
+    """Return the setting that a name is nearly; None where there is none."""
+    rest = _behind_prefix(name.upper().replace("-", "_"))
+    if not rest:
+        return None
+    ends = [known for known in _RESTS if known == rest or known.endswith(f"_{rest}")]
+    words = sorted(rest.split("_"))
+    near = (
+        (ends if len(ends) == 1 else [])
+        or [known for known in _RESTS if sorted(known.split("_")) == words]
+        or _alike(rest)
+    )
+    return f"{_PREFIX}{near[0]}" if near else None
+
+
+def _behind_prefix(written: str) -> str:
+    """Return what stands behind the prefix, or behind what is nearly the prefix."""
+    found = _NEARLY_PREFIX.match(written)
+    if found is not None:
+        return written[found.end() :]
+    head, _, rest = written.partition("_")
+    # Names of the environment are many, and most have nothing in common with it.
+    if not 8 <= len(head) <= 11 or len(set(head) - _LETTERS) > 1:
+        return ""
+    from difflib import SequenceMatcher
+
+    is_alike = SequenceMatcher(None, f"{head}_", _PREFIX).ratio() >= _PREFIX_ALIKE
+    return rest if is_alike else ""
+
+
+def _alike(rest: str) -> list[str]:
+    # Needed for few names, and not at import.
+    from difflib import get_close_matches
+
+    near = get_close_matches(rest, _RESTS, 1, _ALIKE)
+    # One with further words is another name: DOCKERFLOW_SENTRY_DSN.
+    return [known for known in near if not rest.startswith(f"{known}_")]
+
+
+_KNOWN: Final = frozenset(NAMES)
+
+
 class LiveSettings:
     """Settings of a configuration that may change while the application runs.
 
     Calling it gives the ``Settings`` of now; they are made anew only after a
     change. A bad value raises ``SettingsError`` here, at the start, unless
     ``raises`` is false; one that comes later is logged, and what was stays.
+    ``names`` returns all names of the configuration, which ``where`` is called: of one
+    that is nearly a setting's a warning is logged, once.
     """
 
-    __slots__ = ("_defaults", "_lookup", "_raw", "_settings")
+    __slots__ = ("_defaults", "_lookup", "_names", "_raw", "_settings", "_where")
 
     def __init__(
-        self, lookup: Callable[[str], Any], *, raises: bool = True, **defaults: Any
+        self,
+        lookup: Callable[[str], Any],
+        *,
+        raises: bool = True,
+        names: Callable[[], Iterable[Any]] = tuple,
+        where: str = "the configuration",
+        **defaults: Any,
     ) -> None:
         self._lookup = lookup
+        self._names = names
+        self._where = where
+        warn_of_near_misses(names(), where)
         self._defaults = defaults
         self._raw = [*map(lookup, NAMES)]
         try:
@@ -204,6 +294,7 @@ class LiveSettings:
         raw = [*map(self._lookup, NAMES)]
         if raw != self._raw:
             self._raw = raw
+            warn_of_near_misses(self._names(), self._where)
             try:
                 self._settings = Settings.of(raw, **self._defaults)
             except SettingsError as error:

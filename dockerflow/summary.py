@@ -19,7 +19,8 @@ from urllib.parse import unquote_to_bytes
 from mozlog_py import context, late_request_ids
 from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
-from mozlog_py.values import Sanitiser, type_name
+from mozlog_py.recordless import log_fields
+from mozlog_py.values import Sanitiser, free_name, type_name
 
 from ._request import sentry
 from .record import is_standard, log, make_record
@@ -289,6 +290,11 @@ class RequestSummary:
                 return
             if not logger.isEnabledFor(level):
                 return
+            if level is _INFO and self._added is None:
+                fields = {}
+                self._lay_into(fields)
+                if log_fields(logger, level, fields):
+                    return
             # As Logger.info() does it, without looking for the caller, which is this line.
             record = make_record(logger.name, level, message, _FIELDS)
             fields = record.__dict__
@@ -456,5 +462,6 @@ def _lay_over(
     fields: dict[str, Any], added: dict[str, Any], measured: frozenset[str] = _MEASURED
 ) -> None:
     for name, value in added.items():
-        is_taken = name in measured or name in EXCLUDED_ATTRIBUTES
-        fields[f"extra.{name}" if is_taken else name] = value
+        if name in measured or name in EXCLUDED_ATTRIBUTES:
+            name = free_name(f"extra.{name}", {*fields, *added})  # noqa: PLW2901 - as it is kept
+        fields[name] = value

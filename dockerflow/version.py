@@ -126,8 +126,12 @@ def _refuse(constant: str) -> NoReturn:
 def _kind(value: Any) -> str:
     if value is None:
         return "null"
-    names = {list: "array", str: "string", bool: "boolean"}
-    return names.get(type(value), "number")
+    kind = type(value)
+    if kind is list:
+        return "array"
+    if kind is str:
+        return "string"
+    return "boolean" if kind is bool else "number"
 
 
 def _unusable(path: str, why: str) -> VersionFileError:

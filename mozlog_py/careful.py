@@ -10,44 +10,45 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timezone
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
+from ._fields.server_records import READERS, read_record
 from .events import read_event
 from .exceptions import as_exc_info
 from .fast import Ways
 from .fields import (
-    EXCLUDED_ATTRIBUTES,
+    HIDDEN_ATTRIBUTES,
     LoggerName,
     attributes,
+    json_object,
+    looks_like_json,
     merge,
+    message,
     said,
     timestamp_ns,
     without_json_message,
 )
-from .line import Dropped, Interrupted, LineMaker, clamped, encode, with_reasons
+from .line import Dropped, Interrupted, LineMaker, clamped, encode
 from .records import EventRecord
-from .values import Sanitiser, type_name
+from .values import Sanitiser, free_name, type_name
 
 __all__ = [
     "Hooks",
     "Renderer",
     "careful_renderer",
     "conversion_sanitiser",
+    "converted",
     "converting_renderer",
     "envelope_of",
     "gather",
     "given_name",
     "interrupted_in",
+    "is_converting",
     "line_of",
     "prefixed",
     "processed_fields",
     "text_ways",
 ]
-
-# A subclass calls convert_record of its base class, and cannot hand an interrupt on.
-_converting: Final[ContextVar[tuple[Any, Any, Sanitiser] | None]] = ContextVar(
-    "mozlog_converting", default=None
-)
 
 # What processors are handed beside the fields, and what they add for a renderer.
 _PASSED: Final = frozenset({"_from_structlog", "_record", "event"})
@@ -63,7 +64,9 @@ class Hooks(Protocol):
     exc_info_as_array: bool
     json_default: Callable[[Any], Any] | None
     logger_name: str
+    parse_messages: bool
     processors: tuple[Callable[[Any, str, Any], Any], ...]
+    rename_fields: Any
     timestamp: bool | str
 
     def add_fields(
@@ -79,6 +82,7 @@ class Hooks(Protocol):
     def line_maker(self, logger_name: str) -> LineMaker: ...
     def overrides(self, hook: str) -> bool: ...
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]: ...
+    def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]: ...
 
 
 def careful_renderer(formatter: Hooks, maker: LineMaker, *, is_named: bool) -> Renderer:
@@ -97,52 +101,148 @@ def careful_renderer(formatter: Hooks, maker: LineMaker, *, is_named: bool) -> R
 
 
 def converting_renderer(formatter: Hooks) -> Renderer:
-    """Give the renderer for a subclass that makes whole lines, in ``convert_record``."""
+    """Return the renderer for a subclass that makes whole lines, in ``convert_record``."""
 
     def render(record: logging.LogRecord) -> bytes:
         sanitiser = Sanitiser(formatter.json_default)
-        converted = Sanitiser(formatter.json_default)
-        token = _converting.set((formatter, record, converted))
         try:
-            line = encode(_clean(formatter.convert_record(record), sanitiser))
+            line = encode(converted(formatter, record, sanitiser))
         except Dropped as dropped:
-            maker = formatter.line_maker(given_name(record) or formatter.logger_name)
-            would_be = dropped.fields
-            dropped.line = lambda: maker.line(*envelope_of(record), would_be, sanitiser)
+            document = dropped.fields
+            dropped.line = lambda: encode(document)
             raise
-        except BaseException as error:
-            sanitiser.lost(f"convert_record raised {type_name(type(error))}")
-            sanitiser.hold(error)
-            maker = formatter.line_maker(given_name(record) or formatter.logger_name)
-            return _line(formatter, maker, record, sanitiser)
-        finally:
-            _converting.reset(token)
-        interrupt = sanitiser.interrupt or converted.interrupt
-        if interrupt is not None:
-            raise Interrupted(line, interrupt, from_value=True)
+        except Exception as error:
+            sanitiser.lost(f"line not rendered: {type_name(type(error))}")
+            return _maker(formatter, record).line(*envelope_of(record), {}, sanitiser)
+        if sanitiser.interrupt is not None:
+            raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
 
     return render
 
 
-def _clean(document: Any, sanitiser: Sanitiser) -> dict[str, Any]:
-    """Give a whole line, made by anybody, in plain values."""
-    if not isinstance(document, dict):
-        raise TypeError("convert_record returned no dict")
-    fields = document.get("Fields")
-    if not isinstance(fields, dict):
-        return sanitiser.fields(document)
-    # Fields are cleaned as Fields, for which other bounds hold than for a value.
-    line = sanitiser.fields({**document, "Fields": ""})
-    line["Fields"] = with_reasons(sanitiser.fields(fields), sanitiser)
-    return line
+def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
+    """Return the line that a subclass makes of a record, as a dict of plain values.
+
+    ``convert_record`` sees the values as they were logged, as upstream's does. What it returns
+    goes through the processors and is cleaned. If it raises, the line has the envelope, the
+    message and a note: any other field may be one that it was there to hide.
+
+    Raises:
+        Dropped: A processor drops the event; its ``fields`` are the whole line.
+    """
+    gathered = Sanitiser(formatter.json_default)
+    maker = _maker(formatter, record)
+    token = _converting.set(_Conversion(formatter, record, gathered, is_raw=True))
+    try:
+        document: Any = formatter.convert_record(record)
+        if not issubclass(type(document), dict):
+            raise TypeError("convert_record returned no dict")
+    except BaseException as error:
+        sanitiser.lost(f"convert_record raised {type_name(type(error))}")
+        sanitiser.hold(error)
+        fields = formatter.renamed(_message_alone(record, gathered))
+        document = maker.envelope(*envelope_of(record), fields, gathered, is_raw=True)
+    finally:
+        _converting.reset(token)
+    if gathered.interrupt is not None:
+        sanitiser.hold(gathered.interrupt)
+    try:
+        processed = _processed(formatter, record, document, sanitiser)
+    except Dropped as dropped:
+        dropped.fields = maker.conversion(dropped.fields, sanitiser)
+        raise
+    return maker.conversion(processed, sanitiser)
+
+
+def _maker(formatter: Hooks, record: logging.LogRecord) -> LineMaker:
+    return formatter.line_maker(given_name(record) or formatter.logger_name)
+
+
+def _message_alone(record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
+    """Return the message of a record as the one field, where it has no fields in it."""
+    try:
+        said: Any = record.said if type(record) is EventRecord else message(record, sanitiser)
+        text = dict.get(said, "msg") if issubclass(type(said), dict) else said
+    except Exception:
+        return {}
+    is_alone = type(text) is str and text and not (looks_like_json(text) and json_object(text))
+    return {"msg": text} if is_alone else {}
+
+
+def _processed(
+    formatter: Hooks, record: Any, document: dict[Any, Any], sanitiser: Sanitiser
+) -> dict[Any, Any]:
+    """Return a whole line as processors leave it.
+
+    They see its Fields under their names before they were renamed; ``Redact`` sees the other
+    members of the line as well.
+    """
+    if not formatter.processors or is_processed(record):
+        return document
+    from .redaction import Redact
+
+    given: Any = dict.get(document, "Fields")
+    is_whole = issubclass(type(given), dict)
+    others = {name: each for name, each in dict.items(document) if name != "Fields" or not is_whole}
+    interrupts: list[BaseException] = []
+    for processor in formatter.processors:
+        if isinstance(processor, Redact):
+            others = processor.redacted(others, interrupts)
+    for error in interrupts:
+        sanitiser.hold(error)
+    if not is_whole:
+        return others
+    former = {new: old for old, new in formatter.rename_fields.items() if old not in given}
+    fields = {former.get(name, name): each for name, each in dict.items(given)}
+
+    def with_fields(fields: dict[Any, Any]) -> dict[Any, Any]:
+        # Where they stood before.
+        renamed = formatter.renamed(fields)
+        return {name: others.get(name, renamed) for name in dict.keys(document)}
+
+    try:
+        return with_fields(processed_fields(formatter.processors, record, fields, sanitiser))
+    except Dropped as dropped:
+        dropped.fields = with_fields(dropped.fields)
+        raise
+
+
+def is_processed(record: Any) -> bool:
+    """Return whether a record is an event that a chain of processors has completed."""
+    return type(record) is EventRecord and record.is_complete
+
+
+class _Conversion(NamedTuple):
+    """The record that a formatter converts, and how."""
+
+    formatter: Any
+    record: Any
+    sanitiser: Sanitiser
+    #: Whether its Fields go through the processors later.
+    is_raw: bool
+
+
+# A subclass calls convert_record of its base class, and cannot hand an interrupt on.
+_converting: Final[ContextVar[_Conversion | None]] = ContextVar("mozlog_converting", default=None)
+
+
+def is_converting(formatter: Hooks, record: logging.LogRecord) -> bool:
+    """Return whether a formatter's ``convert_record`` is called for a record, for its line."""
+    conversion = _converting.get()
+    return (
+        conversion is not None
+        and conversion.is_raw
+        and conversion.formatter is formatter
+        and conversion.record is record
+    )
 
 
 def conversion_sanitiser(formatter: Hooks, record: logging.LogRecord) -> Sanitiser:
-    """Give the sanitiser for ``convert_record``: its renderer's, which looks at it afterwards."""
-    converting = _converting.get()
-    if converting is not None and converting[0] is formatter and converting[1] is record:
-        return converting[2]
+    """Return the sanitiser for ``convert_record``: its renderer's, which looks at it afterwards."""
+    conversion = _converting.get()
+    if conversion is not None and conversion.formatter is formatter and conversion.record is record:
+        return conversion.sanitiser
     return Sanitiser(formatter.json_default)
 
 
@@ -170,7 +270,8 @@ def _line(
 
 def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
     """Give a record's Fields, as the formatter's options and hooks want them."""
-    record = _unwrapped(record, sanitiser)
+    is_raw = is_converting(formatter, record)
+    record = _as_read(_unwrapped(formatter, record, sanitiser), sanitiser)
     message_dict = said(record, sanitiser, _json_test(formatter, sanitiser))
     _apply_format_hooks(formatter, record, message_dict, sanitiser)
     if formatter.timestamp:
@@ -178,7 +279,8 @@ def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) ->
         message_dict[name] = _rfc3339(timestamp_ns(record))
     log_data: dict[str, Any] = {}
     # Processors are run far below, where what they raise cannot be handed up.
-    token = _converting.set((formatter, record, sanitiser)) if formatter.processors else None
+    conversion = _Conversion(formatter, record, sanitiser, is_raw)
+    token = _converting.set(conversion) if formatter.processors else None
     try:
         formatter.add_fields(log_data, record, message_dict)
         processed = formatter.process_log_record(log_data)
@@ -197,13 +299,19 @@ def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) ->
     return log_data
 
 
-def _unwrapped(record: Any, sanitiser: Sanitiser) -> Any:
+def _unwrapped(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> Any:
     """Give a record that structlog's ``wrap_for_formatter`` made as the event that is in it."""
     wrapped = getattr(record, "msg", None)
     if type(wrapped) is not dict or "event" not in wrapped or not hasattr(record, "_logger"):
         return record
-    event = read_event(wrapped, str(record.levelname).lower(), record.name, sanitiser)
-    extra = attributes(record, {*EXCLUDED_ATTRIBUTES, "_logger", "_name"})
+    event = read_event(
+        wrapped,
+        str(record.levelname).lower(),
+        record.name,
+        sanitiser,
+        parse_messages=formatter.parse_messages,
+    )
+    extra = attributes(record, {*HIDDEN_ATTRIBUTES, "_logger", "_name"})
     exc_info = as_exc_info(event.exc_info) if event.exc_info else None
     return EventRecord(
         timestamp_ns(record),
@@ -216,8 +324,22 @@ def _unwrapped(record: Any, sanitiser: Sanitiser) -> Any:
     )
 
 
+def _as_read(record: Any, sanitiser: Sanitiser) -> Any:
+    """Return a server's record as its line shows it, and any other one as it is."""
+    name = _attribute(record, "name")
+    if type(name) is not str or name not in READERS or type(record) is EventRecord:
+        return record
+    try:
+        return read_record(record)
+    except BaseException as error:
+        sanitiser.hold(error)
+        return record
+
+
 def _json_test(formatter: Hooks, sanitiser: Sanitiser) -> Callable[[str], bool]:
     def is_json(text: str) -> bool:
+        if not formatter.parse_messages:
+            return False
         try:
             return bool(formatter.is_value_jsonlike(text))
         except BaseException as error:
@@ -307,32 +429,43 @@ def processed_fields(
 
     from .processors import guarded
 
-    event_dict = {**fields, "_record": record, "_from_structlog": False}
-    event_dict["event"] = event_dict.pop("msg", "")
+    # The message keeps its place, in front of an exception, and its name is taken.
+    names = {"msg": "event", "event": free_name("extra.event", fields)}
+    event_dict: Any = {names.get(name, name): value for name, value in fields.items()}
+    event_dict.update(_record=record, _from_structlog=False)
+    event_dict.setdefault("event", "")
     taken = {name: fields[name] for name in _ENVELOPE_KEYS if name in fields}
     interrupts: list[BaseException] = []
     method_name = str(getattr(record, "levelname", "info")).lower()
     is_dropped = False
     for processor in processors:
         try:
-            event_dict = guarded((processor,), None, method_name, event_dict, interrupts)
+            event_dict = guarded(
+                (processor,), None, method_name, event_dict, interrupts, processors
+            )
         except structlog.DropEvent:
             # Whoever can drop nothing writes it all the same, as the others leave it.
             is_dropped = True
     for error in interrupts:
         sanitiser.hold(error)
-    out = {
-        name: value
-        for name, value in event_dict.items()
-        if name not in _PASSED and (name not in _ENVELOPE_KEYS or name in taken)
-    }
+    message = event_dict.get("event", "")
+    is_empty = message is None or (type(message) is str and not message)
+    is_mapping = issubclass(type(message), dict)
+    out: dict[Any, Any] = {}
+    for name, value in event_dict.items():
+        if name == "event":
+            if not is_empty and not is_mapping:
+                out["msg"] = message
+        elif (
+            name not in _PASSED
+            and (name not in _ENVELOPE_KEYS or name in taken)
+            and (name != "msg" or name not in out)
+        ):
+            out[name] = value
     if type(stamp := event_dict.get("timestamp")) is str and "timestamp" not in taken:
         out.setdefault("Time", stamp)
-    message = event_dict.get("event", "")
-    if issubclass(type(message), dict):
+    if is_mapping:
         out.update(dict.copy(message))
-    elif message is not None and not (type(message) is str and not message):
-        out["msg"] = message
     if is_dropped:
         raise Dropped(out)
     return out

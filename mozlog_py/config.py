@@ -8,19 +8,50 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from .cut import check_max_line_bytes
+from .formatter import checked_processors
 from .lean import gather_all, gather_less
+from .options import (
+    OptionError,
+    check_mapping,
+    check_names,
+    check_stream,
+    check_switch,
+    check_text,
+    shown,
+)
+from .overlap import warn_of_overlap
+from .queued import check_queue_options
 from .servers import SERVER_LOGGERS, filter_for, take_over
+from .typing import FormatName, FormatterOptions, Level, Processor, QueueOptions, Stream
 
-__all__ = ["FORMATS", "configure", "dict_config"]
+__all__ = ["ALIASES", "FORMATS", "configure", "dict_config"]
 
-_FORMATTERS: Final = {
+_FORMATTERS: Final[Mapping[str, str]] = {
     "gcp": "mozlog_py.gcp.CloudFormatter",
     "mozlog": "mozlog_py.formatter.MozlogFormatter",
     "pretty": "mozlog_py.pretty.PrettyFormatter",
 }
 
+#: The handlers of the root logger that ``configure()`` leaves there. Under pytest, its own.
+is_kept: Callable[[logging.Handler], bool] = lambda _: False  # noqa: E731 - it is replaced
+
 #: The known values of ``format`` and ``LOG_FORMAT``.
 FORMATS: Final = tuple(sorted(_FORMATTERS))
+
+#: What services call them today, which is understood as well.
+ALIASES: Final[Mapping[str, str]] = {
+    "console": "pretty",
+    "json": "mozlog",
+    "plain": "pretty",
+    "text": "pretty",
+}
+
+# The variables that a level is read from, the first that is set.
+_LEVEL_VARIABLES: Final = ("LOG_LEVEL", "LOGGING_LEVEL")
+
+# The options of formatters that are no parameters of their own here.
+_FORMATTER_OPTIONS: Final = frozenset(FormatterOptions.__annotations__)
 
 
 #: Whether structlog keeps a logger once it is made. Off under pytest, whose plugins
@@ -31,19 +62,20 @@ is_caching_loggers = True
 def dict_config(
     logger_name: str = "Dockerflow",
     *,
-    level: int | str | None = None,
-    format: str | None = None,  # noqa: A002 - the name that people look for
-    stream: Any = None,
-    loggers: Mapping[str, int | str] | None = None,
+    level: Level | None = None,
+    format: FormatName | None = None,  # noqa: A002 - the name that people look for
+    stream: Stream | None = None,
+    loggers: Mapping[str, Level] | None = None,
     hostname: str | None = None,
     static_fields: Mapping[str, Any] | None = None,
     strict: bool = False,
     include_context: bool = True,
+    parse_messages: bool = True,
     project: str | None = None,
-    processors: Sequence[Callable[[Any, str, Any], Any]] = (),
-    formatter_options: Mapping[str, Any] | None = None,
+    processors: Sequence[Processor] = (),
+    formatter_options: FormatterOptions | None = None,
     max_line_bytes: int | None = None,
-    queue: bool | Mapping[str, Any] = False,
+    queue: bool | QueueOptions = False,
 ) -> dict[str, Any]:
     """Give a complete configuration for ``logging.config.dictConfig``.
 
@@ -52,31 +84,44 @@ def dict_config(
     at the root.
 
     - ``logger_name``: the application, ``Logger`` in the envelope.
-    - ``level``: a level's name or number; else ``LOG_LEVEL`` of the environment; else INFO.
+    - ``level``: a level's name or number; else ``LOG_LEVEL`` of the environment, else
+      ``LOGGING_LEVEL``; else INFO.
     - ``format``: ``mozlog``, ``gcp`` (MozLog with Cloud Logging's keys) or
       ``pretty``; else ``LOG_FORMAT`` of the environment; else ``pretty`` where
-      the stream is a terminal and ``mozlog`` elsewhere.
+      the stream is a terminal and ``mozlog`` elsewhere. ``json`` is ``mozlog``;
+      ``text``, ``plain`` and ``console`` are ``pretty``.
     - ``stream``: where to; None follows ``sys.stdout``; a path is a file to append to.
+      A text is a path where it has a directory or a suffix: ``./shop``, ``shop.log``.
     - ``loggers``: levels of single loggers, by name.
     - ``project``: the Google Cloud project of the ``gcp`` format's traces; else
       ``GOOGLE_CLOUD_PROJECT`` of the environment.
     - ``processors``: processors that see every event before its line is made.
-    - ``hostname``, ``static_fields``, ``strict``, ``include_context``, and by name
-      in ``formatter_options`` everything else: as in ``MozlogFormatter``.
+    - ``hostname``, ``static_fields``, ``strict``, ``include_context``, ``parse_messages``,
+      and by name in ``formatter_options`` everything else: as in ``MozlogFormatter``.
     - ``max_line_bytes``: as in ``MozlogHandler``; 0 for no limit.
     - ``queue``: write in a thread, as ``MozlogQueueHandler`` does; its options by name.
 
-    An environment variable that is set and empty counts as not set. Raises
-    ``ValueError`` for a level or format that is not known, listing those that are,
-    and ``TypeError`` for what is of another kind than it must be.
+    An environment variable that is set and empty counts as not set.
+
+    Raises:
+        OptionError: An option cannot be met; it is a ``ValueError`` and a ``TypeError``.
+            For a level or a format that is not known, its text lists those that are.
     """
-    _check(logger_name, stream, loggers, static_fields, formatter_options)
+    _check_kinds(logger_name, stream, loggers, static_fields, formatter_options, hostname, project)
+    _check_processors(processors)
+    check_switch("strict", strict)
+    check_switch("include_context", include_context)
+    check_switch("parse_messages", parse_messages)
+    if max_line_bytes is not None:
+        check_max_line_bytes(max_line_bytes)
+    _check_queue(queue)
     chosen = _format(format, stream)
     formatter: dict[str, Any] = {
         "()": _FORMATTERS[chosen],
         "logger_name": logger_name,
         "strict": strict,
         "include_context": include_context,
+        "parse_messages": parse_messages,
         **(formatter_options or {}),
     }
     if hostname is not None:
@@ -96,9 +141,9 @@ def dict_config(
     }
     if max_line_bytes is not None:
         handler["max_line_bytes"] = max_line_bytes
-    if queue is not False:
+    if queue or isinstance(queue, Mapping):
         handler["class"] = "mozlog_py.queued.MozlogQueueHandler"
-        handler.update({} if queue is True else queue)
+        handler.update(queue if isinstance(queue, Mapping) else {})
     if stream is not None:
         handler["stream"] = stream
     filters = {name: filter_for(name).__name__ for name in SERVER_LOGGERS}
@@ -131,20 +176,22 @@ def dict_config(
 def configure(
     logger_name: str = "Dockerflow",
     *,
-    level: int | str | None = None,
-    format: str | None = None,  # noqa: A002 - the name that people look for
-    stream: Any = None,
-    loggers: Mapping[str, int | str] | None = None,
+    level: Level | None = None,
+    format: FormatName | None = None,  # noqa: A002 - the name that people look for
+    stream: Stream | None = None,
+    loggers: Mapping[str, Level] | None = None,
     hostname: str | None = None,
     static_fields: Mapping[str, Any] | None = None,
     strict: bool = False,
     include_context: bool = True,
+    parse_messages: bool = True,
     project: str | None = None,
-    processors: Sequence[Callable[[Any, str, Any], Any]] = (),
-    formatter_options: Mapping[str, Any] | None = None,
+    processors: Sequence[Processor] = (),
+    formatter_options: FormatterOptions | None = None,
     max_line_bytes: int | None = None,
-    queue: bool | Mapping[str, Any] = False,
+    queue: bool | QueueOptions = False,
     lean: bool = False,
+    structlog_to_logging: bool | Level | None = None,
 ) -> None:
     """Set up ``logging`` and structlog together; the parameters are those of ``dict_config``.
 
@@ -163,8 +210,14 @@ def configure(
     names of its thread, process and task, which no line of ours shows; other
     handlers then have none to show either, and ``stack_info=True`` adds no stack.
 
-    Raises ``ValueError`` as ``dict_config`` does.
+    ``structlog_to_logging``: events of structlog also reach handlers beside ours, on the
+    logger of the same name and those above it, as records: from the level that a handler
+    takes; and from ERROR, where only ``Logger.callHandlers`` was replaced, as sentry-sdk
+    does. A level is the lowest one for both; True is all events, False none.
+
+    Raises ``OptionError`` as ``dict_config`` does.
     """
+    check_switch("lean", lean)
     # Half of the import time of this package, and needless for a bare formatter.
     from logging.config import dictConfig
 
@@ -181,12 +234,18 @@ def configure(
         static_fields=static_fields,
         strict=strict,
         include_context=include_context,
+        parse_messages=parse_messages,
         project=project,
         processors=processors,
         formatter_options=formatter_options,
         max_line_bytes=max_line_bytes,
         queue=queue,
     )
+    to_logging = structlog_to_logging
+    if to_logging is not None and not isinstance(to_logging, bool):
+        to_logging = _level(to_logging, "structlog_to_logging")
+    root = logging.getLogger()
+    kept = [handler for handler in root.handlers if is_kept(handler)]
     # take_over() does more for these, and leaves more as it is: access logs that
     # are switched off, and handlers that are not the servers' own.
     servers = {name: config["loggers"].pop(name) for name in SERVER_LOGGERS}
@@ -195,12 +254,11 @@ def configure(
     except ValueError as error:
         # What it says itself is which part of the dict it was about.
         raise (error.__cause__ or error) from None
-    (handler,) = logging.getLogger().handlers
-    share(
-        handler.formatter,  # type: ignore[arg-type]
-        handler.sink,  # type: ignore[attr-defined]
-        is_caching=is_caching_loggers,
-    )
+    # OpenTelemetry replaces dictConfig, and adds its own.
+    handler: Any = next(each for each in root.handlers if hasattr(each, "sink"))
+    for each in kept:
+        root.addHandler(each)
+    share(handler.formatter, handler.sink, is_caching=is_caching_loggers, to_logging=to_logging)
     if isinstance(stream, (str, os.PathLike)):
         from .path import reopen_on_sighup
 
@@ -215,49 +273,88 @@ def configure(
         gather_less()
     else:
         gather_all()
+    warn_of_overlap()
 
 
-def _check(
-    logger_name: Any, stream: Any, loggers: Any, static_fields: Any, formatter_options: Any
+def _check_kinds(
+    logger_name: object,
+    stream: object,
+    loggers: object,
+    static_fields: object,
+    formatter_options: Any,
+    hostname: object,
+    project: object,
 ) -> None:
-    if not isinstance(logger_name, str):
-        raise TypeError(
-            f"logger_name is {logger_name!r}; it must be text: it names the application"
-        )
-    is_path = isinstance(stream, (str, os.PathLike))
-    if stream is not None and not is_path and not hasattr(stream, "write"):
-        raise TypeError(
-            f"stream is {stream!r}, which has no write(); it must be an open stream such as "
-            "sys.stderr, a path, or left out for sys.stdout"
-        )
-    mappings = {
-        "formatter_options": formatter_options,
-        "loggers": loggers,
-        "static_fields": static_fields,
-    }
-    for name, given in mappings.items():
-        if given is not None and not isinstance(given, Mapping):
-            raise TypeError(f"{name} is {given!r}; it must be a dict")
-    for name in ("logger_name", "static_fields", "strict", "hostname", "include_context"):
+    check_text("logger_name", logger_name, "it names the application")
+    check_stream("stream", stream, "logger_name")
+    for name, given, meaning in (
+        ("hostname", hostname, "it stands in place of this host's name"),
+        ("project", project, "it is the id of a Google Cloud project"),
+    ):
+        if given is not None:
+            check_text(name, given, meaning)
+    check_mapping("formatter_options", formatter_options, "{'timestamp': True}")
+    check_mapping("loggers", loggers, "{'shop.cart': 'DEBUG'}")
+    check_mapping("static_fields", static_fields, "{'env': 'prod'}")
+    for name in (
+        "logger_name",
+        "static_fields",
+        "strict",
+        "hostname",
+        "include_context",
+        "parse_messages",
+    ):
         if name in (formatter_options or {}):
-            raise TypeError(f"formatter_options has {name} in it, which is a parameter of its own")
+            raise OptionError(
+                f"formatter_options has {name} in it, which is a parameter of its own"
+            )
+    check_names("formatter_options", formatter_options or {}, _FORMATTER_OPTIONS)
+
+
+def _check_processors(processors: Any) -> None:
+    """Raise ``OptionError`` for what is no list of processors; dictConfig resolves texts."""
+    if isinstance(processors, (list, tuple)):
+        processors = [each for each in processors if not isinstance(each, str)]
+    checked_processors(processors)
+
+
+def _check_queue(queue: object) -> None:
+    if isinstance(queue, Mapping):
+        for name in ("stream", "name"):
+            if name in queue:
+                own = "logger_name" if name == "name" else name
+                raise OptionError(f"queue has {name!r} in it; write {own}=... beside it")
+        check_queue_options(queue)
+    elif not (isinstance(queue, bool) or (type(queue) is int and queue in (0, 1))):
+        raise OptionError(
+            f"queue is {shown(queue)}; it must be True, False, or a dict of options such as "
+            "{'policy': 'block', 'max_bytes': 4_000_000}"
+        )
 
 
 def _format(given: str | None, stream: Any) -> str:
     source, name = ("format", given) if given is not None else _from_environment("LOG_FORMAT")
     if name is None:
         return "pretty" if _is_terminal(sys.stdout if stream is None else stream) else "mozlog"
-    known = name.strip().lower() if isinstance(name, str) else name
+    known = name.strip().lower() if isinstance(name, str) else ""
+    known = ALIASES.get(known, known)
     if known not in _FORMATTERS:
-        raise ValueError(f"{source} is {name!r}; the known formats are {', '.join(FORMATS)}")
+        aliases = ", ".join(f"{alias} for {of}" for alias, of in ALIASES.items())
+        raise OptionError(
+            f"{source} is {shown(name)}; the known formats are {', '.join(FORMATS)} "
+            f"(also {aliases})"
+        )
     return known
 
 
 def _chosen_level(given: int | str | None) -> int:
     if given is not None:
         return _level(given, "level")
-    source, name = _from_environment("LOG_LEVEL")
-    return logging.INFO if name is None else _level(name, source)
+    for variable in _LEVEL_VARIABLES:
+        source, name = _from_environment(variable)
+        if name is not None:
+            return _level(name, source)
+    return logging.INFO
 
 
 def _from_environment(variable: str) -> tuple[str, str | None]:
@@ -274,9 +371,9 @@ def _level(level: int | str, source: str) -> int:
         if isinstance(number, int):
             return number
     names = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
-    raise ValueError(
-        f"{source} is {level!r}; the known levels are {', '.join(names)}, names that were added "
-        "with logging.addLevelName, and numbers"
+    raise OptionError(
+        f"{source} is {shown(level)}; the known levels are {', '.join(names)}, names that were "
+        "added with logging.addLevelName, and numbers"
     )
 
 

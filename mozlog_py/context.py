@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable, Mapping
 from contextvars import Context, ContextVar, copy_context
 from types import TracebackType
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
+from .options import OptionError, check_no_positional, shown
 from .tracing import span_fields
 
 __all__ = [
@@ -59,13 +60,29 @@ read_request_id: Final = request_id_context.get
 _modules: Final = sys.modules
 
 
-def bind(**fields: Any) -> None:
-    """Add fields to every line logged from here on in this context."""
+def bind(*positional: NoReturn, **fields: Any) -> None:
+    """Add fields to every line logged from here on in this context.
+
+    Raises:
+        OptionError: Something was given without a name, such as a dict.
+    """
+    if positional:
+        check_no_positional("bind", positional)
     _bound.set({**_bound.get(), **fields})
 
 
 def unbind(*names: str) -> None:
-    """Take fields out again; a name that is not bound is no error."""
+    """Take fields out again; a name that is not bound is no error.
+
+    Raises:
+        OptionError: A name is no text, as where a list of names was given.
+    """
+    for name in names:
+        if not isinstance(name, str):
+            raise OptionError(
+                f"unbind() was given {shown(name)}; it takes names: write unbind('user', 'cart'), "
+                "or unbind(*names) for a list"
+            )
     _bound.set({name: value for name, value in _bound.get().items() if name not in names})
 
 
@@ -225,7 +242,15 @@ def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:
     For what does not hand its context on by itself: ``loop.run_in_executor`` and
     thread pools, as in ``pool.submit(carry(work), item)``. It may be called
     often, and in several threads at once: each call gets a copy of its own.
+
+    Raises:
+        OptionError: It is given something else than a function, such as a call's result.
     """
+    if not callable(function):
+        raise OptionError(
+            f"carry() was given {shown(function)}, which cannot be called; give it the function "
+            "and its arguments apart: pool.submit(carry(work), item)"
+        )
     captured = copy_context()
 
     @functools.wraps(function)
@@ -241,10 +266,15 @@ class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
     Usable as a context manager and as a decorator of functions and coroutine
     functions. On leaving, the context is what it was on entering, whatever was
     bound or cleared in between. Raises ``TypeError`` when it decorates a
-    generator function, whose body runs in the contexts of its callers.
+    generator function, whose body runs in the contexts of its callers, and
+    ``OptionError`` where something is given without a name.
     """
 
-    def __init__(self, /, **fields: Any) -> None:
+    def __init__(self, /, *positional: NoReturn, **fields: Any) -> None:
+        if positional:
+            is_bare = callable(positional[0])
+            hint = "@bound(job='reindex') with the brackets" if is_bare else ""
+            check_no_positional("bound", positional, hint)
         self._fields = fields
 
     def __enter__(self: _B) -> _B:

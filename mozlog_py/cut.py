@@ -11,8 +11,9 @@ import orjson
 
 from .diagnostics import degraded
 from .line import DEGRADED, encode
+from .options import check_number
 
-__all__ = ["MAX_LINE_BYTES", "MIN_LINE_BYTES", "cut"]
+__all__ = ["MAX_LINE_BYTES", "MIN_LINE_BYTES", "check_max_line_bytes", "cut"]
 
 #: Bytes, the newline included: where Docker's json-file driver splits a line.
 MAX_LINE_BYTES: Final = 16_384
@@ -22,16 +23,30 @@ MIN_LINE_BYTES: Final = 1024
 
 # Shorter strings are left alone: what is cut off one must be more than the mark.
 _SHORTEST: Final = 96
+# Members of the envelope that no cut may touch; other formats add texts of any length.
+_ENVELOPE: Final = ("EnvVersion", "Hostname", "Logger", "Type")
 _MARK: Final = "...<{} characters cut>...".format
 _MARK_BYTES: Final = 40
 _ROUNDS: Final = 12
 
 
+def check_max_line_bytes(value: object) -> None:
+    """Raise ``OptionError`` for what is no limit of a line's bytes; 0 is for none."""
+    if type(value) is int and value == 0:
+        return
+    allowed = (
+        f"a number of bytes such as {MAX_LINE_BYTES}, {MIN_LINE_BYTES} or more, for an envelope to "
+        "have room, or 0 for no limit"
+    )
+    check_number("max_line_bytes", value, least=MIN_LINE_BYTES, allowed=allowed, whole=True)
+
+
 def cut(line: bytes, max_bytes: int) -> bytes:
     """Give a line of at most ``max_bytes``, its newline included, with as much as fits.
 
-    The longest strings of its Fields are cut down to one length, their heads and
-    tails kept. A line that is no MozLog, such as one for people, is left alone.
+    The longest strings of its Fields, and of what a format adds beside them, are cut
+    down to one length, their heads and tails kept. A line that is no MozLog, such as
+    one for people, is left alone.
     """
     try:
         document = orjson.loads(line)
@@ -50,7 +65,7 @@ def cut(line: bytes, max_bytes: int) -> bytes:
 
 
 def _cut(document: dict[str, Any], fields: dict[str, Any], max_bytes: int) -> bytes:
-    strings = _strings(fields)
+    strings = _strings(document)
     whole = len(encode(document))
     sizes = [len(encode(holder[key])) - 2 for holder, key in strings]
     room = max_bytes - (whole - sum(sizes))
@@ -69,10 +84,14 @@ def _cut(document: dict[str, Any], fields: dict[str, Any], max_bytes: int) -> by
     return _least(document, fields, max_bytes)
 
 
-def _strings(fields: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """Give where all strings of Fields are, but for the one that tells of the cut."""
-    found: list[tuple[Any, Any]] = []
-    todo: list[Any] = [fields]
+def _strings(document: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Return where all strings are but MozLog's own and the one that tells of the cut."""
+    found: list[tuple[Any, Any]] = [
+        (document, key)
+        for key, value in document.items()
+        if type(value) is str and key not in _ENVELOPE
+    ]
+    todo: list[Any] = [document["Fields"]]
     while todo:
         holder = todo.pop()
         members = holder.items() if type(holder) is dict else enumerate(holder)

@@ -90,7 +90,7 @@ class Identity:
     def at(self, descriptor: int) -> Identity:
         """Return the identity of the same opened file at another descriptor."""
         other = copy(self)
-        other._descriptor = descriptor
+        other._descriptor = descriptor  # noqa: SLF001 - of the same class
         return other
 
     def is_same(self) -> bool:

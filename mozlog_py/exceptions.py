@@ -1,7 +1,9 @@
 """Exceptions to text: frames, chains, notes and groups, bounded and unforgeable.
 
 Every value that comes from outside (the exception, its notes) is rendered with
-``repr``, so its text cannot begin a line or pass for a frame.
+``repr``, so its text cannot begin a line or pass for a frame. Where the ``repr`` of an
+exception lacks what ``str`` says of it, as it lacks the file's name of an ``OSError``,
+a line with that text follows, escaped and behind the name of the class.
 """
 
 from __future__ import annotations
@@ -10,13 +12,16 @@ import builtins
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, TypeGuard
+from typing import Any, ClassVar, Final, TypeGuard
 
+from .foreign_tracebacks import looks_like_traceback
 from .frames import frames_text, one_line
-from .values import Sanitiser, is_kind, type_name
+from .loaded_types import loaded_type, module_of, type_name
+from .values import MAX_TEXT, Sanitiser
 
 __all__ = [
     "HEADER",
+    "PYTHON_HEADER",
     "as_exc_info",
     "attributes_of",
     "cause_of",
@@ -37,6 +42,11 @@ _MAX_CHARACTERS: Final = 32_768
 
 _CAUSE: Final = "\nThe exception above was the direct cause of the one below:\n\n"
 _CONTEXT: Final = "\nWhile the exception above was being handled, the one below was raised:\n\n"
+# What Python says in their place.
+_PYTHON_CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
+_PYTHON_CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
+#: The first line of a traceback in Python's own format.
+PYTHON_HEADER: Final = "Traceback (most recent call last):\n"
 
 # A subclass may hide these behind a property of its own; the slots stay true.
 _slots = vars(BaseException)
@@ -47,9 +57,16 @@ attributes_of: Final[Callable[[BaseException], dict[str, Any]]] = _slots["__dict
 _is_context_hidden: Final[Callable[[BaseException], bool]] = _slots["__suppress_context__"].__get__
 _frames_of: Final[Callable[[BaseException], TracebackType | None]] = _slots["__traceback__"].__get__
 
+_qualified_name_of: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__
+_BARE_MODULES: Final = ("builtins", "__main__")
+
 _GROUP: Final[type | None] = getattr(builtins, "BaseExceptionGroup", None)
 
-ExcInfo = tuple[Any, Any, "TracebackType | None"]
+# Of a text that is longer than a repr may be, the part that a cut repr can have.
+_COMPARED: Final = MAX_TEXT // 4
+
+#: A class, an exception, and a traceback: the interpreter's, one that looks like it, or None.
+ExcInfo = tuple[Any, Any, Any]
 
 
 def as_exc_info(exc_info: Any) -> ExcInfo | None:
@@ -69,7 +86,9 @@ def as_exc_info(exc_info: Any) -> ExcInfo | None:
     kind, value, frames = tuple.__iter__(exc_info)
     if kind is None and value is None:
         return None
-    return kind, value, frames if type(frames) is TracebackType else None
+    if frames is None or type(frames) is TracebackType or looks_like_traceback(frames):
+        return kind, value, frames
+    return kind, value, _frames_of(value) if _is_exception(value) else None
 
 
 def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]:
@@ -80,11 +99,17 @@ def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]
     error = sanitiser.repr(exc_info[0] if exc_info[1] is None else exc_info[1])
     story = _Story(sanitiser)
     story.out.append(HEADER)
-    return error, story.text(exc_info, error)
+    text = story.text(exc_info, error)
+    sanitiser.exception = exc_info, text
+    return error, text
 
 
 def python_traceback(exc_info: ExcInfo, sanitiser: Sanitiser) -> str:
-    """Give the same text as Python would write it, for people to read."""
+    """Return the same text as Python writes it, for people and for what reads Python's format.
+
+    Notes and the members of groups are drawn as in ``render_exception``: as Python draws
+    them, a note could pass for a frame.
+    """
     story = _PythonStory(sanitiser)
     value = exc_info[1]
     return story.text(exc_info, sanitiser.repr(exc_info[0] if value is None else value))
@@ -94,6 +119,9 @@ class _Story:
     """The text of one exception and of what hangs on it."""
 
     __slots__ = ("left", "out", "sanitiser", "seen")
+
+    cause_link: ClassVar[str] = _CAUSE
+    context_link: ClassVar[str] = _CONTEXT
 
     def __init__(self, sanitiser: Sanitiser) -> None:
         self.sanitiser = sanitiser
@@ -118,7 +146,7 @@ class _Story:
         self,
         kind: Any,
         value: BaseException,
-        frames: TracebackType | None,
+        frames: Any,
         error: str,
         depth: int,
     ) -> None:
@@ -134,7 +162,7 @@ class _Story:
         self.block(kind, value, frames, error)
         self._group(value, depth)
 
-    def block(self, kind: Any, value: Any, frames: TracebackType | None, error: str) -> None:
+    def block(self, kind: Any, value: Any, frames: Any, error: str) -> None:
         self.head(kind, value, frames, error)
         try:
             notes = getattr(value, "__notes__", None)
@@ -145,15 +173,22 @@ class _Story:
         if notes is not None:
             self._notes(notes)
 
-    def head(
-        self,
-        kind: Any,
-        value: Any,  # noqa: ARG002 - what the one head shows, the other does not
-        frames: TracebackType | None,
-        error: str,
-    ) -> None:
+    def head(self, kind: Any, value: Any, frames: Any, error: str) -> None:
         self.out.append(frames_text(frames, self.sanitiser.hold))
         self.out.append(f"{one_line(self.sanitiser.repr(kind))}\n{one_line(error)}\n")
+        if _is_exception(value):
+            text = self._text(value)
+            if text and not _has(error, text):
+                self.out.append(f"{one_line(type_name(type(value)))}: {one_line(text)}\n")
+
+    def _text(self, value: BaseException) -> str:
+        """Return what ``str`` says of an exception; nothing where that raises."""
+        try:
+            text = str.__str__(_str_of(value)(value))
+        except BaseException as raised:
+            self.sanitiser.hold(raised)
+            return ""
+        return self.sanitiser.name(text)
 
     def _before(self, value: BaseException) -> list[tuple[BaseException | None, str]]:
         """Give the exceptions that led to one, newest first, each with its link to the next."""
@@ -162,9 +197,9 @@ class _Story:
         self.left -= 1
         at: BaseException | None = value
         while at is not None:
-            link, earlier = _CAUSE, cause_of(at)
+            link, earlier = self.cause_link, cause_of(at)
             if earlier is None and not _is_context_hidden(at):
-                link, earlier = _CONTEXT, context_of(at)
+                link, earlier = self.context_link, context_of(at)
             if earlier is not None:
                 if id(earlier) in self.seen or self.left <= 0:
                     self.sanitiser.lost("exception chain cut")
@@ -222,22 +257,73 @@ class _Story:
 class _PythonStory(_Story):
     __slots__ = ()
 
+    cause_link = _PYTHON_CAUSE
+    context_link = _PYTHON_CONTEXT
+
     def head(
         self,
         kind: Any,  # noqa: ARG002
         value: Any,
-        frames: TracebackType | None,
+        frames: Any,
         error: str,
     ) -> None:
         text = frames_text(frames, self.sanitiser.hold)
         if text:
-            self.out.append(f"Traceback (most recent call last):\n{text}")
+            self.out.append(f"{PYTHON_HEADER}{text}")
         if not _is_exception(value):
             self.out.append(f"{one_line(error)}\n")
             return
         said = one_line(self.sanitiser.call(str, value))
-        name = one_line(type_name(type(value)))
+        name = one_line(_qualified_name(type(value)))
         self.out.append(f"{name}: {said}\n" if said else f"{name}\n")
+
+
+def _qualified_name(kind: type) -> str:
+    """Return a class's name with its module, as Python's tracebacks have it."""
+    module, name = module_of(kind), _qualified_name_of(kind)
+    if type(module) is not str or module in _BARE_MODULES:
+        return name
+    return f"{module}.{name}"
+
+
+def _str_of(value: BaseException) -> Callable[[Any], str]:
+    """Return what makes an exception's text; for a group, what makes its message.
+
+    The text of a group is its message and the number of its members, which follow.
+    """
+    group: Any = _group_type()
+    kind: Any = type(value)
+    if group is not None and issubclass(kind, group) and kind.__str__ is group.__str__:
+        return _message_of_group
+    return str
+
+
+def _message_of_group(value: Any) -> str:
+    return value.message  # type: ignore[no-any-return]
+
+
+def _has(error: str, text: str) -> bool:
+    """Return whether an exception's ``repr`` shows its text, as it is or with escapes.
+
+    A text within a word or a number of the ``repr`` is not shown by it.
+    """
+    if len(error) > MAX_TEXT:
+        # The repr was cut, and so may the text have been, at another place.
+        text = text[:_COMPARED]
+        return text in error or repr(text)[1:-1] in error
+    return _has_word(error, text) or _has_word(error, repr(text)[1:-1])
+
+
+def _has_word(text: str, word: str) -> bool:
+    at = text.find(word)
+    while at >= 0:
+        before, after = text[at - 1 : at], text[at + len(word) : at + len(word) + 1]
+        if not (before.isalnum() and word[0].isalnum()) and not (
+            after.isalnum() and word[-1].isalnum()
+        ):
+            return True
+        at = text.find(word, at + 1)
+    return False
 
 
 def _is_exception(value: Any) -> TypeGuard[BaseException]:
@@ -255,7 +341,10 @@ def group_of_one(value: BaseException) -> BaseException | None:
 
 
 def _is_group(kind: type) -> bool:
-    if _GROUP is not None:
-        return issubclass(kind, _GROUP)
-    # The backport that 3.10 uses.
-    return is_kind(kind, "exceptiongroup", "BaseExceptionGroup")
+    group = _group_type()
+    return group is not None and issubclass(kind, group)
+
+
+def _group_type() -> type | None:
+    # The second is the backport that 3.10 uses.
+    return _GROUP or loaded_type("exceptiongroup", "BaseExceptionGroup")

@@ -5,25 +5,28 @@ thing for the record that nine log calls in ten make: a plain LogRecord whose
 message, extra and context are exact ``str``, ``int``, ``float`` and ``bool``.
 It is one function because at this size each call costs as much as the work,
 and whatever it does not know it hands to the careful way. A property test
-holds the two together: the same Fields for the same record (in another order:
-the latest of ``extra`` first).
+holds the two together: the same Fields in the same order for the same record.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 import orjson
 
 from . import tracing
+from ._fields.server_records import READERS, read_record
 from .context import current, read_bound, read_request_id, structlog_registry
 from .exceptions import as_exc_info, render_exception
 from .fields import (
-    EXCLUDED_ATTRIBUTES,
+    EXACT_NS,
     HAS_NANOSECONDS,
+    HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
     STANDARD_ATTRIBUTES,
     START_NS,
@@ -35,36 +38,33 @@ from .fields import (
 )
 from .late_request_ids import add_request_id
 from .line import DELETE, MAX_TIMESTAMP, LineMaker, escape
+from .process import process
+from .rules import all_plain
 from .tracing import may_have_span
 from .values import MAX_ITEMS, Sanitiser
 
-__all__ = ["Ways", "is_plain", "record_renderer"]
+__all__ = ["FieldsRenderer", "Ways", "fields_renderer", "record_renderer"]
 
 _Line = TypeVar("_Line", bytes, str)
+
+#: Makes a line of a logger's name, a level and fields; None where they are not plain.
+FieldsRenderer = Callable[[str, int, "dict[str, Any]"], "bytes | None"]
 
 # Names of this module cost less than a closure's, which each call copies; but for
 # those that are looked at for each field.
 _LogRecord: Final = logging.LogRecord
 _dumps: Final = orjson.dumps
 _modules: Final = sys.modules
+_time_ns: Final = time.time_ns
 # What reversed() would look up, at half of its price.
 _latest_first: Final = dict.__reversed__
-_latest_items_first: Final[Any] = type({}.items()).__reversed__
 
 _LAST: Final = STANDARD_ATTRIBUTES[-1]
 _COUNT: Final = len(STANDARD_ATTRIBUTES)
-
-
-def is_plain(values: Iterable[Any]) -> bool:
-    """Tell whether values are all exact plain types that the encoder may be given."""
-    for value in values:
-        kind = type(value)
-        if kind is str or kind is int or kind is bool:
-            continue
-        # The encoder would write null for NaN and the infinities.
-        if kind is not float or value - value != 0:
-            return False
-    return True
+_INDEX_OF_LAST: Final = _COUNT - 1
+_ONE_MORE: Final = _COUNT + 1
+_TOO_MANY: Final = _COUNT + MAX_ITEMS
+_EXACT_UNTIL_NS: Final = START_NS + EXACT_NS
 
 
 class Ways(Generic[_Line]):
@@ -95,13 +95,69 @@ def record_renderer(
     include_context: bool,
     excluded: frozenset[str],
     is_named: bool,
+    parse_messages: bool = True,
 ) -> Callable[[logging.LogRecord], _Line]:
-    """Give the function that renders plain records, and sends the others their way."""
-    templates, further = maker.templates, maker.further
+    """Return the function that renders plain records, and sends the others their way.
+
+    Args:
+        maker: What makes lines of Fields.
+        ways: How a record goes on that is not plain.
+        static_fields: Fields of every line, all plain.
+        include_context: Whether lines have what is bound in the context.
+        excluded: The attributes of records that are no Fields.
+        is_named: Whether the maker's logger name wins over one that a handler has left
+            on the record.
+        parse_messages: Whether the members of a message that is JSON become Fields.
+    """
+
+    def renderer(templates: Any, ways: Ways[_Line]) -> Callable[[logging.LogRecord], _Line]:
+        return _record_renderer(
+            maker,
+            templates,
+            ways,
+            static_fields=static_fields,
+            include_context=include_context,
+            excluded=excluded,
+            is_named=is_named,
+            parse_messages=parse_messages,
+        )
+
+    # A server's record has no template there, so it ends up in render_otherwise. The copy
+    # of it that was read has one here.
+    render_read = renderer(maker.templates, ways)
+
+    def render_otherwise(record: logging.LogRecord) -> _Line:
+        if type(record) is not _LogRecord:
+            return ways.careful(record)
+        name = record.__dict__.get("name")
+        if type(name) is not str or name not in READERS:
+            return ways.careful(record)
+        try:
+            read = read_record(record)
+        except BaseException as error:
+            return ways.interrupted(record, error)
+        return render_read(read)
+
+    otherwise = Ways(render_otherwise, ways.interrupted, is_text=ways.is_text)
+    return renderer(maker.record_templates, otherwise)
+
+
+def _record_renderer(
+    maker: LineMaker,
+    templates: Any,
+    ways: Ways[_Line],
+    *,
+    static_fields: Mapping[str, Any],
+    include_context: bool,
+    excluded: frozenset[str],
+    is_named: bool,
+    parse_messages: bool,
+) -> Callable[[logging.LogRecord], _Line]:
+    further = maker.further
     careful, is_text = ways.careful, ways.is_text
     late = excluded.difference(STANDARD_ATTRIBUTES)
     # Beside these, which other formatters and other Pythons leave on a record.
-    is_excluding = not late <= EXCLUDED_ATTRIBUTES
+    is_excluding = not late <= HIDDEN_ATTRIBUTES
     static = dict(static_fields)
     is_traced = tracing.is_installed()
     bound_by_structlog = structlog_registry()
@@ -112,13 +168,12 @@ def record_renderer(
         """Take out what is no field; False where the record has a name of its own."""
         name = fields.get("logger_name")
         for late_name in late.intersection(fields):
-            del fields[late_name]
-        if name is None:
-            return True
-        if type(name) is not LoggerName:
-            fields["logger_name"] = name
-        elif name.given is not None:
-            fields["logger_name"] = name.given
+            # What the call has as its own stays in its place.
+            if late_name != "logger_name":
+                del fields[late_name]
+        given = name.given if type(name) is LoggerName else name
+        if given is not None:
+            fields["logger_name"] = given
         else:
             fields.pop("logger_name", None)
         return is_named or type(name) is not LoggerName
@@ -130,19 +185,31 @@ def record_renderer(
                 return careful(record)
             fields: dict[str, Any] = {}
             is_odd = False
-            # A plain record is born with the standard attributes in their order,
-            # and what a call adds stands behind them: from the end it is a short
-            # way to the last of them, and the count tells that none is missing.
-            if len(facts) == _COUNT:
+            # A plain record is born with the standard attributes in their order, and
+            # what a call adds stands behind them, in the order of the call: where the
+            # last of them has its place, none is missing.
+            count = len(facts)
+            if count == _COUNT:
                 for name in _latest_first(facts):
                     if name is last:
                         break
                     return careful(record)
             else:
-                for name, value in _latest_items_first(facts.items()):
-                    if name is last:
+                names: Iterable[str]
+                if count == _ONE_MORE:
+                    # From the end it is the shorter way.
+                    behind = _latest_first(facts)
+                    names = (next(behind),)
+                else:
+                    behind = names = islice(facts, _INDEX_OF_LAST, None)
+                for name in behind:
+                    if name is last and count < _TOO_MANY:
                         break
-                    fields[name] = value
+                    return careful(record)
+                else:
+                    return careful(record)
+                for name in names:
+                    fields[name] = value = facts[name]
                     kind = type_(value)
                     # The encoder would write null for NaN and the infinities.
                     if not (
@@ -152,18 +219,15 @@ def record_renderer(
                         or kind is bool
                     ):
                         is_odd = True
-                if len(facts) - len(fields) != _COUNT or len(fields) >= MAX_ITEMS:
-                    return careful(record)
                 if (
                     "message" in fields
                     or "logger_name" in fields
                     or "asctime" in fields
-                    or "taskName" in fields
                     or (is_excluding and not excluded.isdisjoint(fields))
                 ):
                     if not without_late(fields):
                         return careful(record)
-                    is_odd = is_odd and not is_plain(fields.values())
+                    is_odd = is_odd and not all_plain(fields.values())
             if include_context and (
                 read_bound()
                 or (read_request_id() and "rid" not in fields)
@@ -174,17 +238,11 @@ def record_renderer(
                 context = current()
                 if context or static:
                     fields = {**static, **context, **fields}
-                    is_odd = is_odd or not is_plain(context.values())
+                    is_odd = is_odd or not all_plain(context.values())
                     if len(fields) >= MAX_ITEMS or not OWN_FIELDS.isdisjoint(fields):
                         return careful(record)
             elif static:
                 fields = {**static, **fields}
-            if (
-                facts["exc_info"] is not None
-                or facts["exc_text"] is not None
-                or facts["stack_info"] is not None
-            ) and not _add_exception(facts, fields, include_context):
-                return careful(record)
             message, args = facts["msg"], facts["args"]
             if type(message) is not str:
                 if issubclass(type(message), dict):
@@ -193,24 +251,40 @@ def record_renderer(
                 is_odd = is_odd or type(message) is not str
             elif args:
                 message = message % args
-            if message:
-                if message >= "{" and looks_like_json(message):
+            if (
+                facts["exc_info"] is not None
+                or facts["exc_text"] is not None
+                or facts["stack_info"] is not None
+            ):
+                if (
+                    further is not None
+                    or not _add_exception(facts, fields, message, include_context)
+                    or not fields
+                ):
+                    return careful(record)
+                # It stands in front of the exception.
+                message = ""
+            elif message:
+                if message >= "{" and parse_messages and looks_like_json(message):
                     blob = json_object(message)
                     if blob is not None:
                         if not blob or not OWN_FIELDS.isdisjoint(fields):
                             return careful(record)
                         fields = with_members(fields, blob) if fields else blob
-                        is_odd = is_odd or len(fields) >= MAX_ITEMS or not is_plain(blob.values())
+                        is_odd = is_odd or len(fields) >= MAX_ITEMS or not all_plain(blob.values())
                         message = ""
             elif not fields:
                 return careful(record)
             if HAS_NANOSECONDS:
                 ns = START_NS + int(facts["relativeCreated"] * 1e6 + 0.5)
-                if ns / 1e9 != facts["created"]:
+                # Far from the start the milliseconds are not exact, as with a frozen clock.
+                if not START_NS <= ns < _EXACT_UNTIL_NS or ns / 1e9 != facts["created"]:
                     ns = timestamp_ns(record)
             else:
                 ns = int(facts["created"] * 1e9)
             if is_odd:
+                # As below: where there is none, the record is read apart.
+                templates[facts["process"]][facts["name"]]
                 if message:
                     fields["msg"] = message
                 line = maker.line(ns, facts["name"], facts["levelno"], facts["process"], fields)
@@ -239,20 +313,66 @@ def record_renderer(
     return render
 
 
-def _add_exception(facts: dict[str, Any], fields: dict[str, Any], has_id: bool) -> bool:
-    """Add what a plain exception says; False where it takes more than that.
+def fields_renderer(
+    maker: LineMaker, *, static_fields: Mapping[str, Any], include_context: bool
+) -> FieldsRenderer:
+    """Return the function that makes lines of plain fields, as of a record that is logged now.
 
-    ``has_id``: the request's id may be that of the exception.
+    Args:
+        maker: Makes the lines.
+        static_fields: On every line.
+        include_context: Whether what is bound is on it as well.
+    """
+    static = dict(static_fields)
+    is_traced = tracing.is_installed()
+
+    def render(type_: str, level: int, fields: dict[str, Any]) -> bytes | None:
+        ns = _time_ns()
+        if ns > process.until_ns:
+            process.ask(ns)
+        if include_context and (
+            read_bound()
+            or ("rid" not in fields and read_request_id())
+            or structlog_registry()
+            or (is_traced and "opentelemetry.trace" in _modules and may_have_span())
+        ):
+            fields = {**static, **current(), **fields}
+        elif static:
+            fields = {**static, **fields}
+        if not all_plain(fields.values()) or len(fields) >= MAX_ITEMS:
+            return None
+        return maker.plain_line(ns, type_, level, process.pid, fields)
+
+    return render
+
+
+def _add_exception(
+    facts: dict[str, Any], fields: dict[str, Any], message: Any, has_id: bool
+) -> bool:
+    """Add a message and what the plain exception behind it says.
+
+    Args:
+        facts: A record's attributes.
+        fields: Filled with the message and the exception.
+        message: The record's message.
+        has_id: Whether the request's id may be that of the exception.
+
+    Returns:
+        False where it takes more than that.
     """
     if facts["stack_info"] or not facts["exc_info"] or not OWN_FIELDS.isdisjoint(fields):
         return False
     if len(fields) > MAX_ITEMS - len(OWN_FIELDS):
         return False
+    if type(message) is not str or looks_like_json(message):
+        return False
     triple = as_exc_info(facts["exc_info"])
+    if has_id and triple is not None:
+        add_request_id(fields, triple)
+    if message:
+        fields["msg"] = message
     if triple is None:
         return True
-    if has_id:
-        add_request_id(fields, triple)
     sanitiser = Sanitiser()
     fields["error"], fields["traceback"] = render_exception(triple, sanitiser)
     return not sanitiser.reasons and sanitiser.interrupt is None

@@ -12,21 +12,25 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 import re
 import sys
 import time
 from collections.abc import Callable, Container, Mapping
-from typing import Any, Final
+from typing import Any, Final, SupportsIndex
 
 import orjson
 
+from .dict_items import items_of
 from .exceptions import as_exc_info, render_exception
 from .records import EventRecord
 from .values import Sanitiser, free_name, type_name
 
 __all__ = [
+    "EXACT_NS",
     "EXCLUDED_ATTRIBUTES",
     "HAS_NANOSECONDS",
+    "HIDDEN_ATTRIBUTES",
     "OWN_FIELDS",
     "STANDARD_ATTRIBUTES",
     "START_NS",
@@ -37,6 +41,8 @@ __all__ = [
     "json_object",
     "looks_like_json",
     "merge",
+    "message",
+    "message_members",
     "said",
     "side_by_side",
     "timestamp_ns",
@@ -59,6 +65,10 @@ EXCLUDED_ATTRIBUTES: Final = frozenset(STANDARD_ATTRIBUTES) | {
     "message",
     "taskName",
 }
+
+#: Those of them that are none on this interpreter. Where its records are born without
+#: ``taskName``, an attribute of that name is a field like any.
+HIDDEN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - ({"taskName"} - {*STANDARD_ATTRIBUTES})
 
 #: The fields written by this library; a user's field of the same name is kept
 #: beside it, as ``extra.<name>``.
@@ -109,16 +119,24 @@ def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     """Give a record's message as text, or the dict that was logged in its place."""
     raw: Any = getattr(record, "msg", "")
     if issubclass(type(raw), dict) and not getattr(record, "args", None):
-        out: dict[Any, Any] = {}
-        for key, value in [*dict.items(raw)]:
-            _add(out, key, value)
-        return out
+        return message_members(raw, sanitiser)
     try:
         return str.__str__(record.getMessage())
     except BaseException as error:
         sanitiser.hold(error)
     sanitiser.lost("message and arguments do not fit")
     return side_by_side(sanitiser.name(raw), getattr(record, "args", None), sanitiser)
+
+
+def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
+    """Return the items of a dict that was logged as the message, of whichever class it is."""
+    out: dict[Any, Any] = {}
+    try:
+        for key, member in items_of(value, sys.maxsize - 1):
+            _add(out, key, member)
+    except BaseException as error:
+        sanitiser.unprintable(value, error)
+    return out
 
 
 def side_by_side(text: str, args: Any, sanitiser: Sanitiser) -> str:
@@ -137,6 +155,8 @@ def said(
 ) -> dict[str, Any]:
     """Give the fields that the log call itself made: message, exception and stack."""
     if type(record) is EventRecord:
+        if record.exc_info is not None:
+            sanitiser.exception = record.exc_info, record.said.get("traceback", "")
         return dict(record.said)
     out: dict[Any, Any] = {}
     text = message(record, sanitiser)
@@ -173,16 +193,22 @@ def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
 
 
 def attributes(record: Any, excluded: Container[str]) -> dict[Any, Any]:
-    """Give what a record carries beside its excluded attributes."""
+    """Return what a record carries beside its excluded attributes, in the record's order.
+
+    A ``logger_name`` that came with the call is among it, and none that a handler has left.
+    """
     if type(record) is EventRecord:
         return dict(record.fields)
     out: dict[Any, Any] = {}
     for key, value in [*vars(record).items()]:
-        if type(key) is str:
-            if key not in excluded:
-                out[key] = value
-        else:
+        if type(key) is not str:
             _add(out, key, value)
+        elif key == "logger_name":
+            given = value.given if type(value) is LoggerName else value
+            if given is not None:
+                out[key] = given
+        elif key not in excluded:
+            out[key] = value
     return out
 
 
@@ -252,13 +278,30 @@ class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
 
     It can be told from a ``logger_name`` that came with the call's ``extra``,
     which must not pass for it, and keeps that one in ``given``.
+
+    A pickle has no trace of this class, since a record may go to a host without
+    this library: it has what the call gave, else the name as plain text.
     """
 
     given: Any = None
 
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> tuple[Any, ...]:
+        if self.given is None:
+            return str, (str.__str__(self),)
+        return operator.getitem, ((self.given,), 0)
+
+    # Copies stay in this process, and say what they are.
+    def __copy__(self) -> LoggerName:
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> LoggerName:
+        return self
+
 
 def _from_created(record: Any) -> int:
     created = getattr(record, "created", None)
+    if type(record) is EventRecord and created == record.timestamp_ns / 1e9:
+        return record.timestamp_ns
     try:
         return int(created * 1e9)  # type: ignore[operator]
     except OverflowError:
@@ -268,16 +311,32 @@ def _from_created(record: Any) -> int:
 
 
 def recovered_ns(created: float, relative_ms: float, start_ns: int) -> int:
-    """Give the nanoseconds that a record's two floats were made of.
+    """Return the nanoseconds that a record's two floats were made of.
 
     ``created`` (seconds since the epoch) is too long for a float and rounds to
-    some 240 ns; ``relative_ms`` (milliseconds since ``start_ns``) is exact for
-    the first 104 days of a process. Where the two do not agree, as in a record
+    some 240 ns; ``relative_ms`` (milliseconds since ``start_ns``) is exact within
+    49 days of the start of the process. Where the two do not agree, as in a record
     of another process, ``created`` is right.
+
+    A clock that a test has frozen may be years away from the start. It stands on a whole
+    microsecond, or on what a float of seconds makes of one: the first of these that both
+    floats allow is returned.
     """
-    exact = start_ns + int(relative_ms * 1e6 + 0.5)
+    exact = start_ns + round(relative_ms * 1e6)
+    if not -EXACT_NS < exact - start_ns < EXACT_NS:
+        # Two roundings, each by half of the last bit of a float at most.
+        error_ns = abs(relative_ms) * 1e6 * 2**-52 + 1
+        whole = round(created * 1e6) * 1000
+        if -error_ns <= whole - exact <= error_ns and whole / 1e9 == created:
+            return whole
+        whole = int(created * 1e9)
+        if -error_ns <= whole - exact <= error_ns:
+            return whole
     return exact if exact / 1e9 == created else int(created * 1e9)
 
+
+#: The nanoseconds from the start for which a record's milliseconds are exact: 49 days.
+EXACT_NS: Final = 2**32 * 1_000_000
 
 #: Whether ``timestamp_ns`` knows more than ``record.created`` does.
 HAS_NANOSECONDS: Final = sys.version_info >= (3, 13)
@@ -288,7 +347,9 @@ START_NS: Final[int] = vars(logging)["_startTime"] if HAS_NANOSECONDS else 0
 if HAS_NANOSECONDS:
 
     def timestamp_ns(record: Any) -> int:
-        """Give a record's time in nanoseconds since the epoch."""
+        """Return a record's time in nanoseconds since the epoch."""
+        if type(record) is EventRecord:
+            return _from_created(record)
         try:
             return recovered_ns(record.created, record.relativeCreated, START_NS)
         except Exception:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
 from . import fast
+from ._fields.server_records import READERS
 from .careful import (
     Renderer,
     careful_renderer,
@@ -24,6 +25,7 @@ from .careful import (
     gather,
     given_name,
     interrupted_in,
+    is_converting,
     line_of,
     prefixed,
     processed_fields,
@@ -31,12 +33,12 @@ from .careful import (
 )
 from .context import current
 from .exceptions import as_exc_info, render_exception
-from .fast import Ways
+from .fast import FieldsRenderer, Ways
 from .fields import (
     EXCLUDED_ATTRIBUTES,
+    HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
     STANDARD_ATTRIBUTES,
-    LoggerName,
     attributes,
     looks_like_json,
     merge,
@@ -51,13 +53,25 @@ from .line import (
     encode,
     local_hostname,
 )
+from .options import OptionError, check_mapping, check_switch, check_text, shown
 from .records import EventRecord
+from .rules import all_plain
 from .severity import severity
+from .typing import Processor, Style
 from .values import Sanitiser, free_name
 
-__all__ = ["MozlogFormatter", "checked_processors"]
+__all__ = [
+    "MozlogFormatter",
+    "check_fmt",
+    "checked_processors",
+    "names_nothing",
+    "renders_as_usual",
+]
 
 _LEVELS: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
+
+# Upstream excludes them, on a Python too whose records have none of them.
+_SHOWN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - HIDDEN_ATTRIBUTES
 
 # Whoever overrides one of these wants it called.
 _HOOKS: Final = (
@@ -69,8 +83,22 @@ _HOOKS: Final = (
 )
 
 
+# The members of the envelope, which are no Fields.
+_ENVELOPE: Final = frozenset(
+    {"EnvVersion", "Fields", "Hostname", "Logger", "Pid", "Severity", "Timestamp", "Type"}
+)
+# What an attribute of records is called as a field of the call, where it is one.
+_FIELD_OF: Final = {
+    "exc_info": "error",
+    "exc_text": "traceback",
+    "message": "msg",
+    "stack_info": "stack",
+}
+# What the name of an attribute begins with in ``fmt``, by style.
+_BEGINNINGS: Final = {"%": "%(", "{": "{", "$": "$"}
+
 # What an instance holds beside its options.
-_COMPILED: Final = frozenset({"_followers", "_format", "renderers"})
+_COMPILED: Final = frozenset({"_followers", "_format", "fields_renderers", "renderers"})
 
 
 _Line = TypeVar("_Line", bytes, str)
@@ -98,8 +126,11 @@ class MozlogFormatter(BaseJsonFormatter):
       that, ``MozlogHandler`` does it, and other handlers write the line.
     - ``strict``: lines that satisfy the MozLog machine schema (no nested objects).
     - ``include_context``: whether what is bound in ``mozlog_py.context`` is shown.
+    - ``parse_messages``: whether the members of a message that is JSON text become
+      Fields. A dict that is given as the message becomes Fields in any case.
 
-    Raises ``ValueError`` or ``TypeError`` for options that cannot be met.
+    Raises ``OptionError`` for options that cannot be met, which is a ``ValueError`` and
+    a ``TypeError``, and a ``ValueError`` for a ``fmt`` that is malformed.
     Source of the envelope: MozLog 2.0, https://wiki.mozilla.org/Firefox/Services/Logging
     """
 
@@ -111,43 +142,65 @@ class MozlogFormatter(BaseJsonFormatter):
     SYSLOG_LEVEL_MAP: ClassVar[dict[int, int]] = dict(_LEVELS)
     DEFAULT_SYSLOG_LEVEL: ClassVar[int] = 7
 
+    #: Whether a class itself, and none that derives from it, makes the same lines as this one
+    #: and differs in what its constructor takes: a handler then renders with it as with this.
+    _renders_as_usual: ClassVar[bool] = True
+
     #: Read when the first record is rendered.
     EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = set(EXCLUDED_ATTRIBUTES)
 
     #: What ``renderer`` has given so far, by logger name; emptied when an option changes.
     renderers: dict[str | None, Renderer]
 
+    #: What ``fields_renderer`` has given so far, by logger name; emptied likewise.
+    fields_renderers: dict[str, FieldsRenderer | None]
+
     def __init__(
         self,
         fmt: str | Sequence[str] | None = None,
         datefmt: str | None = None,
-        style: str = "%",
+        style: Style = "%",
         logger_name: str | bool = "Dockerflow",
         validate: bool = True,
         *,
         hostname: str | None = None,
         strict: bool = False,
         include_context: bool = True,
-        static_fields: dict[str, Any] | None = None,
-        defaults: dict[str, Any] | None = None,
-        rename_fields: dict[str, str] | None = None,
+        static_fields: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        rename_fields: Mapping[str, str] | None = None,
         reserved_attrs: Sequence[str] | None = None,
         timestamp: bool | str = False,
         exc_info_as_array: bool = False,
         stack_info_as_array: bool = False,
         prefix: str = "",
         json_default: Callable[[Any], Any] | None = None,
-        processors: Sequence[Callable[[Any, str, Any], Any]] = (),
+        processors: Sequence[Processor] = (),
+        parse_messages: bool = True,
     ) -> None:
         if isinstance(logger_name, bool):
             validate, logger_name = logger_name, "Dockerflow"
+        if validate:
+            check_fmt(fmt, style)
+        check_mapping("static_fields", static_fields, "{'env': 'prod'}")
+        check_mapping("defaults", defaults, "{'region': 'eu'}")
+        check_renames(rename_fields)
+        if isinstance(reserved_attrs, str):
+            raise OptionError(
+                f"reserved_attrs is the text {shown(reserved_attrs)}; it must be a list of names"
+            )
+        if not isinstance(timestamp, (bool, str)):
+            raise OptionError(
+                f"timestamp is {shown(timestamp)}; it must be True, False or the field's name"
+            )
+        check_text("prefix", prefix, "it stands in front of every line")
         if json_default is not None and not callable(json_default):
-            raise TypeError(
+            raise OptionError(
                 f"json_default is {json_default!r}, which cannot be called; in a dictConfig "
                 'write it as "ext://package.module.function"'
             )
         if not prefix.isprintable():
-            raise ValueError(
+            raise OptionError(
                 f"prefix is {prefix!r}; a line break or control character in it would break "
                 "every line in two, so leave those out"
             )
@@ -157,24 +210,58 @@ class MozlogFormatter(BaseJsonFormatter):
             style,
             validate,
             prefix=prefix,
-            rename_fields=rename_fields,
-            static_fields=static_fields,
+            # The base class reads them item by item, whatever mapping they are.
+            rename_fields=cast("dict[str, str] | None", rename_fields),
+            static_fields=cast("dict[str, Any] | None", static_fields),
             reserved_attrs=reserved_attrs,
             timestamp=timestamp,
-            defaults=defaults,
-            exc_info_as_array=exc_info_as_array,
-            stack_info_as_array=stack_info_as_array,
+            defaults=cast("dict[str, Any] | None", defaults),
+            exc_info_as_array=check_switch("exc_info_as_array", exc_info_as_array),
+            stack_info_as_array=check_switch("stack_info_as_array", stack_info_as_array),
         )
         self.logger_name = logger_name
         self.hostname = local_hostname() if hostname is None else hostname
-        self.strict = strict
-        self.include_context = include_context
+        self.strict = check_switch("strict", strict)
+        self.include_context = check_switch("include_context", include_context)
         self.json_default = json_default
         self.processors = checked_processors(processors)
+        self.parse_messages = check_switch("parse_messages", parse_messages)
         self._is_reserved_given = reserved_attrs is not None
         names = self.parse() if fmt is None or isinstance(fmt, str) else list(fmt)
         # The message has its field anyway, and an empty fmt stands for it.
         self._named_attributes = [name for name in names if name != "message"]
+        if not self._may_have_any_field():
+            self._check_renamed()
+
+    def _may_have_any_field(self) -> bool:
+        """Return whether code of the application's may add fields of any name."""
+        return any(map(self.overrides, ("add_fields", "convert_record", "process_log_record"))) or (
+            any(not _is_of_this_package(processor) for processor in self.processors)
+        )
+
+    def _check_renamed(self) -> None:
+        """Raise ``OptionError`` for a new name of what is no field: it would never show."""
+        fields = {*OWN_FIELDS, *self._named_attributes, *self.static_fields, *self.defaults}
+        if isinstance(self.timestamp, str):
+            fields.add(self.timestamp)
+        attributes = self._excluded().intersection(EXCLUDED_ATTRIBUTES)
+        for name in self.rename_fields.keys() - fields:
+            if name in _ENVELOPE:
+                raise OptionError(
+                    f"rename_fields has {name!r} in it, a member of the envelope: MozLog says what "
+                    "those are called, and rename_fields is for Fields; leave it out"
+                )
+            if name in attributes:
+                field = _FIELD_OF.get(name)
+                instead = (
+                    f"its field is {field!r}: rename that"
+                    if field
+                    else f"add it to fmt, as in fmt=[{name!r}], or leave it out"
+                )
+                raise OptionError(
+                    f"rename_fields has {name!r} in it, an attribute of records that is no field "
+                    f"of this formatter; {instead}"
+                )
 
     # -- rendering --------------------------------------------------------
 
@@ -213,16 +300,44 @@ class MozlogFormatter(BaseJsonFormatter):
         except KeyError:
             return self._compile(logger_name)
 
-    def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Give a record's line as a dict of plain values.
+    def fields_renderer(self, logger_name: str) -> FieldsRenderer | None:
+        """Return the function that makes lines of fields without a record.
 
-        Override it to change the line as a whole; lines are then made from what
-        it returns.
+        Args:
+            logger_name: The ``Logger`` of the envelope.
+
+        Returns:
+            None where an option or a hook of this formatter needs a record.
+        """
+        renderers = self.fields_renderers
+        render: FieldsRenderer | None = None
+        if (
+            self.is_plain()
+            and not self.prefix
+            and not self.overrides("convert_record")
+            and not self.overrides("format")
+            and self._excluded() <= EXCLUDED_ATTRIBUTES
+        ):
+            render = fast.fields_renderer(
+                self.line_maker(logger_name),
+                static_fields=self.static_fields,
+                include_context=self.include_context,
+            )
+        renderers[logger_name] = render
+        return render
+
+    def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return a record's line as a dict, whose Fields hold the values as they were logged.
+
+        Override it to change the line as a whole; lines are then made from what it returns,
+        which is cleaned, and goes through the processors, afterwards. If an override raises,
+        its line has the envelope and the message alone. Called by itself, it returns Fields
+        that the processors have seen.
         """
         sanitiser = conversion_sanitiser(self, record)
         fields = gather(self, record, sanitiser)
         maker = self.line_maker(given_name(record) or self.logger_name)
-        return maker.envelope(*envelope_of(record), fields, sanitiser)
+        return maker.envelope(*envelope_of(record), fields, sanitiser, is_raw=True)
 
     # -- hooks ------------------------------------------------------------
 
@@ -251,29 +366,21 @@ class MozlogFormatter(BaseJsonFormatter):
         message_dict: dict[str, Any],
     ) -> None:
         """Do what ``add_fields`` does here, whatever a subclass makes of that."""
-        excluded = self._excluded()
         is_complete = type(record) is EventRecord and record.is_complete
         fields = {} if is_complete else {**self.static_fields}
         if self.include_context and not is_complete:
             fields.update(current())
-        extra = attributes(record, excluded)
-        name = vars(record).get("logger_name")
-        given = name.given if type(name) is LoggerName else name
-        if given is not None and "logger_name" in excluded:
-            extra["logger_name"] = given
-        elif type(name) is LoggerName:
-            extra.pop("logger_name", None)
-        fields.update(extra)
+        fields.update(attributes(record, self._excluded()))
         for attribute in self._named_attributes:
             fields[attribute] = self._attribute(record, attribute)
         if self.include_context and not is_complete and "traceback" in message_dict:
             # True where a processor has made a text of the exception that is being handled.
             add_request_id(fields, record.exc_info or type(record) is EventRecord)
         fields = merge(fields, message_dict, self.defaults)
-        if self.processors and not is_complete:
+        if self.processors and not is_complete and not is_converting(self, record):
             sanitiser = conversion_sanitiser(self, record)
             fields = processed_fields(self.processors, record, fields, sanitiser)
-        log_data.update(self._renamed(fields))
+        log_data.update(self.renamed(fields))
 
     def _attribute(self, record: logging.LogRecord, name: str) -> Any:
         try:
@@ -315,7 +422,7 @@ class MozlogFormatter(BaseJsonFormatter):
         own = vars(self)
         if own.get("format") is own.get("_format"):
             own.pop("format", None)
-        own.update(renderers={}, _format=None)
+        own.update(renderers={}, fields_renderers={}, _format=None)
         for follower in [*own.get("_followers", ())]:
             begin_anew = follower()
             if begin_anew is not None:
@@ -376,7 +483,7 @@ class MozlogFormatter(BaseJsonFormatter):
             or self.exc_info_as_array
             or self.stack_info_as_array
             or any(map(self.overrides, _HOOKS))
-            or not fast.is_plain(self.static_fields.values())
+            or not all_plain(self.static_fields.values())
             or not OWN_FIELDS.isdisjoint(self.static_fields)
             or not self._excluded().issuperset(STANDARD_ATTRIBUTES)
         )
@@ -391,6 +498,7 @@ class MozlogFormatter(BaseJsonFormatter):
             include_context=self.include_context,
             excluded=frozenset(self._excluded()),
             is_named=is_named,
+            parse_messages=self.parse_messages,
         )
 
     def line_maker(self, logger_name: str) -> LineMaker:
@@ -403,6 +511,7 @@ class MozlogFormatter(BaseJsonFormatter):
             severity_of=self._severity_of(),
             json_default=self.json_default,
             further=self._further(),
+            read_apart=READERS,
         )
 
     def _further(self) -> Further | None:
@@ -426,9 +535,12 @@ class MozlogFormatter(BaseJsonFormatter):
         return listed
 
     def _excluded(self) -> set[str]:
-        return self.reserved_attrs if self._is_reserved_given else self.EXCLUDED_LOGRECORD_ATTRS
+        if self._is_reserved_given:
+            return self.reserved_attrs
+        return self.EXCLUDED_LOGRECORD_ATTRS - _SHOWN_ATTRIBUTES
 
-    def _renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
+    def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]:
+        """Return fields under the names that ``rename_fields`` gives them."""
         if not self.rename_fields:
             return fields
         out: dict[Any, Any] = {}
@@ -444,10 +556,84 @@ _METHODS: Final = {
 }
 
 
+def renders_as_usual(formatter: object) -> bool:
+    """Return whether a formatter is of a class whose lines are those of ``MozlogFormatter``."""
+    return vars(type(formatter)).get("_renders_as_usual") is True
+
+
+def names_nothing(fmt: object, style: object) -> str | None:
+    """Return what is wrong with a text as ``fmt`` that names no attribute of records; else None.
+
+    One that is malformed is left to the base class.
+    """
+    if not isinstance(fmt, str) or not fmt or not isinstance(style, str):
+        return None
+    begin = _BEGINNINGS.get(style)
+    if begin is None or begin in fmt:
+        return None
+    return (
+        f"fmt is {shown(fmt)}, which names no attribute of records; for the application's name "
+        f"write logger_name={shown(fmt)}; for more fields name them, as in fmt=['lineno'] or "
+        "fmt='%(lineno)d'"
+    )
+
+
+def check_fmt(fmt: object, style: object) -> None:
+    """Raise ``OptionError`` where ``fmt`` is no format, or names no attribute of records.
+
+    ``MozlogFormatter("shop")`` is meant as the application's name.
+    """
+    if fmt is None:
+        return
+    if not isinstance(fmt, (str, Sequence)):
+        raise OptionError(
+            f"fmt is {shown(fmt)}; it must be a list of attributes of records, such as "
+            "['lineno'], or a text such as '%(lineno)d'"
+        )
+    if not isinstance(fmt, str):
+        return
+    problem = names_nothing(fmt, style)
+    if problem is not None:
+        raise OptionError(problem)
+
+
+def check_renames(rename_fields: object) -> None:
+    """Raise ``OptionError`` for what are no new names of fields."""
+    check_mapping("rename_fields", rename_fields, "{'user': 'uid'}")
+    assert rename_fields is None or isinstance(rename_fields, Mapping)  # noqa: S101 - as checked
+    for name in rename_fields or {}:
+        # Asked for item by item, as dictConfig resolves them.
+        new = (rename_fields or {})[name]
+        if not (isinstance(name, str) and isinstance(new, str)):
+            raise OptionError(
+                f"rename_fields has {shown(name)}: {shown(new)} in it; both must be text, as in "
+                "{'user': 'uid'}"
+            )
+
+
+def _is_of_this_package(processor: object) -> bool:
+    module = getattr(processor, "__module__", None)
+    return isinstance(module, str) and module.partition(".")[0] == __name__.partition(".")[0]
+
+
 def checked_processors(
-    processors: Sequence[Callable[[Any, str, Any], Any]],
-) -> tuple[Callable[[Any, str, Any], Any], ...]:
-    """Give processors as they are kept; ``TypeError`` for what is none."""
+    processors: Sequence[Processor], name: str = "processors"
+) -> tuple[Processor, ...]:
+    """Return processors as they are kept.
+
+    Args:
+        processors: What was given for them.
+        name: The option that they were given for.
+
+    Raises:
+        OptionError: One of them is no processor.
+    """
+    given: object = processors
+    if isinstance(given, (str, bytes)) or not (callable(given) or isinstance(given, Iterable)):
+        raise OptionError(
+            f"{name} is {shown(processors)}, which is no processor and no list of them: write "
+            '[Redact()], in a dictConfig ["ext://package.module.processor"]'
+        )
     if callable(processors):
         chosen: tuple[Any, ...] = (processors,)
     elif isinstance(processors, list):
@@ -457,10 +643,10 @@ def checked_processors(
         chosen = tuple(processors)
     for processor in chosen:
         if not callable(processor) or isinstance(processor, type):
-            raise TypeError(
-                f"processors has {processor!r} in it, which is no processor: it must be a function "
-                "of a logger, a method's name and an event dict, or an object that is called so "
-                "(Redact(), and not Redact); in a dictConfig a text names one: "
+            raise OptionError(
+                f"{name} has {shown(processor)} in it, which is no processor: it must be a "
+                "function of a logger, a method's name and an event dict, or an object that is "
+                "called so (Redact(), and not Redact); in a dictConfig a text names one: "
                 '"ext://package.module.processor"'
             )
     return chosen

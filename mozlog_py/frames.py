@@ -9,7 +9,9 @@ import re
 import traceback
 from collections.abc import Callable
 from types import CodeType, TracebackType
-from typing import Final
+from typing import Any, Final
+
+from .foreign_tracebacks import MAX_FOREIGN_FRAMES, read_frame, source_line
 
 __all__ = ["frames_text", "one_line"]
 
@@ -24,15 +26,19 @@ _CACHE_SIZE: Final = 4096
 _frames: dict[tuple[int, int], tuple[CodeType, str]] = {}
 
 
-def frames_text(
-    frames: TracebackType | None, hold: Callable[[BaseException], None] | None = None
-) -> str:
+def frames_text(frames: Any, hold: Callable[[BaseException], None] | None = None) -> str:
     """Render the frames of a traceback, most recent call last, long runs collapsed.
 
-    ``hold`` is given what the loaders that sources come from may raise.
+    Args:
+        frames: A traceback, an object that looks like one, or None.
+        hold: Is given what is raised that is no ``Exception``: by the loaders that
+            sources come from, and by a foreign traceback.
     """
-    texts = []
+    texts: list[str] = []
     while frames is not None:
+        if type(frames) is not TracebackType:
+            frames = _add_foreign(frames, texts, hold)
+            continue
         code = frames.tb_frame.f_code
         known = _frames.get((id(code), frames.tb_lasti))
         if known is not None and known[0] is code:
@@ -43,6 +49,35 @@ def frames_text(
     if len(texts) > _MAX_FRAMES or (len(texts) > _MAX_REPEATS and len({*texts}) < len(texts)):
         texts = _collapse(texts)
     return "".join(texts)
+
+
+def _add_foreign(
+    frames: Any, texts: list[str], hold: Callable[[BaseException], None] | None
+) -> TracebackType | None:
+    """Add the texts of foreign frames; return the interpreter's own ones behind them, if any."""
+    # Kept, so that no other object can have the id of one of them.
+    seen: dict[int, Any] = {}
+    try:
+        while frames is not None and type(frames) is not TracebackType:
+            if id(frames) in seen or len(seen) >= MAX_FOREIGN_FRAMES:
+                texts.append("  [the frames that follow are left out here]\n")
+                return None
+            seen[id(frames)] = frames
+            frame = read_frame(frames)
+            if frame is None:
+                return None
+            file, line, function = frame
+            texts.append(f'  File "{one_line(file)}", line {line}, in {one_line(function)}\n')
+            source = one_line(source_line(file, line, hold))
+            if source:
+                texts[-1] += f"    {source}\n"
+            frames = frames.tb_next
+    except BaseException as error:
+        if hold is not None and not isinstance(error, Exception):
+            hold(error)
+        texts.append("  [the frames that follow cannot be read]\n")
+        return None
+    return frames
 
 
 def _frame_text(

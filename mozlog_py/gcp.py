@@ -1,18 +1,23 @@
 """MozLog and Cloud Logging in one line: the ``gcp`` format.
 
 Cloud Logging reads ``severity``, ``message`` and the trace keys at the top
-level of a JSON line and MozLog does not use those names, so one line can be
-both. Source: https://cloud.google.com/logging/docs/structured-logging
+level of a JSON line, Error Reporting ``stack_trace``, and MozLog does not use those
+names, so one line can be both.
+Sources: https://cloud.google.com/logging/docs/structured-logging and
+https://cloud.google.com/error-reporting/docs/formatting-error-messages
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any, Final
 
+from .exceptions import HEADER, PYTHON_HEADER, python_traceback
 from .formatter import MozlogFormatter
 from .line import Further
 from .severity import CLOUD_SEVERITIES
+from .values import Sanitiser
 
 __all__ = ["CloudFormatter"]
 
@@ -22,7 +27,10 @@ _SAMPLED: Final = "logging.googleapis.com/trace_sampled"
 
 
 # The fields that Cloud Logging's members are made of.
-_READ: Final = ("msg", "error", "trace_id", "span_id", "trace_flags")
+_READ: Final = ("msg", "error", "trace_id", "span_id", "trace_flags", "traceback")
+
+# The two lines that stand for an exception in the field ``traceback``.
+_EXCEPTION: Final = re.compile(r"^<class '(?:__main__\.)?([^'\n]+)'>\n(.*)$", re.MULTILINE)
 
 
 class CloudFormatter(MozlogFormatter):
@@ -30,7 +38,8 @@ class CloudFormatter(MozlogFormatter):
 
     Takes what ``MozlogFormatter`` takes, and ``project``: the Google Cloud
     project that traces belong to. The trace keys are made of the fields
-    ``trace_id``, ``span_id`` and ``trace_flags``, wherever those come from.
+    ``trace_id``, ``span_id`` and ``trace_flags``, wherever those come from, and
+    ``stack_trace`` is the field ``traceback`` in Python's own format.
     """
 
     def __init__(self, *args: Any, project: str | None = None, **kwargs: Any) -> None:
@@ -47,15 +56,23 @@ def cloud_members(
     type_: str,
     severity: int,
     fields: dict[str, Any],
+    exception: tuple[Any, str] | None = None,
     *,
     project: str | None,
     names: dict[str, str],
 ) -> dict[str, Any]:
-    """Give the members of the envelope that Cloud Logging reads, from plain fields.
+    """Return the members of the envelope that Cloud Logging reads, from plain fields.
 
-    ``names``: what the fields that they are made of are called.
+    Args:
+        type_: The logger's name.
+        severity: The syslog severity.
+        fields: The line's fields.
+        exception: The exception that was logged, and its text before processors and
+            hooks had a hand in it.
+        project: The Google Cloud project that traces belong to.
+        names: What the fields that the members are made of are called.
     """
-    message, error, trace, span, flags = (fields.get(names[name]) for name in _READ)
+    message, error, trace, span, flags, traceback = (fields.get(names[name]) for name in _READ)
     members: dict[str, Any] = {
         "severity": CLOUD_SEVERITIES[severity],
         # An entry without a message shows as its whole JSON.
@@ -67,7 +84,26 @@ def cloud_members(
         members[_SPAN] = str(span)
     if flags is not None:
         members[_SAMPLED] = _is_sampled(flags)
+    stack_trace = _stack_trace(traceback, exception)
+    if stack_trace:
+        members["stack_trace"] = stack_trace
     return members
+
+
+def _stack_trace(traceback: Any, exception: tuple[Any, str] | None) -> str | None:
+    """Return a line's traceback in Python's own format; None where the line has none.
+
+    What a processor or a hook has made of the text counts: it may have hidden something.
+    """
+    text = "\n".join(map(str, traceback)) if type(traceback) is list else traceback
+    if type(text) is not str:
+        return None
+    if exception is not None and text.rstrip() == exception[1].rstrip():
+        return python_traceback(exception[0], Sanitiser())
+    if text.startswith(HEADER):
+        return PYTHON_HEADER + _EXCEPTION.sub(r"\1: \2", text[len(HEADER) :])
+    # Made by structlog, or in the process that a record comes from.
+    return text if text.startswith(PYTHON_HEADER) else None
 
 
 def _is_sampled(flags: Any) -> bool:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from . import record_factory
+from . import call_extra, record_factory
 from .cut import MAX_LINE_BYTES
 from .fields import LoggerName
-from .formatter import MozlogFormatter
+from .formatter import MozlogFormatter, renders_as_usual
 from .line import Dropped, Interrupted, last_resort
 from .losses import Lost
 from .sink import Sink
+from .typing import Stream
 
 __all__ = ["MozlogHandler"]
 
 # Methods that may have been replaced on an instance, as tests do.
 _REPLACEABLE: Final = frozenset({"acquire", "filter", "release"})
+# Methods that a line without a record would pass by.
+_OF_RECORDS: Final = frozenset({"emit", "handle", *_REPLACEABLE})
 _NEWLINE: Final = b"\n"
 
 
@@ -34,15 +37,18 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     A write that fails loses the record, which is counted in ``lost``, said on
     stderr, and said again in a line of its own once writing works. No lock is
     held while a record is filtered and formatted. Raises ``OSError`` for a path
-    that cannot be opened, and ``ValueError`` for limits that are none.
+    that cannot be opened, and ``OptionError`` for limits that are none and for a text
+    as stream that is no path beyond doubt: ``"shop"`` and ``"stdout"`` are refused,
+    ``"./shop"`` and ``"shop.log"`` are files.
 
     The first one of a process has ``logging`` make its records, the same ones, by a
-    faster factory (``mozlog_py.record_factory``), unless somebody has set another.
+    faster factory (``mozlog_py.record_factory``), unless somebody has set another, and its
+    loggers take an ``extra`` with any names (``mozlog_py.call_extra``).
     """
 
     def __init__(
         self,
-        stream: Any = None,
+        stream: Stream | None = None,
         name: str = "Dockerflow",
         *,
         max_line_bytes: int = MAX_LINE_BYTES,
@@ -51,6 +57,9 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self._is_handling_as_usual = type(self).emit is MozlogHandler.emit
         # Somebody's own format must be asked, also for records that could go the fast way.
         self._is_format_usual = type(self).format is logging.Handler.format
+        self._takes_fields = True
+        #: The formatter, where its renderers may be called past all of its methods.
+        self._direct: MozlogFormatter | None = None
         self.terminator = type(self).terminator
         #: What writes the lines, for whoever else has lines for the same stream.
         self.sink = Sink(stream, self._report, max_line_bytes=max_line_bytes, timeout=timeout)
@@ -62,6 +71,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self._rescue = MozlogFormatter(logger_name=name)
         self.setFormatter(MozlogFormatter())
         record_factory.install()
+        call_extra.install()
 
     @property
     def logger_name(self) -> str:
@@ -102,10 +112,16 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
+        if name in _OF_RECORDS:
+            self._takes_fields = False
         if name in _REPLACEABLE:
             self._is_handling_as_usual = False
         elif name == "format":
             self._is_format_usual = False
+            self._direct = None
+        elif name == "formatter":
+            is_direct = self._is_format_usual and renders_as_usual(value)
+            self._direct = value if is_direct else None
         elif name == "terminator":
             self._ending = value.encode()
 
@@ -129,8 +145,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record. Only what is no ``Exception`` gets out, after the write."""
         try:
-            formatter = self.formatter
-            if type(formatter) is MozlogFormatter and self._is_format_usual:
+            formatter = self._direct
+            if formatter is not None:
                 name = self._plain_name
                 render = formatter.renderers.get(name) or formatter.renderer(name)
                 line = render(record)
@@ -149,6 +165,31 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             return
         if not self.sink.write(line):
             self._tell(record)
+
+    def line_of_fields(self, type_: str, level: int, fields: dict[str, Any]) -> bytes | None:
+        """Return the line of fields without a record, its newline included.
+
+        Args:
+            type_: The logger's name.
+            level: The Python level.
+            fields: The Fields, in their order.
+
+        Returns:
+            None where it takes a record to make it: for another kind of formatter, for
+            options that need one, and for fields that are no plain values.
+        """
+        formatter = self.formatter
+        if not (
+            type(formatter) is MozlogFormatter and self._is_format_usual and self._takes_fields
+        ):
+            return None
+        name = self._plain_name
+        try:
+            render = formatter.fields_renderers[name]
+        except KeyError:
+            render = formatter.fields_renderer(name)
+        line = None if render is None else render(type_, level, fields)
+        return None if line is None else line + self._ending
 
     def _emit_rescued(self, record: logging.LogRecord, error: BaseException) -> None:
         """Write a record in the middle of which something was raised; raise an interrupt after."""

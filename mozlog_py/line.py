@@ -17,7 +17,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Final, Protocol
 
 import orjson
@@ -69,6 +69,8 @@ _LAST_RESORT: Final = (
 
 _dumps: Final = orjson.dumps
 
+_Templates = dict[Any, dict[Any, dict[Any, tuple[bytes, bytes]]]]
+
 
 class Interrupted(BaseException):
     """A line is made, and ``cause`` is still to be raised once it is written.
@@ -111,8 +113,14 @@ def escape(text: bytes) -> bytes:
 class Further(Protocol):
     """Gives members of the envelope that a line has beside MozLog's own, as plain values."""
 
-    def __call__(self, type_: Any, severity: int, fields: dict[str, Any]) -> dict[str, Any]:
-        """Give the members for one line."""
+    def __call__(
+        self,
+        type_: Any,
+        severity: int,
+        fields: dict[str, Any],
+        exception: tuple[Any, str] | None,
+    ) -> dict[str, Any]:
+        """Return the members for one line; ``exception`` as a ``Sanitiser`` has it."""
         ...
 
 
@@ -126,7 +134,9 @@ class LineMaker:
 
     ``templates`` holds what has been made of the envelope, by pid, logger and
     level: all of a line but its time and its Fields, and all of a line whose
-    only field is the message but its time and that.
+    only field is the message but its time and that. ``record_templates`` holds the
+    same without the loggers in ``read_apart``: a renderer of records finds out by
+    that, at no price for the others, that a record is to be read in its own way.
     """
 
     def __init__(
@@ -139,6 +149,7 @@ class LineMaker:
         severity_of: Callable[[Any], int] = severity,
         json_default: Callable[[Any], Any] | None = None,
         further: Further | None = None,
+        read_apart: Container[Any] = (),
     ) -> None:
         self.logger = logger
         self.hostname = hostname
@@ -147,7 +158,9 @@ class LineMaker:
         self.severity_of = severity_of
         self.json_default = json_default
         self.further = further
-        self.templates: dict[Any, dict[Any, dict[Any, tuple[bytes, bytes]]]] = {}
+        self.templates: _Templates = {}
+        self.record_templates: _Templates = {}
+        self._read_apart = read_apart
         self._template_count = 0
 
     def line(
@@ -180,20 +193,52 @@ class LineMaker:
         plain, text = self._fields(fields, sanitiser)
         line = template % (clamped(timestamp_ns), text)
         if self.further is not None:
-            line = self.extended(self.further, line, type_, level, plain)
+            line = self.extended(self.further, line, type_, level, plain, sanitiser.exception)
         if sanitiser.interrupt is not None:
             raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
 
+    def plain_line(
+        self, timestamp_ns: int, type_: str, level: int, pid: int, fields: dict[str, Any]
+    ) -> bytes:
+        """Make the same line of fields that are all exact plain types, and finite.
+
+        Args:
+            timestamp_ns: Nanoseconds since the epoch.
+            type_: The logger's name.
+            level: The Python level.
+            pid: The process that logs.
+            fields: Few enough for a line, and at least one.
+        """
+        try:
+            template = self.templates[pid][type_][level][0]
+        except KeyError:
+            template = self._template(type_, level, pid, Sanitiser())
+        line = template % (clamped(timestamp_ns), _dumps(fields))
+        if not line.isascii() or DELETE in line:
+            line = escape(line)
+        return (
+            line
+            if self.further is None
+            else self.extended(self.further, line, type_, level, fields)
+        )
+
     def extended(
-        self, further: Further, line: bytes, type_: Any, level: Any, fields: dict[str, Any]
+        self,
+        further: Further,
+        line: bytes,
+        type_: Any,
+        level: Any,
+        fields: dict[str, Any],
+        exception: tuple[Any, str] | None = None,
     ) -> bytes:
         """Give a line with the members that ``further`` adds to its envelope.
 
-        ``fields`` are those of the line, plain.
+        ``fields`` are those of the line, plain; ``exception`` as a ``Sanitiser`` has it.
         """
         try:
-            members = encode(further(_type_text(type_), self.severity_of(level), fields))
+            severity = self.severity_of(level)
+            members = encode(further(_type_text(type_), severity, fields, exception))
         except Exception:
             # A project's name that cannot be encoded, for one.
             return line
@@ -207,17 +252,35 @@ class LineMaker:
         pid: Any,
         fields: dict[str, Any],
         sanitiser: Sanitiser,
+        *,
+        is_raw: bool = False,
     ) -> dict[str, Any]:
-        """Give the same line as a dict of plain values."""
+        """Return the same line as a dict of plain values.
+
+        ``is_raw``: Fields hold the values as they were logged. The members of the envelope
+        are plain all the same.
+        """
+        shown = with_reasons({**fields}, sanitiser) if is_raw else self._plain(fields, sanitiser)
         envelope: dict[str, Any] = {
             "Timestamp": clamped(timestamp_ns),
             **self._constant(type_, level, pid, sanitiser),
-            "Fields": self._plain(fields, sanitiser),
+            "Fields": shown,
         }
         if self.further is not None:
             severity = self.severity_of(level)
-            envelope.update(self.further(_type_text(type_), severity, envelope["Fields"]))
+            plain = Sanitiser(self.json_default).fields(shown) if is_raw else shown
+            envelope.update(self.further(_type_text(type_), severity, plain, sanitiser.exception))
         return envelope
+
+    def conversion(self, document: dict[Any, Any], sanitiser: Sanitiser) -> dict[str, Any]:
+        """Return a whole line, which a formatter's own ``convert_record`` made, in plain values."""
+        fields: Any = dict.get(document, "Fields")
+        if not issubclass(type(fields), dict):
+            return sanitiser.fields(document)
+        # Fields are cleaned as Fields, for which other bounds hold than for a value.
+        line = sanitiser.fields({**document, "Fields": ""})
+        line["Fields"] = self._plain(fields, sanitiser)
+        return line
 
     def _constant(
         self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser
@@ -248,10 +311,14 @@ class LineMaker:
         ):
             if self._template_count >= _MAX_TEMPLATES:
                 self.templates.clear()
+                self.record_templates.clear()
                 self._template_count = 0
             self._template_count += 1
             of_message = template[:-3] + b'{"msg":%b}}'
-            self.templates.setdefault(pid, {}).setdefault(type_, {})[level] = template, of_message
+            levels = self.templates.setdefault(pid, {}).setdefault(type_, {})
+            levels[level] = template, of_message
+            if type_ not in self._read_apart:
+                self.record_templates.setdefault(pid, {})[type_] = levels
         return template
 
     def _plain(self, fields: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:

@@ -46,6 +46,7 @@ sleep: Final[Callable[[float], None]] = native("time", "sleep")
 _get_ident: Final[Callable[[], int]] = native("_thread", "get_ident")
 _start: Final[Callable[..., Any]] = native("_thread", "start_new_thread")
 
+
 class NativeThread:
     """A daemon thread of the operating system, also where threads are greenlets.
 

@@ -355,7 +355,8 @@ def is_echo(line: bytes) -> bool:
     be written to the stream in turn. It is told to the outlet that writes the first one.
     """
     ident = _get_ident()
-    for thread, outlet in list(_being_written):
+    # Other threads change the list meanwhile.
+    for thread, outlet in tuple(_being_written):
         if thread == ident and outlet.echoes(line):
             outlet.is_echoed = True
             return True
@@ -409,7 +410,7 @@ def outlet_behind(stream: Any) -> Outlet:
     Raises:
         OSError: There is none.
     """
-    real = sys.__stderr__ if stream is sys.stderr else sys.__stdout__
+    real = sys.__stderr__ if _is_stderr(stream) else sys.__stdout__
     if real is None or real is stream or _is_logging(real):
         return descriptor_behind(stream)
     return outlet_for(real)
@@ -421,7 +422,12 @@ def descriptor_behind(stream: Any) -> Outlet:
     Raises:
         OSError: The descriptor is closed.
     """
-    return DescriptorOutlet(_nothing, _nothing, STDERR if stream is sys.stderr else STDOUT)
+    return DescriptorOutlet(_nothing, _nothing, STDERR if _is_stderr(stream) else STDOUT)
+
+
+def _is_stderr(stream: Any) -> bool:
+    # Celery has the same object for both.
+    return stream is sys.stderr and stream is not sys.stdout
 
 
 def _nothing() -> None:

@@ -61,7 +61,7 @@ class PathStream:
     _descriptor = -1
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Final = os.path.abspath(os.fspath(path))
+        self.path: Final = os.path.abspath(os.fspath(path))  # noqa: PTH100 - may be bytes
         # When to look at the path, as ``time.monotonic()`` has it: before the first line,
         # and before the one after the file was opened again.
         self._due = 0.0

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog.dev
 
-from .careful import Renderer, envelope_of, gather
+from .careful import Renderer, converted, envelope_of, gather
 from .exceptions import as_exc_info, python_traceback
 from .formatter import MozlogFormatter
 from .line import Dropped, Interrupted
@@ -53,22 +53,28 @@ class PrettyFormatter(MozlogFormatter):
 
     def _drawing(self, line: Renderer, logger_name: str | None) -> Renderer:
         maker = self.line_maker(logger_name or self.logger_name)
+        is_own = self.overrides("convert_record")
 
         def draw(record: logging.LogRecord) -> bytes:
             sanitiser = Sanitiser(self.json_default)
             try:
-                return drawn(record, gather(self, record, sanitiser), sanitiser)
+                if is_own:
+                    return drawn(record, converted(self, record, sanitiser), sanitiser)
+                return with_envelope(record, gather(self, record, sanitiser), sanitiser)
             except Dropped as dropped:
-                would_be = dropped.fields
-                dropped.line = lambda: drawn(record, would_be, sanitiser)
+                would_be, draw_it = dropped.fields, drawn if is_own else with_envelope
+                dropped.line = lambda: draw_it(record, would_be, sanitiser)
                 raise
             except Exception:
                 # Another's renderer: what it cannot draw is still a line.
                 return line(record)
 
-        def drawn(record: logging.LogRecord, fields: Any, sanitiser: Sanitiser) -> bytes:
+        def with_envelope(record: logging.LogRecord, fields: Any, sanitiser: Sanitiser) -> bytes:
             envelope = maker.envelope(*envelope_of(record), fields, sanitiser)
-            text = self._draw(record, envelope, sanitiser).encode("utf-8", "backslashreplace")
+            return drawn(record, envelope, sanitiser)
+
+        def drawn(record: logging.LogRecord, document: Any, sanitiser: Sanitiser) -> bytes:
+            text = self._draw(record, document, sanitiser).encode("utf-8", "backslashreplace")
             if sanitiser.interrupt is not None:
                 raise Interrupted(text, sanitiser.interrupt, from_value=True)
             return text

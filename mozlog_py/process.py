@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Final, Protocol
 
 __all__ = ["Prepared", "Process", "Watched", "process"]
@@ -11,6 +12,8 @@ __all__ = ["Prepared", "Process", "Watched", "process"]
 # A fork past the interpreter runs no hooks, and nor does a descriptor that is replaced;
 # both are noticed after this long.
 _INTERVAL_NS: Final = 2_000_000
+# What is done regularly may take longer than that look.
+_REGULAR_NS: Final = 20_000_000
 
 
 class Prepared(Protocol):
@@ -35,7 +38,8 @@ class Process:
     knows of it (``os.fork``), and else after 2 milliseconds.
     """
 
-    __slots__ = ("_is_watching", "_prepared", "_watched", "pid", "until_ns")
+    __slots__ = ("_is_watching", "_prepared", "_regular_until_ns", "_watched", "pid", "regular",
+                 "until_ns")  # fmt: skip
 
     def __init__(self) -> None:
         #: The id, which may be that of the parent once ``until_ns`` is over; the same
@@ -43,6 +47,10 @@ class Process:
         self.pid = -1
         #: Nanoseconds since the epoch.
         self.until_ns = 0
+        #: What is to be done now and then when the process is asked for, at most every
+        #: 20 milliseconds. Must not raise.
+        self.regular: list[Callable[[], None]] = []
+        self._regular_until_ns = 0
         self._is_watching = False
         # By identity: they may be anybody's, and compare as they like.
         self._prepared: weakref.WeakValueDictionary[int, Prepared] = weakref.WeakValueDictionary()
@@ -51,6 +59,7 @@ class Process:
     def tell(self, prepared: Prepared) -> None:
         """Have ``prepared.prepare_anew()`` called where this turns out to be another process."""
         self._prepared[id(prepared)] = prepared
+        self._watch()
 
     def watch(self, watched: Watched) -> None:
         """Have ``watched.look_below()`` called with each ``ask``."""
@@ -58,24 +67,38 @@ class Process:
 
     def ask(self, now_ns: int) -> None:
         """Ask which process this is. ``now_ns``: the time, nanoseconds since the epoch."""
-        if not self._is_watching:
-            # Not at import: whoever logs no line has no use for it.
-            if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=self.forget)
-            self._is_watching = True
+        self._watch()
         pid = os.getpid()
         if pid != self.pid:
-            for prepared in list(self._prepared.values()):
-                prepared.prepare_anew()
+            self.prepare_anew()
             # Last: where another thread's new one is in the way of that, it is done again.
             self.pid = pid
         self.until_ns = now_ns + _INTERVAL_NS
         for watched in list(self._watched.values()):
             watched.look_below()
+        if now_ns > self._regular_until_ns:
+            self._regular_until_ns = now_ns + _REGULAR_NS
+            for act in self.regular:
+                act()
+
+    def prepare_anew(self) -> None:
+        """Have everything that was prepared be prepared again."""
+        for prepared in list(self._prepared.values()):
+            prepared.prepare_anew()
+
+    def _watch(self) -> None:
+        """Ask anew after every fork from here on."""
+        # Not at import: whoever logs no line has no use for it. Before the fork as well:
+        # hooks of the application that were registered earlier are called first in the
+        # child, and may log there.
+        if not self._is_watching:
+            self._is_watching = True
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(before=self.forget, after_in_child=self.forget)
 
     def forget(self) -> None:
         """Have the next line ask anew."""
-        self.until_ns = 0
+        self.until_ns = self._regular_until_ns = 0
 
 
 #: This process.

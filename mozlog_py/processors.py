@@ -6,19 +6,21 @@ of ``logging``. There, too, the message is the key ``event``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
 
 import structlog
 
 from .context import current
-from .events import level_number
+from .events import event_level
 from .late_request_ids import add_request_id
-from .line import degrade
+from .line import DEGRADED, degrade
+from .options import check_no_positional
 from .redaction import Redact
 from .sampling import Sample
 from .severity import severity
-from .values import MAX_DEPTH, free_name, type_name
+from .typing import Processor
+from .values import MAX_DEPTH, Sanitiser, free_name, type_name
 
 __all__ = [
     "CapLengths",
@@ -33,12 +35,15 @@ __all__ = [
     "merge_context",
 ]
 
+#: Characters of the text of an exception that a processor raised.
+_MAX_TEXT: Final = 300
+#: Processors of which something was said.
+_MAX_SAID: Final = 100
+
 # What is left of an event that could not be redacted.
 _SAFE: Final = ("_record", "_from_structlog", "level_number")
 
 _EventDict = dict[str, Any]
-#: What structlog calls one: takes the logger, the method's name and an event dict.
-Processor = Callable[[Any, str, Any], Any]
 
 # What structlog keeps under these is not the user's to be changed.
 _UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "positional_args"})
@@ -60,17 +65,19 @@ def add_severity(_: Any, method_name: str, event_dict: _EventDict) -> _EventDict
 
     Source: RFC 5424, table 2. A MozLog line has it in its envelope without this.
     """
-    level = level_number(event_dict.get("level_number", event_dict.get("level")))
-    if level is None:
-        level = level_number(method_name)
-    event_dict.setdefault("severity", severity(20 if level is None else level))
+    event_dict.setdefault("severity", severity(event_level(event_dict, method_name)))
     return event_dict
 
 
 class StaticFields:
-    """Adds fields that are the same on every line; what the event has already wins."""
+    """Adds fields that are the same on every line; what the event has already wins.
 
-    def __init__(self, /, **fields: Any) -> None:
+    Raises ``OptionError`` where something is given without a name, such as a dict.
+    """
+
+    def __init__(self, /, *positional: NoReturn, **fields: Any) -> None:
+        if positional:
+            check_no_positional("StaticFields", positional, "StaticFields(env='prod')")
         self._fields = fields
 
     def __call__(self, _: Any, __: str, event_dict: _EventDict) -> _EventDict:
@@ -82,7 +89,8 @@ def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     """Give nested dicts dotted keys: ``{"user": {"id": 7}}`` becomes ``{"user.id": 7}``."""
     out: _EventDict = {}
     for key, value in event_dict.items():
-        if isinstance(value, dict) and key not in _UNTOUCHED and key != "event":
+        # isinstance() would ask the value, and a lazy object load itself for the answer.
+        if issubclass(type(value), dict) and key not in _UNTOUCHED and key != "event":
             _flatten_into(out, str(key), value, 1)
         else:
             out[free_name(key, out) if key in out else key] = value
@@ -96,7 +104,7 @@ def _flatten_into(out: _EventDict, prefix: str, value: dict[Any, Any], depth: in
         return
     for key, member in [*value.items()]:
         name = f"{prefix}.{key}"
-        if isinstance(member, dict):
+        if issubclass(type(member), dict):
             _flatten_into(out, name, member, depth + 1)
         else:
             out[free_name(name, out)] = member
@@ -160,12 +168,21 @@ def guarded(
     method_name: str,
     event_dict: Any,
     interrupts: list[BaseException],
+    chain: Iterable[Processor] = (),
 ) -> Any:
     """Run processors that may be anybody's; one that raises is left out.
 
-    The event then says so in ``mozlog.degraded``. Only ``DropEvent`` gets out;
-    what is no ``Exception`` is kept in ``interrupts``, to be raised once the
-    event is written.
+    The event then says so in ``mozlog.degraded``. The first one has the text of what the
+    processor raised, and what to do about it. Only ``DropEvent`` gets out; what is no
+    ``Exception`` is kept in ``interrupts``, to be raised once the event is written.
+
+    Args:
+        processors: What to run.
+        logger: What the processors receive as the logger.
+        method_name: The name of the event's level.
+        event_dict: The event.
+        interrupts: Takes what was raised that is no ``Exception``.
+        chain: All processors of the event, where only some of them are run here.
     """
     for processor in processors:
         try:
@@ -175,11 +192,12 @@ def guarded(
             else:
                 processed = processor(logger, method_name, event_dict)
         except structlog.DropEvent:
+            _take_back(event_dict)
             raise
         except BaseException as error:
             if not isinstance(error, Exception):
                 interrupts.append(error)
-            reason = f"{_name_of(processor)} raised {type_name(type(error))}"
+            reason = _failure(processor, error, chain or processors, interrupts)
             if isinstance(processor, Redact):
                 # Left out as others are, it would let everything through.
                 event_dict = {name: event_dict[name] for name in _SAFE if name in event_dict}
@@ -192,8 +210,75 @@ def guarded(
             if isinstance(processed, dict):
                 event_dict = processed
             else:
-                degrade(event_dict, f"{_name_of(processor)} returned no event dict")
+                degrade(event_dict, _no_event_dict(processor, processed))
     return event_dict
+
+
+# What was said of processors that do not work, by processor and failure: it is said once.
+# The processors are kept with it, so that no other one has their id.
+_said: Final[dict[tuple[int, str], tuple[Processor, str]]] = {}
+
+
+def _failure(
+    processor: Processor,
+    error: BaseException,
+    chain: Iterable[Processor],
+    interrupts: list[BaseException],
+) -> str:
+    """Return what to say in the line of an event for which a processor raised."""
+    brief = f"{_name_of(processor)} raised {type_name(type(error))}"
+    advice = ""
+    if isinstance(error, TypeError) and _has_no_frame(error):
+        advice = "; a processor takes the logger, the method's name and the event dict"
+    elif any(isinstance(each, Redact) for each in chain):
+        # The text may quote what is to be redacted.
+        return brief
+    return _said_once(processor, brief, f"{brief}{_text_of(error, interrupts)}{advice}")
+
+
+def _no_event_dict(processor: Processor, returned: object) -> str:
+    """Return what to say in the line of an event for which a processor returned nothing."""
+    brief = f"{_name_of(processor)} returned no event dict"
+    what = "None" if returned is None else type_name(type(returned))
+    return _said_once(processor, brief, f"{brief} but {what}; end it with `return event_dict`")
+
+
+def _said_once(processor: Processor, brief: str, whole: str) -> str:
+    """Return the whole text where it was not said of the processor yet, else the brief one."""
+    key = (id(processor), brief)
+    if key in _said:
+        return brief
+    if len(_said) >= _MAX_SAID:
+        _said.clear()
+    _said[key] = processor, whole
+    return whole
+
+
+def _take_back(event_dict: Any) -> None:
+    """Have what only a dropped event says be said again by the next one."""
+    text = event_dict.get(DEGRADED) if isinstance(event_dict, dict) else None
+    if type(text) is not str:
+        return
+    for key, (_, whole) in [*_said.items()]:
+        if whole in text:
+            _said.pop(key, None)
+
+
+def _has_no_frame(error: BaseException) -> bool:
+    # The first is that of guarded(), or of the class that redacts for it.
+    frames = error.__traceback__
+    return frames is not None and frames.tb_next is None
+
+
+def _text_of(error: BaseException, interrupts: list[BaseException]) -> str:
+    """Return ``: `` and an exception's text, nothing where it has none."""
+    sanitiser = Sanitiser()
+    text = sanitiser.call(str, error)
+    if sanitiser.interrupt is not None:
+        interrupts.append(sanitiser.interrupt)
+    if not text:
+        return ""
+    return f": {text}" if len(text) <= _MAX_TEXT else f": {text[:_MAX_TEXT]}..."
 
 
 def _name_of(processor: Any) -> str:

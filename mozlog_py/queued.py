@@ -19,7 +19,7 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from .cut import MAX_LINE_BYTES
 from .diagnostics import note
@@ -27,12 +27,19 @@ from .forks import follow
 from .handlers import MozlogHandler
 from .losses import severity_in
 from .native import NativeThread, allocate_lock
+from .options import OptionError, check_names, check_number, check_switch, shown
 from .sink import Sink
+from .typing import Policy, Stream
 from .values import type_name
 
-__all__ = ["MAX_QUEUE_BYTES", "POLICIES", "LineQueue", "MozlogQueueHandler", "check_options"]
+__all__ = [
+    "MAX_QUEUE_BYTES",
+    "POLICIES",
+    "LineQueue",
+    "MozlogQueueHandler",
+    "check_queue_options",
+]
 
-Policy = Literal["block", "drop_newest", "drop_oldest"]
 #: What a full queue may do.
 POLICIES: Final = ("block", "drop_newest", "drop_oldest")
 #: Bytes; the bound of a queue that is given none.
@@ -58,19 +65,35 @@ _monotonic: Final = time.monotonic
 _queues: Final[weakref.WeakSet[LineQueue]] = weakref.WeakSet()
 
 
+#: The options of a ``MozlogQueueHandler`` beside its stream and name.
+_OPTIONS: Final = ("flush_on_sigterm", "max_bytes", "max_line_bytes", "policy", "timeout")
+
+
+def check_queue_options(options: Mapping[Any, Any]) -> None:
+    """Raise ``OptionError`` for an option of a queue that is not known, or cannot be met."""
+    check_names("queue", options, _OPTIONS)
+    policy = options.get("policy", POLICIES[0])
+    if policy not in POLICIES:
+        raise OptionError(f"policy is {shown(policy)}; the known ones are {', '.join(POLICIES)}")
+    if "max_bytes" in options:
+        allowed = f"a number of bytes such as {MAX_QUEUE_BYTES}, 1 or more"
+        check_number("max_bytes", options["max_bytes"], least=1, allowed=allowed, whole=True)
+    check_switch("flush_on_sigterm", options.get("flush_on_sigterm", True))
+
+
 class LineQueue:
     """Takes whole lines at once, and has a thread write them to a sink.
 
     ``max_bytes``: of all lines that wait. ``policy``: ``block`` waits for room;
     ``drop_newest`` loses the new line, ``drop_oldest`` the oldest ones. Lines of
     ERROR and above are lost last. What is lost is counted by the sink as ``queue
-    full``. Raises ``ValueError`` for a policy or a bound that is none.
+    full``. Raises ``OptionError`` for a policy or a bound that is none.
     """
 
     def __init__(
         self, sink: Sink, *, max_bytes: int = MAX_QUEUE_BYTES, policy: Policy = "drop_oldest"
     ) -> None:
-        check_options(max_bytes, policy)
+        check_queue_options({"max_bytes": max_bytes, "policy": policy})
         #: What the lines are written to in the end.
         self.sink: Final = sink
         self._max_bytes = max_bytes
@@ -287,7 +310,7 @@ class LineQueue:
         if not self._lines or not self._starting.acquire(blocking=False):
             return True
         try:
-            if self._thread is not None:
+            if self._is_served():
                 return True
             self._thread, self._is_idle = thread, False
             return False
@@ -425,7 +448,7 @@ class MozlogQueueHandler(MozlogHandler):
 
     def __init__(
         self,
-        stream: Any = None,
+        stream: Stream | None = None,
         name: str = "Dockerflow",
         *,
         max_bytes: int = MAX_QUEUE_BYTES,
@@ -434,8 +457,10 @@ class MozlogQueueHandler(MozlogHandler):
         timeout: float | None = None,
         flush_on_sigterm: bool = True,
     ) -> None:
-        # Before there is anything that a refusal would leave behind.
-        check_options(max_bytes, policy)
+        # Before the handler opens its stream: a refused option leaves nothing behind.
+        check_queue_options(
+            {"max_bytes": max_bytes, "policy": policy, "flush_on_sigterm": flush_on_sigterm}
+        )
         super().__init__(stream, name, max_line_bytes=max_line_bytes, timeout=timeout)
         self.sink: Any = LineQueue(self.sink, max_bytes=max_bytes, policy=policy)
         if flush_on_sigterm:
@@ -457,25 +482,6 @@ class MozlogQueueHandler(MozlogHandler):
         else:
             self.sink.close()
         super().close()
-
-
-def check_options(max_bytes: Any, policy: Any) -> None:
-    """Raise an error for options that a queue cannot have.
-
-    Args:
-        max_bytes: How many bytes may wait.
-        policy: What a full queue does.
-
-    Raises:
-        TypeError: ``max_bytes`` is not a number.
-        ValueError: The policy is unknown, or ``max_bytes`` is too small.
-    """
-    if policy not in POLICIES:
-        raise ValueError(f"policy is {policy!r}; the known ones are {', '.join(POLICIES)}")
-    if type(max_bytes) is not int:
-        raise TypeError(f"max_bytes is {max_bytes!r}; it must be a whole number of bytes")
-    if max_bytes < 1:
-        raise ValueError(f"max_bytes is {max_bytes!r}; it must be 1 or more")
 
 
 def _is_called_by_shutdown() -> bool:

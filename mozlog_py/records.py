@@ -18,7 +18,7 @@ class EventRecord(logging.LogRecord):
     well have a field ``name`` or ``filename``, which a record has for itself.
     """
 
-    __slots__ = ("fields", "is_complete", "said")
+    __slots__ = ("fields", "is_complete", "said", "timestamp_ns")
 
     def __init__(
         self,
@@ -33,6 +33,8 @@ class EventRecord(logging.LogRecord):
     ) -> None:
         message = said.get("msg", "")
         super().__init__(type_, level, "", 0, message, (), exc_info)
+        #: The time in full, which is too long for ``created``.
+        self.timestamp_ns = timestamp_ns
         self.created = timestamp_ns / 1e9
         self.msecs = timestamp_ns // 1_000_000 % 1000
         #: What the event carries beside what the call said.

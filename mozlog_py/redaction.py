@@ -2,61 +2,58 @@
 
 from __future__ import annotations
 
+import datetime
+import enum
 import json
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
-from typing import Any, Final
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any, Final, TypeVar
 
+from .credential_names import CREDENTIALS, is_credential, normal_name
 from .fields import json_object, looks_like_json
-from .values import MAX_DEPTH, MAX_ITEMS, Sanitiser, type_name
+from .masked_repr import MaskedRepr, mask, secret_texts, shows
+from .name_value_pairs import members_of, view_items
+from .rules import MISSING, all_scalars, class_attribute, is_named, is_scalar
+from .values import MAX_DEPTH, MAX_ITEMS, MAX_NODES, Sanitiser, free_name, type_name
 
 __all__ = ["CREDENTIALS", "MARKER", "Redact"]
+
+_T = TypeVar("_T")
 
 #: What stands in place of a redacted value.
 MARKER: Final = "[redacted]"
 
-#: The names of credentials, in lower case and without what separates words. A
-#: name that ends with one of them counts as well: ``db_password``, ``X-Auth-Token``.
-CREDENTIALS: Final = frozenset(
-    {
-        "accesskey",
-        "apikey",
-        "authorization",
-        "bearer",
-        "cookie",
-        "cookies",
-        "credential",
-        "credentials",
-        "jwt",
-        "passphrase",
-        "passwd",
-        "password",
-        "passwords",
-        "privatekey",
-        "pwd",
-        "secret",
-        "secretkey",
-        "sessionid",
-        "sessionkey",
-        "signingkey",
-        "token",
-    }
-)
-
 # What a field is called that is kept beside another of its name; a second one has a number.
 _KEPT_BESIDE: Final = re.compile(r"extra\.(?P<name>(?P<stem>.*?)(?:_[0-9]+)?)", re.DOTALL)
-_SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
-# Too short to be looked for at the end of others.
-_WHOLE: Final = frozenset({"auth", "otp", "pass", "sid"})
-_SEQUENCES: Final = (list, tuple, set, frozenset, deque)
-_ENDINGS: Final = tuple(sorted(CREDENTIALS))
+_COLLECTIONS: Final = (set, frozenset, deque)
 # Names come again and again; those made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 4096
-_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
+_OBJECT_REPR: Final = object.__dict__["__repr__"]
+# What these are shown as has no names in it.
+_NAMELESS: Final = (
+    str,
+    int,
+    float,
+    bytes,
+    bytearray,
+    memoryview,
+    complex,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    datetime.tzinfo,
+    type,
+    BuiltinFunctionType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+)
+_NAMELESS_OF_LIBRARIES: Final = frozenset({("uuid", "UUID"), ("decimal", "Decimal")})
 
 
 class Redact:
@@ -67,11 +64,15 @@ class Redact:
     - ``patterns``: further names, as regular expressions that are searched for
       in a name as it stands, in any case.
     - ``marker``: what stands in place of a value.
-    - ``defaults``: whether the names of credentials (``CREDENTIALS``, and names
-      that end with one of them) are redacted without being asked for.
+    - ``defaults``: whether the names of credentials (``mozlog_py.credential_names``) are
+      redacted without being asked for.
 
-    A pair whose first item is such a name has its second replaced, as in a list
-    of headers. It goes by names and does not look for secrets in texts. What it cannot look
+    It looks into whatever has names and values: dicts and other mappings, headers of any
+    library, the views of a dict, pairs of a name and a value as in a list of headers, dataclasses
+    and named tuples. Other objects are shown by their ``repr``; where that shows a credential,
+    its value is replaced there, or else the whole text by the name of the class and the marker.
+
+    It goes by names and does not look for secrets in texts. What it cannot look
     into, since it raises, is replaced as a whole. What it is handed is not
     changed; what has to be is copied. Raises ``ValueError`` for a key or pattern
     that is none, and where nothing would be redacted.
@@ -93,9 +94,9 @@ class Redact:
         for key in keys:
             if not isinstance(key, str):
                 raise ValueError(f"keys has {key!r} in it; it must be a list of names")
-        self._keys = frozenset(map(_normal, keys))
+        self._keys = frozenset(map(normal_name, keys))
         self._patterns = tuple(map(_compiled, patterns))
-        self._endings = _ENDINGS if defaults else ()
+        self._defaults = bool(defaults)
         if not (self._keys or self._patterns or defaults):
             raise ValueError("nothing would be redacted: give keys or patterns, or keep defaults")
         self.marker = marker
@@ -118,7 +119,7 @@ class Redact:
         ``interrupts``, for whoever can raise it once the event is written.
         """
         try:
-            return self._event(event_dict, interrupts)
+            return self._event(event_dict, _Walk(interrupts))
         except Exception:
             # Left out as a processor that fails is, it would let everything through.
             return {
@@ -127,23 +128,32 @@ class Redact:
                 if type(key) is str
             }
 
-    def _event(self, event_dict: dict[str, Any], interrupts: list[BaseException]) -> dict[str, Any]:
+    def _event(self, event_dict: dict[str, Any], walk: _Walk) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for key, value in _items(event_dict):
-            is_own = key in _UNTOUCHED and _is_own(key, value)
-            out[key] = value if is_own else self._member(key, value, 0, interrupts)
+            if type(key) is str and key in _UNTOUCHED and _is_own(key, value):
+                out[key] = self._message(value, walk) if key == "event" else value
+            else:
+                out[key] = self._member(key, value, 0, walk)
         event = event_dict.get("event")
         if type(event) is str and looks_like_json(event):
             # Its members are going to be fields.
             blob = json_object(event)
-            if blob is not None and (clean := self._members(blob, 0, interrupts)) != blob:
+            if blob is not None and (clean := self._members(blob, 0, walk)) != blob:
                 # As text: the members of a dict would be fields of the call's own, which
                 # replace the request's id.
                 out["event"] = json.dumps(clean)
         return out
 
+    def _message(self, value: Any, walk: _Walk) -> Any:
+        """Return a message that is no text, without credentials and still no field."""
+        if issubclass(type(value), str):
+            return value
+        clean = self._safely(value, 1, walk)
+        return clean if clean is value or type(clean) is str else repr(clean)
+
     def is_secret(self, name: Any) -> bool:
-        """Tell whether what goes by a name is redacted."""
+        """Return whether what goes by a name is redacted."""
         if type(name) is not str:
             name = _text(name)
         known = self._remembered.get(name)
@@ -157,85 +167,193 @@ class Redact:
         return known
 
     def _matches(self, name: str) -> bool:
-        normal = _normal(name)
         return (
-            normal in self._keys
-            or normal.endswith(self._endings)
-            or (bool(self._endings) and normal in _WHOLE)
+            normal_name(name) in self._keys
+            or (self._defaults and is_credential(name))
             or any(pattern.search(name) for pattern in self._patterns)
         )
 
-    def _members(
-        self, members: dict[Any, Any], depth: int, interrupts: list[BaseException]
-    ) -> dict[Any, Any]:
-        return {key: self._member(key, value, depth, interrupts) for key, value in _items(members)}
+    def _members(self, members: dict[Any, Any], depth: int, walk: _Walk) -> dict[Any, Any]:
+        items = _items(members)
+        kept = walk.within_budget(items)
+        out = {key: self._member(key, value, depth, walk) for key, value in kept}
+        return _with_rest(out, len(items) - len(kept))
 
-    def _member(self, key: Any, value: Any, depth: int, interrupts: list[BaseException]) -> Any:
+    def _member(self, key: Any, value: Any, depth: int, walk: _Walk) -> Any:
         if value is not None and self.is_secret(key):
             return self.marker
-        return value if type(value) in _SCALARS else self._safely(value, depth + 1, interrupts)
+        return value if is_scalar(type(value)) else self._safely(value, depth + 1, walk)
 
-    def _safely(self, value: Any, depth: int, interrupts: list[BaseException]) -> Any:
+    def _safely(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool = False) -> Any:
         try:
-            return self._looked_into(value, depth, interrupts)
+            return self._looked_into(value, depth, walk, is_shown=is_shown)
         except (RecursionError, MemoryError):
             raise
         except BaseException as error:
-            # Whatever may be in it, nobody has seen it.
+            # Whatever may be in it, nothing has seen it.
             if not isinstance(error, Exception):
-                interrupts.append(error)
+                walk.interrupts.append(error)
             return self.marker
 
-    def _looked_into(self, value: Any, depth: int, interrupts: list[BaseException]) -> Any:
+    def _looked_into(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool) -> Any:
+        """Return a value without credentials.
+
+        ``is_shown``: it is an item of a container that a line shows by its ``repr``.
+        """
         kind = type(value)
-        if kind in _SCALARS:
+        if is_scalar(kind) or issubclass(kind, _NAMELESS):
             return value
         if depth > MAX_DEPTH:
             # A line goes no deeper either, and what others render has not been seen.
             return "<max depth>"
-        if issubclass(kind, dict):
-            return self._members(value, depth, interrupts)
-        for base in _SEQUENCES:
+        if kind is dict:
+            return self._members(value, depth, walk)
+        if issubclass(kind, (list, tuple)):
+            return self._sequence(value, kind, depth, walk)
+        for base in _COLLECTIONS:
             if issubclass(kind, base):
-                return self._items(value, base, depth, interrupts)
-        if hasattr(kind, "__dataclass_fields__"):
+                return self._collection(value, base, depth, walk)
+        if issubclass(kind, dict) or not is_shown:
+            members = members_of(value, kind, MAX_ITEMS)
+            if members is not None:
+                return _with_rest(self._members(members.held, depth, walk), members.left_out)
+        if issubclass(kind, dict):
+            return self._members(value, depth, walk)
+        if is_named(kind, _NAMELESS_OF_LIBRARIES):
+            return value
+        if is_shown:
+            text = Sanitiser()._item(value, depth)  # noqa: SLF001 - as a line shows it
+            return self._object(value, kind, text)
+        return self._opened(value, kind, depth, walk)
+
+    def _opened(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
+        """Return what a line makes of a value that is none of JSON's, without credentials."""
+        if issubclass(kind, enum.Enum):
+            inner = value.value
+            return value if is_scalar(type(inner)) else self._safely(inner, depth + 1, walk)
+        if class_attribute(kind, "__dataclass_fields__") is not MISSING:
             # A line shows it as an object, with its names.
             names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
-            members = {name: _attribute(value, name) for name in names}
-            return self._members(members, depth, interrupts)
-        if issubclass(kind, Mapping):
-            # Headers, often. A line would show its repr, and that all it has.
-            return self._members({**value}, depth, interrupts)
-        return value
-
-    def _items(self, value: Any, base: Any, depth: int, interrupts: list[BaseException]) -> Any:
-        items = [*islice(base.__iter__(value), MAX_ITEMS)]
-        if base is not list and base is not tuple and _SCALARS.issuperset(map(type, items)):
-            # A set of names, or the like.
+            return self._members({name: _attribute(value, name) for name in names}, depth, walk)
+        view = view_items(value, kind, MAX_ITEMS)
+        if view is not None:
+            return self._list(*view, depth, walk)
+        if class_attribute(kind, "__repr__") is _OBJECT_REPR:
             return value
-        if len(items) == 2 and not isinstance(items[0], Mapping) and self.is_secret(items[0]):
+        # What a line shows: a text, but for what the sanitiser knows and this does not.
+        shown = Sanitiser().value(value)
+        if type(shown) is str:
+            return self._object(value, kind, shown)
+        clean = self._safely(shown, depth + 1, walk)
+        return value if clean == shown else clean
+
+    def _object(self, value: Any, kind: type, text: str) -> Any:
+        """Return an object whose text shows no credential, else what stands for that text."""
+        masked = mask(text, self.is_secret, self.marker)
+        if masked is not None:
+            for secret in secret_texts(value, self.is_secret):
+                # A text that shows it in quotes of its own may end within it.
+                is_quoted = repr(secret) in text or not shows(text, secret)
+                if not is_quoted or shows(masked, secret):
+                    masked = None
+                    break
+        if masked == text:
+            return value
+        return MaskedRepr(f"<{type_name(kind)} {self.marker}>" if masked is None else masked)
+
+    def _sequence(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
+        base = list if issubclass(kind, list) else tuple
+        items = [*base.__getitem__(value, slice(0, MAX_ITEMS))]
+        if len(items) == 2 and _is_name(items[0]) and self.is_secret(items[0]):
             # A name and its value, as headers often are.
             return [items[0], self.marker]
-        clean = [self._safely(item, depth + 1, interrupts) for item in items]
-        left_out = base.__len__(value) - len(items)
-        if left_out > 0:
-            clean.append(f"<{left_out} more items>")
-        return clean
+        names = class_attribute(kind, "_fields") if base is tuple else None
+        if type(names) is tuple and len(names) == len(items):
+            # A line shows no names of a named tuple.
+            return [*map(self._member, names, items, [depth] * len(items), [walk] * len(items))]
+        return self._list(items, base.__len__(value) - len(items), depth, walk)
+
+    def _list(self, items: list[Any], left_out: int, depth: int, walk: _Walk) -> list[Any]:
+        kept = walk.within_budget(items)
+        clean = [self._safely(item, depth + 1, walk) for item in kept]
+        return _and_more(clean, left_out + len(items) - len(kept))
+
+    def _collection(self, value: Any, base: Any, depth: int, walk: _Walk) -> Any:
+        """Return a collection that a line shows by the ``repr`` of its items."""
+        items = [*islice(base.__iter__(value), MAX_ITEMS)]
+        if all_scalars(items):
+            # A set of names, or the like.
+            return value
+        kept = walk.within_budget(items)
+        clean = [self._safely(item, depth + 1, walk, is_shown=True) for item in kept]
+        clean = _and_more(clean, base.__len__(value) - len(kept))
+        if base is deque:
+            return deque(clean, deque.maxlen.__get__(value))
+        try:
+            return base(map(_hashable, clean))
+        except Exception:
+            return clean
+
+
+class _Walk:
+    """What one event's values have in common while they are looked into."""
+
+    __slots__ = ("interrupts", "left")
+
+    def __init__(self, interrupts: list[BaseException]) -> None:
+        #: What values' own code raised that is no ``Exception``.
+        self.interrupts = interrupts
+        #: How many values may still be looked into; a line holds no more.
+        self.left = MAX_NODES
+
+    def within_budget(self, items: list[_T]) -> list[_T]:
+        """Return as many of the items as may still be looked into."""
+        kept = items[: self.left]
+        self.left -= len(kept)
+        return kept
 
 
 def _is_own(key: str, value: Any) -> bool:
-    """Tell whether what goes by a name of structlog's is what structlog puts there."""
-    if key == "event":
-        return not isinstance(value, (dict, list, tuple))
+    """Return whether what goes by a name of structlog's is what structlog puts there."""
+    kind = type(value)
     if key == "exc_info":
-        is_triple = isinstance(value, tuple) and len(value) == 3
-        return is_triple or value is None or isinstance(value, (bool, BaseException))
-    return not isinstance(value, (dict, list, tuple))
+        is_triple = issubclass(kind, tuple) and tuple.__len__(value) == 3
+        return is_triple or value is None or issubclass(kind, (bool, BaseException))
+    return not issubclass(kind, (dict, list, tuple))
 
 
 def _is_fields(event: Any) -> bool:
-    """Tell whether an event's members are going to be fields."""
-    return isinstance(event, dict) or (type(event) is str and looks_like_json(event))
+    """Return whether an event's members are going to be fields."""
+    return issubclass(type(event), dict) or (type(event) is str and looks_like_json(event))
+
+
+def _is_name(value: Any) -> bool:
+    """Return whether a value may be the name in a pair."""
+    return issubclass(type(value), (str, bytes, bytearray, enum.Enum))
+
+
+def _hashable(value: Any) -> Any:
+    """Return what a set can hold of a value that was copied: lists are tuples again."""
+    return tuple(map(_hashable, value)) if type(value) is list else value
+
+
+def _and_more(items: list[Any], left_out: int) -> list[Any]:
+    """Return items and how many more there are, which a line has room for."""
+    if left_out > 0:
+        if len(items) >= MAX_ITEMS:
+            del items[-1]
+            left_out += 1
+        items.append(MaskedRepr(f"<{left_out} more items>"))
+    return items
+
+
+def _with_rest(members: dict[Any, Any], left_out: int) -> dict[Any, Any]:
+    if left_out > 0:
+        if len(members) >= MAX_ITEMS:
+            members.popitem()
+            left_out += 1
+        members[free_name("<more>", members)] = f"<{left_out} more items>"
+    return members
 
 
 def _attribute(value: Any, name: str) -> Any:
@@ -253,16 +371,14 @@ def _items(members: dict[Any, Any]) -> list[tuple[Any, Any]]:
         return [*dict.items(dict.copy(members))]
 
 
-def _normal(name: str) -> str:
-    return _SEPARATORS.sub("", name.lower())
-
-
 def _text(name: Any) -> str:
-    if isinstance(name, (bytes, bytearray)):
-        return name.decode("utf-8", "replace")
-    if isinstance(name, str):
+    kind = type(name)
+    if issubclass(kind, (bytes, bytearray)):
+        base = bytes if issubclass(kind, bytes) else bytearray
+        return base.decode(name, "utf-8", "replace")
+    if issubclass(kind, str):
         return str.__str__(name)
-    if isinstance(name, (int, float)) or name is None:
+    if issubclass(kind, (int, float)) or name is None:
         return ""
     # As a line shows it.
     return Sanitiser().key(name) or ""

@@ -11,6 +11,7 @@ import structlog
 
 from .context import current
 from .events import event_level, level_number
+from .values import Sanitiser
 
 __all__ = ["Sample"]
 
@@ -24,8 +25,9 @@ class Sample:
       by which a count of lines is to be multiplied.
     - ``keep_from``: the level (a name or number) from which on all are kept.
     - ``key``: the field whose value decides, so that all lines of a request are
-      kept or none is; the same in every process. Where an event has none, and
-      the context neither, chance decides.
+      kept or none is; the same in every process. It decides by its text in the line:
+      a ``UUID`` as its ``str`` does. Where an event has none, and the context neither,
+      chance decides; it does as well for containers and for what has no text.
 
     It is a processor of structlog and of ``MozlogFormatter``, and a filter of
     ``logging``: for handlers that are not ours, whose formatters can drop nothing.
@@ -64,11 +66,22 @@ class Sample:
         return True
 
     def _keeps(self, value: Any) -> bool:
-        if value is None or value == "":
-            value = current().get(self.key)
-        if isinstance(value, (str, int)) and value != "":
+        text = _text(value) or _text(current().get(self.key))
+        if text:
             # Not hash(): that is another one in each process.
-            number = zlib.crc32(str(value).encode("utf-8", "backslashreplace"))
+            number = zlib.crc32(text.encode("utf-8", "backslashreplace"))
         else:
             number = random.randrange(_ANY)  # noqa: S311 - nothing here is a secret
         return number * self.rate < _ANY
+
+
+def _text(value: Any) -> str:
+    """Return the text that a value has in a line; an empty one where it has none."""
+    if value is None or type(value) is str:
+        return value or ""
+    sanitiser = Sanitiser()
+    plain = sanitiser.value(value)
+    kind = type(plain)
+    if sanitiser.reasons or not (kind is str or kind is int or kind is float or kind is bool):
+        return ""
+    return str(plain)

@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from .cut import MAX_LINE_BYTES, MIN_LINE_BYTES, cut
+from .cut import MAX_LINE_BYTES, check_max_line_bytes, cut
 from .diagnostics import degraded, note
 from .forks import follow
 from .losses import Losses, Lost
 from .native import allocate_lock
+from .options import check_number, check_stream
 from .outlet import (
     PIPE_BUF,
     Cell,
@@ -92,13 +93,10 @@ class Sink:
         max_line_bytes: int = MAX_LINE_BYTES,
         timeout: float | None = None,
     ) -> None:
-        if max_line_bytes != 0 and max_line_bytes < MIN_LINE_BYTES:
-            raise ValueError(
-                f"max_line_bytes is {max_line_bytes}; it must be {MIN_LINE_BYTES} or more, for an "
-                "envelope to have room, or 0 for no limit"
-            )
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout is {timeout!r}; it must be seconds, or None to wait")
+        check_max_line_bytes(max_line_bytes)
+        if timeout is not None:
+            allowed = "seconds, from 0, or None to wait"
+            check_number("timeout", timeout, least=0, allowed=allowed, whole=False)
         self._report = report
         self._max_line_bytes = max_line_bytes
         self._timeout = timeout
@@ -137,6 +135,8 @@ class Sink:
 
     @stream.setter
     def stream(self, stream: Any) -> None:
+        if not isinstance(stream, PathStream):
+            check_stream("stream", stream)
         if isinstance(stream, (str, os.PathLike)):
             stream = PathStream(stream)
         self._own_stream = stream

@@ -7,16 +7,13 @@ and ``{"value": …, "representation": "…"}``; no nulls, and at least one fiel
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from .values import free_name
 
 __all__ = ["flatten"]
-
-# Numbers are one kind: 1 and 1.5 may share an array. bool is not a number here.
-_KINDS: Final = {str: str, int: float, float: float, bool: bool}
 
 
 def flatten(fields: dict[str, Any]) -> dict[str, Any]:
@@ -51,8 +48,19 @@ def _leaves(prefix: str, fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _is_uniform(values: list[Any]) -> bool:
-    kinds = {_KINDS.get(type(value)) for value in values}
+    kinds = {*map(_kind, values)}
     return len(kinds) == 1 and None not in kinds
+
+
+def _kind(value: Any) -> str | None:
+    """Return which of the schema's kinds of array items a value is; None for no such kind."""
+    kind = type(value)
+    if kind is str:
+        return "string"
+    if kind is bool:
+        return "boolean"
+    # Numbers are one kind: 1 and 1.5 may share an array.
+    return "number" if kind is int or kind is float else None
 
 
 def _is_represented(value: dict[str, Any]) -> bool:
@@ -60,5 +68,5 @@ def _is_represented(value: dict[str, Any]) -> bool:
         return False
     inner = value["value"]
     return type(value["representation"]) is str and (
-        type(inner) in _KINDS or (type(inner) is list and _is_uniform(inner))
+        _kind(inner) is not None or (type(inner) is list and _is_uniform(inner))
     )

@@ -40,8 +40,7 @@ def capture_lines(
 ) -> Iterator[list[dict[str, Any]]]:
     """Collect the lines that are logged within the block, each parsed into a dict.
 
-    Those of structlog's loggers as well, where ``mozlog_py.configure()`` set it
-    up; what these hear was decided when they were made.
+    Those of structlog's loggers as well, where ``mozlog_py.configure()`` set it up.
 
     ``logger``: the one to listen to, with what propagates to it; None is the
     root. ``level``: the lowest level to let through; the logger's own level is
@@ -102,6 +101,9 @@ def _differs(name: str, after: dict[str, Any], before: dict[str, Any]) -> bool:
 
 
 class _Collecting(logging.Handler):
+    #: It gets the events of structlog from the chain: no record of them is made for it.
+    has_events = True
+
     def __init__(self, formatter: MozlogFormatter) -> None:
         super().__init__()
         self.setFormatter(formatter)

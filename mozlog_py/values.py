@@ -20,7 +20,21 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
+from .dict_items import items_of
+from .foreign_scalars import reader_of
 from .frames import frames_text
+from .lazy_values import (
+    NOT_LOADED,
+    is_lazy_text,
+    loaded_object,
+    loaded_rows,
+    name_expired,
+    name_unloaded,
+    unloaded,
+)
+from .lazy_values import PACKAGES as LAZY_PACKAGES
+from .loaded_types import comes_from, defines, is_kind, type_name
+from .name_value_pairs import Members, members_of, view_items
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -65,26 +79,8 @@ _MAX_REASONS: Final = 16
 _MORE_KEY: Final = "<more>"
 _FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
 _COLLECTIONS: Final = (set, frozenset, deque)
-_NUMBERS: Final = frozenset({int, float})
 
-_name_of: Final[Callable[[type], str]] = type.__dict__["__name__"].__get__
 _is_more: Final = "<{} more items>".format
-
-
-def type_name(kind: type) -> str:
-    """Give a class's name, whatever its metaclass says; at most 100 characters."""
-    name = str.__str__(_name_of(kind))[:100]
-    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
-
-
-def is_kind(kind: type, module: str, name: str) -> bool:
-    """Tell whether a type is, or derives from, ``module.name``, without importing it."""
-    # A value of a type can only exist where its module is loaded, and some of
-    # them are too costly to import for the sake of asking.
-    loaded = sys.modules.get(module)
-    # It may be half imported, in another thread or because this is logged by it.
-    known = getattr(loaded, name, None)
-    return isinstance(known, type) and issubclass(kind, known)
 
 
 class Sanitiser:
@@ -99,12 +95,22 @@ class Sanitiser:
     record is written.
     """
 
-    __slots__ = ("_characters", "_nodes", "_path", "interrupt", "json_default", "reasons")
+    __slots__ = (
+        "_characters",
+        "_nodes",
+        "_path",
+        "exception",
+        "interrupt",
+        "json_default",
+        "reasons",
+    )
 
     def __init__(self, json_default: Callable[[Any], Any] | None = None) -> None:
         self.json_default = json_default
         self.reasons: dict[str, None] = {}
         self.interrupt: BaseException | None = None
+        #: The record's exception, and its text as ``render_exception`` made it.
+        self.exception: tuple[Any, str] | None = None
         self._nodes = 0
         self._characters = 0
         self._path: set[int] = set()
@@ -226,18 +232,40 @@ class Sanitiser:
             return self._integer(int.__pos__(value))
         if issubclass(kind, float):
             return self._float(float.__pos__(value))
-        for base in (dict, list, tuple):
-            if issubclass(kind, base):
-                copy = self._mapping if base is dict else self._array
-                return self._nested(value, _same, depth, copy)
-        if self.json_default is not None:
+        is_dict = issubclass(kind, dict)
+        if issubclass(kind, (list, tuple)):
+            return self._nested(value, _same, depth, self._array)
+        if self.json_default is not None and not is_dict:
             return self._nested(value, self.json_default, depth)
+        opened = self._mapping_or_view(value, kind, depth)
+        if opened is not None:
+            return opened
+        if is_dict:
+            return self._nested(value, _same, depth, self._mapping)
         return self._default(value, kind, depth)
+
+    def _mapping_or_view(self, value: Any, kind: type, depth: int) -> Any:
+        """Render what has names or items of its own, whatever its class; None for other values."""
+        try:
+            members = members_of(value, kind, MAX_ITEMS)
+            items = view_items(value, kind, MAX_ITEMS) if members is None else None
+        except Exception:
+            # The dict that it is, or its repr, may say more.
+            return None
+        if members is not None:
+            return self._nested(value, lambda _: members, depth, self._opened)
+        if items is not None:
+            return self._nested(value, lambda _: items, depth, self._viewed)
+        return None
 
     def _default(self, value: Any, kind: type, depth: int) -> Any:
         """Render as python-json-logger's ``defaults`` do, by base-type methods."""
         if issubclass(kind, enum.Enum):
             return self._nested(value, lambda member: member.value, depth)
+        if kind is not datetime.datetime and issubclass(kind, datetime.datetime):
+            reader = reader_of(kind)
+            if reader is not None:
+                return self._nested(value, reader, depth)
         if issubclass(kind, datetime.datetime):
             return self.call(datetime.datetime.isoformat, value)
         if issubclass(kind, datetime.date):
@@ -262,9 +290,35 @@ class Sanitiser:
             return self.call(str, value)
         if is_kind(kind, "pathlib", "PurePath"):
             return self.call(str, value)
-        if _defines(kind, "__dataclass_fields__"):
+        reader = reader_of(kind)
+        if reader is not None:
+            return self._nested(value, reader, depth)
+        if comes_from(kind, LAZY_PACKAGES):
+            if is_lazy_text(kind):
+                return self.call(str, value)
+            name = name_unloaded(value, kind)
+            if name is not None:
+                return self.name(name)
+            loaded = loaded_object(value, kind)
+            if loaded is not None:
+                return self._nested(value, lambda _: loaded[0], depth)
+            rows = loaded_rows(value, kind)
+            if rows is not None:
+                return self._nested(value, lambda _: rows, depth, self._rows)
+        name = name_expired(value, kind)
+        if name is not None:
+            return self.name(name)
+        if defines(kind, "__dataclass_fields__"):
             return self._dataclass(value, kind, depth)
         return self.repr(value)
+
+    def _rows(self, rows: tuple[list[Any], int], depth: int) -> str:
+        """Give what ``repr`` gives for an evaluated query set, without its rows' own queries."""
+        shown, size = rows
+        texts = [self._item(row, depth) for row in self._within_budget(shown)]
+        if len(texts) < size:
+            texts.append(_is_more(size - len(texts)))
+        return f"<QuerySet [{', '.join(texts)}]>"
 
     def _collection(self, base: type, value: Any, depth: int) -> str:
         """Give what ``repr`` gives, item by item: nested ones grow without bound else."""
@@ -285,11 +339,16 @@ class Sanitiser:
 
     def _item(self, item: Any, depth: int) -> str:
         kind = type(item)
+        if kind is str or kind is int:
+            return self.repr(item)
         if issubclass(kind, _COLLECTIONS):
             return str(self._value(item, depth))
         if issubclass(kind, (dict, list, tuple)):
             return self.repr(self._value(item, depth))
-        return self.repr(item)
+        name = name_expired(item, kind)
+        if name is None and comes_from(kind, LAZY_PACKAGES):
+            name = name_unloaded(item, kind)
+        return self.repr(item) if name is None else self.name(name)
 
     def _cut(self, text: str, most: int) -> str:
         size = len(text)
@@ -315,7 +374,10 @@ class Sanitiser:
 
     def _dataclass(self, value: Any, kind: type, depth: int) -> Any:
         names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
-        members = {name: self._attribute(value, name) for name in names}
+        absent = unloaded(value)
+        members = {
+            name: NOT_LOADED if name in absent else self._attribute(value, name) for name in names
+        }
         return self._nested(value, lambda _: members, depth, self._mapping)
 
     def _attribute(self, value: Any, name: str) -> Any:
@@ -357,13 +419,30 @@ class Sanitiser:
             out.append(_is_more(size - len(kept)))
         return out
 
+    def _viewed(self, items: tuple[list[Any], int], depth: int) -> list[Any]:
+        shown, left_out = items
+        out = self._array(shown, depth)
+        if left_out:
+            self.lost("items dropped")
+            out.append(_is_more(left_out))
+        return out
+
     def _mapping(self, value: Any, depth: int) -> dict[str, Any]:
         return self._members(value, keep_none=True, depth=depth)
 
+    def _opened(self, members: Members, depth: int) -> dict[str, Any]:
+        out = self._mapping(members.held, depth)
+        if members.left_out:
+            self.lost("items dropped")
+            out[free_name(_MORE_KEY, out)] = _is_more(members.left_out)
+        return out
+
     def _members(self, value: Any, *, keep_none: bool, depth: int = 0) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        size = dict.__len__(value)
-        members = self._within_budget(_snapshot(value))
+        items = items_of(value, MAX_ITEMS)
+        # Those of a class that keeps them elsewhere may have no end.
+        size = max(dict.__len__(value), len(items))
+        members = self._within_budget(items[:MAX_ITEMS])
         for key, member in members:
             name = key if type(key) is str and key.isascii() else self.key(key)
             if name is None or (member is None and not keep_none):
@@ -381,8 +460,8 @@ class Sanitiser:
                 or kind is bool
             ):
                 out[name] = member
-            else:
-                out[name] = self._value(member, depth)
+            elif (made := self._value(member, depth)) is not None or keep_none:
+                out[name] = made
         left_out = size - len(members)
         if left_out > 0:
             self.lost("items dropped")
@@ -414,24 +493,11 @@ class Sanitiser:
             return plain
         if plain is None or type(plain) is bool:
             return {None: "null", True: "true", False: "false"}[plain]
-        return self.repr(plain if type(plain) in _NUMBERS else key)
+        return self.repr(plain if type(plain) is int or type(plain) is float else key)
 
 
 def _same(value: Any) -> Any:
     return value
-
-
-def _defines(kind: type, name: str) -> bool:
-    """Tell whether a class or a base of it has a name, asking no ``__getattr__``."""
-    return any(name in vars(base) for base in type.__dict__["__mro__"].__get__(kind))
-
-
-def _snapshot(value: Any) -> list[tuple[Any, Any]]:
-    try:
-        return list(islice(dict.items(value), MAX_ITEMS))
-    except RuntimeError:
-        # Another thread changed its size; one C call copies it whole.
-        return list(islice(dict.items(dict.copy(value)), MAX_ITEMS))
 
 
 def free_name(name: str, taken: Container[Any]) -> str:

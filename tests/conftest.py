@@ -54,10 +54,14 @@ def no_checks() -> Iterator[None]:
 @pytest.fixture
 def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put back all that ``configure()`` changes outside of its own objects."""
-    for variable in ("LOG_LEVEL", "LOG_FORMAT", "NO_COLOR", "FORCE_COLOR", "GOOGLE_CLOUD_PROJECT"):
+    for variable in (
+        "LOG_LEVEL", "LOGGING_LEVEL", "LOG_FORMAT", "NO_COLOR", "FORCE_COLOR",
+        "GOOGLE_CLOUD_PROJECT",
+    ):  # fmt: skip
         monkeypatch.delenv(variable, raising=False)
     # As in a service, and not as under pytest.
     monkeypatch.setattr(config, "is_caching_loggers", True)
+    monkeypatch.setattr(config, "is_kept", lambda _: False)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
@@ -65,6 +69,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     finders = sys.meta_path[:]
     factory = logging.getLogRecordFactory()
     logging.setLogRecordFactory(logging.LogRecord)
+    make_record = vars(logging.Logger)["makeRecord"]
     monkeypatch.setattr(record_factory._Installation, "is_done", False)
     disabled = {
         name: (logger.handlers[:], logger.level, logger.propagate)
@@ -80,6 +85,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
     lean.gather_all()
     logging.setLogRecordFactory(factory)
+    logging.Logger.makeRecord = make_record  # type: ignore[method-assign]
     for name, logger in logging.Logger.manager.loggerDict.items():
         if isinstance(logger, logging.Logger):
             logger.__class__, logger.filters[:] = classes.get(name, (logging.Logger, []))

@@ -6,9 +6,11 @@ import datetime
 import sys
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from hypothesis import strategies as st
 
 if sys.version_info >= (3, 11):
     from builtins import BaseExceptionGroup, ExceptionGroup
@@ -27,6 +29,7 @@ __all__ = [
     "HostileStr",
     "HostileTuple",
     "HugeRepr",
+    "Liar",
     "LyingClass",
     "LyingDict",
     "LyingFloat",
@@ -45,6 +48,7 @@ __all__ = [
     "Zone",
     "broken_uuid",
     "in_thread",
+    "liars",
     "nested",
     "raised",
     "slotted_with_a_hole",
@@ -346,6 +350,87 @@ class Zone(datetime.tzinfo):
 
     def tzname(self, _when: datetime.datetime | None) -> Any:
         return self.utcoffset(_when)
+
+
+def _as_property(answer: Any) -> Any:
+    return property(lambda _: answer)
+
+
+#: What a metaclass may say of its class so that it passes for another one.
+_LIES: dict[str, Callable[[type], dict[str, Any]]] = {
+    "equality": lambda of: {"__eq__": lambda *_: True, "__hash__": lambda _: hash(of)},
+    "one equality": lambda of: {"__eq__": lambda _, o: o is of, "__hash__": lambda _: hash(of)},
+    "inequality": lambda _: {"__ne__": lambda *_: False},
+    "no hash": lambda _: {"__hash__": None},
+    "raising hash": lambda _: {"__hash__": _refuse, "__eq__": _refuse},
+    "instances": lambda _: {"__instancecheck__": lambda *_: True},
+    "subclasses": lambda _: {"__subclasscheck__": lambda *_: True},
+    "refused checks": lambda _: {"__instancecheck__": _refuse, "__subclasscheck__": _refuse},
+    "name": lambda of: {"__name__": _as_property(of.__name__)},
+    "order of bases": lambda of: {"__mro__": _as_property(of.__mro__)},
+    "length": lambda _: {"__len__": lambda _: 0, "__bool__": lambda _: False},
+}
+
+#: What such a class is in truth, and how an instance of it is made.
+_SHAPES: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
+    "object": ((), lambda kind: kind()),
+    "dict": ((dict,), lambda kind: kind(password="tul1p")),
+    "list": ((list,), lambda kind: kind([["password", "tul1p"]])),
+    "tuple": ((tuple,), lambda kind: kind((("password", "tul1p"),))),
+    "str": ((str,), lambda kind: kind("text")),
+    "int": ((int,), lambda kind: kind(7)),
+    "float": ((float,), lambda kind: kind(7.5)),
+    "bytes": ((bytes,), lambda kind: kind(b"abc")),
+    "datetime": ((datetime.datetime,), lambda kind: kind(1, 1, 1, tzinfo=Zone("nonsense"))),
+    "dataclass": ((Slotted,), lambda kind: object.__new__(kind)),
+}
+
+
+@dataclass(frozen=True)
+class Liar:
+    """How to make an instance of a new class whose metaclass lies about it.
+
+    It is no such instance itself: Hypothesis asks the classes of what it makes for their hash.
+    """
+
+    #: Names of ``_LIES``, which hold together.
+    lies: tuple[str, ...]
+    #: What the class is in truth, a name of ``_SHAPES``.
+    shape: str
+    #: The class that it passes for.
+    of: type = str
+    #: What an instance says is its ``__class__``.
+    claimed: type | None = None
+    #: What the instance stands in: itself, a list or a dict.
+    place: str = "alone"
+
+    def make(self) -> Any:
+        """Make the instance; a container has a password in it, ``tul1p``."""
+        answers: dict[str, Any] = {}
+        for lie in self.lies:
+            answers |= _LIES[lie](self.of)
+        bases, make = _SHAPES[self.shape]
+        body: dict[str, Any] = {"__slots__": ()}
+        if self.shape == "dataclass":
+            # The encoder looks for it in the class itself.
+            body["__dataclass_fields__"] = vars(Slotted)["__dataclass_fields__"]
+        if self.claimed is not None:
+            body["__class__"] = _as_property(self.claimed)
+        made = make(type("Lying", (type,), answers)("Lie", bases, body))
+        return {"alone": made, "list": [made, 1], "dict": {"deep": (made,)}}[self.place]
+
+
+def liars() -> st.SearchStrategy[Liar]:
+    """Return a strategy for what makes instances of classes that lie about their type."""
+    kinds = st.sampled_from([str, int, float, bool, type(None), dict, list, Mapping])
+    return st.builds(
+        Liar,
+        st.sets(st.sampled_from(sorted(_LIES)), max_size=3).map(sorted).map(tuple),
+        st.sampled_from(sorted(_SHAPES)),
+        kinds,
+        st.none() | kinds,
+        st.sampled_from(["alone", "list", "dict"]),
+    )
 
 
 def broken_uuid() -> uuid.UUID:

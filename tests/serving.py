@@ -72,6 +72,11 @@ READY = {
     "granian": b"Started worker",
     "waitress": b"Serving on",
     "daphne": b"Listening on",
+    "flask": b"Running on",
+    "werkzeug": b"Running on",
+    "manage": b"Quit the server",
+    "sanic": b"Starting worker",
+    "aiohttp": b"Running on",
 }
 
 _PATIENCE_S = 60.0

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import warnings
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 
 import pytest
@@ -18,9 +19,21 @@ import uvicorn
 from conformance import checked, checked_lines, record
 
 import mozlog_py
-from mozlog_py import MozlogFormatter, MozlogHandler, context, uncaught
+from mozlog_py import (
+    MozlogFormatter,
+    MozlogHandler,
+    MozlogQueueHandler,
+    config,
+    context,
+    queued,
+    uncaught,
+)
+from mozlog_py import typing as types
 from mozlog_py.gcp import CloudFormatter
+from mozlog_py.options import OptionError
 from mozlog_py.pretty import PrettyFormatter
+from mozlog_py.structlog import renderer
+from mozlog_py.values import Sanitiser
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 
@@ -49,13 +62,99 @@ class TestWrongKinds:
             ({"formatter_options": {"strict": True}}, "strict in it, which is a parameter"),
             ({"processors": [1]}, "no processor"),
             ({"formatter_options": {"json_default": 7}}, "json_default is 7"),
+            ({"processors": "flatten"}, "processors is 'flatten', which is no processor"),
+            ({"processors": None}, "processors is None, which is no processor"),
+            ({"hostname": 7}, "hostname is 7; it must be text"),
+            ({"project": 7}, "project is 7; it must be text"),
+            ({"loggers": {"a": True}}, r"loggers\['a'\] is True; the known levels"),
+            ({"strict": "yes"}, "strict is 'yes'; it must be True or False, without quotes"),
+            ({"strict": None}, "strict is None; it must be True or False$"),
+            ({"include_context": "no"}, "include_context is 'no'; it must be True or False"),
+            ({"lean": "no"}, "lean is 'no'; it must be True or False"),
+            ({"parse_messages": "no"}, "parse_messages is 'no'; it must be True or False"),
+            ({"structlog_to_logging": "LOUD"}, "structlog_to_logging is 'LOUD'; the known levels"),
+            ({"max_line_bytes": "16k"}, "max_line_bytes is '16k'; it must be a number of bytes"),
+            ({"max_line_bytes": 16.0}, "max_line_bytes is 16.0; it must be a number of bytes"),
+            ({"max_line_bytes": True}, "max_line_bytes is True; it must be a number of bytes"),
+            ({"max_line_bytes": 80}, "max_line_bytes is 80; .* 1024 or more"),
+            ({"queue": 5}, "queue is 5; it must be True, False, or a dict of options such as"),
+            ({"queue": "block"}, "queue is 'block'; it must be True, False, or a dict"),
+            ({"queue": None}, "queue is None; it must be True, False, or a dict"),
+            ({"queue": {"size": 3}}, "queue has 'size' in it; it takes flush_on_sigterm, max_by"),
+            ({"queue": {"max_byte": 3}}, r"'max_byte' in it \(did you mean 'max_bytes'\?\)"),
+            ({"queue": {"policy": "wait"}}, "policy is 'wait'; the known ones are block, drop"),
+            ({"queue": {"max_bytes": "8M"}}, "max_bytes is '8M'; it must be a number of bytes"),
+            ({"queue": {"flush_on_sigterm": "no"}}, "flush_on_sigterm is 'no'; it must be True"),
+            ({"queue": {"timeout": "1"}}, "timeout is '1'; it must be seconds"),
+            ({"queue": {"name": "x"}}, r"queue has 'name' in it; write logger_name=\.\.\. beside"),
+            ({"formatter_options": {"timestamps": True}}, r"did you mean 'timestamp'\?"),
+            ({"formatter_options": {"rename_fields": {"a": 1}}}, "has 'a': 1 in it; both must"),
+            ({"formatter_options": {"rename_fields": ["a"]}}, r"rename_fields is \['a'\]; it must"),
+            ({"formatter_options": {"defaults": "a"}}, "defaults is 'a'; it must be a dict"),
+            ({"formatter_options": {"reserved_attrs": "a"}}, "reserved_attrs is the text 'a'"),
+            ({"formatter_options": {"timestamp": 1.5}}, "timestamp is 1.5; it must be True, False"),
+            ({"formatter_options": {"prefix": None}}, "prefix is None; it must be text"),
+            ({"formatter_options": {"exc_info_as_array": "y"}}, "exc_info_as_array is 'y'"),
+            ({"formatter_options": {"fmt": 5}}, r"fmt is 5; it must be a list of attributes"),
+            ({"formatter_options": {"fmt": "shop"}}, "fmt is 'shop', which names no attribute"),
         ],
     )
     def test_are_refused_by_name(
         self, options: dict[str, Any], message: str, untouched_process: None
     ) -> None:
-        with pytest.raises(TypeError, match=message):
+        root = logging.getLogger()
+        before = root.handlers[:], root.level, sys.excepthook
+        with pytest.raises(OptionError, match=message) as caught:
             mozlog_py.configure(**options)
+        assert isinstance(caught.value, ValueError)
+        assert isinstance(caught.value, TypeError)
+        assert (root.handlers[:], root.level, sys.excepthook) == before
+
+    def test_are_refused_by_dict_config_as_well(self) -> None:
+        for options in ({"queue": 5}, {"strict": "no"}, {"max_line_bytes": "1k"}):
+            with pytest.raises(OptionError):
+                mozlog_py.dict_config("service", **options)  # type: ignore[arg-type]
+
+    def test_are_not_what_a_dict_config_resolves_later(self) -> None:
+        lines = configured_lines(
+            lambda: logging.getLogger("test.ext").info("hi", extra={"a": {"b": 1}}),
+            processors=["ext://mozlog_py.processors.flatten"],
+        )
+        assert lines[0]["Fields"]["a.b"] == 1
+
+    def test_are_not_zero_and_one(self) -> None:
+        config = mozlog_py.dict_config("service", strict=1, queue=1)  # type: ignore[arg-type]
+        assert config["handlers"]["mozlog"]["class"] == "mozlog_py.queued.MozlogQueueHandler"
+        config = mozlog_py.dict_config("service", queue=0)  # type: ignore[arg-type]
+        assert config["handlers"]["mozlog"]["class"] == "mozlog_py.handlers.MozlogHandler"
+
+    def test_have_a_text_whatever_their_repr_does(self) -> None:
+        class Odd:
+            def __repr__(self) -> str:
+                raise LookupError
+
+        with pytest.raises(OptionError, match="queue is of type Odd; it must be"):
+            mozlog_py.configure(queue=Odd())  # type: ignore[arg-type]
+        with pytest.raises(OptionError, match=r"strict is 'x{199}\.\.\.; it must be"):
+            mozlog_py.configure(strict="x" * 1000)  # type: ignore[arg-type]
+
+
+class TestTypes:
+    def test_say_what_is_known_at_run_time(self) -> None:
+        assert {*get_args(types.FormatName)} == {*config.FORMATS, *config.ALIASES}
+        assert get_args(types.Policy) == queued.POLICIES
+        queue = {*signature(MozlogQueueHandler).parameters} - {"stream", "name"}
+        assert {*types.QueueOptions.__annotations__} == queue
+        formatter = {*signature(MozlogFormatter).parameters, "project", "colors"}
+        own = {"logger_name", "static_fields", "strict", "hostname", "include_context"}
+        own |= {"parse_messages"}
+        assert {*types.FormatterOptions.__annotations__} == formatter - own
+        assert {*types.RendererOptions.__annotations__} == {*renderer._OPTIONS}
+
+    def test_are_the_same_of_both_functions(self) -> None:
+        parameters = dict(signature(mozlog_py.configure).parameters)
+        del parameters["lean"], parameters["structlog_to_logging"]
+        assert parameters == dict(signature(mozlog_py.dict_config).parameters)
 
 
 class TestFormat:
@@ -95,6 +194,30 @@ class TestFormat:
         with pytest.raises(ValueError, match="LOG_FORMAT is 'xml'; the known formats are gcp"):
             mozlog_py.configure("service")
 
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            ("json", MozlogFormatter),
+            (" JSON ", MozlogFormatter),
+            ("text", PrettyFormatter),
+            ("plain", PrettyFormatter),
+            ("console", PrettyFormatter),
+        ],
+    )
+    @pytest.mark.parametrize("source", ["argument", "environment"])
+    def test_has_the_names_that_services_have_for_it(
+        self, name: Any, kind: type, source: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if source == "environment":
+            monkeypatch.setenv("LOG_FORMAT", name)
+        mozlog_py.configure("service", format=name if source == "argument" else None)
+        (handler,) = logging.getLogger().handlers
+        assert type(handler.formatter) is kind
+
+    def test_that_is_unknown_lists_these_names_too(self) -> None:
+        with pytest.raises(OptionError, match="json for mozlog, plain for pretty, text for pretty"):
+            mozlog_py.configure("service", format="yaml")  # type: ignore[arg-type]
+
     def test_in_an_empty_variable_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LOG_FORMAT", " ")
         monkeypatch.setenv("LOG_LEVEL", "")
@@ -114,6 +237,20 @@ class TestLevel:
         monkeypatch.setenv("LOG_LEVEL", "error")
         assert mozlog_py.dict_config("service")["root"]["level"] == logging.ERROR
         assert mozlog_py.dict_config("service", level="INFO")["root"]["level"] == logging.INFO
+
+    def test_comes_from_the_second_variable_where_the_first_is_not_set(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("LOGGING_LEVEL", "warning")
+        assert mozlog_py.dict_config("service")["root"]["level"] == logging.WARNING
+        monkeypatch.setenv("LOG_LEVEL", " ")
+        assert mozlog_py.dict_config("service")["root"]["level"] == logging.WARNING
+        monkeypatch.setenv("LOG_LEVEL", "debug")
+        assert mozlog_py.dict_config("service")["root"]["level"] == logging.DEBUG
+        monkeypatch.setenv("LOG_LEVEL", "")
+        monkeypatch.setenv("LOGGING_LEVEL", "LOUD")
+        with pytest.raises(OptionError, match="LOGGING_LEVEL is 'LOUD'; the known levels"):
+            mozlog_py.dict_config("service")
 
     @pytest.mark.parametrize("given", ["LOUD", "", True, 1.5, None])
     def test_that_is_unknown_is_refused_with_those_that_are_known(self, given: Any) -> None:
@@ -220,7 +357,8 @@ class TestCloudFormat:
         formatter = CloudFormatter(**options)
         line = checked(formatter.format(made))
         assert line == checked(formatter.format_bytes(made))
-        assert line == formatter.convert_record(made)
+        raw = formatter.convert_record(made)
+        assert line == formatter.line_maker("x").conversion(raw, Sanitiser())
         return line
 
     def test_is_mozlog_with_severity_and_message(self) -> None:
@@ -356,7 +494,7 @@ class TestPrettyFormat:
         error = KeyError("k")
         error.__cause__ = ValueError()
         text = PrettyFormatter().format(record("failed", exc_info=error))
-        assert "\nValueError\n\nThe exception above was the direct cause" in text
+        assert "\nValueError\n\nThe above exception was the direct cause" in text
         assert text.endswith("KeyError: 'k'")
         shown = PrettyFormatter().format(record("x", exc_info=(ValueError, None, None)))
         assert shown.endswith("<class 'ValueError'>")

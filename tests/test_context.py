@@ -16,6 +16,7 @@ import structlog
 
 from mozlog_py import context
 from mozlog_py.context import bind, bound, clear, current, get, request_id_context, unbind
+from mozlog_py.options import OptionError
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,45 @@ def in_new_thread() -> list[dict[str, Any]]:
     thread.start()
     thread.join()
     return seen
+
+
+class TestWrongCalls:
+    @pytest.mark.parametrize("fields", [{"user": "ann"}, types.MappingProxyType({"user": "ann"})])
+    @pytest.mark.parametrize(("name", "function"), [("bind", bind), ("bound", bound)])
+    def test_of_a_dict_by_position_say_to_unpack_it(
+        self, name: str, function: Any, fields: Any
+    ) -> None:
+        with pytest.raises(OptionError, match=rf"write {name}\(\*\*fields\) for a dict"):
+            function(fields)
+        assert get() == {}
+
+    @pytest.mark.parametrize(("name", "function"), [("bind", bind), ("bound", bound)])
+    def test_of_a_value_without_a_name_show_it(self, name: str, function: Any) -> None:
+        with pytest.raises(TypeError, match=rf"{name}\(\) was given 'ann' without a name; fields"):
+            function("ann", door=2)
+        assert get() == {}
+
+    def test_of_a_decorator_without_brackets_say_so(self) -> None:
+        with pytest.raises(OptionError, match=r"write @bound\(job='reindex'\) with the brackets"):
+            bound(lambda: None)
+
+    @pytest.mark.parametrize("names", [["a", "b"], {"a": 1}, None, 1])
+    def test_of_unbind_with_what_is_no_name_say_what_it_takes(self, names: Any) -> None:
+        bind(a=1)
+        with pytest.raises(OptionError, match=r"unbind\(\) was given .*unbind\(\*names\)"):
+            unbind(names)
+        assert get() == {"a": 1}
+
+    def test_of_carry_with_the_result_of_a_call_say_what_it_takes(self) -> None:
+        with pytest.raises(OptionError, match="carry\\(\\) was given None, which cannot be called"):
+            context.carry(None)  # type: ignore[arg-type]
+
+    def test_are_not_fields_with_any_name(self) -> None:
+        names = {"self": 1, "positional": 2, "fields": 3, "function": 4}
+        with bound(**names):
+            assert get() == names
+        bind(**names)
+        assert get() == names
 
 
 class TestBind:

@@ -2,8 +2,11 @@
 
 import json
 import logging
+import logging.config
 import sys
 import uuid
+from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +24,12 @@ from dockerflow.logging import (
     request_id_context,
     safer_format_traceback,
 )
+from mozlog_py.gcp import CloudFormatter
 
 
 class TestNames:
     def test_are_the_librarys_own_objects(self) -> None:
-        assert MozlogFormatter is mozlog_py.MozlogFormatter
+        assert issubclass(MozlogFormatter, mozlog_py.MozlogFormatter)
         assert MozlogHandler is mozlog_py.MozlogHandler
         assert request_id_context is mozlog_py.context.request_id_context
 
@@ -50,6 +54,75 @@ class TestNames:
         assert isinstance(excluded, set)
         formatter = MozlogFormatter(logger_name="x", hostname="h")
         assert (formatter.logger_name, formatter.hostname) == ("x", "h")
+
+
+class TestMozlogFormatter:
+    def test_is_what_every_formatter_of_the_library_is_an_instance_of(self) -> None:
+        class Own(MozlogFormatter):
+            pass
+
+        for formatter in (mozlog_py.MozlogFormatter(), CloudFormatter(), MozlogFormatter(), Own()):
+            assert isinstance(formatter, MozlogFormatter)
+        assert isinstance(MozlogHandler().formatter, MozlogFormatter)
+        assert not isinstance(logging.Formatter(), MozlogFormatter)
+        assert not isinstance(mozlog_py.MozlogFormatter(), Own)
+        assert not isinstance(MozlogFormatter(), JsonLogFormatter)
+
+    def test_can_be_combined_with_an_abstract_class(self) -> None:
+        class Named(ABC):
+            @abstractmethod
+            def name(self) -> str: ...
+
+        class Own(MozlogFormatter, Named):
+            def name(self) -> str:
+                return "own"
+
+        assert (render(Own(), record())["Fields"], Own().name()) == ({"msg": "hello"}, "own")
+
+    @pytest.mark.parametrize("kind", [MozlogFormatter, JsonLogFormatter])
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    def test_warns_of_a_text_that_names_no_field_and_leaves_it_out(self, kind: type) -> None:
+        with pytest.warns(UserWarning, match="write logger_name='shop'.*It is left out"):
+            formatter = kind("shop")
+        logged = record()
+        assert render(formatter, logged) == render(kind(), logged)
+
+    @pytest.mark.parametrize("kind", [MozlogFormatter, JsonLogFormatter])
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    def test_goes_the_handlers_short_way(self, kind: type) -> None:
+        handler = MozlogHandler()
+        handler.setFormatter(kind())
+        assert handler._direct is handler.formatter
+
+        class Own(kind):  # type: ignore[misc, valid-type]
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                return {**super().convert_record(record), "Logger": record.logger_name}
+
+        handler.setFormatter(Own())
+        assert handler._direct is None
+
+    def test_hears_what_replaces_its_methods(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(MozlogFormatter, "SYSLOG_LEVEL_MAP", {20: 1})
+        assert render(MozlogFormatter(), record())["Severity"] == 1
+
+    def test_works_from_a_dict_config_and_an_ini_file(self, tmp_path: Path) -> None:
+        ini = tmp_path / "logging.ini"
+        ini.write_text(
+            "[loggers]\nkeys=root\n[handlers]\nkeys=h\n[formatters]\nkeys=f\n"
+            "[logger_root]\nhandlers=\n"
+            "[handler_h]\nclass=dockerflow.logging.MozlogHandler\nargs=(sys.stdout, 'shop')\n"
+            "formatter=f\n[formatter_f]\nclass=dockerflow.logging.MozlogFormatter\n",
+            "utf-8",
+        )
+        root = logging.getLogger()
+        before = root.handlers[:], root.level
+        try:
+            logging.config.fileConfig(ini, disable_existing_loggers=False)
+        finally:
+            root.handlers[:], root.level = before
+        configurator = logging.config.DictConfigurator({})
+        made = configurator.configure_formatter({"class": "dockerflow.logging.MozlogFormatter"})
+        assert type(made) is MozlogFormatter
 
 
 class TestJsonLogFormatter:

@@ -37,8 +37,31 @@ def app(environ, start_response):
 
 def test_has_no_snippet_that_is_not_run() -> None:
     assert set(SNIPPETS) == {
-        "application", "celery", "file", "granian", "gunicorn", "hypercorn", "redirect", "uvicorn",
+        "application", "celery", "file", "filter", "flask", "granian", "gunicorn", "hypercorn",
+        "redirect", "signals", "uvicorn",
     }  # fmt: skip
+
+
+def test_a_filter_of_the_applications_own(tmp_path: Path) -> None:
+    snippet = snippets_of(PAGE)["filter"]
+    snippet.assert_shows(snippet.run_apart(folder=tmp_path))
+
+
+def test_the_development_server_of_flask(tmp_path: Path) -> None:
+    command = ["flask", "--app", "shop", "run", "--port", "PORT"]
+    with server(tmp_path, command, files={"shop.py": SNIPPETS["flask"]}, unbuffered="1") as served:
+        assert served.get("/cart") == 200
+        served.wait_for(b'"path":"/cart"')
+    ours = [text for text in served.out.splitlines(keepends=True) if text[:1] == b"{"]
+    assert checked_lines(b"".join(ours))[-1]["Fields"] == {
+        "method": "GET", "path": "/cart", "code": 200, "client": "127.0.0.1",
+    }  # fmt: skip
+    assert served.err == ""
+
+
+def test_signals_without_celery(tmp_path: Path) -> None:
+    more = "import sys\nassert 'celery' not in sys.modules\n"
+    assert snippets_of(PAGE)["signals"].run_apart(more, tmp_path) == b""
 
 
 def with_port(snippet: str, before: str) -> str:
@@ -134,7 +157,12 @@ def test_celery_with_what_is_printed(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = checked_lines(done.stdout)
     assert {line["Logger"] for line in lines} == {"shop"}
     (paid,) = [line for line in lines if line["Fields"]["msg"] == "paid"]
-    assert (paid["Type"], paid["Fields"]) == ("tasks", {"amount": 12.5, "msg": "paid"})
+    fields = paid["Fields"]
+    assert len(fields.pop("task_id")) == 36
+    assert (paid["Type"], fields) == (
+        "tasks",
+        {"task_name": "shop.pay", "retries": 0, "amount": 12.5, "msg": "paid"},
+    )
     printed = [line["Fields"]["msg"] for line in lines if line["Type"] == "celery.redirected"]
     assert set(printed) == {"printed"}
     assert done.stderr == b""

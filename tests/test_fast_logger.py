@@ -993,6 +993,16 @@ class TestAnyCall:
             (of_chain,) = checked_lines(file.getvalue())
             assert of_chain["Fields"] == of_logging["Fields"]
 
+    @pytest.mark.parametrize("name", ["%", "k%", "%%b", "%d%"])
+    def test_may_have_a_per_cent_sign_in_the_first_name_that_is_bound(self, name: str) -> None:
+        made = Lines()
+        with context.bound(around=1):
+            made.log.bind(**{name: "100 %", "c": "%%"}).info("%", d=2)
+        (line,) = made.lines
+        assert [*line["Fields"].items()] == [
+            ("around", 1), (name, "100 %"), ("c", "%%"), ("d", 2), ("msg", "%"),
+        ]  # fmt: skip
+
     @given(CALLS, st.sampled_from(LEVELS))
     def test_gives_one_valid_line(self, call: tuple[Any, Any, Any, Any], method: str) -> None:
         message, said, bound, around = call

@@ -12,15 +12,22 @@ import pickle
 import socket
 import sys
 import time
+import types
 from typing import Any
 
 import hostile
 import pytest
-from conformance import checked, fields, record, render
+from conformance import Capture, checked, fields, record, render
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 
 from mozlog_py import MozlogFormatter, context
 from mozlog_py.fields import LoggerName, recovered_ns
+from mozlog_py.gcp import CloudFormatter
+from mozlog_py.options import OptionError
+from mozlog_py.pretty import PrettyFormatter
+from mozlog_py.processors import Redact, Sample, flatten
+from mozlog_py.records import EventRecord
+from mozlog_py.structlog import MozlogRenderer
 
 
 class TestEnvelope:
@@ -144,6 +151,35 @@ class TestRecoveredNanoseconds:
 
     def test_are_those_of_created_where_the_record_is_anothers(self) -> None:
         assert recovered_ns(1234567890.5, 17.0, 1_700_000_000_000_000_000) == 1234567890_500000000
+
+    @pytest.mark.parametrize("days", [-49, -1, 0, 1, 49])
+    def test_are_exact_near_the_start_of_the_process(self, days: int) -> None:
+        start = 1_700_000_000_000_000_000
+        for odd in (0, 1, 499, 500, 501, 999_999_999):
+            logged = start + days * 86_400_000_000_000 + odd
+            assert recovered_ns(logged / 1e9, (logged - start) / 1e6, start) == logged
+
+    @pytest.mark.parametrize("microseconds", [0, 1, 123_456, 999_999])
+    @pytest.mark.parametrize("seconds", [0, 1_577_836_800, 1_906_545_600, 4_102_444_800])
+    def test_of_a_clock_that_stands_far_away_are_whole_microseconds(
+        self, seconds: int, microseconds: int
+    ) -> None:
+        start = 1_700_000_000_123_456_789
+        logged = seconds * 10**9 + microseconds * 1000
+        assert recovered_ns(logged / 1e9, (logged - start) / 1e6, start) == logged
+
+    def test_of_a_process_that_is_old_are_nearly_exact(self) -> None:
+        start = 1_700_000_000_000_000_000
+        for logged in range(start + 2**54 + 1, start + 2**54 + 10**9, 12_345_679):
+            got = recovered_ns(logged / 1e9, (logged - start) / 1e6, start)
+            assert abs(got - logged) <= 6
+
+    def test_of_an_event_of_structlog_go_through_a_formatter_whole(self) -> None:
+        exact = 1_700_000_360_123_456_789
+        event = EventRecord(exact, "app", 20, {}, {"msg": "x"}, None, is_complete=False)
+        assert render(MozlogFormatter(), event)["Timestamp"] == exact
+        event.created = 5.0
+        assert render(MozlogFormatter(), event)["Timestamp"] == 5_000_000_000
 
     @pytest.mark.skipif(
         sys.version_info < (3, 13), reason="records have no nanoseconds before 3.13"
@@ -453,9 +489,9 @@ class TestOptions:
 
         class Outer(MozlogFormatter):
             def convert_record(self, made: logging.LogRecord) -> dict[str, Any]:
-                inner.convert_record(record(big=[1] * 1001))
+                inner.convert_record(record("%d", "x"))
                 line = super().convert_record(made)
-                line["Fields"]["theirs"] = inner.convert_record(made)["Fields"]["value"]
+                line["Fields"]["theirs"] = json.loads(inner.format(made))["Fields"]["value"]
                 return line
 
         got = fields(Outer(json_default=lambda _: "outer"), record(value=object()))
@@ -523,12 +559,71 @@ class TestOptions:
             ({"prefix": "a\nb"}, "line break"),
             ({"style": "?"}, "Style must be one of"),
             ({"fmt": "%(unclosed"}, "Invalid format"),
+            ({"fmt": "shop"}, "fmt is 'shop', which names no .*; .* write logger_name='shop'"),
+            ({"fmt": "50 %"}, "fmt is '50 %', which names no attribute"),
+            ({"fmt": "shop", "style": "{"}, "fmt is 'shop', which names no attribute"),
+            ({"fmt": "shop", "style": "$"}, "fmt is 'shop', which names no attribute"),
+            ({"fmt": 5}, "fmt is 5; it must be a list of attributes"),
+            ({"strict": "yes"}, "strict is 'yes'; it must be True or False"),
+            ({"include_context": None}, "include_context is None; it must be True or False"),
+            ({"stack_info_as_array": "a"}, "stack_info_as_array is 'a'; it must be True or"),
+            ({"static_fields": "env=prod"}, "static_fields is 'env=prod'; it must be a dict"),
+            ({"rename_fields": {"Timestamp": "time"}}, "'Timestamp' in it, a member of the env"),
+            ({"rename_fields": {"Severity": "level"}}, "'Severity' in it, a member of the env"),
+            ({"rename_fields": {"levelname": "level"}}, r"as in fmt=\['levelname'\], or leave it"),
+            ({"rename_fields": {"asctime": "time"}}, r"add it to fmt, as in fmt=\['asctime'\]"),
+            (
+                {"rename_fields": {"threadName": "thread"}},
+                "an attribute of records that is no field",
+            ),
+            ({"rename_fields": {"message": "event"}}, "its field is 'msg': rename that"),
+            ({"rename_fields": {"exc_info": "exception"}}, "its field is 'error': rename that"),
+            ({"rename_fields": {"stack_info": "where"}}, "its field is 'stack': rename that"),
+            ({"fmt": ["lineno"], "rename_fields": {"name": "logger"}}, r"fmt=\['name'\], or"),
             ({"unknown_option": 1}, "unknown_option"),
         ],
     )
     def test_that_cannot_be_met_are_refused(self, options: dict[str, Any], sentence: str) -> None:
         with pytest.raises((TypeError, ValueError), match=sentence):
             MozlogFormatter(**options)
+
+
+class TestRenamed:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"fmt": ["levelname"]},
+            {"fmt": "%(levelname)s"},
+            {"fmt": "{levelname}", "style": "{"},
+            {"fmt": "levelname,name", "style": ","},
+            {"reserved_attrs": ["args", "msg"]},
+            {"static_fields": {"levelname": "none"}},
+            {"defaults": {"levelname": "none"}},
+        ],
+    )
+    def test_may_be_an_attribute_that_is_a_field(self, options: dict[str, Any]) -> None:
+        got = fields(MozlogFormatter(rename_fields={"levelname": "level"}, **options), record())
+        assert "levelname" not in got
+        assert got["level"] in {"INFO", "none"}
+
+    @pytest.mark.parametrize("hook", ["add_fields", "process_log_record", "convert_record"])
+    def test_may_be_any_where_a_subclass_adds_fields(self, hook: str) -> None:
+        kind = type("Own", (MozlogFormatter,), {hook: getattr(MozlogFormatter, hook)})
+        setattr(kind, hook, lambda *arguments: getattr(MozlogFormatter, hook)(*arguments))
+        kind(rename_fields={"levelname": "level", "Type": "kind"})
+
+    def test_may_be_any_where_a_processor_of_the_application_adds_fields(self) -> None:
+        def add_level(logger: Any, method: str, event: Any) -> Any:
+            return {**event, "levelname": method}
+
+        formatter = MozlogFormatter(processors=[add_level], rename_fields={"levelname": "level"})
+        assert fields(formatter, record())["level"] == "info"
+        with pytest.raises(OptionError, match="levelname"):
+            MozlogFormatter(processors=[flatten], rename_fields={"levelname": "level"})
+
+    @pytest.mark.parametrize("name", ["msg", "error", "traceback", "stack", "rid", "Time", "any"])
+    def test_may_be_a_field_of_the_call(self, name: str) -> None:
+        MozlogFormatter(rename_fields={name: "renamed"})
 
 
 class TestCallForms:
@@ -680,10 +775,9 @@ class TestSubclass:
                     raise LookupError("bug")
                 return wrong  # type: ignore[no-any-return]
 
-        got = fields(Custom(), record(code=1))
-        assert got["msg"] == "hello"
-        assert got["code"] == 1
-        assert "convert_record raised" in got["mozlog.degraded"]
+        got = fields(Custom(), record(code=1, exc_info=error()))
+        kind = "LookupError" if wrong == 7 else "TypeError"
+        assert got == {"msg": "hello", "mozlog.degraded": f"convert_record raised {kind}"}
 
     def test_convert_record_of_the_base_class_is_shown_as_it_stands(self) -> None:
         class Custom(MozlogFormatter):
@@ -693,7 +787,172 @@ class TestSubclass:
         made = record("é" * 2_000_000, nested=hostile.nested(15, lambda inner: {"a": inner}))
         line = render(Custom(), made)
         assert line["Fields"]["msg"] == "é" * 2_000_000
-        assert line == render(MozlogFormatter(), made) == Custom().convert_record(made)
+        assert line == render(MozlogFormatter(), made)
+
+    def test_convert_record_sees_the_values_as_they_were_logged(self) -> None:
+        seen: list[Any] = []
+
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                line = super().convert_record(record)
+                seen.append({**line["Fields"]})
+                return line
+
+        given = {"raw": b"a", "when": None, "far": 10**30, "pairs": [(b"a", 1)], "odd": object()}
+        for options in ({}, {"strict": True}, {"processors": [Redact()]}):
+            line = render(Custom(**options), record("%s", "x", password="p", **given))  # type: ignore[arg-type]
+            assert line["Fields"]["raw"] == "YQ=="
+            assert ("p" in line["Fields"].values()) == ("processors" not in options)
+        assert seen == [{"password": "p", **given, "msg": "x"}] * 6
+
+    def test_convert_record_is_redacted_afterwards_wherever_it_puts_a_credential(self) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                line = super().convert_record(record)
+                line["Fields"]["made"] = {"api_key": "tulip", "n": 1}
+                return {"api_token": "tulip", **line, "Env": {"secret": "tulip", "n": 1}}
+
+        class Bare(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                return {"Fields": [("cookie", "tulip")], "Env": {"secret": "tulip"}}
+
+        line = render(Custom(processors=[Redact()]), record(pwd="tulip"))
+        assert (line["api_token"], line["Env"]) == ("[redacted]", {"secret": "[redacted]", "n": 1})
+        assert [*line] == [
+            "api_token", "Timestamp", "Type", "Logger", "Hostname", "EnvVersion", "Severity",
+            "Pid", "Fields", "Env",
+        ]  # fmt: skip
+        assert line["Fields"] == {
+            "pwd": "[redacted]", "made": {"api_key": "[redacted]", "n": 1}, "msg": "hello",
+        }  # fmt: skip
+        bare = MozlogFormatter.format_bytes(Bare(processors=[Redact()]), record())
+        assert json.loads(bare) == {
+            "Fields": [["cookie", "[redacted]"]], "Env": {"secret": "[redacted]"},
+        }  # fmt: skip
+
+    def test_convert_record_gives_processors_the_fields_under_their_own_names(self) -> None:
+        seen: list[Any] = []
+
+        def look(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+            seen.append({name: event[name] for name in ("event", "pwd", "b")})
+            return {**event, "added": {1}}
+
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                line = super().convert_record(record)
+                assert [*line["Fields"]] == ["p", "b", "message"]
+                return line
+
+        formatter = Custom(
+            rename_fields={"pwd": "p", "msg": "message", "added": "more"},
+            processors=[look, Redact()],
+        )
+        assert fields(formatter, record(pwd=7, b=2)) == {
+            "p": "[redacted]", "b": 2, "more": "{1}", "message": "hello",
+        }  # fmt: skip
+        assert seen == [{"event": "hello", "pwd": 7, "b": 2}] * 2
+
+    def test_convert_record_called_by_itself_gives_what_processors_leave(self) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                return {**super().convert_record(record), "Env": "prod"}
+
+        raw = (1, {2})
+        got = Custom(processors=[Redact()]).convert_record(record(pwd="p", raw=raw))
+        assert (got["Fields"], got["Env"]) == (
+            {"pwd": "[redacted]", "raw": [1, {2}], "msg": "hello"}, "prod",
+        )  # fmt: skip
+        assert Custom().convert_record(record(raw=raw))["Fields"]["raw"] is raw
+
+    @pytest.mark.parametrize(
+        ("message", "shown"),
+        [
+            ("plain", {"msg": "plain"}),
+            ("", {}),
+            ('{"token": "tulip"}', {}),
+            ({"token": "tulip", "msg": "hi"}, {"msg": "hi"}),
+            ({"token": "tulip"}, {}),
+            ("{no json}", {"msg": "{no json}"}),
+            ("%d", {"msg": "%d ('x',)", "mozlog.degraded": "message and arguments do not fit; "}),
+        ],
+    )
+    def test_convert_record_that_raises_leaves_the_message_alone(
+        self, message: Any, shown: dict[str, str]
+    ) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, made: logging.LogRecord) -> dict[str, Any]:
+                line = super().convert_record(made)
+                del line["Fields"]["secret_of_mine"]
+                return line["Fields"]["not there"]  # type: ignore[no-any-return]
+
+        args = ("x",) if message == "%d" else ()
+        made = record(message, *args, secret_of_mine="tulip", exc_info=error())
+        for options in ({}, {"strict": True}, {"processors": [Redact()]}):
+            note = f"{shown.get('mozlog.degraded', '')}convert_record raised KeyError"
+            got = fields(Custom(**options), made)  # type: ignore[arg-type]
+            if "strict" in options and not shown:
+                assert got.pop("msg") == ""
+            assert got == {**shown, "mozlog.degraded": note}
+        (line,) = [MozlogRenderer(formatter=Custom())(None, "info", {"event": message, "a": 1})]
+        assert "tulip" not in str(line)
+        said = message["msg"] if type(message) is dict else message if args else shown.get("msg")
+        assert checked(line)["Fields"].get("msg") == said
+
+    def test_convert_record_of_events_and_of_the_other_formats_is_the_same(self) -> None:
+        class Hiding:
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                line = super().convert_record(record)  # type: ignore[misc]
+                line["Fields"]["uid"] = line["Fields"].pop("user").id
+                return line  # type: ignore[no-any-return]
+
+        class Cloud(Hiding, CloudFormatter):
+            pass
+
+        class Pretty(Hiding, PrettyFormatter):
+            pass
+
+        user = types.SimpleNamespace(id=7, password="tulip")
+        assert fields(Cloud(), record(user=user)) == {"uid": 7, "msg": "hello"}
+        assert "uid=7" in Pretty().format(record(user=user))
+        failed = Pretty().format(record(user=None, password="tulip"))
+        assert "hello" in failed
+        assert "convert_record raised" in failed
+        assert "tulip" not in failed + Pretty().format(record(user=user))
+        line = MozlogRenderer(formatter=Cloud())(None, "info", {"event": "e", "user": user})
+        assert checked(line)["Fields"] == {"uid": 7, "msg": "e"}
+
+    def test_convert_record_whose_event_is_dropped_is_written_by_what_can_drop_nothing(
+        self,
+    ) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                line = super().convert_record(record)
+                line["Fields"].pop("a")
+                return line
+
+        formatter = Custom(processors=[Sample(10**9), Redact()])
+        assert fields(formatter, record(rid="7", a=1, pwd="p")) == {
+            "rid": "7", "pwd": "[redacted]", "msg": "hello",
+        }  # fmt: skip
+        capture = Capture()
+        capture.handler.setFormatter(formatter)
+        capture.handler.handle(record(rid="7", a=1))
+        assert capture.lines == []
+
+    def test_convert_record_that_cannot_be_encoded_leaves_a_line(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Custom(MozlogFormatter):
+            def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+                return super().convert_record(record)
+
+        def broken(*_: Any) -> bytes:
+            raise MemoryError
+
+        monkeypatch.setattr("mozlog_py.careful.encode", broken)
+        assert fields(Custom(), record(a=1)) == {
+            "mozlog.degraded": "line not rendered: MemoryError"
+        }
 
     def test_convert_record_says_what_of_its_own_was_lost(self) -> None:
         class Custom(MozlogFormatter):
@@ -854,10 +1113,16 @@ class TestObject:
         formatter.hostname = "x"
         assert formatter.format(record()) == "mine"
 
-    def test_converts_a_record_to_what_its_line_says(self) -> None:
-        made = record("%s", "x", items=(1, {2}), when=None, error=1, exc_info=error())
+    def test_converts_a_record_of_plain_values_to_what_its_line_says(self) -> None:
+        made = record("%s", "x", items=[1, 2], error=1, exc_info=error())
         for formatter in (MozlogFormatter(), MozlogFormatter(strict=True, timestamp=True)):
             assert formatter.convert_record(made) == checked(formatter.format(made))
+
+    def test_converts_a_record_to_the_values_that_were_logged(self) -> None:
+        given = {"items": (1, {2}), "raw": b"a", "when": None, "far": 10**30, "odd": object()}
+        assert MozlogFormatter().convert_record(record("%s", "x", **given))["Fields"] == {
+            **given, "msg": "x",
+        }  # fmt: skip
 
     def test_gives_the_json_text_of_fields(self) -> None:
         text = MozlogFormatter().jsonify_log_record({"a": {1}, "b": None})

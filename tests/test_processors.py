@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_properties import NESTED, TEXTS
 
+import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
@@ -28,6 +29,11 @@ from mozlog_py.processors import (
     drop_none,
     flatten,
     merge_context,
+)
+
+ONE_ARGUMENT = (
+    "one raised TypeError: one() takes 1 positional argument but 3 were given; a processor takes "
+    "the logger, the method's name and the event dict"
 )
 
 
@@ -47,7 +53,7 @@ class TestMergeContext:
 class TestAddSeverity:
     @pytest.mark.parametrize(
         ("event", "method", "expected"),
-        [({}, "warning", 4), ({"level": "error"}, "info", 3), ({"level_number": 25}, "info", 5),
+        [({}, "warning", 4), ({"level": "error"}, "info", 6), ({"level_number": 25}, "info", 5),
          ({}, "unheard_of", 6), ({"severity": "mine"}, "info", "mine")],
     )  # fmt: skip
     def test_maps_the_level(self, event: Any, method: str, expected: Any) -> None:
@@ -189,7 +195,8 @@ class TestRedact:
         loop: dict[str, Any] = {"token": "t"}
         loop["again"] = loop
         assert "t" not in run(Redact(), {"loop": loop, "many": [1] * 1_000_000})["loop"].values()
-        assert len(run(Redact(), {"many": [1] * 1_000_000})["many"]) == 1001
+        many = run(Redact(), {"many": [1] * 1_000_000})["many"]
+        assert (len(many), many[-1]) == (1000, "<999001 more items>")
 
     def test_hides_what_goes_by_bytes_and_broken_names(self) -> None:
         got = run(Redact(), nested={b"password": 1, hostile.LyingStr("token"): 2, 7: 3})
@@ -362,6 +369,92 @@ class TestInFormatters:
         assert got == {
             "token": "[redacted]", "msg": "hi", "mozlog.degraded": "Broken raised LookupError",
         }  # fmt: skip
+
+    @pytest.mark.parametrize("front", ["formatter", "fast logger"])
+    @pytest.mark.parametrize(
+        ("kind", "first", "later"),
+        [
+            ("none", "none returned no event dict but None; end it with `return event_dict`",
+             "none returned no event dict"),
+            ("text", "text returned no event dict but str; end it with `return event_dict`",
+             "text returned no event dict"),
+            ("one", ONE_ARGUMENT, "one raised TypeError"),
+            ("divide", "divide raised ZeroDivisionError: division by zero",
+             "divide raised ZeroDivisionError"),
+            ("own_type_error", "own_type_error raised TypeError: mine",
+             "own_type_error raised TypeError"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.usefixtures("untouched_process")
+    def test_that_do_not_work_say_why_in_the_first_line_and_their_name_in_all(
+        self, front: str, kind: str, first: str, later: str
+    ) -> None:
+        def none(logger: Any, method: str, event: Any) -> Any:
+            event["a"] = 1
+
+        def text(logger: Any, method: str, event: Any) -> Any:
+            return "text"
+
+        def one(event: Any) -> Any:
+            return event
+
+        def divide(logger: Any, method: str, event: Any) -> Any:
+            return 1 / 0
+
+        def own_type_error(logger: Any, method: str, event: Any) -> Any:
+            raise TypeError("mine")
+
+        processor = locals()[kind]
+        processor.__qualname__ = kind
+        stream = io.StringIO()
+        mozlog_py.configure("shop", stream=stream, processors=[processor])
+        log: Any = logging.getLogger("a") if front == "formatter" else structlog.get_logger("a")
+        for _ in range(3):
+            log.warning("hi")
+        said = [line["Fields"]["mozlog.degraded"] for line in checked_lines(stream.getvalue())]
+        assert said == [first, later, later]
+
+    def test_whose_first_line_is_dropped_say_why_in_the_next(self) -> None:
+        drops = iter([True, False, False])
+
+        def broken(logger: Any, method: str, event: Any) -> Any:
+            raise LookupError("no shelf 7")
+
+        def drop(logger: Any, method: str, event: Any) -> Any:
+            if next(drops):
+                raise structlog.DropEvent
+            return event
+
+        capture = Capture()
+        capture.handler.setFormatter(MozlogFormatter(processors=[broken, drop]))
+        for _ in range(3):
+            capture.logger.info("hi")
+        said = [each["mozlog.degraded"].rpartition(".")[2] for each in capture.fields]
+        assert said == ["broken raised LookupError: no shelf 7", "broken raised LookupError"]
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_do_not_quote_an_event_that_is_redacted(self, order: int) -> None:
+        def quoting(logger: Any, method: str, event: Any) -> Any:
+            raise ValueError(f"bad {event}")
+
+        processors: list[Any] = [quoting, Redact()][::order]
+        got = fields(MozlogFormatter(processors=processors), record("hi", password="tulip"))
+        assert got["mozlog.degraded"].endswith("quoting raised ValueError")
+        assert "tulip" not in str(got)
+
+    def test_may_raise_what_has_no_text(self) -> None:
+        class Unprintable(Exception):
+            def __str__(self) -> str:
+                raise KeyboardInterrupt
+
+        def broken(logger: Any, method: str, event: Any) -> Any:
+            raise Unprintable
+
+        capture = Capture()
+        capture.handler.setFormatter(MozlogFormatter(processors=[broken]))
+        with pytest.raises(KeyboardInterrupt):
+            capture.logger.info("hi")
+        assert "raised" in capture.fields[0]["mozlog.degraded"]
 
     def test_that_interrupt_do_so_after_the_line(self) -> None:
         def interrupting(*_: Any) -> Any:

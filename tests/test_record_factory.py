@@ -653,5 +653,3 @@ class TestRecords:
         assert caplog.messages == ["Ann paid"]
         assert (record.pathname, record.module) == (__file__, "test_record_factory")
         assert record.funcName == "test_are_captured_by_pytest"
-        with pytest.raises(KeyError, match="overwrite"):
-            logging.getLogger("cart").error("x", extra={"threadName": 1})

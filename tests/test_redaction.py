@@ -1,18 +1,26 @@
 """Redact: bad configuration is refused at once, and what fails later brings no secret to light."""
 
+import argparse
+import collections
 import dataclasses
 import enum
 import io
 import logging
 import re
+import types
 from collections import ChainMap, UserDict, deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
+import attrs
+import h11
+import multidict
+import pydantic
 import pytest
 import structlog
+import werkzeug.datastructures
 from conformance import Capture, checked, checked_lines, fields, record
 
 from mozlog_py import MozlogFormatter, MozlogHandler
@@ -138,7 +146,7 @@ class TestInterruptsAndNames:
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
     def test_an_interrupt_of_a_value_hides_it_and_goes_on_after_the_line(self, kind: Any) -> None:
         class Interrupting(UserDict):  # type: ignore[type-arg]
-            def keys(self) -> Any:
+            def items(self) -> Any:
                 raise kind
 
         capture = Capture()
@@ -194,8 +202,8 @@ class TestInterruptsAndNames:
             "names": {"a"},
         }
         assert Redact()(None, "info", event) == {
-            "queue": [{"password": "[redacted]"}],
-            "set": [["password", "[redacted]"]],
+            "queue": deque([{"password": "[redacted]"}]),
+            "set": frozenset({("password", "[redacted]")}),
             "names": {"a"},
         }
 
@@ -259,10 +267,195 @@ class TestNoOtherWayOut:
     def test_an_event_that_cannot_be_read_is_not_shown(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(*_: Any) -> Any:
+        def broken(*_: Any, **__: Any) -> Any:
             raise LookupError
 
         renderer = MozlogRenderer(formatter=MozlogFormatter(processors=[Redact()]))
         monkeypatch.setattr("mozlog_py.structlog.renderer.read_event", broken)
         line = renderer(structlog.BytesLogger(io.BytesIO()), "info", {"event": "x", "token": "s"})
         assert checked(line)["Fields"] == {"mozlog.degraded": "event not readable: LookupError"}
+
+
+def shape(value: Any) -> Any:
+    """Return the JSON types of a value, and of what is in it."""
+    if isinstance(value, dict):
+        return {key: shape(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value]
+    return type(value)
+
+
+@attrs.define
+class AttrsLogin:
+    user: Any
+    password: Any
+
+
+class PydanticLogin(pydantic.BaseModel):
+    user: Any
+    password: Any
+
+
+class PlainLogin:
+    def __init__(self, user: Any, password: Any) -> None:
+        self.user, self.password = user, password
+
+
+class QuotingLogin(PlainLogin):
+    def __repr__(self) -> str:
+        return f"QuotingLogin '{self.user}' '{self.password}'"
+
+
+class NamingLogin(PlainLogin):
+    def __repr__(self) -> str:
+        return f"NamingLogin(user={self.user}, password={self.password})"
+
+
+class KeepingLogin(PlainLogin):
+    def __repr__(self) -> str:
+        return f"KeepingLogin({self.user!r})"
+
+
+@dataclasses.dataclass
+class DataLogin:
+    user: Any
+    password: Any
+
+
+class TupleLogin(NamedTuple):
+    user: Any
+    password: Any
+
+
+class Kind(enum.Enum):
+    LOGIN = ("password", "tulip")
+    DICT = {"password": "tulip"}
+    PLAIN = "plain"
+
+
+SHOWN_MASKED = [
+    (AttrsLogin, "AttrsLogin(user='ann', password='[redacted]')"),
+    (PydanticLogin, "PydanticLogin(user='ann', password='[redacted]')"),
+    (types.SimpleNamespace, "namespace(user='ann', password='[redacted]')"),
+    (argparse.Namespace, "Namespace(user='ann', password='[redacted]')"),
+    (QuotingLogin, "<QuotingLogin [redacted]>"),
+    (NamingLogin, "<NamingLogin [redacted]>"),
+    (KeepingLogin, "KeepingLogin('ann')"),
+]
+
+
+class TestObjects:
+    @pytest.mark.parametrize(("kind", "shown"), SHOWN_MASKED)
+    def test_are_shown_without_their_credentials(self, kind: Any, shown: str) -> None:
+        login = kind(user="ann", password="tulip")
+        assert redacted(a=login, b=[login], c={"d": (login,)}) == {
+            "a": shown, "b": [shown], "c": {"d": [shown]},
+        }  # fmt: skip
+        assert redacted(a=DataLogin("bob", "x"), b=DataLogin(login, None)) == {
+            "a": {"user": "bob", "password": "[redacted]"}, "b": {"user": shown, "password": None},
+        }  # fmt: skip
+        assert redacted(a=deque([login]))["a"] == f"deque([{shown}])"
+
+    @pytest.mark.parametrize("kind", [kind for kind, _ in SHOWN_MASKED])
+    def test_without_a_credential_are_shown_as_before(self, kind: Any) -> None:
+        for value in (kind(user="ann", password=None), kind(user=1, password=None)):
+            plain = fields(MozlogFormatter(), record(v=value, w=[value], x=deque([value])))
+            event = {"v": value, "w": [value], "x": deque([value])}
+            processed = Redact()(None, "info", event)
+            assert processed["v"] is value
+            assert processed["w"][0] is value
+            assert plain == fields(MozlogFormatter(processors=[Redact()]), record(**event))
+
+    def test_within_objects_are_masked_as_well(self) -> None:
+        inner = AttrsLogin("ann", "tulip")
+        for outer in (types.SimpleNamespace(a=inner), AttrsLogin(inner, None)):
+            shown = redacted(a=outer)["a"]
+            assert "AttrsLogin(user='ann', password='[redacted]')" in shown
+        assert redacted(a=types.SimpleNamespace(a={"token": "tulip", "n": 1})) == {
+            "a": "namespace(a={'token': '[redacted]', 'n': 1})"
+        }
+        assert redacted(a=AttrsLogin(QuotingLogin("ann", "tulip"), None)) == {
+            "a": "<AttrsLogin [redacted]>"
+        }
+
+    def test_that_show_no_attribute_stay_as_they_are(self) -> None:
+        value = PlainLogin("ann", "tulip")
+        assert redacted(a=value)["a"].startswith("<test_redaction.PlainLogin object at")
+
+    def test_with_a_credential_that_another_attribute_has_too_are_hidden(self) -> None:
+        assert redacted(a=AttrsLogin("tulip", "tulip")) == {"a": "<AttrsLogin [redacted]>"}
+
+    def test_that_are_exceptions_show_no_credential_of_theirs(self) -> None:
+        class LoginFailed(Exception):
+            def __init__(self, password: str) -> None:
+                super().__init__(f"no such password: {password}")
+                self.password = password
+
+        assert redacted(a=LoginFailed("tulip"), b=ValueError("n=1")) == {
+            "a": "<LoginFailed [redacted]>", "b": "ValueError: n=1",
+        }  # fmt: skip
+
+    def test_have_the_marker_that_was_chosen(self) -> None:
+        event = {"a": AttrsLogin("ann", "tulip"), "b": QuotingLogin("ann", "tulip")}
+        assert Redact(marker="***")(None, "info", event) == {
+            "a": "AttrsLogin(user='ann', password='***')", "b": "<QuotingLogin ***>",
+        }  # fmt: skip
+
+    def test_as_the_message_of_an_event_stay_a_message(self) -> None:
+        renderer = MozlogRenderer("shop")
+        for event, shown in [
+            (AttrsLogin("ann", "tulip"), "AttrsLogin(user='ann', password='[redacted]')"),
+            (werkzeug.datastructures.Headers({"Cookie": "tulip", "A": "1"}),
+             "{'Cookie': '[redacted]', 'A': '1'}"),
+            (7, "7"),
+        ]:  # fmt: skip
+            processed = Redact()(None, "info", {"event": event})
+            assert checked(renderer(None, "info", processed))["Fields"] == {"msg": shown}
+
+
+CARRIERS: list[tuple[Any, Any]] = [
+    (werkzeug.datastructures.Headers([("Cookie", "tulip"), ("A", "1"), ("A", "2")]),
+     {"Cookie": "[redacted]", "A": ["1", "2"]}),
+    (werkzeug.datastructures.MultiDict([("password", "tulip"), ("a", "1"), ("a", "2")]),
+     {"password": "[redacted]", "a": ["1", "2"]}),
+    (multidict.CIMultiDict(Cookie="tulip", a="1"), {"Cookie": "[redacted]", "a": "1"}),
+    ({"cookie": "tulip", "a": 1}.items(), [["cookie", "[redacted]"], ["a", 1]]),
+    ({"a": {"cookie": "tulip"}}.values(), [{"cookie": "[redacted]"}]),
+    (multidict.CIMultiDict(Cookie="tulip", a="1").items(), [["Cookie", "[redacted]"], ["a", "1"]]),
+    ([(b"cookie", b"tulip"), (b"a", b"1")], [["Y29va2ll", "[redacted]"], ["YQ==", "MQ=="]]),
+    (((b"cookie", b"tulip"),), [["Y29va2ll", "[redacted]"]]),
+    ([[bytearray(b"cookie"), "tulip"]], [["Y29va2ll", "[redacted]"]]),
+    (TupleLogin("ann", "tulip"), ["ann", "[redacted]"]),
+    (Kind.LOGIN, ["password", "[redacted]"]),
+    (Kind.DICT, {"password": "[redacted]"}),
+    (Kind.PLAIN, "plain"),
+    ({("cookie", "tulip")}, "{['cookie', '[redacted]']}"),
+    (deque([{"cookie": "tulip"}], 3), "deque([{'cookie': '[redacted]'}], maxlen=3)"),
+    (frozenset({("a", ("cookie", "tulip"))}), "frozenset({['a', ['cookie', '[redacted]']]})"),
+    (h11.Request(method="GET", target="/", headers=[("Host", "x"), ("Cookie", "tulip")]).headers,
+     "<Headers([(b'host', b'x'), (b'cookie', '[redacted]')])>"),
+]  # fmt: skip
+
+
+class TestCarriers:
+    @pytest.mark.parametrize(("value", "shown"), CARRIERS)
+    def test_of_names_and_values_are_looked_into_and_keep_their_types(
+        self, value: Any, shown: Any
+    ) -> None:
+        assert redacted(v=value, w=[{"x": value}]) == {"v": shown, "w": [{"x": shown}]}
+        plain = fields(MozlogFormatter(), record(v=value))["v"]
+        text = shown.replace("[redacted]", "tulip") if isinstance(shown, str) else shown
+        assert shape(plain) == shape(text)
+
+    def test_that_hold_themselves_or_very_much_come_to_an_end(self) -> None:
+        wide: list[Any] = []
+        wide.extend([wide] * 1000)
+        shown = redacted(w={"password": "tulip"}, v=wide, many=[[1] * 999] * 999)
+        assert "mozlog.degraded" in shown
+
+    def test_of_more_items_than_a_line_has_say_how_many(self) -> None:
+        many = collections.UserDict({f"k{number}": {} for number in range(1200)})
+        assert redacted(v=many)["v"]["<more>"] == "<201 more items>"
+        assert redacted(v=[*many.items()])["v"][-1] == "<201 more items>"
+        pairs = frozenset((number,) for number in range(1200))
+        assert "<201 more items>" in redacted(v=pairs)["v"]

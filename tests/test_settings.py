@@ -1,11 +1,25 @@
 """Settings: where they are read from, what they may be, and what a bad one says."""
 
+import itertools
 import logging
+import os
+import types
+from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
+import fastapi
+import flask
 import pytest
+import sanic
 from conformance import Capture
+from django.conf import LazySettings
 
+import dockerflow.flask
+import dockerflow.sanic
+from dockerflow import settings
+from dockerflow.django import configuration
+from dockerflow.fastapi.application import live_options
 from dockerflow.settings import NAMES, LiveSettings, Settings, SettingsError
 
 
@@ -122,6 +136,136 @@ class TestSettings:
             "DOCKERFLOW_SUMMARY_TRACEBACK",
             "DOCKERFLOW_VERSION_CALLBACK",
         }
+
+
+def said_by(read: Callable[[], Any]) -> list[str]:
+    """Return what was logged while settings were read, once and then again."""
+    capture = Capture()
+    logger = logging.getLogger("dockerflow.settings")
+    logger.addHandler(capture.handler)
+    settings._warned.clear()
+    try:
+        read()
+        read()
+    finally:
+        logger.removeHandler(capture.handler)
+        settings._warned.clear()
+    return [each["msg"] for each in capture.fields]
+
+
+NEAR = [
+    ("HEARTBEAT_DETAIL", "HEARTBEAT_DETAILS"),
+    ("SUMMARY_LOG_QUERY_STRING", "SUMMARY_LOG_QUERYSTRING"),
+    ("QUERYSTRING", "SUMMARY_LOG_QUERYSTRING"),
+    ("CHECK_TIMEOUT", "CHECK_TIMEOUT_SECONDS"),
+    ("HEARTBEAT_STATUS_CODE", "HEARTBEAT_FAILED_STATUS_CODE"),
+    ("REQUEST_ID_HEADER", "REQUEST_ID_HEADER_NAME"),
+    ("TRUST_REQUEST_ID", "REQUEST_ID_TRUST"),
+    ("CHECK", "CHECKS"),
+]
+
+
+def by_environment(name: str, value: Any) -> None:
+    with mock.patch.dict(os.environ, {name: str(value)}):
+        Settings.read()
+
+
+def by_flask(name: str, value: Any) -> None:
+    app = flask.Flask("x")
+    app.config[name] = value
+    dockerflow.flask.Dockerflow(app)
+
+
+def by_sanic(name: str, value: Any) -> None:
+    app = sanic.Sanic(f"near-{next(_numbers)}")
+    app.config[name] = value
+    dockerflow.sanic.Dockerflow(app)
+
+
+def by_fastapi(name: str, value: Any) -> None:
+    app = fastapi.FastAPI()
+    setattr(app.state, name, value)
+    live_options(app, raises=True)
+
+
+def by_starlettes_older_state(name: str, value: Any) -> None:
+    live_options(types.SimpleNamespace(state=types.SimpleNamespace(**{name: value})))
+
+
+def by_django(name: str, value: Any) -> None:
+    configured = LazySettings()
+    configured.configure(**({name: value} if name.isupper() else {}))
+    with (
+        mock.patch.object(configuration, "settings", configured),
+        mock.patch.object(configuration, "_cached", configuration._Cached()),
+    ):
+        configuration.current_options()
+
+
+def by_mapping(name: str, value: Any) -> None:
+    Settings.read({name: value})
+
+
+_numbers = itertools.count()
+SOURCES = {
+    "the environment": by_environment,
+    "Flask's config": by_flask,
+    "Sanic's config": by_sanic,
+    "app.state": by_fastapi,
+    "Django's settings": by_django,
+    "the configuration": by_mapping,
+}
+
+
+class TestNearMisses:
+    @pytest.mark.parametrize("where", SOURCES)
+    def test_get_one_warning_that_names_the_setting(self, where: str) -> None:
+        name = "DOCKERFLOW_HEARTBEAT_DETAIL"
+        assert said_by(lambda: SOURCES[where](name, "never")) == [
+            f"{name} in {where} is not a setting of dockerflow; did you mean {name}S?"
+        ]
+
+    @pytest.mark.parametrize("where", SOURCES)
+    def test_are_neither_settings_nor_names_of_others(self, where: str) -> None:
+        def read() -> None:
+            for name, value in {
+                "DOCKERFLOW_HEARTBEAT_DETAILS": "never", "DOCKERFLOW_VERSION": "1.2",
+                "DOCKERFLOW_REDIS_URL": "redis://x", "DOCKERFLOW_SENTRY_DSN": "x",
+                "DOCKERFLOW": "1", "WORKFLOW_CHECKS": "x", "CHECKS": "x", "DOCKER_HOST": "x",
+            }.items():  # fmt: skip
+                SOURCES[where](name, value)
+
+        assert said_by(read) == []
+
+    def test_of_a_state_of_another_kind_are_seen(self) -> None:
+        assert len(said_by(lambda: by_starlettes_older_state("DOCKERFLOW_CHECK", 1))) == 1
+
+    @pytest.mark.parametrize(("written", "meant"), NEAR)
+    @pytest.mark.parametrize(
+        "prefix", ["DOCKERFLOW_", "dockerflow_", "DOCKER_FLOW_", "DOCKEFLOW_", "DOKCERFLOW_"]
+    )
+    def test_may_be_near_in_many_ways(self, prefix: str, written: str, meant: str) -> None:
+        name = prefix + (written.lower() if prefix.islower() else written)
+        (text,) = said_by(lambda: by_mapping(name, "1"))
+        assert text.endswith(f"did you mean DOCKERFLOW_{meant}?")
+
+    def test_come_after_a_change_as_well(self) -> None:
+        held: dict[str, Any] = {}
+        live = LiveSettings(held.get, names=held.keys, where="x")
+
+        def change() -> None:
+            held["DOCKERFLOW_SENTRY"] = not held.get("DOCKERFLOW_SENTRY")
+            held["DOCKERFLOW_CHECK"] = 1
+            live()
+
+        assert len(said_by(change)) == 1
+
+    def test_of_a_configuration_that_cannot_be_read_are_none(self) -> None:
+        def fail() -> Any:
+            yield "DOCKERFLOW_SENTRY"
+            raise LookupError
+
+        assert said_by(lambda: LiveSettings({}.get, names=fail)) == []
 
 
 class TestLiveSettings:

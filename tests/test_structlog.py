@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from test_properties import EXTRA, KEYS, NESTED
 
 from mozlog_py import MozlogFormatter, context
-from mozlog_py.structlog import MozlogRenderer
+from mozlog_py.options import OptionError
+from mozlog_py.processors import StaticFields
+from mozlog_py.structlog import MozlogRenderer, processors
 
 TEXT_FACTORIES = [structlog.PrintLoggerFactory, structlog.WriteLoggerFactory]
 
@@ -68,11 +70,17 @@ class TestEnvelope:
     def test_has_the_severity_of_the_method(self, method: str, severity: int) -> None:
         assert rendered({"event": "hi"}, method)["Severity"] == severity
 
-    @pytest.mark.parametrize("level", ["error", "ERROR", 40])
-    def test_has_the_severity_of_the_level_in_the_event(self, level: Any) -> None:
-        line = rendered({"event": "hi", "level": level})
+    @pytest.mark.parametrize("level", ["error", "ERROR"])
+    def test_has_the_level_that_structlog_adds_as_its_severity(self, level: Any) -> None:
+        line = rendered({"event": "hi", "level": level}, "error")
         assert line["Severity"] == 3
         assert line["Fields"] == {"msg": "hi"}
+
+    @pytest.mark.parametrize("level", ["error", "ERROR", 40, 3])
+    def test_has_the_severity_of_the_call_where_a_field_is_named_level(self, level: Any) -> None:
+        line = rendered({"event": "hi", "level": level})
+        assert line["Severity"] == 6
+        assert line["Fields"] == {"level": level, "msg": "hi"}
 
     def test_has_the_severity_of_a_levels_number(self) -> None:
         line = rendered({"event": "hi", "level": "notice", "level_number": 25})
@@ -87,12 +95,17 @@ class TestEnvelope:
         assert line["Severity"] == 4
         assert line["Fields"] == {"level": "third floor", "msg": "lift"}
 
-    @pytest.mark.parametrize(
-        ("stamp", "ns"), [(1234567890.5, 1234567890_500000000), (7, 7_000_000_000), (-1, 0)]
-    )
-    def test_has_the_time_of_a_time_stamper(self, stamp: float, ns: int) -> None:
+    def test_has_the_time_of_a_time_stamper(self) -> None:
+        stamp = time.time() - 1.5
         line = rendered({"event": "hi", "timestamp": stamp})
-        assert (line["Timestamp"], line["Fields"]) == (ns, {"msg": "hi"})
+        assert (line["Timestamp"], line["Fields"]) == (int(stamp * 1e9), {"msg": "hi"})
+
+    @pytest.mark.parametrize("stamp", [1234567890.5, 1700000000, 7, -1])
+    def test_has_the_time_of_the_call_where_a_field_is_named_timestamp(self, stamp: float) -> None:
+        before = time.time_ns()
+        line = rendered({"event": "hi", "timestamp": stamp})
+        assert before <= line["Timestamp"] <= time.time_ns()
+        assert line["Fields"] == {"timestamp": stamp, "msg": "hi"}
 
     def test_survives_a_time_that_is_none(self) -> None:
         assert rendered({"event": "hi", "timestamp": float("nan")})["Timestamp"] > 10**18
@@ -370,6 +383,30 @@ class TestWrongWiring:
     def test_of_an_unknown_output_is_refused(self) -> None:
         with pytest.raises(ValueError, match="output is 'json'; it must be 'bytes' or 'text'"):
             MozlogRenderer("shop", output="json")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            ({"logger_name": MozlogFormatter()}, r"write MozlogRenderer\(formatter=\.\.\.\)"),
+            ({"logger_name": 5}, "logger_name is 5; it must be text"),
+            ({"formatter": logging.Formatter()}, "it must be a MozlogFormatter or one of its"),
+            ({"formatter": "shop"}, "formatter is 'shop'; it must be a MozlogFormatter"),
+            ({"strict": "yes"}, "strict is 'yes'; it must be True or False"),
+            ({"include_context": "no"}, "include_context is 'no'; it must be True or False"),
+            ({"is_last_of_chain": "no"}, "is_last_of_chain is 'no'; it must be True or False"),
+            ({"static_fields": [1]}, r"static_fields is \[1\]; it must be a dict"),
+            ({"colour": 1}, "MozlogRenderer has no option colour; it has logger_name, output"),
+        ],
+    )
+    def test_of_wrong_options_is_refused(self, options: dict[str, Any], sentence: str) -> None:
+        with pytest.raises(OptionError, match=sentence):
+            MozlogRenderer(**options)
+
+    def test_of_what_is_no_processor_is_refused_by_the_parameters_name(self) -> None:
+        with pytest.raises(OptionError, match="before is 'redact', which is no processor"):
+            processors("shop", before="redact")  # type: ignore[arg-type]
+        with pytest.raises(OptionError, match=r"before has .*StaticFields.* in it"):
+            processors("shop", before=[StaticFields])  # type: ignore[list-item]
 
 
 #: The keys that structlog's processors use for purposes of their own.

@@ -16,9 +16,11 @@ import pytest
 from conformance import checked_lines
 
 import mozlog_py
-from mozlog_py import servers
+from mozlog_py import celery as tasks
+from mozlog_py._stdlib.import_hooks import _Finder
+from mozlog_py._stdlib.propagating_logger import PropagatingLogger
 from mozlog_py.late_request_ids import attach_request_id, remember_served, take_served
-from mozlog_py.servers import ACCESS_LOGGERS, SERVER_LOGGERS, TakenOver, take_over
+from mozlog_py.servers import ACCESS_LOGGERS, SERVER_LOGGERS, take_over
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 
@@ -125,6 +127,36 @@ class TestHandlers:
         logging.getLogger("gunicorn.error").warning("here")
         assert not (tmp_path / "error.log").exists()
         assert said(capsys) == ["here"]
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_for_the_console_is_taken_from_django_and_no_other(
+        self, when: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from django.utils.log import AdminEmailHandler, RequireDebugTrue
+
+        console, own = logging.StreamHandler(), logging.FileHandler(tmp_path / "django.log")
+        console.addFilter(RequireDebugTrue())
+        mails = AdminEmailHandler.__new__(AdminEmailHandler)
+        logging.Handler.__init__(mails)
+        mails.setLevel("CRITICAL")
+        logger = logging.getLogger("django")
+        former = logger.handlers[:]
+        logger.handlers = []
+        if when == "after":
+            configure()
+        for handler in (console, own, mails):
+            logger.addHandler(handler)
+        if when == "before":
+            configure()
+        try:
+            logger.warning("careful")
+            assert len(logger.handlers) == 3
+            assert console not in logger.handlers
+        finally:
+            logger.handlers = former
+            own.close()
+        assert (tmp_path / "django.log").read_text() == "careful\n"
+        assert said(capsys) == ["careful"]
 
     def test_are_never_heaped_up(self) -> None:
         configure()
@@ -245,7 +277,7 @@ class TestLoggerClasses:
         configure()
         for logger in made:
             assert isinstance(logger, Polite)
-            assert isinstance(logger, TakenOver)
+            assert isinstance(logger, PropagatingLogger)
             logger.addHandler(logging.StreamHandler(sys.stdout))
             logger.propagate = False
             logger.polite("hello")
@@ -475,10 +507,14 @@ class TestCelery:
         for name in [name for name in sys.modules if name.partition(".")[0] == "celery"]:
             monkeypatch.delitem(sys.modules, name)
         take_over()
-        (finder,) = [found for found in sys.meta_path if type(found) is servers._CeleryFinder]
+        (finder,) = [
+            found
+            for found in sys.meta_path
+            if type(found) is _Finder and found.name == "celery.signals"
+        ]
         assert finder.find_spec("celery") is None
         signals = importlib.import_module("celery.signals")
-        assert signals.setup_logging.send(sender=None) == [(servers._is_set_up, None)]
+        assert signals.setup_logging.send(sender=None) == [(tasks._logging_is_set_up, None)]
         assert finder not in sys.meta_path
 
     def test_is_told_once_when_it_is_there(self) -> None:
@@ -487,10 +523,11 @@ class TestCelery:
         take_over()
         take_over()
         try:
-            assert signals.setup_logging.send(sender=None) == [(servers._is_set_up, None)]
+            assert signals.setup_logging.send(sender=None) == [(tasks._logging_is_set_up, None)]
         finally:
             signals.setup_logging.disconnect(dispatch_uid="mozlog_py")
-        assert sys.meta_path == finders
+        added = [finder for finder in sys.meta_path if finder not in finders]
+        assert not any(type(one) is _Finder and one.name == "celery.signals" for one in added)
 
 
 class TestErrorRecords:

@@ -411,7 +411,6 @@ class TestOtherTypes:
             (collections.deque([1, 2]), "deque([1, 2])"),
             (range(3), "range(0, 3)"),
             (1j, "1j"),
-            (types.MappingProxyType({"a": 1}), "mappingproxy({'a': 1})"),
             (math, repr(math)),
             (ValueError("boom"), "ValueError: boom"),
             (KeyboardInterrupt(), "KeyboardInterrupt: "),

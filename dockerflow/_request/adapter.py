@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from dockerflow import checks
 from dockerflow.endpoints import Reply
@@ -66,13 +66,10 @@ def user_id(user: Any, read_id: Callable[[Any], Any]) -> str | int:
         found = read_id(user)
         if found is None:
             return ""
-        return found if type(found) in _PLAIN else str(found)
+        return found if type(found) is int or type(found) is str else str(found)
     except Exception:
         # A database that is away, an attribute that is not there: the request goes on.
         return ""
-
-
-_PLAIN: Final = (int, str)
 
 
 def headers_of(reply: Reply, method: str) -> tuple[bytes, dict[str, str]]:

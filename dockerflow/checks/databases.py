@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow import health
+from dockerflow.extras import needs_package
 
 from .messages import CheckMessage, Error
 from .redaction import redact
@@ -42,7 +43,8 @@ _QUERY: Final = "SELECT 1"
 
 def check_engine_connected(engine: Engine) -> list[CheckMessage]:
     """Check that a SQLAlchemy engine reaches its database."""
-    import sqlalchemy as sa
+    with needs_package("sqlalchemy"):
+        import sqlalchemy as sa
 
     try:
         for is_last in (False, True):
@@ -61,7 +63,8 @@ def check_engine_connected(engine: Engine) -> list[CheckMessage]:
 
 async def check_async_engine_connected(engine: AsyncEngine) -> list[CheckMessage]:
     """Check that an asyncio engine of SQLAlchemy reaches its database."""
-    import sqlalchemy as sa
+    with needs_package("sqlalchemy"):
+        import sqlalchemy as sa
 
     try:
         for is_last in (False, True):
@@ -79,7 +82,8 @@ async def check_async_engine_connected(engine: AsyncEngine) -> list[CheckMessage
 
 def check_psycopg_pool_connected(pool: ConnectionPool) -> list[CheckMessage]:
     """Check that a ``psycopg_pool.ConnectionPool`` reaches its database."""
-    import psycopg
+    with needs_package("psycopg"):
+        import psycopg
 
     try:
         for is_last in (False, True):
@@ -100,7 +104,8 @@ def check_psycopg_pool_connected(pool: ConnectionPool) -> list[CheckMessage]:
 
 async def check_async_psycopg_pool_connected(pool: AsyncConnectionPool) -> list[CheckMessage]:
     """Check that a ``psycopg_pool.AsyncConnectionPool`` reaches its database."""
-    import psycopg
+    with needs_package("psycopg"):
+        import psycopg
 
     try:
         for is_last in (False, True):
@@ -123,12 +128,19 @@ async def check_asyncpg_pool_connected(pool: Pool) -> list[CheckMessage]:
     """Check that an ``asyncpg`` pool reaches its database."""
     import asyncio
 
-    import asyncpg
+    with needs_package("asyncpg"):
+        import asyncpg
 
     try:
         async with pool.acquire(timeout=CONNECTS_WITHIN_S) as connection:
             await connection.fetchval(_QUERY)
-    except (OSError, asyncio.TimeoutError, asyncpg.PostgresConnectionError) as error:
+    except (
+        OSError,
+        asyncio.TimeoutError,
+        asyncpg.PostgresConnectionError,
+        # On uvloop, for a connection that the server has closed in the meantime.
+        asyncpg.InternalClientError,
+    ) as error:
         return [_unreachable(error)]
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return [_refused(error)]

@@ -16,6 +16,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from dockerflow import health
+from dockerflow.extras import needs_package
 
 from .messages import CheckMessage, Error
 from .redaction import redact
@@ -29,7 +30,8 @@ __all__ = ["check_async_redis_connected", "check_redis_connected"]
 
 def check_redis_connected(client: Redis) -> list[CheckMessage]:
     """Check that a ``redis.Redis`` client gets an answer to ``PING``."""
-    import redis
+    with needs_package("redis"):
+        import redis
 
     try:
         if not _can_be_copied(client, redis.Redis):
@@ -46,7 +48,8 @@ def check_redis_connected(client: Redis) -> list[CheckMessage]:
 
 async def check_async_redis_connected(client: AsyncRedis) -> list[CheckMessage]:
     """Check that a ``redis.asyncio.Redis`` client gets an answer to ``PING``."""
-    import redis.asyncio
+    with needs_package("redis"):
+        import redis.asyncio
 
     try:
         if not _can_be_copied(client, redis.asyncio.Redis):

@@ -11,6 +11,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from dockerflow.extras import needs_extra
+
+with needs_extra("django"):
+    # Every module below needs it, and this is imported before all of them.
+    import_module("django")
+
 __all__ = ["DockerflowMiddleware", "dockerflow_view"]
 
 _PLACES = {"DockerflowMiddleware": ".middleware", "dockerflow_view": ".views"}

@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 from dockerflow import health
 from dockerflow.checks.redaction import redact
 from dockerflow.checks.redis import check_redis_connected as check_client_connected
+from dockerflow.extras import needs_package
 
 __all__ = [
     "check_database_connected",
@@ -91,8 +92,9 @@ def _load_migrations() -> Any:
 
 def check_redis_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
     """Check that the Redis of django-redis answers."""
-    import redis
-    from django_redis import get_redis_connection
+    with needs_package("django-redis", "django_redis", "redis"):
+        import redis
+        from django_redis import get_redis_connection
 
     try:
         client = get_redis_connection("default")

@@ -36,7 +36,12 @@ def current_options() -> Options:
     options = _cached.options
     if options is None or vars(settings).get("_wrapped") is not _cached.wrapped:
         if _cached.live is None:
-            _cached.live = LiveOptions(_lookup, heartbeat_details="debug")
+            _cached.live = LiveOptions(
+                _lookup,
+                names=lambda: dir(settings),
+                where="Django's settings",
+                heartbeat_details="debug",
+            )
         options = _cached.options = _cached.live.now()
         _cached.wrapped = vars(settings).get("_wrapped")
     return options

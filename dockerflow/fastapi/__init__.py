@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.routing import APIRoute
-from starlette.routing import Match
+from dockerflow.extras import needs_extra
 
-from .views import error, heartbeat, lbheartbeat, version
+with needs_extra("fastapi", "starlette", "pydantic"):
+    from fastapi import APIRouter
+    from fastapi.routing import APIRoute
+    from starlette.routing import Match
+
+    from .views import error, heartbeat, lbheartbeat, version
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "router", "version"]
 

@@ -22,6 +22,11 @@ def lookup(state: Any) -> Callable[[str], Any]:
     return lambda name: getattr(state, name, None)
 
 
+def _names_of(state: Any) -> list[Any]:
+    held = vars(state).get("_state")
+    return [*(held if isinstance(held, dict) else vars(state))]
+
+
 def live_options(app: Any, *, raises: bool = False) -> LiveOptions | None:
     """Give the options of an application; None where it has no state to hold settings.
 
@@ -34,6 +39,6 @@ def live_options(app: Any, *, raises: bool = False) -> LiveOptions | None:
     get = lookup(state)
     live: LiveOptions | None = get(KEY)
     if live is None:
-        live = LiveOptions(get, raises=raises)
+        live = LiveOptions(get, raises=raises, names=lambda: _names_of(state), where="app.state")
         setattr(state, KEY, live)
     return live

@@ -124,7 +124,9 @@ class Dockerflow(DeprecatedChecks):
     def init_app(self, app: Flask) -> None:
         """Install the extension in an application."""
         app.extensions["dockerflow"] = self
-        live = LiveOptions(app.config.get, self._policy)
+        live = LiveOptions(
+            app.config.get, self._policy, names=app.config.keys, where="Flask's config"
+        )
         app.extensions[_OPTIONS] = live
         root = str(Path(app.root_path).parent)
         app.extensions[_ENDPOINTS] = Endpoints(

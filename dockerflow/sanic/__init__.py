@@ -1,5 +1,8 @@
 """Dockerflow for Sanic: ``Dockerflow(app)``."""
 
-from .app import Dockerflow
+from dockerflow.extras import needs_extra
+
+with needs_extra("sanic"):
+    from .app import Dockerflow
 
 __all__ = ["Dockerflow"]

@@ -79,7 +79,9 @@ class Dockerflow(DeprecatedChecks):
 
     def init_app(self, app: Sanic[Any, Any]) -> None:
         """Install the extension in an application."""
-        live = LiveOptions(app.config.get, self._policy)
+        live = LiveOptions(
+            app.config.get, self._policy, names=app.config.keys, where="Sanic's config"
+        )
         app.ctx.dockerflow = _Installation(
             live,
             Endpoints(

@@ -20,6 +20,7 @@ from dockerflow.checks.messages import (
     level_to_text,
 )
 from dockerflow.checks.redis import check_async_redis_connected
+from dockerflow.extras import needs_package
 
 __all__ = [
     "CRITICAL",
@@ -46,7 +47,8 @@ async def check_redis_connected(redis_client: Any) -> list[CheckMessage]:
         redis_client: The client. One of redis-py compares the answer itself; of
             another, it may be the text of what the server has sent.
     """
-    import redis.asyncio
+    with needs_package("redis"):
+        import redis.asyncio
 
     client = getattr(redis_client, "conn", redis_client)
     if not isinstance(client, redis.asyncio.Redis):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
 from mozlog_py.formatter import MozlogFormatter, checked_processors
-from mozlog_py.processors import Processor, StaticFields, merge_context
+from mozlog_py.processors import StaticFields, merge_context
+from mozlog_py.typing import Output, Processor, RendererOptions
 
 from .renderer import MozlogRenderer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["processors"]
 
@@ -17,9 +21,9 @@ def processors(
     logger_name: str | None = None,
     *,
     before: Sequence[Processor] = (),
-    output: Literal["bytes", "text"] = "bytes",
+    output: Output = "bytes",
     formatter: MozlogFormatter | None = None,
-    **options: Any,
+    **options: Unpack[RendererOptions],
 ) -> list[Processor]:
     """Give the recommended chain, for ``structlog.configure(processors=...)``.
 
@@ -28,7 +32,7 @@ def processors(
     static fields in it. Without any, the renderer is all there is: it adds
     those itself, and ``FastBoundLogger`` is at its fastest.
     """
-    between = checked_processors(before)
+    between = checked_processors(before, "before")
     if formatter is not None:
         # In a chain they are processors like any.
         between += formatter.processors

@@ -12,7 +12,7 @@ from mozlog_py.process import process
 from mozlog_py.sink import NOT_ALONE, Sink
 
 from .levels import NAMES
-from .renderer import MozlogRenderer
+from .renderer import AroundContext, MozlogRenderer
 from .sink import SinkLogger
 
 __all__ = ["NO_HEADS", "UNPREPARABLE", "UNPREPARED", "Elsewhere", "Head", "head"]
@@ -20,11 +20,12 @@ __all__ = ["NO_HEADS", "UNPREPARABLE", "UNPREPARED", "Elsewhere", "Head", "head"
 _write: Final = Sink.write
 
 #: The state of the renderer alone in its chain that it is for; the line around the
-#: Fields of a call, and around a message that is alone; the names that no field of a
+#: Fields of a call, and around a message that is alone; what a line takes that has the
+#: context in it, before what is bound to the logger; the names that no field of a
 #: call may have, since they are in it already or mean something; whether there are
 #: fields in it already, so that those of the call go on without a brace; and what the
 #: line is given to.
-Head = tuple[object, bytes, bytes, frozenset[str], bool, "Sink | Elsewhere"]
+Head = tuple[object, bytes, bytes, "AroundContext | None", frozenset[str], bool, "Sink | Elsewhere"]
 
 
 class Elsewhere:
@@ -43,7 +44,7 @@ def _no_write(line: bytes) -> NoReturn:
 
 def _nothing() -> Head:
     # No renderer has such a state, so these are never taken for heads.
-    return object(), b"", b"", frozenset(), False, Elsewhere(_no_write)
+    return object(), b"", b"", None, frozenset(), False, Elsewhere(_no_write)
 
 
 #: In place of a head that was not asked for yet.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from .other_handlers import nearest_logger
+
 __all__ = ["ALIASES", "LEVELS", "METHODS", "NAMES", "level_of"]
 
 #: The levels that have a method.
@@ -24,14 +26,6 @@ NAMES: Final = {level: name for name, level in LEVELS.items()}
 
 
 def level_of(logger: Any) -> int:
-    """Give the level of the standard library's logger of the same name."""
-    name = getattr(logger, "name", None)
-    level = logging.root.level
-    # Without making one: names may be made from data, and loggers stay for ever.
-    while isinstance(name, str) and name:
-        namesake = logging.root.manager.loggerDict.get(name)
-        if isinstance(namesake, logging.Logger):
-            level = namesake.getEffectiveLevel()
-            break
-        name = name.rpartition(".")[0]
+    """Return the lowest level that the standard library's logger of the same name hears."""
+    level = nearest_logger(getattr(logger, "name", None)).getEffectiveLevel()
     return max(level, logging.root.manager.disable + 1)

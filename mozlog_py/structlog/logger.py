@@ -13,21 +13,27 @@ import asyncio
 import functools
 import logging
 import operator
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final, TypeVar
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import structlog
 
+from mozlog_py.diagnostics import note
 from mozlog_py.events import level_number
 from mozlog_py.line import last_resort
+from mozlog_py.values import type_name
 
 from .heads import NO_HEADS, UNPREPARABLE, UNPREPARED
 from .heads import head as head_of
-from .levels import ALIASES, LEVELS, NAMES, level_of
+from .level_classes import class_at, following_class
+from .levels import ALIASES, LEVELS, NAMES
 from .levels import METHODS as METHOD_NAMES
-from .methods import ASYNC_METHODS, METHODS, nothing, nothing_async
+from .logging_changes import changes
+from .methods import ASYNC_METHODS, METHODS, aexception, exception
+from .other_handlers import NOBODY, Audience, nearest_logger
 from .outcome import Call, outcome
-from .proxy import shorten
+from .proxy import shorten, shorten_again
 from .renderer import MozlogRenderer, WiringError
 from .sink import SinkLogger
 
@@ -44,9 +50,9 @@ class FastBoundLogger:
     is a ``MozlogRenderer`` alone. A processor that raises is left out for that
     event, and the line says so.
 
-    The lowest level that is heard is decided when a logger is made: it is that
-    of the standard library's logger of the same name, as of now; or, for
-    ``FastBoundLogger.at(level)``, always that one. Methods below it do nothing.
+    The lowest level that is heard is that of the standard library's logger of the
+    same name, also when it changes; or, for ``FastBoundLogger.at(level)``, always
+    that one. Methods below it do nothing.
     """
 
     __slots__ = ("_bound", "_chain", "_heads", "_is_exposed", "_logger", "_processors")
@@ -55,14 +61,25 @@ class FastBoundLogger:
     _lowest: ClassVar[int | None] = None
     #: What a class of a level was made from; None where it was written by hand.
     _made_from: ClassVar[type[FastBoundLogger] | None] = None
+    #: Whether it is a class of loggers that follow ``logging``, and until now only.
+    _is_following: ClassVar[bool] = False
+    _is_outdated: ClassVar[bool] = False
+    #: The lowest level of one that follows other handlers, but no levels.
+    _fixed_level: ClassVar[int | None] = None
+    #: The lowest level that may interest something beside the logger below.
+    _others_from: ClassVar[int] = NOBODY
 
     def __new__(cls: type[_Self], logger: Any, *args: Any, **kwargs: Any) -> _Self:
         """Make a logger of the class for its level."""
+        if cls._is_following:
+            return object.__new__(cls)
         if cls._lowest is not None:
+            if type(logger) is SinkLogger and logger.others is not None:
+                return object.__new__(following_class(cls, logger, cls._lowest))
             return object.__new__(cls)
         # A factory of its subclasses, in the hands of structlog's proxy. What the
         # proxy is given may be called by another thread at once, so it must be whole.
-        made: _Self = object.__new__(cls.at(level_of(logger)))
+        made: _Self = object.__new__(following_class(cls, logger, None))
         made.__init__(logger, *args, **kwargs)  # type: ignore[misc]
         shorten(made, METHOD_NAMES, depth=1)
         return made
@@ -84,8 +101,10 @@ class FastBoundLogger:
         number = level_number(level)
         if number is None:
             raise ValueError(f"level is {level!r}; it must be a level's name or number")
-        made_from = vars(cls).get("_made_from") or cls
-        return _class_at(made_from, number)
+        kind: Any = cls.__bases__[0] if cls._is_following else cls
+        made_from = vars(kind).get("_made_from") or kind
+        made: type[_Self] = class_at(made_from, number)
+        return made
 
     # -- binding ----------------------------------------------------------
 
@@ -136,7 +155,123 @@ class FastBoundLogger:
         """Give the lowest level that is heard."""
         return self._lowest or logging.NOTSET
 
+    # -- as the standard library's loggers have it --------------------------
+
+    isEnabledFor = is_enabled_for  # noqa: N815 - its name in logging
+    getEffectiveLevel = get_effective_level  # noqa: N815
+
+    @property
+    def name(self) -> str:
+        """The logger's name; that of the root logger for one without."""
+        name = getattr(self._logger, "name", None)
+        return name if isinstance(name, str) else logging.root.name
+
+    @property
+    def level(self) -> int:
+        """The level that was set for this name in ``logging``, 0 for none."""
+        namesake = self._existing_namesake()
+        return logging.NOTSET if namesake is None else namesake.level
+
+    @property
+    def handlers(self) -> list[logging.Handler]:
+        """The handlers that were added for this name in ``logging``."""
+        namesake = self._existing_namesake()
+        return [] if namesake is None else namesake.handlers
+
+    @property
+    def parent(self) -> logging.Logger | None:
+        """The logger of ``logging`` above the one of this name."""
+        namesake = self._existing_namesake()
+        return self._nearest() if namesake is None else namesake.parent
+
+    @property
+    def propagate(self) -> bool:
+        """Whether handlers above this name get its records."""
+        namesake = self._existing_namesake()
+        return True if namesake is None else namesake.propagate
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the logger of ``logging`` was disabled. It does not silence this one."""
+        namesake = self._existing_namesake()
+        return False if namesake is None else namesake.disabled
+
+    def setLevel(self, level: int | str) -> None:  # noqa: N802
+        """Set the level for this name in ``logging``, which this logger follows."""
+        self._namesake().setLevel(level)
+
+    def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802
+        """Add a handler for this name in ``logging``."""
+        self._namesake().addHandler(hdlr)
+
+    def removeHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802
+        """Remove a handler of this name in ``logging``."""
+        self._namesake().removeHandler(hdlr)
+
+    def hasHandlers(self) -> bool:  # noqa: N802
+        """Return whether ``logging`` has handlers for this name."""
+        return self._nearest().hasHandlers()
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Hand a record to the handlers of this name in ``logging``."""
+        self._namesake().handle(record)
+
+    def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Hand a record to the handlers of this name, without its filters."""
+        self._namesake().callHandlers(record)
+
+    def findCaller(  # noqa: N802
+        self, stack_info: bool = False, stacklevel: int = 1
+    ) -> tuple[str, int, str, str | None]:
+        """Return the file, line, function and stack that ``logging`` takes for the caller."""
+        return self._namesake().findCaller(stack_info, stacklevel)
+
+    def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: N802
+        """Make a record as ``logging`` does."""
+        return self._namesake().makeRecord(*args, **kwargs)
+
+    def getChild(self, suffix: str) -> logging.Logger:  # noqa: N802
+        """Return the logger of ``logging`` below this name."""
+        return self._namesake().getChild(suffix)
+
+    def _namesake(self) -> logging.Logger:
+        if isinstance(self._logger, logging.Logger):
+            return self._logger
+        return logging.getLogger(getattr(self._logger, "name", None))
+
+    def _nearest(self) -> logging.Logger:
+        if isinstance(self._logger, logging.Logger):
+            return self._logger
+        return nearest_logger(getattr(self._logger, "name", None))
+
+    def _existing_namesake(self) -> logging.Logger | None:
+        nearest = self._nearest()
+        return nearest if nearest.name == self.name else None
+
     # -- logging ----------------------------------------------------------
+
+    if TYPE_CHECKING:
+        # What type checkers see: they are set below the class, from one source for all levels.
+        def debug(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def info(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def msg(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def warning(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def warn(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def error(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def err(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def critical(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def fatal(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def exception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def adebug(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def ainfo(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def amsg(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def awarning(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def awarn(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def aerror(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def aerr(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def acritical(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def afatal(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def aexception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
 
     def log(self, level: int | str, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         """Log an event at a level, given by its number or name."""
@@ -149,11 +284,6 @@ class FastBoundLogger:
             return getattr(self, name)(event, *args, **fields)
         return self._log(number, event, args, fields)
 
-    def exception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        """Log an event with the exception that is being handled, as an error."""
-        fields.setdefault("exc_info", True)
-        return self.error(event, *args, **fields)  # type: ignore[attr-defined]
-
     async def alog(self, level: int | str, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         """Do as ``log``: the line is made here and now, and written in a thread."""
         number = level_number(level)
@@ -161,11 +291,6 @@ class FastBoundLogger:
         if not self.is_enabled_for(number):
             return None
         return await self._log_in_thread(number, event, args, fields)
-
-    async def aexception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        """Do as ``exception``: the line is made here and now, and written in a thread."""
-        fields.setdefault("exc_info", True)
-        return await self.aerror(event, *args, **fields)  # type: ignore[attr-defined]
 
     # -- the ways of an event ---------------------------------------------
 
@@ -182,7 +307,8 @@ class FastBoundLogger:
                     "it last"
                 )
             is_alone = len(processors) == 1 and type(processors[0]) is MozlogRenderer
-            if is_alone and not self._is_exposed:
+            # Events for other handlers take the long way, on which they are records too.
+            if is_alone and not self._is_exposed and level < self._others_from:
                 head = head_of(processors[0], self._logger, level, self._bound)
         heads[level // 10] = head
         self._heads = heads
@@ -201,6 +327,15 @@ class FastBoundLogger:
         self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
     ) -> Any:
         """Log what the fast way could not, or not yet."""
+        if level >= logging.ERROR and logging.Logger.callHandlers is not changes.call_handlers:
+            # An error reporter was set up a moment ago.
+            changes.announce()
+        if self._is_outdated:
+            self._follow()
+            return getattr(self, NAMES[level])(event, *args, **fields)
+        if level < (self._lowest or logging.NOTSET):
+            # Somebody has kept the method from the time when the level was on.
+            return None
         # It is the first call, another process, or somebody has changed the chain.
         if not self._is_prepared_at(level) and self._prepare(level):
             return METHODS[level](self, event, *args, **fields)
@@ -215,8 +350,9 @@ class FastBoundLogger:
     def _log(self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
         interrupts: list[BaseException] = []
         result = None
+        audience = self._audience(level) if level >= self._others_from else None
         try:
-            made = self._outcome(level, event, args, fields, interrupts)
+            made = self._outcome(level, event, args, fields, interrupts, audience)
             if made is not None:
                 call, arguments, keywords = made
                 result = call(*arguments, **keywords)
@@ -224,6 +360,8 @@ class FastBoundLogger:
             raise
         except Exception as error:
             self._save(error)
+        if audience is not None:
+            audience.send()
         if interrupts:
             raise interrupts[0]
         return result
@@ -239,8 +377,9 @@ class FastBoundLogger:
     ) -> Any:
         interrupts: list[BaseException] = []
         result, made = None, None
+        audience = self._audience(level) if level >= self._others_from else None
         try:
-            made = self._outcome(level, event, args, fields, interrupts)
+            made = self._outcome(level, event, args, fields, interrupts, audience)
         except WiringError:
             raise
         except Exception as error:
@@ -248,6 +387,9 @@ class FastBoundLogger:
         if made is not None:
             call, arguments, keywords = made
             write = functools.partial(call, *arguments, **keywords)
+            if audience is not None:
+                # Error reporters look at the context.
+                write = functools.partial(copy_context().run, _write_and_send, write, audience)
             try:
                 writing = asyncio.get_running_loop().run_in_executor(None, write)
             except RuntimeError:
@@ -267,9 +409,27 @@ class FastBoundLogger:
         args: tuple[Any, ...],
         fields: dict[str, Any],
         interrupts: list[BaseException],
+        audience: Audience | None,
     ) -> Call | None:
         chain, bound = self._processors, self._bound
-        return outcome(self._logger, chain, bound, level, event, args, fields, interrupts)
+        return outcome(self._logger, chain, bound, level, event, args, fields, interrupts, audience)
+
+    def _audience(self, level: int) -> Audience | None:
+        """Return what else gets an event of a level."""
+        logger = self._logger
+        try:
+            others = logger.others
+            return None if others is None else others.audience(logger.name, level)
+        except Exception as error:
+            note(f"other handlers were not found: {type_name(type(error))}")
+            return None
+
+    def _follow(self) -> None:
+        """Take the class that this logger has after a change in ``logging``."""
+        made_from = type(self).__bases__[0]
+        self.__class__ = following_class(made_from, self._logger, self._fixed_level)
+        self._heads = NO_HEADS
+        shorten_again(self)
 
     # -- what is expected of any object -----------------------------------
 
@@ -288,11 +448,14 @@ class FastBoundLogger:
 
     def __reduce__(self) -> tuple[Any, ...]:
         kind = type(self)
+        if self._fixed_level is not None:
+            kind = kind.__bases__[0]
         made_from = vars(kind).get("_made_from")
         is_configured = self._processors is structlog.get_config()["processors"]
         return _restored, (
             made_from or kind,
             None if made_from is None else self._lowest,
+            self._is_following and self._fixed_level is None,
             is_configured,
             self._logger,
             self._processors,
@@ -300,9 +463,16 @@ class FastBoundLogger:
         )
 
 
+def _write_and_send(write: Callable[[], Any], audience: Audience) -> Any:
+    result = write()
+    audience.send()
+    return result
+
+
 def _restored(
     made_from: type[_Self],
     lowest: int | None,
+    is_following: bool,
     is_configured: bool,
     logger: Any,
     chain: Any,
@@ -310,45 +480,20 @@ def _restored(
 ) -> _Self:
     """Give a logger that was pickled; one with the configured chain has that of this process."""
     config = structlog.get_config()
-    if is_configured and config["wrapper_class"] is made_from:
+    is_here = config["wrapper_class"] is made_from
+    if is_configured and is_here:
         chain = config["processors"]
-    kind = made_from if lowest is None else _class_at(made_from, lowest)
+    # Where nothing is configured, logging's own level would silence it.
+    is_following = is_following and is_here
+    kind = made_from if lowest is None or is_following else made_from.at(lowest)
     return kind(logger, chain, bound)
 
 
+FastBoundLogger.exception = exception  # type: ignore[method-assign]
+FastBoundLogger.aexception = aexception  # type: ignore[method-assign]
 for _name, _level in LEVELS.items():
     setattr(FastBoundLogger, _name, METHODS[_level])
     setattr(FastBoundLogger, f"a{_name}", ASYNC_METHODS[_level])
 for _alias, _name in ALIASES.items():
     setattr(FastBoundLogger, _alias, getattr(FastBoundLogger, _name))
     setattr(FastBoundLogger, f"a{_alias}", getattr(FastBoundLogger, f"a{_name}"))
-
-
-_classes: Final[dict[tuple[type[FastBoundLogger], int], type[FastBoundLogger]]] = {}
-
-
-def _class_at(made_from: type[_Self], lowest: int) -> type[_Self]:
-    """Give the class in which the methods of lower levels do nothing."""
-    made = _classes.get((made_from, lowest))
-    if made is None:
-        made = _classes[made_from, lowest] = _make_class(made_from, lowest)
-    return made  # type: ignore[return-value]
-
-
-def _make_class(made_from: type[FastBoundLogger], lowest: int) -> type[FastBoundLogger]:
-    """Make the class in which the methods of lower levels do nothing, and no others."""
-    members: dict[str, Any] = {"__slots__": (), "_lowest": lowest, "_made_from": made_from}
-    for name in (*LEVELS, *ALIASES):
-        own = ALIASES.get(name, name)
-        level = LEVELS[own]
-        if level < lowest:
-            members[name], members[f"a{name}"] = nothing, nothing_async
-        elif getattr(made_from, name) is nothing:
-            # Of a class of a higher level.
-            members[name], members[f"a{name}"] = METHODS[level], ASYNC_METHODS[level]
-    if lowest > logging.ERROR:
-        members["exception"], members["aexception"] = nothing, nothing_async
-    elif made_from.exception is nothing:
-        members["exception"] = FastBoundLogger.exception
-        members["aexception"] = FastBoundLogger.aexception
-    return type(made_from.__name__, (made_from,), members)

@@ -7,6 +7,7 @@ As ``fast`` does for records, the method repeats the last statements of
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -23,9 +24,18 @@ from mozlog_py.tracing import may_have_span
 from mozlog_py.values import MAX_ITEMS
 
 from .levels import LEVELS
+from .logging_changes import changes
 from .renderer import bound_by_structlog
 
-__all__ = ["ASYNC_METHODS", "METHODS", "Method", "nothing", "nothing_async"]
+__all__ = [
+    "ASYNC_METHODS",
+    "METHODS",
+    "Method",
+    "aexception",
+    "exception",
+    "nothing",
+    "nothing_async",
+]
 
 #: A method of a bound logger, not bound to one yet.
 Method = Callable[..., Any]
@@ -35,12 +45,16 @@ _time_ns: Final = time.time_ns
 _modules: Final = sys.modules
 # Together with what is bound they are to be no more than a line has.
 _MOST: Final = MAX_ITEMS // 2
+_Logger: Final = logging.Logger
+_changes: Final = changes
 _IS_TRACED: Final = tracing.is_installed()
 
 
 def method_of(name: str, level: int) -> Method:
     """Make the method of one level; what it does not know it hands to ``_log_otherwise``."""
     index = level // 10
+    # An error reporter may have been set up since the last error.
+    is_mild = level < logging.ERROR
     # Each field's type is looked at, and a closure's names are found in half of the time.
     type_, str_, int_ = type, str, int
 
@@ -50,16 +64,19 @@ def method_of(name: str, level: int) -> Method:
         line = cell = count = None
         is_msg_ours = False
         try:
-            state, of_fields, of_message, names, is_bound, sink = self._heads[index]
+            state, of_fields, of_message, of_context, names, is_bound, sink = self._heads[index]
             ns = _time_ns()
             if ns > process.until_ns:
                 process.ask(ns)
-            if self._processors[0].state is state:
+            if self._processors[0].state is state and (
+                is_mild or _Logger.callHandlers is _changes.call_handlers
+            ):
                 if args:
                     # Once only, also where it goes on by the chain: what is in them may log.
                     event, args = event % args, ()
                 if type_(event) is str_ and event and not (event >= "{" and looks_like_json(event)):
                     all_fields = fields
+                    context = None
                     if (
                         read_bound()
                         or read_request_id()
@@ -84,6 +101,10 @@ def method_of(name: str, level: int) -> Method:
                                 break
                         else:
                             is_msg_ours = True
+                            if context and of_context:
+                                # What is bound to the logger stands between the two.
+                                of_fields, own, is_bound = of_context
+                                all_fields = {**context, **own, **fields}
                             all_fields["msg"] = event
                             text = _dumps(all_fields)
                             if not text.isascii() or DELETE in text:
@@ -146,6 +167,18 @@ def async_method_of(name: str, level: int) -> Method:
     method.__qualname__ = f"FastBoundLogger.a{name}"
     method.__doc__ = f"Do as ``{name}``: the line is made here and now, and written in a thread."
     return method
+
+
+def exception(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
+    """Log an event with the exception that is being handled, as an error."""
+    fields.setdefault("exc_info", True)
+    return self.error(event, *args, **fields)
+
+
+async def aexception(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
+    """Do as ``exception``: the line is made here and now, and written in a thread."""
+    fields.setdefault("exc_info", True)
+    return await self.aerror(event, *args, **fields)
 
 
 def nothing(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
 
+from mozlog_py.context import current
+from mozlog_py.events import LEVEL_AND_TIME
 from mozlog_py.line import Interrupted
 from mozlog_py.processors import guarded
 from mozlog_py.values import free_name
 
 from .levels import NAMES
+from .other_handlers import Audience
 from .renderer import MozlogRenderer, WiringError
 
 __all__ = ["Call", "outcome"]
@@ -29,24 +32,31 @@ def outcome(
     args: tuple[Any, ...],
     fields: dict[str, Any],
     interrupts: list[BaseException],
+    audience: Audience | None = None,
 ) -> Call | None:
     """Run a chain; give what is to be called with its outcome, None for a dropped event.
 
     ``logger`` is the one below the chain, ``bound`` what is bound to the one above
     it. What was raised that is no ``Exception`` is put into ``interrupts``, to be
-    raised after the call. Raises ``WiringError``.
+    raised after the call. ``audience``: what else gets the event; its record is made
+    here. Raises ``WiringError``.
     """
     name = NAMES.get(level, "info")
     event_dict: Any = bound.copy()
     event_dict.update(fields)
+    if "level_number" in event_dict:
+        # A field of this name; for the renderer it would be the level.
+        event_dict[free_name("extra.level_number", event_dict)] = event_dict.pop("level_number")
     if level not in NAMES:
         event_dict["level_number"] = level
+    template, template_args = event, args
     if args:
         try:
             event = _interpolated(event, args)
         except BaseException as error:
             # Both are shown, side by side.
             event_dict["positional_args"] = args
+            template_args = ()
             if not isinstance(error, Exception):
                 interrupts.append(error)
     if event is not None:
@@ -57,11 +67,23 @@ def outcome(
     *before, last = [*processors] or [_as_it_is]
     try:
         event_dict = guarded(before, logger, name, event_dict, interrupts)
+        if audience is not None:
+            renderer = last if isinstance(last, MozlogRenderer) else None
+            surroundings = dict if renderer is None else renderer.surroundings
+            default_name = "root" if renderer is None else renderer.formatter.logger_name
+            type_ = getattr(logger, "name", None) or default_name
+            audience.make_record(type_, surroundings, event_dict, template, template_args, event)
         if isinstance(last, MozlogRenderer):
-            event_dict = _rendered(last, logger, name, event_dict, interrupts)
+            own = None
+            if "level" in event_dict or "timestamp" in event_dict:
+                static = last.formatter.static_fields
+                own = _own_of_call(event_dict, (fields, bound, current(), static))
+            event_dict = _rendered(last, logger, name, event_dict, interrupts, own)
         else:
             event_dict = last(logger, name, event_dict)
     except structlog.DropEvent:
+        if audience is not None:
+            audience.drop_record()
         return None
     call = getattr(logger, name)
     if isinstance(event_dict, (str, bytes, bytearray)):
@@ -88,15 +110,25 @@ def _interpolated(event: Any, args: tuple[Any, ...]) -> Any:
     return event % args
 
 
+def _own_of_call(event_dict: Any, sources: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
+    """Return which of ``level`` and ``timestamp`` are as the call gave them: no processor's."""
+    return frozenset(
+        name
+        for name in LEVEL_AND_TIME.intersection(event_dict)
+        if any(name in source and source[name] is event_dict[name] for source in sources)
+    )
+
+
 def _rendered(
     renderer: MozlogRenderer,
     logger: Any,
     name: str,
     event_dict: Any,
     interrupts: list[BaseException],
+    own: frozenset[str] | None,
 ) -> bytes | str:
     try:
-        line = renderer.render(logger, name, event_dict)
+        line = renderer.render(logger, name, event_dict, own)
     except Interrupted as interrupted:
         line = interrupted.line
         interrupts.append(interrupted.cause)

@@ -9,18 +9,23 @@ makes, it may as well have the methods.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Iterable
 from typing import Any, Final
 
 import structlog
 
-__all__ = ["shorten"]
+__all__ = ["lengthen", "shorten", "shorten_again"]
 
 # A private name; without it there is no short way, and nothing else is different.
 _CODE: Final = getattr(
     getattr(getattr(structlog, "_config", None), "BoundLoggerLazyProxy", None), "bind", None
 )
 _BIND: Final = getattr(_CODE, "__code__", None)
+
+
+# The proxies that have methods, by the id of their logger, with that logger.
+_short: Final[dict[int, tuple[weakref.ref[Any], Any, tuple[str, ...]]]] = {}
 
 
 def shorten(logger: Any, names: Iterable[str], *, depth: int) -> None:
@@ -36,5 +41,29 @@ def shorten(logger: Any, names: Iterable[str], *, depth: int) -> None:
     if is_kept is None:
         is_kept = structlog.get_config()["cache_logger_on_first_use"]
     if is_kept is True:
+        key = id(logger)
+        # The logger is kept with it, so that no other one has its id.
+        ended = weakref.ref(proxy, lambda _: _short.pop(key, None))
+        _short[key] = ended, logger, tuple(names)
+        shorten_again(logger)
+
+
+def shorten_again(logger: Any) -> None:
+    """Give a logger's methods to the proxy that keeps it, if there is one."""
+    proxy, _, names = _short.get(id(logger), _NO_PROXY)
+    methods = getattr(proxy(), "__dict__", None)
+    if methods is not None:
         for name in names:
-            vars(proxy).setdefault(name, getattr(logger, name))
+            methods.setdefault(name, getattr(logger, name))
+
+
+def lengthen() -> None:
+    """Take the methods away again: loggers are about to have others."""
+    for proxy, logger, names in list(_short.values()):
+        methods = getattr(proxy(), "__dict__", {})
+        for name in names:
+            if getattr(methods.get(name), "__self__", None) is logger:
+                methods.pop(name, None)
+
+
+_NO_PROXY: Final[tuple[Any, None, tuple[str, ...]]] = (lambda: None, None, ())

@@ -6,29 +6,49 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import structlog
 
 from mozlog_py import tracing
 from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
-from mozlog_py.events import LEVELS, MEANINGFUL, level_number, read_event
+from mozlog_py.events import (
+    LEVEL_AND_TIME,
+    LEVELS,
+    MEANINGFUL,
+    Event,
+    level_number,
+    read_event,
+)
 from mozlog_py.exceptions import as_exc_info
-from mozlog_py.fast import is_plain
 from mozlog_py.fields import looks_like_json, merge
 from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.late_request_ids import add_request_id
 from mozlog_py.line import DEGRADED, DELETE, Dropped, Interrupted, degrade, encode, escape
+from mozlog_py.options import OptionError, check_switch, check_text, shown
 from mozlog_py.process import process
 from mozlog_py.records import EventRecord
+from mozlog_py.rules import all_plain
 from mozlog_py.tracing import may_have_span
+from mozlog_py.typing import Output, RendererOptions
 from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
 
-__all__ = ["MozlogRenderer", "WiringError", "bound_by_structlog"]
+if TYPE_CHECKING:
+    # In typing from Python 3.11 on; type checkers know it of all versions.
+    from typing_extensions import Unpack
+
+__all__ = ["AroundContext", "MozlogRenderer", "WiringError", "bound_by_structlog"]
 
 _TEXT_LOGGERS: Final = (structlog.PrintLogger, structlog.WriteLogger, logging.Logger)
-_OPTIONS: Final = ("hostname", "strict", "json_default", "static_fields", "include_context")
+_OPTIONS: Final = (
+    "hostname",
+    "strict",
+    "json_default",
+    "static_fields",
+    "include_context",
+    "parse_messages",
+)
 
 _dumps: Final = orjson.dumps
 # Frames of ours are no more of interest than structlog's.
@@ -36,9 +56,14 @@ _add_stack: Final = structlog.processors.StackInfoRenderer(additional_ignores=["
 _time_ns: Final = time.time_ns
 _modules: Final = sys.modules
 _is_plainly_named: Final = MEANINGFUL.isdisjoint
-_PLAIN: Final = frozenset({str, int, bool})
+# Of these names, no processor has set those that a bound logger alone in its chain gets.
+_IN_CALLS: Final = MEANINGFUL - LEVEL_AND_TIME
 # Names made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 1024
+
+#: The line around the context and the Fields of a call; the fields that are bound to the
+#: logger, which stand between them, encoded as one; and whether static ones stand in front.
+AroundContext = tuple[bytes, dict[str, orjson.Fragment], bool]
 
 #: What structlog keeps its context in.
 bound_by_structlog: Final = structlog_registry()
@@ -60,40 +85,53 @@ class MozlogRenderer:
       well, in place of all the others but ``output``.
     - ``is_last_of_chain``: static fields, context and the formatter's processors
       are the business of the processors before; nothing is added here.
-    - ``hostname``, ``strict``, ``json_default``, ``static_fields`` and
-      ``include_context``: as in ``MozlogFormatter``.
+    - ``hostname``, ``strict``, ``json_default``, ``static_fields``,
+      ``include_context`` and ``parse_messages``: as in ``MozlogFormatter``.
 
     It understands what structlog's own processors leave in an event dict: level,
     logger, timestamp, exc_info, exception, stack, positional arguments, and the
     record of a ``ProcessorFormatter``. ``merge_contextvars`` before it does no
     harm and is not needed.
 
-    Raises ``ValueError`` for an unknown ``output``, ``TypeError`` for options
-    beside a ``formatter``; and ``TypeError`` at the first event where the logger
-    behind it takes only the other output.
+    Raises ``OptionError`` for an unknown ``output``, for options beside a
+    ``formatter``, and for options that cannot be met; and ``TypeError`` at the first
+    event where the logger behind it takes only the other output.
     """
 
     def __init__(
         self,
         logger_name: str | None = None,
         *,
-        output: Literal["bytes", "text"] = "bytes",
+        output: Output = "bytes",
         formatter: MozlogFormatter | None = None,
         is_last_of_chain: bool = False,
-        **options: Any,
+        **options: Unpack[RendererOptions],
     ) -> None:
         if output not in ("bytes", "text"):
-            raise ValueError(f"output is {output!r}; it must be 'bytes' or 'text'")
+            raise OptionError(f"output is {shown(output)}; it must be 'bytes' or 'text'")
         unknown = options.keys() - set(_OPTIONS)
         if unknown:
-            raise TypeError(
+            raise OptionError(
                 f"MozlogRenderer has no option {', '.join(sorted(unknown))}; it has "
                 f"logger_name, output, formatter, {', '.join(_OPTIONS)}"
             )
+        if isinstance(logger_name, logging.Formatter):
+            raise OptionError(
+                f"logger_name is {shown(logger_name)}; write MozlogRenderer(formatter=...) for a "
+                "formatter"
+            )
+        if logger_name is not None:
+            check_text("logger_name", logger_name, "it names the application")
+        if formatter is not None and not isinstance(formatter, MozlogFormatter):
+            raise OptionError(
+                f"formatter is {shown(formatter)}; it must be a MozlogFormatter or one of its "
+                "subclasses"
+            )
+        check_switch("is_last_of_chain", is_last_of_chain)
         if formatter is None:
             formatter = MozlogFormatter(logger_name=logger_name or "Dockerflow", **options)
         elif options or logger_name is not None:
-            raise TypeError(
+            raise OptionError(
                 "a formatter brings its own logger_name, hostname, static_fields and so on: give "
                 "MozlogRenderer either the formatter or those"
             )
@@ -144,15 +182,31 @@ class MozlogRenderer:
             line = interrupted.line
         return line if self._output == "bytes" else line.decode()
 
-    def render(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
+    def render(
+        self,
+        logger: Any,
+        method_name: str,
+        event_dict: Mapping[str, Any],
+        own: frozenset[str] | None = None,
+    ) -> bytes:
         """Give the line of one event in bytes, whatever ``output`` is.
+
+        ``own``: which of ``level`` and ``timestamp`` are fields of the call, and were
+        not added by processors; None where that is not known.
 
         Raises ``Interrupted``, with the line, where a line is to be written
         before an interrupt goes on; and ``TypeError`` for the wrong wiring.
         """
         if type(logger) is not self._fitting:
             self._check_wiring(logger, event_dict)
+        if own is not None:
+            return self._careful(logger, method_name, event_dict, own)
         return self._fast(logger, method_name, event_dict)
+
+    def surroundings(self) -> dict[str, Any]:
+        """Return the static fields and the context, as far as they are added here."""
+        context = current() if self._include_context else {}
+        return {**self._static_fields, **context}
 
     @property
     def output(self) -> str:
@@ -165,12 +219,14 @@ class MozlogRenderer:
 
     def head(
         self, logger: Any, level: int, bound: dict[str, Any], newline: bytes
-    ) -> tuple[bytes, bytes, frozenset[str], bool] | None:
+    ) -> tuple[bytes, bytes, AroundContext | None, frozenset[str], bool] | None:
         """Give what is constant in the lines of a bound logger, at one level in this process.
 
         That is two templates, each for the time and something else: for the
         Fields of the call, and for a message that is the only one of them; both
-        end with ``newline``. Then the names that no field of a call may have,
+        end with ``newline``. Then what a line takes that has fields of the context as
+        well, None where nothing is bound to the logger; the names that no field of a call
+        may have,
         and whether some fields are in the templates already: then those of the
         call are to go without their first brace. ``bound``: what is bound to
         the logger.
@@ -180,20 +236,37 @@ class MozlogRenderer:
         if not self._is_plain or self._maker.further or not self._include_context:
             return None
         constant = {**self._static_fields, **bound} if type(bound) is dict else {"event": None}
-        if not is_plain(constant.values()) or not _is_plainly_named(constant):
+        if not all_plain(constant.values()) or not _IN_CALLS.isdisjoint(constant):
             return None
         if len(constant) >= MAX_ITEMS // 2:
             return None
         try:
             of_fields = self._template(_name_of(logger) or self._maker.logger, level)
-            ahead = encode(constant)[1:-1].replace(b"%", b"%%") if constant else b""
+            static = _members({name: constant[name] for name in self._static_fields})
+            own = {k: value for k, value in constant.items() if k not in self._static_fields}
+            of_context = None
+            if own:
+                # Those behind the first pass for a part of its value.
+                (first, *_), members = own, _members(own)[:-1]
+                # A name may have a per cent sign in it as well as a value.
+                value = members.replace(b"%%", b"%")[len(encode(first)) + 1 :]
+                of_context = (
+                    of_fields[: -len(b"%b}")]
+                    + (b"{" + static if static else b"")
+                    + b"%b}"
+                    + newline,
+                    {first: orjson.Fragment(value)},
+                    bool(static),
+                )
         except Exception:
             return None
         before = of_fields[: -len(b"%b}")]
-        inside = before + b"{" + ahead + (b"," if ahead else b"")
+        ahead = static + _members(own)
+        inside = before + b"{" + ahead
         return (
             (inside if ahead else before) + b"%b}" + newline,
             inside + b'"msg":%b}}' + newline,
+            of_context,
             self._taken(constant),
             bool(ahead),
         )
@@ -201,13 +274,13 @@ class MozlogRenderer:
     def _taken(self, constant: dict[str, Any]) -> frozenset[str]:
         """Give the names that no field of a call may have beside constant ones."""
         if not constant:
-            return MEANINGFUL
+            return _IN_CALLS
         names = (*constant,)
         taken = self._taken_by.get(names)
         if taken is None:
             if len(self._taken_by) >= _MAX_REMEMBERED:
                 self._taken_by.clear()
-            taken = self._taken_by[names] = MEANINGFUL.union(names)
+            taken = self._taken_by[names] = _IN_CALLS.union(names)
         return taken
 
     def _template(self, type_: str, level: int) -> bytes:
@@ -229,6 +302,8 @@ class MozlogRenderer:
         templates, further = self._maker.templates, self._maker.further
         careful, static, default_type = self._careful, self._static_fields, self._maker.logger
         include_context, is_traced = self._include_context, tracing.is_installed()
+        # Each field's type is looked at, and a closure's names are found in half of the time.
+        type_, str_, int_ = type, str, int
 
         def render(logger: Any, method_name: str, event_dict: Any) -> bytes:
             try:
@@ -248,9 +323,13 @@ class MozlogRenderer:
                     fields = event_dict.copy()
                 message = fields.pop("event")
                 for value in fields.values():
-                    kind = type(value)
+                    kind = type_(value)
                     # The encoder would write null for NaN and the infinities.
-                    if kind not in _PLAIN and (kind is not float or value - value != 0):
+                    if (
+                        kind is not str_
+                        and kind is not int_
+                        and (value - value != 0.0 if kind is float else kind is not bool)
+                    ):
                         return careful(logger, method_name, event_dict)
                 if not _is_plainly_named(fields) or len(fields) >= MAX_ITEMS:
                     return careful(logger, method_name, event_dict)
@@ -261,9 +340,9 @@ class MozlogRenderer:
                 ns = _time_ns()
                 if ns > process.until_ns:
                     process.ask(ns)
-                type_ = getattr(logger, "name", None) or default_type
+                name = getattr(logger, "name", None) or default_type
                 level = LEVELS[method_name]
-                of_fields, of_message = templates[process.pid][type_][level]
+                of_fields, of_message = templates[process.pid][name][level]
                 if fields:
                     fields["msg"] = message
                     line = of_fields % (ns, _dumps(fields))
@@ -273,7 +352,7 @@ class MozlogRenderer:
                     line = escape(line)
                 if further is not None:
                     line = self._maker.extended(
-                        further, line, type_, level, fields or {"msg": message}
+                        further, line, name, level, fields or {"msg": message}
                     )
                 return line
             except Interrupted:
@@ -288,14 +367,20 @@ class MozlogRenderer:
 
         return render
 
-    def _careful(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
+    def _careful(
+        self,
+        logger: Any,
+        method_name: str,
+        event_dict: Mapping[str, Any],
+        own: frozenset[str] | None = None,
+    ) -> bytes:
         name = _name_of(logger) or self._maker.logger
         try:
             if event_dict.get("stack_info") is True and "stack" not in event_dict:
                 event_dict = _add_stack(logger, method_name, {**event_dict})
             if self._is_plain:
-                return self._line(name, method_name, event_dict)
-            return self._line_of_formatter(name, method_name, event_dict)
+                return self._line(name, method_name, event_dict, own)
+            return self._line_of_formatter(name, method_name, event_dict, own)
         except Exception as error:
             remains = _remains(event_dict, error)
             if self.formatter.processors and not self._is_complete:
@@ -303,9 +388,15 @@ class MozlogRenderer:
                 remains = {DEGRADED: remains[DEGRADED]}
             return self._maker.line(time.time_ns(), name, level_number(method_name), None, remains)
 
-    def _line(self, name: str, method_name: str, event_dict: Mapping[str, Any]) -> bytes:
+    def _line(
+        self,
+        name: str,
+        method_name: str,
+        event_dict: Mapping[str, Any],
+        own: frozenset[str] | None,
+    ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
-        event = read_event(event_dict, method_name, name, sanitiser)
+        event = self._read(event_dict, method_name, name, sanitiser, own)
         around = self._static_fields
         if self._include_context and (context := current()):
             around = {**around, **context}
@@ -319,10 +410,14 @@ class MozlogRenderer:
         )
 
     def _line_of_formatter(
-        self, name: str, method_name: str, event_dict: Mapping[str, Any]
+        self,
+        name: str,
+        method_name: str,
+        event_dict: Mapping[str, Any],
+        own: frozenset[str] | None,
     ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
-        event = read_event(event_dict, method_name, name, sanitiser)
+        event = self._read(event_dict, method_name, name, sanitiser, own)
         if sanitiser.reasons:
             degrade(event.fields, "; ".join(sanitiser.reasons))
         try:
@@ -346,6 +441,19 @@ class MozlogRenderer:
         except Dropped:
             raise structlog.DropEvent from None
 
+    def _read(
+        self,
+        event_dict: Mapping[str, Any],
+        method_name: str,
+        name: str,
+        sanitiser: Sanitiser,
+        own: frozenset[str] | None,
+    ) -> Event:
+        parse_messages = self.formatter.parse_messages
+        return read_event(
+            event_dict, method_name, name, sanitiser, own, parse_messages=parse_messages
+        )
+
     def _check_wiring(self, logger: Any, event_dict: Any) -> None:
         kind = type(logger)
         is_of_record = isinstance(event_dict, dict) and isinstance(
@@ -367,6 +475,11 @@ class MozlogRenderer:
                 "output out, or use structlog.PrintLoggerFactory()"
             )
         self._fitting = kind
+
+
+def _members(fields: dict[str, Any]) -> bytes:
+    """Return plain fields as members of an object that go before others, for a template."""
+    return encode(fields)[1:-1].replace(b"%", b"%%") + b"," if fields else b""
 
 
 def _name_of(logger: Any) -> str | None:

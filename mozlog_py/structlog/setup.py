@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 import structlog
@@ -12,6 +13,8 @@ from mozlog_py.sink import Sink
 
 from .chain import processors
 from .logger import FastBoundLogger
+from .logging_changes import changes
+from .other_handlers import OtherHandlers
 from .sink import SinkLoggerFactory
 
 __all__ = ["chain", "share"]
@@ -22,13 +25,32 @@ chain: Final[list[Processor]] = []
 _factory: Final = SinkLoggerFactory()
 
 
-def share(formatter: MozlogFormatter, sink: Sink, *, is_caching: bool = True) -> None:
+def share(
+    formatter: MozlogFormatter,
+    sink: Sink,
+    *,
+    is_caching: bool = True,
+    to_logging: bool | int | None = None,
+) -> None:
     """Configure structlog: events become lines of ``formatter``, written to ``sink``.
 
-    ``is_caching``: whether structlog keeps a logger once it is made. Doing it
-    again is harmless; loggers that are in use already follow, but for their level.
+    Doing it again is harmless: loggers that are in use already follow.
+
+    Args:
+        formatter: How the lines are made.
+        sink: What they are written to.
+        is_caching: Whether structlog keeps a logger once it is made.
+        to_logging: Whether other handlers of ``logging`` get the events, or from which level;
+            None is from the level that each takes, and from ERROR for what has replaced
+            ``Logger.callHandlers``.
     """
     _factory.sink = sink
+    if to_logging is False:
+        _factory.others = None
+    else:
+        from_level = logging.NOTSET if to_logging is True else to_logging
+        _factory.others = OtherHandlers(sink, from_level)
+        changes.watch_handlers()
     chain[:] = processors(formatter=formatter)
     structlog.configure(
         processors=chain,
@@ -37,3 +59,5 @@ def share(formatter: MozlogFormatter, sink: Sink, *, is_caching: bool = True) ->
         logger_factory=_factory,
         cache_logger_on_first_use=is_caching,
     )
+    changes.watch_levels()
+    changes.announce()

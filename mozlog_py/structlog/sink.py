@@ -8,6 +8,8 @@ import structlog
 
 from mozlog_py.sink import Sink
 
+from .other_handlers import OtherHandlers
+
 __all__ = ["SinkLogger", "SinkLoggerFactory"]
 
 
@@ -29,6 +31,11 @@ class SinkLogger:
     def sink(self) -> Sink:
         """What it writes to: its factory's sink, as it is now."""
         return self._factory.sink
+
+    @property
+    def others(self) -> OtherHandlers | None:
+        """What else gets its events: its factory's, as it is now."""
+        return self._factory.others
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _in_this_process, (self.name,)
@@ -54,6 +61,8 @@ class SinkLoggerFactory:
 
     def __init__(self, sink: Sink | None = None) -> None:
         self.sink = Sink() if sink is None else sink
+        #: What else gets the events of its loggers; None is nothing.
+        self.others: OtherHandlers | None = None
 
     def __call__(self, *args: Any) -> SinkLogger:
         """Make a logger; its name is the first argument, as of ``structlog.get_logger``."""

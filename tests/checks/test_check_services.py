@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -20,6 +21,7 @@ import pytest
 import redis
 import redis.asyncio
 import sqlalchemy as sa
+import uvloop
 from services import PASSWORD, Postgres, Redis, redis_binary
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -216,7 +218,10 @@ class TestPsycopgPool:
 
 
 class TestAsyncpgPool:
-    def test_fails_while_the_database_is_away_and_recovers(self, postgres: Postgres) -> None:
+    @pytest.mark.parametrize("new_loop", [asyncio.SelectorEventLoop, uvloop.new_event_loop])
+    def test_fails_while_the_database_is_away_and_recovers(
+        self, postgres: Postgres, new_loop: Callable[[], asyncio.AbstractEventLoop]
+    ) -> None:
         async def main() -> None:
             async with asyncpg.create_pool(postgres.url, min_size=1) as pool:
                 check = check_asyncpg_pool_connected
@@ -228,7 +233,9 @@ class TestAsyncpgPool:
                 postgres.start()
                 assert await ask_async(check, pool) == {}
 
-        asyncio.run(main())
+        # On uvloop asyncpg does not see that the server has closed the connection.
+        with closing(new_loop()) as loop:
+            loop.run_until_complete(main())
 
 
 class TestFrozenDatabase:

@@ -65,7 +65,7 @@ COMMANDS = {
     "daphne": ["daphne", "-b", "127.0.0.1", "-p", "PORT", "application:asgi"],
 }
 #: Those without an access log that is made of records.
-WITHOUT_ACCESS = {"daphne", "waitress", "waitress, Flask"}
+WITHOUT_ACCESS = {"waitress", "waitress, Flask"}
 
 
 def ask(served: Served, *requests: tuple[str, str]) -> None:

@@ -1,0 +1,51 @@
+"""What an import says where the package for it is not installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["needs_extra", "needs_package"]
+
+
+@contextmanager
+def needs_extra(extra: str, *packages: str) -> Iterator[None]:
+    """Have an import of a missing package name the extra that installs it.
+
+    Args:
+        extra: The extra of this distribution.
+        packages: The packages that it installs, as they are imported; the extra's own
+            name is one of them.
+
+    Raises:
+        ImportError: As the block raises it, with the command in its text.
+    """
+    with _explained((extra, *packages), f'pip install "mozlog-py[{extra}]"'):
+        yield
+
+
+@contextmanager
+def needs_package(package: str, *modules: str) -> Iterator[None]:
+    """Have an import of a missing package say how to install it; no extra has it.
+
+    Args:
+        package: The distribution.
+        modules: What it is imported as, where that has another name.
+
+    Raises:
+        ImportError: As the block raises it, with the command in its text.
+    """
+    with _explained(modules or (package,), f"pip install {package}"):
+        yield
+
+
+@contextmanager
+def _explained(packages: tuple[str, ...], command: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        # Not for a module that one of these, or the application, misses itself.
+        if missing in packages:
+            error.msg = f"{error.msg}: {command}"
+        raise

@@ -1,0 +1,3 @@
+"""What a call has said, as the Fields of a line."""
+
+__all__: list[str] = []

@@ -1,0 +1,460 @@
+"""The records of servers, read as fields when a line is rendered.
+
+A server logs a sentence for each request, and puts colours, sockets and the text
+of tracebacks into its records. ``read_record`` returns what a line shows instead.
+It returns a copy: filters and other handlers see the record as the server made it.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mozlog_py.context import read_request_id
+from mozlog_py.exceptions import HEADER
+from mozlog_py.fields import STANDARD_ATTRIBUTES
+
+__all__ = [
+    "CALL_ATTRIBUTE",
+    "READERS",
+    "LoggedCall",
+    "access_fields",
+    "error_line",
+    "read_record",
+]
+
+#: The attribute that a filter of ours adds for handlers that drop a record's arguments.
+CALL_ATTRIBUTE: Final = "_mozlog_call"
+
+_Attributes = dict[str, Any]
+_Fields = dict[str, Any]
+_Reader = Callable[[_Attributes], None]
+
+_new: Final = logging.LogRecord.__new__
+
+# Where gunicorn shows what dockerflow leaves in a request's environ, which no header can set.
+_REQUEST_ID_ATOM: Final = "{mozlog.request_id}e"
+_TRACEBACK: Final = "Traceback (most recent call last):\n"
+
+# Source: ECMA-48: OSC and other strings with their end, CSI, two-character sequences, a lone ESC.
+_ESCAPES: Final = re.compile(
+    "\x1b(?:[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|\\[[0-?]*[ -/]*[@-~]?|[ -/]*[0-Z\\\\-~]?)"
+)
+_CONVERSION: Final = re.compile("%[^%]")
+_DJANGO: Final = re.compile('"%s" %s %s')
+_WERKZEUG: Final = re.compile(r'(.+?) - - \[[^\]]*\] "%s" %s %s')
+_REQUEST_LINE: Final = re.compile(r"([^\s]+) (.*?)(?: HTTP/[0-9.]+)?", re.DOTALL)
+
+
+#: How many attributes all records have.
+_COUNT: Final = len(STANDARD_ATTRIBUTES)
+
+
+class LoggedCall:
+    """The template and the arguments of an access record, for handlers that drop them.
+
+    ``QueueHandler`` and ``SocketHandler`` send a copy of a record whose message is
+    formatted and whose arguments are gone. Other attributes are kept. Pickled, this
+    is a plain dict, since the other process may not have this package.
+    """
+
+    __slots__ = ("args", "msg", "name")
+
+    def __init__(self, record: logging.LogRecord) -> None:
+        self.name = record.name
+        self.msg: Any = record.msg
+        self.args: Any = record.args
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        try:
+            attributes = {"name": self.name, "msg": self.msg, "args": self.args}
+            fields = access_fields(attributes)
+            return dict, ({"message": str(self.msg % self.args), "fields": fields},)
+        except Exception:
+            # The sentence, which the record has as well, says the same.
+            return dict, ()
+
+
+def read_record(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a record as its line is to show it.
+
+    Args:
+        record: A record of a logger in ``READERS``, in any form. It is not changed.
+
+    Returns:
+        A copy, or the record itself where it cannot be read. Reading a copy again
+        changes nothing. Raises no ``Exception``; what is none and is raised by the
+        code of an argument propagates.
+    """
+    try:
+        read = READERS[record.name]
+        if type(record) is logging.LogRecord:
+            made = _new(logging.LogRecord)
+            vars(made).update(vars(record))
+        else:
+            made = copy.copy(record)
+        _restore_call(vars(made))
+        read(vars(made))
+        _clean(made)
+        return made
+    except Exception:
+        return record
+
+
+def access_fields(attributes: _Attributes) -> _Fields:
+    """Return the fields of an access record.
+
+    Args:
+        attributes: Those of the record.
+
+    Returns:
+        The fields by name; empty for a record in another form.
+    """
+    try:
+        read = _ACCESS[attributes["name"]]
+        return {name: value for name, value in read(attributes).items() if value is not None}
+    except Exception:
+        return {}
+
+
+def error_line(message: Any) -> str | None:
+    """Return the line of a traceback's text that names the exception, None where there is none."""
+    parts = _split_traceback(message)
+    return None if parts is None else parts[1]
+
+
+def _restore_call(attributes: _Attributes) -> None:
+    """Put back the arguments that a handler has dropped, unless the sentence has changed."""
+    call = attributes.pop(CALL_ATTRIBUTE, None)
+    if call is None or attributes["args"]:
+        return
+    if type(call) is LoggedCall:
+        # A filter behind ours may have replaced the arguments, to hide something.
+        if call.args and attributes["msg"] == call.msg % call.args:
+            attributes["msg"], attributes["args"] = call.msg, call.args
+    elif type(call) is dict and attributes["msg"] == call.get("message"):
+        attributes[CALL_ATTRIBUTE] = call["fields"]
+
+
+def _show(attributes: _Attributes, fields: _Fields) -> None:
+    """Show fields in place of the sentence; what the record has of that name stays."""
+    for name, value in fields.items():
+        attributes.setdefault(name, value)
+    if fields:
+        attributes["msg"], attributes["args"] = "", ()
+
+
+def _clean(record: logging.LogRecord) -> None:
+    """Take out terminal escapes and sockets."""
+    attributes = vars(record)
+    message: Any = attributes["msg"]
+    if attributes["args"]:
+        try:
+            message = attributes["msg"] = record.getMessage()
+            attributes["args"] = ()
+        except Exception:
+            # Arguments that do not fit are shown beside the message.
+            pass
+    if type(message) is str and "\x1b" in message:
+        attributes["msg"] = _ESCAPES.sub("", message)
+    # Whatever a call adds to a record stands behind what all records have.
+    for name, value in [*attributes.items()][_COUNT:]:
+        kind = type(value)
+        if kind is str:
+            if "\x1b" in value:
+                attributes[name] = _ESCAPES.sub("", value)
+        elif kind is not int and hasattr(kind, "getpeername"):
+            # By what it has: gevent's, uvloop's and TLS sockets have no class in common.
+            del attributes[name]
+
+
+# -- access records ---------------------------------------------------------
+
+
+def _of_uvicorn(attributes: _Attributes) -> _Fields:
+    client, method, target, _, code = attributes["args"]
+    return {**_target(method, target), "code": int(code), "client": client or None}
+
+
+def _of_gunicorn(attributes: _Attributes) -> _Fields:
+    fields = _of_hypercorn(attributes)
+    request_id = _given(attributes["args"].get(_REQUEST_ID_ATOM))
+    if type(request_id) is str and not read_request_id():
+        fields["rid"] = request_id
+    # Its atoms have a backslash before each quote.
+    return {
+        name: value.replace('\\"', '"') if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+
+
+def _of_hypercorn(attributes: _Attributes) -> _Fields:
+    atoms: Mapping[str, Any] = attributes["args"]
+    # After a failure gunicorn knows the request line only.
+    path, _, query = atoms["r"].split(" ")[1].partition("?")
+    code = _given(atoms["s"])
+    return {
+        "method": atoms["m"],
+        "path": atoms["U"] or path,
+        "querystring": _given(atoms["q"]) or query or None,
+        # None where the client has left before there was one.
+        "code": None if code is None else int(code),
+        "t": int(atoms["D"]) // 1000,
+        "agent": _given(atoms["a"]),
+        "client": _given(atoms["h"]),
+    }
+
+
+def _of_granian(attributes: _Attributes) -> _Fields:
+    atoms = attributes["args"]
+    return {
+        "method": atoms["method"],
+        "path": atoms["path"],
+        "querystring": _given(atoms["query_string"]),
+        "code": int(atoms["status"]),
+        "t": int(atoms["dt_ms"]),
+        "client": _given(atoms["addr"]),
+    }
+
+
+def _of_daphne(attributes: _Attributes) -> _Fields:
+    # Those of a WebSocket have neither method nor status, and keep their sentence.
+    details = attributes["args"]
+    return {
+        **_target(details["method"], details["path"]),
+        "code": int(details["status"]),
+        "t": int(details["time_taken"] * 1000),
+        "client": _given(details["client"]),
+    }
+
+
+def _of_werkzeug(attributes: _Attributes) -> _Fields:
+    line, code, _ = attributes["args"]
+    (client,) = _matched(_WERKZEUG, attributes["msg"])
+    return {
+        **_request(_ESCAPES.sub("", line)),
+        "code": _status(code),
+        # It is part of a template, where a zone's mark is written twice.
+        "client": client.replace("%%", "%"),
+    }
+
+
+def _of_django(attributes: _Attributes) -> _Fields:
+    line, code, _ = attributes["args"]
+    _matched(_DJANGO, attributes["msg"])
+    return {**_request(line), "code": _status(code)}
+
+
+def _of_sanic(attributes: _Attributes) -> _Fields:
+    method, _, url = attributes["request"].partition(" ")
+    if not method or not url:
+        raise ValueError("no request")
+    parts = urlsplit(url)
+    duration = attributes["duration"].strip()
+    return {
+        "method": method,
+        "path": parts.path,
+        "querystring": parts.query or None,
+        "code": int(attributes["status"]),
+        "t": int(float(duration.removesuffix("ms"))) if duration else None,
+        "client": _given(attributes["host"]),
+    }
+
+
+def _of_aiohttp(attributes: _Attributes) -> _Fields:
+    headers = attributes.get("request_header") or {}
+    return {
+        **_request(attributes["first_request_line"]),
+        "code": int(attributes["response_status"]),
+        "t": _milliseconds(attributes),
+        "agent": _given(headers.get("User-Agent")),
+        "client": _given(attributes.get("remote_address")),
+    }
+
+
+def _milliseconds(attributes: _Attributes) -> int | None:
+    for name, per_ms in (("request_time_micro", 1000), ("request_time_frac", 0.001)):
+        if name in attributes:
+            return int(float(attributes[name]) / per_ms)
+    return None
+
+
+def _matched(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
+    """Return the groups of a text that a pattern matches. Raises ``ValueError``."""
+    found = pattern.fullmatch(text)
+    if found is None:
+        raise ValueError("another form")
+    return tuple(found.groups())
+
+
+def _request(line: str) -> _Fields:
+    method, target = _matched(_REQUEST_LINE, line)
+    return _target(method, target)
+
+
+def _target(method: str, target: str) -> _Fields:
+    path, _, query = target.partition("?")
+    return {"method": method, "path": path, "querystring": query or None}
+
+
+def _status(code: Any) -> int | None:
+    code = _given(code)
+    return None if code is None else int(code)
+
+
+def _given(atom: Any) -> Any:
+    if isinstance(atom, bytes):
+        # granian's query string, once.
+        atom = atom.decode("latin-1")
+    return None if atom in ("", "-", None) else atom
+
+
+# Sources: what each server's own formatter for access records takes from them.
+_ACCESS: Final[dict[str, Callable[[_Attributes], _Fields]]] = {
+    "aiohttp.access": _of_aiohttp,
+    "daphne.access": _of_daphne,
+    "django.channels.server": _of_daphne,
+    "django.server": _of_django,
+    "granian.access": _of_granian,
+    "gunicorn.access": _of_gunicorn,
+    "hypercorn.access": _of_hypercorn,
+    "sanic.access": _of_sanic,
+    "uvicorn.access": _of_uvicorn,
+    "werkzeug": _of_werkzeug,
+}
+
+# What the fields are made of where it is not the arguments.
+_MADE_OF: Final[dict[str, tuple[str, ...]]] = {
+    "aiohttp.access": (
+        "first_request_line", "process_id", "remote_address", "request_start_time",
+        "request_time", "request_time_frac", "request_time_micro", "response_size",
+        "response_status",
+    ),
+    "django.server": ("status_code",),
+    "sanic.access": ("duration", "host", "request", "status"),
+}  # fmt: skip
+
+
+def _read_access(attributes: _Attributes) -> None:
+    name = attributes["name"]
+    # Of a record that was pickled they are known.
+    fields = attributes.pop(CALL_ATTRIBUTE, None) or access_fields(attributes)
+    if not fields:
+        return
+    for consumed in _MADE_OF.get(name, ()):
+        attributes.pop(consumed, None)
+    if name == "aiohttp.access" and "request_header" in attributes:
+        # What a format asks for beside what is always there is kept.
+        further = {**attributes.pop("request_header")}
+        for header in ("Referer", "User-Agent"):
+            further.pop(header, None)
+        if further:
+            attributes["request_header"] = further
+    if name == "sanic.access":
+        # "DISCONNECTED" and the reasons of WebSockets stand where a size usually does.
+        if str(attributes.get("byte", "")).isdigit() or attributes.get("byte") == "chunked":
+            del attributes["byte"]
+        message = attributes["msg"]
+        _show(attributes, fields)
+        attributes["msg"] = message
+    else:
+        _show(attributes, fields)
+
+
+# -- other records ----------------------------------------------------------
+
+
+def _read_traceback(attributes: _Attributes) -> None:
+    """Make fields of the text of a traceback, where the record has no exception."""
+    if attributes["args"] or attributes["exc_info"]:
+        return
+    parts = _split_traceback(attributes["msg"])
+    if parts is not None:
+        message, error, frames = parts
+        attributes["msg"] = message
+        attributes.setdefault("error", error)
+        attributes.setdefault("traceback", HEADER + frames)
+
+
+def _split_traceback(message: Any) -> tuple[str, str, str] | None:
+    """Return what stands before the text of a traceback, its last line, and the text."""
+    if type(message) is not str:
+        return None
+    before, mark, frames = message.partition(_TRACEBACK)
+    # What is below the last frame; causes come before it.
+    last = frames.rpartition(_TRACEBACK)[2].splitlines()
+    named = [line for line in last if line and not line.startswith(" ")]
+    return (before.rstrip(), named[0], frames) if mark and named else None
+
+
+def _read_django(attributes: _Attributes) -> None:
+    # The connection's socket, and the time, which the line has anyway.
+    attributes.pop("request", None)
+    attributes.pop("server_time", None)
+    _read_access(attributes)
+
+
+def _read_sanic(attributes: _Attributes) -> None:
+    # Sanic's own filter has asked it already.
+    attributes.pop("verbosity", None)
+    if attributes["name"] == "sanic.access":
+        _read_access(attributes)
+
+
+def _read_uvicorn(attributes: _Attributes) -> None:
+    # The message again, with colours.
+    attributes.pop("color_message", None)
+
+
+def _read_werkzeug(attributes: _Attributes) -> None:
+    _read_access(attributes)
+    _read_traceback(attributes)
+
+
+def _read_nothing(attributes: _Attributes) -> None:
+    """Leave the record as it is; only escapes and sockets are taken out."""
+
+
+def _read_celery(attributes: _Attributes) -> None:
+    """Show the task that the main process of a worker logs about, outside of the task."""
+    template, args = attributes["msg"], attributes["args"]
+    try:
+        if isinstance(args, Mapping):
+            name, task_id = args["name"], args["id"]
+        else:
+            index = len(_CONVERSION.findall(template[: template.index("%s[%s]")]))
+            name, task_id = args[index : index + 2]
+    except Exception:
+        # About no task, or in the words of another version.
+        return
+    attributes.setdefault("task_id", task_id)
+    attributes.setdefault("task_name", name)
+
+
+#: By a logger's name, what is done to the attributes of its records.
+READERS: Final[dict[str, _Reader]] = {
+    **dict.fromkeys(_ACCESS, _read_access),
+    "_granian.utils": _read_traceback,
+    "celery.worker.request": _read_celery,
+    "celery.worker.strategy": _read_celery,
+    "daphne.cli": _read_traceback,
+    "daphne.http_protocol": _read_traceback,
+    "daphne.server": _read_traceback,
+    "daphne.ws_protocol": _read_traceback,
+    "django.server": _read_django,
+    "sanic.access": _read_sanic,
+    "sanic.error": _read_sanic,
+    "sanic.root": _read_sanic,
+    "sanic.server": _read_sanic,
+    "sanic.websockets": _read_sanic,
+    "uvicorn": _read_uvicorn,
+    "uvicorn.asgi": _read_uvicorn,
+    "uvicorn.error": _read_uvicorn,
+    "waitress": _read_nothing,
+    "waitress.queue": _read_nothing,
+    "werkzeug": _read_werkzeug,
+}

@@ -1,0 +1,60 @@
+"""Calls a function with a module once that is imported, without importing it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+__all__ = ["call_when_imported"]
+
+_Callback = Callable[[ModuleType], None]
+
+
+def call_when_imported(name: str, callback: _Callback) -> None:
+    """Call a function with a module: now where it is imported, else when that is done.
+
+    Args:
+        name: The module's full name.
+        callback: It is called once for each time that this function is. What it raises
+            is raised by the import.
+    """
+    module = sys.modules.get(name)
+    if module is not None:
+        callback(module)
+        return
+    for finder in sys.meta_path:
+        if type(finder) is _Finder and finder.name == name:
+            finder.callback = callback
+            return
+    sys.meta_path.insert(0, _Finder(name, callback))
+
+
+class _Finder:
+    """Waits for one module to be imported."""
+
+    def __init__(self, name: str, callback: _Callback) -> None:
+        self.name: Final = name
+        self.callback = callback
+
+    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
+        """Return the spec that the module has without this, with the callback behind it."""
+        if name != self.name:
+            return None
+        from importlib.util import find_spec  # whoever imports such a module has loaded it
+
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            loader, execute = spec.loader, spec.loader.exec_module
+
+            def execute_and_call(module: ModuleType) -> None:
+                execute(module)
+                self.callback(module)
+
+            vars(loader)["exec_module"] = execute_and_call
+        return spec

@@ -1,0 +1,70 @@
+"""The names that credentials go by: which fields ``Redact`` hides by default."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["CREDENTIALS", "WHOLE_WORDS", "is_credential", "normal_name"]
+
+#: The names of credentials, in lower case and without what separates words. A name that ends
+#: with one of them, or with its plural, counts as well: ``db_password``, ``X-Auth-Token``.
+CREDENTIALS: Final = frozenset(
+    {
+        "accesskey",
+        "apikey",
+        "assertion",
+        "authorization",
+        "bearer",
+        "cookie",
+        "credential",
+        "csrftoken",
+        "jwt",
+        "passphrase",
+        "passwd",
+        "password",
+        "privatekey",
+        "pwd",
+        "secret",
+        "secretkey",
+        "sessionid",
+        "sessionkey",
+        "signature",
+        "signingkey",
+        "token",
+    }
+)
+
+#: Names of credentials that count as the last word of a name only, and not as the end of a
+#: word: ``DB_PASS`` and ``userPass``, but not ``compass``.
+WHOLE_WORDS: Final = frozenset({"auth", "otp", "pass", "sid"})
+
+# A count of tokens is what services of language models log most.
+_NO_PLURAL: Final = frozenset({"token"})
+_ENDINGS: Final = tuple(
+    sorted(CREDENTIALS | {f"{name}s" for name in CREDENTIALS if name not in _NO_PLURAL})
+)
+_SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
+_DIGITS: Final = "0123456789"
+# A word begins behind what separates words, at a capital behind a small letter or a digit, and
+# at the last of several capitals where small letters follow: DB|Pass, but OAuth is one word.
+_LAST_WORD: Final = re.compile(
+    r"(?:^|[^A-Za-z0-9]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z]{2})(?=[A-Z][a-z]))"
+    r"(?P<word>[A-Za-z][a-z]*|[A-Z]+)(?:[^A-Za-z]*)\Z"
+)
+
+
+def normal_name(name: str) -> str:
+    """Return a name in lower case, without what separates its words."""
+    return _SEPARATORS.sub("", name.lower())
+
+
+def is_credential(name: str) -> bool:
+    """Return whether a name is, by default, that of a credential.
+
+    Digits at its end make no difference: ``new_password2`` is a password.
+    """
+    if normal_name(name).rstrip(_DIGITS).endswith(_ENDINGS):
+        return True
+    last = _LAST_WORD.search(name)
+    return last is not None and last["word"].lower() in WHOLE_WORDS

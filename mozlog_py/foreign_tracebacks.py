@@ -1,0 +1,67 @@
+"""Traceback objects that are not the interpreter's own, one frame at a time.
+
+Celery's workers log billiard's ``Traceback``, Twisted a ``_TracebackFrame``: they
+cross a process border or outlive their frames, which the interpreter's own cannot.
+They have the attributes of a traceback, and any class may have those. So each one
+is read under guard, and only texts and numbers are taken from it.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = ["MAX_FOREIGN_FRAMES", "Frame", "looks_like_traceback", "read_frame", "source_line"]
+
+#: Frames read of one foreign traceback: its end may be its beginning.
+MAX_FOREIGN_FRAMES: Final = 1000
+_MAX_SOURCE: Final = 1000
+
+#: A frame's file, line number and function.
+Frame = tuple[str, int, str]
+
+
+def looks_like_traceback(value: Any) -> bool:
+    """Return whether a value has the attributes of a traceback, with a file in its first frame."""
+    try:
+        return read_frame(value) is not None
+    except Exception:
+        return False
+
+
+def read_frame(value: Any) -> Frame | None:
+    """Return the frame that a traceback-like object stands for.
+
+    Args:
+        value: Any object.
+
+    Returns:
+        The frame, or None where the object is no traceback.
+
+    Raises:
+        BaseException: What the object's own code raises.
+    """
+    code = value.tb_frame.f_code
+    file, line, function = code.co_filename, value.tb_lineno, code.co_name
+    if not (issubclass(type(file), str) and issubclass(type(function), str)):
+        return None
+    # No line number is known of some frames.
+    number = int.__index__(line) if issubclass(type(line), int) else 0
+    return str.__str__(file), number, str.__str__(function)
+
+
+def source_line(file: str, line: int, hold: Callable[[BaseException], None] | None = None) -> str:
+    """Return a line of a source file without its indentation; an empty text where there is none.
+
+    Args:
+        file: The file's name, as frames have it.
+        line: The line's number, from 1.
+        hold: Is given what is raised that is no ``Exception``.
+    """
+    try:
+        return linecache.getline(file, line).strip()[:_MAX_SOURCE]
+    except BaseException as error:
+        if hold is not None and not isinstance(error, Exception):
+            hold(error)
+        return ""

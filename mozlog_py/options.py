@@ -1,0 +1,163 @@
+"""What options may be: one check for each kind of option, and one error for all.
+
+An error names the option, shows its value, and says what to write instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+__all__ = [
+    "OptionError",
+    "check_mapping",
+    "check_names",
+    "check_no_positional",
+    "check_number",
+    "check_stream",
+    "check_switch",
+    "check_text",
+    "shown",
+]
+
+_MAX_SHOWN: Final = 200
+# What a text may mean that is no path; a dictConfig resolves the last form.
+_STANDARD_STREAMS: Final = {
+    f"{prefix}{name}": f"sys.{name}"
+    for prefix in ("", "sys.", "ext://sys.")
+    for name in ("stdout", "stderr")
+}
+
+
+class OptionError(TypeError, ValueError):
+    """An option has a value that it cannot have; the text says which, and what to write.
+
+    It is both a ``TypeError`` and a ``ValueError``: whether ``queue=5`` is one or the
+    other is a matter of taste, and callers that catch either are right.
+    """
+
+
+def shown(value: object) -> str:
+    """Return the ``repr`` of a value for an error's text, of at most 200 characters."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"of type {type(value).__name__}"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+
+def check_switch(name: str, value: object) -> bool:
+    """Return a switch as a bool; 0 and 1 are taken as well. Raises ``OptionError``."""
+    if value is True or value is False:
+        return value
+    if type(value) is int and value in (0, 1):
+        return value == 1
+    hint = ", without quotes: any text would count as true" if isinstance(value, str) else ""
+    raise OptionError(f"{name} is {shown(value)}; it must be True or False{hint}")
+
+
+def check_text(name: str, value: object, meaning: str) -> None:
+    """Raise ``OptionError`` for what is no text. ``meaning``: what the text is for."""
+    if not isinstance(value, str):
+        raise OptionError(f"{name} is {shown(value)}; it must be text: {meaning}")
+
+
+def check_mapping(name: str, value: object, example: str = "") -> None:
+    """Raise ``OptionError`` for what is neither None nor a mapping."""
+    if value is not None and not isinstance(value, Mapping):
+        such_as = f", such as {example}" if example else ""
+        raise OptionError(f"{name} is {shown(value)}; it must be a dict{such_as}")
+
+
+def check_number(name: str, value: object, *, least: float, allowed: str, whole: bool) -> None:
+    """Raise ``OptionError`` for what is no number of at least ``least``.
+
+    Args:
+        name: The option.
+        value: Its value.
+        least: The smallest number that it may be.
+        allowed: What it must be, for the error's text.
+        whole: Whether only an ``int`` will do.
+    """
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
+        raise OptionError(f"{name} is {shown(value)}; it must be {allowed}")
+
+
+def check_names(name: str, given: Mapping[Any, Any], known: Collection[str]) -> None:
+    """Raise ``OptionError`` for a key that is none of the known ones."""
+    unknown = [key for key in given if key not in known]
+    if not unknown:
+        return
+    # Needed for this error only.
+    from difflib import get_close_matches
+
+    near = get_close_matches(str(unknown[0]), known, 1)
+    meant = f" (did you mean {near[0]!r}?)" if near else ""
+    raise OptionError(
+        f"{name} has {', '.join(map(shown, unknown))} in it{meant}; it takes "
+        f"{', '.join(sorted(known))}"
+    )
+
+
+def check_no_positional(function: str, positional: tuple[object, ...], hint: str = "") -> None:
+    """Raise ``OptionError`` where fields were given by position, as in ``bind({...})``."""
+    if not positional:
+        return
+    first = positional[0]
+    instead = hint or f"{function}(user='ann')"
+    if isinstance(first, Mapping):
+        instead = f"{function}(**fields) for a dict, or {instead}"
+    raise OptionError(
+        f"{function}() was given {shown(first)} without a name; fields are keyword arguments: "
+        f"write {instead}"
+    )
+
+
+def check_stream(name: str, stream: object, named_by: str = "name") -> None:
+    """Raise ``OptionError`` for what is neither a stream nor, beyond doubt, a path.
+
+    A text without a separator and a suffix is an application's name or a stream's more
+    often than a file's.
+
+    Args:
+        name: The option.
+        stream: Its value; None follows ``sys.stdout``.
+        named_by: The option that takes the application's name.
+    """
+    if stream is None or isinstance(stream, os.PathLike):
+        return
+    if isinstance(stream, str):
+        _check_path(name, stream, named_by)
+    elif not _has_write(stream):
+        raise OptionError(
+            f"{name} is {shown(stream)}, which has no write(); it must be an open stream such as "
+            "sys.stderr, a path, or left out for sys.stdout"
+        )
+
+
+def _check_path(name: str, text: str, named_by: str) -> None:
+    standard = _STANDARD_STREAMS.get(text.strip().lower())
+    if standard is not None:
+        left_out = " or leave it out" if standard == "sys.stdout" else ""
+        raise OptionError(
+            f"{name} is the text {shown(text)}, which would be the path of a file; for the stream "
+            f"write {name}={standard}{left_out}, in a dictConfig 'ext://{standard}'; for a file of "
+            f"that name write './{text}'"
+        )
+    has_directory = any(mark in text for mark in (os.sep, os.altsep) if mark)
+    if not has_directory and len(os.path.splitext(text)[1]) < 2:  # noqa: PTH122 - a text
+        raise OptionError(
+            f"{name} is the text {shown(text)}, which is no stream, and no path with a directory "
+            f"or a suffix; for the application's name write {named_by}={text!r}; for a file write "
+            f"'./{text}', '{text}.log' or a pathlib.Path"
+        )
+
+
+def _has_write(stream: object) -> bool:
+    try:
+        return hasattr(stream, "write")
+    except Exception:
+        # A stand-in that raises something of its own; the sink counts what it cannot write.
+        return True

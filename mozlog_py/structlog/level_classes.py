@@ -1,0 +1,157 @@
+"""The classes of bound loggers, in which the methods of levels that are off do nothing.
+
+A level that is off costs one empty call. Loggers that follow ``logging`` are therefore of
+classes that hold until something changes there. Then the methods of these classes are
+replaced by ones that find the logger its new class first: one call of each logger pays
+for the change, and all others are as fast as with a level that never changes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from mozlog_py.process import process
+
+from .levels import ALIASES, LEVELS, METHODS, level_of
+from .logging_changes import changes
+from .methods import ASYNC_METHODS, aexception, exception, nothing, nothing_async
+from .methods import METHODS as LOG_METHODS
+from .other_handlers import NOBODY
+from .proxy import lengthen
+from .sink import SinkLogger
+
+__all__ = ["class_at", "following_class"]
+
+_Key = tuple[type, "int | None", int, int]
+
+_classes: Final[dict[tuple[type, int], type]] = {}
+
+
+def class_at(made_from: type, lowest: int) -> type:
+    """Return the class of a level that never changes."""
+    made = _classes.get((made_from, lowest))
+    if made is None:
+        made = _classes[made_from, lowest] = _make_class(made_from, lowest, {})
+    return made
+
+
+def following_class(made_from: type, logger: Any, fixed_level: int | None) -> type:
+    """Return the class of a logger that follows ``logging``, as that is now.
+
+    Args:
+        made_from: What the class is derived from.
+        logger: The logger below the bound one, which has the name.
+        fixed_level: The lowest level, where only other handlers are followed.
+    """
+    changes.watch_levels()
+    while True:
+        epoch = _Epoch.current
+        lowest = level_of(logger) if fixed_level is None else fixed_level
+        others = logger.others if type(logger) is SinkLogger else None
+        others_from = NOBODY if others is None else others.lowest_level(logger.name)
+        made = epoch.class_for((made_from, fixed_level, lowest, others_from))
+        # Else it was made of what is no longer so.
+        if epoch is _Epoch.current:
+            return made
+
+
+class _Epoch:
+    """The classes between one change in ``logging`` and the next."""
+
+    __slots__ = ("classes",)
+
+    current: _Epoch
+
+    def __init__(self) -> None:
+        self.classes: dict[_Key, type] = {}
+
+    def class_for(self, key: _Key) -> type:
+        made = self.classes.get(key)
+        if made is None:
+            made_from, fixed_level, lowest, others_from = key
+            following = {
+                "_fixed_level": fixed_level,
+                "_is_following": True,
+                "_others_from": others_from,
+            }
+            made = self.classes[key] = _make_class(made_from, lowest, following)
+            if self is not _Epoch.current:
+                _outdate(made)
+        return made
+
+    @classmethod
+    def end(cls) -> None:
+        """Begin a new epoch."""
+        # First, so that whoever adds a class to the former one notices.
+        former, cls.current = cls.current, cls()
+        outdated = list(former.classes.values())
+        if not outdated:
+            # No logger has a class of it, and all others are asking for one already.
+            return
+        for made in outdated:
+            _outdate(made)
+        lengthen()
+        # Methods that somebody keeps, and calls without a look at the class, notice by this.
+        process.prepare_anew()
+
+
+_Epoch.current = _Epoch()
+changes.subscribe(_Epoch.end)
+
+
+def _make_class(made_from: Any, lowest: int, attributes: Mapping[str, Any]) -> type:
+    """Make the class in which the methods of lower levels do nothing, and no others."""
+    members: dict[str, Any] = {
+        "__slots__": (),
+        "_lowest": lowest,
+        "_made_from": made_from,
+        **attributes,
+    }
+    for name in (*LEVELS, *ALIASES):
+        level = LEVELS[ALIASES.get(name, name)]
+        if level < lowest:
+            members[name], members[f"a{name}"] = nothing, nothing_async
+        elif getattr(made_from, name) is nothing:
+            # Of a class of a higher level.
+            members[name], members[f"a{name}"] = LOG_METHODS[level], ASYNC_METHODS[level]
+    if lowest > logging.ERROR:
+        members["exception"], members["aexception"] = nothing, nothing_async
+    elif made_from.exception is nothing:
+        members["exception"], members["aexception"] = exception, aexception
+    return type(made_from.__name__, (made_from,), members)
+
+
+def _redirected(name: str) -> Callable[..., Any]:
+    """Return a method that finds the logger its present class, and calls the one of that."""
+
+    def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self._follow()
+        return getattr(self, name)(*args, **kwargs)
+
+    method.__name__ = name
+    return method
+
+
+_REDIRECTED: Final = {
+    name: _redirected(name)
+    for name in (
+        *METHODS,
+        *(f"a{name}" for name in METHODS),
+        "_binding",
+        "getEffectiveLevel",
+        "get_effective_level",
+        "isEnabledFor",
+        "is_enabled_for",
+        "log",
+        "alog",
+    )
+}
+
+
+def _outdate(made: Any) -> None:
+    """Have the loggers of a class look for another one, each at its next call."""
+    setattr(made, "_is_outdated", True)  # noqa: B010 - as the methods are
+    for name, method in _REDIRECTED.items():
+        setattr(made, name, method)

@@ -1,0 +1,137 @@
+"""Notices changes of levels and handlers of ``logging``, without a look at them in each call.
+
+``logging`` clears the caches of all loggers when a level changes: a logger of this module
+has a cache that says so. Handlers are noticed in ``Logger.addHandler``, once
+``watch_handlers`` was called. Other ways to change handlers (a list that is replaced or
+edited, a handler's own level) are noticed when a line is made, at most every 20 ms.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from mozlog_py.diagnostics import note
+from mozlog_py.process import process
+from mozlog_py.values import type_name
+
+__all__ = ["LoggingChanges", "changes"]
+
+_OWN_NAME: Final = "mozlog_py.structlog"
+
+
+class _Cache(dict[int, bool]):
+    """The cache of a logger of ours, which ``logging`` clears when a level has changed."""
+
+    __slots__ = ()
+
+    def clear(self) -> None:
+        super().clear()
+        changes.announce()
+
+
+class LoggingChanges:
+    """Tells its subscribers that something in ``logging`` has changed.
+
+    Attributes:
+        call_handlers: ``logging.Logger.callHandlers``, as it was at the last look.
+    """
+
+    __slots__ = ("_cache", "_is_patched", "_loggers", "_own", "_seen", "_subscribers",
+                 "call_handlers")  # fmt: skip
+
+    def __init__(self) -> None:
+        self._subscribers: list[Callable[[], None]] = []
+        self._cache = _Cache()
+        self._own: logging.Logger | None = None
+        self._is_patched: Any = None
+        self._loggers = 0
+        self._seen: dict[int, tuple[logging.Logger, list[Any], list[Any]]] = {}
+        self.call_handlers: Any = logging.Logger.callHandlers
+
+    def subscribe(self, subscriber: Callable[[], None]) -> None:
+        """Have a function called after each change. It must not raise."""
+        self._subscribers.append(subscriber)
+
+    def announce(self) -> None:
+        """Call the subscribers."""
+        self._seen = {}
+        self._loggers = len(logging.root.manager.loggerDict)
+        self.call_handlers = logging.Logger.callHandlers
+        for subscriber in self._subscribers:
+            subscriber()
+
+    def watch_levels(self) -> None:
+        """Notice changes of levels from now on. Doing it again is harmless."""
+        if self._own is not None and self._is_watching():
+            return
+        own = logging.getLogger(_OWN_NAME)
+        own._cache = self._cache  # type: ignore[attr-defined]  # noqa: SLF001
+        self._own = own
+        self._loggers = len(logging.root.manager.loggerDict)
+        if self._look not in process.regular:
+            process.regular.append(self._look)
+
+    def watch_handlers(self) -> None:
+        """Notice handlers that are added from now on. Doing it again is harmless."""
+        former = logging.Logger.addHandler
+        if former is self._is_patched:
+            return
+
+        @functools.wraps(former)
+        def addHandler(self: logging.Logger, hdlr: logging.Handler) -> None:  # noqa: N802
+            former(self, hdlr)
+            changes.announce()
+
+        self._is_patched = addHandler
+        logging.Logger.addHandler = addHandler  # type: ignore[method-assign]
+
+    def see(self, logger: logging.Logger) -> None:
+        """Remember the handlers of a logger, on which a decision was based."""
+        handlers = [*logger.handlers]
+        levels = [getattr(handler, "level", None) for handler in handlers]
+        self._seen[id(logger)] = logger, handlers, levels
+
+    def _is_watching(self) -> bool:
+        own = self._own
+        return (
+            logging.root.manager.loggerDict.get(_OWN_NAME) is own
+            and getattr(own, "_cache", None) is self._cache
+        )
+
+    def _look(self) -> None:
+        """Announce what has changed since the last look, if anything has. Never raises."""
+        try:
+            self._compare()
+        except Exception as error:
+            note(f"handlers of logging were not looked at: {type_name(type(error))}")
+
+    def _compare(self) -> None:
+        if not self._is_watching():
+            # logging was loaded anew, or its loggers were thrown away.
+            self.watch_levels()
+            if self._is_patched is not None:
+                self.watch_handlers()
+            self.announce()
+        elif (
+            logging.Logger.callHandlers is not self.call_handlers
+            or (self._seen and len(logging.root.manager.loggerDict) != self._loggers)
+            or any(map(_has_changed, list(self._seen.values())))
+        ):
+            self.announce()
+
+
+def _has_changed(seen: tuple[logging.Logger, list[Any], list[Any]]) -> bool:
+    logger, handlers, levels = seen
+    now = logger.handlers
+    # By identity: handlers may be anybody's, and compare as they like.
+    return len(now) != len(handlers) or any(
+        handler is not former or getattr(handler, "level", None) != level
+        for handler, former, level in zip(now, handlers, levels, strict=False)
+    )
+
+
+#: Of this process.
+changes: Final = LoggingChanges()
