@@ -7,9 +7,7 @@ them; and no other greenlet may run in the middle of a write.
 
 from __future__ import annotations
 
-import _thread
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -48,25 +46,23 @@ _start: Final[Callable[..., Any]] = native("_thread", "start_new_thread")
 
 
 class NativeThread:
-    """A daemon thread of the operating system, also where threads are greenlets.
+    """A thread of the operating system, also where threads are greenlets.
+
+    The process does not wait for it when it ends. ``threading`` does not know it: a thread
+    that it started fails at its end if it was patched meanwhile.
 
     Args:
         function: What the thread runs.
-        name: The thread's name.
 
     Raises:
         RuntimeError: No thread can be started.
     """
 
-    def __init__(self, function: Callable[[], Any], name: str) -> None:
+    def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
         self._ident = -1
         self._is_running = True
-        if _thread.start_new_thread is _start:
-            # With a name, and known to whoever lists the threads of the process.
-            threading.Thread(target=self._run, name=name, daemon=True).start()
-        else:
-            _start(self._run, ())
+        _start(self._run, ())
 
     def is_alive(self) -> bool:
         """Return whether the function has not returned yet."""

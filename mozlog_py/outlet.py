@@ -24,6 +24,7 @@ import select
 import stat
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from itertools import compress, repeat
 from operator import itemgetter, not_
@@ -73,8 +74,7 @@ _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _get_ident: Final = native("_thread", "get_ident")
 
 #: What the beginning of a line is recognised by, within the line of another record.
-_HEAD: Final = re.compile(rb"[ -~]{1,120}")
-_SHORTEST_HEAD: Final = 12
+_HEAD: Final = re.compile(rb"[ -~]{12,120}")
 _TIMESTAMP: Final = re.compile(rb'\{"Timestamp":(\d+),')
 #: Colours of the terminal, also as they are escaped in a line.
 _COLORS: Final = re.compile(rb"(?:\x1b|\\+x1b|\\+u001b)\[[0-9;]*m")
@@ -257,13 +257,14 @@ class EchoError(OSError):
 class StreamOutlet:
     """Writes to anything that has a ``write``, as text or as bytes, whichever it takes."""
 
-    __slots__ = ("_head", "_is_ascii", "_is_binary", "_stream", "is_echoed")
+    __slots__ = ("_heads", "_is_ascii", "_is_binary", "_line", "_stream", "is_echoed")
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._is_binary = isinstance(stream, (io.RawIOBase, io.BufferedIOBase))
         self._is_ascii = not _is_utf8(getattr(stream, "encoding", None))
-        self._head = b""
+        self._line = b""
+        self._heads: deque[bytes] = deque()
         #: The stream has logged what is being written to it.
         self.is_echoed = False
 
@@ -284,7 +285,8 @@ class StreamOutlet:
         if is_echo(line):
             cell.append(len(line))
             return
-        self._head, self.is_echoed = _head_of(line), False
+        self._line, self.is_echoed = line, False
+        self._heads.clear()
         place = _get_ident(), self
         _being_written.append(place)
         try:
@@ -310,15 +312,18 @@ class StreamOutlet:
             raise EchoError("the stream logs what is written to it")
 
     def echoes(self, line: bytes) -> bool:
-        """Return whether a line has the one in it that is being written."""
-        if len(self._head) < _SHORTEST_HEAD:
-            return False
+        """Return whether a line has one of those in it that are being written."""
+        heads = self._heads
+        if not heads:
+            heads.extend(filter(None, map(_head_of, self._line.split(b"\n"))))
         text = _COLORS.sub(b"", line)
-        if self._head in text or json.dumps(self._head.decode())[1:-1].encode() in text:
-            return True
-        # A message that is JSON text becomes Fields.
-        stamp = _TIMESTAMP.match(self._head)
-        return stamp is not None and stamp[1] in line.partition(b'"Fields"')[2]
+        fields = line.partition(b'"Fields"')[2]
+        for _ in range(len(heads)):
+            if _is_within(heads[0], text, fields):
+                return True
+            # Streams log lines in the order in which they get them.
+            heads.rotate(-1)
+        return False
 
     def _write_text(self, line: bytes) -> None:
         text = line.decode()
@@ -437,6 +442,21 @@ def _nothing() -> None:
 def _head_of(line: bytes) -> bytes:
     found = _HEAD.match(_COLORS.sub(b"", line[:400]))
     return found[0] if found else b""
+
+
+def _is_within(head: bytes, text: bytes, fields: bytes) -> bool:
+    """Return whether a line begins like this that another line has in it.
+
+    Args:
+        head: The beginning of the one.
+        text: The other, without colours.
+        fields: The Fields of the other.
+    """
+    if head in text or json.dumps(head.decode())[1:-1].encode() in text:
+        return True
+    # A message that is JSON text becomes Fields.
+    stamp = _TIMESTAMP.match(head)
+    return stamp is not None and stamp[1] in fields
 
 
 def _descriptor_outlet(stream: Any, below: Any) -> Outlet:

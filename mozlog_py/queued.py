@@ -271,7 +271,7 @@ class LineQueue:
         try:
             if not self._is_served():
                 self._is_resting = False
-                self._thread = NativeThread(self._serve, "mozlog_py queue")
+                self._thread = NativeThread(self._serve)
         except RuntimeError:
             # There can be no thread any more, or not yet again.
             self._thread = None

@@ -293,7 +293,8 @@ class Sink:
         stream = self.stream
         if stream is self._outlet_stream:
             return isinstance(self._outlet, StreamOutlet)
-        return not isinstance(stream, (io.TextIOWrapper, io.IOBase, PathStream))
+        kind = type(stream)
+        return not (kind is io.TextIOWrapper or kind is io.BufferedWriter or kind is PathStream)
 
     # -- with care --------------------------------------------------------
 
