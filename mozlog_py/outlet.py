@@ -239,14 +239,13 @@ class DescriptorOutlet:
         while True:
             milliseconds = _POLL_MS if until is None else _milliseconds(until)
             is_ready = is_writable(self.descriptor, milliseconds)
-            if is_ready:
+            if is_ready or (is_ready is None and not is_refused):
+                # Not every system can tell; then the write does.
                 return
             if until is not None and time.monotonic() >= until:
                 raise TimeoutError(errno.ETIMEDOUT, "nobody reads")
             if is_ready is None:
-                # Not every system can tell. The write is tried, and tried again.
-                if is_refused:
-                    sleep(_PAUSE_S)
+                sleep(_PAUSE_S)
                 return
 
 

@@ -40,25 +40,33 @@ FRONTS = {
 OTHERS = {
     "a socket": (
         "pairs = [socket.socketpair() for _ in range(8)]\n",
-        "for ours, theirs in pairs:\n"
-        "    for end in (ours, theirs):\n"
-        "        end.setblocking(False)\n"
-        "        try:\n"
-        "            assert not end.recv(1000)\n"
-        "        except BlockingIOError: pass\n",
+        (
+            "for ours, theirs in pairs:\n"
+            "    for end in (ours, theirs):\n"
+            "        end.setblocking(False)\n"
+            "        try:\n"
+            "            assert not end.recv(1000)\n"
+            "        except BlockingIOError: pass\n"
+        ),
     ),
     "a database": (
-        "bases = [sqlite3.connect(f'{n}.db') for n in range(8)]\n"
-        "for base in bases: base.execute('create table t (n)'); base.commit()\n",
-        "for base in bases:\n"
-        "    base.execute('insert into t values (7)'); base.commit()\n"
-        "    assert base.execute('pragma integrity_check').fetchone() == ('ok',)\n"
-        "    assert base.execute('select n from t').fetchall() == [(7,)]\n",
+        (
+            "bases = [sqlite3.connect(f'{n}.db') for n in range(8)]\n"
+            "for base in bases: base.execute('create table t (n)'); base.commit()\n"
+        ),
+        (
+            "for base in bases:\n"
+            "    base.execute('insert into t values (7)'); base.commit()\n"
+            "    assert base.execute('pragma integrity_check').fetchone() == ('ok',)\n"
+            "    assert base.execute('select n from t').fetchall() == [(7,)]\n"
+        ),
     ),
     "a file for append": (
         "files = [open(f'{n}.csv', 'a') for n in range(8)]\n",
-        "for file in files:\n    file.write('7'); file.close()\n"
-        "    assert open(file.name).read() == '7'\n",
+        (
+            "for file in files:\n    file.write('7'); file.close()\n"
+            "    assert open(file.name).read() == '7'\n"
+        ),
     ),
 }
 

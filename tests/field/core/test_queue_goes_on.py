@@ -176,12 +176,19 @@ logging.config.dictConfig({QUIET!r})
     assert (done.messages, done.err, done.status) == (["early", "late"], "", 0)
 
 
+#: How threads are patched, what sleeps, and how jobs are run and waited for.
 GREEN = {
-    "gevent": ("from gevent import monkey; monkey.patch_all()", "import gevent; nap = gevent.sleep",
-               "gevent.joinall([gevent.spawn(one) for one in jobs])"),
-    "eventlet": ("import eventlet; eventlet.monkey_patch()", "import eventlet; nap = eventlet.sleep",
-                 "[each.wait() for each in [eventlet.spawn(one) for one in jobs]]"),
-}  # fmt: skip
+    "gevent": (
+        "from gevent import monkey; monkey.patch_all()",
+        "import gevent; nap = gevent.sleep",
+        "gevent.joinall([gevent.spawn(one) for one in jobs])",
+    ),
+    "eventlet": (
+        "import eventlet; eventlet.monkey_patch()",
+        "import eventlet; nap = eventlet.sleep",
+        "[each.wait() for each in [eventlet.spawn(one) for one in jobs]]",
+    ),
+}
 CONFIGURE = 'import mozlog_py; mozlog_py.configure("shop", queue=True)'
 
 
