@@ -15,15 +15,21 @@ a long line is due has given the others the time to notice.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import select
 import struct
 import sys
 import time
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["LOCK", "ONE_BYTE", "TURN", "UNLOCK", "Company", "lockf"]
+from .descriptors import is_writable
+from .native import sleep
+
+try:
+    import fcntl
+except ImportError:  # Windows: no locks, and lines of several processes are not kept apart
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["CAN_LOCK", "LOCK", "ONE_BYTE", "TURN", "UNLOCK", "Company", "lockf"]
 
 #: Seconds for which a process may believe that it has the pipe to itself.
 _LOOK_EVERY_S: Final = 0.05
@@ -36,12 +42,16 @@ _MARKS: Final = 1 << 20
 # struct flock, as 64-bit Linux has it: type, whence, start, length, pid.
 _FLOCK: Final = struct.Struct("hhqqi4x")
 _KNOWS_OTHERS: Final = sys.platform == "linux" and sys.maxsize > 2**32
-_ANY_MARK: Final = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _MARKS, 0, 0)
 
-lockf: Final = fcntl.lockf
+#: Whether this platform has locks of pipes.
+CAN_LOCK: Final = fcntl is not None
+if CAN_LOCK:
+    _ANY_MARK: Final = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _MARKS, 0, 0)
+
+lockf: Final[Any] = getattr(fcntl, "lockf", None)
 #: The arguments of ``lockf`` for a turn, as ``map`` takes them.
-LOCK: Final = (fcntl.LOCK_EX,)
-UNLOCK: Final = (fcntl.LOCK_UN,)
+LOCK: Final = (getattr(fcntl, "LOCK_EX", 0),)
+UNLOCK: Final = (getattr(fcntl, "LOCK_UN", 0),)
 ONE_BYTE: Final = (1,)
 TURN: Final = (0,)
 _monotonic: Final = time.monotonic
@@ -101,7 +111,7 @@ class Company:
                     self._is_lockable = False
                     return
             # The kernel takes two threads of ours, at two pipes, for a deadlock.
-            time.sleep(_PAUSE_S)
+            sleep(_PAUSE_S)
 
     def unlock(self) -> None:
         """Give the turn to others; harmless without having it."""
@@ -129,14 +139,8 @@ class Company:
         marked_at, self._marked_at = self._marked_at, float("-inf")
         if marked_at is None or marked_at + _NOTICE_S <= _monotonic():
             return
-        time.sleep(_NOTICE_S)
-        if not _takes(self._descriptor):
-            while not _takes(self._descriptor):
-                time.sleep(_PAUSE_S)
-            time.sleep(_NOTICE_S)
-
-
-def _takes(descriptor: int) -> bool:
-    waiting = select.poll()
-    waiting.register(descriptor, select.POLLOUT)
-    return bool(waiting.poll(0))
+        sleep(_NOTICE_S)
+        if is_writable(self._descriptor, 0) is False:
+            while is_writable(self._descriptor, 0) is False:
+                sleep(_PAUSE_S)
+            sleep(_NOTICE_S)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import select
+import stat
 import time
 from typing import Final
 
+from .descriptors import STDERR, is_redirection, is_writable
+
 __all__ = ["Tally", "degraded", "note"]
 
-_STDERR: Final = 2
 _MAX_BYTES: Final = 1024
 _INTERVAL_S: Final = 1.0
 
@@ -44,12 +45,22 @@ def note(text: str) -> None:
     more = f" ({_withheld} more like it)" if _withheld else ""
     line = f"mozlog_py: {text}{more}".encode("unicode_escape")[: _MAX_BYTES - 1] + b"\n"
     try:
-        # A pipe that is writable takes this much (PIPE_BUF) without blocking.
-        if select.select([], [_STDERR], [], 0)[1]:
-            os.write(_STDERR, line)
+        if _takes_at_once(STDERR):
+            os.write(STDERR, line)
             _last, _withheld = now, 0
             return
-    except (OSError, ValueError):
+    except OSError:
         # stderr is closed, or its reader is gone.
         pass
     _withheld += 1
+
+
+def _takes_at_once(descriptor: int) -> bool:
+    if not is_redirection(descriptor):
+        # stderr was closed, and a file of the application has its number.
+        return False
+    # A pipe that is writable takes this much (PIPE_BUF) without blocking.
+    is_ready = is_writable(descriptor, 0)
+    if is_ready is None:
+        return not stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    return is_ready

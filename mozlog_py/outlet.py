@@ -24,22 +24,37 @@ import select
 import stat
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from itertools import compress, repeat
 from operator import itemgetter, not_
+from types import MethodType
 from typing import Any, Final, Protocol
 
-from .company import LOCK, ONE_BYTE, TURN, UNLOCK, Company, lockf
+from .company import CAN_LOCK, LOCK, ONE_BYTE, TURN, UNLOCK, Company, lockf
+from .descriptors import (
+    STDERR,
+    STDOUT,
+    ForeignDescriptorError,
+    Identity,
+    is_redirection,
+    is_writable,
+)
+from .native import native, sleep
 from .path import PathStream
 
 __all__ = [
     "PIPE_BUF",
     "Cell",
     "DescriptorOutlet",
+    "EchoError",
     "Outlet",
     "StreamOutlet",
     "counted",
+    "descriptor_behind",
     "is_complete",
+    "is_echo",
+    "outlet_behind",
     "outlet_for",
     "writes_in_turn",
 ]
@@ -48,12 +63,24 @@ __all__ = [
 Cell = list[Any]
 
 #: Bytes; a write of no more than this to a pipe is never split by the kernel.
-PIPE_BUF: Final = select.PIPE_BUF
+PIPE_BUF: Final = getattr(select, "PIPE_BUF", 512)
 
 _POLL_MS: Final = 1000
+#: Seconds between two attempts where it cannot be known when there is room.
+_PAUSE_S: Final = 0.005
 _write: Final = os.write
 _line_of: Final[Any] = itemgetter(0)
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+_get_ident: Final = native("_thread", "get_ident")
+
+#: What the beginning of a line is recognised by, within the line of another record.
+_HEAD: Final = re.compile(rb"[ -~]{12,120}")
+_TIMESTAMP: Final = re.compile(rb'\{"Timestamp":(\d+),')
+#: Colours of the terminal, also as they are escaped in a line.
+_COLORS: Final = re.compile(rb"(?:\x1b|\\+x1b|\\+u001b)\[[0-9;]*m")
+
+#: The lines that are on their way to a stream of somebody's class, with their threads.
+_being_written: Final[list[tuple[int, StreamOutlet]]] = []
 
 
 def counted(cell: Cell) -> int:
@@ -69,6 +96,9 @@ def is_complete(cell: Cell) -> bool:
 class Outlet(Protocol):
     """Takes whole lines, one at a time."""
 
+    def is_outdated(self) -> bool:
+        """Return whether what is below has been replaced since the outlet was made."""
+
     def finish(self, cell: Cell, timeout: float | None) -> None:
         """Write what is left of a cell's line. Raises what the write raises.
 
@@ -80,21 +110,72 @@ class Outlet(Protocol):
 class DescriptorOutlet:
     """Writes to the descriptor below a standard stream or file.
 
-    ``flush`` is called before each line: what ``print()`` left in the stream's
-    buffer came first, and a closed stream raises ``ValueError`` there, before a
-    stranger with its number is written to.
+    The standard descriptors belong to the process: what replaces one of them redirects the
+    process, and lines follow it. Any other number is that of one file, and lines are not for
+    another one which has it later.
+
+    Args:
+        flush: Called before each line: what ``print()`` left in the stream's buffer comes
+            first, and a closed stream raises ``ValueError``.
+        look: Called instead where the buffer must be left alone.
+        descriptor: The descriptor.
+        identity: What the descriptor is recognised by, which each write verifies. None is
+            for a stream of somebody else's: its sink looks at it now and then, for 2 % of
+            what verifying costs.
     """
 
-    def __init__(self, flush: Any, look: Any, descriptor: int) -> None:
+    def __init__(
+        self, flush: Any, look: Any, descriptor: int, identity: Identity | None = None
+    ) -> None:
         self.flush = flush
         self._look = look
-        #: The descriptor, as ``map`` takes it.
-        self.descriptors: Final = (descriptor,)
+        self.descriptor: Final = descriptor
+        self.is_standard: Final = descriptor <= STDERR
+        self._identity = Identity(descriptor) if identity is None else identity
+        self._is_verifying = identity is not None
         mode = os.fstat(descriptor).st_mode
         #: Who else writes to the same pipe; None where the kernel keeps lines apart.
         self.company = Company(descriptor) if _is_shared_by_bytes(mode) else None
         #: Bytes that the kernel takes in one piece, or not at all.
         self.whole_bytes = PIPE_BUF if self.company is not None else sys.maxsize
+
+    def is_outdated(self) -> bool:
+        """Return whether the descriptor is that of another file than it was.
+
+        A standard descriptor that is closed is not: the write tells that.
+        """
+        if self._identity.is_same():
+            return False
+        try:
+            os.fstat(self.descriptor)
+        except OSError:
+            return not self.is_standard
+        return True
+
+    def accept_redirection(self) -> None:
+        """Raise ``ForeignDescriptorError`` unless the process was redirected.
+
+        Called when the outlet is outdated and its stream is still the same.
+
+        Raises:
+            ValueError: The stream is closed.
+            OSError: The descriptor is.
+        """
+        self._look()
+        os.fstat(self.descriptor)
+        if not self.is_standard or not is_redirection(self.descriptor):
+            raise ForeignDescriptorError(self.descriptor)
+
+    def descriptors(self, *, is_endless: bool = False) -> Iterator[int]:
+        """Return an iterator that gives the descriptor for a write, as ``map`` takes it.
+
+        Raises:
+            KeyError: By a step of the iterator: the descriptor is that of another file.
+            OSError: By a step of the iterator: the descriptor is closed.
+        """
+        if self._is_verifying:
+            return self._identity.descriptors(is_endless=is_endless)
+        return repeat(self.descriptor) if is_endless else repeat(self.descriptor, 1)
 
     def leave_buffer_alone(self) -> None:
         """Flush no more; only look whether the stream is closed."""
@@ -106,6 +187,8 @@ class DescriptorOutlet:
         if company is None:
             self._finish(cell, timeout)
             return
+        # Not a lock of another file either.
+        self.verify()
         try:
             try:
                 company.lock(is_long=len(cell[0]) > PIPE_BUF)
@@ -116,12 +199,17 @@ class DescriptorOutlet:
             # Once more: a signal's handler may have raised on the way to the other.
             company.unlock()
 
+    def verify(self) -> None:
+        """Raise ``ForeignDescriptorError`` if the descriptor is that of another file by now."""
+        if not self.is_standard and self.is_outdated():
+            raise ForeignDescriptorError(self.descriptor)
+
     def rest_of(self, torn: Cell) -> Cell | None:
         """Give what ends a line that was torn some time ago: its rest, where it still fits on."""
         if self.company is not None:
             # What others wrote since then may stand behind it.
             return [b"\n"] if self.company.is_shared else torn
-        descriptor = self.descriptors[0]
+        descriptor = self.descriptor
         try:
             is_last = os.lseek(descriptor, 0, os.SEEK_CUR) == os.fstat(descriptor).st_size
         except OSError:
@@ -132,56 +220,109 @@ class DescriptorOutlet:
         line = cell[0]
         until = None if timeout is None else time.monotonic() + timeout
         if until is not None:
-            self._wait(until)
+            self._wait(until, is_refused=False)
         while True:
             done = counted(cell)
             if done >= len(line):
                 return
             try:
-                cell.extend(map(_write, self.descriptors, (line[done:] if done else line,)))
+                rest = line[done:] if done else line
+                cell.extend(map(_write, self.descriptors(), (rest,)))
                 if cell[-1] == 0:
                     raise OSError(errno.EIO, "the descriptor takes nothing")
             except BlockingIOError:
                 self._wait(until)
+            except KeyError:
+                raise ForeignDescriptorError(self.descriptor) from None
 
-    def _wait(self, until: float | None) -> None:
-        waiting = select.poll()
-        waiting.register(self.descriptors[0], select.POLLOUT)
-        while not waiting.poll(_POLL_MS if until is None else _milliseconds(until)):
+    def _wait(self, until: float | None, *, is_refused: bool = True) -> None:
+        while True:
+            milliseconds = _POLL_MS if until is None else _milliseconds(until)
+            is_ready = is_writable(self.descriptor, milliseconds)
+            if is_ready or (is_ready is None and not is_refused):
+                # Not every system can tell; then the write does.
+                return
             if until is not None and time.monotonic() >= until:
                 raise TimeoutError(errno.ETIMEDOUT, "nobody reads")
+            if is_ready is None:
+                sleep(_PAUSE_S)
+                return
+
+
+class EchoError(OSError):
+    """The stream has logged the line that was written to it."""
 
 
 class StreamOutlet:
     """Writes to anything that has a ``write``, as text or as bytes, whichever it takes."""
 
-    __slots__ = ("_is_ascii", "_is_binary", "_stream")
+    __slots__ = ("_heads", "_is_ascii", "_is_binary", "_line", "_stream", "is_echoed")
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._is_binary = isinstance(stream, (io.RawIOBase, io.BufferedIOBase))
         self._is_ascii = not _is_utf8(getattr(stream, "encoding", None))
+        self._line = b""
+        self._heads: deque[bytes] = deque()
+        #: The stream has logged what is being written to it.
+        self.is_echoed = False
+
+    def is_outdated(self) -> bool:
+        """Return False: the stream is what lines are for, whatever is below it."""
+        return False
 
     def finish(self, cell: Cell, timeout: float | None = None) -> None:  # noqa: ARG002
-        """Write a line and flush, where the stream can be flushed."""
+        """Write a line and flush, where the stream can be flushed.
+
+        Raises:
+            EchoError: The stream logs what is written to it; the line is still to be written.
+        """
         if len(cell) > 1:
             # Only the stream knows how far it came, and nothing must be written twice.
             return
         line = cell[0]
+        if is_echo(line):
+            cell.append(len(line))
+            return
+        self._line, self.is_echoed = line, False
+        self._heads.clear()
+        place = _get_ident(), self
+        _being_written.append(place)
         try:
             if self._is_binary:
                 self._write_bytes(line)
             else:
                 self._write_text(line)
-        except Exception:
-            raise
-        except BaseException:
             cell.append(len(line))
+            flush = getattr(self._stream, "flush", None)
+            if flush is not None:
+                flush()
+        except Exception:
+            if not self.is_echoed:
+                raise
+        except BaseException:
+            if len(cell) == 1:
+                cell.append(len(line))
             raise
-        cell.append(len(line))
-        flush = getattr(self._stream, "flush", None)
-        if flush is not None:
-            flush()
+        finally:
+            _being_written.remove(place)
+        if self.is_echoed:
+            del cell[1:]
+            raise EchoError("the stream logs what is written to it")
+
+    def echoes(self, line: bytes) -> bool:
+        """Return whether a line has one of those in it that are being written."""
+        heads = self._heads
+        if not heads:
+            heads.extend(filter(None, map(_head_of, self._line.split(b"\n"))))
+        text = _COLORS.sub(b"", line)
+        fields = line.partition(b'"Fields"')[2]
+        for _ in range(len(heads)):
+            if _is_within(heads[0], text, fields):
+                return True
+            # Streams log lines in the order in which they get them.
+            heads.rotate(-1)
+        return False
 
     def _write_text(self, line: bytes) -> None:
         text = line.decode()
@@ -211,6 +352,21 @@ class StreamOutlet:
             line = line[written:]
 
 
+def is_echo(line: bytes) -> bool:
+    """Return whether a line only says what this thread is writing to a stream.
+
+    A stream that logs what is printed to it makes a record of each line, whose line would
+    be written to the stream in turn. It is told to the outlet that writes the first one.
+    """
+    ident = _get_ident()
+    # Other threads change the list meanwhile.
+    for thread, outlet in tuple(_being_written):
+        if thread == ident and outlet.echoes(line):
+            outlet.is_echoed = True
+            return True
+    return False
+
+
 def writes_in_turn(
     outlet: DescriptorOutlet, place: dict[int, Any]
 ) -> tuple[Iterator[int], Iterator[tuple[int, None]]]:
@@ -226,13 +382,15 @@ def writes_in_turn(
         lines = map(_line_of, map(place.get, repeat(0)))
         return map(place.setdefault, repeat(1), map(_write, descriptors, lines))
 
-    descriptor = outlet.descriptors[0]
+    def locks(descriptors: Iterator[int], kind: tuple[int, ...]) -> Iterator[None]:
+        return map(lockf, descriptors, *map(repeat, kind + ONE_BYTE + TURN))
 
-    def locks(kind: tuple[int, ...]) -> Iterator[None]:
-        return map(lockf, repeat(descriptor), *map(repeat, kind + ONE_BYTE + TURN))
-
-    locked = compress(repeat(descriptor), map(not_, locks(LOCK)))
-    return steps(repeat(descriptor)), zip(steps(locked), locks(UNLOCK), strict=False)
+    always = repeat(outlet.descriptor)
+    locked = compress(always, map(not_, locks(outlet.descriptors(is_endless=True), LOCK)))
+    return (
+        steps(outlet.descriptors(is_endless=True)),
+        zip(steps(locked), locks(always, UNLOCK), strict=False),
+    )
 
 
 def outlet_for(stream: Any) -> Outlet:
@@ -243,11 +401,61 @@ def outlet_for(stream: Any) -> Outlet:
     if type(stream) is io.BufferedWriter or type(stream) is io.FileIO:
         return _descriptor_outlet(stream, stream)
     if type(stream) is PathStream:
-        return DescriptorOutlet(stream.look, stream.look, stream.fileno())
+        return DescriptorOutlet(stream.look, stream.look, stream.fileno(), stream.identity)
     if _is_logging(stream):
         # What is printed to it becomes a record, and that would come back here.
-        return outlet_for(sys.__stdout__)
+        return outlet_behind(stream)
     return StreamOutlet(stream)
+
+
+def outlet_behind(stream: Any) -> Outlet:
+    """Return the outlet for the real stream that a logging one stands in for.
+
+    Raises:
+        OSError: There is none.
+    """
+    real = sys.__stderr__ if _is_stderr(stream) else sys.__stdout__
+    if real is None or real is stream or _is_logging(real):
+        return descriptor_behind(stream)
+    return outlet_for(real)
+
+
+def descriptor_behind(stream: Any) -> Outlet:
+    """Return the outlet for the standard descriptor that a stream stands in for.
+
+    Raises:
+        OSError: The descriptor is closed.
+    """
+    return DescriptorOutlet(_nothing, _nothing, STDERR if _is_stderr(stream) else STDOUT)
+
+
+def _is_stderr(stream: Any) -> bool:
+    # Celery has the same object for both.
+    return stream is sys.stderr and stream is not sys.stdout
+
+
+def _nothing() -> None:
+    """Flush nothing."""
+
+
+def _head_of(line: bytes) -> bytes:
+    found = _HEAD.match(_COLORS.sub(b"", line[:400]))
+    return found[0] if found else b""
+
+
+def _is_within(head: bytes, text: bytes, fields: bytes) -> bool:
+    """Return whether a line begins like this that another line has in it.
+
+    Args:
+        head: The beginning of the one.
+        text: The other, without colours.
+        fields: The Fields of the other.
+    """
+    if head in text or json.dumps(head.decode())[1:-1].encode() in text:
+        return True
+    # A message that is JSON text becomes Fields.
+    stamp = _TIMESTAMP.match(head)
+    return stamp is not None and stamp[1] in fields
 
 
 def _descriptor_outlet(stream: Any, below: Any) -> Outlet:
@@ -261,16 +469,33 @@ def _descriptor_outlet(stream: Any, below: Any) -> Outlet:
 
 
 def _is_logging(stream: Any) -> bool:
-    """Tell whether a stream makes log records of what is written to it, as celery's does."""
+    """Return whether a stream has a logger, as those have that log what is printed to them.
+
+    Celery's has it as ``logger``; others keep it under a name of their own, or only its
+    ``info`` method. Streams that have it elsewhere are noticed when they log a line.
+    """
     try:
-        return isinstance(stream.logger, logging.Logger) and stream is not sys.__stdout__
+        kept = [stream.logger]
     except Exception:  # without the attribute, or with a broken one
-        return False
+        kept = []
+    try:
+        kept += vars(stream).values()
+    except Exception:  # without a dict
+        pass
+    return any(_is_logger(one) or _is_logger(_owner_of(one)) for one in kept)
+
+
+def _is_logger(value: Any) -> bool:
+    return issubclass(type(value), (logging.Logger, logging.LoggerAdapter))
+
+
+def _owner_of(value: Any) -> Any:
+    return value.__self__ if type(value) is MethodType else None
 
 
 def _is_shared_by_bytes(mode: int) -> bool:
-    """Tell whether writes of several processes may be mixed there, byte by byte."""
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+    """Return whether writes of several processes to a file of this mode may be mixed."""
+    return CAN_LOCK and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
 
 
 def _milliseconds(until: float) -> float:

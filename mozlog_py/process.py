@@ -7,10 +7,13 @@ import weakref
 from collections.abc import Callable
 from typing import Final, Protocol
 
-__all__ = ["Prepared", "Process", "process"]
+__all__ = ["Prepared", "Process", "Watched", "process"]
 
-# A fork past the interpreter runs no hooks; it is noticed after this long.
-_INTERVAL_NS: Final = 20_000_000
+# A fork past the interpreter runs no hooks, and nor does a descriptor that is replaced;
+# both are noticed after this long.
+_INTERVAL_NS: Final = 2_000_000
+# What is done regularly may take longer than that look.
+_REGULAR_NS: Final = 20_000_000
 
 
 class Prepared(Protocol):
@@ -20,15 +23,23 @@ class Prepared(Protocol):
         """Forget what was prepared: this is another process."""
 
 
+class Watched(Protocol):
+    """Something that depends on what may be replaced in a process."""
+
+    def look_below(self) -> None:
+        """Look whether it was replaced."""
+
+
 class Process:
     """The id of this process, and until when it need not be asked for again.
 
     Whoever makes a line compares its time with ``until_ns`` first, and calls
     ``ask`` when that is over. A fork is noticed at once where the interpreter
-    knows of it (``os.fork``), and else after 20 milliseconds.
+    knows of it (``os.fork``), and else after 2 milliseconds.
     """
 
-    __slots__ = ("_is_watching", "_prepared", "pid", "regular", "until_ns")
+    __slots__ = ("_is_watching", "_prepared", "_regular_until_ns", "_watched", "pid", "regular",
+                 "until_ns")  # fmt: skip
 
     def __init__(self) -> None:
         #: The id, which may be that of the parent once ``until_ns`` is over; the same
@@ -36,16 +47,23 @@ class Process:
         self.pid = -1
         #: Nanoseconds since the epoch.
         self.until_ns = 0
-        #: What is to be done whenever the process is asked for. Must not raise.
+        #: What is to be done now and then when the process is asked for, at most every
+        #: 20 milliseconds. Must not raise.
         self.regular: list[Callable[[], None]] = []
+        self._regular_until_ns = 0
         self._is_watching = False
         # By identity: they may be anybody's, and compare as they like.
         self._prepared: weakref.WeakValueDictionary[int, Prepared] = weakref.WeakValueDictionary()
+        self._watched: weakref.WeakValueDictionary[int, Watched] = weakref.WeakValueDictionary()
 
     def tell(self, prepared: Prepared) -> None:
         """Have ``prepared.prepare_anew()`` called where this turns out to be another process."""
         self._prepared[id(prepared)] = prepared
         self._watch()
+
+    def watch(self, watched: Watched) -> None:
+        """Have ``watched.look_below()`` called with each ``ask``."""
+        self._watched[id(watched)] = watched
 
     def ask(self, now_ns: int) -> None:
         """Ask which process this is. ``now_ns``: the time, nanoseconds since the epoch."""
@@ -56,8 +74,12 @@ class Process:
             # Last: where another thread's new one is in the way of that, it is done again.
             self.pid = pid
         self.until_ns = now_ns + _INTERVAL_NS
-        for act in self.regular:
-            act()
+        for watched in list(self._watched.values()):
+            watched.look_below()
+        if now_ns > self._regular_until_ns:
+            self._regular_until_ns = now_ns + _REGULAR_NS
+            for act in self.regular:
+                act()
 
     def prepare_anew(self) -> None:
         """Have everything that was prepared be prepared again."""
@@ -76,7 +98,7 @@ class Process:
 
     def forget(self) -> None:
         """Have the next line ask anew."""
-        self.until_ns = 0
+        self.until_ns = self._regular_until_ns = 0
 
 
 #: This process.

@@ -8,9 +8,11 @@ has a sink's methods, so that structlog's loggers write through it as well.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -24,6 +26,7 @@ from .diagnostics import note
 from .forks import follow
 from .handlers import MozlogHandler
 from .losses import severity_in
+from .native import NativeThread, allocate_lock
 from .options import OptionError, check_names, check_number, check_switch, shown
 from .sink import Sink
 from .typing import Policy, Stream
@@ -98,6 +101,9 @@ class LineQueue:
         self._policy = policy
         self._lines: deque[bytes] = deque()
         self._is_closed = False
+        #: Each line has to be looked at before it is queued: the queue is closed, or its
+        #: thread writes to a stream that may log what is written to it.
+        self._is_special = False
         self._forget()
         follow(self)
         _flush_at_exit()
@@ -113,12 +119,15 @@ class LineQueue:
         self._busy_since = float("inf")
         self._in_hand: list[bytes] = []
         self._barren_at = -1
-        self._thread: threading.Thread | None = None
+        self._thread: NativeThread | None = None
+        #: The thread ends when there is nothing left to write; the next line has another.
+        self._is_resting = False
         #: Nobody looks at the queue unless woken.
         self._is_idle = True
-        self._starting = threading.Lock()
-        self._sorting = threading.Lock()
-        self._alarm = threading.Lock()
+        # None of gevent's, which the thread cannot wait for: it is no greenlet.
+        self._starting = allocate_lock()
+        self._sorting = allocate_lock()
+        self._alarm = allocate_lock()
         self._alarm.acquire()
 
     # -- a sink's -----------------------------------------------------------
@@ -175,7 +184,7 @@ class LineQueue:
         size = len(line) + _OVERHEAD
         if self._bytes + size > self._half_bytes and not self._has_room(line, size):
             return False
-        if self._is_closed:
+        if self._is_special and (self._is_closed or self._is_writing_here()):
             return self._write_directly(line)
         self._lines.append(line)
         self._bytes += size
@@ -186,7 +195,7 @@ class LineQueue:
     def flush(self, timeout: float = _FLUSH_S) -> bool:
         """Have everything written that is here now; False where that takes over ``timeout`` s."""
         until = _monotonic() + timeout
-        if self._thread is threading.current_thread():
+        if self._is_writing_here():
             self._write_batches()
         # Others may go on adding to it for ever.
         last = self._gone + len(self._in_hand) + len(self._lines)
@@ -194,9 +203,9 @@ class LineQueue:
             self._ring()
             if not self._is_served():
                 self._write_batches()
-            elif _monotonic() >= until:
+            if _monotonic() >= until:
                 return False
-            else:
+            if self._is_served():
                 time.sleep(_NAP_S)
         self.sink.flush()
         return True
@@ -205,11 +214,11 @@ class LineQueue:
         """Write what is here, within ``timeout`` seconds; later lines are written directly."""
         until = _monotonic() + timeout
         is_flushed = self.flush(timeout)
-        self._is_closed = True
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        self._is_closed = self._is_special = True
+        if not self._is_writing_here():
             self._ring()
-            thread.join(max(0.0, until - _monotonic()))
+            while self._is_served() and _monotonic() < until:
+                time.sleep(_NAP_S)
         # What came in between, or could not be written in time.
         while self._lines:
             try:
@@ -223,6 +232,11 @@ class LineQueue:
             else:
                 self.sink.lose("closed before it was written", line)
 
+    def rest(self) -> None:
+        """Have the thread end once everything is written; the next line starts another."""
+        self._is_resting = True
+        self._sound()
+
     def begin_anew(self, *, had_threads: bool = False) -> None:  # noqa: ARG002
         """Begin with an empty queue in the child of a fork: its lines are the parent's."""
         self._forget()
@@ -233,8 +247,16 @@ class LineQueue:
         thread = self._thread
         return thread is not None and thread.is_alive()
 
+    def _is_writing_here(self) -> bool:
+        """Return whether the caller runs in the thread that writes."""
+        thread = self._thread
+        return thread is not None and thread.is_current()
+
     def _ring(self) -> None:
         self._is_idle = False
+        self._sound()
+
+    def _sound(self) -> None:
         try:
             self._alarm.release()
         except RuntimeError:
@@ -248,10 +270,8 @@ class LineQueue:
             return
         try:
             if not self._is_served():
-                self._thread = threading.Thread(
-                    target=self._serve, name="mozlog_py queue", daemon=True
-                )
-                self._thread.start()
+                self._is_resting = False
+                self._thread = NativeThread(self._serve)
         except RuntimeError:
             # There can be no thread any more, or not yet again.
             self._thread = None
@@ -265,7 +285,7 @@ class LineQueue:
         try:
             while True:
                 self._write_batches()
-                if self._is_closed and not self._lines:
+                if (self._is_closed or self._is_resting) and not self._lines and self._leave():
                     return
                 if alarm.acquire(timeout=_GATHER_S):
                     continue
@@ -274,7 +294,7 @@ class LineQueue:
                 self._bytes = sum(map(len, self._in_hand))
                 self._is_idle = True
                 # A line may have come since, by somebody who saw it was not idle.
-                if not self._lines:
+                if not self._lines and not self._is_resting:
                     while not alarm.acquire(timeout=_SLEEP_S) and not self._lines:
                         pass
                     alarm.acquire(timeout=_GATHER_S)
@@ -282,18 +302,37 @@ class LineQueue:
         finally:
             self._is_idle = True
 
+    def _leave(self) -> bool:
+        """Leave the queue to the next thread; return False if there is something to write."""
+        thread, self._thread = self._thread, None
+        self._is_idle = True
+        # A line may have come since, by a caller who saw that the queue was served.
+        if not self._lines or not self._starting.acquire(blocking=False):
+            return True
+        try:
+            if self._is_served():
+                return True
+            self._thread, self._is_idle = thread, False
+            return False
+        finally:
+            self._starting.release()
+
     def _write_batches(self) -> None:
         while self._lines:
             batch = self._take()
             self._busy_since = _monotonic()
             try:
+                self._is_special = self._is_closed or self.sink.may_echo()
                 self.sink.write_all(batch)
             except Exception as error:
                 note(f"the queue's thread goes on after {type_name(type(error))}: {error}")
-            self._busy_since = float("inf")
-            self._in_hand = []
-            self._gone += len(batch)
-            self._bytes -= sum(map(len, batch)) + _OVERHEAD * len(batch)
+            finally:
+                # Also where the thread is made to end: nobody waits for these lines.
+                self._is_special = self._is_closed
+                self._busy_since = float("inf")
+                self._in_hand = []
+                self._gone += len(batch)
+                self._bytes -= sum(map(len, batch)) + _OVERHEAD * len(batch)
 
     def _take(self) -> list[bytes]:
         lines = self._lines
@@ -316,6 +355,9 @@ class LineQueue:
         return batch
 
     def _write_directly(self, line: bytes) -> bool:
+        if self._is_writing_here():
+            # From within a write: the sink knows whether the stream logs what it is given.
+            return self.sink.write(line)
         if _monotonic() - self._busy_since > _STALLED_S:
             # The thread is still held up by a reader that has stopped.
             self.sink.lose("closed before it was written", line)
@@ -346,7 +388,7 @@ class LineQueue:
         return False
 
     def _wait_for_room(self, line: bytes, size: int) -> bool:
-        if self._thread is threading.current_thread():
+        if self._is_writing_here():
             self.sink.lose("queue full", line)
             return False
         while self._bytes + size > self._max_bytes and self._lines and not self._is_closed:
@@ -429,17 +471,54 @@ class MozlogQueueHandler(MozlogHandler):
         return bool(self.sink.flush(timeout))
 
     def close(self) -> None:
-        """Write what waits, in bounded time; later records are written directly."""
-        self.sink.close()
+        """Write what waits, in bounded time; later records are written directly.
+
+        ``logging.config.dictConfig`` and ``logging.shutdown`` close all handlers that there
+        are, also those that loggers still have. That ends the thread, and the next record
+        starts it again.
+        """
+        if _is_called_by_shutdown() and not _Exit.is_over:
+            self.sink.rest()
+        else:
+            self.sink.close()
         super().close()
 
 
+def _is_called_by_shutdown() -> bool:
+    # Subclasses may have a close() of their own in between.
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None and frame.f_code.co_name == "close":
+        frame = frame.f_back
+    return (
+        frame is not None
+        and frame.f_code.co_name == "shutdown"
+        and frame.f_globals.get("__name__") == "logging"
+    )
+
+
+class _Exit:
+    """Whether the process ends, and no thread would write what is queued."""
+
+    is_prepared = False
+    is_over = False
+
+
 def _flush_at_exit() -> None:
-    # The children of multiprocessing end without atexit, but not without this;
-    # elsewhere logging flushes its handlers at exit.
-    if not _queues:
+    # The children of multiprocessing end without atexit, but not without this. Elsewhere
+    # logging flushes its handlers at exit, but not those that it knows no more.
+    if not _Exit.is_prepared:
+        _Exit.is_prepared = True
         with contextlib.suppress(AttributeError, RuntimeError):
             threading._register_atexit(_flush_all)  # type: ignore[attr-defined]  # noqa: SLF001
+        atexit.register(_close_all)
+
+
+def _close_all() -> None:
+    """Write everything; lines that are logged later are written directly."""
+    _Exit.is_over = True
+    until = _monotonic() + _FLUSH_S
+    for queue in list(_queues):
+        queue.close(max(0.0, until - _monotonic()))
 
 
 def _flush_all(timeout: float = _FLUSH_S) -> None:

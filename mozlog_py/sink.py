@@ -8,6 +8,7 @@ replaced, counts what could not be written, and says so.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -18,19 +19,25 @@ from .cut import MAX_LINE_BYTES, check_max_line_bytes, cut
 from .diagnostics import degraded, note
 from .forks import follow
 from .losses import Losses, Lost
+from .native import allocate_lock
 from .options import check_number, check_stream
 from .outlet import (
     PIPE_BUF,
     Cell,
     DescriptorOutlet,
+    EchoError,
     Outlet,
     StreamOutlet,
     counted,
+    descriptor_behind,
     is_complete,
+    is_echo,
+    outlet_behind,
     outlet_for,
     writes_in_turn,
 )
 from .path import PathStream
+from .process import process
 from .turns import Ticket, Turns
 from .values import type_name
 
@@ -58,6 +65,8 @@ _BATCH_BYTES: Final = 65_536
 _WAKE_EVERY_S: Final = 0.005
 #: Seconds between two lines that say how many were lost.
 _REPORT_EVERY_S: Final = 1.0
+#: Seconds between two looks at a descriptor that is not verified with each write.
+_LOOK_EVERY_S: Final = 0.002
 #: How often a line is taken up again after its writing was interrupted.
 _MANY: Final = 100_000
 
@@ -110,6 +119,8 @@ class Sink:
         self._ready_stream: Any = _NO_STREAM
         self._ready: Any = _NOT_READY
         self._company: Any = None
+        # When to look at the descriptor again, as ``time.monotonic()`` has it.
+        self._look_at = 0.0
         #: For loggers that write by themselves, to what nobody else writes byte by byte.
         #: They do what ``write`` does, call ``write_carefully`` where that is not all
         #: there is to it, and ``resume`` after whatever was raised.
@@ -164,17 +175,15 @@ class Sink:
             stream = self._own_stream
             if stream is None:
                 stream = sys.stdout
+            if _monotonic() >= self._look_at:
+                self.look_below()
             ready_stream, quick_bytes, flush, company, alone, locked, take, place, queue = (
                 self._ready
             )
             size = len(line)
             if stream is ready_stream and size <= quick_bytes:
                 flush()
-                if (
-                    (company is None or not company.is_due())
-                    and take(0, cell) is cell
-                    and not queue
-                ):
+                if take(0, cell) is cell and not queue:
                     # The write and its record, and a lock around them: nothing comes between.
                     # Shorter than PIPE_BUF, so it is written as a whole or not at all.
                     if company is None or not company.is_shared:
@@ -215,6 +224,9 @@ class Sink:
         if limit:
             lines = [cut(line, limit) if len(line) > limit else line for line in lines]
         ticket = Ticket(b"".join(lines), lines=lines, is_deferred=True)
+        # The queue's thread waits for it, which is none of gevent's.
+        ticket.wake = allocate_lock()
+        ticket.wake.acquire()
         self._queue.append(ticket)
         since = _monotonic()
         while ticket.is_written is None:
@@ -225,7 +237,7 @@ class Sink:
     def reopen(self) -> None:
         """Open the path anew, where the stream is one; before the next line."""
         if isinstance(self._own_stream, PathStream):
-            self._own_stream.is_moved = True
+            self._own_stream.mark_as_moved()
 
     def begin_anew(self, *, had_threads: bool = False) -> None:
         """Forget what is on its way: in the child of a fork it is the parent's to finish.
@@ -234,9 +246,10 @@ class Sink:
         stream's buffer, for which the child would wait for ever.
         """
         self._turns.forget()
+        # Daemons close descriptors in a child.
+        self._leave_short_way()
         if had_threads and isinstance(self._outlet, DescriptorOutlet):
             self._outlet.leave_buffer_alone()
-            self._leave_short_way()
         self._torn = None
         self._losses.forget_untold()
         if self._company is not None:
@@ -252,6 +265,36 @@ class Sink:
         except Exception:
             # The error's own text may be broken; the loss is counted.
             pass
+
+    def look_below(self) -> None:
+        """Leave the short way if the descriptor is that of another file by now.
+
+        Or if it is time to look who else writes to the same pipe. A path is not looked at
+        here: each write to one verifies its descriptor.
+        """
+        self._look_at = _monotonic() + _LOOK_EVERY_S
+        try:
+            if self._ready_stream is not _NO_STREAM and self._is_to_be_looked_at():
+                self._leave_short_way()
+        except RecursionError:
+            # At the end of the stack there is no room to look, and enough to write.
+            pass
+
+    def _is_to_be_looked_at(self) -> bool:
+        outlet = self._outlet
+        return (
+            isinstance(outlet, DescriptorOutlet)
+            and type(self._outlet_stream) is not PathStream
+            and (outlet.is_outdated() or (self._company is not None and self._company.is_due()))
+        )
+
+    def may_echo(self) -> bool:
+        """Return whether lines go to a stream of somebody's class, which may log them."""
+        stream = self.stream
+        if stream is self._outlet_stream:
+            return isinstance(self._outlet, StreamOutlet)
+        kind = type(stream)
+        return not (kind is io.TextIOWrapper or kind is io.BufferedWriter or kind is PathStream)
 
     # -- with care --------------------------------------------------------
 
@@ -286,6 +329,7 @@ class Sink:
             # What stood beside it in its place, which may be another's by now.
             cell.append(count)
         is_written = False
+        lost = self._losses.total
         for _ in range(_MANY):
             try:
                 if _is_handed_over(cell):
@@ -294,6 +338,15 @@ class Sink:
                     is_written = True
                 else:
                     is_written = self.write_carefully(cell)
+                break
+            except RecursionError:
+                # No room on the stack for the careful way, nor for a call that counts.
+                is_written = sum(cell[1:]) >= len(cell[0]) or (len(cell) > 1 and cell[1] is False)
+                if self._place.get(0) is cell:
+                    self._place.clear()
+                if not is_written and self._losses.total == lost:
+                    self._losses.total += 1
+                    self._losses.unreported += 1
                 break
             except BaseException as again:
                 if isinstance(error, Exception):
@@ -331,15 +384,8 @@ class Sink:
         stream = self.stream
         if stream is None:
             raise OSError("there is no stdout")
-        if stream is not self._outlet_stream:
-            if len(cell) > 1 and not is_complete(cell):
-                raise OSError("the stream was replaced in the middle of the line")
-            self._torn = None
-            self._outlet, self._outlet_stream = outlet_for(stream), stream
-        outlet = self._outlet
-        if type(stream) is PathStream:
-            stream.follow()
-        elif isinstance(outlet, DescriptorOutlet):
+        outlet = self._current_outlet(stream, is_begun=len(cell) > 1 and not is_complete(cell))
+        if isinstance(outlet, DescriptorOutlet) and type(stream) is not PathStream:
             try:
                 outlet.flush()
             except ValueError:
@@ -349,7 +395,39 @@ class Sink:
                 pass
         if self._torn is not None and cell is not self._torn:
             self._finish_torn(outlet)
-        outlet.finish(cell, self._timeout)
+        try:
+            outlet.finish(cell, self._timeout)
+        except EchoError:
+            # The record that the stream has made of the line is dropped, and the line goes
+            # to where the stream would have written it, as do all that follow.
+            self._outlet = outlet_behind(stream)
+            try:
+                self._outlet.finish(cell, self._timeout)
+            except EchoError:
+                # Both were replaced.
+                self._outlet = descriptor_behind(stream)
+                self._outlet.finish(cell, self._timeout)
+
+    def _current_outlet(self, stream: Any, *, is_begun: bool) -> Outlet:
+        """Return the outlet for a stream, made anew if the stream or what is below was replaced.
+
+        Raises:
+            OSError: A part of the line is written elsewhere, or the stream's descriptor is
+                that of another file by now.
+        """
+        if type(stream) is PathStream and not is_begun:
+            stream.follow()
+        outlet = self._outlet
+        if stream is self._outlet_stream:
+            if not outlet.is_outdated():
+                return outlet
+            if isinstance(outlet, DescriptorOutlet) and type(stream) is not PathStream:
+                outlet.accept_redirection()
+        if is_begun:
+            raise OSError("the stream was replaced in the middle of the line")
+        self._torn = None
+        self._outlet, self._outlet_stream = outlet_for(stream), stream
+        return self._outlet
 
     def _finish_torn(self, outlet: Outlet) -> None:
         torn = self._torn
@@ -390,6 +468,8 @@ class Sink:
                 stream, longest, outlet.flush, outlet.company, alone, locked, *turn
             )  # fmt: skip
             if outlet.company is None and (own is None or own is stream):
+                # Whoever writes alone has the time from elsewhere.
+                process.watch(self)
                 followed = stream if own is None else None
                 self.alone = (followed, min(longest, SHORT_BYTES), outlet.flush, alone, *turn)
                 if self._own_stream is not own:
@@ -427,9 +507,12 @@ class Sink:
             if (len(held) == 1 or is_complete(held)) and len(line) <= outlet.whole_bytes:
                 # Nothing of the other is written yet, and all of this will be at once.
                 return self._write_ahead(cell, outlet, held)
-        elif isinstance(outlet, StreamOutlet) and self._is_carrying_deferred:
-            # A stream that logs when it is written to: this would never end.
-            return self._write_aside(cell)
+        elif isinstance(outlet, StreamOutlet):
+            if is_echo(line):
+                return True
+            if self._is_carrying_deferred:
+                # A stream that logs when it is written to: this would never end.
+                return self._write_aside(cell)
         self._hand_over(Ticket(line, is_deferred=True), cell)
         return True
 
@@ -437,15 +520,18 @@ class Sink:
         company = outlet.company
         try:
             if company is not None:
+                outlet.verify()
                 company.lock(is_long=False)
-            cell.extend(map(_write, outlet.descriptors, cell))
+            cell.extend(map(_write, outlet.descriptors(), cell))
             if company is not None and len(held) > 1:
                 company.unlock()
-        except BlockingIOError:
+        except (BlockingIOError, KeyError):
             pass
         except OSError as error:
-            self.lose(error, cell[0])
-            return False
+            # Behind the other line there may be another descriptor to write to.
+            if not outlet.is_outdated():
+                self.lose(error, cell[0])
+                return False
         if len(cell) == 1:
             self._hand_over(Ticket(cell[0], is_deferred=True), cell)
             return True

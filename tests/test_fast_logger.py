@@ -940,7 +940,10 @@ class TestByItself:
             assert [n for thread, n in got if thread == which] == list(range(300))
         assert self.sink(made).written == 1800
 
-    def test_open_a_path_anew_that_was_moved(self, tmp_path: Path) -> None:
+    def test_open_a_path_anew_that_was_moved(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("mozlog_py.path._LOOK_EVERY_S", 0.0)
         path = tmp_path / "log"
         log = FastBoundLogger.at(1)(SinkLoggerFactory(Sink(path))("app"), processors("shop"), {})
         log.info("before", n=1)

@@ -700,7 +700,7 @@ class TestDiagnostics:
         monkeypatch.setattr(diagnostics, "_withheld", 0)
         monkeypatch.setattr("time.monotonic", lambda: now[0])
         monkeypatch.setattr("os.write", lambda _, line: written.append(line))
-        monkeypatch.setattr("select.select", lambda *_: ([], [2], []))
+        monkeypatch.setattr(diagnostics, "_takes_at_once", lambda _: True)
         diagnostics.note("first\nforged \u2028")
         diagnostics.note("second")
         diagnostics.note("third")
@@ -713,7 +713,7 @@ class TestDiagnostics:
     def test_wait_for_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(diagnostics, "_last", float("-inf"))
         monkeypatch.setattr(diagnostics, "_withheld", 0)
-        monkeypatch.setattr("select.select", lambda *_: ([], [], []))
+        monkeypatch.setattr(diagnostics, "is_writable", lambda *_: False)
         monkeypatch.setattr("os.write", lambda *_: pytest.fail("written to a full pipe"))
         diagnostics.note("unread")
         assert diagnostics._withheld == 1

@@ -214,7 +214,10 @@ class TestPaths:
         with pytest.raises(FileNotFoundError):
             MozlogHandler(tmp_path / "missing" / "log")
 
-    def test_are_opened_again_when_the_file_was_moved(self, tmp_path: Path) -> None:
+    def test_are_opened_again_when_the_file_was_moved(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("mozlog_py.path._LOOK_EVERY_S", 0.0)
         path, rotated = tmp_path / "log", tmp_path / "log.1"
         handler = MozlogHandler(path)
         capture = Capture(handler)
@@ -387,8 +390,8 @@ class TestPipes:
         reader, writer = os.pipe()
         company = Company(writer)
         company.look()
-        monkeypatch.setattr("time.sleep", naps.append)
-        monkeypatch.setattr("mozlog_py.company._takes", lambda _: states.pop(0))
+        monkeypatch.setattr("mozlog_py.company.sleep", naps.append)
+        monkeypatch.setattr("mozlog_py.company.is_writable", lambda *_: states.pop(0))
         company.is_shared, company.due = True, float("inf")
         company.lock(is_long=True)
         assert naps == [0.25, 0.005, 0.25]

@@ -22,7 +22,7 @@ from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
 
 _FILES = {
     str(Path(mozlog_py.__file__).parent / f"{name}.py")
-    for name in ("company", "outlet", "path", "sink", "turns", "structlog/methods")
+    for name in ("company", "descriptors", "outlet", "path", "sink", "turns", "structlog/methods")
 }
 _SET_PIPE_SIZE = 1031
 _ENDS = ("__del__", "close")
