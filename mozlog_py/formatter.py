@@ -55,7 +55,7 @@ from .line import (
 )
 from .options import OptionError, check_mapping, check_switch, check_text, shown
 from .records import EventRecord
-from .redaction import line_mask
+from .redaction import combined_mask, line_masks
 from .rules import all_plain
 from .severity import severity
 from .typing import Processor, Style
@@ -524,7 +524,7 @@ class MozlogFormatter(BaseJsonFormatter):
 
     def value_mask(self) -> AnyMask | None:
         """Return what masks secrets by value in this formatter's lines; None for nothing."""
-        return line_mask(self.processors)
+        return combined_mask(line_masks(self.processors))
 
     def _further(self) -> Further | None:
         """Give what adds members to the envelope; None in plain MozLog."""

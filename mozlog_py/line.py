@@ -100,9 +100,9 @@ class Dropped(BaseException):
         self.line: Callable[[], bytes] = lambda: b""
 
 
-def encode(plain: Any, dumps: Callable[[Any], bytes] = _dumps) -> bytes:
+def encode(plain: Any, mask: FieldsMask | None = None) -> bytes:
     """Encode plain values (and only those) as JSON that is safe to print on one line."""
-    text = dumps(plain)
+    text = _dumps(plain) if mask is None else mask.dumps(plain)
     return text if text.isascii() and DELETE not in text else escape(text)
 
 
@@ -267,7 +267,7 @@ class LineMaker:
         try:
             severity = self.severity_of(level)
             further_members = further(_type_text(type_), severity, fields, exception)
-            members = encode(further_members, self.dumps)
+            members = encode(further_members, self.mask)
         except Exception:
             # A project's name that cannot be encoded, for one.
             return line
@@ -370,7 +370,7 @@ class LineMaker:
         try:
             plain = self._plain(fields, sanitiser)
             try:
-                return plain, encode(plain, self.dumps)
+                return plain, encode(plain, self.mask)
             except Exception as error:
                 degraded.count += 1
                 plain[DEGRADED] = f"encoded by the standard library: {type_name(type(error))}"

@@ -24,8 +24,6 @@ class TextMask(Protocol):
 
     #: What stands in place of a secret.
     marker: str
-    #: Whether it is registered for renderers.
-    is_in_chains: bool
 
     def text(self, text: str) -> str:
         """Return the text with its secrets masked."""
@@ -74,8 +72,9 @@ def mask_before_cut(text: str, most: int | None = None) -> str:
 
 def mask_chains(mask: TextMask) -> None:
     """Register a mask for the lines of every ``MozlogRenderer``."""
+    if mask in _of_chains:
+        return
     _of_chains.add(mask)
-    mask.is_in_chains = True
     for follower in [*_followers]:
         begin_anew = follower()
         if begin_anew is None:

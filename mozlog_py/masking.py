@@ -131,7 +131,6 @@ class Mask(AnyMask):
         marker: str,
     ) -> None:
         self.marker = marker
-        self.is_in_chains = False
         self._needles = needles
         self._patterns = patterns
         self._shapes = shapes
@@ -234,7 +233,9 @@ def _walked(
     """Return a copy with ``masked`` applied to every text, and ``number`` to every number."""
     kind = type(value)
     if kind is str:
-        return masked(value)
+        clean = masked(value)
+        # The same object: that a text is what it was is also asked by identity.
+        return value if clean == value else clean
     if kind is int or kind is float:
         return number(value)
     if value is None or kind is bool:

@@ -26,7 +26,7 @@ from .values import MAX_DEPTH, MAX_ITEMS, MAX_NODES, Sanitiser, free_name, type_
 if TYPE_CHECKING:
     from .masking import AnyMask, Mask
 
-__all__ = ["CREDENTIALS", "MARKER", "Redact", "line_mask", "masked_event"]
+__all__ = ["CREDENTIALS", "MARKER", "Redact", "combined_mask", "line_masks", "masked_event"]
 
 _Self = TypeVar("_Self", bound="Redact")
 
@@ -203,7 +203,9 @@ class Redact:
         interrupts: list[BaseException] = []
         out = self.redacted(event_dict, interrupts)
         if self.mask is not None:
-            # What follows in the chain may be any renderer.
+            # What follows in the chain may be any renderer, and a MozlogRenderer adds
+            # tracebacks and more.
+            mask_chains(self.mask)
             out = self.mask.event(out)
         if interrupts:
             raise interrupts[0]
@@ -217,8 +219,6 @@ class Redact:
         What a value's own code raises that is no ``Exception`` is put into
         ``interrupts``, for whoever can raise it once the event is written.
         """
-        if self.mask is not None and not self.mask.is_in_chains:
-            mask_chains(self.mask)
         try:
             return self._event(event_dict, _Walk(interrupts))
         except Exception:
@@ -419,25 +419,22 @@ class _Walk:
         return kept
 
 
-def line_mask(processors: Sequence[Any], masks: Iterable[AnyMask] = ()) -> AnyMask | None:
-    """Return what masks the lines behind processors by value; None for nothing.
-
-    Args:
-        processors: Any processors; those that are a ``Redact`` may have a mask.
-        masks: Further masks.
-
-    """
-    found: list[AnyMask] = [
+def line_masks(processors: Sequence[Any]) -> list[AnyMask]:
+    """Return the masks by value of those processors that are a ``Redact``."""
+    return [
         processor.mask
         for processor in processors
         if issubclass(type(processor), Redact) and processor.mask is not None
     ]
-    found.extend(masks)
-    if not found:
+
+
+def combined_mask(masks: Sequence[AnyMask]) -> AnyMask | None:
+    """Return one mask that masks what each of several does; None for none."""
+    if not masks:
         return None
     from .masking import combined
 
-    return combined(found)
+    return combined(masks)
 
 
 def masked_event(processors: Sequence[Any], event_dict: dict[str, Any]) -> dict[str, Any]:

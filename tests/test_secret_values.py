@@ -21,7 +21,7 @@ from conformance import checked, checked_lines, fields, record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mozlog_py import MozlogFormatter, MozlogHandler, mask_registry
+from mozlog_py import MozlogFormatter, MozlogHandler, config, mask_registry
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.masking import Mask
 from mozlog_py.pretty import PrettyFormatter
@@ -541,6 +541,40 @@ class TestChains:
         logger.info(SECRET)
         got = [line["Fields"]["msg"] for line in checked_lines(stream.getvalue())]
         assert got == [SECRET, AWAY]
+
+    def test_a_renderer_of_another_chain_is_left_as_it_is(self) -> None:
+        alone = MozlogRenderer("shop")
+        redact = Redact(values=[SECRET])
+        covered = MozlogRenderer("shop")
+        logger = structlog.wrap_logger(
+            structlog.ReturnLogger(),
+            processors=[redact, covered],
+            wrapper_class=FastBoundLogger.at("INFO"),
+        ).bind()
+        for _ in range(2):
+            assert checked(logger.info(SECRET))["Fields"] == {"msg": AWAY}
+        assert len(covered._masks) == 1
+        assert checked(alone(None, "info", {"event": SECRET}))["Fields"] == {"msg": SECRET}
+        # structlog's own loggers call the processor itself, which knows no renderer.
+        redact(None, "info", {"event": "x"})
+        assert checked(alone(None, "info", {"event": SECRET}))["Fields"] == {"msg": AWAY}
+
+    def test_handlers_beside_ours_get_masked_texts(self, untouched_process: None) -> None:
+        heard: list[logging.LogRecord] = []
+
+        class Beside(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                heard.append(record)
+
+        stream = io.StringIO()
+        config.configure("shop", stream=stream, processors=[Redact(values=[SECRET])])
+        logging.getLogger("beside").addHandler(Beside())
+        structlog.get_logger("beside").warning(f"a {SECRET}", note=[SECRET], n=1)
+        structlog.get_logger("beside").warning("of %d", 7)
+        assert [record.getMessage() for record in heard] == [f"a {AWAY}", "of 7"]
+        assert vars(heard[0])["note"] == [AWAY]
+        assert [record.msg for record in heard] == [f"a {AWAY}", "of %d"]
+        assert SECRET not in stream.getvalue()
 
     def test_objects_stay_as_they_are_for_another_renderer(self) -> None:
         class Text(str):

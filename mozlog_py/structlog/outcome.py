@@ -73,12 +73,14 @@ def outcome(
             surroundings = dict if renderer is None else renderer.surroundings
             default_name = "root" if renderer is None else renderer.formatter.logger_name
             type_ = getattr(logger, "name", None) or default_name
-            audience.make_record(type_, surroundings, event_dict, template, template_args, event)
+            heard = masked_event(before, event_dict)
+            audience.make_record(type_, surroundings, heard, template, template_args, event)
         if isinstance(last, MozlogRenderer):
             own = None
             if "level" in event_dict or "timestamp" in event_dict:
                 static = last.formatter.static_fields
                 own = _own_of_call(event_dict, (fields, bound, current(), static))
+            last.cover(before)
             event_dict = _rendered(last, logger, name, event_dict, interrupts, own)
         else:
             event_dict = last(logger, name, masked_event(before, event_dict))

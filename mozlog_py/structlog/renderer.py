@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -28,7 +28,7 @@ from mozlog_py.line import DEGRADED, DELETE, Dropped, Interrupted, degrade, enco
 from mozlog_py.options import OptionError, check_switch, check_text, shown
 from mozlog_py.process import process
 from mozlog_py.records import EventRecord
-from mozlog_py.redaction import line_mask
+from mozlog_py.redaction import Redact, combined_mask, line_masks
 from mozlog_py.rules import all_plain
 from mozlog_py.tracing import may_have_span
 from mozlog_py.typing import Output, RendererOptions
@@ -37,6 +37,8 @@ from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; type checkers know it of all versions.
     from typing_extensions import Unpack
+
+    from mozlog_py.masking import AnyMask
 
 __all__ = ["AroundContext", "MozlogRenderer", "WiringError", "bound_by_structlog"]
 
@@ -138,6 +140,9 @@ class MozlogRenderer:
         self._is_complete = is_last_of_chain
         #: What the lines are made for: its options and hooks hold.
         self.formatter = formatter
+        # The masks of processors in front, which a logger of ours has told of.
+        self._covered: tuple[AnyMask, ...] = ()
+        mask_registry.follow(self._begin)
         self._begin()
 
     def _begin(self) -> None:
@@ -145,7 +150,6 @@ class MozlogRenderer:
         self.prepare_anew()
         process.tell(self)
         formatter.follow(self._begin)
-        mask_registry.follow(self._begin)
         self._is_plain = (
             formatter.is_plain(is_processed=self._is_complete)
             and not formatter.prefix
@@ -153,15 +157,25 @@ class MozlogRenderer:
         )
         self._static_fields = {} if self._is_complete else dict(formatter.static_fields)
         self._include_context = formatter.include_context and not self._is_complete
-        of_formatter = formatter.value_mask()
-        mask = line_mask(formatter.processors, mask_registry.in_chains())
+        of_formatter = line_masks(formatter.processors)
+        self._masks = (*of_formatter, *self._covered, *mask_registry.in_chains())
+        mask = combined_mask(self._masks)
         # A formatter with hooks makes its lines with its own mask alone.
-        self._further_mask = None if mask is of_formatter else mask
+        self._further_mask = mask if len(self._masks) > len(of_formatter) else None
         self._maker = formatter.line_maker(formatter.logger_name)
         self._maker.use_mask(mask)
         self._fitting: type | None = None
         self._taken_by: dict[tuple[str, ...], frozenset[str]] = {}
         self._fast = self._fast_way() if self._is_plain else self._careful
+
+    def cover(self, processors: Iterable[Any]) -> None:
+        """Mask what the processors in front mask by value, in what is added here as well."""
+        for processor in processors:
+            if issubclass(type(processor), Redact) and processor.mask is not None:
+                mask = processor.mask
+                if not any(mask is known for known in self._masks):
+                    self._covered = (*self._covered, mask)
+                    self._begin()
 
     def prepare_anew(self) -> None:
         """Have whoever prepared something with this renderer do it again."""
@@ -174,6 +188,8 @@ class MozlogRenderer:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._output, self._is_complete, self.formatter = state
+        self._covered = ()
+        mask_registry.follow(self._begin)
         self._begin()
 
     def __call__(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes | str:
