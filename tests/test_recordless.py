@@ -102,7 +102,7 @@ def test_fields_without_a_record_are_those_of_their_record(
 
 def test_the_formatter_of_upstreams_name_needs_no_record_either() -> None:
     assert log_fields(
-        Service(dockerflow.logging.JsonLogFormatter()).logger, logging.INFO, dict(FIELDS)
+        Service(dockerflow.logging.MozlogFormatter()).logger, logging.INFO, dict(FIELDS)
     )
 
 
