@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from selection import mark_processes
 
 from dockerflow import checks
-from mozlog_py import config, context, lean, record_factory, uncaught
+from mozlog_py import config, context, lean, mask_registry, record_factory, uncaught
 
 pytest_plugins = ["services"]
 
@@ -44,6 +44,14 @@ def no_context() -> Iterator[None]:
     context.clear()
     yield
     context.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_masks() -> Iterator[None]:
+    """Leave no mask to the renderers of other tests: one lives until it is collected."""
+    yield
+    mask_registry._of_chains.clear()
+    mask_registry._of_cuts.clear()
 
 
 @pytest.fixture
