@@ -860,17 +860,23 @@ def _(log: Front) -> None:
     class Interrupt(BaseException):
         pass
 
-    def on_signal(*_: Any) -> None:
-        raise Interrupt
+    is_armed: list[int] = []
 
+    def on_signal(*_: Any) -> None:
+        # A signal that comes late would be raised outside of the block.
+        if is_armed:
+            is_armed.clear()
+            raise Interrupt
+
+    signal.signal(signal.SIGALRM, on_signal)
     with slow_reader(log, size=60_000, pause=0.001):
         for number in range(60):
-            signal.signal(signal.SIGALRM, on_signal)
             with contextlib.suppress(Interrupt):
+                is_armed.append(1)
                 signal.setitimer(signal.ITIMER_REAL, 0.0005)
                 log("x" * 20_000, n=number)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+                is_armed.clear()
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _with_stdout(descriptor: int, log: Front, **fields: Any) -> int:
