@@ -860,17 +860,23 @@ def _(log: Front) -> None:
     class Interrupt(BaseException):
         pass
 
-    def on_signal(*_: Any) -> None:
-        raise Interrupt
+    is_armed: list[int] = []
 
+    def on_signal(*_: Any) -> None:
+        # A signal that comes late would be raised outside of the block.
+        if is_armed:
+            is_armed.clear()
+            raise Interrupt
+
+    signal.signal(signal.SIGALRM, on_signal)
     with slow_reader(log, size=60_000, pause=0.001):
         for number in range(60):
-            signal.signal(signal.SIGALRM, on_signal)
             with contextlib.suppress(Interrupt):
+                is_armed.append(1)
                 signal.setitimer(signal.ITIMER_REAL, 0.0005)
                 log("x" * 20_000, n=number)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+                is_armed.clear()
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _with_stdout(descriptor: int, log: Front, **fields: Any) -> int:
@@ -1260,15 +1266,28 @@ def _(log: Front) -> None:
     handler = log.configure(queue=True)
     log(n=0)
     handler.flush()
-    worker: Any = handler.sink._thread
-    assert worker is not None
     set_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    struck = 0
     for number in range(1, 100):
-        if number % 30 == 0 and handler.sink._thread is not None:
-            set_exc(ctypes.c_ulong(handler.sink._thread.ident), ctypes.py_object(SystemExit))
+        if number % 30 == 0:
+            for ident in _workers():
+                struck += set_exc(ctypes.c_ulong(ident), ctypes.py_object(SystemExit))
         log(n=number)
         time.sleep(0.0005)
+    assert struck
     assert handler.flush(20)
+
+
+def _workers() -> list[int]:
+    """Return the threads that run the queue's code."""
+    found = []
+    for ident, frame in sys._current_frames().items():
+        walked: Any = frame
+        while walked is not None and not walked.f_code.co_filename.endswith("queued.py"):
+            walked = walked.f_back
+        if walked is not None and ident != threading.main_thread().ident:
+            found.append(ident)
+    return found
 
 
 @case("Queue", 1, "a worker that cannot be started", count=None, is_own=True, check=each_once(10))
