@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 from mozlog_py import context, late_request_ids
 from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
+from mozlog_py.mask_registry import mask_before_cut
 from mozlog_py.recordless import log_fields
 from mozlog_py.values import Sanitiser, free_name, type_name
 
@@ -428,7 +429,7 @@ def is_cancellation(error: BaseException) -> bool:
 def _capped(text: str) -> str:
     if len(text) <= MAX_TEXT:
         return text
-    return f"{text[:MAX_TEXT]}... <truncated, {len(text)} characters>"
+    return f"{mask_before_cut(text, MAX_TEXT)[:MAX_TEXT]}... <truncated, {len(text)} characters>"
 
 
 def _decoded(query: str | bytes) -> str:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timezone
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from ._fields.server_records import READERS, read_record
 from .events import read_event
@@ -21,7 +21,6 @@ from .fields import (
     LoggerName,
     attributes,
     json_object,
-    looks_like_json,
     merge,
     message,
     said,
@@ -31,6 +30,9 @@ from .fields import (
 from .line import Dropped, Interrupted, LineMaker, clamped, encode
 from .records import EventRecord
 from .values import Sanitiser, free_name, type_name
+
+if TYPE_CHECKING:
+    from .masking import AnyMask
 
 __all__ = [
     "Hooks",
@@ -80,6 +82,7 @@ class Hooks(Protocol):
     def formatStack(self, stack_info: str) -> str | list[str]: ...
     def is_value_jsonlike(self, value: str) -> bool: ...
     def line_maker(self, logger_name: str) -> LineMaker: ...
+    def value_mask(self) -> AnyMask | None: ...
     def overrides(self, hook: str) -> bool: ...
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]: ...
     def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]: ...
@@ -141,7 +144,7 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
     except BaseException as error:
         sanitiser.lost(f"convert_record raised {type_name(type(error))}")
         sanitiser.hold(error)
-        fields = formatter.renamed(_message_alone(record, gathered))
+        fields = formatter.renamed(_message_alone(formatter, record, gathered))
         document = maker.envelope(*envelope_of(record), fields, gathered, is_raw=True)
     finally:
         _converting.reset(token)
@@ -159,15 +162,17 @@ def _maker(formatter: Hooks, record: logging.LogRecord) -> LineMaker:
     return formatter.line_maker(given_name(record) or formatter.logger_name)
 
 
-def _message_alone(record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
+def _message_alone(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
     """Return the message of a record as the one field, where it has no fields in it."""
     try:
         said: Any = record.said if type(record) is EventRecord else message(record, sanitiser)
         text = dict.get(said, "msg") if issubclass(type(said), dict) else said
     except Exception:
         return {}
-    is_alone = type(text) is str and text and not (looks_like_json(text) and json_object(text))
-    return {"msg": text} if is_alone else {}
+    if type(text) is not str or not text:
+        return {}
+    has_fields = _json_test(formatter, sanitiser)(text) and json_object(text) is not None
+    return {} if has_fields else {"msg": text}
 
 
 def _processed(

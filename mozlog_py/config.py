@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from .cut import check_max_line_bytes
@@ -33,9 +33,6 @@ _FORMATTERS: Final[Mapping[str, str]] = {
     "pretty": "mozlog_py.pretty.PrettyFormatter",
 }
 
-#: The handlers of the root logger that ``configure()`` leaves there. Under pytest, its own.
-is_kept: Callable[[logging.Handler], bool] = lambda _: False  # noqa: E731 - it is replaced
-
 #: The known values of ``format`` and ``LOG_FORMAT``.
 FORMATS: Final = tuple(sorted(_FORMATTERS))
 
@@ -57,6 +54,11 @@ _FORMATTER_OPTIONS: Final = frozenset(FormatterOptions.__annotations__)
 #: Whether structlog keeps a logger once it is made. Off under pytest, whose plugins
 #: for structlog change a configuration that kept loggers would not look at again.
 is_caching_loggers = True
+
+
+def is_kept(handler: logging.Handler) -> bool:
+    """Return whether ``configure()`` leaves a handler at the root logger: those of pytest."""
+    return type(handler).__module__ == "_pytest.logging"
 
 
 def dict_config(

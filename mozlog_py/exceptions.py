@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, TypeGuard
 from .foreign_tracebacks import looks_like_traceback
 from .frames import frames_text, one_line
 from .loaded_types import loaded_type, module_of, type_name
+from .mask_registry import mask_before_cut
 from .values import MAX_TEXT, Sanitiser
 
 __all__ = [
@@ -138,6 +139,7 @@ class _Story:
         text = "".join(self.out)
         if len(text) > _MAX_CHARACTERS:
             self.sanitiser.lost("traceback truncated")
+            text = mask_before_cut(text)
             half = _MAX_CHARACTERS // 2
             text = f"{text[:half]}\n[... {len(text)} characters in all ...]\n{text[-half:]}"
         return text

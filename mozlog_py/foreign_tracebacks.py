@@ -12,6 +12,8 @@ import linecache
 from collections.abc import Callable
 from typing import Any, Final
 
+from .mask_registry import mask_before_cut
+
 __all__ = ["MAX_FOREIGN_FRAMES", "Frame", "looks_like_traceback", "read_frame", "source_line"]
 
 #: Frames read of one foreign traceback: its end may be its beginning.
@@ -60,7 +62,9 @@ def source_line(file: str, line: int, hold: Callable[[BaseException], None] | No
         hold: Is given what is raised that is no ``Exception``.
     """
     try:
-        return linecache.getline(file, line).strip()[:_MAX_SOURCE]
+        source = linecache.getline(file, line).strip()
+        is_long = len(source) > _MAX_SOURCE
+        return mask_before_cut(source, _MAX_SOURCE)[:_MAX_SOURCE] if is_long else source
     except BaseException as error:
         if hold is not None and not isinstance(error, Exception):
             hold(error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
@@ -55,10 +55,14 @@ from .line import (
 )
 from .options import OptionError, check_mapping, check_switch, check_text, shown
 from .records import EventRecord
+from .redaction import combined_mask, line_masks
 from .rules import all_plain
 from .severity import severity
 from .typing import Processor, Style
 from .values import Sanitiser, free_name
+
+if TYPE_CHECKING:
+    from .masking import AnyMask
 
 __all__ = [
     "MozlogFormatter",
@@ -337,7 +341,10 @@ class MozlogFormatter(BaseJsonFormatter):
         sanitiser = conversion_sanitiser(self, record)
         fields = gather(self, record, sanitiser)
         maker = self.line_maker(given_name(record) or self.logger_name)
-        return maker.envelope(*envelope_of(record), fields, sanitiser, is_raw=True)
+        document = maker.envelope(*envelope_of(record), fields, sanitiser, is_raw=True)
+        if maker.mask is None or is_converting(self, record):
+            return document
+        return maker.mask.raw(document)
 
     # -- hooks ------------------------------------------------------------
 
@@ -512,7 +519,12 @@ class MozlogFormatter(BaseJsonFormatter):
             json_default=self.json_default,
             further=self._further(),
             read_apart=READERS,
+            mask=self.value_mask(),
         )
+
+    def value_mask(self) -> AnyMask | None:
+        """Return what masks secrets by value in this formatter's lines; None for nothing."""
+        return combined_mask(line_masks(self.processors))
 
     def _further(self) -> Further | None:
         """Give what adds members to the envelope; None in plain MozLog."""

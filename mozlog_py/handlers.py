@@ -178,10 +178,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             None where it takes a record to make it: for another kind of formatter, for
             options that need one, and for fields that are no plain values.
         """
-        formatter = self.formatter
-        if not (
-            type(formatter) is MozlogFormatter and self._is_format_usual and self._takes_fields
-        ):
+        formatter = self._direct
+        if formatter is None or not self._takes_fields:
             return None
         name = self._plain_name
         try:

@@ -33,6 +33,7 @@ __all__ = [
     "ENVELOPE_VERSION",
     "MAX_TIMESTAMP",
     "Dropped",
+    "FieldsMask",
     "Further",
     "Interrupted",
     "LineMaker",
@@ -99,9 +100,9 @@ class Dropped(BaseException):
         self.line: Callable[[], bytes] = lambda: b""
 
 
-def encode(plain: Any) -> bytes:
+def encode(plain: Any, mask: FieldsMask | None = None) -> bytes:
     """Encode plain values (and only those) as JSON that is safe to print on one line."""
-    text = _dumps(plain)
+    text = _dumps(plain) if mask is None else mask.dumps(plain)
     return text if text.isascii() and DELETE not in text else escape(text)
 
 
@@ -124,13 +125,33 @@ class Further(Protocol):
         ...
 
 
+class FieldsMask(Protocol):
+    """Masks secrets, by value or by shape, in what becomes a line."""
+
+    #: Encodes plain values as ``orjson.dumps`` does, with secrets masked.
+    dumps: Callable[[Any], bytes]
+
+    def plain(self, value: Any) -> Any:
+        """Return plain values with secrets masked."""
+        ...
+
+    def document(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a whole line in plain values with secrets masked."""
+        ...
+
+    def raw(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a whole line, with values as they were logged, with secrets masked."""
+        ...
+
+
 class LineMaker:
     """Makes the lines of one application on one host.
 
     Parameters: ``logger`` and ``hostname`` as they stand in the envelope;
     ``severity_of`` gives a level's syslog severity; ``strict`` asks for lines
     that satisfy the machine schema; ``json_default`` as in ``Sanitiser``;
-    ``further`` gives members of the envelope beside MozLog's own.
+    ``further`` gives members of the envelope beside MozLog's own; ``mask`` masks
+    secrets in every text of a line, ``dumps`` encodes Fields and does so.
 
     ``templates`` holds what has been made of the envelope, by pid, logger and
     level: all of a line but its time and its Fields, and all of a line whose
@@ -150,6 +171,7 @@ class LineMaker:
         json_default: Callable[[Any], Any] | None = None,
         further: Further | None = None,
         read_apart: Container[Any] = (),
+        mask: FieldsMask | None = None,
     ) -> None:
         self.logger = logger
         self.hostname = hostname
@@ -158,10 +180,16 @@ class LineMaker:
         self.severity_of = severity_of
         self.json_default = json_default
         self.further = further
+        self.use_mask(mask)
         self.templates: _Templates = {}
         self.record_templates: _Templates = {}
         self._read_apart = read_apart
         self._template_count = 0
+
+    def use_mask(self, mask: FieldsMask | None) -> None:
+        """Mask secrets with ``mask`` in the lines to come; before the first of them."""
+        self.mask = mask
+        self.dumps: Callable[[Any], bytes] = _dumps if mask is None else mask.dumps
 
     def line(
         self,
@@ -238,7 +266,8 @@ class LineMaker:
         """
         try:
             severity = self.severity_of(level)
-            members = encode(further(_type_text(type_), severity, fields, exception))
+            further_members = further(_type_text(type_), severity, fields, exception)
+            members = encode(further_members, self.mask)
         except Exception:
             # A project's name that cannot be encoded, for one.
             return line
@@ -264,32 +293,42 @@ class LineMaker:
         envelope: dict[str, Any] = {
             "Timestamp": clamped(timestamp_ns),
             **self._constant(type_, level, pid, sanitiser),
-            "Fields": shown,
+            "Fields": self._masked(shown, is_raw=is_raw),
         }
         if self.further is not None:
             severity = self.severity_of(level)
             plain = Sanitiser(self.json_default).fields(shown) if is_raw else shown
-            envelope.update(self.further(_type_text(type_), severity, plain, sanitiser.exception))
+            members = self.further(_type_text(type_), severity, plain, sanitiser.exception)
+            envelope.update(self._masked(members, is_raw=is_raw))
         return envelope
+
+    def _masked(self, plain: dict[str, Any], *, is_raw: bool = False) -> dict[str, Any]:
+        """Return plain fields with secrets masked; raw ones are masked later."""
+        if self.mask is None or is_raw:
+            return plain
+        masked: dict[str, Any] = self.mask.plain(plain)
+        return masked
 
     def conversion(self, document: dict[Any, Any], sanitiser: Sanitiser) -> dict[str, Any]:
         """Return a whole line, which a formatter's own ``convert_record`` made, in plain values."""
         fields: Any = dict.get(document, "Fields")
-        if not issubclass(type(fields), dict):
-            return sanitiser.fields(document)
-        # Fields are cleaned as Fields, for which other bounds hold than for a value.
-        line = sanitiser.fields({**document, "Fields": ""})
-        line["Fields"] = self._plain(fields, sanitiser)
-        return line
+        if issubclass(type(fields), dict):
+            # Fields are cleaned as Fields, for which other bounds hold than for a value.
+            line = sanitiser.fields({**document, "Fields": ""})
+            line["Fields"] = self._plain(fields, sanitiser)
+        else:
+            line = sanitiser.fields(document)
+        return line if self.mask is None else self.mask.document(line)
 
     def _constant(
         self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser
     ) -> dict[str, str | int]:
         """Give what every line of one logger, level and process has in common."""
+        names = _type_text(type_), sanitiser.name(self.logger), sanitiser.name(self.hostname)
+        if self.mask is not None:
+            names = tuple(map(self.mask.plain, names))
         return {
-            "Type": _type_text(type_),
-            "Logger": sanitiser.name(self.logger),
-            "Hostname": sanitiser.name(self.hostname),
+            **dict(zip(("Type", "Logger", "Hostname"), names, strict=True)),
             "EnvVersion": sanitiser.name(self.version),
             "Severity": self.severity_of(level),
             "Pid": pid if type(pid) is int and 0 <= pid <= _MAX_PID else os.getpid(),
@@ -331,10 +370,11 @@ class LineMaker:
         try:
             plain = self._plain(fields, sanitiser)
             try:
-                return plain, encode(plain)
+                return plain, encode(plain, self.mask)
             except Exception as error:
                 degraded.count += 1
                 plain[DEGRADED] = f"encoded by the standard library: {type_name(type(error))}"
+                plain = self._masked(plain)
                 return plain, json.dumps(plain, separators=(",", ":")).encode()
         except Exception as error:
             degraded.count += 1
@@ -356,8 +396,12 @@ def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
     """Give plain fields that say what of their record was lost, if anything was."""
     if sanitiser.reasons:
         degraded.count += 1
-        # Some of it may have been known before the fields were cleaned.
-        degrade(plain, "; ".join(sanitiser.reasons))
+        # Some of it may have been known, and said, before the fields were cleaned.
+        known = plain.get(DEGRADED)
+        told = known.split("; ") if type(known) is str else ()
+        reasons = [reason for reason in sanitiser.reasons if reason not in told]
+        if reasons:
+            degrade(plain, "; ".join(reasons))
     return plain
 
 
@@ -367,7 +411,10 @@ def degrade(fields: dict[Any, Any], reason: str) -> None:
     if known is not None and type(known) is not str:
         fields[free_name(f"extra.{DEGRADED}", fields)] = known
         known = None
-    fields[DEGRADED] = f"{known}; {reason}" if known else reason
+    said = known.split("; ") if known else []
+    # What is converted first and cleaned afterwards may lose the same twice.
+    said += [each for each in reason.split("; ") if each not in said]
+    fields[DEGRADED] = "; ".join(said)
 
 
 def clamped(timestamp_ns: int) -> int:

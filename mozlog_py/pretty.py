@@ -74,7 +74,11 @@ class PrettyFormatter(MozlogFormatter):
             return drawn(record, envelope, sanitiser)
 
         def drawn(record: logging.LogRecord, document: Any, sanitiser: Sanitiser) -> bytes:
-            text = self._draw(record, document, sanitiser).encode("utf-8", "backslashreplace")
+            drawing = self._draw(record, document, sanitiser)
+            if maker.mask is not None:
+                # The traceback as Python writes it is none of the Fields.
+                drawing = maker.mask.plain(drawing)
+            text = drawing.encode("utf-8", "backslashreplace")
             if sanitiser.interrupt is not None:
                 raise Interrupted(text, sanitiser.interrupt, from_value=True)
             return text

@@ -15,6 +15,7 @@ from .context import current
 from .events import event_level
 from .late_request_ids import add_request_id
 from .line import DEGRADED, degrade
+from .mask_registry import mask_before_cut
 from .options import check_no_positional
 from .redaction import Redact
 from .sampling import Sample
@@ -157,6 +158,9 @@ class CapLengths:
         return value
 
     def _cut(self, text: str) -> str:
+        text = mask_before_cut(text)
+        if len(text) <= self._most:
+            return text
         tail = self._most // 2
         ahead, behind = text[: self._most - tail], text[len(text) - tail :]
         return f"{ahead}... <cut, {len(text)} characters> ...{behind}"

@@ -20,8 +20,6 @@ __all__ = [
 # At once, since it is for what conftest.py configures as well: structlog's plugins
 # change a configuration that kept loggers would not look at again.
 config.is_caching_loggers = False
-# And caplog goes on hearing where a test configures.
-config.is_kept = lambda handler: type(handler).__module__ == "_pytest.logging"
 
 _OPTION = "mozlog_no_leaks"
 

@@ -8,19 +8,27 @@ import json
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .credential_names import CREDENTIALS, is_credential, normal_name
+from .dict_items import items_of
 from .fields import json_object, looks_like_json
+from .lazy_values import NOT_LOADED, unloaded
+from .mask_registry import mask_chains, mask_cuts
 from .masked_repr import MaskedRepr, mask, secret_texts, shows
 from .name_value_pairs import members_of, view_items
 from .rules import MISSING, all_scalars, class_attribute, is_named, is_scalar
 from .values import MAX_DEPTH, MAX_ITEMS, MAX_NODES, Sanitiser, free_name, type_name
 
-__all__ = ["CREDENTIALS", "MARKER", "Redact"]
+if TYPE_CHECKING:
+    from .masking import AnyMask, Mask
+
+__all__ = ["CREDENTIALS", "MARKER", "Redact", "combined_mask", "line_masks", "masked_event"]
+
+_Self = TypeVar("_Self", bound="Redact")
 
 _T = TypeVar("_T")
 
@@ -66,15 +74,21 @@ class Redact:
     - ``marker``: what stands in place of a value.
     - ``defaults``: whether the names of credentials (``mozlog_py.credential_names``) are
       redacted without being asked for.
+    - ``values``: secrets of eight characters or more, which are masked wherever they
+      stand in a line, also as JSON, percent-encoding or base64 dress them.
+    - ``value_patterns``: regular expressions; what they match in a text is masked.
+    - ``shapes``: whether well-known kinds of secrets are masked by their shape, such
+      as tokens with a prefix, JWTs, private keys and passwords in URLs.
 
     It looks into whatever has names and values: dicts and other mappings, headers of any
     library, the views of a dict, pairs of a name and a value as in a list of headers, dataclasses
     and named tuples. Other objects are shown by their ``repr``; where that shows a credential,
     its value is replaced there, or else the whole text by the name of the class and the marker.
 
-    It goes by names and does not look for secrets in texts. What it cannot look
+    It goes by names and does not look for secrets in texts, unless the last three ask for
+    it. What it cannot look
     into, since it raises, is replaced as a whole. What it is handed is not
-    changed; what has to be is copied. Raises ``ValueError`` for a key or pattern
+    changed; what has to be is copied. Raises ``ValueError`` for a key, pattern or value
     that is none, and where nothing would be redacted.
     """
 
@@ -85,6 +99,9 @@ class Redact:
         patterns: Iterable[str | re.Pattern[str]] = (),
         marker: str = MARKER,
         defaults: bool = True,
+        values: Iterable[str] = (),
+        value_patterns: Iterable[str | re.Pattern[str]] = (),
+        shapes: bool = False,
     ) -> None:
         if isinstance(keys, str) or isinstance(patterns, str):
             raise ValueError(
@@ -97,15 +114,99 @@ class Redact:
         self._keys = frozenset(map(normal_name, keys))
         self._patterns = tuple(map(_compiled, patterns))
         self._defaults = bool(defaults)
-        if not (self._keys or self._patterns or defaults):
-            raise ValueError("nothing would be redacted: give keys or patterns, or keep defaults")
         self.marker = marker
         self._remembered: dict[str, bool] = {}
+        self._by_value: tuple[Any, ...] = (values, value_patterns, shapes, defaults)
+        #: What masks by value and by shape; None where neither is asked for.
+        self.mask = self._mask()
+        if not (self._keys or self._patterns or defaults or self.mask):
+            raise ValueError("nothing would be redacted: give keys or patterns, or keep defaults")
+
+    def _mask(self) -> Mask | None:
+        values, value_patterns, shapes, defaults = self._by_value
+        if not (values or value_patterns or shapes):
+            return None
+        # Some milliseconds to import, for those who ask for it.
+        from .masking import mask_of
+
+        if not (isinstance(values, str) or isinstance(value_patterns, str)):
+            # They may be iterators, and a copy of this object needs them again.
+            values, value_patterns = [*values], [*value_patterns]
+            self._by_value = (values, value_patterns, shapes, defaults)
+        # The parameters of URLs have the usual names, whatever names fields have.
+        is_secret = self.is_secret if defaults else Redact().is_secret
+        mask = mask_of(values, value_patterns, is_secret if shapes else None, self.marker)
+        if mask is not None:
+            mask_cuts(mask)
+        return mask
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A mask is registered in its process.
+        return {name: value for name, value in vars(self).items() if name != "mask"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.mask = self._mask()
+
+    @classmethod
+    def from_environment(
+        cls: type[_Self],
+        keys: Iterable[str] = (),
+        *,
+        environ: Mapping[str, str] | None = None,
+        patterns: Iterable[str | re.Pattern[str]] = (),
+        marker: str = MARKER,
+        defaults: bool = True,
+        values: Iterable[str] = (),
+        value_patterns: Iterable[str | re.Pattern[str]] = (),
+        shapes: bool = False,
+    ) -> _Self:
+        """Return one that masks the secrets in environment variables, as they are now.
+
+        These are the values of variables with secret names, and the passwords in URLs
+        and connection strings of others. Those of less than eight characters are left
+        out, and so is the path of a file that exists.
+
+        Args:
+            keys: As in the constructor, like those below.
+            environ: The variables; None for those of this process.
+            patterns: As in the constructor.
+            marker: As in the constructor.
+            defaults: As in the constructor.
+            values: Further secrets.
+            value_patterns: As in the constructor.
+            shapes: As in the constructor.
+
+        Raises:
+            ValueError: As from the constructor.
+
+        """
+        from .secret_values import secrets_in_environment
+
+        made = cls(
+            keys,
+            patterns=patterns,
+            marker=marker,
+            defaults=defaults,
+            values=values,
+            value_patterns=value_patterns,
+            shapes=shapes,
+        )
+        found = secrets_in_environment(environ, made.is_secret)
+        given, *others = made._by_value
+        made._by_value = ([*given, *(one for one in found if one not in marker)], *others)
+        made.mask = made._mask()
+        return made
 
     def __call__(self, _: Any, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
         """Give the event dict with credentials replaced. Never raises an ``Exception``."""
         interrupts: list[BaseException] = []
         out = self.redacted(event_dict, interrupts)
+        if self.mask is not None:
+            # What follows in the chain may be any renderer, and a MozlogRenderer adds
+            # tracebacks and more.
+            mask_chains(self.mask)
+            out = self.mask.event(out)
         if interrupts:
             raise interrupts[0]
         return out
@@ -174,10 +275,11 @@ class Redact:
         )
 
     def _members(self, members: dict[Any, Any], depth: int, walk: _Walk) -> dict[Any, Any]:
-        items = _items(members)
-        kept = walk.within_budget(items)
+        # A class that keeps its items elsewhere may have no end of them.
+        items = items_of(members, MAX_ITEMS)
+        kept = walk.within_budget(items[:MAX_ITEMS])
         out = {key: self._member(key, value, depth, walk) for key, value in kept}
-        return _with_rest(out, len(items) - len(kept))
+        return _with_rest(out, max(dict.__len__(members), len(items)) - len(kept))
 
     def _member(self, key: Any, value: Any, depth: int, walk: _Walk) -> Any:
         if value is not None and self.is_secret(key):
@@ -234,7 +336,11 @@ class Redact:
         if class_attribute(kind, "__dataclass_fields__") is not MISSING:
             # A line shows it as an object, with its names.
             names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
-            return self._members({name: _attribute(value, name) for name in names}, depth, walk)
+            absent = unloaded(value)
+            members = {
+                name: NOT_LOADED if name in absent else _attribute(value, name) for name in names
+            }
+            return self._members(members, depth, walk)
         view = view_items(value, kind, MAX_ITEMS)
         if view is not None:
             return self._list(*view, depth, walk)
@@ -311,6 +417,32 @@ class _Walk:
         kept = items[: self.left]
         self.left -= len(kept)
         return kept
+
+
+def line_masks(processors: Sequence[Any]) -> list[AnyMask]:
+    """Return the masks by value of those processors that are a ``Redact``."""
+    return [
+        processor.mask
+        for processor in processors
+        if issubclass(type(processor), Redact) and processor.mask is not None
+    ]
+
+
+def combined_mask(masks: Sequence[AnyMask]) -> AnyMask | None:
+    """Return one mask that masks what each of several does; None for none."""
+    if not masks:
+        return None
+    from .masking import combined
+
+    return combined(masks)
+
+
+def masked_event(processors: Sequence[Any], event_dict: dict[str, Any]) -> dict[str, Any]:
+    """Return an event dict with what processors mask by value masked, for another's renderer."""
+    for processor in processors:
+        if issubclass(type(processor), Redact) and processor.mask is not None:
+            event_dict = processor.mask.event(event_dict)
+    return event_dict
 
 
 def _is_own(key: str, value: Any) -> bool:

@@ -34,6 +34,7 @@ from .lazy_values import (
 )
 from .lazy_values import PACKAGES as LAZY_PACKAGES
 from .loaded_types import comes_from, defines, is_kind, type_name
+from .mask_registry import mask_before_cut
 from .name_value_pairs import Members, members_of, view_items
 
 __all__ = [
@@ -355,7 +356,7 @@ class Sanitiser:
         if size <= most:
             return text
         self.lost("text truncated")
-        return f"{text[:most]}... <truncated, {size} characters>"
+        return f"{mask_before_cut(text, most)[:most]}... <truncated, {size} characters>"
 
     def _spent(self, text: str) -> str:
         """Give as much of a text as this record may still hold."""

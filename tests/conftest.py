@@ -17,6 +17,9 @@ from mozlog_py import config, context, lean, record_factory, uncaught
 
 pytest_plugins = ["services"]
 
+# Before any handler of ours is made.
+usual_make_record = logging.Logger.makeRecord
+
 # Before a test of any folder imports it, or its assertions show nothing.
 pytest.register_assert_rewrite("contract")
 
@@ -70,6 +73,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     factory = logging.getLogRecordFactory()
     logging.setLogRecordFactory(logging.LogRecord)
     make_record = vars(logging.Logger)["makeRecord"]
+    logging.Logger.makeRecord = usual_make_record  # type: ignore[method-assign]
     monkeypatch.setattr(record_factory._Installation, "is_done", False)
     disabled = {
         name: (logger.handlers[:], logger.level, logger.propagate)

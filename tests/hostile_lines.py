@@ -48,15 +48,12 @@ from hostile import ExceptionGroup
 
 import mozlog_py
 from mozlog_py import context
+from mozlog_py.processors import merge_context
 from mozlog_py.structlog import MozlogRenderer
 from mozlog_py.structlog.setup import share
 
 FRONTS = ("formatter", "chain", "fast")
 Lines = list[dict[str, Any]]
-
-
-def as_it_is(_: Any, __: str, event_dict: Any) -> Any:
-    return event_dict
 
 
 class Front:
@@ -67,7 +64,8 @@ class Front:
 
     def configure(self, **options: Any) -> Any:
         """Set everything up; return the handler."""
-        processors = [as_it_is] if self.name == "chain" else []
+        # Not a function of this module, which would live longer for it.
+        processors = [merge_context] if self.name == "chain" else []
         mozlog_py.configure("shop", format="mozlog", level=1, processors=processors, **options)
         get = logging.getLogger if self.name == "formatter" else structlog.get_logger
         self.logger: Any = get("app")
@@ -76,7 +74,7 @@ class Front:
     def use(self, handler: mozlog_py.MozlogHandler) -> None:
         """Have lines written by a handler of one's own."""
         self.configure()
-        processors = [as_it_is] if self.name == "chain" else []
+        processors = [merge_context] if self.name == "chain" else []
         formatter = mozlog_py.MozlogFormatter(processors=processors)
         handler.setFormatter(formatter)
         logging.getLogger().handlers[:] = [handler]
@@ -1304,7 +1302,12 @@ def _(log: Front) -> None:
     log(n=500)
 
 
-@case("Queue", 1, "close by the worker itself", count=None, is_own=True, check=each_once(2))
+@case("Queue", 1, "close by the worker itself", count=None, is_own=True,
+      check=lambda lines, _: (
+          numbers(lines)[0] == 0
+          # A line that comes meanwhile is written, or counted.
+          and len(numbers(lines)) + sum(line["Fields"].get("lost", 0) for line in lines) == 2
+      ))  # fmt: skip
 def _(log: Front) -> None:
     handler = log.configure(queue=True)
     queue_ = handler.sink

@@ -173,6 +173,12 @@ class TestLines:
         made.log.bind(rate="100%d", other="%b%%").info("hi", more="%s")
         assert made.fields == [{"rate": "100%d", "other": "%b%%", "more": "%s", "msg": "hi"}]
 
+    def test_show_percent_signs_in_names_beside_the_context(self) -> None:
+        made = Lines()
+        with context.bound(user="ann"):
+            made.log.bind(**{"100%": 1, "%d": "%"}).info("hi", **{"%s": 2})
+        assert made.fields == [{"user": "ann", "100%": 1, "%d": "%", "%s": 2, "msg": "hi"}]
+
     @pytest.mark.parametrize("where", ["bound", "said", "context", "message"])
     @pytest.mark.parametrize("text", ["ž", "\x7f", "\x85", "\u2028", "\ud800", "\x00\x1b[0m"])
     def test_escape_what_must_not_be_raw(self, where: str, text: str) -> None:

@@ -14,6 +14,7 @@ from conformance import checked_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dockerflow.logging
 from mozlog_py import MozlogFormatter, MozlogHandler, context
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.recordless import log_fields
@@ -97,6 +98,12 @@ def test_fields_without_a_record_are_those_of_their_record(
 
     without = said(False)
     assert without is None or without == said(True)
+
+
+def test_the_formatter_of_upstreams_name_needs_no_record_either() -> None:
+    assert log_fields(
+        Service(dockerflow.logging.MozlogFormatter()).logger, logging.INFO, dict(FIELDS)
+    )
 
 
 def test_plain_fields_need_no_record_with_a_context_and_static_fields() -> None:

@@ -447,6 +447,14 @@ class TestCarriers:
         text = shown.replace("[redacted]", "tulip") if isinstance(shown, str) else shown
         assert shape(plain) == shape(text)
 
+    def test_of_a_dict_that_keeps_its_items_elsewhere_are_looked_into(self) -> None:
+        class Elsewhere(dict[str, Any]):
+            def items(self) -> Any:
+                return iter([("password", "tulip"), ("a", {"token": "tulip"})])
+
+        shown = {"password": "[redacted]", "a": {"token": "[redacted]"}}
+        assert redacted(v=Elsewhere(), w=[Elsewhere()]) == {"v": shown, "w": [shown]}
+
     def test_that_hold_themselves_or_very_much_come_to_an_end(self) -> None:
         wide: list[Any] = []
         wide.extend([wide] * 1000)

@@ -12,7 +12,6 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from mozlog_py.context import read_request_id
 from mozlog_py.exceptions import HEADER
@@ -250,6 +249,8 @@ def _of_django(attributes: _Attributes) -> _Fields:
 
 
 def _of_sanic(attributes: _Attributes) -> _Fields:
+    from urllib.parse import urlsplit  # Sanic has loaded it; others should not have to
+
     method, _, url = attributes["request"].partition(" ")
     if not method or not url:
         raise ValueError("no request")

@@ -6,7 +6,6 @@ other request. There an entry is logged in a context of its own.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -96,6 +95,8 @@ def _in_context(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_in_task() -> bool:
+    import asyncio  # daphne has loaded it; a service without it should not have to
+
     try:
         return asyncio.current_task() is not None
     except RuntimeError:

@@ -11,6 +11,7 @@ from mozlog_py.context import current
 from mozlog_py.events import LEVEL_AND_TIME
 from mozlog_py.line import Interrupted
 from mozlog_py.processors import guarded
+from mozlog_py.redaction import masked_event
 from mozlog_py.values import free_name
 
 from .levels import NAMES
@@ -72,15 +73,17 @@ def outcome(
             surroundings = dict if renderer is None else renderer.surroundings
             default_name = "root" if renderer is None else renderer.formatter.logger_name
             type_ = getattr(logger, "name", None) or default_name
-            audience.make_record(type_, surroundings, event_dict, template, template_args, event)
+            heard = masked_event(before, event_dict)
+            audience.make_record(type_, surroundings, heard, template, template_args, event)
         if isinstance(last, MozlogRenderer):
             own = None
             if "level" in event_dict or "timestamp" in event_dict:
                 static = last.formatter.static_fields
                 own = _own_of_call(event_dict, (fields, bound, current(), static))
+            last.cover(before)
             event_dict = _rendered(last, logger, name, event_dict, interrupts, own)
         else:
-            event_dict = last(logger, name, event_dict)
+            event_dict = last(logger, name, masked_event(before, event_dict))
     except structlog.DropEvent:
         if audience is not None:
             audience.drop_record()

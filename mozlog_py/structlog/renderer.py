@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 import structlog
 
-from mozlog_py import tracing
+from mozlog_py import mask_registry, tracing
 from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
 from mozlog_py.events import (
     LEVEL_AND_TIME,
@@ -29,6 +28,7 @@ from mozlog_py.line import DEGRADED, DELETE, Dropped, Interrupted, degrade, enco
 from mozlog_py.options import OptionError, check_switch, check_text, shown
 from mozlog_py.process import process
 from mozlog_py.records import EventRecord
+from mozlog_py.redaction import Redact, combined_mask, line_masks
 from mozlog_py.rules import all_plain
 from mozlog_py.tracing import may_have_span
 from mozlog_py.typing import Output, RendererOptions
@@ -37,6 +37,8 @@ from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; type checkers know it of all versions.
     from typing_extensions import Unpack
+
+    from mozlog_py.masking import AnyMask
 
 __all__ = ["AroundContext", "MozlogRenderer", "WiringError", "bound_by_structlog"]
 
@@ -50,7 +52,6 @@ _OPTIONS: Final = (
     "parse_messages",
 )
 
-_dumps: Final = orjson.dumps
 # Frames of ours are no more of interest than structlog's.
 _add_stack: Final = structlog.processors.StackInfoRenderer(additional_ignores=["mozlog_py"])
 _time_ns: Final = time.time_ns
@@ -62,8 +63,8 @@ _IN_CALLS: Final = MEANINGFUL - LEVEL_AND_TIME
 _MAX_REMEMBERED: Final = 1024
 
 #: The line around the context and the Fields of a call; the fields that are bound to the
-#: logger, which stand between them, encoded as one; and whether static ones stand in front.
-AroundContext = tuple[bytes, dict[str, orjson.Fragment], bool]
+#: logger, which stand between them; and whether static ones stand in front.
+AroundContext = tuple[bytes, dict[str, Any], bool]
 
 #: What structlog keeps its context in.
 bound_by_structlog: Final = structlog_registry()
@@ -139,6 +140,9 @@ class MozlogRenderer:
         self._is_complete = is_last_of_chain
         #: What the lines are made for: its options and hooks hold.
         self.formatter = formatter
+        # The masks of processors in front, which a logger of ours has told of.
+        self._covered: tuple[AnyMask, ...] = ()
+        mask_registry.follow(self._begin)
         self._begin()
 
     def _begin(self) -> None:
@@ -153,10 +157,25 @@ class MozlogRenderer:
         )
         self._static_fields = {} if self._is_complete else dict(formatter.static_fields)
         self._include_context = formatter.include_context and not self._is_complete
+        of_formatter = line_masks(formatter.processors)
+        self._masks = (*of_formatter, *self._covered, *mask_registry.in_chains())
+        mask = combined_mask(self._masks)
+        # A formatter with hooks makes its lines with its own mask alone.
+        self._further_mask = mask if len(self._masks) > len(of_formatter) else None
         self._maker = formatter.line_maker(formatter.logger_name)
+        self._maker.use_mask(mask)
         self._fitting: type | None = None
         self._taken_by: dict[tuple[str, ...], frozenset[str]] = {}
         self._fast = self._fast_way() if self._is_plain else self._careful
+
+    def cover(self, processors: Iterable[Any]) -> None:
+        """Mask what the processors in front mask by value, in what is added here as well."""
+        for processor in processors:
+            if issubclass(type(processor), Redact) and processor.mask is not None:
+                mask = processor.mask
+                if not any(mask is known for known in self._masks):
+                    self._covered = (*self._covered, mask)
+                    self._begin()
 
     def prepare_anew(self) -> None:
         """Have whoever prepared something with this renderer do it again."""
@@ -169,6 +188,8 @@ class MozlogRenderer:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._output, self._is_complete, self.formatter = state
+        self._covered = ()
+        mask_registry.follow(self._begin)
         self._begin()
 
     def __call__(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes | str:
@@ -235,6 +256,8 @@ class MozlogRenderer:
         """
         if not self._is_plain or self._maker.further or not self._include_context:
             return None
+        if self._maker.mask is not None:
+            return None
         constant = {**self._static_fields, **bound} if type(bound) is dict else {"event": None}
         if not all_plain(constant.values()) or not _IN_CALLS.isdisjoint(constant):
             return None
@@ -242,27 +265,19 @@ class MozlogRenderer:
             return None
         try:
             of_fields = self._template(_name_of(logger) or self._maker.logger, level)
-            static = _members({name: constant[name] for name in self._static_fields})
-            own = {k: value for k, value in constant.items() if k not in self._static_fields}
-            of_context = None
-            if own:
-                # Those behind the first pass for a part of its value.
-                (first, *_), members = own, _members(own)[:-1]
-                # A name may have a per cent sign in it as well as a value.
-                value = members.replace(b"%%", b"%")[len(encode(first)) + 1 :]
-                of_context = (
-                    of_fields[: -len(b"%b}")]
-                    + (b"{" + static if static else b"")
-                    + b"%b}"
-                    + newline,
-                    {first: orjson.Fragment(value)},
-                    bool(static),
-                )
+            static, own = b"", bound
+            if self._static_fields:
+                static = _members({name: constant[name] for name in self._static_fields})
+                own = {name: bound[name] for name in bound if name not in self._static_fields}
+            ahead = static + _members(own)
         except Exception:
             return None
         before = of_fields[: -len(b"%b}")]
-        ahead = static + _members(own)
         inside = before + b"{" + ahead
+        of_context = None
+        if own:
+            around = before + b"{" + static if static else before
+            of_context = (around + b"%b}" + newline, own, bool(static))
         return (
             (inside if ahead else before) + b"%b}" + newline,
             inside + b'"msg":%b}}' + newline,
@@ -299,7 +314,7 @@ class MozlogRenderer:
         same thing for an event that holds nothing odd, and a property test
         holds the two together.
         """
-        templates, further = self._maker.templates, self._maker.further
+        templates, further, dumps = self._maker.templates, self._maker.further, self._maker.dumps
         careful, static, default_type = self._careful, self._static_fields, self._maker.logger
         include_context, is_traced = self._include_context, tracing.is_installed()
         # Each field's type is looked at, and a closure's names are found in half of the time.
@@ -345,9 +360,9 @@ class MozlogRenderer:
                 of_fields, of_message = templates[process.pid][name][level]
                 if fields:
                     fields["msg"] = message
-                    line = of_fields % (ns, _dumps(fields))
+                    line = of_fields % (ns, dumps(fields))
                 else:
-                    line = of_message % (ns, _dumps(message))
+                    line = of_message % (ns, dumps(message))
                 if not line.isascii() or DELETE in line:
                     line = escape(line)
                 if further is not None:
@@ -437,7 +452,8 @@ class MozlogRenderer:
         if event.pid is not None:
             record.process = event.pid
         try:
-            return self.formatter.renderer()(record)
+            line = self.formatter.renderer()(record)
+            return line if self._further_mask is None else self._further_mask.line(line)
         except Dropped:
             raise structlog.DropEvent from None
 

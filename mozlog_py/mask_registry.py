@@ -1,0 +1,94 @@
+"""The masks of this process, for code that runs where no mask is at hand.
+
+A mask belongs to a ``Redact``. Two places cannot ask that object:
+
+- Code that shortens a text. A secret that is cut in two is no longer recognised, so
+  the text is masked before it is cut.
+- A ``MozlogRenderer`` behind a ``Redact`` in somebody's own structlog chain. It renders
+  tracebacks that the processor has not seen.
+
+Both sets hold weak references: a mask lives as long as its ``Redact``.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+__all__ = ["TextMask", "follow", "in_chains", "mask_before_cut", "mask_chains", "mask_cuts"]
+
+
+class TextMask(Protocol):
+    """An object that masks secrets in a text."""
+
+    #: What stands in place of a secret.
+    marker: str
+
+    def text(self, text: str) -> str:
+        """Return the text with its secrets masked."""
+        ...
+
+
+# Longer than any secret: what is this far from the end of a window is whole.
+_MARGIN: Final = 8192
+
+_of_cuts: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+_of_chains: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+_followers: Final[set[weakref.WeakMethod[Callable[[], None]]]] = set()
+
+
+def mask_cuts(mask: TextMask) -> None:
+    """Register a mask for texts that are about to be cut."""
+    _of_cuts.add(mask)
+
+
+def mask_before_cut(text: str, most: int | None = None) -> str:
+    """Return a text as it may be cut: with the secrets of every registered mask masked.
+
+    Args:
+        text: The whole text.
+        most: How many characters from the start are kept at most; None where the
+            end is kept as well. More than that and a margin is not looked at.
+
+    Returns:
+        The masked text, or the masked start of it.
+
+    """
+    if not _of_cuts:
+        return text
+    is_window = most is not None and len(text) > most + 2 * _MARGIN
+    if most is not None and is_window:
+        text = text[: most + 2 * _MARGIN]
+    for mask in list(_of_cuts):
+        try:
+            text = mask.text(text)
+        except Exception:
+            # An unmasked text must not get into a line.
+            return str(mask.marker)
+    # The end of the window may have cut a secret in two.
+    return text[:-_MARGIN] if is_window else text
+
+
+def mask_chains(mask: TextMask) -> None:
+    """Register a mask for the lines of every ``MozlogRenderer``."""
+    if mask in _of_chains:
+        return
+    _of_chains.add(mask)
+    for follower in [*_followers]:
+        begin_anew = follower()
+        if begin_anew is None:
+            _followers.discard(follower)
+        else:
+            begin_anew()
+
+
+def in_chains() -> list[Any]:
+    """Return the masks that were registered for renderers."""
+    return list(_of_chains)
+
+
+def follow(begin_anew: Callable[[], None]) -> None:
+    """Call a method whenever a mask is registered for renderers, while its object lives."""
+    _followers.difference_update([one for one in _followers.copy() if one() is None])
+    _followers.add(weakref.WeakMethod(begin_anew))

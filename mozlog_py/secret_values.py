@@ -1,0 +1,492 @@
+"""Registered secrets: found in a line whatever their surroundings made of them.
+
+A secret that was registered by its value may stand in a line as it is, with the
+escapes of JSON (several times over) or of ``repr``, percent-encoded, or in the
+base64 of ``user:password``. For each character there is a list of such dresses.
+A ``Needle`` is one sequence of them, and from the same lists both the regular
+expression that finds it and the gate are made, so the gate misses nothing that
+the expression would find.
+
+The gate is what most lines pay for. It reads the encoded line as machine words
+and compares them with a set: whatever its offset, a run of 15 bytes contains a
+whole aligned word of 8 bytes, and a run of 7 bytes one of 4. Each needle has such
+a run in the set, at each of its offsets. So one ``isdisjoint`` answers for all
+secrets, in time that does not depend on their number.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import itertools
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
+from urllib.parse import unquote, unquote_plus
+
+import orjson
+
+__all__ = [
+    "MIN_CHARACTERS",
+    "Needle",
+    "WordGate",
+    "checked_patterns",
+    "checked_values",
+    "needles_of",
+    "secrets_in_environment",
+]
+
+#: Characters that a registered secret has at least. Shorter texts stand in other words.
+MIN_CHARACTERS: Final = 8
+
+# Never escaped and never percent-encoded, by any encoder that is in use.
+_PLAIN: Final = frozenset("-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+# Of JSON inside of JSON: how many backslashes stand before an escape at each level.
+_LEVELS: Final = (1, 2, 4, 8)
+# A quote has one more than those at each level, and repr doubles what JSON has escaped.
+_QUOTE_BACKSLASHES: Final = {'"': range(17), "'": range(17), "/": (0, 1, 2, 4, 8)}
+# Percent-encoded once, twice and three times.
+_PERCENTS: Final = ("%", "%25", "%2525")
+_LETTERS: Final = {"\t": "t", "\b": "b", "\f": "f"}
+_BREAKS: Final = re.compile(r"\\r\\n|\\n|\r\n|\n|\r")
+_BOUNDARY_LINE: Final = re.compile(r"-{3,}[^-]*-{3,}")
+
+_LONG, _SHORT = 8, 4
+# Of the ways in which one needle may be dressed at one place. With more than that, words
+# are short ones, or the needle is searched for in each line.
+_MAX_LONG_RUNS: Final = 64
+_MAX_RUNS: Final = 1024
+# What words of ordinary text are made of: a run of these is in many lines.
+_COMMON: Final = frozenset(b"abcdefghiklmnoprstuwy0123456789_")
+# At how many places of a needle its runs are tried.
+_MAX_STARTS: Final = 16
+
+_BASE64: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
+_BASE64_END: Final = re.compile(r"[\w+/\-]*(?:=|%(?:25){0,2}3[Dd]){0,2}", re.ASCII)
+
+#: The dresses of each character of a secret.
+Dresses = Sequence[tuple[str, ...]]
+
+
+# -- what may be registered ---------------------------------------------------
+
+
+def checked_values(values: Any) -> list[str]:
+    """Return secrets as they are registered, stripped of white space around them.
+
+    Raises:
+        ValueError: A secret is no text or too short. The message does not quote it.
+
+    """
+    if isinstance(values, (str, bytes)):
+        raise ValueError("values is a text; it must be a list of secrets: put it in a list")
+    secrets = []
+    for index, value in enumerate(values):
+        if not isinstance(value, str):
+            raise ValueError(
+                f"values has a {type(value).__name__} at index {index}; a secret must be text"
+            )
+        secret = str.__str__(value).strip()
+        if len(secret) < MIN_CHARACTERS:
+            raise ValueError(
+                f"values has a secret of {len(secret)} characters at index {index}; it must have "
+                f"{MIN_CHARACTERS} or more, because a shorter one stands in other words as well"
+            )
+        secrets.append(secret)
+    return secrets
+
+
+def checked_patterns(patterns: Any) -> list[re.Pattern[str]]:
+    """Return the regular expressions of secrets, compiled.
+
+    Raises:
+        ValueError: A pattern is no regular expression of text, or matches the empty text.
+
+    """
+    if isinstance(patterns, (str, bytes, re.Pattern)):
+        raise ValueError("value_patterns is one pattern; it must be a list: put it in a list")
+    compiled = []
+    for pattern in patterns:
+        try:
+            made = re.compile(pattern) if isinstance(pattern, str) else pattern
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        if not (isinstance(made, re.Pattern) and isinstance(made.pattern, str)):
+            raise ValueError(
+                f"value_patterns has {pattern!r} in it; it must be a text or a compiled regular "
+                "expression of text"
+            )
+        if made.search("") is not None:
+            raise ValueError(
+                f"value_patterns has {made.pattern!r} in it, which matches the empty text, and so "
+                "matches everywhere"
+            )
+        compiled.append(made)
+    return compiled
+
+
+# -- the environment ----------------------------------------------------------
+
+_USER_INFO: Final = re.compile(r"://[^\s/?#@:]*:([^\s]+)@")
+_SETTING: Final = re.compile(r"(?:^|[\s;?&,])([\w .\-]{1,64}?)\s?=\s?(\"[^\"]*\"|'[^']*'|[^\s;&]+)")
+_MAX_JSON_DEPTH: Final = 8
+
+
+def secrets_in_environment(
+    environ: Mapping[str, str] | None, is_secret: Callable[[str], bool]
+) -> list[str]:
+    """Return the secrets in environment variables, of eight characters or more.
+
+    A variable with a secret name is a secret as a whole; if it is a JSON object, its
+    members with secret names are secrets as well. Of every other variable the
+    password of a URL and the settings with secret names (``password=...``) are.
+
+    Args:
+        environ: The variables; None for those of this process.
+        is_secret: Returns whether a name is that of a secret.
+
+    """
+    found: dict[str, None] = {}
+    for name, value in (os.environ if environ is None else environ).items():
+        candidates = [*_passwords(value, is_secret)]
+        if is_secret(name) and not _is_existing_path(value):
+            candidates.append(value)
+            candidates.extend(_members(value, is_secret))
+        for candidate in candidates:
+            if len(candidate.strip()) >= MIN_CHARACTERS:
+                found[candidate.strip()] = None
+    return list(found)
+
+
+def _is_existing_path(value: str) -> bool:
+    # GOOGLE_APPLICATION_CREDENTIALS and the like say where a secret is.
+    try:
+        return value.startswith("/") and os.path.exists(value)  # noqa: PTH110 - may be any text
+    except ValueError:
+        return False
+
+
+def _passwords(value: str, is_secret: Callable[[str], bool]) -> Iterable[str]:
+    for match in _USER_INFO.finditer(value):
+        yield match[1]
+        yield unquote(match[1])
+    for name, text in _SETTING.findall(value):
+        if is_secret(name.strip()):
+            bare = text.strip("\"'")
+            yield bare
+            yield unquote_plus(bare)
+
+
+def _members(value: str, is_secret: Callable[[str], bool]) -> list[str]:
+    if not value.lstrip().startswith("{"):
+        return []
+    found: list[str] = []
+
+    def gather(members: Any, depth: int) -> None:
+        for name, member in members.items():
+            if isinstance(member, str) and is_secret(name):
+                found.append(member)
+            elif isinstance(member, dict) and depth < _MAX_JSON_DEPTH:
+                gather(member, depth + 1)
+
+    try:
+        gather(json.loads(value), 0)
+    except (ValueError, RecursionError):
+        # It is a secret that begins with a brace.
+        pass
+    return found
+
+
+# -- what a secret may look like ----------------------------------------------
+
+
+@functools.lru_cache(maxsize=4096)
+def _dresses(char: str) -> tuple[str, ...]:
+    """Return all that may stand for a character in a text, the longest first."""
+    if char in _PLAIN:
+        return (char,)
+    if char == "\n":
+        return _longest_first(_line_breaks())
+    dresses = {*_percent_encoded(char), *_escaped(char)}
+    if char == "\\":
+        dresses.update("\\" * count for count in (1, 2, 4, 8, 16))
+    else:
+        dresses.update("\\" * count + char for count in _QUOTE_BACKSLASHES.get(char, (0,)))
+    if char == " ":
+        # As a form has it, and that percent-encoded once more.
+        dresses |= {"+", *_percent_encoded("+")}
+    return _longest_first(dresses)
+
+
+def _longest_first(dresses: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(dresses, key=lambda dress: (-len(dress), dress)))
+
+
+def _line_breaks() -> set[str]:
+    dresses = {"\n", "\r", "\r\n"}
+    for level in _LEVELS:
+        run = "\\" * level
+        dresses |= {f"{run}n", f"{run}r", f"{run}r{run}n"}
+    for percent in _PERCENTS:
+        ends = [{f"{percent}{end}", f"{percent}{end.lower()}"} for end in ("0D", "0A")]
+        dresses.update(*ends, map("".join, itertools.product(*ends)))
+        # A backslash and a letter may be no line break after all.
+        dresses.update(f"{percent}5{c}{letter}" for c in "Cc" for letter in "nr")
+    return dresses
+
+
+def _percent_encoded(char: str) -> set[str]:
+    encoded = _bytes(char)
+    return {
+        "".join(f"{percent}{byte:02{case}}" for byte in encoded)
+        for percent in _PERCENTS
+        for case in "Xx"
+    }
+
+
+def _escaped(char: str) -> set[str]:
+    code = ord(char)
+    names: set[str] = set()
+    if code > 0xFFFF:
+        high, low = 0xD800 + (code - 0x10000 >> 10), 0xDC00 + (code - 0x10000 & 0x3FF)
+        pairs = {(f"u{high:04{case}}", f"u{low:04{case}}") for case in "Xx"}
+        names = {f"U{code:08x}"}
+    else:
+        pairs = set()
+        names = {f"u{code:04{case}}" for case in "Xx"}
+    if code < 0x20 or 0x7F <= code <= 0xFF:
+        names |= {f"x{code:02x}"}
+    if char in _LETTERS:
+        names.add(_LETTERS[char])
+    escaped: set[str] = set()
+    for level in _LEVELS:
+        run = "\\" * level
+        escaped |= {run + name for name in names}
+        escaped |= {run + high + run + low for high, low in pairs}
+        if code >= 0x80:
+            # As the repr of bytes has it.
+            escaped.add("".join(f"{run}x{byte:02x}" for byte in _bytes(char)))
+    return escaped
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+class Needle:
+    """One secret in all its dresses, or its base64 at one offset.
+
+    Attributes:
+        runs: Bytes that the needle has in it, as they stand in encoded JSON: one of
+            them is in each line with the needle. Empty where there would be too many.
+        has_long_runs: Whether they are long enough for words of 8 bytes, else of 4.
+        size: How many characters the needle has.
+
+    """
+
+    __slots__ = ("__dict__", "_dresses", "_is_base64", "_marker", "has_long_runs", "runs", "size")
+
+    def __init__(self, dresses: Dresses, marker: str, *, is_base64: bool = False) -> None:
+        self._dresses = dresses
+        self._marker = marker
+        self._is_base64 = is_base64
+        self.size = len(dresses)
+        self.has_long_runs, self.runs = _runs(dresses)
+
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        # Compiled when it is first met: most secrets never are.
+        return re.compile(_expression(self._dresses))
+
+    def masked(self, text: str) -> str:
+        """Return a text with each occurrence masked."""
+        if self._is_base64:
+            return self._masked_base64(text)
+        return self._pattern.sub(lambda _: self._marker, text)
+
+    def _masked_base64(self, text: str) -> str:
+        out: list[str] = []
+        at = 0
+        for match in self._pattern.finditer(text):
+            if match.start() < at:
+                continue
+            # What stands around it is of the same encoded text, and has its first bits.
+            out += (text[at : match.start()].rstrip(_BASE64), self._marker)
+            end = _BASE64_END.match(text, match.end())
+            at = match.end() if end is None else end.end()
+        return "".join((*out, text[at:])) if out else text
+
+
+def _expression(dresses: Dresses) -> str:
+    parts = []
+    for alternatives in dresses:
+        if len(alternatives) == 1:
+            parts.append(re.escape(alternatives[0]))
+        else:
+            parts.append(f"(?:{'|'.join(map(re.escape, alternatives))})")
+    return "".join(parts)
+
+
+def _encoded(dress: str) -> bytes:
+    """Return a dress as it stands in encoded JSON."""
+    try:
+        return orjson.dumps(dress)[1:-1]
+    except ValueError:
+        # A lone surrogate: only its escape gets into a line.
+        return orjson.dumps(dress.encode("utf-8", "backslashreplace").decode())[1:-1]
+
+
+def _runs(dresses: Dresses) -> tuple[bool, frozenset[bytes]]:
+    """Return the runs by which a needle is noticed, and whether they are long."""
+    encoded = [tuple({_encoded(dress) for dress in alternatives}) for alternatives in dresses]
+    # The least bytes that are left from each character on.
+    left = [*itertools.accumulate(reversed([min(map(len, each)) for each in encoded]))][::-1]
+    for word_bytes, most in ((_LONG, _MAX_LONG_RUNS), (_SHORT, _MAX_RUNS)):
+        size = 2 * word_bytes - 1
+        best: frozenset[bytes] = frozenset()
+        best_cost = (most, sys.maxsize)
+        for start in range(0, len(encoded), 1 + len(encoded) // _MAX_STARTS):
+            if left[start] < size:
+                break
+            runs = _expanded(encoded, start, size, best_cost[0])
+            if runs is not None:
+                cost = (len(runs), max(sum(map(_COMMON.__contains__, run)) for run in runs))
+                if cost < best_cost:
+                    best, best_cost = runs, cost
+        if best:
+            return word_bytes == _LONG, best
+    return False, frozenset()
+
+
+def _expanded(
+    encoded: Sequence[tuple[bytes, ...]], start: int, size: int, most: int
+) -> frozenset[bytes] | None:
+    """Return every run of ``size`` bytes that begins at a character; None for more than ``most``.
+
+    None as well where the needle may end before that.
+    """
+    head = b""
+    while len(head) < size and start < len(encoded) and len(encoded[start]) == 1:
+        head += encoded[start][0]
+        start += 1
+    if len(head) >= size:
+        return frozenset({head[:size]})
+    done: set[bytes] = set()
+    growing = {head}
+    for alternatives in itertools.islice(encoded, start, None):
+        grown = {run + dress for run in growing for dress in alternatives}
+        growing = set()
+        for run in grown:
+            if len(run) >= size:
+                done.add(run[:size])
+            else:
+                growing.add(run)
+        if len(done) + len(growing) > most:
+            return None
+        if not growing:
+            return frozenset(done)
+    return None
+
+
+def needles_of(secrets: Iterable[str], marker: str) -> list[Needle]:
+    """Return what to search for, the longest first.
+
+    Args:
+        secrets: The registered secrets, as ``checked_values`` returns them.
+        marker: What stands in place of a secret.
+
+    """
+    texts: dict[str, None] = {}
+    encoded: dict[str, None] = {}
+    for secret in secrets:
+        # A secret of several lines may be given and logged with "\n" for their ends.
+        whole = _BREAKS.sub("\n", secret)
+        lines = [
+            line
+            for line in map(str.strip, whole.split("\n"))
+            if len(line) >= MIN_CHARACTERS and not _BOUNDARY_LINE.fullmatch(line)
+        ]
+        texts[whole] = None
+        texts.update(dict.fromkeys(lines))
+        for text in lines or [whole]:
+            encoded.update(dict.fromkeys(_base64_cores(text)))
+    needles = [Needle(_of_text(text), marker) for text in texts]
+    needles += [Needle(_of_base64(core), marker, is_base64=True) for core in encoded]
+    return sorted(needles, key=lambda needle: -needle.size)
+
+
+def _of_text(text: str) -> Dresses:
+    # One run of backslashes is one character: each alone would multiply the ways to match.
+    parts = re.findall(r"\\+|[^\\]", text, re.DOTALL)
+    return [
+        _longest_first(
+            {"\\" * (len(part) * count) for count in (1, 2, 4, 8, 16)}
+            | {"".join([dress] * len(part)) for dress in _percent_encoded("\\")}
+        )
+        if part.startswith("\\") and len(part) > 1
+        else _dresses(part)
+        for part in parts
+    ]
+
+
+def _of_base64(core: str) -> Dresses:
+    url_safe = {"+": "-", "/": "_"}
+    return [(*_dresses(char), url_safe[char]) if char in url_safe else (char,) for char in core]
+
+
+def _base64_cores(text: str) -> Iterable[str]:
+    """Return the characters that are the same in the base64 of every text with this one."""
+    encodings = [_bytes(text)]
+    if not text.isascii():
+        try:
+            encodings.append(text.encode("latin-1"))
+        except UnicodeEncodeError:
+            pass
+    for encoded in encodings:
+        for offset in range(3):
+            bits = 8 * (offset + len(encoded))
+            code = base64.b64encode(b"\0" * offset + encoded).decode()
+            yield code[(8 * offset + 5) // 6 : bits // 6]
+
+
+# -- the gate -----------------------------------------------------------------
+
+
+class WordGate:
+    """Finds out which needles a line may have in it.
+
+    Attributes:
+        words: The words of the needles. A line without any of them has no needle.
+        word_bytes: The size of a word, 4 or 8.
+        format: The same as a format of ``memoryview.cast``.
+
+    """
+
+    __slots__ = ("_by_word", "format", "word_bytes", "words")
+
+    def __init__(self, needles: Sequence[Needle]) -> None:
+        # Words of 8 bytes are half as many and rarely there by chance. They take
+        # secrets of about fifteen characters; one that is shorter decides for all.
+        is_long = all(needle.has_long_runs for needle in needles if needle.runs)
+        self.word_bytes = _LONG if is_long else _SHORT
+        self.format: Literal["Q", "I"] = "Q" if is_long else "I"
+        self._by_word: dict[int, list[Needle]] = {}
+        for needle in needles:
+            for word in {
+                int.from_bytes(run[offset : offset + self.word_bytes], sys.byteorder)
+                for run in needle.runs
+                for offset in range(self.word_bytes)
+            }:
+                self._by_word.setdefault(word, []).append(needle)
+        self.words = frozenset(self._by_word)
+
+    def found(self, line: bytes) -> set[Needle]:
+        """Return the needles of which a line has a word."""
+        words = memoryview(line[: len(line) & -self.word_bytes]).cast(self.format)
+        return {needle for word in self.words.intersection(words) for needle in self._by_word[word]}
