@@ -18,6 +18,7 @@ from .foreign_tracebacks import looks_like_traceback
 from .frames import frames_text, one_line
 from .loaded_types import loaded_type, module_of, type_name
 from .mask_registry import mask_before_cut
+from .rules import class_attribute
 from .values import MAX_TEXT, Sanitiser
 
 __all__ = [
@@ -60,6 +61,20 @@ _frames_of: Final[Callable[[BaseException], TracebackType | None]] = _slots["__t
 
 _qualified_name_of: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__
 _BARE_MODULES: Final = ("builtins", "__main__")
+
+_class_repr: Final[Callable[[type], str]] = type.__dict__["__repr__"]
+_args_of: Final[Callable[[BaseException], tuple[Any, ...]]] = _slots["args"].__get__
+_STR: Final = _slots["__str__"]
+_REPR: Final = _slots["__repr__"]
+# Those of Python's own that have these two, by identity.
+_PLAIN_EXCEPTIONS: Final = frozenset(
+    id(kind)
+    for kind in vars(builtins).values()
+    if isinstance(kind, type)
+    and issubclass(kind, BaseException)
+    and class_attribute(kind, "__str__") is _STR
+    and class_attribute(kind, "__repr__") is _REPR
+)
 
 _GROUP: Final[type | None] = getattr(builtins, "BaseExceptionGroup", None)
 
@@ -177,11 +192,19 @@ class _Story:
 
     def head(self, kind: Any, value: Any, frames: Any, error: str) -> None:
         self.out.append(frames_text(frames, self.sanitiser.hold))
-        self.out.append(f"{one_line(self.sanitiser.repr(kind))}\n{one_line(error)}\n")
-        if _is_exception(value):
+        self.out.append(f"{self._class_text(kind)}\n{one_line(error)}\n")
+        if not _shows_its_text(value) and _is_exception(value):
             text = self._text(value)
             if text and not _has(error, text):
                 self.out.append(f"{one_line(type_name(type(value)))}: {one_line(text)}\n")
+
+    def _class_text(self, kind: Any) -> str:
+        if type(kind) is type:
+            # No code of the class takes part in this, and few classes take more.
+            text = _class_repr(kind)
+            if len(text) < MAX_TEXT and text.isascii() and text.isprintable():
+                return text
+        return one_line(self.sanitiser.repr(kind))
 
     def _text(self, value: BaseException) -> str:
         """Return what ``str`` says of an exception; nothing where that raises."""
@@ -302,6 +325,21 @@ def _str_of(value: BaseException) -> Callable[[Any], str]:
 
 def _message_of_group(value: Any) -> str:
     return value.message  # type: ignore[no-any-return]
+
+
+def _shows_its_text(value: Any) -> bool:
+    """Return whether the ``repr`` of an exception has its text in it, by the way it is made.
+
+    That saves most exceptions the making of both, and the search of one in the other.
+    """
+    kind = type(value)
+    if id(kind) not in _PLAIN_EXCEPTIONS and not (
+        class_attribute(kind, "__str__") is _STR and class_attribute(kind, "__repr__") is _REPR
+    ):
+        return False
+    args = _args_of(value)
+    # The text of several is that of their tuple, which is in the repr as well.
+    return len(args) != 1 or type(args[0]) is str
 
 
 def _has(error: str, text: str) -> bool:

@@ -364,7 +364,7 @@ def _add_exception(
         return False
     if len(fields) > MAX_ITEMS - len(OWN_FIELDS):
         return False
-    if type(message) is not str or looks_like_json(message):
+    if type(message) is not str or (message >= "{" and looks_like_json(message)):
         return False
     triple = as_exc_info(facts["exc_info"])
     if has_id and triple is not None:

@@ -76,7 +76,6 @@ def method_of(name: str, level: int) -> Method:
                     event, args = event % args, ()
                 if type_(event) is str_ and event and not (event >= "{" and looks_like_json(event)):
                     all_fields = fields
-                    context = None
                     if (
                         read_bound()
                         or read_request_id()
@@ -101,8 +100,8 @@ def method_of(name: str, level: int) -> Method:
                                 break
                         else:
                             is_msg_ours = True
-                            if context and of_context:
-                                # What is bound to the logger stands between the two.
+                            if of_context and all_fields is not fields:
+                                # What is bound to the logger stands behind the context.
                                 of_fields, own, is_bound = of_context
                                 all_fields = {**context, **own, **fields}
                             all_fields["msg"] = event
