@@ -56,7 +56,7 @@ _made_faster: Final = record_factory.make_record
 
 
 def has_patched_make_record() -> bool:
-    """Return whether somebody else, as a tracer, has a hand in the records of all loggers."""
+    """Return whether another library, such as a tracer, has replaced ``Logger.makeRecord``."""
     method: Any = _Logger.makeRecord
     return method is not _made_by_ours and method is not _make_record
 

@@ -208,12 +208,12 @@ def warn_of_near_misses(names: Iterable[Any], where: str) -> None:
                         name, where, meant,
                     )  # fmt: skip
     except Exception:
-        # Somebody's own kind of configuration.
+        # A configuration class of the application's own.
         _logger.debug("the names in %s cannot be read", where, exc_info=True)
 
 
 def _meant_by(name: str) -> str | None:
-    """Return the setting that a name is nearly; None where there is none."""
+    """Return the setting that a name is nearly, or None."""
     rest = _behind_prefix(name.upper().replace("-", "_"))
     if not rest:
         return None

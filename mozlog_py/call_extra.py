@@ -5,7 +5,7 @@ already: in the middle of a request, on a branch that no test takes. Here such a
 field is kept beside the attribute, as ``extra.<name>``, in the place where the
 call has it.
 
-What others have patched goes on working. A ``makeRecord`` that somebody else put
+What others have patched goes on working. A ``makeRecord`` that another library put
 there is called by ours, and one that is put there later calls ours. A subclass of
 ``Logger`` that has a ``makeRecord`` of its own, and does not call that of its base
 class, is out of reach.
@@ -31,7 +31,7 @@ _RESERVED: Final = EXCLUDED_ATTRIBUTES - {"logger_name"}
 _is_unreserved: Final = _RESERVED.isdisjoint
 _COUNT: Final = len(STANDARD_ATTRIBUTES)
 _ADDED_LATER: Final = ("asctime", "message", "taskName")
-# Far more layers than anybody has put there.
+# Far more layers than any process has.
 _MAX_LAYERS: Final = 100
 
 
@@ -66,7 +66,7 @@ def make_record(
             if (
                 type(extra) is dict
                 and _is_unreserved(extra)
-                # A record factory of somebody else's has set more, which is asked as well.
+                # A record factory of another library has set more, which is asked as well.
                 and (len(facts) == _COUNT or facts.keys().isdisjoint(extra))
             ):
                 facts |= extra
@@ -110,7 +110,7 @@ def _items(extra: Any) -> list[tuple[Any, Any]]:
 
 
 def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
-    """Return a ``makeRecord`` that calls somebody else's with an ``extra`` that it takes."""
+    """Return a ``makeRecord`` that calls another library's with an ``extra`` that it takes."""
     if own_method(former) is not None:
         return make_record
     is_method = hasattr(type(former), "__get__")

@@ -283,7 +283,7 @@ def _record_renderer(
             else:
                 ns = int(facts["created"] * 1e9)
             if is_odd:
-                # As below: where there is none, the record is read apart.
+                # As below: without a template, the record is read apart.
                 templates[facts["process"]][facts["name"]]
                 if message:
                     fields["msg"] = message

@@ -54,7 +54,7 @@ def read_frame(value: Any) -> Frame | None:
 
 
 def source_line(file: str, line: int, hold: Callable[[BaseException], None] | None = None) -> str:
-    """Return a line of a source file without its indentation; an empty text where there is none.
+    """Return a line of a source file without its indentation; an empty text without one.
 
     Args:
         file: The file's name, as frames have it.

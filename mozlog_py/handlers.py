@@ -37,12 +37,12 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     A write that fails loses the record, which is counted in ``lost``, said on
     stderr, and said again in a line of its own once writing works. No lock is
     held while a record is filtered and formatted. Raises ``OSError`` for a path
-    that cannot be opened, and ``OptionError`` for limits that are none and for a text
+    that cannot be opened, and ``OptionError`` for invalid limits and for a text
     as stream that is no path beyond doubt: ``"shop"`` and ``"stdout"`` are refused,
     ``"./shop"`` and ``"shop.log"`` are files.
 
     The first one of a process has ``logging`` make its records, the same ones, by a
-    faster factory (``mozlog_py.record_factory``), unless somebody has set another, and its
+    faster factory (``mozlog_py.record_factory``), unless another one is set, and its
     loggers take an ``extra`` with any names (``mozlog_py.call_extra``).
     """
 

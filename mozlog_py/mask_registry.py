@@ -4,7 +4,7 @@ A mask belongs to a ``Redact``. Two places cannot ask that object:
 
 - Code that shortens a text. A secret that is cut in two is no longer recognised, so
   the text is masked before it is cut.
-- A ``MozlogRenderer`` behind a ``Redact`` in somebody's own structlog chain. It renders
+- A ``MozlogRenderer`` behind a ``Redact`` in an application's own structlog chain. It renders
   tracebacks that the processor has not seen.
 
 Both sets hold weak references: a mask lives as long as its ``Redact``.

@@ -44,7 +44,7 @@ class Members(NamedTuple):
 
 
 def members_of(value: Any, kind: type, most: int) -> Members | None:
-    """Return the members of a mapping; None for a value that is none.
+    """Return the members of a mapping; None for a value that is not a mapping.
 
     A dict is one only where a name may have several values in it: then a name with one value
     has that value, and not a list.

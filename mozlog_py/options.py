@@ -86,7 +86,7 @@ def check_number(name: str, value: object, *, least: float, allowed: str, whole:
 
 
 def check_names(name: str, given: Mapping[Any, Any], known: Collection[str]) -> None:
-    """Raise ``OptionError`` for a key that is none of the known ones."""
+    """Raise ``OptionError`` for an unknown key."""
     unknown = [key for key in given if key not in known]
     if not unknown:
         return

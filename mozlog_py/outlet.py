@@ -79,7 +79,7 @@ _TIMESTAMP: Final = re.compile(rb'\{"Timestamp":(\d+),')
 #: Colours of the terminal, also as they are escaped in a line.
 _COLORS: Final = re.compile(rb"(?:\x1b|\\+x1b|\\+u001b)\[[0-9;]*m")
 
-#: The lines that are on their way to a stream of somebody's class, with their threads.
+#: The lines that are on their way to a stream of a foreign class, with their threads.
 _being_written: Final[list[tuple[int, StreamOutlet]]] = []
 
 
@@ -120,7 +120,7 @@ class DescriptorOutlet:
         look: Called instead where the buffer must be left alone.
         descriptor: The descriptor.
         identity: What the descriptor is recognised by, which each write verifies. None is
-            for a stream of somebody else's: its sink looks at it now and then, for 2 % of
+            for a stream that the application gave: its sink looks at it now and then, for 2 % of
             what verifying costs.
     """
 
@@ -412,7 +412,7 @@ def outlet_behind(stream: Any) -> Outlet:
     """Return the outlet for the real stream that a logging one stands in for.
 
     Raises:
-        OSError: There is none.
+        OSError: There is no such descriptor.
     """
     real = sys.__stderr__ if _is_stderr(stream) else sys.__stdout__
     if real is None or real is stream or _is_logging(real):

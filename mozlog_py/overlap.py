@@ -89,7 +89,7 @@ def _version_of_other() -> str | None:
 
 
 def _has_marker() -> bool | None:
-    """Return whether the package ``dockerflow`` is ours; None where there is none at all."""
+    """Return whether the package ``dockerflow`` is ours; None where it does not exist."""
     module = sys.modules.get(_PACKAGE)
     if module is not None:
         return hasattr(module, "__path__") and MARKER in vars(module)

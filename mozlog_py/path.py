@@ -74,7 +74,7 @@ class PathStream:
         _opened.add(self)
 
     def fileno(self) -> int:
-        """Return the descriptor, which is another one after somebody else has closed it."""
+        """Return the descriptor, which is another one after foreign code has closed it."""
         if self._descriptor < 0:
             raise ValueError("the file is closed")
         return self._descriptor
@@ -125,7 +125,7 @@ class PathStream:
         if self._descriptor >= 0:
             is_ours = self.identity.is_same()
             descriptor, self._descriptor = self._descriptor, -1
-            # Whoever has the number now may still need it.
+            # The number belongs to another file now, which stays open.
             if is_ours:
                 os.close(descriptor)
         self._due = 0.0
@@ -141,7 +141,7 @@ class PathStream:
         file = file_of(os.fstat(opened))
         identity = Identity(opened, is_ours=True)
         if is_ours:
-            # In the place of the old one, so that its number never is anybody else's.
+            # In the place of the old one, so that no other file gets its number meanwhile.
             try:
                 os.dup2(opened, self._descriptor, inheritable=False)
             finally:

@@ -76,7 +76,7 @@ class PrettyFormatter(MozlogFormatter):
         def drawn(record: logging.LogRecord, document: Any, sanitiser: Sanitiser) -> bytes:
             drawing = self._draw(record, document, sanitiser)
             if maker.mask is not None:
-                # The traceback as Python writes it is none of the Fields.
+                # The traceback as Python writes it is not a field.
                 drawing = maker.mask.plain(drawing)
             text = drawing.encode("utf-8", "backslashreplace")
             if sanitiser.interrupt is not None:

@@ -88,7 +88,7 @@ class Process:
 
     def _watch(self) -> None:
         """Ask anew after every fork from here on."""
-        # Not at import: whoever logs no line has no use for it. Before the fork as well:
+        # Not at import: a process that logs no line has no use for it. Before the fork as well:
         # hooks of the application that were registered earlier are called first in the
         # child, and may log there.
         if not self._is_watching:

@@ -87,7 +87,7 @@ class LineQueue:
     ``max_bytes``: of all lines that wait. ``policy``: ``block`` waits for room;
     ``drop_newest`` loses the new line, ``drop_oldest`` the oldest ones. Lines of
     ERROR and above are lost last. What is lost is counted by the sink as ``queue
-    full``. Raises ``OptionError`` for a policy or a bound that is none.
+    full``. Raises ``OptionError`` for an invalid policy or bound.
     """
 
     def __init__(
@@ -327,7 +327,7 @@ class LineQueue:
             except Exception as error:
                 note(f"the queue's thread goes on after {type_name(type(error))}: {error}")
             finally:
-                # Also where the thread is made to end: nobody waits for these lines.
+                # Also where the thread is made to end: no caller waits for these lines.
                 self._is_special = self._is_closed
                 self._busy_since = float("inf")
                 self._in_hand = []

@@ -329,7 +329,7 @@ class Redact:
         return self._opened(value, kind, depth, walk)
 
     def _opened(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
-        """Return what a line makes of a value that is none of JSON's, without credentials."""
+        """Return what a line makes of a value without a JSON type, without credentials."""
         if issubclass(kind, enum.Enum):
             inner = value.value
             return value if is_scalar(type(inner)) else self._safely(inner, depth + 1, walk)

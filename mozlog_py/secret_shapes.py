@@ -1,4 +1,4 @@
-"""Secrets that nobody registered, known by their shape: tokens with a prefix, keys, URLs.
+"""Secrets that are not registered, known by their shape: tokens with a prefix, keys, URLs.
 
 Most lines hold none, and what they pay for is the gate. It translates the encoded
 line three times. Each translation maps a byte to a bit mask: the groups of prefixes
@@ -110,9 +110,9 @@ _ESCAPE: Final = r"\\{1,8}"
 _SLASHES: Final = r":(?:\\{0,8}/){2}"
 _PERCENT: Final = "%(?:25){0,2}"
 
-# Up to the last "@" before the path: a password may hold one that nobody encoded.
+# Up to the last "@" before the path: a password may hold one that is not encoded.
 _USER_INFO: Final = rf"""({_SLASHES})([^\s/?#"'<>\\]{{1,512}})(?=@)"""
-# A password may hold a slash that nobody encoded. What follows a host is a port.
+# A password may hold a slash that is not encoded. What follows a host is a port.
 _SLASHED: Final = (
     rf"""({_SLASHES})([^\s/?#@:\["'<>\\]{{0,128}}:(?![0-9]{{1,5}}(?:[/?#]|$))"""
     r"""[^\s@"'<>\\]{1,256})(?=@)"""
@@ -145,7 +145,7 @@ _ENCODED_USER_INFO_BYTES: Final = re.compile(_ENCODED_USER_INFO.encode())
 _PARAMETERS_BYTES: Final = tuple(
     re.compile(expression.encode()) for expression in (_PARAMETER, _ENCODED_PARAMETER)
 )
-#: Parameters that are secret in a URL, beside those with secret names: whoever has the
+#: Parameters that are secret in a URL, beside those with secret names: the holder of the
 #: signature of a signed URL may use it.
 _SIGNATURE: Final = re.compile(r"(?:.*[^a-z])?sig(?:nature)?", re.IGNORECASE | re.DOTALL)
 _MAX_NAME: Final = 100

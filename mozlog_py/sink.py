@@ -224,7 +224,7 @@ class Sink:
         if limit:
             lines = [cut(line, limit) if len(line) > limit else line for line in lines]
         ticket = Ticket(b"".join(lines), lines=lines, is_deferred=True)
-        # The queue's thread waits for it, which is none of gevent's.
+        # The queue's thread waits for it, which gevent does not manage.
         ticket.wake = allocate_lock()
         ticket.wake.acquire()
         self._queue.append(ticket)
@@ -289,7 +289,7 @@ class Sink:
         )
 
     def may_echo(self) -> bool:
-        """Return whether lines go to a stream of somebody's class, which may log them."""
+        """Return whether lines go to a stream of a foreign class, which may log them."""
         stream = self.stream
         if stream is self._outlet_stream:
             return isinstance(self._outlet, StreamOutlet)
@@ -468,7 +468,7 @@ class Sink:
                 stream, longest, outlet.flush, outlet.company, alone, locked, *turn
             )  # fmt: skip
             if outlet.company is None and (own is None or own is stream):
-                # Whoever writes alone has the time from elsewhere.
+                # A logger that writes by itself has the time from elsewhere.
                 process.watch(self)
                 followed = stream if own is None else None
                 self.alone = (followed, min(longest, SHORT_BYTES), outlet.flush, alone, *turn)

@@ -121,7 +121,7 @@ def access_fields(attributes: _Attributes) -> _Fields:
 
 
 def error_line(message: Any) -> str | None:
-    """Return the line of a traceback's text that names the exception, None where there is none."""
+    """Return the line of a traceback's text that names the exception, or None."""
     parts = _split_traceback(message)
     return None if parts is None else parts[1]
 

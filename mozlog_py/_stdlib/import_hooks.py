@@ -45,7 +45,7 @@ class _Finder:
         """Return the spec that the module has without this, with the callback behind it."""
         if name != self.name:
             return None
-        from importlib.util import find_spec  # whoever imports such a module has loaded it
+        from importlib.util import find_spec  # the import in progress has loaded it
 
         sys.meta_path.remove(self)
         spec = find_spec(name)

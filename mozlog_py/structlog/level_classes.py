@@ -84,7 +84,7 @@ class _Epoch:
     @classmethod
     def end(cls) -> None:
         """Begin a new epoch."""
-        # First, so that whoever adds a class to the former one notices.
+        # First, so that a thread that adds a class to the former one notices.
         former, cls.current = cls.current, cls()
         outdated = list(former.classes.values())
         if not outdated:
@@ -93,7 +93,7 @@ class _Epoch:
         for made in outdated:
             _outdate(made)
         lengthen()
-        # Methods that somebody keeps, and calls without a look at the class, notice by this.
+        # Methods that an application keeps, and calls without a look at the class, notice by this.
         process.prepare_anew()
 
 

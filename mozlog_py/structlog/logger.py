@@ -334,7 +334,7 @@ class FastBoundLogger:
             self._follow()
             return getattr(self, NAMES[level])(event, *args, **fields)
         if level < (self._lowest or logging.NOTSET):
-            # Somebody has kept the method from the time when the level was on.
+            # The caller has kept the method from the time when the level was on.
             return None
         # It is the first call, another process, or somebody has changed the chain.
         if not self._is_prepared_at(level) and self._prepare(level):
