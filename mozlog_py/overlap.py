@@ -98,13 +98,17 @@ def _has_marker() -> bool | None:
     spec = find_spec(_PACKAGE)
     if spec is None:
         return None
-    # Not imported to find out: that is the application's decision.
-    get_source = getattr(spec.loader, "get_source", None)
-    if spec.origin is None or get_source is None:
+    if spec.origin is None:
         # A folder without __init__.py: files of ours that were left behind.
         return False
-    source = get_source(_PACKAGE)
-    return source is None or MARKER in source
+    # Not imported to find out: that is the application's decision.
+    get_source = getattr(spec.loader, "get_source", None)
+    if get_source is not None:
+        source = get_source(_PACKAGE)
+        return source is None or MARKER in source
+    # pytest has a loader of its own for the packages of its plug-ins.
+    with open(spec.origin, "rb") as file:  # noqa: PTH123 - pathlib takes long to import
+        return MARKER.encode() in file.read()
 
 
 def _has_files_of_ours() -> bool:

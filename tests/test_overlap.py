@@ -140,6 +140,26 @@ class TestNotice:
             (package / name).write_text("", "utf-8")
         assert site.lines(CONFIGURE) == []
 
+    def test_is_none_where_the_loader_gives_no_source(self, site: Site) -> None:
+        # pytest has such a loader for the packages of its plug-ins.
+        code = """
+import importlib.abc, importlib.machinery
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if name == "dockerflow":
+            spec.loader = self
+        return spec
+
+sys.meta_path.insert(0, Finder())
+"""
+        site.install_ours()
+        assert site.lines(code + CONFIGURE) == []
+        site.install_theirs()
+        (line,) = site.lines(code + CONFIGURE)
+        assert "has overwritten" in line["Fields"]["msg"]
+
     def test_is_none_where_the_package_was_left_out(self, site: Site) -> None:
         shutil.copytree(OURS[0], site.folder / "mozlog_py")
         assert site.lines(CONFIGURE) == []
