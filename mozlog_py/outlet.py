@@ -459,11 +459,20 @@ def _is_within(head: bytes, text: bytes, fields: bytes) -> bool:
 
 
 def _descriptor_outlet(stream: Any, below: Any) -> Outlet:
+    """Return the outlet for a stream with a descriptor, or the stream's own without one.
+
+    Raises:
+        OSError: The descriptor is closed, and the stream does not know of it.
+    """
     try:
         # What gzip, TLS and the like have is not a descriptor to write past them to.
         if type(getattr(below, "raw", below)) is io.FileIO:
             return DescriptorOutlet(stream.flush, stream.fileno, stream.fileno())
-    except (OSError, ValueError):  # detached or closed
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            # The stream's buffer would keep the line, and print it when it is counted as lost.
+            raise
+    except ValueError:  # detached or closed
         pass
     return StreamOutlet(stream)
 

@@ -138,6 +138,25 @@ class TestCounters:
         assert severity_in(b'{"Severity":12}') == 12
 
 
+class TestBuffers:
+    @pytest.mark.parametrize("is_text", [True, False])
+    def test_of_streams_whose_descriptor_is_closed_keep_no_line(
+        self, tmp_path: Path, is_text: bool
+    ) -> None:
+        """A line that is counted as lost is not printed later, with what the stream has kept."""
+        path = tmp_path / "log"
+        binary = path.open("ab")
+        stream = io.TextIOWrapper(binary, "utf-8") if is_text else binary
+        with stream, path.open("ab") as kept:
+            os.close(stream.fileno())
+            sink = Sink(stream)
+            assert not sink.write(b"1\n")
+            assert sink.dropped == {"EBADF": 1}
+            os.dup2(kept.fileno(), stream.fileno())
+            assert sink.write(b"2\n")
+        assert path.read_bytes() == b"2\n"
+
+
 class TestCut:
     def line(self, **fields: Any) -> bytes:
         stream = io.StringIO()
