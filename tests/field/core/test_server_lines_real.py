@@ -332,7 +332,7 @@ def test_a_framework_that_is_given_the_configuration_prints_lines(
         if kind == "sanic":
             served.wait_for(b"Worker ready", 2)
         assert served.get("/pay?a=1") == 200
-        served.wait_for(b'"path":"/pay"')
+        served.wait_for(b'"querystring":"a=1"')
     lines, _ = split(served.out)
     (access,) = [line for line in lines if line["Type"] in ("django.server", "sanic.access")]
     assert access["Fields"]["querystring"] == "a=1"
