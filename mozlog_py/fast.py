@@ -58,6 +58,7 @@ _modules: Final = sys.modules
 _time_ns: Final = time.time_ns
 # What reversed() would look up, at half of its price.
 _latest_first: Final = dict.__reversed__
+_latest_items_first: Final[Any] = type({}.items()).__reversed__
 
 _LAST: Final = STANDARD_ATTRIBUTES[-1]
 _COUNT: Final = len(STANDARD_ATTRIBUTES)
@@ -195,28 +196,27 @@ def _record_renderer(
                         break
                     return careful(record)
             else:
-                names: Iterable[str]
+                pairs: Iterable[tuple[str, Any]]
                 if count == _ONE_MORE:
                     # From the end it is the shorter way.
-                    behind = _latest_first(facts)
-                    names = (next(behind),)
+                    behind = _latest_items_first(facts.items())
+                    pairs = (next(behind),)
                 else:
-                    behind = names = islice(facts, _INDEX_OF_LAST, None)
-                for name in behind:
+                    behind = pairs = islice(facts.items(), _INDEX_OF_LAST, None)
+                for name, _ in behind:
                     if name is last and count < _TOO_MANY:
                         break
                     return careful(record)
                 else:
                     return careful(record)
-                for name in names:
-                    fields[name] = value = facts[name]
+                for name, value in pairs:
+                    fields[name] = value
                     kind = type_(value)
                     # The encoder would write null for NaN and the infinities.
-                    if not (
-                        kind is str_
-                        or kind is int_
-                        or (kind is float and value - value == 0)
-                        or kind is bool
+                    if (
+                        kind is not str_
+                        and kind is not int_
+                        and (value - value != 0.0 if kind is float else kind is not bool)
                     ):
                         is_odd = True
                 if (
