@@ -182,7 +182,7 @@ def _is_formatted(event: Any, record: Any, sanitiser: Sanitiser) -> bool:
 
 
 def _extra(record: Any) -> dict[Any, Any]:
-    """Give what a log call of the standard library had as ``extra``."""
+    """Return what a log call of the standard library had as ``extra``."""
     return attributes(record, HIDDEN_ATTRIBUTES)
 
 

@@ -314,7 +314,7 @@ class Sanitiser:
         return self.repr(value)
 
     def _rows(self, rows: tuple[list[Any], int], depth: int) -> str:
-        """Give what ``repr`` gives for an evaluated query set, without its rows' own queries."""
+        """Return the ``repr`` of an evaluated query set, without its rows' own queries."""
         shown, size = rows
         texts = [self._item(row, depth) for row in self._within_budget(shown)]
         if len(texts) < size:

@@ -1215,7 +1215,7 @@ def _policy(policy: str) -> Any:
         reader, writer = os.pipe()
         kept = os.dup(1)
         os.dup2(writer, 1)
-        # The pipe is full, and nobody reads it yet.
+        # The pipe is full, and is not read yet.
         os.set_blocking(writer, False)
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -1344,7 +1344,7 @@ def _(log: Front) -> None:
     log(n=1)
 
 
-@case("Queue", 1, "a stopped reader, which holds nobody up", count=None, is_own=True,
+@case("Queue", 1, "a stopped reader, which holds up no caller", count=None, is_own=True,
       check=lambda lines, _: numbers(lines)[-1] == 300)  # fmt: skip
 def _(log: Front) -> None:
     handler = log.configure(queue={"max_bytes": 50_000})

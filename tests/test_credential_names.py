@@ -47,7 +47,7 @@ def test_names_that_only_have_such_a_word_in_them_are_not(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(CREDENTIALS))
 def test_each_counts_as_the_end_of_a_name_and_in_the_plural_but_for_tokens(name: str) -> None:
     assert all(map(is_credential, [name, name.upper(), f"my_{name}", f"my-{name}_3"]))
-    assert not is_credential(f"{name}_of_nobody_else")
+    assert not is_credential(f"{name}_of_no_other")
     assert is_credential(f"{name}s") == (name != "token")
 
 

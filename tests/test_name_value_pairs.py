@@ -35,7 +35,7 @@ def message() -> email.message.Message:
 
 
 class Methods:
-    """A class of nobody's family that has what a mapping has."""
+    """A class without a base that has what a mapping has."""
 
     def __init__(self, items: Any = ()) -> None:
         self.given = items

@@ -23,7 +23,7 @@ FIELDS: dict[str, Any] = {"errno": 0, "path": "/pay", "rid": "r1", "code": 200, 
 
 
 class Listener(logging.Handler):
-    """A handler of somebody else's."""
+    """A handler of another library."""
 
     def __init__(self) -> None:
         super().__init__()

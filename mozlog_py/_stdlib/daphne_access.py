@@ -82,7 +82,7 @@ def _logging(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _in_context(original: Callable[..., Any]) -> Callable[..., Any]:
     def log_action(self: Any, protocol: str, action: str, details: Mapping[str, Any]) -> Any:
-        """Tell the access log, in the context of the request or in an empty one."""
+        """Call the access log, in the context of the request or in an empty one."""
         if _is_in_task():
             return original(self, protocol, action, details)
         context = Context()

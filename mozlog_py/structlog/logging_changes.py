@@ -126,7 +126,7 @@ class LoggingChanges:
 def _has_changed(seen: tuple[logging.Logger, list[Any], list[Any]]) -> bool:
     logger, handlers, levels = seen
     now = logger.handlers
-    # By identity: handlers may be anybody's, and compare as they like.
+    # By identity: a handler's class may define its own equality.
     return len(now) != len(handlers) or any(
         handler is not former or getattr(handler, "level", None) != level
         for handler, former, level in zip(now, handlers, levels, strict=False)

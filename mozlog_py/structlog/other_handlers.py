@@ -191,7 +191,7 @@ class Audience:
         self._record = None
 
     def send(self) -> None:
-        """Give the record to everything that listens. Raises no ``Exception``."""
+        """Hand the record to everything that listens. Raises no ``Exception``."""
         record = self._record
         if record is None:
             return

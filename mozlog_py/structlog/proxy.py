@@ -49,7 +49,7 @@ def shorten(logger: Any, names: Iterable[str], *, depth: int) -> None:
 
 
 def shorten_again(logger: Any) -> None:
-    """Give a logger's methods to the proxy that keeps it, if there is one."""
+    """Set a logger's methods on the proxy that keeps it, if there is one."""
     proxy, _, names = _short.get(id(logger), _NO_PROXY)
     methods = getattr(proxy(), "__dict__", None)
     if methods is not None:

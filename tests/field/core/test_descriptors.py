@@ -1,4 +1,4 @@
-"""Descriptors that are somebody else's by now, and files that are moved away while lines come."""
+"""Descriptors that belong to another file by now, and files that move while lines come."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ OTHERS = {
 @pytest.mark.parametrize("queue", [False, True])
 @pytest.mark.parametrize("front", FRONTS)
 @pytest.mark.parametrize("other", OTHERS)
-def test_whoever_has_the_number_of_a_log_gets_no_line(
+def test_another_file_with_the_number_of_a_log_gets_no_line(
     other: str, front: str, queue: bool, tmp_path: Path
 ) -> None:
     made, look = OTHERS[other]

@@ -334,7 +334,7 @@ def front_converting(redact: list[Redact], calls: list[Call]) -> str:
 
 
 def front_chain(redact: list[Redact], calls: list[Call]) -> str:
-    """Log by structlog's own bound logger, with a chain that somebody put together."""
+    """Log by structlog's own bound logger, with a chain that an application put together."""
     stream = io.BytesIO()
     chain = [structlog.processors.add_log_level, *redact, MozlogRenderer("shop")]
     made = structlog.wrap_logger(

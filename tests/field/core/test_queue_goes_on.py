@@ -21,7 +21,7 @@ QUIET = {"version": 1, "disable_existing_loggers": False}
 
 
 class Pipe:
-    """A pipe that nobody reads until its lines are asked for."""
+    """A pipe that is not read until its lines are asked for."""
 
     def __init__(self) -> None:
         self._reader, writer = os.pipe()

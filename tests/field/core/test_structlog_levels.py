@@ -169,7 +169,7 @@ def test_a_level_of_its_own_follows_nothing(out: io.StringIO) -> None:
 
 
 class Own(FastBoundLogger):
-    """Somebody's own."""
+    """A class of the application's own."""
 
     __slots__ = ()
 

@@ -88,7 +88,7 @@ class TestHandlers:
     def test_of_each_logger_above_get_what_propagates_to_them(self, out: io.StringIO) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
         log = structlog.get_logger("shop.till.drawer")
-        log.info("nobody")
+        log.info("unheard")
         reporters = {name: Reporter() for name in ("shop.till", "shop", "", "shop.other")}
         for name, reporter in reporters.items():
             logging.getLogger(name or None).addHandler(reporter)
@@ -100,7 +100,7 @@ class TestHandlers:
             "shop.till": ["all", "below"], "shop": ["all", "below"], "": ["all"], "shop.other": [],
         }  # fmt: skip
         # Ours is one of those above, and has the line of each event all the same.
-        assert messages(out) == ["nobody", "all", "below"]
+        assert messages(out) == ["unheard", "all", "below"]
 
     def test_get_events_from_the_level_that_they_take(self, out: io.StringIO) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out, level="DEBUG")
