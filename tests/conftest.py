@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from selection import mark_processes
 
 from dockerflow import checks
-from mozlog_py import config, context, lean, mask_registry, record_factory, uncaught
+from mozlog_py import config, context, diagnostics, lean, mask_registry, record_factory, uncaught
 
 pytest_plugins = ["services"]
 
@@ -52,6 +52,13 @@ def no_masks() -> Iterator[None]:
     yield
     mask_registry._of_chains.clear()
     mask_registry._of_cuts.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test have its note: there is one a second, and it may be taken already."""
+    monkeypatch.setattr(diagnostics, "_last", float("-inf"))
+    monkeypatch.setattr(diagnostics, "_withheld", 0)
 
 
 @pytest.fixture
