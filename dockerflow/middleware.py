@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypedDict
 
+from mozlog_py.memo import remember
 from mozlog_py.options import OptionError, check_switch, shown
 from mozlog_py.overlap import warn_of_overlap
 
@@ -44,9 +45,7 @@ class HeaderRoles(dict[bytes, int]):
 
     __slots__ = ("_header", "_uses_traceparent")
 
-    # Names are the clients' choice, and must not fill the memory.
     _MAX_NAMES: Final = 300
-    _MAX_LENGTH: Final = 100
 
     def __init__(self, header: bytes, uses_traceparent: bool) -> None:
         super().__init__()
@@ -66,8 +65,7 @@ class HeaderRoles(dict[bytes, int]):
             role |= REQUEST_ID_HEADER
         if lowered == b"traceparent" and self._uses_traceparent:
             role |= TRACEPARENT
-        if len(self) < self._MAX_NAMES and len(name) <= self._MAX_LENGTH:
-            self[name] = role
+        remember(self, name, role, self._MAX_NAMES)
         return role
 
 

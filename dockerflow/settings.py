@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from mozlog_py.memo import remember
+
 __all__ = ["NAMES", "LiveSettings", "Settings", "SettingsError", "warn_of_near_misses"]
 
 _logger: Final = logging.getLogger("dockerflow.settings")
@@ -187,7 +189,8 @@ _RESTS: Final = tuple(name.removeprefix(_PREFIX) for name in NAMES)
 _ALIKE: Final = 0.75
 _PREFIX_ALIKE: Final = 0.85
 # What was warned of in this process.
-_warned: Final[set[str]] = set()
+_warned: Final[dict[str, None]] = {}
+_MAX_WARNED: Final = 100
 
 
 def warn_of_near_misses(names: Iterable[Any], where: str) -> None:
@@ -202,7 +205,7 @@ def warn_of_near_misses(names: Iterable[Any], where: str) -> None:
             if type(name) is str and name not in _warned and name not in _KNOWN:
                 meant = _meant_by(name)
                 if meant is not None:
-                    _warned.add(name)
+                    remember(_warned, name, None, _MAX_WARNED)
                     _logger.warning(
                         "%s in %s is not a setting of dockerflow; did you mean %s?",
                         name, where, meant,

@@ -9,6 +9,8 @@ import re
 import stat
 from typing import Any, Final, NoReturn
 
+from mozlog_py.memo import remember
+
 __all__ = ["VersionFileError", "get_release_name", "get_version"]
 
 #: Bytes that a version file may have.
@@ -31,6 +33,8 @@ class VersionFileError(ValueError):
 
 # By path: what the file looked like, and its text or what is wrong with it.
 _read: dict[str, tuple[_Signature, str | VersionFileError]] = {}
+_MAX_READ: Final = 16
+_MAX_PATH: Final = 4096
 
 
 def get_version(root: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -52,7 +56,8 @@ def get_version(root: str | os.PathLike[str]) -> dict[str, Any] | None:
     )  # fmt: skip
     known = _read.get(path)
     if known is None or known[0] != signature:
-        known = _read[path] = (signature, _text(path, found))
+        known = signature, _text(path, found)
+        remember(_read, path, known, _MAX_READ, _MAX_PATH)
     if isinstance(known[1], VersionFileError):
         raise VersionFileError(*known[1].args)
     version: dict[str, Any] = json.loads(known[1])
