@@ -12,6 +12,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from mozlog_py.brought_ids import draw
+
 from .settings import Settings
 
 __all__ = ["DEFAULT_HEADER", "RequestIdPolicy", "is_safe", "new_id", "trace_id"]
@@ -76,6 +78,14 @@ def trace_id(traceparent: str) -> str | None:
     return match[1]
 
 
+def _is_brought(value: str) -> bool:
+    """Return whether a client's id may be used as it is, and draw a number for it if so."""
+    if _SAFE.fullmatch(value) is None:
+        return False
+    draw(value)
+    return True
+
+
 def _refuse(value: str) -> bool:  # noqa: ARG001
     return False
 
@@ -132,10 +142,11 @@ class RequestIdPolicy:
         """The function that returns whether a header's only value is the id as it is.
 
         Where the policy has rules of its own, it refuses all of them, and ``choose``
-        decides.
+        decides. To be called where the request begins: ``Sample`` is told that its client
+        has brought the id.
         """
         is_plain = self.validator is is_safe and self.trust is True and not self.traceparent
-        return is_safe if is_plain else _refuse
+        return _is_brought if is_plain else _refuse
 
     def choose(self, values: list[str], traceparents: list[str], client: str | None = None) -> str:
         """Give the id of a request.
@@ -150,12 +161,14 @@ class RequestIdPolicy:
                 if self.traceparent and len(traceparents) == 1:
                     traced = trace_id(traceparents[0])
                     if traced is not None:
+                        draw(traced)
                         return traced
                 for value in values:
                     # A header sent twice may arrive as one, joined by commas.
                     for part in value.split(","):
                         candidate = part.strip(" \t")
                         if candidate and self.validator(candidate):
+                            draw(candidate)
                             return candidate
         except Exception:
             # Whatever the policy cannot judge is not trusted.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from mozlog_py import context, late_request_ids
+from mozlog_py.brought_ids import Drawn, brought, drawn_here, put_back
 from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
 from mozlog_py.mask_registry import mask_before_cut
@@ -61,6 +62,7 @@ _logger: Final = logging.getLogger("dockerflow")
 _modules: Final = sys.modules
 _served: Final = late_request_ids.served
 _remember_served: Final = late_request_ids.remember_served
+_brought: Final = brought
 _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
@@ -113,6 +115,9 @@ class RequestSummary:
     #: The exceptions of which events were made.
     sentry_reports: sentry.RequestReports | None = None
 
+    #: What was drawn for the request, where its client has brought the id.
+    drawn: Drawn | None = None
+
     _added: dict[str, Any] | None = None
     #: The context without what this request and those before it have bound.
     baseline: Context | None = None
@@ -141,20 +146,39 @@ class RequestSummary:
             _restore(former.baseline, handed_over)
             take_back()
         self.rid = request_id
+        if _brought.is_wanted:
+            self._keep_drawn(former)
         self.started_ns = _monotonic_ns()
         _set_current(self)
         if request_id is not None:
             _set_request_id(request_id)
 
+    def _keep_drawn(self, former: RequestSummary | None = None) -> None:
+        """Keep what was drawn for an id that came with this request."""
+        if former is not None and self.is_in_process and former.rid == self.rid:
+            # The application has handed its own request's id on to itself.
+            self.drawn = former.drawn
+            put_back(former.drawn)
+        else:
+            self.drawn = drawn_here(self.rid)
+
     def set_request_id(self, request_id: str | None) -> None:
         """Set the id of a request that began without one."""
         self.rid = request_id
+        if _brought.is_wanted:
+            self._keep_drawn()
         if request_id is not None:
             _set_request_id(request_id)
 
     def adopt_context(self) -> None:
         """Make this the request of a context that it did not begin in."""
         _set_current(self)
+        self._set_id()
+
+    def _set_id(self) -> None:
+        """Set the id in a context that the request did not begin in."""
+        if self.drawn is not None:
+            put_back(self.drawn)
         if self.rid is not None:
             _set_request_id(self.rid)
 
@@ -182,8 +206,7 @@ class RequestSummary:
         if bound is not None:
             _restore(bound)
         _set_current(self)
-        if self.rid is not None:
-            _set_request_id(self.rid)
+        self._set_id()
 
     def leave(self) -> None:
         """Make the context what it was before ``begin``; not in another one's context."""
@@ -193,7 +216,10 @@ class RequestSummary:
                 self._bound = _snapshot()
             # It holds the request before this one, where that was in the context.
             self._before = None
-            _set_current(before.get(_current))
+            outer = before.get(_current)
+            _set_current(outer)
+            if outer is not None and outer.drawn is not None:
+                put_back(outer.drawn)
             if _handed_over.get() is not (handed_over := before.get(_handed_over)):
                 _handed_over.set(handed_over)
             _restore(before, self._returned)

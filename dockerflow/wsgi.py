@@ -17,6 +17,7 @@ from contextvars import Context, copy_context
 from typing import Any, Final
 
 from mozlog_py import context
+from mozlog_py.brought_ids import put_back
 from mozlog_py.late_request_ids import attach_request_id, remember_served, served
 
 from ._request.exchange import REQUEST, REQUEST_ID, Exchange, enclosing_exchange, marked_method
@@ -51,6 +52,9 @@ class DockerflowWSGI(Middleware):
         finally:
             if served.is_wanted:
                 remember_served(exchange.rid, exchange.method, exchange.path)
+            if exchange.drawn is not None and not exchange.is_in_process:
+                # For the server's access line, which is logged in its own context.
+                put_back(exchange.drawn)
 
     def _begin(self, exchange: WSGIExchange, environ: Environ) -> Iterable[bytes]:
         exchange.path = wsgi_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))

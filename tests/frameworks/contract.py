@@ -26,6 +26,9 @@ import re
 import time
 import urllib.parse
 import uuid
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerflow import checks
+from mozlog_py.processors import Sample
 from mozlog_py.testing import capture_lines
 
 #: An exception's text that would be a whole summary if it were taken for one.
@@ -246,6 +250,37 @@ class Contract:
     def test_the_first_valid_one_of_several_is_taken(self, driver: Driver, lines: Lines) -> None:
         driver.get("/", headers=[("X-Request-Id", value) for value in ("no way", "a", "b")])
         assert lines.summary["rid"] == "a"
+
+    def test_chance_decides_once_about_a_request_that_brings_its_id(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        with sampled(Sample(2)):
+            kept = [len(lines_of(driver, lines, "abc-1")) for _ in range(40)]
+        # Three of a stream's parts and the summary. One id for all, so no hash of it decides.
+        assert set(kept) == {0, 4}
+
+    def test_a_hash_decides_about_a_request_that_brings_no_id(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        with sampled(Sample(2)):
+            for _ in range(20):
+                driver.get("/", headers=[("x-request-id", "abc-1")])
+                answer = driver.get("/stream")
+                request_id = answer.header("x-request-id") or ""
+                is_kept = zlib.crc32(request_id.encode()) < 2**31
+                assert len(of_request(lines, request_id)) == (4 if is_kept else 0)
+
+    def test_a_secret_decides_alike_about_all_requests_with_one_id(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        secrets = [f"{number:016}" for number in range(20)]
+        kept = set()
+        for secret in secrets:
+            with sampled(Sample(2, secret=secret)):
+                of_one = {len(lines_of(driver, lines, "abc-1")) for _ in range(3)}
+            assert of_one in ({0}, {4})
+            kept |= of_one
+        assert kept == {0, 4}
 
     def test_the_header_has_any_name(self, lines: Lines, tmp_path: Path) -> None:
         driver = self.make(tmp_path, {"DOCKERFLOW_REQUEST_ID_HEADER_NAME": "X-Trace"})
@@ -484,3 +519,31 @@ def flood() -> Any:
             assert (summary["errno"], "msg" in summary) == (0, False)
 
     return test_any_request_has_one_summary
+
+
+@contextmanager
+def sampled(sample: Sample) -> Iterator[None]:
+    """Have the lines of requests sampled."""
+    loggers = [logging.getLogger(name) for name in ("app", "request.summary")]
+    for logger in loggers:
+        logger.addFilter(sample)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(sample)
+
+
+def lines_of(driver: Driver, lines: Lines, request_id: str) -> list[dict[str, Any]]:
+    """Return the lines of one more request with an id."""
+    before = len(of_request(lines, request_id))
+    driver.get("/stream", headers=[("x-request-id", request_id)])
+    return of_request(lines, request_id)[before:]
+
+
+def of_request(lines: Lines, request_id: str) -> list[dict[str, Any]]:
+    return [
+        line
+        for line in lines.all
+        if line["Fields"].get("rid") == request_id and line["Type"] in ("app", "request.summary")
+    ]
