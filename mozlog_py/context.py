@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 from .options import OptionError, check_no_positional, shown
-from .structlog_variables import bound_in, bound_now, structlog_registry
+from .structlog_variables import bound_in, bound_now, fields_now, structlog_registry
 from .tracing import span_fields
 
 __all__ = [
@@ -217,8 +217,7 @@ def _with_structlog(fields: _Fields) -> _Fields:
         return {**theirs, **fields} if theirs else fields
     if not registry:
         return fields
-    # The prefix is "structlog_".
-    theirs = {variable.name[10:]: value for variable, value in bound_now(registry)}
+    theirs = fields_now(registry)
     return {**theirs, **fields} if theirs else fields
 
 

@@ -45,6 +45,8 @@ _ENDINGS: Final = tuple(
     sorted(CREDENTIALS | {f"{name}s" for name in CREDENTIALS if name not in _NO_PLURAL})
 )
 _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
+_LETTER: Final = re.compile("[A-Za-z]")
+_MOST_READ: Final = 1024
 _DIGITS: Final = "0123456789"
 # A word begins behind what separates words, at a capital behind a small letter or a digit, and
 # at the last of several capitals where small letters follow: DB|Pass, but OAuth is one word.
@@ -64,6 +66,9 @@ def is_credential(name: str) -> bool:
 
     Digits at its end make no difference: ``new_password2`` is a password.
     """
+    if len(name) > _MOST_READ and _LETTER.search(name, len(name) - _MOST_READ):
+        # Its end decides, and clients may send names of any length.
+        name = name[-_MOST_READ:]
     if normal_name(name).rstrip(_DIGITS).endswith(_ENDINGS):
         return True
     last = _LAST_WORD.search(name)

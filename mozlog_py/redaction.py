@@ -268,7 +268,7 @@ class Redact:
 
     def _matches(self, name: str) -> bool:
         return (
-            normal_name(name) in self._keys
+            (self._keys and normal_name(name) in self._keys)
             or (self._defaults and is_credential(name))
             or any(pattern.search(name) for pattern in self._patterns)
         )

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from .memo import remember
 
-__all__ = ["bound_in", "bound_now", "structlog_registry"]
+__all__ = ["bound_in", "bound_now", "fields_now", "structlog_registry"]
 
 #: A variable with its value.
 Bound = tuple[ContextVar[Any], Any]
@@ -39,6 +39,7 @@ _MOST_BRANCHES: Final = 2048
 _WORTHWHILE: Final = 8
 _NO_VARIABLE: Final[ContextVar[Any]] = ContextVar("mozlog_no_variable")
 _PREFIX: Final = "structlog_"
+_PREFIX_LENGTH: Final = len(_PREFIX)
 
 _modules: Final = sys.modules
 _referents: Final = gc.get_referents
@@ -77,6 +78,19 @@ def bound_now(registry: dict[str, ContextVar[Any]]) -> list[Bound]:
         for variable in list(registry.values())
         if (value := variable.get(...)) is not ...
     ]
+
+
+def fields_now(registry: dict[str, ContextVar[Any]]) -> dict[str, Any]:
+    """Return the same by the names that it was bound with."""
+    if len(registry) > _FEW:
+        bound = bound_in(copy_context(), registry)
+        return {variable.name[_PREFIX_LENGTH:]: value for variable, value in bound}
+    # Each line asks, and most often there are few.
+    return {
+        name[_PREFIX_LENGTH:]: value
+        for name, variable in list(registry.items())
+        if (value := variable.get(...)) is not ...
+    }
 
 
 def bound_in(context: Context, registry: dict[str, ContextVar[Any]]) -> list[Bound]:
