@@ -38,8 +38,7 @@ _MOST_BRANCHES: Final = 2048
 # Smaller ones are many, and are passed over with the branch that they are in.
 _WORTHWHILE: Final = 8
 _NO_VARIABLE: Final[ContextVar[Any]] = ContextVar("mozlog_no_variable")
-_PREFIX: Final = "structlog_"
-_PREFIX_LENGTH: Final = len(_PREFIX)
+_PREFIX_LENGTH: Final = len("structlog_")
 
 _modules: Final = sys.modules
 _referents: Final = gc.get_referents
@@ -117,9 +116,7 @@ def _of_structlog(
     found: list[Bound] = [
         (variable, value)
         for variable, value in items
-        if value is not ...
-        and variable.name.startswith(_PREFIX)
-        and registry.get(variable.name, _NO_VARIABLE) is variable
+        if value is not ... and registry.get(variable.name, _NO_VARIABLE) is variable
     ]
     # The tree has them in the order of their hashes.
     found.sort(key=_name_of)
