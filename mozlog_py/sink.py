@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from .company import unlocked
 from .cut import MAX_LINE_BYTES, check_max_line_bytes, cut
 from .diagnostics import degraded, note
 from .forks import follow
@@ -162,6 +163,14 @@ class Sink:
     def degraded(self) -> int:
         """How many lines of this process could not keep all of their record."""
         return degraded.count
+
+    @property
+    def unlocked(self) -> int:
+        """How many lines of this process were written without their pipe's lock.
+
+        Another process kept it. Such a line may stand within a long one of another process.
+        """
+        return unlocked.count
 
     def write(self, line: bytes) -> bool:
         """Write one line, its newline included; False where it is lost. Raises no ``Exception``.
@@ -521,7 +530,7 @@ class Sink:
         try:
             if company is not None:
                 outlet.verify()
-                company.lock(is_long=False)
+                company.lock(is_long=False, until=self._until())
             cell.extend(map(_write, outlet.descriptors(), cell))
             if company is not None and len(held) > 1:
                 company.unlock()
@@ -537,6 +546,9 @@ class Sink:
             return True
         self.written += 1
         return True
+
+    def _until(self) -> float | None:
+        return None if self._timeout is None else _monotonic() + self._timeout
 
     def _write_aside(self, cell: Cell) -> bool:
         aside = sys.__stdout__
