@@ -39,7 +39,7 @@ from .outlet import (
 )
 from .path import PathStream
 from .process import process
-from .turns import Ticket, Turns
+from .turns import Ticket, Turns, takes_turns
 from .values import type_name
 
 __all__ = ["NOT_ALONE", "SHORT_BYTES", "Alone", "Sink"]
@@ -172,6 +172,7 @@ class Sink:
         """
         return unlocked.count
 
+    @takes_turns
     def write(self, line: bytes) -> bool:
         """Write one line, its newline included; False where it is lost. Raises no ``Exception``.
 
@@ -328,6 +329,7 @@ class Sink:
         self.carry()
         return is_written
 
+    @takes_turns
     def resume(self, cell: Cell, count: int | None, error: BaseException) -> bool:
         """Go on after an error or an interrupt came in the middle: the line first.
 
@@ -496,6 +498,7 @@ class Sink:
         self._reported_at = _monotonic()
         return True
 
+    @takes_turns
     def _tell_rest(self) -> None:
         """Say what was lost since it was said last, where there is a stream to say it to."""
         cell: Cell = [b""]
@@ -576,6 +579,7 @@ class Sink:
         # In one C call: who is interrupted must know whose the line is now.
         cell.extend(map(bool, map(self._queue.append, (ticket,))))
 
+    @takes_turns
     def carry(self) -> None:
         """Write what others have left in the queue, unless somebody else does."""
         while self._queue:
