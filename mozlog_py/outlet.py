@@ -176,15 +176,16 @@ class DescriptorOutlet:
     def finish(self, cell: Cell, timeout: float | None = None) -> None:
         """Write what is left of a cell's line, whatever it takes."""
         company = self.company
+        until = None if timeout is None else time.monotonic() + timeout
         if company is None:
-            self._finish(cell, timeout)
+            self._finish(cell, until)
             return
         # Not a lock of another file either.
         self.verify()
         try:
             try:
-                company.lock(is_long=len(cell[0]) > PIPE_BUF)
-                self._finish(cell, timeout)
+                company.lock(is_long=len(cell[0]) > PIPE_BUF, until=until)
+                self._finish(cell, until)
             finally:
                 company.unlock()
         finally:
@@ -208,9 +209,8 @@ class DescriptorOutlet:
             return torn
         return torn if is_last else None
 
-    def _finish(self, cell: Cell, timeout: float | None) -> None:
+    def _finish(self, cell: Cell, until: float | None) -> None:
         line = cell[0]
-        until = None if timeout is None else time.monotonic() + timeout
         if until is not None:
             self._wait(until, is_refused=False)
         while True:
