@@ -16,8 +16,7 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from mozlog_py import context, late_request_ids
-from mozlog_py.brought_ids import Drawn, brought, drawn_here, put_back
+from mozlog_py import brought_ids, context, late_request_ids
 from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
 from mozlog_py.mask_registry import mask_before_cut
@@ -62,7 +61,8 @@ _logger: Final = logging.getLogger("dockerflow")
 _modules: Final = sys.modules
 _served: Final = late_request_ids.served
 _remember_served: Final = late_request_ids.remember_served
-_brought: Final = brought
+_brought: Final = brought_ids.brought
+_put_back: Final = brought_ids.put_back
 _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
@@ -115,8 +115,8 @@ class RequestSummary:
     #: The exceptions of which events were made.
     sentry_reports: sentry.RequestReports | None = None
 
-    #: What was drawn for the request, where its client has brought the id.
-    drawn: Drawn | None = None
+    #: What was drawn for the request's id, where anything asks for that.
+    drawn: brought_ids.Drawn | None = None
 
     _added: dict[str, Any] | None = None
     #: The context without what this request and those before it have bound.
@@ -147,26 +147,27 @@ class RequestSummary:
             take_back()
         self.rid = request_id
         if _brought.is_wanted:
-            self._keep_drawn(former)
+            self._begin_drawn(former)
         self.started_ns = _monotonic_ns()
         _set_current(self)
         if request_id is not None:
             _set_request_id(request_id)
 
-    def _keep_drawn(self, former: RequestSummary | None = None) -> None:
-        """Keep what was drawn for an id that came with this request."""
-        if former is not None and self.is_in_process and former.rid == self.rid:
-            # The application has handed its own request's id on to itself.
+    def _begin_drawn(self, former: RequestSummary | None = None) -> None:
+        """Keep what was drawn for the id of this request, if its client has brought it."""
+        is_handed_on = former is not None and self.is_in_process and former.rid == self.rid
+        if former is not None and is_handed_on and former.drawn is not None:
+            # The application has called itself with its own request's id.
             self.drawn = former.drawn
-            put_back(former.drawn)
+            _put_back(former.drawn)
         else:
-            self.drawn = drawn_here(self.rid)
+            self.drawn = brought_ids.begin(self.rid)
 
     def set_request_id(self, request_id: str | None) -> None:
         """Set the id of a request that began without one."""
         self.rid = request_id
         if _brought.is_wanted:
-            self._keep_drawn()
+            self._begin_drawn()
         if request_id is not None:
             _set_request_id(request_id)
 
@@ -178,7 +179,7 @@ class RequestSummary:
     def _set_id(self) -> None:
         """Set the id in a context that the request did not begin in."""
         if self.drawn is not None:
-            put_back(self.drawn)
+            _put_back(self.drawn)
         if self.rid is not None:
             _set_request_id(self.rid)
 
@@ -219,7 +220,10 @@ class RequestSummary:
             outer = before.get(_current)
             _set_current(outer)
             if outer is not None and outer.drawn is not None:
-                put_back(outer.drawn)
+                _put_back(outer.drawn)
+            elif self.drawn is not None and not _served.is_wanted:
+                # No access line needs it any more.
+                _put_back(None)
             if _handed_over.get() is not (handed_over := before.get(_handed_over)):
                 _handed_over.set(handed_over)
             _restore(before, self._returned)

@@ -52,9 +52,9 @@ class DockerflowWSGI(Middleware):
         finally:
             if served.is_wanted:
                 remember_served(exchange.rid, exchange.method, exchange.path)
-            if exchange.drawn is not None and not exchange.is_in_process:
-                # For the server's access line, which is logged in its own context.
-                put_back(exchange.drawn)
+                if exchange.drawn is not None and not exchange.is_in_process:
+                    # The server's access line is logged in its own context.
+                    put_back(exchange.drawn)
 
     def _begin(self, exchange: WSGIExchange, environ: Environ) -> Iterable[bytes]:
         exchange.path = wsgi_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))

@@ -12,15 +12,18 @@ import random
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["RANGE", "Drawn", "brought", "draw", "drawn_here", "put_back"]
+__all__ = ["RANGE", "Drawn", "begin", "brought", "draw", "number_for", "put_back"]
 
 #: Numbers are drawn from 0 up to, and not including, this one.
 RANGE: Final = 2**32
 
-#: An id, and the number that was drawn for its request.
-Drawn = tuple[str, int]
+#: The id of a request, and the number that was drawn for it; None if the id was made here.
+Drawn = tuple[str | None, int | None]
 
+# Of the request that is being served, and of the id that was accepted last. The latter may be
+# of no request: applications ask for ids by themselves as well.
 _here: Final[ContextVar[Drawn | None]] = ContextVar("mozlog_brought_id", default=None)
+_latest: Final[ContextVar[Drawn | None]] = ContextVar("mozlog_latest_id", default=None)
 
 
 class _Brought:
@@ -34,7 +37,7 @@ brought: Final = _Brought()
 
 
 def draw(request_id: str) -> None:
-    """Draw a number for the request that begins here, and has brought its id.
+    """Draw a number for an id that a client has brought.
 
     Does nothing unless ``brought.is_wanted``.
 
@@ -42,15 +45,35 @@ def draw(request_id: str) -> None:
         request_id: The id, as it came from the client.
     """
     if brought.is_wanted:
-        number = random.randrange(RANGE)  # noqa: S311 - clients do not see it
-        _here.set((request_id, number))
+        _latest.set((request_id, random.randrange(RANGE)))  # noqa: S311 - clients do not see it
 
 
-def drawn_here(request_id: str | None) -> Drawn | None:
-    """Return what was drawn for an id in this context; None if nothing was."""
-    drawn = _here.get()
-    return None if drawn is None or drawn[0] != request_id else drawn
+def begin(request_id: str | None) -> Drawn:
+    """Make what was drawn for an id that of the request which begins here, and return it."""
+    drawn = _latest.get()
+    if drawn is None or drawn[0] != request_id:
+        drawn = request_id, None
+    _here.set(drawn)
+    return drawn
 
 
-#: Makes this the context of a request again: given what ``drawn_here`` returned in it.
-put_back: Final = _here.set
+def put_back(drawn: Drawn | None) -> None:
+    """Make this the context of a request again.
+
+    Args:
+        drawn: What ``begin`` returned for it; None for no request.
+    """
+    _here.set(drawn)
+    _latest.set(drawn)
+
+
+def number_for(request_id: str) -> int | None:
+    """Return the number that decides about lines with an id.
+
+    Returns:
+        None where the id was made here, or was not accepted in this context.
+    """
+    for drawn in (_here.get(), _latest.get()):
+        if drawn is not None and drawn[0] == request_id:
+            return drawn[1]
+    return None

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from .brought_ids import RANGE, brought, drawn_here
+from .brought_ids import RANGE, brought, number_for
 from .context import current
 from .events import event_level, level_number
 from .options import OptionError
@@ -114,9 +114,9 @@ class Sample:
             keyed = self._hash.copy()
             keyed.update(_encoded(text))
             return int.from_bytes(keyed.digest(), "big")
-        drawn = drawn_here(text)
+        drawn = number_for(text)
         # Not hash(): that is another one in each process.
-        return zlib.crc32(_encoded(text)) if drawn is None else drawn[1]
+        return zlib.crc32(_encoded(text)) if drawn is None else drawn
 
 
 def _encoded(text: str) -> bytes:

@@ -14,9 +14,10 @@ import pytest
 import structlog
 
 from dockerflow.asgi import DockerflowASGI
+from dockerflow.logging import get_or_generate_request_id
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.wsgi import DockerflowWSGI
-from mozlog_py import brought_ids, context
+from mozlog_py import brought_ids, context, late_request_ids
 from mozlog_py.options import OptionError
 from mozlog_py.processors import Sample
 from mozlog_py.testing import capture_lines
@@ -30,11 +31,14 @@ def no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_context() -> Iterator[None]:
+def own_context(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # What other tests have set would be asked for here, and numbers of these by others.
+    monkeypatch.setattr(late_request_ids.served, "is_wanted", False)
+    monkeypatch.setattr(brought_ids.brought, "is_wanted", False)
     context.clear()
-    structlog.contextvars.clear_contextvars()
     yield
     context.clear()
+    brought_ids.put_back(None)
 
 
 def kept_by(sample: Sample, texts: list[Any], key: str = "rid") -> list[Any]:
@@ -138,10 +142,10 @@ class TestIdsThatClientsBring:
         monkeypatch.setattr(brought_ids.brought, "is_wanted", False)
         Sample(10, secret=SECRET)
         RequestIdPolicy().choose(["abc"], [])
-        assert brought_ids.drawn_here("abc") is None
+        assert brought_ids.number_for("abc") is None
         Sample(10)
         RequestIdPolicy().choose(["abc"], [])
-        assert brought_ids.drawn_here("abc") is not None
+        assert brought_ids.number_for("abc") is not None
 
     @pytest.mark.parametrize(
         ("policy", "values", "traceparents"),
@@ -157,14 +161,32 @@ class TestIdsThatClientsBring:
     ) -> None:
         Sample(10)
         rid = policy.choose(values, traceparents)
-        assert brought_ids.drawn_here(rid) is not None
+        assert brought_ids.number_for(rid) is not None
         rid = policy.choose([], [])
-        assert brought_ids.drawn_here(rid) is None
+        assert brought_ids.number_for(rid) is None
 
     def test_that_are_not_trusted_are_not_drawn_for(self) -> None:
         Sample(10)
         made = RequestIdPolicy(trust=False).choose(["abc"], [])
-        assert brought_ids.drawn_here(made) is brought_ids.drawn_here("xyz") is None
+        assert brought_ids.number_for(made) is brought_ids.number_for("xyz") is None
+
+    def test_that_are_asked_for_in_a_request_leave_it_its_number(self) -> None:
+        Sample(2)
+        seen = []
+
+        def app(environ: Any, start_response: Any) -> Any:
+            rid = context.get()["rid"]
+            for headers in ({"X-Request-Id": rid}, {"X-Request-Id": "xyz"}, {}):
+                seen.append(brought_ids.number_for(rid))
+                get_or_generate_request_id(headers)
+            seen.append(brought_ids.number_for(rid))
+            start_response("200 OK", [])
+            return [b""]
+
+        for rid in ("abc", ""):
+            contextvars.Context().run(call_wsgi, DockerflowWSGI(app), rid)
+        assert [len({*seen[:4]}), {*seen[4:]}] == [1, {None}]
+        assert None not in seen[:4]
 
     def test_are_kept_by_chance_whatever_field_has_them(self) -> None:
         sample = Sample(2, key="request")
@@ -248,13 +270,13 @@ class TestRequestsInRequests:
         seen = []
 
         async def inner(scope: Any, receive: Any, send: Any) -> None:
-            seen.append(brought_ids.drawn_here(context.get()["rid"]))
+            seen.append(brought_ids.number_for(context.get()["rid"]))
 
         async def outer(scope: Any, receive: Any, send: Any) -> None:
             for rid in ("xyz", "abc", "xyz"):
-                seen.append(brought_ids.drawn_here("abc"))
+                seen.append(brought_ids.number_for("abc"))
                 call_asgi(DockerflowASGI(inner), rid)
-            seen.append(brought_ids.drawn_here("abc"))
+            seen.append(brought_ids.number_for("abc"))
 
         contextvars.Context().run(call_asgi, DockerflowASGI(outer), "abc")
         before, other, again, same, at_last, another, end = seen
@@ -265,22 +287,25 @@ class TestRequestsInRequests:
 
 
 class TestLinesBehindARequest:
-    def test_of_a_server_go_by_the_number_of_the_request(self) -> None:
+    def test_of_a_server_go_by_the_number_of_the_request(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         sample = Sample(2)
+        monkeypatch.setattr(late_request_ids.served, "is_wanted", True)
 
         def app(environ: Any, start_response: Any) -> Any:
-            seen.append(brought_ids.drawn_here("abc"))
+            seen.append(brought_ids.number_for("abc"))
             start_response("200 OK", [])
             return [b""]
 
         def serve() -> None:
             call_wsgi(DockerflowWSGI(app), "abc")
             # As in an access line, which has the id from the environ.
-            assert brought_ids.drawn_here("abc") == seen[-1] is not None
+            assert brought_ids.number_for("abc") == seen[-1] is not None
             made = logging.makeLogRecord({"levelno": 20, "rid": "abc"})
-            assert sample.filter(made) is (seen[-1][1] < 2**31)
+            assert sample.filter(made) is (seen[-1] < 2**31)
 
         seen: list[Any] = []
         for _ in range(20):
             contextvars.Context().run(serve)
-        assert {number < 2**31 for _, number in seen} == {True, False}
+        assert {number < 2**31 for number in seen} == {True, False}
