@@ -80,7 +80,8 @@ class Sample:
         return {name: value for name, value in vars(self).items() if name != "_hash"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        # An object that was pickled by an earlier version has no key.
+        vars(self).update({"_hash_key": None, **state})
         self._begin()
 
     def __call__(self, _: Any, method_name: str, event_dict: dict[str, Any]) -> dict[str, Any]:

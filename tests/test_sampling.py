@@ -71,6 +71,11 @@ class TestSecrets:
         assert kept_by(copy.deepcopy(Sample(10, secret=SECRET)), IDS) == first
         assert kept_by(Sample(10, secret=SECRET + "r"), IDS) != first
 
+    def test_are_not_missed_by_an_object_that_an_earlier_version_has_pickled(self) -> None:
+        former = Sample.__new__(Sample)
+        former.__setstate__({"rate": 10, "keep_from": 30, "key": "rid"})
+        assert kept_by(former, IDS) == kept_by(Sample(10), IDS)
+
     def test_decide_as_they_always_did(self) -> None:
         # Services of a system are not all updated at once.
         kept = kept_by(Sample(100, secret=SECRET), IDS)
