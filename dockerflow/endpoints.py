@@ -142,9 +142,10 @@ def heartbeat(results: checks.ChecksResults, settings: Settings, *, is_debug: bo
     """Answer ``/__heartbeat__`` with the results of the checks."""
     payload: dict[str, Any] = {"status": checks.level_to_text(results.level)}
     wanted = settings.heartbeat_details
-    if wanted == "always" or (wanted == "debug" and is_debug):
+    has_texts = wanted == "always" or (is_debug and wanted != "never")
+    if has_texts or wanted == "levels":
         payload["checks"] = results.statuses
-        payload["details"] = results.details
+        payload["details"] = results.details if has_texts else results.levels
     is_failure = results.level >= checks.ERROR
     return _json(settings.heartbeat_failed_status_code if is_failure else 200, payload)
 
