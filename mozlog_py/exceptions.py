@@ -35,6 +35,7 @@ __all__ = [
     "context_of",
     "group_of_one",
     "mask_exception",
+    "mask_of",
     "masked_traceback",
     "python_traceback",
     "render_exception",
@@ -169,11 +170,12 @@ def masked_traceback(value: Any, text: str) -> str:
         value: The exception.
         text: The traceback, with one fact a line.
     """
-    mask = _mask_of(value)
+    mask = mask_of(value)
     return text if mask is None else _masked_lines(text, mask)
 
 
-def _mask_of(value: Any) -> ErrorMask | None:
+def mask_of(value: Any) -> ErrorMask | None:
+    """Return what masks the texts of an exception; None for nothing, and for any other value."""
     return attributes_of(value).get(_MASK) if _is_exception(value) else None
 
 
@@ -196,7 +198,7 @@ def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]
 
     Never raises; the text is at most about 32,768 characters long.
     """
-    story = _Story(sanitiser, _mask_of(exc_info[1]))
+    story = _Story(sanitiser, mask_of(exc_info[1]))
     error = story.repr(exc_info[0] if exc_info[1] is None else exc_info[1])
     story.out.append(HEADER)
     text = story.text(exc_info, error)
@@ -211,7 +213,7 @@ def python_traceback(exc_info: ExcInfo, sanitiser: Sanitiser) -> str:
     them, a note could pass for a frame.
     """
     value = exc_info[1]
-    story = _PythonStory(sanitiser, _mask_of(value))
+    story = _PythonStory(sanitiser, mask_of(value))
     return story.text(exc_info, story.repr(exc_info[0] if value is None else value))
 
 

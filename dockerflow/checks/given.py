@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any, Final
 from urllib.parse import unquote, unquote_plus
 
 from mozlog_py.loaded_types import comes_from
+from mozlog_py.secret_texts import is_name_of_secret
 
 __all__ = ["Parts", "parts_of", "parts_of_bound"]
 
 #: Objects, texts and numbers that are looked at for one check.
 _MAX_VALUES: Final = 200
-_MAX_DEPTH: Final = 5
 _MAX_CHARACTERS: Final = 4096
 
 # What separates the parts of a connection string, and what a driver may cut a password at.
-_SEPARATORS: Final = re.compile(r"""[\s:/@?#&;,=()\[\]{}"'<>\\|]+""")
+_SEPARATORS: Final = re.compile(r"""[\s!"#$%&'()*+,/:;<=>?@\[\\\]^`{|}~]+""")
 _SCHEME: Final = re.compile(r"(?:[A-Za-z][\w+.\-]*:)?//")
 # The quotes of a value in a connection string, and what is escaped within it.
 _ESCAPED: Final = re.compile(r"\\(.)|([}'\"])(?=\2)", re.DOTALL)
@@ -60,6 +62,13 @@ _PLACES: Final = frozenset(
 _NEITHER: Final = frozenset(
     {"charset", "client_encoding", "driver", "drivername", "encoding", "encoding_errors", "engine"}
 )
+# Where the checks of this package are, which are given clients of any class.
+_OURS: Final = (
+    "dockerflow.checks.",
+    "dockerflow.django.",
+    "dockerflow.flask.",
+    "dockerflow.sanic.",
+)
 _TEXTS: Final = (str, bytes, bytearray)
 
 
@@ -73,54 +82,54 @@ class Parts:
 
     """
 
-    __slots__ = ("_left", "pairs", "places", "secrets")
+    __slots__ = ("pairs", "places", "secrets")
 
     def __init__(self) -> None:
         self.secrets: dict[str, None] = {}
         self.places: dict[str, None] = {}
         self.pairs: dict[str, None] = {}
-        self._left = _MAX_VALUES
 
-    def add(self, value: Any, depth: int = 0, *, reads: Callable[[Any], bool]) -> None:
+    def update(self, other: Parts) -> None:
+        """Add the parts of other things that were given."""
+        self.secrets.update(other.secrets)
+        self.places.update(other.places)
+        self.pairs.update(other.pairs)
+
+    def add(self, value: Any, *, reads: Callable[[Any], bool]) -> None:
         """Add the parts of a value; never raises an ``Exception``.
 
         Args:
             value: A text, a mapping, a sequence, a client, a pool or anything else.
-            depth: How many containers it is in.
             reads: Returns whether the attributes of an object may be read.
         """
-        self._left -= 1
-        if value is None or type(value) is bool or depth > _MAX_DEPTH or self._left < 0:
-            return
-        try:
-            if isinstance(value, _TEXTS):
-                self._add_text(_text(value))
-            elif isinstance(value, Mapping):
-                self._add_settings(value, depth, reads)
-            elif isinstance(value, tuple) and hasattr(value, "password"):
-                # The URL of SQLAlchemy.
-                self._add_object(value, depth, reads)
-            elif isinstance(value, (list, tuple, set, frozenset)):
-                for item in [*value][:_MAX_VALUES]:
-                    self.add(item, depth + 1, reads=reads)
-            elif reads(value):
-                self._add_object(value, depth, reads)
-        except Exception:
-            # A property that raises, or a mapping that cannot be gone through.
-            return
+        # The nearest first: an object may have no end of others in it.
+        waiting = deque([value])
+        for _ in range(_MAX_VALUES):
+            if not waiting:
+                return
+            try:
+                self._add_one(waiting.popleft(), waiting, reads)
+            except Exception:  # noqa: S112
+                # A property that raises, or a mapping that cannot be gone through.
+                continue
 
-    def _add_object(self, value: Any, depth: int, reads: Callable[[Any], bool]) -> None:
-        found = {name: _attribute(value, name) for name in _URL_ATTRIBUTES}
-        if found["host"] is not None or found["password"] is not None:
-            self._add_settings(
-                {name: each for name, each in found.items() if _is_data(each)}, depth, reads
-            )
-        for name in _ATTRIBUTES:
-            self.add(_attribute(value, name), depth + 1, reads=reads)
+    def _add_one(self, value: Any, waiting: deque[Any], reads: Callable[[Any], bool]) -> None:
+        if value is None or type(value) is bool:
+            return
+        if isinstance(value, _TEXTS):
+            self._add_text(_text(value))
+        elif isinstance(value, Mapping):
+            self._add_settings(value, waiting)
+        elif isinstance(value, (list, tuple, set, frozenset)) and not hasattr(value, "password"):
+            waiting.extend([*value][:_MAX_VALUES])
+        elif reads(value):
+            # The URL of SQLAlchemy is a tuple, and has these as well.
+            found = {name: _attribute(value, name) for name in _URL_ATTRIBUTES}
+            if found["host"] is not None or found["password"] is not None:
+                self._add_settings(found, waiting)
+            waiting.extend(_attribute(value, name) for name in _ATTRIBUTES)
 
-    def _add_settings(
-        self, settings: Mapping[Any, Any], depth: int, reads: Callable[[Any], bool]
-    ) -> None:
+    def _add_settings(self, settings: Mapping[Any, Any], waiting: deque[Any]) -> None:
         user = password = ""
         for key, value in [*settings.items()][:_MAX_VALUES]:
             name = _text(key).lower() if isinstance(key, _TEXTS) else ""
@@ -128,7 +137,7 @@ class Parts:
                 continue
             is_named = name == "password" or name in _PLACES
             if not (isinstance(value, _TEXTS) or _is_number(value) or is_named):
-                self.add(value, depth + 1, reads=reads)
+                waiting.append(value)
                 continue
             # An object as a password is one that drivers make a text of.
             text = _text(value)
@@ -136,10 +145,8 @@ class Parts:
                 self._add_place(text)
             elif "://" in text:
                 self._add_text(text)
-            elif _is_number(value) and "pass" not in name:
-                # Timeouts and sizes.
-                continue
-            else:
+            elif not _is_number(value) or is_name_of_secret(name):
+                # No other number: a timeout, or a size.
                 self._add_secret(text)
             if name in ("user", "username"):
                 user = text
@@ -207,14 +214,18 @@ def parts_of(*given: Any) -> Parts:
 def parts_of_bound(function: Any) -> Parts:
     """Return the parts of the arguments that are bound to a check of any kind.
 
-    Of objects only those of known clients are looked into.
+    Of what is bound to an application's own check, only the clients that are known are
+    looked into.
     """
-    parts = Parts()
+    bound: list[Any] = []
     # isinstance() would ask the object, which may say anything.
     while issubclass(type(function), functools.partial):
-        for value in (*function.args, *function.keywords.values()):
-            parts.add(value, reads=_is_client)
+        bound += (*function.args, *function.keywords.values())
         function = function.func
+    is_ours = type(function) is FunctionType and function.__module__.startswith(_OURS)
+    parts = Parts()
+    for value in bound:
+        parts.add(value, reads=_always if is_ours else _is_client)
     return parts
 
 
@@ -231,10 +242,6 @@ def _attribute(value: Any, name: str) -> Any:
         return getattr(value, name, None)
     except Exception:
         return None
-
-
-def _is_data(value: Any) -> bool:
-    return value is not None and not callable(value)
 
 
 def _is_number(value: Any) -> bool:

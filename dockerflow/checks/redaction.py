@@ -8,12 +8,13 @@ elsewhere, and the addresses that a name was resolved to.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from typing import Any, Final
 
 from mozlog_py.credential_names import is_credential
-from mozlog_py.exceptions import mask_exception
+from mozlog_py.exceptions import mask_exception, mask_of
 from mozlog_py.masking import Mask
 from mozlog_py.secret_texts import masked_text
 from mozlog_py.secret_values import MIN_CHARACTERS, needles_of, secrets_in_environment
@@ -62,12 +63,13 @@ class TextMask:
 
     """
 
-    __slots__ = ("_places", "_secrets")
+    __slots__ = ("_places", "_secrets", "parts")
 
     def __init__(self, parts: Parts, *further: str) -> None:
+        self.parts = parts
         secrets = {**parts.secrets, **parts.pairs, **dict.fromkeys(further)}
-        self._secrets = _by_value(list(secrets), is_encoded=True)
-        self._places = _by_value([one for one in parts.places if one not in secrets])
+        self._secrets = _by_value(tuple(secrets), is_encoded=True)
+        self._places = _by_value(tuple(one for one in parts.places if one not in secrets))
 
     def text(self, text: str) -> str:
         """Return a text with what is known, or looks like a secret or an address, masked."""
@@ -103,7 +105,9 @@ class TextMask:
         return self.text(shown)
 
 
-def _by_value(values: list[str], *, is_encoded: bool = False) -> Mask | None:
+# A service that is away is asked for again and again.
+@functools.lru_cache(maxsize=64)
+def _by_value(values: tuple[str, ...], *, is_encoded: bool = False) -> Mask | None:
     """Return what masks values wherever they stand, however short they are; None for none.
 
     A value of one or two characters, and a number of any length that is no secret, is masked
@@ -152,12 +156,16 @@ def mask_raised(error: BaseException, function: Any) -> None:
     seldom has its connection string bound to it.
 
     Args:
-        error: What the check raised.
+        error: What the check raised. If it is masked already, as by a check that knows what it
+            was given, that stays masked.
         function: The check.
     """
     try:
-        further = secrets_in_environment(None, is_credential)
-        mask = TextMask(parts_of_bound(function), *further)
+        parts = parts_of_bound(function)
+        former = mask_of(error)
+        if isinstance(former, TextMask):
+            parts.update(former.parts)
+        mask = TextMask(parts, *secrets_in_environment(None, is_credential))
     except Exception:
         mask = TextMask(Parts())
     mask_exception(error, mask)

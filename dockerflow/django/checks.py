@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 from django.utils.module_loading import import_string
 
 from dockerflow import health
-from dockerflow.checks.redaction import redact
+from dockerflow.checks.redaction import mask_raised, redact
 from dockerflow.checks.redis import check_redis_connected as check_client_connected
 from dockerflow.extras import needs_package
 
@@ -41,6 +42,10 @@ def check_database_connected(app_configs: Any, **kwargs: Any) -> list[checks.Che
     except ImproperlyConfigured as error:
         message = f'Database misconfigured: "{redact(error, connection.settings_dict)}"'
         return [checks.Error(message, id=health.ERROR_MISCONFIGURED_DATABASE)]
+    except Exception as error:
+        # What it raises is logged by whatever runs the checks.
+        mask_raised(error, functools.partial(check_database_connected, connection.settings_dict))
+        raise
     if not is_usable:
         message = "Database connection is not usable"
         return [checks.Error(message, id=health.ERROR_UNUSABLE_DATABASE)]
