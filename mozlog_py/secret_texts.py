@@ -109,19 +109,21 @@ def is_name_of_secret(name: str) -> bool:
     return normal_name(name).rstrip(_DIGITS).endswith(_FURTHER_ENDINGS)
 
 
-def masked_text(text: str, marker: str) -> str:
+def masked_text(text: str, marker: str, *, user_info: bool = True) -> str:
     """Return a text with what looks like a credential masked.
 
     Args:
         text: A text of several lines or one, of bounded length.
         marker: What stands in place of a secret.
+        user_info: Whether what stands in front of an ``@`` is one as well. In a URL whose user
+            and password were taken out, an ``@`` belongs to the path.
     """
-    if "@" in text and "://" in text:
+    if user_info and "@" in text and "://" in text:
         text = _WORD.sub(lambda match: _without_user_info(match[0], marker), text)
     text = _named(text, marker)
     text = _behind(_STATEMENT, text, marker, 1)
     text = _behind(_SCHEME, text, marker, _SHORTEST_TOKEN)
-    if "@" in text:
+    if user_info and "@" in text:
         text = _BARE_USER_INFO.sub(lambda match: _user_info(match[0], marker), text)
     text = _REFUSED.sub(marker, text)
     return Shapes(marker, is_name_of_secret).masked(text)

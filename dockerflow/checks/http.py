@@ -16,8 +16,8 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from dockerflow import health
 
-from .messages import CheckMessage, Error
-from .redaction import MASK, redact
+from .messages import MASK, CheckMessage, Error
+from .redaction import redact
 
 __all__ = ["check_url_answers"]
 

@@ -1,151 +1,43 @@
 """Texts of other people's exceptions, without what a stranger must not see.
 
-Two nets, one behind the other. What the check was given is known by its value: each part of a
-connection string is masked however a driver quotes it, by what ``mozlog_py`` masks registered
-secrets with. Below that is what ``mozlog_py`` knows credentials in texts by, for what came from
-elsewhere, and the addresses that a name was resolved to.
+What masks them (``text_mask``, ``given``) is imported when the first check fails.
 """
 
 from __future__ import annotations
 
-import functools
-import ipaddress
-import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from mozlog_py.credential_names import is_credential
 from mozlog_py.exceptions import mask_exception, mask_of
-from mozlog_py.masking import Mask
-from mozlog_py.secret_texts import masked_text
-from mozlog_py.secret_values import MIN_CHARACTERS, needles_of, secrets_in_environment
 
-from .given import Parts, parts_of, parts_of_bound
+from .messages import MASK
 
-__all__ = ["MASK", "TextMask", "mask_for", "mask_raised", "redact"]
+if TYPE_CHECKING:
+    from .text_mask import TextMask
 
-#: What stands in place of a secret.
-MASK: Final = "***"
+__all__ = ["mask_for", "mask_raised", "redact"]
 
 _MAX_CHARACTERS: Final = 500
 # What is looked at, of a text of any length: what lies further behind is cut off anyway.
 _MAX_READ: Final = 4096
 
-# Of parts that are shorter, each stands in words by chance: only where no word goes on.
-_SHORT: Final = 3
-_IN_BASE64: Final = 3
 
-# What may be an address, of either version.
-_ADDRESS: Final = re.compile(
-    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"
-    r"(?:\d{1,3}(?:\.\d{1,3}){3})?(?:%\w{1,16})?)(?![\w.]*\w)"
-)
-# The host in what drivers say of connections, where nothing tells it by its value.
-_HOST: Final = re.compile(
-    r"(?P<said>\b(?:host ?name |host[ =]|server (?:at|on) |connecting to )[\"'(]?)"
-    r"(?P<host>[\w\-]+(?:\.[\w\-]+)*)(?=[\"')]|:\d|[,;]?\s|\.\s|\.?\Z)",
-    re.IGNORECASE,
-)
-_NO_HOSTS: Final = frozenset(
-    {
-        "a", "an", "and", "are", "by", "closed", "down", "failed", "for", "has", "in", "is",
-        "it", "name", "not", "of", "on", "or", "server", "that", "the", "this", "to",
-        "unreachable", "was", "which", "with",
-    }
-)  # fmt: skip
+class _Hidden:
+    """Hides all texts of an exception, where what masks them fails itself."""
 
-
-class TextMask:
-    """Masks in the texts of one check what the check was given, and what looks like a secret.
-
-    Args:
-        parts: What the check was given.
-        further: Other secrets that are known.
-
-    """
-
-    __slots__ = ("_places", "_secrets", "parts")
-
-    def __init__(self, parts: Parts, *further: str) -> None:
-        self.parts = parts
-        secrets = {**parts.secrets, **parts.pairs, **dict.fromkeys(further)}
-        self._secrets = _by_value(tuple(secrets), is_encoded=True)
-        self._places = _by_value(tuple(one for one in parts.places if one not in secrets))
+    def error(self, shown: str, text: str) -> str:  # noqa: ARG002
+        """Return the name of the class alone."""
+        return f"{shown.partition('(')[0]}({MASK})"
 
     def text(self, text: str) -> str:
-        """Return a text with what is known, or looks like a secret or an address, masked."""
-        # By its value first: what only looks like a secret may end within one.
-        if self._secrets is not None:
-            text = self._secrets.text(text)
-        text = masked_text(text, MASK)
-        text = _HOST.sub(_without_host, text)
-        text = _ADDRESS.sub(_without_address, text)
-        return text if self._places is None else self._places.text(text)
-
-    def error(self, shown: str, text: str) -> str:
-        """Return the ``repr`` of an exception with the same masked as in its text.
-
-        Args:
-            shown: The ``repr``.
-            text: What ``str`` says of it. Its quotes are those that somebody wrote, and not
-                those that ``repr`` has put around them.
-        """
-        masked = self.text(text)
-        if masked != text:
-            for quoted, clean in (
-                (repr(text), repr(masked)),
-                (repr(text)[1:-1], repr(masked)[1:-1]),
-                (text, masked),
-            ):
-                if quoted in shown:
-                    shown = shown.replace(quoted, clean)
-                    break
-            else:
-                shown = f"{shown.partition('(')[0]}({masked!r})"
-        # What str does not say of it, as a driver's exception with further arguments.
-        return self.text(shown)
-
-
-# A service that is away is asked for again and again.
-@functools.lru_cache(maxsize=64)
-def _by_value(values: tuple[str, ...], *, is_encoded: bool = False) -> Mask | None:
-    """Return what masks values wherever they stand, however short they are; None for none.
-
-    A value of one or two characters, and a number of any length that is no secret, is masked
-    where no word or number goes on beside it: it stands in other words by chance.
-    """
-    long: list[str] = []
-    bounded: list[str] = []
-    for value in values:
-        if not value.strip("*"):
-            # It would mask the marker itself.
-            continue
-        if len(value) >= _SHORT and (is_encoded or not value.isdecimal()):
-            long.append(value)
-        elif any(map(str.isalnum, value)):
-            bounded.append(value)
-    if not (long or bounded):
-        return None
-    patterns = [(re.compile(rf"(?<!\w){re.escape(each)}(?!\w)"), MASK) for each in bounded]
-    least = _IN_BASE64 if is_encoded else MIN_CHARACTERS
-    return Mask(needles_of(long, MASK, least_in_base64=least), patterns, None, MASK)
-
-
-def _without_host(match: re.Match[str]) -> str:
-    if match["host"].lower() in _NO_HOSTS:
-        return match[0]
-    return f"{match['said']}{MASK}"
-
-
-def _without_address(match: re.Match[str]) -> str:
-    try:
-        ipaddress.ip_address(match[0])
-    except ValueError:
-        return match[0]
-    return MASK
+        """Return as many lines as there are."""
+        return f"{MASK}\n" if text.endswith("\n") else MASK
 
 
 def mask_for(*given: Any) -> TextMask:
     """Return what masks the texts of a check, by what the check was given."""
+    from .given import parts_of
+    from .text_mask import TextMask
+
     return TextMask(parts_of(*given))
 
 
@@ -161,14 +53,20 @@ def mask_raised(error: BaseException, function: Any) -> None:
         function: The check.
     """
     try:
+        from mozlog_py.credential_names import is_credential
+        from mozlog_py.secret_values import secrets_in_environment
+
+        from .given import parts_of_bound
+        from .text_mask import TextMask
+
         parts = parts_of_bound(function)
         former = mask_of(error)
         if isinstance(former, TextMask):
             parts.update(former.parts)
-        mask = TextMask(parts, *secrets_in_environment(None, is_credential))
+        mask_exception(error, TextMask(parts, *secrets_in_environment(None, is_credential)))
     except Exception:
-        mask = TextMask(Parts())
-    mask_exception(error, mask)
+        # As where there is no memory left, or no room on the stack.
+        mask_exception(error, _Hidden())
 
 
 def redact(text: object, *given: Any) -> str:
@@ -178,12 +76,15 @@ def redact(text: object, *given: Any) -> str:
         text: The text, such as that of an exception; of any object its ``str``.
         given: What the check was given: connection strings, clients, pools, tokens.
     """
-    whole = str(text)
-    if len(whole) > _MAX_READ:
-        # Without the last word, which may be half of a URL.
-        words = whole[:_MAX_READ].rsplit(None, 1)
-        whole = f"{words[0] if len(words) > 1 else ''} ..."
-    masked = " ".join(mask_for(*given).text(whole).split())
+    try:
+        whole = str(text)
+        if len(whole) > _MAX_READ:
+            # Without the last word, which may be half of a URL.
+            words = whole[:_MAX_READ].rsplit(None, 1)
+            whole = f"{words[0] if len(words) > 1 else ''} ..."
+        masked = " ".join(mask_for(*given).text(whole).split())
+    except Exception:
+        return MASK
     if len(masked) > _MAX_CHARACTERS:
         return f"{masked[: _MAX_CHARACTERS - 3]}..."
     return masked

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerflow.checks.redaction import TextMask, mask_for, redact
+from dockerflow.checks.redaction import mask_for, redact
 
 SECRET = "s3cr3t"
 
@@ -215,6 +215,6 @@ class TestErrors:
         assert mask_for().error("Odd(1)", "password=tulip") == "Odd('password=***')"
 
     def test_are_masked_by_value_in_both(self) -> None:
-        mask: TextMask = mask_for("redis://:tul'ip@cache.lan/0")
+        mask = mask_for("redis://:tul'ip@cache.lan/0")
         error = LookupError("tul'ip at cache.lan")
         assert mask.error(repr(error), str(error)) == "LookupError('*** at ***')"
