@@ -93,6 +93,9 @@ _COMPARED: Final = MAX_TEXT // 4
 _MASK: Final = "_mozlog_mask"
 # What stands in a text that could not be masked.
 _NOT_MASKED: Final = "<not shown: it could not be masked>"
+# The end of a text that was cut, and the characters in front of it that may be half of a secret.
+_CUT: Final = re.compile(r"\.\.\. <truncated, [0-9]+ characters>[')\n]*\Z")
+_MARGIN: Final = 1024
 # Lines of a traceback that say nothing but where: names of files would suffer for nothing.
 _STRUCTURE: Final = re.compile(
     r"""(?x)
@@ -186,11 +189,16 @@ def _masked_lines(text: str, mask: ErrorMask) -> str:
     )
 
 
-def _masked(mask: Callable[..., str], *texts: str) -> str:
+def _masked(mask: Callable[..., str], text: str, *further: str) -> str:
+    cut = _CUT.search(text) if len(text) > MAX_TEXT else None
     try:
-        return str.__str__(mask(*texts))
+        if cut is None:
+            return str.__str__(mask(text, *further))
+        # The cut may have been through a secret: what is near it is not shown.
+        clean = str.__str__(mask(text[: cut.start()], *further))
+        return f"{clean[:-_MARGIN]}{cut[0]}"
     except Exception:
-        return f"{_NOT_MASKED}\n" if texts[0].endswith("\n") else _NOT_MASKED
+        return f"{_NOT_MASKED}\n" if text.endswith("\n") else _NOT_MASKED
 
 
 def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]:

@@ -96,7 +96,7 @@ _SCHEME: Final = re.compile(r"\b(?:bearer|basic|negotiate|ntlm)\s{1,3}", re.IGNO
 _SHORTEST_TOKEN: Final = 6
 
 _BARE_USER_INFO: Final = re.compile(
-    r"""(?<![^\s"'`(\[{<,;=])(?:[^\s:@/"']{0,64}:\S*|[\w.$#-]{1,64}/[^\s/@"']{1,128})@(?=[\w\[(])"""
+    r"""(?<![^\s"'`(\[{<,;=])(?:[^\s:@/"']{0,64}:\S*|[\w.$#-]{1,64}/[^\s@"']{1,128})@(?=[\w\[(])"""
 )
 # A character of what could not be encoded.
 _REFUSED: Final = re.compile(r"(?<=encode character )['\"]\S{1,12}['\"](?= in position)")

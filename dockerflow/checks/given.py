@@ -188,8 +188,7 @@ class Parts:
 
     def _add_place(self, text: str) -> None:
         self._add(self.places, text)
-        for changed in (text.lower(), text.upper(), _in_idna(text)):
-            self._add(self.places, changed)
+        self._add(self.places, _in_idna(text))
 
     def _add(self, parts: dict[str, None], text: str) -> None:
         for each in (text, unquote(text), unquote_plus(text)):

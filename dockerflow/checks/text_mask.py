@@ -61,7 +61,7 @@ class TextMask:
         self.parts = parts
         secrets = {**parts.secrets, **parts.pairs, **dict.fromkeys(further)}
         self._secrets = _by_value(tuple(secrets), is_encoded=True)
-        self._places = _by_value(tuple(one for one in parts.places if one not in secrets))
+        self._places = _by_value(tuple(parts.places))
 
     def text(self, text: str) -> str:
         """Return a text with what is known, or looks like a secret or an address, masked."""
@@ -102,6 +102,10 @@ class TextMask:
 def _by_value(values: tuple[str, ...], *, is_encoded: bool = False) -> Mask | None:
     """Return what masks values wherever they stand, however short they are; None for none.
 
+    Args:
+        values: The values.
+        is_encoded: Whether they are secrets, which stand in base64 as well, and in no other case.
+
     A value of one or two characters, and a number of any length that is no secret, is masked
     where no word or number goes on beside it: it stands in other words by chance.
     """
@@ -118,6 +122,9 @@ def _by_value(values: tuple[str, ...], *, is_encoded: bool = False) -> Mask | No
     if not (long or bounded):
         return None
     patterns = [(re.compile(rf"(?<!\w){re.escape(each)}(?!\w)"), MASK) for each in bounded]
+    if not is_encoded:
+        # Servers and libraries write names of hosts in the case that they like.
+        patterns += [(re.compile(re.escape(each), re.IGNORECASE), MASK) for each in long]
     least = _IN_BASE64 if is_encoded else MIN_CHARACTERS
     return Mask(needles_of(long, MASK, least_in_base64=least), patterns, None, MASK)
 

@@ -23,7 +23,9 @@ import os
 import re
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 from unittest import mock
@@ -36,12 +38,13 @@ import redis.asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from dockerflow import checks
+from dockerflow import build, checks, endpoints
 from dockerflow.checks import databases, http
 from dockerflow.checks import redis as redis_checks
+from dockerflow.version import get_version
 from mozlog_py import MozlogHandler
 
-__all__ = ["QUOTINGS", "SECRETS", "SHAPES", "run"]
+__all__ = ["QUOTINGS", "SECRETS", "SHAPED", "SHAPES", "SOURCES", "run"]
 
 Row = tuple[str, int, int]
 
@@ -145,7 +148,7 @@ def _forbidden(secret: str) -> list[str]:
         secret.replace("'", "''"), secret.replace('"', '""'), secret.replace("}", "}}"),
     }  # fmt: skip
     pieces = [piece for piece in re.split(r"[^0-9A-Za-z]+", secret) if len(piece) >= 3]
-    return [*forms, *pieces, HOST, USER, NAME]
+    return [*forms, *pieces, HOST, USER, NAME, "127.0.0.1"]
 
 
 class _Log:
@@ -420,6 +423,67 @@ def _application_check(_: Any, said: str) -> Any:
         raise raised from error
 
 
+# -- secrets that no check was given ------------------------------------------
+
+#: What an exception may say of a secret that nothing knows, with the place for it.
+SHAPED: Final = (
+    "Authorization: Bearer {}", "authorization: Basic {}\r\nHost: x", "Cookie: a={}; b=c",
+    "{{'Authorization': 'Token {}'}}", "[(b'x-api-key', b'{}')]", "X-Auth-Token: {}",
+    "api-key: {}", "api-key={}", "API key {} is not valid", "access_key={}", "accessKey: {}",
+    "AccountName=x;AccountKey={};EndpointSuffix=y", "SharedAccessKeyName=x;SharedAccessKey={}",
+    "https://x.example/a?sv=1&sig={}", "auth={}", "jwt={}", "session={}", "sessionid: {}",
+    "password {} was refused", "the password is '{}'", "mysql --password {} -h x",
+    "mysql --password={} -h x", "['mysql', '--password', '{}']", "PGPASSWORD={} psql",
+    "CREATE USER x IDENTIFIED BY '{}'", "IDENTIFIED WITH sha2 BY '{}'", "ALTER x PASSWORD '{}'",
+    "password='{}, and; more}}'", 'password="{}, and', "PWD={{{}}};Server=x", "Pwd={} a b;Server=x",
+    '{{"password": "{}", "x": 1}}', '{{\\"passwd\\": \\"{}\\"}}', "{{'client_secret': '{}'}}",
+    "x:{}@y", "x:{}@tcp(y:3306)/z", "x/{}@y:1521/z", "https://x:{}@y/z", "redis://:{}@y",
+    "https://x:a/{}@y/z", "amqp://x:a@{}@y", "<password>{}</password>", "token => {}",
+    "Bearer {}", "aws_secret_access_key = {}", "refresh_token={}&grant=x", "passphrase: {}",
+)  # fmt: skip
+
+
+def _shaped(secret: str) -> Iterator[Any]:
+    for shape in SHAPED:
+        yield functools.partial(_application_check, None, said=f"no: {shape.format(secret)}")
+        yield functools.partial(_connects, shape.format(secret))
+
+
+def _connects(said: str) -> Any:
+    return databases.check_psycopg_pool_connected(
+        SimpleNamespace(closed=True, connection=_raiser(psycopg.OperationalError(said)))
+    )
+
+
+# -- what a version says --------------------------------------------------------
+
+#: What a CI may have cloned from, with the place of the secret.
+SOURCES: Final = (
+    "https://x:{}@host.example/e/shop.git", "https://{}@host.example/e/shop", "http://x:{}@host/e",
+    "https://x:a/{}@host.example/e", "https://x:a@{}@host.example/e", "https://x:a?{}#b@host/e",
+    "https://x:a'{}\"b@host.example/e", "https://x:{}@[2001:db8::7]:8443/e", "https://x:{}@host",
+    "https://x:{} b@host.example/e", "https://x.example:12/{}@host.example/e",
+    "ssh://x:{}@host.example:2222/e", "ssh://{}@[fe80::1%eth0]:22/e", "ssh://x:{}@[::1]/e",
+    "git+ssh://x:{}@host/e", "git+https://x:{}@host/e", "https::https://x:{}@host/e",
+    "ftps://x:{}@host/e", "x:{}@host.example:e/shop", "{}@host.example:e/shop", "{}@[::1]:e/shop",
+    "[{}@host.example:2222]:e/shop", "x:a/{}@host:e", "x:{}@host.example/e/shop",
+    "https://host.example/e?access_token={}", "https://host.example/e?ref=x&private_token={}#y",
+    "https://host.example/e?sig={}", "https://ci.example/7?token={}", "\nhttps://x:{}@host/e\n",
+    "ext::ssh --password {} host %S e", "https://host.example/x#access_token={}",
+)  # fmt: skip
+
+
+def _version(secret: str, source: str, folder: Path) -> str:
+    """Return what the endpoint and the command line make of a source with a secret in it."""
+    url = source.format(secret)
+    facts = {"source": url, "version": "1", "commit": "0" * 40, "build": url}
+    written = build.render(build.describe(folder, {}, facts))
+    (folder / "version.json").write_text(json.dumps(facts))
+    shown = endpoints.version(lambda: get_version(folder), logging.getLogger("attack"))
+    assert shown.status == 200
+    return f"{written}{shown.body.decode()}{_texts(json.loads(shown.body))}"
+
+
 # -- all of it -----------------------------------------------------------------
 
 
@@ -454,6 +518,16 @@ def run() -> list[Row]:
             step = 8 if is_quick else 2
             for name, check in every[number % step :: step]:
                 attempt(f"secrets: {name}, quoted", secret, check)
+        for secret in ("zq7tulip9xvrose", "Zq7+tulip/9xvrose=="):
+            for check in _shaped(secret):
+                attempt("secrets: given by nobody, known by their shape", secret, check)
+    row = "secrets: in the source and the build of a version"
+    with tempfile.TemporaryDirectory() as folder:
+        for secret in ("zq7tulip", "zq7'tulip", "zq7%2Ftulip", "zq7tulip-9xv_rose.8wk"):
+            for source in SOURCES:
+                tried[row] = tried.get(row, 0) + 1
+                told = _version(secret, source, Path(folder))
+                held[row] = held.get(row, 0) + ("zq7" not in told and "tulip" not in told)
     return [(row, count, held.get(row, 0)) for row, count in sorted(tried.items())]
 
 
