@@ -6,15 +6,20 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
+import psycopg
 import pytest
 import redis
 from attack import secrets
 from conformance import Capture
 
 from dockerflow import checks, health
-from dockerflow.checks import redaction, text_mask
+from dockerflow.checks import databases, redaction, text_mask
+from dockerflow.checks import redis as redis_checks
+from dockerflow.checks.http import check_url_answers
 from dockerflow.checks.results import NO_ID
 from dockerflow.endpoints import heartbeat
 from dockerflow.settings import Settings
@@ -273,3 +278,32 @@ class TestLevels:
         assert payload.get("details") == told
         assert ("checks" in payload) == (shown is not None)
         assert payload["status"] == "critical"
+
+
+class TestOddClients:
+    @pytest.mark.parametrize("odd", [None, 5, "text", b"\xff", [], {}, object(), type])
+    @pytest.mark.parametrize(
+        "check",
+        [
+            databases.check_engine_connected, databases.check_async_engine_connected,
+            databases.check_psycopg_pool_connected, databases.check_async_psycopg_pool_connected,
+            databases.check_asyncpg_pool_connected, redis_checks.check_redis_connected,
+            redis_checks.check_async_redis_connected, check_url_answers,
+        ],
+    )  # fmt: skip
+    def test_are_an_error_of_the_check(self, check: Any, odd: Any) -> None:
+        results = checks.run_checks([("a", functools.partial(check, odd))])
+        ((key, text),) = results.details["a"]["messages"].items()
+        assert key in (health.ERROR_CHECK_RAISED, health.ERROR_URL_MISCONFIGURED)
+        assert "object at 0x" not in text
+
+    @pytest.mark.parametrize("odd", [5, b"tulip\xff", ["tulip"], {"a": 1}, object(), Ellipsis])
+    @pytest.mark.parametrize("name", ["url", "conninfo", "kwargs", "connection_pool"])
+    def test_hold_their_settings_in_odd_types(self, name: str, odd: Any) -> None:
+        error = psycopg.OperationalError("tulip refused")
+        for settings in (odd, SimpleNamespace(password=odd, host=odd, connection_kwargs=odd)):
+            client = SimpleNamespace(closed=True, connection=Mock(side_effect=error))
+            setattr(client, name, settings)
+            (message,) = databases.check_psycopg_pool_connected(client)
+            assert message.msg.startswith("Could not connect to database: ")
+            assert "refused" in message.msg
