@@ -3,7 +3,7 @@
 A CI writes into ``version.json`` what it has cloned from, and that has a token in it more often
 than not. All forms count that git takes: URLs of any scheme, also behind the name of a remote
 helper, the short form ``user@host:path`` of ssh with and without brackets, addresses of IPv6, and
-passwords that nobody has encoded.
+passwords that are not percent-encoded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Secrets in texts that somebody wrote: known by the names and the words in front of them.
+"""Secrets in texts for people: known by the names and the words in front of them.
 
 Texts of exceptions quote what a library was given: a connection string, a header, a command
 line, a statement. A name of a credential may stand there with its value behind ``=`` or ``:``,

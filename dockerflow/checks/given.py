@@ -2,7 +2,7 @@
 
 A driver quotes them in its errors in ways of its own: decoded, percent-encoded, in lower case,
 cut apart at the wrong sign. So the parts are gathered as values, and ``redaction`` masks each of
-them, however it is quoted. Nothing here raises for an object that is none of these.
+them, however it is quoted. Nothing here raises for an object of another kind.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class TextMask:
 
         Args:
             shown: The ``repr``.
-            text: What ``str`` says of it. Its quotes are those that somebody wrote, and not
+            text: What ``str`` says of it. Its quotes are those of the message, and not
                 those that ``repr`` has put around them.
         """
         masked = self.text(text)

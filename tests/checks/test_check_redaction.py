@@ -12,7 +12,7 @@ from dockerflow.checks.redaction import mask_for, redact
 
 SECRET = "s3cr3t"
 
-# What a password may consist of in a URL that somebody wrote by hand.
+# What a password may consist of in a URL that was written by hand.
 PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126))
 
 
