@@ -128,23 +128,29 @@ def version_of(found: Any) -> Reply:
     """Give the answer for a version that was read."""
     if found is None:
         return Reply(404, (_TEXT, _NO_STORE), b"version.json not found")
-    return _json(200, found)
+    # Imported by the first that asks.
+    from .public_url import public_version
+
+    return _json(200, public_version(found))
 
 
 def version_failed(failure: VersionFileError, logger: logging.Logger) -> Reply:
-    """Log that the version file is malformed, and give the answer that says so."""
-    reason = Sanitiser().name(failure)
-    logger.error("The version cannot be told: %s", reason)
-    return _json(500, {"error": reason})
+    """Log that the version file is malformed, and give the answer that says so.
+
+    Where the file is, the log alone says.
+    """
+    logger.error("The version cannot be told: %s", Sanitiser().name(failure))
+    return _json(500, {"error": Sanitiser().name(failure.public)})
 
 
 def heartbeat(results: checks.ChecksResults, settings: Settings, *, is_debug: bool) -> Reply:
     """Answer ``/__heartbeat__`` with the results of the checks."""
     payload: dict[str, Any] = {"status": checks.level_to_text(results.level)}
     wanted = settings.heartbeat_details
-    if wanted == "always" or (wanted == "debug" and is_debug):
+    has_texts = wanted == "always" or (is_debug and wanted != "never")
+    if has_texts or wanted == "levels":
         payload["checks"] = results.statuses
-        payload["details"] = results.details
+        payload["details"] = results.details if has_texts else results.levels
     is_failure = results.level >= checks.ERROR
     return _json(settings.heartbeat_failed_status_code if is_failure else 200, payload)
 

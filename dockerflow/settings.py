@@ -26,7 +26,7 @@ _WORDS: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
-_DETAILS: Final = ("always", "debug", "never")
+_DETAILS: Final = ("always", "levels", "debug", "never")
 
 
 class SettingsError(ValueError):
@@ -110,9 +110,10 @@ class Settings:
     heartbeat_cache_seconds: float = field(
         default=0.0, metadata=_rule(_seconds, "a number of seconds, 0 for none")
     )
-    #: Who sees what checks said: ``always`` all, ``debug`` a debugging application, ``never`` none.
+    #: What a heartbeat tells of its checks: ``always`` all, ``levels`` the texts only where the
+    #: application debugs, and else levels and ids, ``debug`` all where it does, ``never`` nothing.
     heartbeat_details: str = field(
-        default="always", metadata=_rule(_details, "always, debug or never")
+        default="always", metadata=_rule(_details, "always, levels, debug or never")
     )
     #: The HTTP status of a heartbeat that failed.
     heartbeat_failed_status_code: int = field(

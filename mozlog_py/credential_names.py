@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["CREDENTIALS", "WHOLE_WORDS", "is_credential", "normal_name"]
+__all__ = ["CREDENTIALS", "WHOLE_WORDS", "is_credential", "last_word", "normal_name"]
 
 #: The names of credentials, in lower case and without what separates words. A name that ends
 #: with one of them, or with its plural, counts as well: ``db_password``, ``X-Auth-Token``.
@@ -71,5 +71,10 @@ def is_credential(name: str) -> bool:
         name = name[-_MOST_READ:]
     if normal_name(name).rstrip(_DIGITS).endswith(_ENDINGS):
         return True
+    return last_word(name).lower() in WHOLE_WORDS
+
+
+def last_word(name: str) -> str:
+    """Return the last word of a name, as it stands there: ``Pass`` of ``dbPass2``."""
     last = _LAST_WORD.search(name)
-    return last is not None and last["word"].lower() in WHOLE_WORDS
+    return "" if last is None else last["word"]

@@ -101,7 +101,7 @@ class TestSettings:
             ("CHECK_TIMEOUT_SECONDS", True, "above 0"),
             ("HEARTBEAT_CACHE_SECONDS", -1, "a number of seconds"),
             ("HEARTBEAT_CACHE_SECONDS", float("nan"), "a number of seconds"),
-            ("HEARTBEAT_DETAILS", "sometimes", "always, debug or never"),
+            ("HEARTBEAT_DETAILS", "sometimes", "always, levels, debug or never"),
             ("HEARTBEAT_FAILED_STATUS_CODE", 42, "from 200 to 599"),
             ("HEARTBEAT_FAILED_STATUS_CODE", "5xx", "from 200 to 599"),
             ("HEARTBEAT_FAILED_STATUS_CODE", True, "from 200 to 599"),

@@ -403,6 +403,41 @@ class Contract:
         payload = json.loads(driver.get("/__heartbeat__").body)
         assert payload == {"status": "warning"}
 
+    def test_details_have_levels_and_ids_when_asked(self, lines: Lines, tmp_path: Path) -> None:
+        checks.register(lambda: [checks.Warning("slow", id="x.W1")], name="late")
+        driver = self.make(tmp_path, {"DOCKERFLOW_HEARTBEAT_DETAILS": "levels"})
+        payload = json.loads(driver.get("/__heartbeat__").body)
+        assert payload["checks"]["late"] == "warning"
+        assert payload["details"]["late"] == {
+            "status": "warning", "level": 30, "messages": {"x.W1": "warning"},
+        }  # fmt: skip
+
+    def test_a_check_that_raises_is_named_by_the_type(self, lines: Lines, driver: Driver) -> None:
+        @checks.register
+        def broken() -> list[Any]:
+            raise ConnectionError("db.lan refused ann:tulip@db.lan")
+
+        body = driver.get("/__heartbeat__").body.decode()
+        assert "the check raised ConnectionError" in body
+        assert "db.lan" not in body
+        (line,) = [each for each in lines.all if "error" in each["Fields"]]
+        assert line["Fields"]["error"].startswith("ConnectionError(")
+        assert "tulip" not in json.dumps(lines.all)
+
+    def test_version_has_no_credentials_and_no_path(self, lines: Lines, tmp_path: Path) -> None:
+        driver = self.make(tmp_path)
+        facts = {"source": "https://ann:tu/l'ip@git.example/e/shop", "build": "https://ci/?token=x"}
+        (tmp_path / "version.json").write_text(json.dumps(facts))
+        assert json.loads(driver.get("/__version__").body) == {
+            "source": "https://git.example/e/shop", "build": "https://ci/?token=***",
+        }  # fmt: skip
+        (tmp_path / "version.json").write_text("{")
+        answer = driver.get("/__version__")
+        assert answer.status == 500
+        assert json.loads(answer.body)["error"].startswith("version.json is unusable: it is not")
+        assert str(tmp_path) not in answer.body.decode()
+        assert any(str(tmp_path) in each["Fields"].get("msg", "") for each in lines.all)
+
     def test_a_check_may_be_a_coroutine_function(self, driver: Driver) -> None:
         @checks.register("storage")
         async def of_storage() -> list[Any]:
