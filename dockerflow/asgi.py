@@ -213,6 +213,9 @@ class ASGIExchange(Exchange):
         here = self.step_out()
         try:
             message = await receive()
+        except OSError:
+            self.is_client_gone = True
+            raise
         finally:
             if here is not None:
                 self.step_in(here)
@@ -382,7 +385,7 @@ class WebSocketExchange(ASGIExchange):
         if self._is_accepted:
             self.code = self._close_code
             if self.code is None:
-                is_bug = error is not None and not self._is_client_leaving(error)
+                is_bug = error is not None and not self._is_clients_doing(error)
                 # What servers send then (RFC 6455, 7.4.1).
                 self.code = _INTERNAL_ERROR if is_bug else _NORMAL_CLOSURE
         super().finish(error)

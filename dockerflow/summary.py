@@ -24,6 +24,7 @@ from mozlog_py.recordless import log_fields
 from mozlog_py.values import Sanitiser, free_name, type_name
 
 from ._request import sentry
+from ._request.client_fault import CLIENT_CLOSED_REQUEST, status_of_client_fault
 from .record import is_standard, log, make_record
 
 if TYPE_CHECKING:
@@ -44,9 +45,6 @@ __all__ = [
 LOGGER_NAME: Final = "request.summary"
 #: Characters kept of a path, a query string, a User-Agent and an Accept-Language.
 MAX_TEXT: Final = 1024
-
-#: The code of a request whose client was gone before there was a status, as nginx has it.
-CLIENT_CLOSED_REQUEST: Final = 499
 
 #: What is measured, and therefore not replaced by a field of that name.
 _MEASURED: Final = frozenset({"code", "errno", "method", "rid", "t"})
@@ -330,12 +328,12 @@ class RequestSummary:
 
     def report_late(self, error: BaseException) -> None:
         """Report an exception that was raised after the summary was logged."""
-        if isinstance(error, Exception) and not self._is_client_leaving(error):
+        if isinstance(error, Exception) and not self._is_clients_doing(error):
             sentry.report(self, error)
 
     def _judged(self, error: BaseException | None) -> tuple[int, str]:
         """Return the level and the message of a request that did not end as it should."""
-        if error is not None and not self._is_client_leaving(error):
+        if error is not None and not self._is_clients_doing(error):
             status = self.status_of_error
             if status is not None and error is self.error and self.code in (None, status):
                 self.code = status
@@ -345,7 +343,8 @@ class RequestSummary:
                 self.code = 500
             return _ERROR, _text(error)
         if self.code is None and (self.is_client_gone or error is not None):
-            self.code = CLIENT_CLOSED_REQUEST
+            fault = None if error is None else status_of_client_fault(error)
+            self.code = fault or CLIENT_CLOSED_REQUEST
         if self.code is None:
             self.code = 500
             return _ERROR, "The application ended without a response"
@@ -371,18 +370,21 @@ class RequestSummary:
             fields["t"] = ((self.ended_ns or _monotonic_ns()) - self.started_ns) // 1_000_000
         return fields
 
-    def _is_client_leaving(self, error: BaseException) -> bool:
-        """Return whether an exception says no more than that the client has gone.
+    def _is_clients_doing(self, error: BaseException) -> bool:
+        """Return whether an exception says no more than what the client has done.
 
-        Servers say it by an OSError from send(), frameworks by exceptions of their
-        own, and both by cancelling the request. Another exception is a bug like
-        any, and so is a cancellation while the client is there.
+        That it has gone: servers say it by an OSError from send(), frameworks by
+        exceptions of their own, and both by cancelling the request. Or that it has sent
+        what is no HTTP. Another exception is a bug like any, and so is a cancellation
+        while the client is there.
         """
-        return self.is_client_gone and (
+        if self.is_client_gone and (
             isinstance(error, OSError)
             or is_cancellation(error)
             or "Disconnect" in type(error).__name__
-        )
+        ):
+            return True
+        return status_of_client_fault(error) is not None
 
 
 _INFO: Final = logging.INFO
