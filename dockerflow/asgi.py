@@ -24,10 +24,10 @@ from mozlog_py.late_request_ids import attach_request_id
 from ._request.cancellation import is_asyncio_running, is_task_cancelled
 from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
+from ._request.vary import vary_asgi
 from .endpoints import ENDS, Endpoints, Reply, endpoint_of
 from .middleware import (
     AGENT,
-    LANGUAGE,
     REQUEST_ID_HEADER,
     TRACEPARENT,
     Middleware,
@@ -35,7 +35,8 @@ from .middleware import (
     Options,
 )
 from .record import has_patched_make_record
-from .summary import hand_over, is_cancellation, take_back
+from .request_id import MAX_HEADER, FoundId
+from .summary import decoded_header, hand_over, is_cancellation, take_back
 
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; type checkers know it of all versions.
@@ -145,38 +146,52 @@ def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) 
     """Take what the summary needs from a scope; return the request's id if it is to have one."""
     exchange.is_read = True
     roles = options.header_roles
-    # The values of the id's header and of ``traceparent``; nearly always one at most.
-    held: str | None = None
+    # The id's header; nearly always there at most once, and without ``traceparent``.
+    held: bytes | None = None
     is_single = True
     for name, value in scope["headers"]:
         role = roles[name]
         if role:
-            # To look for a codec by its name takes longer than to decode.
-            text = value.decode() if value.isascii() else value.decode("latin-1")
-            if role & AGENT:
-                exchange.agent = text
-            if role & LANGUAGE:
-                exchange.lang = text
-            if role & REQUEST_ID_HEADER:
-                is_single = is_single and held is None
-                held = text
-            if role & TRACEPARENT:
-                is_single = False
+            if role >= REQUEST_ID_HEADER:
+                if role == TRACEPARENT or held is not None or len(value) > MAX_HEADER:
+                    is_single = False
+                held = value
+            else:
+                # To look for a codec by its name takes longer than to decode; what is long is cut.
+                is_plain = len(value) <= MAX_HEADER and value.isascii()
+                text = value.decode() if is_plain else decoded_header(value)
+                if role == AGENT:
+                    exchange.agent = text
+                else:
+                    exchange.lang = text
     if not gives_id:
         return None
-    if is_single and (held is None or options.accepts(held)):
-        request_id = options.generate() if held is None else held
+    if held is None:
+        request_id = options.generate()
+    elif is_single and options.accepts(text := held.decode("latin-1")):
+        request_id = text
+        exchange.id_header = options.echo_name
     else:
-        headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
-        client = scope.get("client")
-        request_id = options.policy.choose(
-            [value for name, value in headers if name == options.header],
-            [value for name, value in headers if name == b"traceparent"],
-            client[0] if client else None,
-        )
+        request_id, exchange.id_header = _resolve(scope, options)
     if options.echoes_all or options.policy.may_echo(request_id):
         exchange.set_echo(options, request_id)
     return request_id
+
+
+def _resolve(scope: Scope, options: Options) -> FoundId:
+    roles = options.header_roles
+    # One character more than may be: what is too long is known by its length.
+    said = [
+        (roles[name], value[: MAX_HEADER + 1].decode("latin-1"))
+        for name, value in scope["headers"]
+        if roles[name] >= REQUEST_ID_HEADER
+    ]
+    client = scope.get("client")
+    return options.policy.resolve(
+        [value for role, value in said if role == REQUEST_ID_HEADER],
+        [value for role, value in said if role == TRACEPARENT],
+        client[0] if client else None,
+    )
 
 
 class ASGIExchange(Exchange):
@@ -277,6 +292,8 @@ class ASGIExchange(Exchange):
                 break
         else:
             headers.append(echo)
+            if self.id_header is not None and message["type"] != "websocket.accept":
+                vary_asgi(headers, self.id_header)
         # What the application gave may be an iterator, which is used up now.
         return {**message, "headers": headers}
 

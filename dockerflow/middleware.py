@@ -28,11 +28,11 @@ __all__ = [
     "Options",
 ]
 
-#: What a header is to a summary, each a bit.
+#: What a header is to a summary; those of ids come last.
 AGENT: Final = 1
 LANGUAGE: Final = 2
-REQUEST_ID_HEADER: Final = 4
-TRACEPARENT: Final = 8
+REQUEST_ID_HEADER: Final = 3
+TRACEPARENT: Final = 4
 
 
 class HeaderRoles(dict[bytes, int]):
@@ -42,31 +42,34 @@ class HeaderRoles(dict[bytes, int]):
     is looked at when it comes for the first time, and known from then on.
     """
 
-    __slots__ = ("_header", "_uses_traceparent")
+    __slots__ = ("_header", "_longest", "_uses_traceparent")
 
-    # Names are the clients' choice, and must not fill the memory.
+    # Names are the clients' choice, and must not fill the memory. A header of ids that is named
+    # with more characters is found all the same.
     _MAX_NAMES: Final = 300
     _MAX_LENGTH: Final = 100
 
     def __init__(self, header: bytes, uses_traceparent: bool) -> None:
         super().__init__()
         self._header = header
+        self._longest = max(len(header), self._MAX_LENGTH)
         self._uses_traceparent = uses_traceparent
 
     def __missing__(self, name: bytes) -> int:
         """Look at a name."""
+        if len(name) > self._longest:
+            return 0
         lowered = name.lower()
         role = 0
         if lowered == b"user-agent":
-            role |= AGENT
-        if lowered == b"accept-language":
-            role |= LANGUAGE
-        # The configured one may be any, one of these as well.
-        if lowered == self._header:
-            role |= REQUEST_ID_HEADER
-        if lowered == b"traceparent" and self._uses_traceparent:
-            role |= TRACEPARENT
-        if len(self) < self._MAX_NAMES and len(name) <= self._MAX_LENGTH:
+            role = AGENT
+        elif lowered == b"accept-language":
+            role = LANGUAGE
+        elif lowered == self._header:
+            role = REQUEST_ID_HEADER
+        elif lowered == b"traceparent" and self._uses_traceparent:
+            role = TRACEPARENT
+        if len(self) < self._MAX_NAMES:
             self[name] = role
         return role
 
@@ -111,6 +114,8 @@ class Options:
 _NAMES: Final = tuple(
     f"DOCKERFLOW_{name}"
     for name in (
+        "REQUEST_ID_CHARACTERS",
+        "REQUEST_ID_CHOICE",
         "REQUEST_ID_ECHO",
         "REQUEST_ID_HEADER_NAME",
         "REQUEST_ID_TRACEPARENT",

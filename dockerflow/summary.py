@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 __all__ = [
     "LOGGER_NAME",
     "MAX_TEXT",
+    "CutText",
     "RequestSummary",
     "add_fields",
     "current",
+    "decoded_header",
     "hand_over",
     "is_cancellation",
     "take_back",
@@ -45,6 +47,9 @@ __all__ = [
 LOGGER_NAME: Final = "request.summary"
 #: Characters kept of a path, a query string, a User-Agent and an Accept-Language.
 MAX_TEXT: Final = 1024
+
+# What masks look at, before a text is cut: more is not read at all.
+_MAX_KEPT: Final = 32 * MAX_TEXT
 
 #: What is measured, and therefore not replaced by a field of that name.
 _MEASURED: Final = frozenset({"code", "errno", "method", "rid", "t"})
@@ -63,6 +68,23 @@ _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
 _monotonic_ns: Final = time.monotonic_ns
+
+
+class CutText(str):
+    """The start of a text that is too long to be kept whole: more of it than a summary shows."""
+
+    __slots__ = ("size",)
+    #: How many characters the whole text has.
+    size: int
+
+
+def decoded_header(value: bytes) -> str:
+    """Return the text of a header's bytes, which are Latin-1; no more than may be needed."""
+    if len(value) <= _MAX_KEPT:
+        return value.decode("latin-1")
+    cut = CutText(value[:_MAX_KEPT].decode("latin-1"))
+    cut.size = len(value)
+    return cut
 
 
 class RequestSummary:
@@ -429,9 +451,12 @@ def is_cancellation(error: BaseException) -> bool:
 
 
 def _capped(text: str) -> str:
-    if len(text) <= MAX_TEXT:
+    size = len(text)
+    if size <= MAX_TEXT:
         return text
-    return f"{mask_before_cut(text, MAX_TEXT)[:MAX_TEXT]}... <truncated, {len(text)} characters>"
+    if type(text) is CutText:
+        size = text.size
+    return f"{mask_before_cut(text, MAX_TEXT)[:MAX_TEXT]}... <truncated, {size} characters>"
 
 
 def _decoded(query: str | bytes) -> str:

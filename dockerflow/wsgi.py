@@ -20,6 +20,7 @@ from mozlog_py import context
 from mozlog_py.late_request_ids import attach_request_id, remember_served, served
 
 from ._request.exchange import REQUEST, REQUEST_ID, Exchange, enclosing_exchange, marked_method
+from ._request.vary import vary_wsgi
 from .endpoints import ENDS, Reply, endpoint_of
 from .middleware import Middleware, Options
 from .summary import current
@@ -104,8 +105,9 @@ def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bo
         request_id = options.generate()
     elif options.accepts(value):
         request_id = value
+        exchange.id_header = options.echo_name
     else:
-        request_id = options.policy.choose(
+        request_id, exchange.id_header = options.policy.resolve(
             [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
         )
     environ[REQUEST_ID] = request_id
@@ -212,7 +214,10 @@ class WSGIExchange(Exchange):
             if held.lower() == name:
                 # The application has its own idea of what to answer.
                 return headers
-        return [*headers, self.echo]
+        echoed = [*headers, self.echo]
+        if self.id_header is not None:
+            vary_wsgi(echoed, self.id_header)
+        return echoed
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary in the request's own context, wherever the server ends it."""

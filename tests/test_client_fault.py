@@ -117,10 +117,9 @@ def test_what_the_application_raises_itself_is_a_bug(error: BaseException) -> No
     def fail() -> None:
         raise error
 
-    try:
+    with pytest.raises(type(error)) as caught:
         fail()
-    except BaseException as caught:
-        assert status_of_client_fault(caught) is None
+    assert status_of_client_fault(caught.value) is None
 
 
 def test_an_exception_that_cannot_be_looked_at_is_a_bug() -> None:

@@ -18,8 +18,9 @@ from sanic.http import Http, Stage
 
 from dockerflow._request.adapter import fill_summary
 from dockerflow._request.exchange import REQUEST, Exchange
+from dockerflow._request.vary import merged_vary
 from dockerflow.middleware import LiveOptions, Options
-from dockerflow.request_id import RequestIdPolicy
+from dockerflow.request_id import FoundId, RequestIdPolicy
 from dockerflow.summary import is_cancellation
 from mozlog_py.late_request_ids import attach_request_id
 
@@ -349,27 +350,29 @@ def _begun(request: Any, options: Options, summary_logger: Any) -> Exchange:
         exchange.querystring = _querystring(request)
     exchange.logger = summary_logger
     exchange.use(options)
-    exchange.begin(request_id := _request_id(request, options))
+    request_id, exchange.id_header = _request_id(request, options)
+    exchange.begin(request_id)
     if options.echoes_all or options.policy.may_echo(request_id):
         exchange.echo_name = options.echo_name
     return exchange
 
 
-def _request_id(request: Any, options: Options) -> str:
+def _request_id(request: Any, options: Options) -> tuple[str, str | None]:
+    """Return the id of a request, and the header that it came in."""
     headers = request.headers
     values = headers.getall(options.echo_name, None)
     if not options.uses_traceparent:
         if values is None:
-            return options.generate()
+            return options.generate(), None
         if len(values) == 1 and options.accepts(values[0]):
-            return str(values[0])
+            return str(values[0]), options.echo_name
     return choose_request_id(request, options.policy)
 
 
-def choose_request_id(request: Any, policy: RequestIdPolicy) -> str:
+def choose_request_id(request: Any, policy: RequestIdPolicy) -> FoundId:
     """Return the id that a request's headers say, else a new one."""
     headers = request.headers
-    return policy.choose(
+    return policy.resolve(
         headers.getall(policy.header_name, []),
         headers.getall("traceparent", []),
         request.ip or None,
@@ -388,13 +391,19 @@ def _watch_http1(stream: Any, exchange: Exchange) -> None:
         name = exchange.echo_name
         headers = response.headers
         is_ours = name is not None and name not in headers
-        if is_ours:
+        is_varying = is_ours and exchange.id_header is not None
+        if is_varying:
+            response.headers = headers.copy()
+            _echo(response.headers, exchange)
+        elif is_ours:
             headers[name] = exchange.rid
         try:
             await send_header(data, end_stream)
         finally:
-            if is_ours:
-                # An application may answer with the same object again.
+            # An application may answer with the same object again.
+            if is_varying:
+                response.headers = headers
+            elif is_ours:
                 headers.pop(name, None)
         if not exchange.is_client_gone:
             # Or it went to a connection that is closed.
@@ -420,7 +429,7 @@ def _watch_send(stream: Any, exchange: Exchange) -> None:
             # Over ASGI a client may read the headers later, from an iterator; and an
             # application may answer with the same object again.
             response.headers = headers.copy()
-            response.headers[name] = exchange.rid
+            _echo(response.headers, exchange)
             try:
                 await original(data, end_stream)
             finally:
@@ -428,6 +437,15 @@ def _watch_send(stream: Any, exchange: Exchange) -> None:
         exchange.code = int(response.status)
 
     stream.send = send
+
+
+def _echo(headers: Any, exchange: Exchange) -> None:
+    """Put the id into a response's headers, and the request's header that it came in."""
+    headers[exchange.echo_name] = exchange.rid
+    if exchange.id_header is not None:
+        merged = merged_vary(tuple(headers.getall("vary", ())), exchange.id_header)
+        if merged is not None:
+            headers["vary"] = merged
 
 
 def _watch_asgi(stream: Any, served: ServedRequest) -> None:

@@ -96,6 +96,10 @@ def application(folder: Path, settings: dict[str, Any] | None = None) -> FastAPI
     async def own_id() -> Response:
         return Response(headers={"X-Request-Id": "mine"})
 
+    @app.get("/vary")
+    async def vary(request: Request) -> Response:
+        return Response(headers={"Vary": request.headers["x-vary"]})
+
     @app.get("/where")
     async def where(request: Request) -> Response:
         return PlainTextResponse(request.scope["path"].removeprefix(request.scope["root_path"]))

@@ -92,6 +92,10 @@ def application(folder: Path, settings: dict[str, Any] | None = None) -> Flask:
     def own_id() -> Response:
         return Response(headers={"X-Request-Id": "mine"})
 
+    @app.route("/vary")
+    def vary() -> Response:
+        return Response(headers={"Vary": request.headers["x-vary"]})
+
     @app.route("/where")
     def where() -> str:
         return request.path

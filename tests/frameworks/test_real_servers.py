@@ -225,7 +225,7 @@ def test_what_is_no_request_does_no_harm(tmp_path: Path, server: str) -> None:
     for line in lines:
         if line["Type"] == "request.summary":
             assert line["Fields"]["errno"] == 0
-            assert re.fullmatch(r"[!-~]{1,128}", line["Fields"]["rid"])
+            assert re.fullmatch(r"[A-Za-z0-9._:/+=@-]{1,128}", line["Fields"]["rid"])
 
 
 #: What a server refuses when the application has begun to answer, or reads the body.
@@ -318,3 +318,30 @@ def send_raw(port: int, request: bytes) -> None:
                 pass
     except OSError:
         pass
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_an_id_that_a_client_has_brought_makes_its_response_vary(
+    tmp_path: Path, server: str
+) -> None:
+    def headers(*further: bytes) -> dict[bytes, list[bytes]]:
+        head = b"".join([b"GET /vary HTTP/1.1\r\nHost: x\r\nx-vary: Cookie\r\n", *further])
+        found: dict[bytes, list[bytes]] = {}
+        for line in (ask(port, head) or b"").partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            found.setdefault(name.lower(), []).append(value.strip())
+        return found
+
+    with served(tmp_path, server) as (port, _):
+        brought = headers(b"X-Request-Id: a\r\n")
+        made = headers(b"X-Request-Id: a b\r\n")
+        huge = headers(b"X-Request-Id: " + b"a," * 4000 + b"\r\n")
+    assert brought[b"x-request-id"] == [b"a"]
+    assert [name.lower() for name in brought[b"vary"][0].split(b", ")] == [
+        b"cookie",
+        b"x-request-id",
+    ]
+    assert len(brought[b"vary"]) == 1
+    assert made[b"vary"] == [b"Cookie"]
+    # Some servers refuse it themselves.
+    assert huge.get(b"vary", [b"Cookie"]) == [b"Cookie"]
