@@ -29,6 +29,7 @@ __all__ = [
     "cause_of",
     "context_of",
     "group_of_one",
+    "leave_out_frames",
     "python_traceback",
     "render_exception",
 ]
@@ -78,6 +79,9 @@ _PLAIN_EXCEPTIONS: Final = frozenset(
 
 _GROUP: Final[type | None] = getattr(builtins, "BaseExceptionGroup", None)
 
+# The mark of an exception whose frames are not shown.
+_FRAMELESS: Final = "_mozlog_frameless"
+
 # Of a text that is longer than a repr may be, the part that a cut repr can have.
 _COMPARED: Final = MAX_TEXT // 4
 
@@ -107,6 +111,27 @@ def as_exc_info(exc_info: Any) -> ExcInfo | None:
     return kind, value, _frames_of(value) if _is_exception(value) else None
 
 
+def leave_out_frames(error: BaseException) -> None:
+    """Have the lines about an exception show its text and no frames, whatever logs them.
+
+    For an exception that a client can have raised as often as it likes. Never raises.
+    """
+    try:
+        # Past the class's own __setattr__, which may refuse or raise.
+        attributes_of(error)[_FRAMELESS] = True
+    except Exception:
+        # It is no exception.
+        pass
+
+
+def _shown(exc_info: ExcInfo) -> ExcInfo:
+    """Return an exception with the frames that its line is to show."""
+    kind, value, frames = exc_info
+    if frames is not None and _is_exception(value) and _FRAMELESS in attributes_of(value):
+        return kind, value, None
+    return exc_info
+
+
 def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]:
     """Give an exception's ``repr`` and its text with all that led to it, oldest first.
 
@@ -115,7 +140,7 @@ def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]
     error = sanitiser.repr(exc_info[0] if exc_info[1] is None else exc_info[1])
     story = _Story(sanitiser)
     story.out.append(HEADER)
-    text = story.text(exc_info, error)
+    text = story.text(_shown(exc_info), error)
     sanitiser.exception = exc_info, text
     return error, text
 
@@ -128,7 +153,7 @@ def python_traceback(exc_info: ExcInfo, sanitiser: Sanitiser) -> str:
     """
     story = _PythonStory(sanitiser)
     value = exc_info[1]
-    return story.text(exc_info, sanitiser.repr(exc_info[0] if value is None else value))
+    return story.text(_shown(exc_info), sanitiser.repr(exc_info[0] if value is None else value))
 
 
 class _Story:

@@ -214,7 +214,8 @@ class TestPolicy:
         "name",
         ["cookie", "Cookie", "HOST", "content-length", "Content_Length", "Content-Type",
          "authorization", "Set-Cookie", "Transfer-Encoding", "user-agent", "X-Forwarded-For",
-         "sec-fetch-mode", "If-None-Match", "Vary", "traceparent", "x-csrf-token", "Proxy-Authorization"],
+         "sec-fetch-mode", "If-None-Match", "Vary", "traceparent", "x-csrf-token",
+         "Proxy-Authorization"],
     )  # fmt: skip
     def test_takes_no_header_that_means_something_else(self, name: str) -> None:
         with pytest.raises(OptionError, match=r"header_name is .* means nothing else") as caught:

@@ -38,6 +38,7 @@ __all__ = [
     "begin",
     "choose_request_id",
     "is_gone_before_request",
+    "path_of",
     "served_of",
     "watch_handlers",
 ]
@@ -283,7 +284,7 @@ def begin(request: Any, hooks: Hooks) -> ServedRequest:
     if exchange is not None:
         served = ServedRequest(request, exchange, hooks)
         served.is_asgi = True
-        exchange.path = _path(request)
+        exchange.path = path_of(request)
         _watch_asgi(stream, served)
     else:
         exchange = _begun(request, hooks.live.now(), hooks.read_summary_logger())
@@ -339,7 +340,7 @@ def is_gone_before_request(request: Any) -> bool:
 def _begun(request: Any, options: Options, summary_logger: Any) -> Exchange:
     exchange = Exchange()
     exchange.method = request.method
-    exchange.path = _path(request)
+    exchange.path = path_of(request)
     headers = request.headers
     agent, lang = headers.get("user-agent"), headers.get("accept-language")
     if agent is not None:
@@ -559,7 +560,8 @@ def _latin(value: str) -> str:
     return value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def _path(request: Any) -> str:
+def path_of(request: Any) -> str:
+    """Return a request's path, nothing where it cannot be told."""
     try:
         return str(request.path)
     except Exception:

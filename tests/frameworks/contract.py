@@ -36,6 +36,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerflow import checks
+from dockerflow._request.rate_limit import RateLimit
 from mozlog_py.testing import capture_lines
 
 #: An exception's text that would be a whole summary if it were taken for one.
@@ -480,8 +481,33 @@ class Contract:
 
     def test_error_can_be_switched_off(self, lines: Lines, tmp_path: Path) -> None:
         driver = self.make(tmp_path, {"DOCKERFLOW_ERROR_ENDPOINT": False})
-        assert driver.get("/__error__").status == 404
-        assert lines.summary["errno"] == 0
+        methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
+        for method in methods:
+            answer = driver.request(method, "/__error__")
+            assert (answer.status, answer.header("allow")) == (404, None), method
+        assert [line["Fields"]["errno"] for line in lines.summaries] == [0] * len(methods)
+        assert [line["Fields"]["code"] for line in lines.summaries] == [404] * len(methods)
+
+    def test_error_shows_one_traceback_a_second_and_counts_the_rest(
+        self, driver: Driver, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        admitted = iter([0, None, None, 2])
+        monkeypatch.setattr(RateLimit, "admit", lambda self: next(admitted))
+        for _ in range(4):
+            assert driver.get("/__error__").status == 500
+        assert [line["Severity"] for line in lines.summaries] == [3] * 4
+        assert all("test exception" in line["Fields"]["error"] for line in lines.summaries)
+        # In lines of whatever logs it: the summary, the framework, the server.
+        shown: dict[str, list[bool]] = {}
+        for line in lines.all:
+            if "traceback" in line["Fields"]:
+                has_frames = 'File "' in line["Fields"]["traceback"]
+                shown.setdefault(line["Type"], []).append(has_frames)
+        assert shown.pop("request.summary") == [True, False, False, True]
+        assert all(each == [True, False, False, True] for each in shown.values()), shown
+        message = "The __error__ endpoint was called"
+        said = [line["Fields"] for line in lines.all if line["Fields"].get("msg") == message]
+        assert [fields.get("calls_not_logged") for fields in said] == [None, 2]
 
     @pytest.mark.parametrize("name", ["version", "heartbeat", "lbheartbeat", "error"])
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
