@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mozlog_py import context
 from mozlog_py.late_request_ids import attach_request_id
+from mozlog_py.request_text import decoded_header
 
 from ._request.cancellation import is_asyncio_running, is_task_cancelled
 from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
@@ -36,7 +37,7 @@ from .middleware import (
 )
 from .record import has_patched_make_record
 from .request_id import MAX_HEADER, FoundId
-from .summary import decoded_header, hand_over, is_cancellation, take_back
+from .summary import hand_over, is_cancellation, take_back
 
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; type checkers know it of all versions.

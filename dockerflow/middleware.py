@@ -8,6 +8,7 @@ from typing import Any, Final, TypedDict
 
 from mozlog_py.options import OptionError, check_switch, shown
 from mozlog_py.overlap import warn_of_overlap
+from mozlog_py.request_text import log_query_strings
 
 from . import version
 from ._request.exchange import REQUEST
@@ -151,6 +152,7 @@ class LiveOptions:
         self._lookup = lookup
         self._policy = policy
         self._made = [*map(lookup, _NAMES)], Options(self.settings(), policy)
+        log_query_strings(self._made[1].querystring)
 
     def __call__(self) -> Options:
         """Give the options as they are now."""
@@ -163,6 +165,7 @@ class LiveOptions:
         if now != raw:
             options = Options(self.settings(), self._policy)
             self._made = now, options
+            log_query_strings(options.querystring)
         return options
 
 
@@ -225,6 +228,8 @@ class Middleware:
         self._logger = logger or logging.getLogger(LOGGER_NAME)
         self._gives_ids = request_ids
         self._gives_summaries = summaries
+        if summaries and type(self)._options_of is Middleware._options_of:  # noqa: SLF001 - its own
+            log_query_strings(self._options.querystring)
         self._endpoints: Endpoints | None = None
         if endpoints:
             root = version_path

@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes
 
 from mozlog_py import context, late_request_ids
 from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
-from mozlog_py.mask_registry import mask_before_cut
 from mozlog_py.recordless import log_fields
+from mozlog_py.request_text import MAX_TEXT, capped, shown_query
 from mozlog_py.values import Sanitiser, free_name, type_name
 
 from ._request import sentry
@@ -33,11 +32,9 @@ if TYPE_CHECKING:
 __all__ = [
     "LOGGER_NAME",
     "MAX_TEXT",
-    "CutText",
     "RequestSummary",
     "add_fields",
     "current",
-    "decoded_header",
     "hand_over",
     "is_cancellation",
     "take_back",
@@ -45,12 +42,6 @@ __all__ = [
 
 #: The logger of summaries, which is the ``Type`` of their lines.
 LOGGER_NAME: Final = "request.summary"
-#: Characters kept of a path, a query string, a User-Agent and an Accept-Language.
-MAX_TEXT: Final = 1024
-
-# What masks look at, before a text is cut: more is not read at all.
-_MAX_KEPT: Final = 32 * MAX_TEXT
-
 #: What is measured, and therefore not replaced by a field of that name.
 _MEASURED: Final = frozenset({"code", "errno", "method", "rid", "t"})
 
@@ -68,23 +59,6 @@ _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
 _monotonic_ns: Final = time.monotonic_ns
-
-
-class CutText(str):
-    """The start of a text that is too long to be kept whole: more of it than a summary shows."""
-
-    __slots__ = ("size",)
-    #: How many characters the whole text has.
-    size: int
-
-
-def decoded_header(value: bytes) -> str:
-    """Return the text of a header's bytes, which are Latin-1; no more than may be needed."""
-    if len(value) <= _MAX_KEPT:
-        return value.decode("latin-1")
-    cut = CutText(value[:_MAX_KEPT].decode("latin-1"))
-    cut.size = len(value)
-    return cut
 
 
 class RequestSummary:
@@ -255,7 +229,7 @@ class RequestSummary:
     def _lay_into(self, fields: dict[str, Any]) -> None:
         agent, lang, method, path = self.agent, self.lang, self.method, self.path
         if len(agent) + len(lang) + len(method) + len(path) > MAX_TEXT:
-            agent, lang, method, path = map(_capped, (agent, lang, method, path))
+            agent, lang, method, path = map(capped, (agent, lang, method, path))
         # Those of _FIELDS, in their order.
         fields["errno"] = 0
         fields["agent"] = agent
@@ -272,7 +246,7 @@ class RequestSummary:
             fields.pop("t", None)
         querystring = self.querystring
         if querystring is not None:
-            fields["querystring"] = _capped(_decoded(querystring))
+            fields["querystring"] = shown_query(querystring)
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary, if that is not done yet. Never raises an ``Exception``.
@@ -448,22 +422,6 @@ def add_fields(**fields: Any) -> bool:
 def is_cancellation(error: BaseException) -> bool:
     """Return whether this is how asyncio, trio or a generator's end stop a request's work."""
     return not isinstance(error, Exception) and type(error).__name__ in _CANCELLATIONS
-
-
-def _capped(text: str) -> str:
-    size = len(text)
-    if size <= MAX_TEXT:
-        return text
-    if type(text) is CutText:
-        size = text.size
-    return f"{mask_before_cut(text, MAX_TEXT)[:MAX_TEXT]}... <truncated, {size} characters>"
-
-
-def _decoded(query: str | bytes) -> str:
-    if "%" not in query if isinstance(query, str) else query.isascii() and b"%" not in query:
-        return query if isinstance(query, str) else query.decode("ascii")
-    # What does not fit anyhow need not be decoded: 12 characters make one of UTF-8 at most.
-    return unquote_to_bytes(query[: 16 * MAX_TEXT]).decode("utf-8", "backslashreplace")
 
 
 def _text(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from .options import (
 )
 from .overlap import warn_of_overlap
 from .queued import check_queue_options
+from .request_text import check_variable
 from .servers import SERVER_LOGGERS, filter_for, take_over
 from .typing import FormatName, FormatterOptions, Level, Processor, QueueOptions, Stream
 
@@ -169,6 +170,7 @@ def _described(
     if max_line_bytes is not None:
         check_max_line_bytes(max_line_bytes)
     _check_queue(queue)
+    check_variable()
     chosen = _format(format, stream)
     formatter: dict[str, Any] = {
         "()": _FORMATTERS[chosen],
