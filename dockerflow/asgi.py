@@ -25,7 +25,7 @@ from mozlog_py.request_text import decoded_header
 from ._request.cancellation import is_asyncio_running, is_task_cancelled
 from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
-from ._request.vary import vary_asgi
+from ._request.vary import VARY, vary_asgi
 from .endpoints import ENDS, Endpoints, Reply, endpoint_of
 from .middleware import (
     AGENT,
@@ -169,7 +169,7 @@ def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) 
         return None
     if held is None:
         request_id = options.generate()
-    elif is_single and options.accepts(text := held.decode("latin-1")):
+    elif is_single and held.isascii() and options.accepts(text := held.decode()):
         request_id = text
         exchange.id_header = options.echo_name
     else:
@@ -287,14 +287,23 @@ class ASGIExchange(Exchange):
         headers = [*message.get("headers", ())]
         name = echo[0]
         size = len(name)
+        is_varying = False
         for held, _ in headers:
-            if len(held) == size and held.lower() == name:
+            length = len(held)
+            if length == size and held.lower() == name:
                 # The application has its own idea of what to answer.
                 break
+            if length == 4 and held.lower() == b"vary":
+                is_varying = True
         else:
             headers.append(echo)
-            if self.id_header is not None and message["type"] != "websocket.accept":
-                vary_asgi(headers, self.id_header)
+            header = self.id_header
+            # No cache keeps a handshake's answer.
+            if header is not None and message["type"] != "websocket.accept":
+                if is_varying:
+                    vary_asgi(headers, header)
+                else:
+                    headers.append(VARY[header])
         # What the application gave may be an iterator, which is used up now.
         return {**message, "headers": headers}
 

@@ -210,13 +210,21 @@ class WSGIExchange(Exchange):
     def _echoed(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         assert self.echo is not None  # noqa: S101 - the caller has looked
         name = self.echo[0].lower()
+        is_varying = False
         for held, _ in headers:
-            if held.lower() == name:
+            lowered = held.lower()
+            if lowered == name:
                 # The application has its own idea of what to answer.
                 return headers
+            if lowered == "vary":
+                is_varying = True
+        header = self.id_header
+        if header is None:
+            return [*headers, self.echo]
+        if not is_varying:
+            return [*headers, self.echo, ("Vary", header)]
         echoed = [*headers, self.echo]
-        if self.id_header is not None:
-            vary_wsgi(echoed, self.id_header)
+        vary_wsgi(echoed, header)
         return echoed
 
     def finish(self, error: BaseException | None = None) -> None:

@@ -7,8 +7,21 @@ that it depends on the request's header; what the application says of others sta
 from __future__ import annotations
 
 import functools
+from typing import Final
 
-__all__ = ["merged_vary", "vary_asgi", "vary_wsgi"]
+__all__ = ["VARY", "merged_vary", "vary_asgi", "vary_wsgi"]
+
+
+class _Ready(dict[str, tuple[bytes, bytes]]):
+    """``Vary`` over ASGI by the header that it names: those of the policies, and few."""
+
+    def __missing__(self, header: str) -> tuple[bytes, bytes]:
+        made = self[header] = b"vary", header.encode("latin-1")
+        return made
+
+
+#: What to add to a response over ASGI that has no ``Vary`` yet.
+VARY: Final = _Ready()
 
 
 # Applications say the same in most responses.

@@ -393,19 +393,24 @@ def _watch_http1(stream: Any, exchange: Exchange) -> None:
         headers = response.headers
         is_ours = name is not None and name not in headers
         is_varying = is_ours and exchange.id_header is not None
-        if is_varying:
+        is_copied = is_varying and "vary" in headers
+        if is_copied:
             response.headers = headers.copy()
             _echo(response.headers, exchange)
         elif is_ours:
             headers[name] = exchange.rid
+            if is_varying:
+                headers["vary"] = exchange.id_header
         try:
             await send_header(data, end_stream)
         finally:
             # An application may answer with the same object again.
-            if is_varying:
+            if is_copied:
                 response.headers = headers
             elif is_ours:
                 headers.pop(name, None)
+                if is_varying:
+                    headers.pop("vary", None)
         if not exchange.is_client_gone:
             # Or it went to a connection that is closed.
             exchange.code = int(response.status)
