@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["CREDENTIALS", "WHOLE_WORDS", "is_credential", "last_word", "normal_name"]
+__all__ = ["CREDENTIALS", "MARKER", "WHOLE_WORDS", "is_credential", "last_word", "normal_name"]
+
+#: What stands in place of a credential, where nothing else was asked for.
+MARKER: Final = "[redacted]"
 
 #: The names of credentials, in lower case and without what separates words. A name that ends
 #: with one of them, or with its plural, counts as well: ``db_password``, ``X-Auth-Token``.

@@ -34,6 +34,7 @@ __all__ = [
     "cause_of",
     "context_of",
     "group_of_one",
+    "leave_out_frames",
     "mask_exception",
     "mask_of",
     "masked_traceback",
@@ -85,6 +86,9 @@ _PLAIN_EXCEPTIONS: Final = frozenset(
 )
 
 _GROUP: Final[type | None] = getattr(builtins, "BaseExceptionGroup", None)
+
+# The mark of an exception whose frames are not shown.
+_FRAMELESS: Final = "_mozlog_frameless"
 
 # Of a text that is longer than a repr may be, the part that a cut repr can have.
 _COMPARED: Final = MAX_TEXT // 4
@@ -201,6 +205,27 @@ def _masked(mask: Callable[..., str], text: str, *further: str) -> str:
         return f"{_NOT_MASKED}\n" if text.endswith("\n") else _NOT_MASKED
 
 
+def leave_out_frames(error: BaseException) -> None:
+    """Have the lines about an exception show its text and no frames, whatever logs them.
+
+    For an exception that a client can have raised as often as it likes. Never raises.
+    """
+    try:
+        # Past the class's own __setattr__, which may refuse or raise.
+        attributes_of(error)[_FRAMELESS] = True
+    except Exception:
+        # It is no exception.
+        pass
+
+
+def _shown(exc_info: ExcInfo) -> ExcInfo:
+    """Return an exception with the frames that its line is to show."""
+    kind, value, frames = exc_info
+    if frames is not None and _is_exception(value) and _FRAMELESS in attributes_of(value):
+        return kind, value, None
+    return exc_info
+
+
 def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]:
     """Give an exception's ``repr`` and its text with all that led to it, oldest first.
 
@@ -209,7 +234,7 @@ def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]
     story = _Story(sanitiser, mask_of(exc_info[1]))
     error = story.repr(exc_info[0] if exc_info[1] is None else exc_info[1])
     story.out.append(HEADER)
-    text = story.text(exc_info, error)
+    text = story.text(_shown(exc_info), error)
     sanitiser.exception = exc_info, text
     return error, text
 
@@ -222,7 +247,8 @@ def python_traceback(exc_info: ExcInfo, sanitiser: Sanitiser) -> str:
     """
     value = exc_info[1]
     story = _PythonStory(sanitiser, mask_of(value))
-    return story.text(exc_info, story.repr(exc_info[0] if value is None else value))
+    error = story.repr(exc_info[0] if value is None else value)
+    return story.text(_shown(exc_info), error)
 
 
 class _Story:

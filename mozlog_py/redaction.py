@@ -13,7 +13,7 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .credential_names import CREDENTIALS, is_credential, normal_name
+from .credential_names import CREDENTIALS, MARKER, is_credential, normal_name
 from .dict_items import items_of
 from .fields import json_object, looks_like_json
 from .lazy_values import NOT_LOADED, unloaded
@@ -32,9 +32,6 @@ __all__ = ["CREDENTIALS", "MARKER", "Redact", "combined_mask", "line_masks", "ma
 _Self = TypeVar("_Self", bound="Redact")
 
 _T = TypeVar("_T")
-
-#: What stands in place of a redacted value.
-MARKER: Final = "[redacted]"
 
 # What a field is called that is kept beside another of its name; a second one has a number.
 _KEPT_BESIDE: Final = re.compile(r"extra\.(?P<name>(?P<stem>.*?)(?:_[0-9]+)?)", re.DOTALL)
