@@ -133,9 +133,8 @@ def version_of(found: Any) -> Reply:
 
 def version_failed(failure: VersionFileError, logger: logging.Logger) -> Reply:
     """Log that the version file is malformed, and give the answer that says so."""
-    reason = Sanitiser().name(failure)
-    logger.error("The version cannot be told: %s", reason)
-    return _json(500, {"error": reason})
+    logger.error("The version cannot be told: %s", Sanitiser().name(failure))
+    return _json(500, {"error": failure.answer})
 
 
 def heartbeat(results: checks.ChecksResults, settings: Settings, *, is_debug: bool) -> Reply:
@@ -185,15 +184,20 @@ class Endpoints:
     def known(self, name: str, method: str) -> Reply | None:
         """Give the answer where it takes neither a check nor a file; may raise, for ``error``."""
         self._leave_untraced()
+        if name == "error" and not self.has_error_endpoint():
+            # Whatever the method: 405 would say that it is there.
+            return NOT_FOUND
         if method not in ALLOWED_METHODS:
             return NOT_ALLOWED
         if name == "lbheartbeat":
             return LBHEARTBEAT
         if name == "error":
-            if not self.settings().error_endpoint:
-                return NOT_FOUND
             error(self.logger)
         return None
+
+    def has_error_endpoint(self) -> bool:
+        """Return whether ``/__error__`` is served."""
+        return self.settings().error_endpoint
 
     def answer(self, name: str, method: str) -> Reply:
         """Answer a request, running the checks here and now if it is for them."""

@@ -26,7 +26,16 @@ _Signature = tuple[int, ...]
 
 
 class VersionFileError(ValueError):
-    """A version file that is there and cannot be used; the text says why."""
+    """A version file that is there and cannot be used; the text says why.
+
+    Args:
+        text: Where the file is, and what is wrong with it.
+        answer: What a stranger is told of that; the text, if it is left out.
+    """
+
+    def __init__(self, text: str = "", answer: str | None = None) -> None:
+        super().__init__(text)
+        self.answer: Final = text if answer is None else answer
 
 
 # By path: what the file looked like, and its text or what is wrong with it.
@@ -46,7 +55,7 @@ def get_version(root: str | os.PathLike[str]) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise _unusable(path, f"it cannot be read ({error})") from error
+        raise _unreadable(path, error) from error
     signature = (
         found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev, found.st_size,
     )  # fmt: skip
@@ -54,7 +63,7 @@ def get_version(root: str | os.PathLike[str]) -> dict[str, Any] | None:
     if known is None or known[0] != signature:
         known = _read[path] = (signature, _text(path, found))
     if isinstance(known[1], VersionFileError):
-        raise VersionFileError(*known[1].args)
+        raise VersionFileError(str(known[1]), known[1].answer)
     version: dict[str, Any] = json.loads(known[1])
     return version
 
@@ -99,7 +108,7 @@ def _checked(path: str, found: os.stat_result) -> str:
         with open(path, "rb") as file:  # noqa: PTH123
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise _unusable(path, f"it cannot be read ({error})") from error
+        raise _unreadable(path, error) from error
     if len(raw) > MAX_BYTES:
         raise _unusable(path, f"it is larger than {MAX_BYTES:,} bytes")
     try:
@@ -134,8 +143,14 @@ def _kind(value: Any) -> str:
     return "boolean" if kind is bool else "number"
 
 
-def _unusable(path: str, why: str) -> VersionFileError:
+def _unreadable(path: str, error: OSError | ValueError) -> VersionFileError:
+    # The error's text has the path in it.
+    return _unusable(path, "it cannot be read", f" ({error})")
+
+
+def _unusable(path: str, why: str, more: str = "") -> VersionFileError:
     return VersionFileError(
-        f"{path} is unusable: {why}. It must be a JSON object with source, version, commit "
-        "and build; `python -m dockerflow version` writes one"
+        f"{path} is unusable: {why}{more}. It must be a JSON object with source, version, commit "
+        "and build; `python -m dockerflow version` writes one",
+        f"{_NAME} is unusable: {why}",
     )

@@ -18,19 +18,28 @@ with needs_extra("fastapi", "starlette", "pydantic"):
     from fastapi.routing import APIRoute
     from starlette.routing import Match
 
+    from .application import live_options
     from .views import error, heartbeat, lbheartbeat, version
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "router", "version"]
 
 
 class ExactRoute(APIRoute):
-    """A route that a line break at the end of a path does not match."""
+    """A route that a line break at the end of a path does not match.
+
+    Nor is that of ``/__error__`` there for any method while it is switched off.
+    """
 
     def matches(self, scope: Any) -> tuple[Match, Any]:
-        """Tell whether a request is for this route."""
+        """Return whether a request is for this route."""
         if scope.get("path", "").endswith("\n"):
             return Match.NONE, {}
-        return super().matches(scope)
+        found, child = super().matches(scope)
+        if found is not Match.NONE and self.endpoint is error:
+            live = live_options(scope.get("app"))
+            if live is not None and not live.settings().error_endpoint:
+                return Match.NONE, {}
+        return found, child
 
 
 #: The four endpoints; give it to ``include_router``, with a prefix or without.

@@ -24,7 +24,7 @@ from flask import (
     got_request_exception,
     request,
 )
-from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
 from werkzeug.wsgi import ClosingIterator
 
 from dockerflow import checks
@@ -152,6 +152,8 @@ class Dockerflow(DeprecatedChecks):
 
     def _before_request(self) -> None:
         served: Any = _request()
+        if served.routing_exception is not None:
+            _hide_what_is_off(served)
         summary: Any = served.environ.get(REQUEST)
         if summary is None or summary.is_over:
             summary = self._begin_by_hand(served)
@@ -320,6 +322,16 @@ def _blueprint(extension: Dockerflow) -> Blueprint:
             provide_automatic_options=False,
         )
     return blueprint
+
+
+def _hide_what_is_off(served: Request) -> None:
+    """Have ``/__error__`` answered as a path that is not there, whatever the method."""
+    if (
+        isinstance(served.routing_exception, MethodNotAllowed)
+        and served.path.lstrip("/") == "__error__"
+        and not current_app.extensions[_ENDPOINTS].has_error_endpoint()
+    ):
+        served.routing_exception = NotFound()
 
 
 def _endpoints() -> Endpoints:

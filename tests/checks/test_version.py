@@ -121,6 +121,9 @@ class TestGetVersion:
             text = str(caught.value)
             assert text.startswith(f"{tmp_path / 'version.json'} is unusable: it is {why}")
             assert text.endswith("`python -m dockerflow version` writes one")
+            # A stranger is told of it without where it is.
+            assert caught.value.answer.startswith(f"version.json is unusable: it is {why}")
+            assert str(tmp_path) not in caught.value.answer
         assert get_version(put(tmp_path, VERSION)) == VERSION
 
     def test_raises_for_what_is_no_file(self, tmp_path: Path) -> None:
@@ -132,8 +135,9 @@ class TestGetVersion:
         for name, why in (("a", "it is no file"), ("b", "it is no file"), ("c", "it cannot be re")):
             with pytest.raises(VersionFileError, match=why):
                 get_version(tmp_path / name)
-        with pytest.raises(VersionFileError, match="embedded null"):
+        with pytest.raises(VersionFileError, match="embedded null") as caught:
             get_version("nul\0")
+        assert caught.value.answer == "version.json is unusable: it cannot be read"
 
     def test_raises_for_a_file_that_cannot_be_read(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -143,8 +147,9 @@ class TestGetVersion:
 
         put(tmp_path, VERSION)
         monkeypatch.setattr(version, "open", refuse, raising=False)
-        with pytest.raises(VersionFileError, match="Permission denied"):
+        with pytest.raises(VersionFileError, match="Permission denied") as caught:
             get_version(tmp_path)
+        assert caught.value.answer == "version.json is unusable: it cannot be read"
 
     def test_is_an_error_that_callers_of_upstream_catch(self) -> None:
         assert issubclass(VersionFileError, ValueError)
