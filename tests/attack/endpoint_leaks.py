@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .service import SERVICES, Service, request, serving, status
+from .service import Rows, Service, Tally, on_each, request, serving, status
 
 METHODS = (
     b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"PROPFIND",
@@ -25,32 +25,10 @@ VERSIONS = (
     b'{"a": "' + b"x" * 1_100_000 + b'"}', b"-----BEGIN PRIVATE KEY-----\n" + SECRET.encode(),
 )  # fmt: skip
 
-Rows = list[tuple[str, int, int]]
-
 
 def run() -> Rows:
     """Return a row for each endpoint, and what is tried on it."""
-    rows = {name: [0, 0] for name in (_OFF, _ON, _VERSION, _HEARTBEAT)}
-    for example, parser in SERVICES:
-        with serving(example, parser, {"DOCKERFLOW_ERROR_ENDPOINT": "0"}) as service:
-            for path in ERROR_PATHS:
-                for method in METHODS if path == b"/__error__" else (b"GET", b"POST"):
-                    _count(rows[_OFF], _is_off(service, method, path))
-        with serving(example, parser, {"SECRET_OF_OURS": SECRET}) as service:
-            for path in (b"/__error__", b"/__version__", b"/__heartbeat__", b"/__lbheartbeat__"):
-                for method in METHODS:
-                    _count(rows[_ON], _is_discreet(service, method, path))
-            for version in VERSIONS:
-                (service.folder / "version.json").write_bytes(version)
-                _count(rows[_VERSION], _is_discreet(service, b"GET", b"/__version__"))
-        if example == "guestbook.py":
-            # It makes its table when it starts, and would not without a database.
-            continue
-        gone = f"/nowhere/{SECRET}/shop.sqlite"
-        with serving(example, parser, {"DATABASE": gone}) as service:
-            for _ in range(3):
-                _count(rows[_HEARTBEAT], _is_discreet(service, b"GET", b"/__heartbeat__"))
-    return [(attack, tried, held) for attack, (tried, held) in rows.items()]
+    return on_each(_visit)
 
 
 _OFF = "/__error__ switched off, any method and spelling: as any path that is not there"
@@ -59,9 +37,25 @@ _VERSION = "/__version__ of a broken file: nothing of the file, nor where it is"
 _HEARTBEAT = "/__heartbeat__ without its database: not where the database is"
 
 
-def _count(row: list[int], is_held: bool) -> None:
-    row[0] += 1
-    row[1] += is_held
+def _visit(example: str, parser: str) -> Tally:
+    tally = Tally(_OFF, _ON, _VERSION, _HEARTBEAT)
+    with serving(example, parser, {"DOCKERFLOW_ERROR_ENDPOINT": "0"}) as service:
+        for path in ERROR_PATHS:
+            for method in METHODS if path == b"/__error__" else (b"GET", b"POST"):
+                tally.add(_OFF, _is_off(service, method, path))
+    with serving(example, parser, {"SECRET_OF_OURS": SECRET}) as service:
+        for path in (b"/__error__", b"/__version__", b"/__heartbeat__", b"/__lbheartbeat__"):
+            for method in METHODS:
+                tally.add(_ON, _is_discreet(service, method, path))
+        for version in VERSIONS:
+            (service.folder / "version.json").write_bytes(version)
+            tally.add(_VERSION, _is_discreet(service, b"GET", b"/__version__"))
+    # The guest book makes its table when it starts, and would not without a database.
+    if example in ("bare_asgi.py", "with_django.py"):
+        with serving(example, parser, {"DATABASE": f"/nowhere/{SECRET}/shop.sqlite"}) as service:
+            for _ in range(3):
+                tally.add(_HEARTBEAT, _is_discreet(service, b"GET", b"/__heartbeat__"))
+    return tally
 
 
 def _is_off(service: Service, method: bytes, path: bytes) -> bool:

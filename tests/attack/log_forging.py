@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 import urllib.parse
+from typing import Any
 
 import structlog
 
 import mozlog_py
 from mozlog_py import context
 
-from .service import LONGEST, SERVICES, UNSAFE, request, serving
+from .service import LONGEST, UNSAFE, Rows, Tally, on_each, request, serving
 
 _ENVELOPE = (
     '{"Timestamp":1,"Type":"forged","Logger":"forged","Hostname":"forged","EnvVersion":"2.0",'
@@ -38,8 +40,6 @@ OURS = (
     "logger_name", "time", "severity", "message", "name", "args", "exc_info", "levelname",
 )  # fmt: skip
 
-Rows = list[tuple[str, int, int]]
-
 
 def run() -> Rows:
     """Return a row for each way that texts of strangers take to a line."""
@@ -47,52 +47,58 @@ def run() -> Rows:
 
 
 def _of_services() -> Rows:
-    places = ("path", "query", "agent", "form")
-    tried, held = dict.fromkeys(places, 0), dict.fromkeys(places, 0)
-    for example, parser in SERVICES:
-        settings = {"DOCKERFLOW_SUMMARY_LOG_QUERYSTRING": "1"}
-        with serving(example, parser, settings) as service:
-            for text in TEXTS:
-                encoded = urllib.parse.quote(text, safe="", errors="surrogatepass").encode()
-                raw = text.encode("utf-8", "surrogatepass")
-                for mark in (b"\r", b"\n", b"\x00", b"\x0b", b"\x0c"):
-                    # As they are, they end the request; that is another attack.
-                    raw = raw.replace(mark, b" ")
-                agent = request(b"GET", b"/").replace(
-                    b"Connection", b"User-Agent: %b\r\nConnection" % raw
-                )
-                payloads = {
-                    "path": request(b"GET", b"/" + encoded),
-                    "query": request(b"GET", b"/?q=" + encoded),
-                    "agent": agent,
-                }
-                if example == "guestbook.py":
-                    payloads["form"] = request(
-                        b"POST", b"/entries", b"name=" + encoded,
-                        Content_Type="application/x-www-form-urlencoded",
-                    )  # fmt: skip
-                for place, payload in payloads.items():
-                    service.send(payload)
-                    lines = service.checked()
-                    tried[place] += 1
-                    if lines is None:
-                        continue
-                    summaries = [line for line in lines if line["Type"] == "request.summary"]
-                    forged = [line for line in lines if _is_forged(line)]
-                    held[place] += (len(summaries) <= 1 and not forged) or service.note(
-                        f"{text!r} as {place}: {lines}"
-                    )
     names = {
         "path": "a path that is a line, an envelope, or acts on a terminal",
         "query": "a query string with the same", "agent": "a User-Agent with the same",
         "form": "a field of a form that is logged, with the same",
     }  # fmt: skip
-    return [(names[place], tried[place], held[place]) for place in places]
+
+    def visit(example: str, parser: str) -> Tally:
+        tally = Tally(*names.values())
+        settings = {"DOCKERFLOW_SUMMARY_LOG_QUERYSTRING": "1"}
+        with serving(example, parser, settings) as service:
+            for text in TEXTS:
+                for place, payload in _payloads(text, has_form=example == "guestbook.py").items():
+                    service.send(payload)
+                    lines = service.checked()
+                    is_held = lines is not None and (
+                        _is_one(lines) or service.note(f"{text!r} as {place}: {lines}")
+                    )
+                    tally.add(names[place], is_held)
+        return tally
+
+    return on_each(visit)
 
 
-def _is_forged(line: dict[str, object]) -> bool:
+def _payloads(text: str, *, has_form: bool) -> dict[str, bytes]:
+    encoded = urllib.parse.quote(text, safe="", errors="surrogatepass").encode()
+    raw = text.encode("utf-8", "surrogatepass")
+    for mark in (b"\r", b"\n", b"\x00", b"\x0b", b"\x0c"):
+        # As they are, they end the request; that is another attack.
+        raw = raw.replace(mark, b" ")
+    payloads = {
+        "path": request(b"GET", b"/" + encoded),
+        "query": request(b"GET", b"/?q=" + encoded),
+        "agent": request(b"GET", b"/").replace(
+            b"Connection", b"User-Agent: %b\r\nConnection" % raw
+        ),
+    }
+    if has_form:
+        payloads["form"] = request(
+            b"POST", b"/entries", b"name=" + encoded,
+            Content_Type="application/x-www-form-urlencoded",
+        )  # fmt: skip
+    return payloads
+
+
+def _is_one(lines: list[dict[str, Any]]) -> bool:
+    summaries = [line for line in lines if line["Type"] == "request.summary"]
+    return len(summaries) <= 1 and not any(map(_is_forged, lines))
+
+
+def _is_forged(line: dict[str, Any]) -> bool:
     ours = (line["Type"], line["Logger"], line["Hostname"])
-    return "forged" in ours or line["Severity"] == 0 or line["Fields"]["rid"] == "forged"  # type: ignore[index]
+    return "forged" in ours or line["Severity"] == 0 or line["Fields"].get("rid") == "forged"
 
 
 def _of_messages() -> Rows:
@@ -134,8 +140,6 @@ def _of_names() -> Rows:
 
 
 def _note(name: str, lines: object) -> bool:
-    import sys
-
     print(f"{name}: {lines}", file=sys.stderr)
     return False
 

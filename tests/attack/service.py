@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 _PATIENCE_S = 60.0
-# Seconds without a byte after which an answer is taken for all there is.
-_IDLE_S = 1.0
+# Seconds until the first byte of an answer, if there is one at all; and without a byte more,
+# after which it is taken for whole.
+_FIRST_S, _IDLE_S = 20.0, 0.5
 # How much is shown of what did not hold, for each service: notes, and characters of one.
 _MAX_NOTES, _MAX_NOTE = 3, 500
 #: The longest line, its newline included, that a sink of this package writes by default.
@@ -93,12 +95,10 @@ class Service:
             with contextlib.suppress(OSError):
                 # A server may answer, and close, before it has read all.
                 connection.sendall(payload)
-            connection.settimeout(_IDLE_S)
-            while True:
-                part = connection.recv(65_536)
-                if not part:
-                    break
+            connection.settimeout(_FIRST_S)
+            while part := connection.recv(65_536):
                 got += part
+                connection.settimeout(_IDLE_S)
         return got
 
     def get(self, path: str = "/", method: str = "GET", **headers: str) -> bytes:
@@ -185,6 +185,41 @@ def head(answer: bytes) -> bytes:
 def answers(got: bytes) -> int:
     """Return how many answers stand in what came back on one connection."""
     return len(re.findall(rb"(?:^|(?<=\n)|(?<=[^\r\n]))HTTP/1\.[01] \d{3} ", got))
+
+
+Rows = list[tuple[str, int, int]]
+
+
+class Tally:
+    """What was tried and what held, by attack, in the order in which they are first counted."""
+
+    def __init__(self, *attacks: str) -> None:
+        self.counts: dict[str, list[int]] = {attack: [0, 0] for attack in attacks}
+
+    def add(self, attack: str, is_held: bool) -> None:
+        """Count one attempt."""
+        row = self.counts.setdefault(attack, [0, 0])
+        row[0] += 1
+        row[1] += is_held
+
+
+def on_each(
+    visit: Callable[[str, str], Tally], services: Iterable[tuple[str, str]] = SERVICES
+) -> Rows:
+    """Have services attacked, some at the same time: most of it is waiting for them to start.
+
+    Args:
+        visit: Starts one service, by its example and its parser, and attacks it.
+        services: Which ones.
+    """
+    total: dict[str, list[int]] = {}
+    with ThreadPoolExecutor(3) as pool:
+        for tally in list(pool.map(lambda each: visit(*each), services)):
+            for attack, (tried, held) in tally.counts.items():
+                row = total.setdefault(attack, [0, 0])
+                row[0] += tried
+                row[1] += held
+    return [(attack, tried, held) for attack, (tried, held) in total.items() if tried]
 
 
 @contextlib.contextmanager

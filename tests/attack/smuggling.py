@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .service import ALL, SERVICES, Service, answers, serving
+from .service import ALL, Rows, Service, Tally, answers, on_each, serving
 
 _SECOND = b"GET /smuggled HTTP/1.1\r\nHost: x\r\nX-Request-Id: smuggled\r\n\r\n"
 
@@ -56,17 +56,18 @@ PAYLOADS: tuple[tuple[bytes, bool], ...] = (
 )
 
 
-def run() -> list[tuple[str, int, int]]:
+def run() -> Rows:
     """Return a row for each parser of HTTP."""
-    on_uvicorn = [each for each in ALL if each[1]]
-    others = [each for each in SERVICES if not each[1]]
-    rows = []
-    for example, parser in [*on_uvicorn, *others]:
-        with serving(example, parser, {"DOCKERFLOW_SUMMARY_LOG_QUERYSTRING": "1"}) as service:
-            rows.append(
-                (f"a request within a request, {service.name}", len(PAYLOADS), _held(service))
-            )
-    return rows
+    # wsgiref serves one connection at a time, and would wait for each to end.
+    return on_each(_visit, [each for each in ALL if each[0] != "bare_wsgi.py"])
+
+
+def _visit(example: str, parser: str) -> Tally:
+    tally = Tally()
+    with serving(example, parser, {"DOCKERFLOW_SUMMARY_LOG_QUERYSTRING": "1"}) as service:
+        attack = f"a request within a request, {service.name}"
+        tally.counts[attack] = [len(PAYLOADS), _held(service)]
+    return tally
 
 
 def _held(service: Service) -> int:
