@@ -70,7 +70,7 @@ _opened: Final[weakref.WeakSet[PathStream]] = weakref.WeakSet()
 _former: list[Callable[[int, FrameType | None], Any]] = []
 
 
-class Moved(OSError):  # noqa: N818 - it is news, and nobody's mistake
+class Moved(OSError):  # noqa: N818 - it is news, and no mistake
     """It is time to look whether the path leads to another file than the one that is open."""
 
 

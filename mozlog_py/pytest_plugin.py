@@ -29,7 +29,7 @@ _OPTION = "mozlog_no_leaks"
 
 @pytest.fixture
 def mozlog_lines() -> Iterator[list[dict[str, Any]]]:
-    """Give the lines that the test logs, each parsed into a dict, as they come."""
+    """Collect the lines that the test logs, each parsed into a dict, as they come."""
     from .testing import capture_lines
 
     with capture_lines() as lines:

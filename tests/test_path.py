@@ -26,7 +26,7 @@ def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give what would be noted on stderr."""
+    """Return what would be noted on stderr."""
     notes: list[str] = []
     monkeypatch.setattr(path, "note", notes.append)
     return notes

@@ -20,13 +20,13 @@ from .service import Rows, Tally
 
 _MODULE = "a_module_that_marks"
 TEXTS = (
-    "ext://os.environ", "ext://sys.modules", f"ext://{_MODULE}.thing", "cfg://handlers",
+    "ext://string.digits", "ext://sys.hexversion", f"ext://{_MODULE}.thing", "cfg://handlers",
     "cfg://root", "cfg://formatters.mozlog", "ext://", "cfg://", f"{_MODULE}.thing",
     "ext://sys.stdout", "() os.system", "%(asctime)s", "$HOME", "{asctime}",
 )  # fmt: skip
 _FACTORIES: tuple[dict[str, Any], ...] = (
     {"()": f"{_MODULE}.thing"}, {"()": "os.putenv", "key": "A_MARK", "value": "1"},
-    {"class": f"{_MODULE}.thing"}, {".": {"a": "ext://os.environ"}},
+    {"class": f"{_MODULE}.thing"}, {".": {"a": "ext://string.digits"}},
 )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def _is_as_it_is(
         said = json.dumps(parsed, ensure_ascii=False)
         given = json.dumps(options, ensure_ascii=False)
         if text not in said or (options and json.loads(given) == {}):
-            why = f"the line is {line[:300]}"
+            why = f"the line is {line.strip()[:300]}"
         elif where == "static_fields":
             fields = parsed["Fields"]
             wrong = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .service import Rows, Service, Tally, answers, head, on_each, request, serving
+from .service import OF_SERVERS, Rows, Service, Tally, answers, head, on_each, request, serving
 
 #: What stands in an id, after the header's name and its colon.
 IDS = (
@@ -79,7 +79,6 @@ def holds(service: Service, payload: bytes) -> bool:
         return service.note(f"the lines of {payload[:200]!r} are {lines}")
     severe = [
         line for line in lines
-        # The development server calls every refusal an error.
-        if line["Severity"] <= 3 and line["Type"] != "werkzeug"
+        if line["Severity"] <= 3 and line["Type"] not in OF_SERVERS
     ]  # fmt: skip
     return not severe or service.note(f"{payload[:200]!r} is an ERROR: {severe}")

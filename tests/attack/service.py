@@ -65,6 +65,8 @@ _PATIENCE_S = 60.0
 # Seconds until the first byte of an answer, if there is one at all; and without a byte more,
 # after which it is taken for whole.
 _FIRST_S, _IDLE_S = 20.0, 0.5
+#: The loggers of servers, which call some requests that they refuse an error of their own.
+OF_SERVERS = ("sanic.error", "werkzeug")
 # How much is shown of what did not hold, for each service: notes, and characters of one.
 _MAX_NOTES, _MAX_NOTE = 3, 500
 #: The longest line, its newline included, that a sink of this package writes by default.
