@@ -8,7 +8,7 @@ import sys
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
-from .service import LONGEST, SERVICES, Rows, Service, Tally, on_each, request, serving
+from .service import IS_QUICK, LONGEST, SERVICES, Rows, Service, Tally, on_each, request, serving
 
 _MIB = 1 << 20
 #: Bytes by which the memory of a service may have grown after each of these.
@@ -112,9 +112,10 @@ _BODIES = {
 
 
 def _bodies() -> Rows:
+    bodies = list(_BODIES)[:: 3 if IS_QUICK else 1]
     with ThreadPoolExecutor(2) as pool:
-        held = sum(pool.map(_holds_body, _BODIES))
-    return [("a client's body as a message: deep, wide, long", len(_BODIES), held)]
+        held = sum(pool.map(_holds_body, bodies))
+    return [("a client's body as a message: deep, wide, long", len(bodies), held)]
 
 
 def _holds_body(name: str) -> bool:
