@@ -59,9 +59,9 @@ def faults(found: Iterator[Text]) -> Iterator[tuple[str, int, str]]:
         for match in WORDS.finditer(text):
             line = first + text.count("\n", 0, match.start())
             yield place, line, f'"{match[0]}": name the thing that acts'
-        begins = text.startswith("\0")
-        if begins and (match := BEGINNINGS.match(text, 1)):
-            yield place, first, f'a docstring that begins with "{match[0]}": say Return, Write ...'
+        verb = BEGINNINGS.match(text, 1) if text.startswith("\0") else None
+        if verb:
+            yield place, first, f'a docstring that begins with "{verb[0]}": say Return, Write ...'
 
 
 def long_sentences(found: Iterator[Text]) -> Iterator[Text]:
@@ -81,8 +81,10 @@ def texts() -> Iterator[Text]:
                 yield path.relative_to(ROOT).as_posix(), 1, _prose_of(path.read_text("utf-8"))
     for folder in SOURCES:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if not any(part.startswith(".") for part in path.relative_to(ROOT).parts):
-                yield from _texts_of(path.relative_to(ROOT).as_posix(), path.read_text("utf-8"))
+            # Here the words are what is looked for.
+            place = path.relative_to(ROOT)
+            if path != Path(__file__) and not any(part.startswith(".") for part in place.parts):
+                yield from _texts_of(place.as_posix(), path.read_text("utf-8"))
 
 
 def _prose_of(page: str) -> str:
