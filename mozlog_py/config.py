@@ -59,7 +59,7 @@ _FORMATTER_OPTIONS: Final = frozenset(FormatterOptions.__annotations__)
 
 #: Whether structlog keeps a logger once it is made. Off under pytest, whose plugins
 #: for structlog change a configuration that kept loggers would not look at again.
-is_caching_loggers = True
+is_caching_loggers = "mozlog_py.pytest_plugin" not in sys.modules
 
 
 def is_kept(handler: logging.Handler) -> bool:

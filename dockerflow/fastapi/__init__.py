@@ -31,7 +31,7 @@ class ExactRoute(APIRoute):
     """A route that a line break at the end of a path does not match."""
 
     def matches(self, scope: Any) -> tuple[Match, Any]:
-        """Tell whether a request is for this route."""
+        """Return whether a request is for this route."""
         if scope.get("path", "").endswith("\n"):
             return Match.NONE, {}
         return super().matches(scope)

@@ -136,8 +136,9 @@ class TestGetVersion:
         for name, why in (("a", "it is no file"), ("b", "it is no file"), ("c", "it cannot be re")):
             with pytest.raises(VersionFileError, match=why):
                 get_version(tmp_path / name)
-        with pytest.raises(VersionFileError, match="embedded null"):
+        with pytest.raises(VersionFileError, match="embedded null") as caught:
             get_version("nul\0")
+        assert caught.value.public.startswith("version.json is unusable: it cannot be read")
 
     def test_raises_for_a_file_that_cannot_be_read(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

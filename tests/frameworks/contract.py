@@ -579,6 +579,16 @@ class Contract:
         said = [line["Fields"] for line in lines.all if line["Fields"].get("msg") == message]
         assert [fields.get("calls_not_logged") for fields in said] == [None, 2]
 
+    @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+    def test_error_switched_off_is_as_a_path_that_is_not_there(
+        self, lines: Lines, tmp_path: Path, method: str
+    ) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_ERROR_ENDPOINT": False})
+        other = driver.request(method, "/__nobody__").status
+        assert driver.request(method, "/__error__").status == other
+        said = [each["Fields"].get("msg") for each in lines.all]
+        assert "The __error__ endpoint was called" not in said
+
     @pytest.mark.parametrize("name", ["version", "heartbeat", "lbheartbeat", "error"])
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
     def test_endpoints_take_get_and_head_only(
