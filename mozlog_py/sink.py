@@ -149,6 +149,11 @@ class Sink:
         return self._own_stream
 
     @property
+    def max_line_bytes(self) -> int:
+        """What a line may take, its newline included; 0 for no limit."""
+        return self._max_line_bytes
+
+    @property
     def lost(self) -> int:
         """How many lines could not be written since the sink was made."""
         return self._losses.total
