@@ -142,14 +142,16 @@ def _fit(document: dict[str, Any], max_bytes: int, reason: str) -> None:
     room = max_bytes - len(_encoded(document)) + sum(text.size for text in texts)
     level = _level([text.size for text in texts], room)
     for _ in range(_ROUNDS):
-        taken = sum(text.cut(level) for text in texts)
-        if taken <= room or level <= _SHORTEST:
+        for text in texts:
+            text.cut(level)
+        size = len(_encoded(document))
+        if size <= max_bytes:
+            return
+        if level <= _SHORTEST:
             break
-        # Escapes are not spread evenly over a text.
-        level = max(_SHORTEST, min(level - _MARK_BYTES, level * max(room, 0) // taken))
-    excess = len(_encoded(document)) - max_bytes
-    if excess > 0:
-        _leave_out(document, excess)
+        # Escapes are not spread evenly over a text, and neighbours may be escaped as well.
+        level = max(_SHORTEST, min(level - _MARK_BYTES, level * max_bytes // size))
+    _leave_out(document, max_bytes)
 
 
 class _Text:
@@ -169,19 +171,16 @@ class _Text:
         self.size = _size(self._window)
         holder[key] = self._window
 
-    def cut(self, level: int) -> int:
-        """Cut the text to about so many bytes; return how many it takes."""
+    def cut(self, level: int) -> None:
+        """Cut the text to about so many bytes, where it takes more."""
         whole, window = self._whole, self._window
         if self.size <= level and len(window) == len(whole):
-            self._holder[self._key] = whole
-            return self.size
+            return
         # As many characters as fit, going by what one of this text takes.
         keep = max(2, (level - _MARK_BYTES) * len(window) // self.size)
         keep = min(keep, len(window))
         head, tail = window[: keep - keep // 3], window[len(window) - keep // 3 :]
-        piece = f"{head}{_MARK(len(whole) - keep)}{tail}"
-        self._holder[self._key] = piece
-        return _size(piece)
+        self._holder[self._key] = f"{head}{_MARK(len(whole) - keep)}{tail}"
 
 
 def _texts(document: dict[str, Any], max_bytes: int) -> list[_Text]:
@@ -231,10 +230,12 @@ def _shorten_names(holder: dict[str, Any], level: int) -> None:
     members = [*holder.items()]
     holder.clear()
     for name, value in members:
+        shown = name
         if _is_long(name, level):
-            keep = _SHORTEST - _MARK_BYTES
-            name = f"{name[:keep]}{_MARK(len(name) - keep)}"
-        holder[free_name(name, holder) if name in holder else name] = value
+            head = name[:_SHORTEST]
+            keep = (_SHORTEST - _MARK_BYTES) * len(head) // max(len(head), _size(head))
+            shown = f"{name[:keep]}{_MARK(len(name) - keep)}"
+        holder[free_name(shown, holder) if shown in holder else shown] = value
 
 
 def _level(sizes: list[int], room: int) -> int:
@@ -248,8 +249,8 @@ def _level(sizes: list[int], room: int) -> int:
     return max(_SHORTEST, left // max(1, remaining))
 
 
-def _leave_out(document: dict[str, Any], excess: int) -> None:
-    """Take members out of a line until it is shorter by ``excess`` bytes, the largest first.
+def _leave_out(document: dict[str, Any], max_bytes: int) -> None:
+    """Take members out of a line until it fits, the largest first.
 
     Members by which a line is found and understood go last, those of the envelope never.
     """
@@ -261,9 +262,13 @@ def _leave_out(document: dict[str, Any], excess: int) -> None:
         for index, (holder, name) in enumerate(members)
         for size in (len(_encoded({name: holder[name]})) - 1,)
     ]
-    excess += _MARK_BYTES
+    room = max_bytes - _MARK_BYTES
+    excess = len(_encoded(document)) - room
     count = 0
-    for _, size, index in sorted(sized):
+    for is_kept, size, index in sorted(sized):
+        if is_kept:
+            # Beside others, a member may have been escaped where it is not by itself.
+            excess = len(_encoded(document)) - room
         if excess <= 0:
             break
         holder, name = members[-index]

@@ -30,7 +30,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     ``stream``: where to; None follows ``sys.stdout``, also when it is replaced;
     a path is opened for append, and again when the file was moved.
     ``name``: the ``Logger`` of the envelope, which wins over the formatter's.
-    ``max_line_bytes``: longer lines have their longest strings cut; 0 for no limit.
+    ``max_line_bytes``: longer lines have their longest texts cut; 0 for no limit.
     ``timeout``: seconds to wait for a reader that has stopped, then the record
     is lost; None waits for as long as it takes.
 

@@ -26,7 +26,7 @@ from .diagnostics import DEGRADED, degraded
 from .severity import severity
 from .strict import flatten
 from .unsafe_characters import DELETE
-from .values import Sanitiser, free_name, type_name
+from .values import MAX_TEXT, Sanitiser, free_name, type_name
 
 __all__ = [
     "DEGRADED",
@@ -359,6 +359,8 @@ class LineMaker:
             and type(level) is int
             and type(pid) is int
             and pid == constant["Pid"]
+            # A name of megabytes is made from data, and there may be as many of them.
+            and len(type_) <= MAX_TEXT
         ):
             if self._template_count >= _MAX_TEMPLATES:
                 self.templates.clear()
@@ -401,7 +403,8 @@ def _type_text(type_: Any) -> str:
     """Give what stands as ``Type``, whatever a record's name is."""
     if type_ is None:
         return "root"
-    return type_ if type(type_) is str and type_.isascii() else Sanitiser().name(type_)
+    is_plain = type(type_) is str and len(type_) <= MAX_TEXT and type_.isascii()
+    return type_ if is_plain else Sanitiser().name(type_)
 
 
 def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:

@@ -169,7 +169,7 @@ class _Shown:
 def _indented(text: str | list[str]) -> str:
     """Return lines that cannot be taken for lines of the log, which begin at the margin."""
     lines = text if isinstance(text, list) else str(text).split("\n")
-    escaped = escape_lines("\n".join(map(str, lines)))
+    escaped = escape_lines("\n".join(map(str, lines)).rstrip("\n"))
     indented = _INDENT + escaped.replace("\n", "\n" + _INDENT)
     # Lines that are empty stay so.
     return indented.replace(_INDENT + "\n", "\n")

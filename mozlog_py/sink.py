@@ -80,7 +80,7 @@ class Sink:
     ``report``: gives the line, its newline included, that says how many records
     were lost (``Lost`` is an ``int`` with the details); it is written once
     writing works again.
-    ``max_line_bytes``: longer lines have their longest strings cut; 0 for no limit.
+    ``max_line_bytes``: longer lines have their longest texts cut; 0 for no limit.
     ``timeout``: seconds to wait for a reader that has stopped, then the line is
     lost, and counted; None waits for as long as it takes.
     """
