@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
-__all__ = ["DELETE", "RANGES", "escape", "escape_lines", "escape_text"]
+__all__ = ["DELETE", "RANGES", "escape", "escape_lines", "escape_short", "escape_text"]
 
 #: The one ASCII character that orjson leaves raw and should not.
 DELETE: Final = 0x7F
@@ -80,6 +80,8 @@ _CHUNK: Final = 16_384
 # A replacement by a regular expression takes 500 ns, an encoder 10 ns a character. A chunk with
 # so many unsafe characters has all that is not ASCII escaped, by an encoder.
 _FEW: Final = 128
+# Bytes. With the least limit, a line of more is cut down to a fourth of it.
+_SHORT: Final = 4096
 
 
 def escape(text: bytes) -> bytes:
@@ -90,7 +92,19 @@ def escape(text: bytes) -> bytes:
     """
     if len(text) > _CHUNK:
         return b"".join(map(_escaped, _chunks(text)))
-    others = text.translate(None, _ASCII)
+    others = text if len(text) < _FEW else text.translate(None, _ASCII)
+    return text if _search(others) is None and _FILLER not in others else _escaped(text)
+
+
+def escape_short(text: bytes) -> bytes:
+    """Do as ``escape`` for a text that no limit cuts.
+
+    Raises:
+        ValueError: The text is so long that it may have to be cut first.
+    """
+    if len(text) > _SHORT:
+        raise ValueError("a long text is cut before it is escaped")
+    others = text if len(text) < _FEW else text.translate(None, _ASCII)
     return text if _search(others) is None and _FILLER not in others else _escaped(text)
 
 

@@ -12,7 +12,7 @@ from mozlog_py.process import process
 from mozlog_py.sink import NOT_ALONE, Sink
 
 from .levels import NAMES
-from .renderer import AroundContext, MozlogRenderer, limit_below
+from .renderer import AroundContext, MozlogRenderer
 from .sink import SinkLogger
 
 __all__ = ["NO_HEADS", "UNPREPARABLE", "UNPREPARED", "Elsewhere", "Head", "head"]
@@ -31,11 +31,10 @@ Head = tuple[object, bytes, bytes, "AroundContext | None", frozenset[str], bool,
 class Elsewhere:
     """What takes lines, and is no sink that a line can be written to without a call."""
 
-    __slots__ = ("alone", "max_line_bytes", "write")
+    __slots__ = ("alone", "write")
 
-    def __init__(self, write: Callable[[bytes], Any], max_line_bytes: int = 0) -> None:
+    def __init__(self, write: Callable[[bytes], Any]) -> None:
         self.write = write
-        self.max_line_bytes = max_line_bytes
         self.alone = NOT_ALONE
 
 
@@ -68,7 +67,7 @@ def head(renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any
         sink, newline = logger.sink, b"\n"
         # Somebody's own write must be asked, also where it was put on an instance.
         if type(sink) is not Sink or getattr(sink.write, "__func__", None) is not _write:
-            sink = Elsewhere(sink.write, limit_below(logger))
+            sink = Elsewhere(sink.write)
     elif type(logger) is structlog.BytesLogger:
         sink, newline = Elsewhere(getattr(logger, NAMES[level])), b""
     else:

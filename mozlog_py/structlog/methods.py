@@ -17,11 +17,10 @@ import orjson
 
 from mozlog_py import tracing
 from mozlog_py.context import current, read_bound, read_request_id
-from mozlog_py.cut import finished
 from mozlog_py.fields import looks_like_json
 from mozlog_py.process import process
 from mozlog_py.tracing import may_have_span
-from mozlog_py.unsafe_characters import DELETE
+from mozlog_py.unsafe_characters import DELETE, escape_short
 from mozlog_py.values import MAX_ITEMS
 
 from .levels import LEVELS
@@ -86,9 +85,9 @@ def method_of(name: str, level: int) -> Method:
                         all_fields = {**context, **fields}
                     if not all_fields:
                         text = _dumps(event)
-                        line = of_message % (ns, text)
                         if not text.isascii() or DELETE in text:
-                            line = finished(line, sink.max_line_bytes)
+                            text = escape_short(text)
+                        line = of_message % (ns, text)
                     elif names.isdisjoint(all_fields):
                         for value in all_fields.values():
                             kind = type_(value)
@@ -107,9 +106,9 @@ def method_of(name: str, level: int) -> Method:
                                 all_fields = {**context, **own, **fields}
                             all_fields["msg"] = event
                             text = _dumps(all_fields)
-                            line = of_fields % (ns, text[1:] if is_bound else text)
                             if not text.isascii() or DELETE in text:
-                                line = finished(line, sink.max_line_bytes)
+                                text = escape_short(text)
+                            line = of_fields % (ns, text[1:] if is_bound else text)
                 if line:
                     # As Sink.write does it, without a call, and with the line in a frame
                     # that has something to catch an interrupt with.

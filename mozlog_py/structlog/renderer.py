@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from mozlog_py.masking import AnyMask
 
-__all__ = ["AroundContext", "MozlogRenderer", "WiringError", "bound_by_structlog", "limit_below"]
+__all__ = ["AroundContext", "MozlogRenderer", "WiringError", "bound_by_structlog"]
 
 _TEXT_LOGGERS: Final = (structlog.PrintLogger, structlog.WriteLogger, logging.Logger)
 _OPTIONS: Final = (
@@ -367,10 +367,10 @@ class MozlogRenderer:
                     line = of_message % (ns, dumps(message))
                 if further is not None:
                     fields = fields or {"msg": message}
-                    limit = max(0, limit_below(logger) - 1)
+                    limit = max(0, _limit_below(logger) - 1)
                     line = self._maker.extended(further, line, name, level, fields, None, limit)
                 if not line.isascii() or DELETE in line:
-                    line = finished(line, max(0, limit_below(logger) - 1))
+                    line = finished(line, max(0, _limit_below(logger) - 1))
                 return line
             except Interrupted:
                 raise
@@ -392,7 +392,7 @@ class MozlogRenderer:
         own: frozenset[str] | None = None,
     ) -> bytes:
         name = _name_of(logger) or self._maker.logger
-        max_bytes = max(0, limit_below(logger) - 1)
+        max_bytes = max(0, _limit_below(logger) - 1)
         try:
             if event_dict.get("stack_info") is True and "stack" not in event_dict:
                 event_dict = _add_stack(logger, method_name, {**event_dict})
@@ -502,7 +502,7 @@ class MozlogRenderer:
         self._fitting = kind
 
 
-def limit_below(logger: Any) -> int:
+def _limit_below(logger: Any) -> int:
     """Return what a line may take, its newline included, below a logger of ours; 0 for any."""
     try:
         limit = logger.sink.max_line_bytes
