@@ -20,6 +20,8 @@ from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import Redact
 
+pytestmark = pytest.mark.usefixtures("untouched_process")
+
 LIMIT = 16_384
 SHORT = {"rid": "r-1", "code": 404, "path": "/cart", "ok": True}
 SECRET = "s3cret-T0ken-of-ours"

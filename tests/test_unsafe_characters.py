@@ -19,6 +19,8 @@ from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.unsafe_characters import RANGES, escape, escape_lines, escape_text
 
+pytestmark = pytest.mark.usefixtures("untouched_process")
+
 UNSAFE = {code for first, last in RANGES for code in range(first, last + 1)}
 #: One of each kind: reversed order, an isolate, zero width, a joiner, a tag, a variation
 #: selector, a filler, a soft hyphen, a byte order mark, a separator.
