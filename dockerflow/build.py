@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from .public_url import public_url
+
 __all__ = ["KEYS", "UnknownCommitError", "describe", "render", "write"]
 
 #: The keys of a version file, in the order of the specification.
@@ -87,7 +89,6 @@ _GIT: Final = {
 _GIT_SECONDS: Final = 30.0
 
 _SSH: Final = re.compile(r"(?:ssh://)?(?:[^@/\s]+@)?([\w.-]+\.[\w-]+)(?::\d+/|[:/])(?!//)(.+)")
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^/]*@")
 
 
 class UnknownCommitError(LookupError):
@@ -110,7 +111,7 @@ def describe(folder: Path, environ: Mapping[str, str], given: Mapping[str, str])
             f"there is no commit: no variable of a known CI is set, and {folder} is in no git "
             "repository with a commit; give it with --commit"
         )
-    return {**facts, "source": _public(facts["source"])}
+    return {**facts, "source": _public(facts["source"]), "build": public_url(facts["build"])}
 
 
 def render(facts: Mapping[str, str]) -> str:
@@ -168,9 +169,10 @@ def _from_git(folder: Path, *arguments: str) -> str:
 
 def _public(source: str) -> str:
     """Give a repository's URL as people open it, without credentials."""
+    source = public_url(source)
     if "://" not in source or source.startswith("ssh://"):
         matched = _SSH.fullmatch(source)
         if matched is None:
             return source
         source = f"https://{matched[1]}/{matched[2]}"
-    return _CREDENTIALS.sub("", source).removesuffix(".git")
+    return source.removesuffix(".git")

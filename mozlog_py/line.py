@@ -23,6 +23,7 @@ import orjson
 
 from .cut import cut, finished
 from .diagnostics import DEGRADED, degraded
+from .memo import is_short
 from .severity import severity
 from .strict import flatten
 from .unsafe_characters import DELETE
@@ -55,6 +56,8 @@ _MAX_PID: Final = 2**31 - 1
 _LONG_LINE: Final = 65_536
 # Logger names made from data must not fill the memory.
 _MAX_TEMPLATES: Final = 1024
+# Of a level that has a template: data may bring a number of any size.
+_MOST_BITS: Final = 32
 
 _LAST_RESORT: Final = (
     b'{"Timestamp":%d,"Type":"mozlog_py","EnvVersion":"2.0","Severity":3,"Fields":'
@@ -243,11 +246,7 @@ class LineMaker:
             pid: The process that logs.
             fields: Few enough for a line, and at least one.
         """
-        try:
-            template = self.templates[pid][type_][level][0]
-        except KeyError:
-            template = self._template(type_, level, pid, Sanitiser())
-        line = template % (clamped(timestamp_ns), _dumps(fields))
+        line = self.template(type_, level, pid) % (clamped(timestamp_ns), _dumps(fields))
         if self.further is not None:
             line = self.extended(self.further, line, type_, level, fields)
         if not line.isascii() or DELETE in line:
@@ -346,6 +345,19 @@ class LineMaker:
             "Pid": pid if type(pid) is int and 0 <= pid <= _MAX_PID else os.getpid(),
         }
 
+    def template(self, type_: str, level: int, pid: int) -> bytes:
+        """Return a line without its time and its Fields.
+
+        Args:
+            type_: The logger's name.
+            level: The Python level.
+            pid: The process that logs.
+        """
+        try:
+            return self.templates[pid][type_][level][0]
+        except KeyError:
+            return self._template(type_, level, pid, Sanitiser())
+
     def _template(self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser) -> bytes:
         try:
             constant = self._constant(type_, level, pid, sanitiser)
@@ -359,8 +371,8 @@ class LineMaker:
             and type(level) is int
             and type(pid) is int
             and pid == constant["Pid"]
-            # A name of megabytes is made from data, and there may be as many of them.
-            and len(type_) <= MAX_TEXT
+            and is_short(type_)
+            and level.bit_length() < _MOST_BITS
         ):
             if self._template_count >= _MAX_TEMPLATES:
                 self.templates.clear()

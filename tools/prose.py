@@ -82,8 +82,9 @@ def texts() -> Iterator[Text]:
     for folder in SOURCES:
         for path in sorted((ROOT / folder).rglob("*.py")):
             # Here the words are what is looked for.
-            if path != Path(__file__) and not any(part.startswith(".") for part in path.relative_to(ROOT).parts):
-                yield from _texts_of(path.relative_to(ROOT).as_posix(), path.read_text("utf-8"))
+            place = path.relative_to(ROOT)
+            if path != Path(__file__) and not any(part.startswith(".") for part in place.parts):
+                yield from _texts_of(place.as_posix(), path.read_text("utf-8"))
 
 
 def _prose_of(page: str) -> str:

@@ -22,6 +22,7 @@ from .outcome import (
     ELSEWHERE,
     Outcome,
     failure,
+    hide_given,
     raised,
     read,
     report,
@@ -152,6 +153,8 @@ class Flight:
         """Settle, now that the check runs no more; None for one that was stopped."""
         self.has_ended = True
         try:
+            if self._check is not None:
+                hide_given(outcome, self._check.function)
             stopped = failure(health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
             if not self.settle(outcome or stopped) and outcome is not None:
                 self._log(report_late, outcome, time.monotonic() - self.started_at)
