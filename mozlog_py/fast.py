@@ -31,11 +31,10 @@ from .fields import (
     STANDARD_ATTRIBUTES,
     START_NS,
     LoggerName,
-    json_object,
-    looks_like_json,
     timestamp_ns,
     with_members,
 )
+from .json_message import json_object, looks_like_json
 from .late_request_ids import add_request_id
 from .line import DELETE, MAX_TIMESTAMP, LineMaker, escape
 from .process import process

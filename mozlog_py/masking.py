@@ -245,10 +245,11 @@ def _walked(
         return "<max depth>"
     if kind is dict:
         out: dict[Any, Any] = {}
+        numbers: dict[str, int] = {}
         for key, member in value.items():
             name = masked(key) if type(key) is str else key
             if name in out:
-                name = free_name(name, out)
+                name = free_name(name, out, numbers)
             out[name] = _walked(member, masked, number, depth + 1)
         return out
     if kind is list or kind is tuple or kind is set or kind is frozenset:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .credential_names import CREDENTIALS, is_credential, normal_name
 from .dict_items import items_of
-from .fields import json_object, looks_like_json
+from .json_message import exceeds_bounds, looks_like_json, masked_json, parsed_object
 from .lazy_values import NOT_LOADED, unloaded
 from .mask_registry import mask_chains, mask_cuts
 from .masked_repr import MaskedRepr, mask, secret_texts, shows
@@ -239,8 +239,11 @@ class Redact:
         event = event_dict.get("event")
         if type(event) is str and looks_like_json(event):
             # Its members are going to be fields.
-            blob = json_object(event)
-            if blob is not None and (clean := self._members(blob, 0, walk)) != blob:
+            blob = parsed_object(event)
+            if blob is None:
+                if exceeds_bounds(event):
+                    out["event"] = masked_json(event, self.is_secret, self.marker)
+            elif (clean := self._members(blob, 0, walk)) != blob:
                 # As text: the members of a dict would be fields of the call's own, which
                 # replace the request's id.
                 out["event"] = json.dumps(clean)
