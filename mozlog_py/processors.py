@@ -16,7 +16,7 @@ from .context import current
 from .events import event_level
 from .late_request_ids import add_request_id
 from .line import DEGRADED, degrade
-from .mask_registry import mask_before_cut
+from .mask_registry import masked_ends
 from .options import check_no_positional
 from .redaction import Redact
 from .sampling import Sample
@@ -237,11 +237,11 @@ class CapLengths:
         return [*(self._capped(item, depth + 1, copying) for item in items[:most]), *items[most:]]
 
     def _cut(self, text: str) -> str:
-        text = mask_before_cut(text)
-        if len(text) <= self._most:
-            return text
         tail = self._most // 2
-        ahead, behind = text[: self._most - tail], text[len(text) - tail :]
+        ahead, behind = masked_ends(text, self._most - tail, tail)
+        if len(ahead) + len(behind) < self._most:
+            # It was shorter than that without its secrets.
+            return ahead + behind
         return f"{ahead}... <cut, {len(text)} characters> ...{behind}"
 
 

@@ -66,6 +66,12 @@ _NEAR: Final = re.compile("|".join((*_TOKENS, r"eyJ[\w-]{6}", r"-----BEGIN")).en
 _BEFORE, _BEHIND = 40, 100
 # With more hits than this the whole line is looked at.
 _MAX_HITS: Final = 16
+_MAX_ENCODED_HITS: Final = 64
+# So many parameters are asked for their names before a line is looked at as a whole, which has
+# bounds of its own.
+_MAX_PARAMETERS: Final = 4096
+# How far from its "@" the user info of a URL is looked for, with the scheme in front of it.
+_USER_INFO_SIZE: Final = 600
 
 #: A private key, to its end or, where that was cut off, to the end of the text.
 _SPACE: Final = r"(?: |\+|%(?:25){0,2}20)"
@@ -115,7 +121,8 @@ _USER_INFO: Final = rf"""({_SLASHES})([^\s/?#"'<>\\]{{1,512}})(?=@)"""
 # A password may hold a slash that is not encoded. What follows a host is a port.
 _SLASHED: Final = (
     rf"""({_SLASHES})([^\s/?#@:\["'<>\\]{{0,128}}:(?![0-9]{{1,5}}(?:[/?#]|$))"""
-    r"""[^\s@"'<>\\]{1,256})(?=@)"""
+    # The run ends where an "@" may be, or at its bound: a shorter one is not tried.
+    r"""(?=(?P<run>[^\s@"'<>\\]{1,256}))(?P=run))(?=@)"""
 )
 _ENCODED_USER_INFO: Final = (
     rf"({_PERCENT}3[Aa](?:{_PERCENT}2[Ff]){{2}})"
@@ -140,6 +147,8 @@ _ENCODED_USER_INFOS: Final = (re.compile(_ENCODED_USER_INFO),)
 _PARAMETERS: Final = (re.compile(_PARAMETER, re.ASCII), re.compile(_ENCODED_PARAMETER, re.ASCII))
 # A query alone, as a request's summary has it.
 _QUERY: Final = re.compile(r"[\w.~$\[\]%-]{1,100}=[^\s\"'<>\\]*", re.ASCII)
+_AT: Final = re.compile(b"@")
+_USER_INFO_START: Final = re.compile(_SLASHES.encode())
 _USER_INFO_BYTES: Final = re.compile(f"{_USER_INFO}|{_SLASHED}".encode())
 _ENCODED_USER_INFO_BYTES: Final = re.compile(_ENCODED_USER_INFO.encode())
 _PARAMETERS_BYTES: Final = tuple(
@@ -185,7 +194,15 @@ class Shapes:
         return bool(
             (hits and self._is_near(line, hits.to_bytes(len(line), "little")))
             or (b"=" in line and self._has_parameter(line))
-            or (b"@" in line and b"/" in line and _USER_INFO_BYTES.search(line))
+            or (b"@" in line and b"/" in line and self._has_user_info(line))
+        )
+
+    def _has_user_info(self, line: bytes) -> bool:
+        places = [found.start() for found in islice(_AT.finditer(line), _MAX_HITS)]
+        if len(places) == _MAX_HITS:
+            return _USER_INFO_START.search(line) is not None
+        return any(
+            _USER_INFO_BYTES.search(line, max(0, at - _USER_INFO_SIZE), at + 1) for at in places
         )
 
     def _is_near(self, line: bytes, hits: bytes) -> bool:
@@ -195,18 +212,27 @@ class Shapes:
             return True
         if any(_NEAR.search(line, max(0, at - _BEFORE), at + _BEHIND) for at in places):
             return True
-        return _ENCODED_HIT.search(hits) is not None and bool(
+        encoded = sum(1 for _ in islice(_ENCODED_HIT.finditer(hits), _MAX_ENCODED_HITS))
+        if encoded == _MAX_ENCODED_HITS:
+            return True
+        return encoded > 0 and bool(
             _ENCODED_USER_INFO_BYTES.search(line)
-            or any(
-                self._is_name_secret(match[2].decode("ascii", "replace"))
-                for expression in _PARAMETERS_BYTES
-                for match in expression.finditer(line)
-            )
+            or any(self._has_parameter_of(expression, line) for expression in _PARAMETERS_BYTES)
         )
+
+    def _has_parameter_of(self, expression: re.Pattern[bytes], line: bytes) -> bool:
+        for count, match in enumerate(expression.finditer(line)):
+            if count == _MAX_PARAMETERS:
+                return True
+            if self._is_name_secret(match[2].decode("ascii", "replace")):
+                return True
+        return False
 
     def _has_parameter(self, line: bytes) -> bool:
         known = self._known
-        pieces = line.translate(_NAMES).split(b"=")
+        pieces = line.translate(_NAMES).split(b"=", _MAX_PARAMETERS)
+        if len(pieces) > _MAX_PARAMETERS:
+            return True
         # Behind the last one there is no name.
         pieces.pop()
         for piece in pieces:
@@ -225,7 +251,9 @@ class Shapes:
     def _is_name_secret(self, name: str) -> bool:
         if "%" in name:
             name = unquote(unquote(name))
-        return _SIGNATURE.fullmatch(name) is not None or self._is_secret(name)
+        if ("g" in name or "G" in name) and _SIGNATURE.fullmatch(name) is not None:
+            return True
+        return self._is_secret(name)
 
     def masked(self, text: str) -> str:
         """Return a text with all that looks like a secret masked."""

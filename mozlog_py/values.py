@@ -74,8 +74,10 @@ _MAX_BITS: Final = int(_MAX_DIGITS * math.log2(10))
 _MAX_COUNTED_BITS: Final = 1_000_000
 
 _INFINITIES: Final = (math.inf, -math.inf)
-# Beyond MAX_CHARACTERS, this much is kept of each text.
+# Beyond MAX_CHARACTERS, this much is kept of each text, and of so many: a text is searched for
+# secrets before it is cut, which takes some milliseconds for a hundred of them.
 _MAX_TAIL: Final = 100
+_MAX_TAILS: Final = 64
 _MAX_REASONS: Final = 16
 _MORE_KEY: Final = "<more>"
 _FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
@@ -98,16 +100,24 @@ class Sanitiser:
 
     __slots__ = (
         "_characters",
+        "_max_characters",
         "_nodes",
         "_path",
+        "_tails",
         "exception",
         "interrupt",
         "json_default",
         "reasons",
     )
 
-    def __init__(self, json_default: Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self,
+        json_default: Callable[[Any], Any] | None = None,
+        max_characters: int = MAX_CHARACTERS,
+    ) -> None:
         self.json_default = json_default
+        self._max_characters = max_characters
+        self._tails = 0
         self.reasons: dict[str, None] = {}
         self.interrupt: BaseException | None = None
         #: The record's exception, and its text as ``render_exception`` made it.
@@ -152,8 +162,7 @@ class Sanitiser:
     def call(self, render: Callable[[Any], str], value: Any) -> str:
         """Give ``render(value)`` as bounded text, or a marker; ``render`` runs foreign code."""
         try:
-            text = str.__str__(render(value))
-            return self.text(self._spent(self._cut(text, MAX_TEXT)))
+            return self.text(self._spent(str.__str__(render(value)), MAX_TEXT))
         except BaseException as error:
             return self.unprintable(value, error)
 
@@ -358,10 +367,25 @@ class Sanitiser:
         self.lost("text truncated")
         return f"{mask_before_cut(text, most)[:most]}... <truncated, {size} characters>"
 
-    def _spent(self, text: str) -> str:
-        """Give as much of a text as this record may still hold."""
-        self._characters += len(text)
-        return text if self._characters <= MAX_CHARACTERS else self._cut(text, _MAX_TAIL)
+    def _spent(self, text: str, most: int | None = None) -> str:
+        """Return as much of a text as this record may still hold, ``most`` characters at most."""
+        size = len(text)
+        is_long = most is not None and size > most
+        self._characters += most if is_long and most is not None else size
+        if self._characters <= self._max_characters:
+            return self._cut(text, most) if is_long and most is not None else text
+        if size <= _MAX_TAIL:
+            return text
+        self._tails += 1
+        if self._tails <= _MAX_TAILS:
+            return self._cut(text, _MAX_TAIL)
+        self.lost("text truncated")
+        return f"<truncated, {size} characters>"
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the record had more values, or characters of them, than a record may hold."""
+        return self._characters > self._max_characters or self._nodes >= MAX_NODES
 
     def _bytes(self, value: bytes | bytearray | memoryview) -> str:
         # The buffer itself, and not a subclass's own conversions.
