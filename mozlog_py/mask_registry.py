@@ -17,8 +17,11 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 __all__ = [
+    "MAX_SEARCHED",
+    "MAX_WINDOWS",
     "TextMask",
     "follow",
+    "has_cut_masks",
     "in_chains",
     "mask_before_cut",
     "mask_chains",
@@ -42,6 +45,11 @@ class TextMask(Protocol):
 _MARGIN: Final = 8192
 # A text of less than this is masked as a whole, though the middle of it is cut out.
 _WHOLE: Final = 4 * _MARGIN
+#: Characters that are searched beside those that are kept, where a text is cut.
+MAX_WINDOWS: Final = _WHOLE
+#: Characters of one record or line that are searched for secrets. To find them may take a
+#: hundred nanoseconds for each, if a client chooses them for that.
+MAX_SEARCHED: Final = 131_072
 
 _of_cuts: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 _of_chains: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
@@ -51,6 +59,11 @@ _followers: Final[set[weakref.WeakMethod[Callable[[], None]]]] = set()
 def mask_cuts(mask: TextMask) -> None:
     """Register a mask for texts that are about to be cut."""
     _of_cuts.add(mask)
+
+
+def has_cut_masks() -> bool:
+    """Return whether texts are searched for secrets before they are cut."""
+    return bool(_of_cuts)
 
 
 def mask_before_cut(text: str, most: int | None = None) -> str:

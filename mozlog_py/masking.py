@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 
 from .line import encode
+from .mask_registry import MAX_SEARCHED
 from .secret_shapes import Shapes
 from .secret_values import Needle, WordGate, checked_patterns, checked_values, needles_of
 from .values import MAX_DEPTH, MAX_NODES, free_name
@@ -27,10 +28,7 @@ _dumps: Final = orjson.dumps
 # A line is no deeper, and Fields begin one or two levels down.
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 # A line holds fewer values, with what a format and the envelope add.
-_MAX_NODES: Final = 2 * MAX_NODES
-#: Characters of one line that are searched, in all its texts. Lines in which the gate finds
-#: nothing are not searched, whatever their size.
-MAX_SEARCHED: Final = 131_072
+_MAX_NODES: Final = MAX_NODES + MAX_NODES // 4
 # Longer than any secret, as in ``mask_registry``.
 _MARGIN: Final = 8192
 # Shorter texts are searched in any case, of which a line has a bounded number.
@@ -38,6 +36,18 @@ _SHORT: Final = 100
 
 #: What a processor leaves of an event that could not be masked.
 _KEPT: Final = frozenset({"_record", "_from_structlog", "level", "level_number", "timestamp"})
+
+
+class Budget:
+    """How many characters may still be searched, in all texts of one line or event.
+
+    Texts in which the gate finds nothing are not searched, whatever their size.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_SEARCHED
 
 
 class AnyMask:
@@ -50,8 +60,14 @@ class AnyMask:
 
     dumps: Callable[[Any], bytes]
 
-    def plain(self, value: Any) -> Any:
-        """Return plain values with secrets masked; the value itself if it has none."""
+    def plain(self, value: Any, budget: Budget | None = None) -> Any:
+        """Return plain values with secrets masked; the value itself if it has none.
+
+        Args:
+            value: Plain values.
+            budget: What may be searched, where the values are a part of an event.
+
+        """
         raise NotImplementedError
 
     def text(self, text: str) -> str:
@@ -81,12 +97,24 @@ class AnyMask:
         }
 
     def _raw(self, value: Any) -> Any:
+        budget = Budget()
+        # Names come again in each item of a list.
+        known: dict[str, str] = {}
+
+        def masked(text: str) -> str:
+            if len(text) > _SHORT:
+                return self.plain(text, budget)  # type: ignore[no-any-return]
+            clean = known.get(text)
+            if clean is None:
+                clean = known[text] = self.plain(text, budget)
+            return clean
+
         def number(number: float) -> Any:
             text = repr(number)
-            masked = self.text(text)
-            return number if masked == text else masked
+            clean = masked(text)
+            return number if clean == text else clean
 
-        return _Walk(self.text, number).value(value, 0)
+        return _Walk(masked, number).value(value, 0)
 
     def line(self, line: bytes) -> bytes:
         """Return a finished line with secrets masked. A line for people is no JSON."""
@@ -107,10 +135,10 @@ class _Several(AnyMask):
         self._masks = masks
         self.dumps = lambda plain: _dumps(self.plain(plain))
 
-    def plain(self, value: Any) -> Any:
+    def plain(self, value: Any, budget: Budget | None = None) -> Any:
         """Return plain values with the secrets of each mask masked."""
         for mask in self._masks:
-            value = mask.plain(value)
+            value = mask.plain(value, budget)
         return value
 
 
@@ -169,14 +197,14 @@ class Mask(AnyMask):
 
         return dumps
 
-    def plain(self, value: Any) -> Any:
+    def plain(self, value: Any, budget: Budget | None = None) -> Any:
         """Return plain values with secrets masked; the value itself if it has none."""
         try:
             line = _dumps(value)
         except Exception:
             # A number or a surrogate that the encoder refuses: everything is searched for.
             line = None
-        return self._without_secrets(value, line)
+        return self._without_secrets(value, line, budget)
 
     # -- events of other renderers ----------------------------------------
 
@@ -198,7 +226,7 @@ class Mask(AnyMask):
 
     # -- what both do -----------------------------------------------------
 
-    def _without_secrets(self, value: Any, line: bytes | None) -> Any:
+    def _without_secrets(self, value: Any, line: bytes | None, budget: Budget | None = None) -> Any:
         """Mask what the gates find in ``line``, which is the encoded value; None for all."""
         if line is None:
             needles, shapes = [*self._needles], self._shapes
@@ -211,19 +239,18 @@ class Mask(AnyMask):
         if not (needles or patterns or shapes):
             return value
 
-        left = MAX_SEARCHED
+        within = budget or Budget()
 
         def masked(text: str) -> str:
-            nonlocal left
             size = len(text)
             if size > _SHORT:
-                if not left:
+                if not within.left:
                     return f"<not searched, {size} characters>"
-                if size > left + _MARGIN:
+                if size > within.left + _MARGIN:
                     # What is cut off in the middle may be a secret that nothing recognises.
-                    shown, left = searched(text[: left + _MARGIN]), 0
+                    shown, within.left = searched(text[: within.left + _MARGIN]), 0
                     return f"{shown[:-_MARGIN]}... <not searched, {size} characters>"
-                left = max(0, left - size)
+                within.left = max(0, within.left - size)
             return searched(text)
 
         def searched(text: str) -> str:

@@ -16,7 +16,7 @@ from .context import current
 from .events import event_level
 from .late_request_ids import add_request_id
 from .line import DEGRADED, degrade
-from .mask_registry import masked_ends
+from .mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, masked_ends
 from .options import check_no_positional
 from .redaction import Redact
 from .sampling import Sample
@@ -127,9 +127,12 @@ class _Flat:
         out[free_name(name, out, self._numbers) if name in out else name] = value
 
     def add_members(self, prefix: str, value: dict[Any, Any], depth: int) -> None:
-        members = [*islice(value.items(), self._nodes + 1)]
         # An empty one is said to be there; and what is endless is left to the renderer.
-        if not members or depth > MAX_DEPTH or not self._has_room(prefix, members):
+        if depth > MAX_DEPTH or (type(value) is dict and len(value) > self._nodes):
+            self.add(prefix, value)
+            return
+        members = [*islice(value.items(), self._nodes + 1)]
+        if not members or not self._has_room(prefix, members):
             self.add(prefix, value)
             return
         for key, member in members:
@@ -146,6 +149,8 @@ class _Flat:
         texts = (member for _, member in members if type(member) is str)
         size = len(prefix) * len(members) + sum(map(len, texts))
         if len(members) > self._nodes or size > self._characters:
+            # To find out for each of the others would be as much work again.
+            self._nodes = 0
             return False
         self._nodes -= len(members)
         self._characters -= size
@@ -159,10 +164,16 @@ class _Copying:
     behind what a line holds of its container, or of the event.
     """
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_searched")
 
     def __init__(self) -> None:
         self._left = MAX_NODES
+        self._searched = 0
+
+    def may_search(self, characters: int) -> bool:
+        """Return whether so many more may be searched for secrets, for texts to be cut."""
+        self._searched += characters
+        return self._searched <= MAX_SEARCHED
 
     def most_of(self, container: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> int:
         """Return how many values of a container are copied, from its start."""
@@ -222,7 +233,7 @@ class CapLengths:
     def _capped(self, value: Any, depth: int, copying: _Copying) -> Any:
         kind = type(value)
         if kind is str:
-            return value if len(value) <= self._most else self._cut(value)
+            return value if len(value) <= self._most else self._cut(value, copying)
         if depth >= MAX_DEPTH or not (kind is dict or kind is list or kind is tuple):
             return value
         most = copying.most_of(value)
@@ -236,7 +247,9 @@ class CapLengths:
         items = [*value]
         return [*(self._capped(item, depth + 1, copying) for item in items[:most]), *items[most:]]
 
-    def _cut(self, text: str) -> str:
+    def _cut(self, text: str, copying: _Copying) -> str:
+        if has_cut_masks() and not copying.may_search(min(len(text), MAX_WINDOWS + self._most)):
+            return f"<cut, {len(text)} characters>"
         tail = self._most // 2
         ahead, behind = masked_ends(text, self._most - tail, tail)
         if len(ahead) + len(behind) < self._most:

@@ -119,6 +119,8 @@ _PERCENT: Final = "%(?:25){0,2}"
 # Up to the last "@" before the path: a password may hold one that is not encoded.
 _USER_INFO: Final = rf"""({_SLASHES})([^\s/?#"'<>\\]{{1,512}})(?=@)"""
 # A password may hold a slash that is not encoded. What follows a host is a port.
+# The longest match: the colon and its slashes, the name, another colon, the rest.
+_SLASHED_SIZE: Final = 19 + 128 + 1 + 256
 _SLASHED: Final = (
     rf"""({_SLASHES})([^\s/?#@:\["'<>\\]{{0,128}}:(?![0-9]{{1,5}}(?:[/?#]|$))"""
     # The run ends where an "@" may be, or at its bound: a shorter one is not tried.
@@ -142,7 +144,8 @@ _ENCODED_PARAMETER: Final = (
     rf"({_PERCENT}(?:3[Ff]|26|3[Bb]|23)){_NAME}({_PERCENT}3[Dd])"
     r"""((?:[^&\s#"'<>\\%]|%(?!(?:25){0,2}(?:26|23)))+)"""
 )
-_USER_INFOS: Final = tuple(map(re.compile, (_USER_INFO, _SLASHED)))
+_PLAIN_USER_INFO: Final = re.compile(_USER_INFO)
+_SLASHED_USER_INFO: Final = re.compile(_SLASHED)
 _ENCODED_USER_INFOS: Final = (re.compile(_ENCODED_USER_INFO),)
 _PARAMETERS: Final = (re.compile(_PARAMETER, re.ASCII), re.compile(_ENCODED_PARAMETER, re.ASCII))
 # A query alone, as a request's summary has it.
@@ -262,8 +265,8 @@ class Shapes:
         text = _JWT.sub(lambda match: marker if match[1] else match[0], text)
         text = _TOKEN.sub(lambda _: marker, text)
         if "@" in text:
-            for expression in _USER_INFOS:
-                text = expression.sub(self._without_user_info, text)
+            text = _PLAIN_USER_INFO.sub(self._without_user_info, text)
+            text = self._without_slashed_user_info(text)
         if "%" in text:
             for expression in _ENCODED_USER_INFOS:
                 text = expression.sub(self._without_user_info, text)
@@ -271,6 +274,16 @@ class Shapes:
             # With its separator the first parameter is like the others.
             return self._without_parameters(f"?{text}")[1:]
         return self._without_parameters(text)
+
+    def _without_slashed_user_info(self, text: str) -> str:
+        # No "@" is in a match, and one follows it: only what is near one can be a match.
+        parts = text.split("@")
+        for index, part in enumerate(parts[:-1]):
+            near = part[-_SLASHED_SIZE:]
+            if "/" in near:
+                clean = _SLASHED_USER_INFO.sub(self._without_user_info, f"{near}@")
+                parts[index] = part[:-_SLASHED_SIZE] + clean[:-1]
+        return "@".join(parts)
 
     def _without_user_info(self, match: re.Match[str]) -> str:
         user_info = match[2]

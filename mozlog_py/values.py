@@ -34,7 +34,7 @@ from .lazy_values import (
 )
 from .lazy_values import PACKAGES as LAZY_PACKAGES
 from .loaded_types import comes_from, defines, is_kind, type_name
-from .mask_registry import mask_before_cut
+from .mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, mask_before_cut
 from .name_value_pairs import Members, members_of, view_items
 
 __all__ = [
@@ -74,10 +74,8 @@ _MAX_BITS: Final = int(_MAX_DIGITS * math.log2(10))
 _MAX_COUNTED_BITS: Final = 1_000_000
 
 _INFINITIES: Final = (math.inf, -math.inf)
-# Beyond MAX_CHARACTERS, this much is kept of each text, and of so many: a text is searched for
-# secrets before it is cut, which takes some milliseconds for a hundred of them.
+# Beyond MAX_CHARACTERS, this much is kept of each text.
 _MAX_TAIL: Final = 100
-_MAX_TAILS: Final = 64
 _MAX_REASONS: Final = 16
 _MORE_KEY: Final = "<more>"
 _FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
@@ -103,7 +101,7 @@ class Sanitiser:
         "_max_characters",
         "_nodes",
         "_path",
-        "_tails",
+        "_searched",
         "exception",
         "interrupt",
         "json_default",
@@ -117,7 +115,7 @@ class Sanitiser:
     ) -> None:
         self.json_default = json_default
         self._max_characters = max_characters
-        self._tails = 0
+        self._searched = 0
         self.reasons: dict[str, None] = {}
         self.interrupt: BaseException | None = None
         #: The record's exception, and its text as ``render_exception`` made it.
@@ -365,6 +363,10 @@ class Sanitiser:
         if size <= most:
             return text
         self.lost("text truncated")
+        if has_cut_masks():
+            self._searched += min(size, most + MAX_WINDOWS)
+            if self._searched > MAX_SEARCHED:
+                return f"<truncated, {size} characters>"
         return f"{mask_before_cut(text, most)[:most]}... <truncated, {size} characters>"
 
     def _spent(self, text: str, most: int | None = None) -> str:
@@ -374,13 +376,7 @@ class Sanitiser:
         self._characters += most if is_long and most is not None else size
         if self._characters <= self._max_characters:
             return self._cut(text, most) if is_long and most is not None else text
-        if size <= _MAX_TAIL:
-            return text
-        self._tails += 1
-        if self._tails <= _MAX_TAILS:
-            return self._cut(text, _MAX_TAIL)
-        self.lost("text truncated")
-        return f"<truncated, {size} characters>"
+        return self._cut(text, _MAX_TAIL)
 
     @property
     def is_spent(self) -> bool:
