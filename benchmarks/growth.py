@@ -349,7 +349,8 @@ def bytes_of(fields: Fields) -> int:
             size += 2 + 2 * len(value)
             waiting += [*value, *value.values()] if isinstance(value, dict) else value
         elif isinstance(value, (str, bytes)):
-            size += len(value if isinstance(value, bytes) else value.encode("utf-8", "replace"))
+            # With the quotes, and what separates it from others.
+            size += len(value if isinstance(value, bytes) else value.encode("utf-8", "replace")) + 3
         else:
             size += 300 if isinstance(value, Shown) else 5
     return size

@@ -102,13 +102,16 @@ def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     one record.
     """
     flat = _Flat()
+    out = flat.out
     for key, value in event_dict.items():
         # isinstance() would ask the value, and a lazy object load itself for the answer.
         if issubclass(type(value), dict) and key not in _UNTOUCHED and key != "event":
             flat.add_members(str(key), value, 1)
-        else:
+        elif key in out:
             flat.add(key, value)
-    return flat.out
+        else:
+            out[key] = value
+    return out
 
 
 class _Flat:
