@@ -386,11 +386,12 @@ def operations(run: Callable[[], object]) -> int:
 
     # The first call makes what is kept.
     run()
+    former = sys.gettrace()
     sys.settrace(trace)
     try:
         run()
     finally:
-        sys.settrace(None)
+        sys.settrace(former)
     return count
 
 
