@@ -412,7 +412,9 @@ def measured(transform: Transform, given: Input, largest: int) -> Measured:
             growth = size / sizes[index - 1] / 10 * MOST_GROWTH
             # A cost that was noise says nothing of growth.
             before = max(cost[index - 1], LEAST_MS / 10)
-            if growth > 1 and spent / before > growth and spent > MOST_MS / 2:
+            # Far below the limit, memory decides: what is new to the process is slower.
+            is_much = spent > MOST_MS * max(1.0, size / 1e6) / 4
+            if is_much and growth > 1 and spent / before > growth:
                 faults.append(f"{spent / before:.0f} times as long for {size:,} bytes")
     return Measured(transform.name, given.name, sizes, cost, faults)
 
