@@ -477,7 +477,10 @@ def _text(error: BaseException) -> str:
 def _lay_over(
     fields: dict[str, Any], added: dict[str, Any], measured: frozenset[str] = _MEASURED
 ) -> None:
+    taken: set[str] = set()
     for name, value in added.items():
         if name in measured or name in EXCLUDED_ATTRIBUTES:
-            name = free_name(f"extra.{name}", {*fields, *added})  # noqa: PLW2901 - as it is kept
+            taken = taken or {*fields, *added}
+            name = free_name(f"extra.{name}", taken)  # noqa: PLW2901 - as it is kept
+            taken.add(name)
         fields[name] = value

@@ -87,16 +87,17 @@ def _place(facts: dict[Any, Any], extra: Any) -> None:
     replaces = type(extra) is OverridingExtra
     attributes = {*facts, *_ADDED_LATER}
     taken = {*attributes, *(key for key, _ in items if type(key) is str)}
+    numbers: dict[str, int] = {}
     for key, value in items:
         name = key
         try:
             if key in attributes and not (replaces and key not in _RESERVED):
-                name = free_name(f"extra.{key}", taken)
+                name = free_name(f"extra.{key}", taken, numbers)
                 taken.add(name)
             facts[name] = value
         except Exception:
             # A key whose hash or equality raises.
-            facts[free_name("<broken key>", facts)] = value
+            facts[free_name("<broken key>", facts, numbers)] = value
 
 
 def _items(extra: Any) -> list[tuple[Any, Any]]:

@@ -21,13 +21,13 @@ from .fields import (
     HIDDEN_ATTRIBUTES,
     LoggerName,
     attributes,
-    json_object,
     merge,
     message,
     said,
     timestamp_ns,
     without_json_message,
 )
+from .json_message import exceeds_bounds, json_object
 from .line import Dropped, Interrupted, LineMaker, clamped, encode
 from .records import EventRecord
 from .values import Sanitiser, free_name, type_name
@@ -186,7 +186,10 @@ def _message_alone(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[
         return {}
     if type(text) is not str or not text:
         return {}
-    has_fields = _json_test(formatter, sanitiser)(text) and json_object(text) is not None
+    has_fields = _json_test(formatter, sanitiser)(text) and (
+        # Nor has anything hidden what is in a text that is not parsed.
+        exceeds_bounds(text) or json_object(text) is not None
+    )
     return {} if has_fields else {"msg": text}
 
 

@@ -17,15 +17,14 @@ from ._fields.server_records import CALL_ATTRIBUTE, READERS, read_record
 from .fields import (
     HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
-    JSONMessage,
     add_exception,
     attributes,
-    looks_like_json,
     merge,
     message_members,
     side_by_side,
     timestamp_ns,
 )
+from .json_message import JSONMessage, looks_like_json
 from .values import Sanitiser
 
 __all__ = [

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeGuard
 from .foreign_tracebacks import looks_like_traceback
 from .frames import frames_text, one_line
 from .loaded_types import loaded_type, module_of, type_name
-from .mask_registry import mask_before_cut
+from .mask_registry import masked_ends
 from .rules import class_attribute
 from .values import MAX_TEXT, Sanitiser
 
@@ -277,9 +277,9 @@ class _Story:
             text = _masked_lines(text, self.mask)
         if len(text) > _MAX_CHARACTERS:
             self.sanitiser.lost("traceback truncated")
-            text = mask_before_cut(text)
             half = _MAX_CHARACTERS // 2
-            text = f"{text[:half]}\n[... {len(text)} characters in all ...]\n{text[-half:]}"
+            start, end = masked_ends(text, half, half)
+            text = f"{start}\n[... {len(text)} characters in all ...]\n{end}"
         return text
 
     def repr(self, value: Any) -> str:

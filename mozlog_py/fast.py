@@ -32,11 +32,10 @@ from .fields import (
     STANDARD_ATTRIBUTES,
     START_NS,
     LoggerName,
-    json_object,
-    looks_like_json,
     timestamp_ns,
     with_members,
 )
+from .json_message import json_object, looks_like_json
 from .late_request_ids import add_request_id
 from .line import MAX_TIMESTAMP, LineMaker
 from .process import process

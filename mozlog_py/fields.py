@@ -10,19 +10,16 @@ have sent that text, so they come last and replace nothing (``with_members``).
 
 from __future__ import annotations
 
-import json
 import logging
 import operator
-import re
 import sys
 import time
 from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, SupportsIndex
 
-import orjson
-
 from .dict_items import items_of
 from .exceptions import as_exc_info, render_exception
+from .json_message import JSONMessage, looks_like_json
 from .records import EventRecord
 from .values import Sanitiser, free_name, type_name
 
@@ -34,12 +31,9 @@ __all__ = [
     "OWN_FIELDS",
     "STANDARD_ATTRIBUTES",
     "START_NS",
-    "JSONMessage",
     "LoggerName",
     "add_exception",
     "attributes",
-    "json_object",
-    "looks_like_json",
     "merge",
     "message",
     "message_members",
@@ -51,7 +45,6 @@ __all__ = [
 ]
 
 _NO_FIELDS: Final[Mapping[Any, Any]] = {}
-_LONG_NUMBER: Final = re.compile("[0-9]{19}")
 
 #: The attributes that every LogRecord of this interpreter is born with, in
 #: their order. Whatever a call adds comes after them.
@@ -75,46 +68,6 @@ HIDDEN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - ({"taskName"} - {*STANDARD_ATTR
 OWN_FIELDS: Final = frozenset({"msg", "error", "traceback", "stack", "Time"})
 
 
-def looks_like_json(text: str) -> bool:
-    """Tell whether a message may be a JSON object."""
-    return text[:1] == "{" and text[-1:] == "}"
-
-
-def json_object(text: str) -> dict[str, Any] | None:
-    """Give the JSON object that a message is, None where it is none."""
-    try:
-        # orjson makes floats of integers over 64 bits, which loses their digits.
-        is_long = _LONG_NUMBER.search(text) is not None
-        value = json.loads(text, parse_constant=_refuse) if is_long else orjson.loads(text)
-    except Exception:
-        return None
-    return value if type(value) is dict else None
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
-
-
-class JSONMessage(str):  # noqa: SLOT000 - one for each message that is JSON
-    """A message that is a JSON object, as the field ``msg`` of a call until ``merge``.
-
-    The members stay apart from the call's own fields. A formatter's hook that
-    copies those fields copies this text with them.
-    """
-
-    members: dict[str, Any]
-
-    @classmethod
-    def read(cls, text: str) -> str:
-        """Return a message as a ``JSONMessage`` where it is a JSON object, else as it is."""
-        members = json_object(text)
-        if members is None:
-            return text
-        made = cls(text)
-        made.members = members
-        return made
-
-
 def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     """Give a record's message as text, or the dict that was logged in its place."""
     raw: Any = getattr(record, "msg", "")
@@ -131,9 +84,10 @@ def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
 def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
     """Return the items of a dict that was logged as the message, of whichever class it is."""
     out: dict[Any, Any] = {}
+    numbers: dict[str, int] = {}
     try:
         for key, member in items_of(value, sys.maxsize - 1):
-            _add(out, key, member)
+            _add(out, key, member, numbers)
     except BaseException as error:
         sanitiser.unprintable(value, error)
     return out
@@ -200,9 +154,10 @@ def attributes(record: Any, excluded: Container[str]) -> dict[Any, Any]:
     if type(record) is EventRecord:
         return dict(record.fields)
     out: dict[Any, Any] = {}
+    numbers: dict[str, int] = {}
     for key, value in [*vars(record).items()]:
         if type(key) is not str:
-            _add(out, key, value)
+            _add(out, key, value, numbers)
         elif key == "logger_name":
             given = value.given if type(value) is LoggerName else value
             if given is not None:
@@ -212,12 +167,13 @@ def attributes(record: Any, excluded: Container[str]) -> dict[Any, Any]:
     return out
 
 
-def _add(out: dict[Any, Any], key: Any, value: Any) -> None:
+def _add(out: dict[Any, Any], key: Any, value: Any, numbers: dict[str, int]) -> None:
     try:
         out[key] = value
     except Exception as error:
         # A key whose hash or equality raises, now that it is asked.
-        out[free_name("<broken key>", out)] = f"<{type_name(type(key))}: {type_name(type(error))}>"
+        name = free_name("<broken key>", out, numbers)
+        out[name] = f"<{type_name(type(key))}: {type_name(type(error))}>"
 
 
 def merge(
@@ -255,10 +211,11 @@ def with_members(fields: dict[Any, Any], members: dict[str, Any]) -> dict[Any, A
         return together
     out = dict(fields)
     taken = {*fields, *members}
+    numbers: dict[str, int] = {}
     for key, value in members.items():
         name = key
         if key in fields:
-            name = free_name(f"extra.{key}", taken)
+            name = free_name(f"extra.{key}", taken, numbers)
             taken.add(name)
         out[name] = value
     return out

@@ -41,9 +41,9 @@ from .fields import (
     OWN_FIELDS,
     STANDARD_ATTRIBUTES,
     attributes,
-    looks_like_json,
     merge,
 )
+from .json_message import looks_like_json
 from .late_request_ids import add_request_id
 from .line import (
     ENVELOPE_VERSION,
@@ -563,9 +563,16 @@ class MozlogFormatter(BaseJsonFormatter):
         if not self.rename_fields:
             return fields
         out: dict[Any, Any] = {}
+        taken: set[Any] = set()
+        numbers: dict[str, int] = {}
         for key, value in fields.items():
             name = self.rename_fields.get(key, key) if type(key) is str else key
-            out[free_name(f"extra.{name}", {*out, *fields}) if name in out else name] = value
+            if name in out:
+                taken = taken or {*out, *fields}
+                name = free_name(f"extra.{name}", taken, numbers)
+            out[name] = value
+            if taken:
+                taken.add(name)
         return out
 
 

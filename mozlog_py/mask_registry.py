@@ -16,7 +16,18 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-__all__ = ["TextMask", "follow", "in_chains", "mask_before_cut", "mask_chains", "mask_cuts"]
+__all__ = [
+    "MAX_SEARCHED",
+    "MAX_WINDOWS",
+    "TextMask",
+    "follow",
+    "has_cut_masks",
+    "in_chains",
+    "mask_before_cut",
+    "mask_chains",
+    "mask_cuts",
+    "masked_ends",
+]
 
 
 class TextMask(Protocol):
@@ -32,6 +43,13 @@ class TextMask(Protocol):
 
 # Longer than any secret: what is this far from the end of a window is whole.
 _MARGIN: Final = 8192
+# A text of less than this is masked as a whole, though the middle of it is cut out.
+_WHOLE: Final = 4 * _MARGIN
+#: Characters that are searched beside those that are kept, where a text is cut.
+MAX_WINDOWS: Final = _WHOLE
+#: Characters of one record or line that are searched for secrets. To find them may take a
+#: hundred nanoseconds for each, if a client chooses them for that.
+MAX_SEARCHED: Final = 131_072
 
 _of_cuts: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 _of_chains: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
@@ -41,6 +59,11 @@ _followers: Final[set[weakref.WeakMethod[Callable[[], None]]]] = set()
 def mask_cuts(mask: TextMask) -> None:
     """Register a mask for texts that are about to be cut."""
     _of_cuts.add(mask)
+
+
+def has_cut_masks() -> bool:
+    """Return whether texts are searched for secrets before they are cut."""
+    return bool(_of_cuts)
 
 
 def mask_before_cut(text: str, most: int | None = None) -> str:
@@ -60,14 +83,39 @@ def mask_before_cut(text: str, most: int | None = None) -> str:
     is_window = most is not None and len(text) > most + 2 * _MARGIN
     if most is not None and is_window:
         text = text[: most + 2 * _MARGIN]
+    text = _masked(text)
+    # The end of the window may have cut a secret in two.
+    return text[:-_MARGIN] if is_window else text
+
+
+def masked_ends(text: str, ahead: int, behind: int) -> tuple[str, str]:
+    """Return the start and the end of a text whose middle is cut out, masked.
+
+    Args:
+        text: A text that is longer than both together.
+        ahead: How many characters of its start are kept.
+        behind: How many characters of its end are kept.
+
+    """
+    if not _of_cuts:
+        return text[:ahead], text[len(text) - behind :]
+    if len(text) <= ahead + behind + _WHOLE:
+        text = _masked(text)
+        return text[:ahead], text[max(ahead, len(text) - behind) :]
+    window = text[max(0, len(text) - behind - 2 * _MARGIN) :]
+    # The start of the window may have cut a secret in two.
+    end = _masked(window)[_MARGIN:]
+    return mask_before_cut(text, ahead)[:ahead], end[max(0, len(end) - behind) :]
+
+
+def _masked(text: str) -> str:
     for mask in list(_of_cuts):
         try:
             text = mask.text(text)
         except Exception:
             # An unmasked text must not get into a line.
             return str(mask.marker)
-    # The end of the window may have cut a secret in two.
-    return text[:-_MARGIN] if is_window else text
+    return text
 
 
 def mask_chains(mask: TextMask) -> None:

@@ -11,23 +11,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import orjson
 
 from .line import encode
+from .mask_registry import MAX_SEARCHED
 from .secret_shapes import Shapes
 from .secret_values import Needle, WordGate, checked_patterns, checked_values, needles_of
-from .values import MAX_DEPTH, free_name
+from .values import MAX_DEPTH, MAX_NODES, free_name
 
 __all__ = ["AnyMask", "Mask", "combined"]
 
 _dumps: Final = orjson.dumps
 # A line is no deeper, and Fields begin one or two levels down.
 _MAX_DEPTH: Final = MAX_DEPTH + 4
+# A line holds fewer values, with what a format and the envelope add.
+_MAX_NODES: Final = MAX_NODES + MAX_NODES // 4
+# Longer than any secret, as in ``mask_registry``.
+_MARGIN: Final = 8192
+# Shorter texts are searched in any case, of which a line has a bounded number.
+_SHORT: Final = 100
 
 #: What a processor leaves of an event that could not be masked.
 _KEPT: Final = frozenset({"_record", "_from_structlog", "level", "level_number", "timestamp"})
+
+
+class Budget:
+    """How many characters may still be searched, in all texts of one line or event.
+
+    Texts in which the gate finds nothing are not searched, whatever their size.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_SEARCHED
 
 
 class AnyMask:
@@ -40,8 +60,14 @@ class AnyMask:
 
     dumps: Callable[[Any], bytes]
 
-    def plain(self, value: Any) -> Any:
-        """Return plain values with secrets masked; the value itself if it has none."""
+    def plain(self, value: Any, budget: Budget | None = None) -> Any:
+        """Return plain values with secrets masked; the value itself if it has none.
+
+        Args:
+            value: Plain values.
+            budget: What may be searched, where the values are a part of an event.
+
+        """
         raise NotImplementedError
 
     def text(self, text: str) -> str:
@@ -71,12 +97,24 @@ class AnyMask:
         }
 
     def _raw(self, value: Any) -> Any:
+        budget = Budget()
+        # Names come again in each item of a list.
+        known: dict[str, str] = {}
+
+        def masked(text: str) -> str:
+            if len(text) > _SHORT:
+                return self.plain(text, budget)  # type: ignore[no-any-return]
+            clean = known.get(text)
+            if clean is None:
+                clean = known[text] = self.plain(text, budget)
+            return clean
+
         def number(number: float) -> Any:
             text = repr(number)
-            masked = self.text(text)
-            return number if masked == text else masked
+            clean = masked(text)
+            return number if clean == text else clean
 
-        return _walked(value, self.text, number, 0)
+        return _Walk(masked, number).value(value, 0)
 
     def line(self, line: bytes) -> bytes:
         """Return a finished line with secrets masked. A line for people is no JSON."""
@@ -97,10 +135,10 @@ class _Several(AnyMask):
         self._masks = masks
         self.dumps = lambda plain: _dumps(self.plain(plain))
 
-    def plain(self, value: Any) -> Any:
+    def plain(self, value: Any, budget: Budget | None = None) -> Any:
         """Return plain values with the secrets of each mask masked."""
         for mask in self._masks:
-            value = mask.plain(value)
+            value = mask.plain(value, budget)
         return value
 
 
@@ -159,14 +197,14 @@ class Mask(AnyMask):
 
         return dumps
 
-    def plain(self, value: Any) -> Any:
+    def plain(self, value: Any, budget: Budget | None = None) -> Any:
         """Return plain values with secrets masked; the value itself if it has none."""
         try:
             line = _dumps(value)
         except Exception:
             # A number or a surrogate that the encoder refuses: everything is searched for.
             line = None
-        return self._without_secrets(value, line)
+        return self._without_secrets(value, line, budget)
 
     # -- events of other renderers ----------------------------------------
 
@@ -188,7 +226,7 @@ class Mask(AnyMask):
 
     # -- what both do -----------------------------------------------------
 
-    def _without_secrets(self, value: Any, line: bytes | None) -> Any:
+    def _without_secrets(self, value: Any, line: bytes | None, budget: Budget | None = None) -> Any:
         """Mask what the gates find in ``line``, which is the encoded value; None for all."""
         if line is None:
             needles, shapes = [*self._needles], self._shapes
@@ -201,7 +239,21 @@ class Mask(AnyMask):
         if not (needles or patterns or shapes):
             return value
 
+        within = budget or Budget()
+
         def masked(text: str) -> str:
+            size = len(text)
+            if size > _SHORT:
+                if not within.left:
+                    return f"<not searched, {size} characters>"
+                if size > within.left + _MARGIN:
+                    # What is cut off in the middle may be a secret that nothing recognises.
+                    shown, within.left = searched(text[: within.left + _MARGIN]), 0
+                    return f"{shown[:-_MARGIN]}... <not searched, {size} characters>"
+                within.left = max(0, within.left - size)
+            return searched(text)
+
+        def searched(text: str) -> str:
             for needle in needles:
                 text = needle.masked(text)
             if shapes is not None:
@@ -214,7 +266,7 @@ class Mask(AnyMask):
             text = repr(number)
             return number if masked(text) == text else self.marker
 
-        return _walked(value, masked, number, 0)
+        return _Walk(masked, number).value(value, 0)
 
 
 def _size(needle: Needle) -> int:
@@ -227,37 +279,64 @@ def _replaced(pattern: re.Pattern[str], marker: str, text: str) -> str:
     return pattern.sub(lambda match: marker if match[0] else "", text)
 
 
-def _walked(
-    value: Any, masked: Callable[[str], str], number: Callable[[float], Any], depth: int
-) -> Any:
-    """Return a copy with ``masked`` applied to every text, and ``number`` to every number."""
-    kind = type(value)
-    if kind is str:
-        clean = masked(value)
-        # The same object: that a text is what it was is also asked by identity.
-        return value if clean == value else clean
-    if kind is int or kind is float:
-        return number(value)
-    if value is None or kind is bool:
+class _Walk:
+    """Makes a copy of values with every text and every number in them masked.
+
+    What is nested in shared containers may be endless, so no more than ``MAX_NODES`` values are
+    looked at. The others are left out, since nothing has looked at them.
+    """
+
+    __slots__ = ("_left", "_masked", "_number")
+
+    def __init__(self, masked: Callable[[str], str], number: Callable[[float], Any]) -> None:
+        self._masked = masked
+        self._number = number
+        self._left = _MAX_NODES
+
+    def value(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind is str:
+            clean = self._masked(value)
+            # The same object: that a text is what it was is also asked by identity.
+            return value if clean == value else clean
+        if kind is int or kind is float:
+            return self._number(value)
+        if value is None or kind is bool:
+            return value
+        if depth > _MAX_DEPTH:
+            # Other renderers go as deep as they like, and nothing has looked at what is there.
+            return "<max depth>"
+        if kind is dict:
+            return self._members(value, depth)
+        if kind is list or kind is tuple or kind is set or kind is frozenset:
+            items = self._within_budget(value)
+            copies = [self.value(item, depth + 1) for item in items]
+            if len(items) < len(value):
+                copies.append(f"<{len(value) - len(items)} more items>")
+            return copies if kind is list else kind(copies)
+        if issubclass(kind, str):
+            text = str.__str__(value)
+            clean = self._masked(text)
+            return value if clean == text else clean
         return value
-    if depth > _MAX_DEPTH:
-        # Other renderers go as deep as they like, and nothing has looked at what is there.
-        return "<max depth>"
-    if kind is dict:
+
+    def _members(self, members: dict[Any, Any], depth: int) -> dict[Any, Any]:
         out: dict[Any, Any] = {}
-        for key, member in value.items():
-            name = masked(key) if type(key) is str else key
+        numbers: dict[str, int] = {}
+        items = self._within_budget(members.items())
+        for key, member in items:
+            name = self._masked(key) if type(key) is str else key
             if name in out:
-                name = free_name(name, out)
-            out[name] = _walked(member, masked, number, depth + 1)
+                name = free_name(name, out, numbers)
+            out[name] = self.value(member, depth + 1)
+        if len(items) < len(members):
+            out[free_name("<more>", out)] = f"<{len(members) - len(items)} more items>"
         return out
-    if kind is list or kind is tuple or kind is set or kind is frozenset:
-        return kind(_walked(item, masked, number, depth + 1) for item in value)
-    if issubclass(kind, str):
-        text = str.__str__(value)
-        clean = masked(text)
-        return value if clean == text else clean
-    return value
+
+    def _within_budget(self, items: Any) -> list[Any]:
+        kept = [*islice(items, self._left)]
+        self._left -= len(kept)
+        return kept
 
 
 def mask_of(

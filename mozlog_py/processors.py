@@ -7,6 +7,7 @@ of ``logging``. There, too, the message is the key ``event``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Final, NoReturn
 
 import structlog
@@ -15,14 +16,22 @@ from .context import current
 from .events import event_level
 from .late_request_ids import add_request_id
 from .line import DEGRADED, degrade
-from .mask_registry import mask_before_cut
+from .mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, masked_ends
 from .memo import remember
 from .options import check_no_positional
 from .redaction import Redact
 from .sampling import Sample
 from .severity import severity
 from .typing import Processor
-from .values import MAX_DEPTH, Sanitiser, free_name, type_name
+from .values import (
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    MAX_ITEMS,
+    MAX_NODES,
+    Sanitiser,
+    free_name,
+    type_name,
+)
 
 __all__ = [
     "CapLengths",
@@ -88,43 +97,121 @@ class StaticFields:
 
 
 def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
-    """Give nested dicts dotted keys: ``{"user": {"id": 7}}`` becomes ``{"user.id": 7}``."""
-    out: _EventDict = {}
+    """Give nested dicts dotted keys: ``{"user": {"id": 7}}`` becomes ``{"user.id": 7}``.
+
+    Those stay nested that are deeper, have more members or more text than a line has of
+    one record.
+    """
+    flat = _Flat()
+    out = flat.out
     for key, value in event_dict.items():
         # isinstance() would ask the value, and a lazy object load itself for the answer.
         if issubclass(type(value), dict) and key not in _UNTOUCHED and key != "event":
-            _flatten_into(out, str(key), value, 1)
+            flat.add_members(str(key), value, 1)
+        elif key in out:
+            flat.add(key, value)
         else:
-            out[free_name(key, out) if key in out else key] = value
+            out[key] = value
     return out
 
 
-def _flatten_into(out: _EventDict, prefix: str, value: dict[Any, Any], depth: int) -> None:
-    # An empty one is said to be there; and what is endless is left to the renderer.
-    if not value or depth > MAX_DEPTH:
-        out[free_name(prefix, out)] = value
-        return
-    for key, member in [*value.items()]:
-        name = f"{prefix}.{key}"
-        if issubclass(type(member), dict):
-            _flatten_into(out, name, member, depth + 1)
-        else:
-            out[free_name(name, out)] = member
+class _Flat:
+    """An event dict whose nested dicts have dotted keys, as it is made."""
+
+    __slots__ = ("_characters", "_nodes", "_numbers", "out")
+
+    def __init__(self) -> None:
+        self.out: _EventDict = {}
+        self._numbers: dict[str, int] = {}
+        self._nodes = MAX_NODES
+        self._characters = MAX_CHARACTERS
+
+    def add(self, name: str, value: Any) -> None:
+        out = self.out
+        out[free_name(name, out, self._numbers) if name in out else name] = value
+
+    def add_members(self, prefix: str, value: dict[Any, Any], depth: int) -> None:
+        # An empty one is said to be there; and what is endless is left to the renderer.
+        if depth > MAX_DEPTH or (type(value) is dict and len(value) > self._nodes):
+            self.add(prefix, value)
+            return
+        members = [*islice(value.items(), self._nodes + 1)]
+        if not members or not self._has_room(prefix, members):
+            self.add(prefix, value)
+            return
+        for key, member in members:
+            name = f"{prefix}.{key}"
+            if issubclass(type(member), dict):
+                self.add_members(name, member, depth + 1)
+            else:
+                self.add(name, member)
+
+    def _has_room(self, prefix: str, members: list[tuple[Any, Any]]) -> bool:
+        """Return whether a dict's members still fit the event, and count them if so."""
+        # The prefix is repeated for each member; and a text that many members share counts
+        # for each, since a line bounds nested texts only.
+        texts = (member for _, member in members if type(member) is str)
+        size = len(prefix) * len(members) + sum(map(len, texts))
+        if len(members) > self._nodes or size > self._characters:
+            # To find out for each of the others would be as much work again.
+            self._nodes = 0
+            return False
+        self._nodes -= len(members)
+        self._characters -= size
+        return True
+
+
+class _Copying:
+    """How many nested values of one event may still be copied: as many as a line holds.
+
+    Shared values make a small object graph as large as one likes. What is left as it is, is
+    behind what a line holds of its container, or of the event.
+    """
+
+    __slots__ = ("_left", "_searched")
+
+    def __init__(self) -> None:
+        self._left = MAX_NODES
+        self._searched = 0
+
+    def may_search(self, characters: int) -> bool:
+        """Return whether so many more may be searched for secrets, for texts to be cut."""
+        self._searched += characters
+        return self._searched <= MAX_SEARCHED
+
+    def most_of(self, container: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> int:
+        """Return how many values of a container are copied, from its start."""
+        most = min(len(container), MAX_ITEMS, self._left)
+        self._left -= most
+        return most
 
 
 def drop_none(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     """Leave out what is None, in nested dicts as well."""
-    return _without_none(event_dict, 0)
-
-
-def _without_none(fields: dict[Any, Any], depth: int) -> dict[Any, Any]:
+    copying = _Copying()
     return {
-        key: _without_none(value, depth + 1)
-        if type(value) is dict and depth < MAX_DEPTH and key not in _UNTOUCHED
+        key: _without_none(value, 1, copying)
+        if type(value) is dict and key not in _UNTOUCHED
         else value
-        for key, value in [*fields.items()]
+        for key, value in [*event_dict.items()]
         if value is not None
     }
+
+
+def _without_none(members: dict[Any, Any], depth: int, copying: _Copying) -> dict[Any, Any]:
+    most = copying.most_of(members)
+    if not most:
+        return members
+    items = [*members.items()]
+    out = {
+        key: _without_none(value, depth + 1, copying)
+        if type(value) is dict and depth < MAX_DEPTH and key not in _UNTOUCHED
+        else value
+        for key, value in items[:most]
+        if value is not None
+    }
+    out.update(items[most:])
+    return out
 
 
 class CapLengths:
@@ -141,29 +228,37 @@ class CapLengths:
 
     def __call__(self, _: Any, __: str, event_dict: _EventDict) -> _EventDict:
         """Cut them."""
+        copying = _Copying()
         return {
-            key: value if key in _UNTOUCHED else self._capped(value, 0)
+            key: value if key in _UNTOUCHED else self._capped(value, 0, copying)
             for key, value in [*event_dict.items()]
         }
 
-    def _capped(self, value: Any, depth: int) -> Any:
+    def _capped(self, value: Any, depth: int, copying: _Copying) -> Any:
         kind = type(value)
         if kind is str:
-            return value if len(value) <= self._most else self._cut(value)
-        if depth >= MAX_DEPTH:
+            return value if len(value) <= self._most else self._cut(value, copying)
+        if depth >= MAX_DEPTH or not (kind is dict or kind is list or kind is tuple):
+            return value
+        most = copying.most_of(value)
+        if not most:
             return value
         if kind is dict:
-            return {key: self._capped(member, depth + 1) for key, member in [*value.items()]}
-        if kind is list or kind is tuple:
-            return [self._capped(item, depth + 1) for item in [*value]]
-        return value
+            items = [*value.items()]
+            capped = {key: self._capped(each, depth + 1, copying) for key, each in items[:most]}
+            capped.update(items[most:])
+            return capped
+        items = [*value]
+        return [*(self._capped(item, depth + 1, copying) for item in items[:most]), *items[most:]]
 
-    def _cut(self, text: str) -> str:
-        text = mask_before_cut(text)
-        if len(text) <= self._most:
-            return text
+    def _cut(self, text: str, copying: _Copying) -> str:
+        if has_cut_masks() and not copying.may_search(min(len(text), MAX_WINDOWS + self._most)):
+            return f"<cut, {len(text)} characters>"
         tail = self._most // 2
-        ahead, behind = text[: self._most - tail], text[len(text) - tail :]
+        ahead, behind = masked_ends(text, self._most - tail, tail)
+        if len(ahead) + len(behind) < self._most:
+            # It was shorter than that without its secrets.
+            return ahead + behind
         return f"{ahead}... <cut, {len(text)} characters> ...{behind}"
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .credential_names import CREDENTIALS, MARKER, is_credential, normal_name
 from .dict_items import items_of
-from .fields import json_object, looks_like_json
+from .json_message import exceeds_bounds, looks_like_json, masked_json, parsed_object
 from .lazy_values import NOT_LOADED, unloaded
+from .line import DEGRADED, degrade
 from .mask_registry import mask_chains, mask_cuts
 from .masked_repr import MaskedRepr, mask, secret_texts, shows
 from .memo import remember
@@ -38,7 +39,26 @@ _KEPT_BESIDE: Final = re.compile(r"extra\.(?P<name>(?P<stem>.*?)(?:_[0-9]+)?)", 
 _COLLECTIONS: Final = (set, frozenset, deque)
 # Names come again and again; those made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 2048
+# Characters of a name that is read for the keys. Of a longer one, its end decides.
+_MAX_NAME: Final = 1024
+#: Characters of objects' texts that are searched in one event. Further objects are hidden.
+MAX_SEARCHED: Final = 65_536
 _UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
+# What is kept of an event that has more fields than a line.
+_SAID_FIRST: Final = _UNTOUCHED | {
+    DEGRADED,
+    "_from_structlog",
+    "error",
+    "level",
+    "level_number",
+    "logger",
+    "msg",
+    "stack",
+    "stack_info",
+    "Time",
+    "timestamp",
+    "traceback",
+}
 _OBJECT_REPR: Final = object.__dict__["__repr__"]
 # What these are shown as has no names in it.
 _NAMELESS: Final = (
@@ -229,7 +249,9 @@ class Redact:
 
     def _event(self, event_dict: dict[str, Any], walk: _Walk) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        for key, value in _items(event_dict):
+        items = _items(event_dict)
+        kept = items if len(items) <= MAX_ITEMS else _of_a_line(items)
+        for key, value in kept:
             if type(key) is str and key in _UNTOUCHED and _is_own(key, value):
                 out[key] = self._message(value, walk) if key == "event" else value
             else:
@@ -237,11 +259,17 @@ class Redact:
         event = event_dict.get("event")
         if type(event) is str and looks_like_json(event):
             # Its members are going to be fields.
-            blob = json_object(event)
-            if blob is not None and (clean := self._members(blob, 0, walk)) != blob:
+            blob = parsed_object(event)
+            if blob is None:
+                if exceeds_bounds(event):
+                    out["event"] = masked_json(event, self.is_secret, self.marker)
+            elif (clean := self._members(blob, 0, walk)) != blob:
                 # As text: the members of a dict would be fields of the call's own, which
                 # replace the request's id.
                 out["event"] = json.dumps(clean)
+        if len(kept) < len(items):
+            out[free_name("<more>", out)] = f"<{len(items) - len(kept)} more items>"
+            degrade(out, "items dropped")
         return out
 
     def _message(self, value: Any, walk: _Walk) -> Any:
@@ -258,14 +286,17 @@ class Redact:
         known = self._remembered.get(name)
         if known is None:
             known = self._matches(name)
+            if len(name) > _MAX_NAME:
+                return known
             if not known and (beside := _KEPT_BESIDE.fullmatch(name)):
                 known = self._matches(beside["name"]) or self._matches(beside["stem"])
             remember(self._remembered, name, known, _MAX_REMEMBERED)
         return known
 
     def _matches(self, name: str) -> bool:
+        end = name[-_MAX_NAME:]
         return (
-            (self._keys and normal_name(name) in self._keys)
+            (self._keys and normal_name(end) in self._keys)
             or (self._defaults and is_credential(name))
             or any(pattern.search(name) for pattern in self._patterns)
         )
@@ -320,8 +351,8 @@ class Redact:
         if is_named(kind, _NAMELESS_OF_LIBRARIES):
             return value
         if is_shown:
-            text = Sanitiser()._item(value, depth)  # noqa: SLF001 - as a line shows it
-            return self._object(value, kind, text)
+            text = walk.sanitiser._item(value, depth)  # noqa: SLF001 - as a line shows it
+            return self._object(value, kind, text, walk)
         return self._opened(value, kind, depth, walk)
 
     def _opened(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
@@ -343,15 +374,18 @@ class Redact:
         if class_attribute(kind, "__repr__") is _OBJECT_REPR:
             return value
         # What a line shows: a text, but for what the sanitiser knows and this does not.
-        shown = Sanitiser().value(value)
+        shown = walk.sanitiser.value(value)
         if type(shown) is str:
-            return self._object(value, kind, shown)
+            return self._object(value, kind, shown, walk)
         clean = self._safely(shown, depth + 1, walk)
-        return value if clean == shown else clean
+        # What was left out of it has not been seen.
+        return value if clean == shown and not walk.sanitiser.is_spent else clean
 
-    def _object(self, value: Any, kind: type, text: str) -> Any:
+    def _object(self, value: Any, kind: type, text: str, walk: _Walk) -> Any:
         """Return an object whose text shows no credential, else what stands for that text."""
-        masked = mask(text, self.is_secret, self.marker)
+        # The text is not the whole one where the event has too many of them.
+        is_whole = not walk.sanitiser.is_spent
+        masked = mask(text, self.is_secret, self.marker) if is_whole else None
         if masked is not None:
             for secret in secret_texts(value, self.is_secret):
                 # A text that shows it in quotes of its own may end within it.
@@ -400,13 +434,15 @@ class Redact:
 class _Walk:
     """What one event's values have in common while they are looked into."""
 
-    __slots__ = ("interrupts", "left")
+    __slots__ = ("interrupts", "left", "sanitiser")
 
     def __init__(self, interrupts: list[BaseException]) -> None:
         #: What values' own code raised that is no ``Exception``.
         self.interrupts = interrupts
         #: How many values may still be looked into; a line holds no more.
         self.left = MAX_NODES
+        #: Makes the texts that objects are shown as.
+        self.sanitiser = Sanitiser(max_characters=MAX_SEARCHED)
 
     def within_budget(self, items: list[_T]) -> list[_T]:
         """Return as many of the items as may still be looked into."""
@@ -489,6 +525,20 @@ def _attribute(value: Any, name: str) -> Any:
         return getattr(value, name)
     except Exception as error:
         return f"<unprintable {type_name(type(value))}: {type_name(type(error))}>"
+
+
+def _of_a_line(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Return as many of an event's items as a line has room for, what is said first among them."""
+    first = {key for key, _ in items if type(key) is str and key in _SAID_FIRST}
+    room = MAX_ITEMS - 1 - len(first)
+    kept = []
+    for key, value in items:
+        if type(key) is str and key in first:
+            kept.append((key, value))
+        elif room > 0:
+            room -= 1
+            kept.append((key, value))
+    return kept
 
 
 def _items(members: dict[Any, Any]) -> list[tuple[Any, Any]]:

@@ -159,6 +159,9 @@ def _text(value: Any) -> str:
     """Return the text that a value has in a line; an empty one where it has none."""
     if value is None or type(value) is str:
         return value or ""
+    if issubclass(type(value), (dict, list, tuple)):
+        # They have no text, and may have any number of members.
+        return ""
     sanitiser = Sanitiser()
     plain = sanitiser.value(value)
     kind = type(plain)

@@ -68,6 +68,12 @@ _NEAR: Final = re.compile("|".join((*_TOKENS, r"eyJ[\w-]{6}", r"-----BEGIN")).en
 _BEFORE, _BEHIND = 40, 100
 # With more hits than this the whole line is looked at.
 _MAX_HITS: Final = 16
+_MAX_ENCODED_HITS: Final = 64
+# So many parameters are asked for their names before a line is looked at as a whole, which has
+# bounds of its own.
+_MAX_PARAMETERS: Final = 4096
+# How far from its "@" the user info of a URL is looked for, with the scheme in front of it.
+_USER_INFO_SIZE: Final = 600
 
 #: A private key, to its end or, where that was cut off, to the end of the text.
 _SPACE: Final = r"(?: |\+|%(?:25){0,2}20)"
@@ -114,10 +120,13 @@ _PERCENT: Final = "%(?:25){0,2}"
 
 # Up to the last "@" before the path: a password may hold one that is not encoded.
 _USER_INFO: Final = r"""([^\s/?#"'<>\\]{1,512})(?=@)"""
+# The longest of the next: the colon and its slashes, the name, another colon, the rest.
+_SLASHED_SIZE: Final = 19 + 128 + 1 + 256
 # A password may hold a slash that is not encoded. What follows a host is a port.
 _SLASHED: Final = (
     r"""([^\s/?#@:\["'<>\\]{0,128}:(?![0-9]{1,5}(?:[/?#]|$))"""
-    r"""[^\s@"'<>\\]{1,256})(?=@)"""
+    # The run ends where an "@" may be, or at its bound: a shorter one is not tried.
+    r"""(?=(?P<run>[^\s@"'<>\\]{1,256}))(?P=run))(?=@)"""
 )
 _ENCODED_USER_INFO: Final = (
     rf"({_PERCENT}3[Aa](?:{_PERCENT}2[Ff]){{2}})"
@@ -137,11 +146,14 @@ _ENCODED_PARAMETER: Final = (
     rf"({_PERCENT}(?:3[Ff]|26|3[Bb]|23)){_NAME}({_PERCENT}3[Dd])"
     r"""((?:[^&\s#"'<>\\%]|%(?!(?:25){0,2}(?:26|23)))+)"""
 )
-_USER_INFOS: Final = tuple(re.compile(f"({_SLASHES}){info}") for info in (_USER_INFO, _SLASHED))
+_PLAIN_USER_INFO: Final = re.compile(f"({_SLASHES}){_USER_INFO}")
+_SLASHED_USER_INFO: Final = re.compile(f"({_SLASHES}){_SLASHED}")
 _ENCODED_USER_INFOS: Final = (re.compile(_ENCODED_USER_INFO),)
 _PARAMETERS: Final = (re.compile(_PARAMETER, re.ASCII), re.compile(_ENCODED_PARAMETER, re.ASCII))
 # A query alone, as a request's summary has it.
 _QUERY: Final = re.compile(r"[\w.~$\[\]%-]{1,100}=[^\s\"'<>\\]*", re.ASCII)
+_AT: Final = re.compile(b"@")
+_USER_INFO_START: Final = re.compile(_SLASHES.encode())
 # Begins with a literal, which the engine looks for in a loop of its own: 20 times as fast.
 _USER_INFO_BYTES: Final = re.compile(f"{_SLASHES}(?:{_USER_INFO}|{_SLASHED})".encode())
 _ENCODED_USER_INFO_BYTES: Final = re.compile(_ENCODED_USER_INFO.encode())
@@ -187,7 +199,15 @@ class Shapes:
         return bool(
             (hits and self._is_near(line, hits.to_bytes(len(line), "little")))
             or (b"=" in line and self._has_parameter(line))
-            or (b"@" in line and _USER_INFO_BYTES.search(line))
+            or (b"@" in line and self._has_user_info(line))
+        )
+
+    def _has_user_info(self, line: bytes) -> bool:
+        places = [found.start() for found in islice(_AT.finditer(line), _MAX_HITS)]
+        if len(places) == _MAX_HITS:
+            return _USER_INFO_START.search(line) is not None
+        return any(
+            _USER_INFO_BYTES.search(line, max(0, at - _USER_INFO_SIZE), at + 1) for at in places
         )
 
     def _is_near(self, line: bytes, hits: bytes) -> bool:
@@ -197,18 +217,27 @@ class Shapes:
             return True
         if any(_NEAR.search(line, max(0, at - _BEFORE), at + _BEHIND) for at in places):
             return True
-        return _ENCODED_HIT.search(hits) is not None and bool(
+        encoded = sum(1 for _ in islice(_ENCODED_HIT.finditer(hits), _MAX_ENCODED_HITS))
+        if encoded == _MAX_ENCODED_HITS:
+            return True
+        return encoded > 0 and bool(
             _ENCODED_USER_INFO_BYTES.search(line)
-            or any(
-                self._is_name_secret(match[2].decode("ascii", "replace"))
-                for expression in _PARAMETERS_BYTES
-                for match in expression.finditer(line)
-            )
+            or any(self._has_parameter_of(expression, line) for expression in _PARAMETERS_BYTES)
         )
+
+    def _has_parameter_of(self, expression: re.Pattern[bytes], line: bytes) -> bool:
+        for count, match in enumerate(expression.finditer(line)):
+            if count == _MAX_PARAMETERS:
+                return True
+            if self._is_name_secret(match[2].decode("ascii", "replace")):
+                return True
+        return False
 
     def _has_parameter(self, line: bytes) -> bool:
         known = self._known
-        pieces = line.translate(_NAMES).split(b"=")
+        pieces = line.translate(_NAMES).split(b"=", _MAX_PARAMETERS)
+        if len(pieces) > _MAX_PARAMETERS:
+            return True
         # Behind the last one there is no name.
         pieces.pop()
         for piece in pieces:
@@ -224,7 +253,9 @@ class Shapes:
     def _is_name_secret(self, name: str) -> bool:
         if "%" in name:
             name = unquote(unquote(name))
-        return _SIGNATURE.fullmatch(name) is not None or self._is_secret(name)
+        if ("g" in name or "G" in name) and _SIGNATURE.fullmatch(name) is not None:
+            return True
+        return self._is_secret(name)
 
     def masked(self, text: str) -> str:
         """Return a text with all that looks like a secret masked."""
@@ -233,8 +264,8 @@ class Shapes:
         text = _JWT.sub(lambda match: marker if match[1] else match[0], text)
         text = _TOKEN.sub(lambda _: marker, text)
         if "@" in text:
-            for expression in _USER_INFOS:
-                text = expression.sub(self._without_user_info, text)
+            text = _PLAIN_USER_INFO.sub(self._without_user_info, text)
+            text = self._without_slashed_user_info(text)
         if "%" in text:
             for expression in _ENCODED_USER_INFOS:
                 text = expression.sub(self._without_user_info, text)
@@ -242,6 +273,16 @@ class Shapes:
             # With its separator the first parameter is like the others.
             return self._without_parameters(f"?{text}")[1:]
         return self._without_parameters(text)
+
+    def _without_slashed_user_info(self, text: str) -> str:
+        # No "@" is in a match, and one follows it: only what is near one can be a match.
+        parts = text.split("@")
+        for index, part in enumerate(parts[:-1]):
+            near = part[-_SLASHED_SIZE:]
+            if "/" in near:
+                clean = _SLASHED_USER_INFO.sub(self._without_user_info, f"{near}@")
+                parts[index] = part[:-_SLASHED_SIZE] + clean[:-1]
+        return "@".join(parts)
 
     def _without_user_info(self, match: re.Match[str]) -> str:
         user_info = match[2]

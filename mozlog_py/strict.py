@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from .values import free_name
+from .values import MAX_CHARACTERS, free_name
 
 __all__ = ["flatten"]
 
@@ -21,30 +21,51 @@ def flatten(fields: dict[str, Any]) -> dict[str, Any]:
 
     Nested objects become dotted keys, arrays that are empty or mixed become
     JSON strings, an empty Fields gets a ``msg``. Where two keys become the
-    same one, the later gets a number at its end.
+    same one, the later gets a number at its end. Objects whose dotted keys would
+    have more than ``MAX_CHARACTERS`` together become JSON strings as well.
     """
     out: dict[str, Any] = {}
-    for key, value in _leaves("", fields):
-        out[free_name(key, out)] = value
+    numbers: dict[str, int] = {}
+    for key, value in _Leaves().of("", fields):
+        out[free_name(key, out, numbers)] = value
     return out or {"msg": ""}
 
 
-def _leaves(prefix: str, fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in fields.items():
-        name = f"{prefix}{key}"
-        if value is None:
-            continue
-        if type(value) is dict:
-            if _is_represented(value):
-                yield name, value
-            elif any(member is not None for member in value.values()):
-                yield from _leaves(f"{name}.", value)
-            else:
+class _Leaves:
+    """The members of nested objects under dotted keys."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        # A key is repeated for each member of its object: one long key would multiply.
+        self._left = MAX_CHARACTERS
+
+    def of(self, prefix: str, fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        for key, value in fields.items():
+            name = f"{prefix}{key}"
+            if value is None:
+                continue
+            if type(value) is dict:
+                if _is_represented(value):
+                    yield name, value
+                elif self._has_room(name, value):
+                    yield from self.of(f"{name}.", value)
+                else:
+                    yield name, orjson.dumps(value).decode()
+            elif type(value) is list and not _is_uniform(value):
                 yield name, orjson.dumps(value).decode()
-        elif type(value) is list and not _is_uniform(value):
-            yield name, orjson.dumps(value).decode()
-        else:
-            yield name, value
+            else:
+                yield name, value
+
+    def _has_room(self, name: str, value: dict[str, Any]) -> bool:
+        """Return whether an object has members to show and its dotted keys are not too long."""
+        if all(member is None for member in value.values()):
+            return False
+        size = len(name) * len(value)
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
 
 
 def _is_uniform(values: list[Any]) -> bool:

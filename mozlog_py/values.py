@@ -34,7 +34,7 @@ from .lazy_values import (
 )
 from .lazy_values import PACKAGES as LAZY_PACKAGES
 from .loaded_types import comes_from, defines, is_kind, type_name
-from .mask_registry import mask_before_cut
+from .mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, mask_before_cut
 from .name_value_pairs import Members, members_of, view_items
 
 __all__ = [
@@ -98,16 +98,24 @@ class Sanitiser:
 
     __slots__ = (
         "_characters",
+        "_max_characters",
         "_nodes",
         "_path",
+        "_searched",
         "exception",
         "interrupt",
         "json_default",
         "reasons",
     )
 
-    def __init__(self, json_default: Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self,
+        json_default: Callable[[Any], Any] | None = None,
+        max_characters: int = MAX_CHARACTERS,
+    ) -> None:
         self.json_default = json_default
+        self._max_characters = max_characters
+        self._searched = 0
         self.reasons: dict[str, None] = {}
         self.interrupt: BaseException | None = None
         #: The record's exception, and its text as ``render_exception`` made it.
@@ -152,8 +160,7 @@ class Sanitiser:
     def call(self, render: Callable[[Any], str], value: Any) -> str:
         """Give ``render(value)`` as bounded text, or a marker; ``render`` runs foreign code."""
         try:
-            text = str.__str__(render(value))
-            return self.text(self._spent(self._cut(text, MAX_TEXT)))
+            return self.text(self._spent(str.__str__(render(value)), MAX_TEXT))
         except BaseException as error:
             return self.unprintable(value, error)
 
@@ -356,12 +363,25 @@ class Sanitiser:
         if size <= most:
             return text
         self.lost("text truncated")
+        if has_cut_masks():
+            self._searched += min(size, most + MAX_WINDOWS)
+            if self._searched > MAX_SEARCHED:
+                return f"<truncated, {size} characters>"
         return f"{mask_before_cut(text, most)[:most]}... <truncated, {size} characters>"
 
-    def _spent(self, text: str) -> str:
-        """Give as much of a text as this record may still hold."""
-        self._characters += len(text)
-        return text if self._characters <= MAX_CHARACTERS else self._cut(text, _MAX_TAIL)
+    def _spent(self, text: str, most: int | None = None) -> str:
+        """Return as much of a text as this record may still hold, ``most`` characters at most."""
+        size = len(text)
+        is_long = most is not None and size > most
+        self._characters += most if is_long and most is not None else size
+        if self._characters <= self._max_characters:
+            return self._cut(text, most) if is_long and most is not None else text
+        return self._cut(text, _MAX_TAIL)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the record had more values, or characters of them, than a record may hold."""
+        return self._characters > self._max_characters or self._nodes >= MAX_NODES
 
     def _bytes(self, value: bytes | bytearray | memoryview) -> str:
         # The buffer itself, and not a subclass's own conversions.
@@ -440,6 +460,7 @@ class Sanitiser:
 
     def _members(self, value: Any, *, keep_none: bool, depth: int = 0) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        numbers: dict[str, int] = {}
         items = items_of(value, MAX_ITEMS)
         # Those of a class that keeps them elsewhere may have no end.
         size = max(dict.__len__(value), len(items))
@@ -451,7 +472,7 @@ class Sanitiser:
             if depth:
                 name = self._spent(name)
             if name in out:
-                name = free_name(name, out)
+                name = free_name(name, out, numbers)
             kind = type(member)
             # What needs no cleaning is most of it, and a call costs more than these.
             if (
@@ -501,10 +522,22 @@ def _same(value: Any) -> Any:
     return value
 
 
-def free_name(name: str, taken: Container[Any]) -> str:
-    """Give a name that is not taken: the one asked for, or that with a number at its end."""
-    candidate, count = name, 1
+def free_name(name: str, taken: Container[Any], numbers: dict[str, int] | None = None) -> str:
+    """Return a name that is not taken: the one asked for, or that with a number at its end.
+
+    Args:
+        name: The name asked for.
+        taken: The names that are taken. The caller adds what is returned.
+        numbers: The last number of each name, kept by the caller for one ``taken``. Without it
+            every call counts from 2, and the n-th collision of one name costs n look-ups.
+    """
+    if name not in taken:
+        return name
+    count = 1 if numbers is None else numbers.get(name, 1)
+    candidate = name
     while candidate in taken:
         count += 1
         candidate = f"{name}_{count}"
+    if numbers is not None:
+        numbers[name] = count
     return candidate

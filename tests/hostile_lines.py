@@ -1,8 +1,9 @@
-"""What the logger must survive, case by case: ``python hostile_lines.py FRONT DIRECTORY``.
+"""What the logger must survive, case by case.
 
-Runs each case in a child of its own, whose stdout is the file ``DIRECTORY/NAME.out``,
-and prints a JSON object of the children's exit statuses. A value that ends the
-interpreter is so the failure of one case. ``test_hostile_lines.py`` looks at the files.
+``python hostile_lines.py FRONT DIRECTORY [SECTION ...]`` runs each case in a child of its own,
+whose stdout is the file ``DIRECTORY/NAME.out``, and prints a JSON object of the children's exit
+statuses. A value that ends the interpreter is so the failure of one case.
+``test_hostile_lines.py`` looks at the files.
 
 The fronts are the formatter behind ``logging``, a chain of structlog's processors, and
 the fast logger; each case logs through all of them.
@@ -492,6 +493,31 @@ def _(log: Front) -> None:
     context.request_id_context.set("r1")
     context.bind(user="ann")
     log('{"rid": "FORGED", "user": "eve", "n": 1}', n=7)
+
+
+NESTED = '{"a":' * 100_000 + "1" + "}" * 100_000
+ARRAYS = '{"a":' + "[" * 300_000 + "]" * 300_000 + "}"
+
+
+@case("Records", 2, "a message that is JSON, nested as deep as it is long", count=5, shows={
+    "msg": lambda text: text.startswith(NESTED[:1000]) and text.endswith("}" * 1000), "n": 1,
+})  # fmt: skip
+def _(log: Front) -> None:
+    log(NESTED, n=1)
+    log(ARRAYS)
+    log(ARRAYS.replace("]", ""))
+    log("{" * 100_000 + "}")
+    log("%s", NESTED, exc_info=ValueError(NESTED))
+
+
+@case("Records", 2, "a message that is JSON, longer or wider than is parsed", count=2, shows={
+    "msg": lambda text: text.startswith('{"a": "xx'),
+}, check=lambda lines, _: (
+    "n0" not in lines[1]["Fields"] and lines[1]["Fields"]["msg"].startswith('{"n0": 0')
+))  # fmt: skip
+def _(log: Front) -> None:
+    log(json.dumps({"a": "x" * 100_000}))
+    log(json.dumps({f"n{number}": number for number in range(1001)}))
 
 
 @case("Records", 3, "levels that are none", count=5)
@@ -1472,9 +1498,11 @@ def _child(chosen: Case, front: str, directory: str, name: str) -> None:
     chosen.run(log)
 
 
-def main(front: str, directory: str) -> None:
+def main(front: str, directory: str, *sections: str) -> None:
     statuses: dict[str, int] = {}
     for number, chosen in enumerate(CASES):
+        if sections and chosen.section not in sections:
+            continue
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
@@ -1497,4 +1525,4 @@ def main(front: str, directory: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

@@ -109,6 +109,55 @@ def test_every_setting_to_change_in_production_is_one() -> None:
     assert named <= set(NAMES)
 
 
+def test_the_bounds_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "bounds.md").read_text("utf-8")
+    shown = [row.split(" | ")[:2] for row in text.splitlines() if row.startswith("| ")]
+    bounds = {name.lstrip("| "): bound for name, bound in shown if bound not in ("bound", "---")}
+    code = {
+        "characters of the message": "json_message.MAX_JSON_CHARACTERS",
+        "objects and arrays in each other, itself included": "json_message.MAX_JSON_DEPTH",
+        "members of the message": "values.MAX_ITEMS",
+        "containers in each other, in a field": "values.MAX_DEPTH",
+        "fields of a line": "values.MAX_ITEMS",
+        "items of one container": "values.MAX_ITEMS",
+        "values, over all containers": "values.MAX_NODES",
+        "characters of texts in containers and of `repr` texts, together": "values.MAX_CHARACTERS",
+        "characters of one `repr` text, bytes of one bytes value": "values.MAX_TEXT",
+        "digits of an integer": "values._MAX_DIGITS",
+        "reasons in `mozlog.degraded`": "values._MAX_REASONS",
+        "exceptions of one record, in chains and groups": "exceptions._MAX_EXCEPTIONS",
+        "members shown of a group": "exceptions._MAX_GROUP_WIDTH",
+        "groups in each other": "exceptions._MAX_GROUP_DEPTH",
+        "notes of an exception": "exceptions._MAX_NOTES",
+        "frames of a traceback": "frames._MAX_FRAMES",
+        "characters of the whole text": "exceptions._MAX_CHARACTERS",
+        "`flatten`, `drop_none`, `CapLengths`: nested values": "values.MAX_NODES",
+        "`flatten`: characters of dotted keys and of texts made fields": "values.MAX_CHARACTERS",
+        "`strict`: characters of dotted keys": "values.MAX_CHARACTERS",
+        "`Redact`: fields of an event, items of a container": "values.MAX_ITEMS",
+        "`Redact`: values of an event": "values.MAX_NODES",
+        "`Redact`: characters of objects' texts": "redaction.MAX_SEARCHED",
+        "`Redact`: characters of a name": "redaction._MAX_NAME",
+        "`Redact`: names remembered": "redaction._MAX_REMEMBERED",
+        "`Redact(values, value_patterns, shapes)`: characters searched in a line": (
+            "mask_registry.MAX_SEARCHED"
+        ),
+        "the same, for texts that are cut: characters searched in a record": (
+            "mask_registry.MAX_SEARCHED"
+        ),
+        "bytes of a line": "cut.MAX_LINE_BYTES",
+        "bytes in a queue": "queued.MAX_QUEUE_BYTES",
+        "loggers and levels whose envelopes are remembered": "line._MAX_TEMPLATES",
+        "positions in code whose frames are remembered": "frames._CACHE_SIZE",
+    }
+    assert bounds.pop("characters of a request's id") == "128"
+    for name, place in code.items():
+        module, _, constant = place.rpartition(".")
+        value = vars(importlib.import_module(f"mozlog_py.{module}"))[constant]
+        assert bounds.pop(name) == f"{value:,}", name
+    assert bounds == {}
+
+
 def test_every_check_that_is_built_in_is_in_the_table() -> None:
     shown: set[str] = set()
     module = ""

@@ -89,6 +89,17 @@ class TestDistribution:
         names = {re.split(r"[<>=~ ;]", line)[0] for line in required if "extra ==" not in line}
         assert names == {"orjson", "structlog", "python-json-logger"}
 
+    def test_says_of_each_lower_bound_what_it_is_for(self) -> None:
+        root = Path(__file__).parents[1]
+        if not (root / "CONTRIBUTING.md").is_file():
+            pytest.skip("the guide is of the tree, and not of the wheel")
+        project = (root / "pyproject.toml").read_text("utf-8").split("[project.entry-points")[0]
+        bounds = re.findall(r'"([\w-]+>=[\d.]+)"', project.split("\ndependencies")[1])
+        told = re.findall(r"^\| `([\w-]+>=[\d.]+)` \| (.+) \|$", (
+            root / "CONTRIBUTING.md"
+        ).read_text("utf-8"), re.MULTILINE)  # fmt: skip
+        assert {bound for bound, why in told if why} == {*bounds}
+
     def test_is_typed_and_has_its_schemas(self) -> None:
         for package in (mozlog_py, dockerflow):
             (folder,) = map(Path, package.__path__)

@@ -17,7 +17,7 @@ import orjson
 
 from mozlog_py import tracing
 from mozlog_py.context import current, read_bound, read_request_id
-from mozlog_py.fields import looks_like_json
+from mozlog_py.json_message import looks_like_json
 from mozlog_py.process import process
 from mozlog_py.tracing import may_have_span
 from mozlog_py.turns import takes_turns

@@ -22,8 +22,9 @@ from mozlog_py.events import (
     read_event,
 )
 from mozlog_py.exceptions import as_exc_info
-from mozlog_py.fields import looks_like_json, merge
+from mozlog_py.fields import merge
 from mozlog_py.formatter import MozlogFormatter
+from mozlog_py.json_message import looks_like_json
 from mozlog_py.late_request_ids import add_request_id
 from mozlog_py.line import DEGRADED, Dropped, Interrupted, degrade, encode
 from mozlog_py.memo import LONGEST, remember

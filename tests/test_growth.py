@@ -1,0 +1,273 @@
+"""What is logged may grow, and the work grows no faster: operations are counted, and not timed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mozlog_py import MozlogFormatter
+from mozlog_py.masking import Mask
+from mozlog_py.processors import CapLengths, Redact, Sample, drop_none, flatten
+from mozlog_py.strict import flatten as strict
+from mozlog_py.values import MAX_CHARACTERS, MAX_ITEMS, MAX_NODES, Sanitiser, free_name
+
+PROGRAM = Path(__file__).parents[1] / "benchmarks" / "growth.py"
+
+OF_THE_TREE = pytest.mark.skipif(
+    not PROGRAM.is_file(), reason="the benchmarks are of the tree, and not of the wheel"
+)
+
+
+def growth(*arguments: str, before: str = "") -> tuple[int, str]:
+    """Run the program; return its exit status and what it printed."""
+    code = f"import sys; sys.path.insert(0, {str(PROGRAM.parent)!r}); import growth\n"
+    code += f"{before}\nsys.exit(growth.main({list(arguments)!r}))"
+    # The program traces by itself.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=300, check=False, env=environment,
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+@OF_THE_TREE
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("names", "JSON", "prefix", "pairs", "a set"),
+        ("fields", "objects", "nested"),
+    ],
+    ids=" ".join,
+)
+def test_no_processor_and_no_format_does_more_for_what_is_larger(words: tuple[str, ...]) -> None:
+    status, said = growth("--operations", "--only", *words)
+    assert (status, "more" in said) == (0, False), said
+    assert int(said.splitlines()[-1].partition(" ")[0]) > 100
+
+
+@OF_THE_TREE
+def test_the_program_tells_what_is_quadratic() -> None:
+    before = """
+def quadratic(fields):
+    names = [*fields["nested"]]
+    return lambda: [[one for one in names if one == other] for other in names]
+
+quadratic.__code__ = compile(
+    '''def quadratic(fields):
+    def run():
+        names = [*fields["nested"]]
+        for one in names:
+            for other in names:
+                other == one
+    return run
+''', "mozlog_py/quadratic.py", "exec").co_consts[0]
+growth.TRANSFORMS = (growth.Transform("quadratic", lambda: quadratic),)
+"""
+    status, said = growth("--operations", "--only", "quadratic: names", before=before)
+    assert status == 1
+    assert "times the operations" in said
+
+
+class Counting(dict[str, Any]):
+    """Names that count how often they are asked for."""
+
+    asked = 0
+
+    def __contains__(self, name: object) -> bool:
+        self.asked += 1
+        return super().__contains__(name)
+
+
+class TestNamesThatCollide:
+    def test_cost_two_questions_each(self) -> None:
+        names, numbers = Counting(), dict[str, int]()
+        for count in range(1000):
+            names[free_name("a", names, numbers)] = count
+        assert [*names][:3] == ["a", "a_2", "a_3"]
+        assert len(names) == 1000
+        assert names.asked <= 4000
+
+    def test_have_the_numbers_that_they_have_without_a_memory(self) -> None:
+        asked = ["a", "a_2", "a", "a", "a_2", "a_2_2", "b", "a", "a_2", "b"]
+        with_memory, without, numbers = dict[str, int](), dict[str, int](), dict[str, int]()
+        for count, name in enumerate(asked):
+            with_memory[free_name(name, with_memory, numbers)] = count
+            without[free_name(name, without)] = count
+        assert with_memory == without
+
+    def test_cost_no_more_where_all_numbers_are_taken(self) -> None:
+        names = Counting({f"a_{count}": 0 for count in range(2, 1000)}, a=0)
+        numbers = dict[str, int]()
+        for count in range(1000):
+            names[free_name("a", names, numbers)] = count
+        assert names.asked <= 4000
+
+
+def shared(depth: int = 15, width: int = 10) -> dict[str, Any]:
+    inner: Any = {"text": "x" * 50, "none": None}
+    for _ in range(depth):
+        inner = {f"key{count}": inner for count in range(width)}
+    return inner
+
+
+def size_of(value: Any) -> int:
+    """Return how many values there are, each as often as it is shown; up to a million."""
+    count, waiting = 0, [value]
+    while waiting and count < 1_000_000:
+        one = waiting.pop()
+        count += 1
+        if isinstance(one, (dict, list, tuple)):
+            waiting += one.values() if isinstance(one, dict) else one
+    return count
+
+
+class TestSharedContainers:
+    """Ten values that hold each other sixteen deep have ten to the sixteenth members."""
+
+    @pytest.fixture
+    def members(self) -> dict[str, Any]:
+        members = shared()
+        assert size_of(members) == 1_000_000
+        return members
+
+    def test_stay_nested_where_flatten_has_no_room(self, members: dict[str, Any]) -> None:
+        out = flatten(None, "info", {"event": "m", "a": members})
+        assert len(out) <= MAX_NODES
+        assert any(type(value) is dict for value in out.values())
+
+    @pytest.mark.parametrize("processor", [drop_none, CapLengths(10)], ids=["drop_none", "cap"])
+    def test_are_copied_as_far_as_a_line_shows_them(
+        self, processor: Any, members: dict[str, Any]
+    ) -> None:
+        made = 0
+        waiting = [(processor(None, "info", {"event": "m", "a": members})["a"], members)]
+        while waiting:
+            copy, given = waiting.pop()
+            if type(copy) is dict and copy is not given:
+                made += 1
+                waiting += [(copy[key], given[key]) for key in copy]
+        assert 100 < made <= MAX_NODES
+
+    @pytest.mark.parametrize("options", [{"values": ["hunter2hunter2"]}, {"shapes": True}])
+    def test_are_left_out_where_a_mask_has_not_looked(
+        self, options: Any, members: dict[str, Any]
+    ) -> None:
+        mask: Any = Redact(**options).mask
+        assert isinstance(mask, Mask)
+        out = mask.event({"event": "m", "a": members})
+        assert size_of(out) <= 2 * MAX_NODES
+        assert "more items>" in json.dumps(out)
+
+
+class TestBudgets:
+    def test_a_long_name_is_not_repeated_for_each_of_its_members(self) -> None:
+        members = dict.fromkeys(map(str, range(1000)), 1)
+        name = "n" * 100_000
+        for made in (strict({name: members}), flatten(None, "", {name: members})):
+            assert [*made] == [name]
+        assert json.loads(strict({name: members})[name]) == members
+        assert len(strict({"n" * 100: members})) == 1000
+
+    def test_a_text_that_members_share_is_not_lifted_out_of_the_bounds(self) -> None:
+        members = dict.fromkeys(map(str, range(100)), "x" * 100_000)
+        assert flatten(None, "", {"a": members}) == {"a": members}
+        fields = MozlogFormatter(processors=[flatten]).format(record(a=members))
+        assert len(fields) < 2 * MAX_CHARACTERS
+
+    def test_objects_beyond_what_redact_searches_are_hidden(self) -> None:
+        class Shown:
+            def __repr__(self) -> str:
+                return f"Login(user='ann', note='{'x' * 5000}', pin=7)"
+
+        out = Redact(["pin"])(None, "info", {"event": "m", "a": [Shown() for _ in range(100)]})
+        texts = [*map(str, out["a"])]
+        assert "pin='[redacted]'" in texts[0]
+        assert texts[-1].endswith("Shown [redacted]>")
+        assert not any("pin=7" in text for text in texts)
+
+    def test_an_event_with_more_fields_than_a_line_keeps_its_message(self) -> None:
+        fields = {f"key{count}": count for count in range(5000)}
+        out = Redact()(None, "info", {**fields, "event": "m", "error": "e", "password": "x"})
+        assert (out["event"], out["error"]) == ("m", "e")
+        assert len(out) <= MAX_ITEMS + 1
+        assert out["<more>"] == f"<{5003 - len(out) + 2} more items>"
+        assert out["mozlog.degraded"] == "items dropped"
+        line = json.loads(MozlogFormatter(processors=[Redact()]).format(record(**fields)))
+        assert line["Fields"]["msg"] == "m"
+        assert "items dropped" in line["Fields"]["mozlog.degraded"]
+
+    def test_long_names_are_judged_by_their_ends_and_not_remembered(self) -> None:
+        redact = Redact()
+        assert redact.is_secret("x" * 100_000 + "_password")
+        assert not redact.is_secret("password" + "x" * 100_000)
+        assert max(map(len, redact._remembered), default=0) == 0
+
+    def test_cut_texts_are_searched_up_to_a_bound(self) -> None:
+        kept = Redact(values=["hunter2hunter2"])
+        texts = ["x" * 9000 + " hunter2hunter2"] * 100
+        out = CapLengths(100)(None, "info", {"event": "m", "a": texts})["a"]
+        assert out[0] == f"{'x' * 50}... <cut, 9015 characters> ...{'x' * 39} [redacted]"
+        assert out[-1] == "<cut, 9015 characters>"
+        sanitiser = Sanitiser()
+        shown = [sanitiser.call(str, text) for text in texts]
+        assert shown[0].startswith("xxx")
+        assert shown[-1] == "<truncated, 9015 characters>"
+        assert kept.mask is not None
+
+    def test_a_line_with_a_secret_shows_what_was_searched_of_it(self) -> None:
+        redact = Redact(values=["hunter2hunter2"])
+        message = f"hunter2hunter2 {'x' * 1_000_000} hunter2hunter2"
+        said = json.loads(MozlogFormatter(processors=[redact]).format(record(message)))
+        shown = said["Fields"]["msg"]
+        assert shown.startswith("[redacted] xxx")
+        assert shown.endswith(f"... <not searched, {len(message)} characters>")
+        assert 131_000 < len(shown) < 132_000
+        # What has none is not taken apart.
+        plain = "x" * 1_000_000
+        said = json.loads(MozlogFormatter(processors=[redact]).format(record(plain)))
+        assert said["Fields"]["msg"] == plain
+
+    def test_sampling_looks_into_no_containers(self) -> None:
+        class Told:
+            def __repr__(self) -> str:
+                raise AssertionError("it was looked at")
+
+        Sample(2, key="a")._keeps([Told()] * 1000)
+        Sample(2, key="a")._keeps({"a": Told()})
+
+
+class TestURLsNearAnAt:
+    @pytest.mark.parametrize(
+        ("text", "masked"),
+        [
+            ("postgres://ann:a/b@db/x", "postgres://[redacted]@db/x"),
+            ("http://host:8080/a@b", "http://host:8080/a@b"),
+            ("http://host:123@b", "http://[redacted]@b"),
+            (f"{'://a:b' * 500}@b", None),
+            ("x@y http://ann:a/b@db", "x@y http://[redacted]@db"),
+        ],
+    )
+    def test_are_masked_as_they_were(self, text: str, masked: str | None) -> None:
+        mask: Any = Redact(shapes=True).mask
+        made = mask.text(text)
+        if masked is None:
+            assert "[redacted]@b" in made
+        else:
+            assert made == masked
+
+
+def record(message: str = "m", **fields: Any) -> logging.LogRecord:
+    made = logging.LogRecord("app", 20, "", 1, message, None, None)
+    vars(made).update(fields)
+    return made
