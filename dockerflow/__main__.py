@@ -2,7 +2,8 @@
 
 # Python has put the current folder first in sys.path. Nothing but what is loaded already may be
 # imported before it is taken out: the folder may be a stranger's repository. ``dockerflow``
-# itself imports nothing for the same reason.
+# itself imports nothing for the same reason. Where it is in the path a second time, it is there
+# on purpose: this package may be installed from there.
 import sys
 
 if __name__ == "__main__":
@@ -12,7 +13,8 @@ if __name__ == "__main__":
         here = os.getcwd()  # noqa: PTH109 - pathlib is not loaded
     except OSError:  # it was removed
         here = ""
-    sys.path[:] = [folder for folder in sys.path if folder not in ("", os.curdir, here)]
+    if sys.path and sys.path[0] in ("", os.curdir, here):
+        del sys.path[0]
 
 from .command import main
 

@@ -6,7 +6,6 @@ In both, ``DOCKERFLOW_SUMMARY_LOG_QUERYSTRING`` says whether they are shown at a
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from typing import Final
@@ -14,6 +13,7 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 from .credential_names import MARKER, is_credential
 from .mask_registry import mask_before_cut
+from .memo import remember
 from .options import OptionError, shown
 
 __all__ = [
@@ -40,6 +40,9 @@ _MAX_KEPT: Final = 32 * MAX_TEXT
 _MAX_ENCODED: Final = 16 * MAX_TEXT
 # A name is a credential's by its end.
 _MAX_NAME: Final = 100
+# Names come again and again: whether each is a credential's.
+_known: Final[dict[bytes, bool]] = {}
+_MAX_KNOWN: Final = 1024
 # How often a name may be percent-encoded.
 _MAX_DECODINGS: Final = 3
 _ON: Final = frozenset({"1", "true", "yes", "on"})
@@ -186,10 +189,12 @@ def _decoded(part: bytes) -> str:
     return unquote_to_bytes(part).decode("utf-8", "backslashreplace")
 
 
-# Names come again and again; those made from data must not fill the memory.
-@functools.lru_cache(maxsize=1024)
 def _is_secret(name: bytes) -> bool:
-    return _is_secret_text(name.decode("utf-8", "backslashreplace"))
+    is_secret = _known.get(name)
+    if is_secret is None:
+        is_secret = _is_secret_text(name.decode("utf-8", "backslashreplace"))
+        remember(_known, name, is_secret, _MAX_KNOWN)
+    return is_secret
 
 
 def _is_secret_text(text: str) -> bool:

@@ -284,8 +284,8 @@ class TestPlaces:
             assert len(record_factory._places) <= 1000
         assert compare(pathname="/" + "a" * 1000).filename == "a" * 1000
         assert "/" + "a" * 1000 not in record_factory._places
-        compare(pathname="/" + "a" * 999)
-        assert "/" + "a" * 999 in record_factory._places
+        compare(pathname="/" + "a" * 499)
+        assert "/" + "a" * 499 in record_factory._places
 
 
 class TestThreads:
