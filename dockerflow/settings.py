@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-__all__ = ["NAMES", "LiveSettings", "Settings", "SettingsError", "warn_of_near_misses"]
+__all__ = [
+    "NAMES",
+    "DefaultSeconds",
+    "LiveSettings",
+    "Settings",
+    "SettingsError",
+    "warn_of_near_misses",
+]
 
 _logger: Final = logging.getLogger("dockerflow.settings")
 
@@ -25,6 +32,16 @@ _WORDS: Final = {
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 _DETAILS: Final = ("always", "debug", "never")
+
+
+#: Seconds that a setting may have at most, a day.
+_MAX_SECONDS: Final = 86_400
+
+
+class DefaultSeconds(float):
+    """A number of seconds that is a setting's default, told by its type from one that was set."""
+
+    __slots__ = ()
 
 
 class SettingsError(ValueError):
@@ -56,7 +73,7 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError
     number = float(value)
-    if math.isfinite(number) and number >= 0:
+    if math.isfinite(number) and 0 <= number <= _MAX_SECONDS:
         return number
     raise ValueError
 
@@ -64,6 +81,13 @@ def _seconds(value: Any) -> float:
 def _some_seconds(value: Any) -> float:
     if number := _seconds(value):
         return number
+    raise ValueError
+
+
+def _count(value: Any) -> int:
+    number = int(value) if isinstance(value, str) else value
+    if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+        return int(number)
     raise ValueError
 
 
@@ -98,15 +122,16 @@ class Settings:
     error_endpoint: bool = field(default=True, metadata=_SWITCH)
     #: Seconds that a check may take, where it was not registered with its own.
     check_timeout_seconds: float = field(
-        default=5.0, metadata=_rule(_some_seconds, "a number of seconds above 0")
+        default=5.0, metadata=_rule(_some_seconds, "a number of seconds above 0, and up to 86,400")
     )
     #: Checks to register, as dotted names; Django only.
     checks: Any = field(default=None, metadata=_ANYTHING)
     #: Whether checks run one after the other, in the request's own thread and context.
     checks_in_request: bool = field(default=False, metadata=_SWITCH)
-    #: Seconds for which results of checks are used again.
+    #: Seconds for which outcomes of checks are given again. The default is 0 while a test runs.
     heartbeat_cache_seconds: float = field(
-        default=0.0, metadata=_rule(_seconds, "a number of seconds, 0 for none")
+        default=DefaultSeconds(1.0),
+        metadata=_rule(_seconds, "a number of seconds up to 86,400, 0 for none"),
     )
     #: Who sees what checks said: ``always`` all, ``debug`` a debugging application, ``never`` none.
     heartbeat_details: str = field(
@@ -115,6 +140,10 @@ class Settings:
     #: The HTTP status of a heartbeat that failed.
     heartbeat_failed_status_code: int = field(
         default=500, metadata=_rule(_status, "an HTTP status from 200 to 599")
+    )
+    #: How many heartbeats wait for checks at a time; others get the last outcome.
+    heartbeat_max_waiting: int = field(
+        default=2, metadata=_rule(_count, "a whole number, 0 for no limit")
     )
     #: Whether responses carry the request's id.
     request_id_echo: bool = field(default=True, metadata=_SWITCH)
