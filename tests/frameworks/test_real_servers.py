@@ -19,6 +19,7 @@ from conformance import checked_lines
 from ports import free_port
 
 HERE = str(Path(__file__).parent)
+ROOT = Path(__file__).resolve().parents[2]
 
 _UVICORN = ["uvicorn", "served:app", "--port", "PORT", "--no-access-log"]
 _GUNICORN = ["gunicorn", "served:app", "-b", "127.0.0.1:PORT"]
@@ -89,7 +90,8 @@ def served_from(
         process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(folder)},
+            # The tree that this test is of, which need not be the one that is installed.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
             stdout=out,
             stderr=err,
             start_new_session=True,
