@@ -40,7 +40,8 @@ _fstat: Final = os.fstat
 _fcntl: Final[Any] = getattr(fcntl, "fcntl", None)
 _F_GETSIG: Final[int | None] = getattr(fcntl, "F_GETSIG", None)
 # Real-time signals, none of which is ever sent: that would take O_ASYNC.
-_marks: Final = cycle(range(34, 65))
+_MARKS: Final = range(34, 65)
+_next_mark: Final = cycle(_MARKS)
 
 # As they were before gevent or eventlet: no greenlet may run in the middle of a write.
 _poll: Final[Callable[[], Any] | None] = native("select", "poll")
@@ -60,14 +61,21 @@ class ForeignDescriptorError(OSError):
 
 
 class Identity:
-    """What a descriptor is recognised by: its file, or a mark on the opened file.
+    """What a descriptor is recognised by before each write, in the cheapest way that is exact.
+
+    * A standard descriptor that child processes inherit: that they still do. What Python opens
+      under its number is not inherited, and what is inherited there was put there to redirect
+      the process (see ``is_redirection``). To ask takes 0.15 microseconds.
+    * A file opened here, and a regular file: a mark on the opened file. Linux keeps the number
+      of a signal for each, which it never sends for a regular file. To read it takes 0.3
+      microseconds.
+    * All else: the inode and device. ``os.fstat`` takes 0.9 microseconds before a write to a
+      pipe and 2 before one to a file, since a write then stores a time of its own
+      (Linux 6.13).
 
     Args:
         descriptor: The descriptor.
-        is_ours: Whether the file was opened here, and may be marked. Linux keeps the
-            number of a signal for each opened file, which nothing else uses. To read it
-            takes 0.3 microseconds, and ``os.fstat`` 0.9 before a write to a pipe and 2 before
-            one to a file: since Linux 6.13 the write then stores a time of its own.
+        is_ours: Whether the file was opened here, and may be marked, whatever it is.
 
     Raises:
         OSError: The descriptor is closed.
@@ -75,17 +83,17 @@ class Identity:
 
     def __init__(self, descriptor: int, *, is_ours: bool = False) -> None:
         self._descriptor = descriptor
-        self._expected: Any = file_of(_fstat(descriptor))
-        self._is_marked = False
-        if is_ours and _F_GETSIG is not None:
-            try:
-                mark = next(_marks)
-                _fcntl(descriptor, fcntl.F_SETSIG, mark)
-                # Systems that only look like Linux may take it and forget it.
-                if _fcntl(descriptor, _F_GETSIG) == mark:
-                    self._expected, self._is_marked = mark, True
-            except OSError:
-                pass
+        status = _fstat(descriptor)
+        self._file: Final = file_of(status)
+        self._read: Callable[[Iterator[int]], Iterator[Any]] = _read_files
+        self._expected: Any = self._file
+        if descriptor <= STDERR:
+            if _is_inherited(descriptor):
+                self._read, self._expected = _read_inheritance, True
+        elif is_ours or stat.S_ISREG(status.st_mode):
+            mark = _marked(descriptor)
+            if mark is not None:
+                self._read, self._expected = _read_marks, mark
 
     def at(self, descriptor: int) -> Identity:
         """Return the identity of the same opened file at another descriptor."""
@@ -94,11 +102,19 @@ class Identity:
         return other
 
     def is_same(self) -> bool:
-        """Return whether the descriptor is that of the same file still."""
+        """Return whether the next write would take the descriptor for that of the same file."""
         try:
             return next(self.descriptors()) == self._descriptor
         except (KeyError, OSError):
             return False
+
+    def is_same_file(self) -> bool:
+        """Return whether the descriptor leads to the same file, however it was opened.
+
+        Raises:
+            OSError: The descriptor is closed.
+        """
+        return file_of(_fstat(self._descriptor)) == self._file
 
     def descriptors(self, *, is_endless: bool = False) -> Iterator[int]:
         """Return an iterator whose steps give the descriptor if it is that of the same file.
@@ -110,12 +126,41 @@ class Identity:
             is_endless: Whether there is a step after the first one.
         """
         numbers = repeat(self._descriptor) if is_endless else repeat(self._descriptor, 1)
-        found: Iterator[Any]
-        if self._is_marked:
-            found = map(_fcntl, numbers, repeat(_F_GETSIG))
-        else:
-            found = map(file_of, map(_fstat, numbers))
-        return map({self._expected: self._descriptor}.__getitem__, found)
+        return map({self._expected: self._descriptor}.__getitem__, self._read(numbers))
+
+
+def _is_inherited(descriptor: int) -> bool:
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:  # consoles of some versions of Windows
+        return False
+
+
+def _read_files(numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
+    return map(file_of, map(_fstat, numbers))
+
+
+def _read_inheritance(numbers: Iterator[int]) -> Iterator[bool]:
+    return map(os.get_inheritable, numbers)
+
+
+def _read_marks(numbers: Iterator[int]) -> Iterator[int]:
+    return map(_fcntl, numbers, repeat(_F_GETSIG))
+
+
+def _marked(descriptor: int) -> int | None:
+    """Return the mark of an opened file, which gets one if it has none; None if it takes none."""
+    if _F_GETSIG is None:
+        return None
+    try:
+        mark = _fcntl(descriptor, _F_GETSIG)
+        if mark not in _MARKS:
+            mark = next(_next_mark)
+            _fcntl(descriptor, fcntl.F_SETSIG, mark)
+        # Systems that only look like Linux may take it and forget it.
+        return mark if _fcntl(descriptor, _F_GETSIG) == mark else None
+    except OSError:
+        return None
 
 
 def is_redirection(descriptor: int) -> bool:

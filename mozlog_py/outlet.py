@@ -119,9 +119,7 @@ class DescriptorOutlet:
             first, and a closed stream raises ``ValueError``.
         look: Called instead where the buffer must be left alone.
         descriptor: The descriptor.
-        identity: What the descriptor is recognised by, which each write verifies. None is
-            for a stream that the application gave: its sink looks at it now and then, for 2 % of
-            what verifying costs.
+        identity: What each write recognises the descriptor by; by default it is found out.
     """
 
     def __init__(
@@ -132,7 +130,6 @@ class DescriptorOutlet:
         self.descriptor: Final = descriptor
         self.is_standard: Final = descriptor <= STDERR
         self._identity = Identity(descriptor) if identity is None else identity
-        self._is_verifying = identity is not None
         mode = os.fstat(descriptor).st_mode
         #: Who else writes to the same pipe; None where the kernel keeps lines apart.
         self.company = Company(descriptor) if _is_shared_by_bytes(mode) else None
@@ -144,16 +141,13 @@ class DescriptorOutlet:
 
         A standard descriptor that is closed is not: the write tells that.
         """
-        if self._identity.is_same():
-            return False
         try:
-            os.fstat(self.descriptor)
+            return not (self._identity.is_same() and self._identity.is_same_file())
         except OSError:
             return not self.is_standard
-        return True
 
     def accept_redirection(self) -> None:
-        """Raise ``ForeignDescriptorError`` unless the process was redirected.
+        """Raise ``ForeignDescriptorError`` unless it is a redirection, or the same file.
 
         Called when the outlet is outdated and its stream is still the same.
 
@@ -162,8 +156,8 @@ class DescriptorOutlet:
             OSError: The descriptor is.
         """
         self._look()
-        os.fstat(self.descriptor)
-        if not self.is_standard or not is_redirection(self.descriptor):
+        is_same = self._identity.is_same_file()
+        if not is_same and not (self.is_standard and is_redirection(self.descriptor)):
             raise ForeignDescriptorError(self.descriptor)
 
     def descriptors(self, *, is_endless: bool = False) -> Iterator[int]:
@@ -173,9 +167,7 @@ class DescriptorOutlet:
             KeyError: By a step of the iterator: the descriptor is that of another file.
             OSError: By a step of the iterator: the descriptor is closed.
         """
-        if self._is_verifying:
-            return self._identity.descriptors(is_endless=is_endless)
-        return repeat(self.descriptor) if is_endless else repeat(self.descriptor, 1)
+        return self._identity.descriptors(is_endless=is_endless)
 
     def leave_buffer_alone(self) -> None:
         """Flush no more; only look whether the stream is closed."""
@@ -184,15 +176,16 @@ class DescriptorOutlet:
     def finish(self, cell: Cell, timeout: float | None = None) -> None:
         """Write what is left of a cell's line, whatever it takes."""
         company = self.company
+        until = None if timeout is None else time.monotonic() + timeout
         if company is None:
-            self._finish(cell, timeout)
+            self._finish(cell, until)
             return
         # Not a lock of another file either.
         self.verify()
         try:
             try:
-                company.lock(is_long=len(cell[0]) > PIPE_BUF)
-                self._finish(cell, timeout)
+                company.lock(is_long=len(cell[0]) > PIPE_BUF, until=until)
+                self._finish(cell, until)
             finally:
                 company.unlock()
         finally:
@@ -216,9 +209,8 @@ class DescriptorOutlet:
             return torn
         return torn if is_last else None
 
-    def _finish(self, cell: Cell, timeout: float | None) -> None:
+    def _finish(self, cell: Cell, until: float | None) -> None:
         line = cell[0]
-        until = None if timeout is None else time.monotonic() + timeout
         if until is not None:
             self._wait(until, is_refused=False)
         while True:

@@ -167,6 +167,11 @@ class LineQueue:
         return self.sink.degraded
 
     @property
+    def unlocked(self) -> int:
+        """How many lines of this process were written without their pipe's lock."""
+        return self.sink.unlocked
+
+    @property
     def waiting_bytes(self) -> int:
         """How many bytes wait to be written."""
         return max(0, self._bytes)

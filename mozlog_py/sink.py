@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from .company import unlocked
 from .cut import MAX_LINE_BYTES, check_max_line_bytes, cut
 from .diagnostics import degraded, note
 from .forks import follow
@@ -38,7 +39,7 @@ from .outlet import (
 )
 from .path import PathStream
 from .process import process
-from .turns import Ticket, Turns
+from .turns import Ticket, Turns, takes_turns
 from .values import type_name
 
 __all__ = ["NOT_ALONE", "SHORT_BYTES", "Alone", "Sink"]
@@ -163,6 +164,15 @@ class Sink:
         """How many lines of this process could not keep all of their record."""
         return degraded.count
 
+    @property
+    def unlocked(self) -> int:
+        """How many lines of this process were written without their pipe's lock.
+
+        Another process kept it. Such a line may stand within a long one of another process.
+        """
+        return unlocked.count
+
+    @takes_turns
     def write(self, line: bytes) -> bool:
         """Write one line, its newline included; False where it is lost. Raises no ``Exception``.
 
@@ -319,6 +329,7 @@ class Sink:
         self.carry()
         return is_written
 
+    @takes_turns
     def resume(self, cell: Cell, count: int | None, error: BaseException) -> bool:
         """Go on after an error or an interrupt came in the middle: the line first.
 
@@ -487,6 +498,7 @@ class Sink:
         self._reported_at = _monotonic()
         return True
 
+    @takes_turns
     def _tell_rest(self) -> None:
         """Say what was lost since it was said last, where there is a stream to say it to."""
         cell: Cell = [b""]
@@ -521,7 +533,7 @@ class Sink:
         try:
             if company is not None:
                 outlet.verify()
-                company.lock(is_long=False)
+                company.lock(is_long=False, until=self._until())
             cell.extend(map(_write, outlet.descriptors(), cell))
             if company is not None and len(held) > 1:
                 company.unlock()
@@ -537,6 +549,9 @@ class Sink:
             return True
         self.written += 1
         return True
+
+    def _until(self) -> float | None:
+        return None if self._timeout is None else _monotonic() + self._timeout
 
     def _write_aside(self, cell: Cell) -> bool:
         aside = sys.__stdout__
@@ -564,6 +579,7 @@ class Sink:
         # In one C call: who is interrupted must know whose the line is now.
         cell.extend(map(bool, map(self._queue.append, (ticket,))))
 
+    @takes_turns
     def carry(self) -> None:
         """Write what others have left in the queue, unless somebody else does."""
         while self._queue:

@@ -17,12 +17,13 @@ import sys
 import threading
 import time
 from collections import deque
-from types import FrameType
-from typing import Any, Final
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Any, Final, TypeVar
 
 from .outlet import Cell, is_complete
 
-__all__ = ["Ticket", "Turns", "mark_as_anothers"]
+__all__ = ["Ticket", "Turns", "mark_as_anothers", "takes_turns"]
 
 _OWNER: Final = 0
 _COUNT: Final = 1
@@ -31,8 +32,24 @@ _COUNT: Final = 1
 _NAP_S: Final = 0.001
 _LONGEST_NAP_S: Final = 0.008
 _LOOK_AFTER_S: Final = 0.02
-#: Packages whose functions have a cell in hand where they have a variable of that name.
-_WRITING: Final = frozenset({__package__, f"{__package__}.structlog"})
+
+#: The code of the functions that take a turn, by its id: code may be equal to that of other
+#: functions, and names of functions, variables or modules change.
+_TAKING_TURNS: Final[dict[int, CodeType]] = {}
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def takes_turns(function: _Function) -> _Function:
+    """Register a function that keeps the cell of its write in one of its variables.
+
+    A cell that no frame of such a function refers to any more is an abandoned write, which
+    the next thread completes. A function that takes the place with a cell and is not
+    registered has its writes taken for abandoned while it is at work. One that is
+    registered must have no other thread's cell in a variable: that would never be completed.
+    """
+    code: CodeType = function.__code__
+    _TAKING_TURNS[id(code)] = code
+    return function
 
 
 class Ticket:
@@ -156,11 +173,10 @@ def mark_as_anothers(cell: Cell) -> None:
 
 def _is_in_hand(frame: FrameType | None, held: Cell) -> bool:
     while frame is not None:
-        code: Any = frame.f_code
-        if (
-            "cell" in code.co_varnames
-            and frame.f_globals.get("__package__") in _WRITING
-            and frame.f_locals.get("cell") is held
+        if id(frame.f_code) in _TAKING_TURNS and any(
+            # By identity: what a caller's line was made of may compare as it likes.
+            value is held
+            for value in list(frame.f_locals.values())
         ):
             return True
         frame = frame.f_back

@@ -21,6 +21,7 @@ from mozlog_py.fields import looks_like_json
 from mozlog_py.line import DELETE, escape
 from mozlog_py.process import process
 from mozlog_py.tracing import may_have_span
+from mozlog_py.turns import takes_turns
 from mozlog_py.values import MAX_ITEMS
 
 from .levels import LEVELS
@@ -60,6 +61,7 @@ def method_of(name: str, level: int) -> Method:
 
     # Python compares each keyword with each parameter that may be given by one. Where
     # the event is, it is found among the fields, and that is not the fast way.
+    @takes_turns
     def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         line = cell = count = None
         is_msg_ours = False

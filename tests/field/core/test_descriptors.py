@@ -149,8 +149,6 @@ def test_an_open_file_that_was_closed_behind_its_back_loses_and_counts(
     os.close(number)
     if is_taken:
         os.dup2(theirs.fileno(), number)
-    # It is looked at every two milliseconds, which are over.
-    sink._look_at = 0.0
     assert not sink.write(b"two\n")
     assert sink.dropped == {errno.errorcode[errno.EBADF]: 1}
     other.setblocking(False)
@@ -167,13 +165,46 @@ def test_an_open_file_that_was_closed_behind_its_back_loses_and_counts(
         end.close()
 
 
+def test_a_pipe_that_was_given_open_and_whose_number_is_another_pipes_gets_no_line() -> None:
+    reader, writer = os.pipe()
+    other_reader, other_writer = os.pipe()
+    with os.fdopen(writer, "wb") as stream:
+        sink = Sink(stream)
+        assert sink.write(b"one\n")
+        os.dup2(other_writer, writer)
+        assert not sink.write(b"two\n")
+        os.close(other_writer)
+    assert (os.read(reader, 100), os.read(other_reader, 100)) == (b"one\n", b"")
+    os.close(reader)
+    os.close(other_reader)
+
+
+def test_sinks_of_one_open_file_and_their_children_take_each_other_for_no_stranger(
+    tmp_path: Path,
+) -> None:
+    with (tmp_path / "log").open("ab") as stream:
+        sinks = [Sink(stream) for _ in range(40)]
+        assert all(sink.write(b"parent\n") for sink in sinks)
+        child = os.fork()
+        if not child:
+            os._exit(0 if all(sink.write(b"child\n") for sink in [*sinks, Sink(stream)]) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert all(sink.write(b"parent\n") for sink in sinks)
+    assert (tmp_path / "log").read_bytes() == b"parent\n" * 40 + b"child\n" * 41 + b"parent\n" * 40
+
+
+def test_a_stdout_that_children_inherit_no_more_goes_on(tmp_path: Path) -> None:
+    change = "os.set_inheritable(1, False)"
+    done = run(STDOUT.format(change=change), tmp_path)
+    assert (done.status, done.err, done.messages) == (0, "", ["one", "two", "three", "four"])
+
+
 STDOUT = """
-import logging, os, sys, time, structlog, mozlog_py
+import logging, os, sys, structlog, mozlog_py
 mozlog_py.configure("shop")
 log = structlog.get_logger("a")
 log.info("one")
 log.info("two")
-time.sleep(0.01)
 {change}
 log.info("three")
 logging.getLogger("a").info("four")

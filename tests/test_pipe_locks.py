@@ -1,0 +1,109 @@
+"""The lock of a pipe that several processes write to, where another process keeps it."""
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from mozlog_py.company import Company, unlocked
+from mozlog_py.sink import Sink
+
+
+class TestLocksOfPipesThatAreKept:
+    """Another process takes the lock of the pipe and keeps it, as any that has it open may."""
+
+    @pytest.fixture
+    def kept(self) -> Iterator[tuple[int, int, Callable[[], None]]]:
+        """Give both ends of a pipe whose lock another process has, and what ends that process."""
+        reader, writer = os.pipe()
+        told, tell = os.pipe()
+        pid = os.fork()
+        if not pid:
+            fcntl.lockf(writer, fcntl.LOCK_EX, 1, 0)
+            # As one of ours that has the pipe open: short lines take the lock, too.
+            Company(writer).look()
+            os.write(tell, b"1")
+            time.sleep(60)
+            os._exit(0)
+        os.read(told, 1)
+        ended: list[int] = []
+
+        def end() -> None:
+            if not ended:
+                os.kill(pid, signal.SIGKILL)
+                ended.append(os.waitpid(pid, 0)[0])
+
+        yield reader, writer, end
+        end()
+        for descriptor in (reader, writer, told, tell):
+            os.close(descriptor)
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """Let seconds pass by sleeping; the list has the present time."""
+        now = [time.monotonic()]
+
+        def sleep(seconds: float) -> None:
+            now[0] += seconds
+
+        monkeypatch.setattr("mozlog_py.company.sleep", sleep)
+        monkeypatch.setattr("mozlog_py.company._monotonic", lambda: now[0])
+        return now
+
+    @pytest.mark.parametrize("line", [b"short\n", b"long" * 2000 + b"\n"])
+    def test_stop_a_line_no_longer_than_its_timeout_and_count_it(
+        self, kept: Any, clock: list[float], line: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reader, writer, end = kept
+        monkeypatch.setattr("mozlog_py.outlet.time.monotonic", lambda: clock[0])
+        with os.fdopen(os.dup(writer), "wb") as stream:
+            sink = Sink(stream, timeout=0.5)
+            before = clock[0]
+            assert not sink.write(line)
+            # A long line gives others a quarter of a second to notice, as it always does.
+            assert 0.5 <= clock[0] - before <= 0.8
+            assert sink.dropped == {"ETIMEDOUT": 1}
+            end()
+            assert sink.write(line)
+        assert os.read(reader, 10_000) == line
+
+    @pytest.mark.parametrize("line", [b"short\n", b"long" * 2000 + b"\n"])
+    def test_are_done_without_after_two_seconds_and_the_lines_counted(
+        self, kept: Any, clock: list[float], line: bytes, capfd: Any
+    ) -> None:
+        reader, writer, end = kept
+        before = unlocked.count
+        with os.fdopen(os.dup(writer), "wb") as stream:
+            sink = Sink(stream)
+            began = clock[0]
+            assert sink.write(line)
+            assert 2 <= clock[0] - began <= 2.5
+            # From then on nothing waits.
+            at = clock[0]
+            assert sink.write(line)
+            assert clock[0] == at
+            assert (sink.unlocked - before, sink.lost) == (2, 0)
+            end()
+            assert sink.write(line)
+            assert sink.unlocked - before == 2
+        assert os.read(reader, 100_000) == line * 3
+        note = capfd.readouterr().err
+        assert "keeps the lock of the pipe: lines are written without it" in note
+        assert "another process (process " in note
+
+    def test_are_waited_for_while_the_pipe_is_full(
+        self, kept: Any, clock: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The one that has it waits for the reader.
+        states = [False] * 2_000 + [True] * 10_000
+        monkeypatch.setattr("mozlog_py.company.is_writable", lambda *_: states.pop(0))
+        _, writer, _ = kept
+        began, company = clock[0], Company(writer)
+        company.is_shared, company.due = True, float("inf")
+        company.lock(is_long=False)
+        # It is asked every five milliseconds, and two seconds come afterwards.
+        assert 11 < clock[0] - began < 15
