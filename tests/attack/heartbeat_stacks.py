@@ -181,12 +181,17 @@ class Answer(NamedTuple):
     body: bytes
 
 
+# Connections that are to be closed with the server, whatever a test makes of them.
+_made: list[Client] = []
+
+
 class Client:
     """One request on a connection of its own, and its answer when it is asked for."""
 
     def __init__(self, port: int, path: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
         self._connection.request("GET", path)
+        _made.append(self)
 
     @property
     def is_open(self) -> bool:
@@ -226,7 +231,11 @@ def serving_stack(
     source, command = STACKS[name]
     environment = {**settings, "SECONDS": str(seconds)}
     with serving(folder, source, command, environment) as stack:
-        yield stack
+        try:
+            yield stack
+        finally:
+            while _made:
+                _made.pop().leave()
 
 
 def clients(port: int, count: int = CLIENTS) -> list[Client]:
