@@ -10,7 +10,7 @@ OLDEST := django~=4.2.0 fastapi~=0.100.0 flask~=2.3.0 sanic~=23.12.0
 # Sanic's test client needs a newer Sanic than the oldest, but for requests over ASGI.
 OLDEST_SANIC := sanic~=22.6.0 websockets~=10.4
 
-.PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix bench torture clean
+.PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix bench torture attack clean
 
 help:
 	@echo "make demo         a real service, its database taken away, and all that it logs"
@@ -19,6 +19,7 @@ help:
 	@echo "make quick        the tests that start no server, database or other process (under a minute)"
 	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
 	@echo "make torture      every fault of tests/faults, often, and a table of what survived"
+	@echo "make attack       what a stranger can try on the example services, and a table of what held"
 	@echo "make bench        the benchmarks, and the table in the README"
 
 $(VENV)/.installed: pyproject.toml Makefile
@@ -127,6 +128,10 @@ bench: $(VENV)/.installed
 
 torture: $(VENV)/.installed
 	$(BIN)/python tests/faults/torture.py --readme
+
+# What strangers can try, on real servers on loopback. Status 1 where something did not hold.
+attack: $(VENV)/.installed
+	@$(BIN)/python tests/attack
 
 clean:
 	rm -rf $(VENV) .matrix dist .coverage* .mypy_cache .pytest_cache .ruff_cache

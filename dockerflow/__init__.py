@@ -4,8 +4,11 @@ The submodules that need no framework are there without being imported first:
 ``import dockerflow; dockerflow.checks``.
 """
 
-from importlib import import_module as _import_module
-from typing import Any
+# A name that type checkers take for that of ``typing``, which is not imported: with
+# ``python -m dockerflow`` it would be a stranger's ``typing.py`` (see ``__main__``).
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__: list[str] = []
 
@@ -15,9 +18,11 @@ _IS_OF_MOZLOG_PY = True
 _SUBMODULES = ("checks", "health", "logging", "version")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _SUBMODULES:
-        return _import_module(f"{__name__}.{name}")
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
     if name == "DjangoDockerflow":
         raise ImportError(
             "there is no DjangoDockerflow: Django needs no extension object. Use `from "

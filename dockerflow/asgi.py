@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mozlog_py import context
 from mozlog_py.late_request_ids import attach_request_id
+from mozlog_py.request_text import decoded_header
 
 from ._request.cancellation import is_asyncio_running, is_task_cancelled
 from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
+from ._request.vary import VARY, vary_asgi
 from .endpoints import ENDS, Endpoints, Reply, endpoint_of
 from .middleware import (
     AGENT,
-    LANGUAGE,
     REQUEST_ID_HEADER,
     TRACEPARENT,
     Middleware,
@@ -35,6 +36,7 @@ from .middleware import (
     Options,
 )
 from .record import has_patched_make_record
+from .request_id import MAX_HEADER, FoundId
 from .summary import hand_over, is_cancellation, take_back
 
 if TYPE_CHECKING:
@@ -145,38 +147,52 @@ def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) 
     """Take what the summary needs from a scope; return the request's id if it is to have one."""
     exchange.is_read = True
     roles = options.header_roles
-    # The values of the id's header and of ``traceparent``; nearly always one at most.
-    held: str | None = None
+    # The id's header; nearly always there at most once, and without ``traceparent``.
+    held: bytes | None = None
     is_single = True
     for name, value in scope["headers"]:
         role = roles[name]
         if role:
-            # To look for a codec by its name takes longer than to decode.
-            text = value.decode() if value.isascii() else value.decode("latin-1")
-            if role & AGENT:
-                exchange.agent = text
-            if role & LANGUAGE:
-                exchange.lang = text
-            if role & REQUEST_ID_HEADER:
-                is_single = is_single and held is None
-                held = text
-            if role & TRACEPARENT:
-                is_single = False
+            if role >= REQUEST_ID_HEADER:
+                if role == TRACEPARENT or held is not None or len(value) > MAX_HEADER:
+                    is_single = False
+                held = value
+            else:
+                # To look for a codec by its name takes longer than to decode; what is long is cut.
+                is_plain = len(value) <= MAX_HEADER and value.isascii()
+                text = value.decode() if is_plain else decoded_header(value)
+                if role == AGENT:
+                    exchange.agent = text
+                else:
+                    exchange.lang = text
     if not gives_id:
         return None
-    if is_single and (held is None or options.accepts(held)):
-        request_id = options.generate() if held is None else held
+    if held is None:
+        request_id = options.generate()
+    elif is_single and held.isascii() and options.accepts(text := held.decode()):
+        request_id = text
+        exchange.id_header = options.echo_name
     else:
-        headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
-        client = scope.get("client")
-        request_id = options.policy.choose(
-            [value for name, value in headers if name == options.header],
-            [value for name, value in headers if name == b"traceparent"],
-            client[0] if client else None,
-        )
+        request_id, exchange.id_header = _resolve(scope, options)
     if options.echoes_all or options.policy.may_echo(request_id):
         exchange.set_echo(options, request_id)
     return request_id
+
+
+def _resolve(scope: Scope, options: Options) -> FoundId:
+    roles = options.header_roles
+    # One character more than may be: what is too long is known by its length.
+    said = [
+        (roles[name], value[: MAX_HEADER + 1].decode("latin-1"))
+        for name, value in scope["headers"]
+        if roles[name] >= REQUEST_ID_HEADER
+    ]
+    client = scope.get("client")
+    return options.policy.resolve(
+        [value for role, value in said if role == REQUEST_ID_HEADER],
+        [value for role, value in said if role == TRACEPARENT],
+        client[0] if client else None,
+    )
 
 
 class ASGIExchange(Exchange):
@@ -213,6 +229,9 @@ class ASGIExchange(Exchange):
         here = self.step_out()
         try:
             message = await receive()
+        except OSError:
+            self.is_client_gone = True
+            raise
         finally:
             if here is not None:
                 self.step_in(here)
@@ -268,12 +287,23 @@ class ASGIExchange(Exchange):
         headers = [*message.get("headers", ())]
         name = echo[0]
         size = len(name)
+        is_varying = False
         for held, _ in headers:
-            if len(held) == size and held.lower() == name:
+            length = len(held)
+            if length == size and held.lower() == name:
                 # The application has its own idea of what to answer.
                 break
+            if length == 4 and held.lower() == b"vary":
+                is_varying = True
         else:
             headers.append(echo)
+            header = self.id_header
+            # No cache keeps a handshake's answer.
+            if header is not None and message["type"] != "websocket.accept":
+                if is_varying:
+                    vary_asgi(headers, header)
+                else:
+                    headers.append(VARY[header])
         # What the application gave may be an iterator, which is used up now.
         return {**message, "headers": headers}
 
@@ -382,7 +412,7 @@ class WebSocketExchange(ASGIExchange):
         if self._is_accepted:
             self.code = self._close_code
             if self.code is None:
-                is_bug = error is not None and not self._is_client_leaving(error)
+                is_bug = error is not None and not self._is_clients_doing(error)
                 # What servers send then (RFC 6455, 7.4.1).
                 self.code = _INTERNAL_ERROR if is_bug else _NORMAL_CLOSURE
         super().finish(error)

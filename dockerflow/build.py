@@ -2,7 +2,7 @@
 
 The keys are those of the Dockerflow specification: ``source``, a URL of the
 repository; ``version``, a tag; ``commit``, a hash; ``build``, a URL of the
-CI job.
+CI job. What git is asked runs no program that the repository names: see ``repository``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+
+from .public_url import public_url
+from .repository import Repository
 
 __all__ = ["KEYS", "UnknownCommitError", "describe", "render", "write"]
 
@@ -82,12 +84,10 @@ _TASKCLUSTER: Final = {
 _GIT: Final = {
     "source": ("config", "--get", "remote.origin.url"),
     "version": ("describe", "--tags", "--always"),
-    "commit": ("rev-parse", "HEAD"),
+    "commit": ("rev-parse", "--verify", "HEAD"),
 }
-_GIT_SECONDS: Final = 30.0
 
 _SSH: Final = re.compile(r"(?:ssh://)?(?:[^@/\s]+@)?([\w.-]+\.[\w-]+)(?::\d+/|[:/])(?!//)(.+)")
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^/]*@")
 
 
 class UnknownCommitError(LookupError):
@@ -103,14 +103,15 @@ def describe(folder: Path, environ: Mapping[str, str], given: Mapping[str, str])
     facts = {key: given.get(key) or _from_ci(key, environ) for key in KEYS}
     # A tag belongs to its commit: where CI names the commit and no tag, there is none.
     unknown = [key for key in _GIT if not facts[key] and not (key == "version" and facts["commit"])]
+    repository = Repository(folder)
     for key in unknown:
-        facts[key] = _from_git(folder, *_GIT[key])
+        facts[key] = repository.ask(*_GIT[key])
     if not facts["commit"]:
         raise UnknownCommitError(
-            f"there is no commit: no variable of a known CI is set, and {folder} is in no git "
-            "repository with a commit; give it with --commit"
+            f"there is no commit: no variable of a known CI is set, and {repository.trouble}; "
+            "give it with --commit"
         )
-    return {**facts, "source": _public(facts["source"])}
+    return {**facts, "source": _public(facts["source"]), "build": public_url(facts["build"])}
 
 
 def render(facts: Mapping[str, str]) -> str:
@@ -151,26 +152,12 @@ def _filled(template: str, environ: Mapping[str, str]) -> str:
     return template.format_map(environ) if all(environ.get(name) for name in names) else ""
 
 
-def _from_git(folder: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", *arguments],  # noqa: S607 - whichever git the build uses
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_GIT_SECONDS,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def _public(source: str) -> str:
     """Give a repository's URL as people open it, without credentials."""
+    source = public_url(source)
     if "://" not in source or source.startswith("ssh://"):
         matched = _SSH.fullmatch(source)
         if matched is None:
             return source
         source = f"https://{matched[1]}/{matched[2]}"
-    return _CREDENTIALS.sub("", source).removesuffix(".git")
+    return source.removesuffix(".git")

@@ -6,7 +6,7 @@ path           answer
 __version__    what ``version.json`` says; 404 where there is none
 __heartbeat__  the result of all checks; a failure status where one is an error
 __lbheartbeat__ always 200, and nothing is touched
-__error__      raises, to test how errors are reported
+__error__      raises, to test how errors are reported; logged once a second at most
 ============== =====================================================================
 """
 
@@ -17,14 +17,16 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, NoReturn
 
+from mozlog_py.exceptions import leave_out_frames
 from mozlog_py.line import encode
 from mozlog_py.values import Sanitiser
 
 from . import checks
 from ._request import sentry
+from ._request.rate_limit import RateLimit
 from .checks.heartbeats import Heartbeat, HeartbeatResults
 from .checks.in_test import is_test_running
 from .checks.registry import checks_of
@@ -132,23 +134,29 @@ def version_of(found: Any) -> Reply:
     """Give the answer for a version that was read."""
     if found is None:
         return Reply(404, (_TEXT, _NO_STORE), b"version.json not found")
-    return _json(200, found)
+    # Imported by the first that asks.
+    from .public_url import public_version
+
+    return _json(200, public_version(found))
 
 
 def version_failed(failure: VersionFileError, logger: logging.Logger) -> Reply:
-    """Log that the version file is malformed, and give the answer that says so."""
-    reason = Sanitiser().name(failure)
-    logger.error("The version cannot be told: %s", reason)
-    return _json(500, {"error": reason})
+    """Log that the version file is malformed, and give the answer that says so.
+
+    Where the file is, the log alone says.
+    """
+    logger.error("The version cannot be told: %s", Sanitiser().name(failure))
+    return _json(500, {"error": Sanitiser().name(failure.public)})
 
 
 def heartbeat(results: checks.ChecksResults, settings: Settings, *, is_debug: bool) -> Reply:
     """Answer ``/__heartbeat__`` with the results of the checks."""
     payload: dict[str, Any] = {"status": checks.level_to_text(results.level)}
     wanted = settings.heartbeat_details
-    if wanted == "always" or (wanted == "debug" and is_debug):
+    has_texts = wanted == "always" or (is_debug and wanted != "never")
+    if has_texts or wanted == "levels":
         payload["checks"] = results.statuses
-        payload["details"] = results.details
+        payload["details"] = results.details if has_texts else results.levels
     is_failure = results.level >= checks.ERROR
     reply = _json(settings.heartbeat_failed_status_code if is_failure else 200, payload)
     return _marked(reply, results) if isinstance(results, HeartbeatResults) else reply
@@ -165,10 +173,23 @@ def _marked(reply: Reply, results: HeartbeatResults) -> Reply:
     return Reply(status, headers, reply.body)
 
 
-def error(logger: logging.Logger) -> NoReturn:
-    """Answer ``/__error__``: log an error, and raise one."""
-    logger.error("The __error__ endpoint was called")
-    raise Exception("This is a test exception from the /__error__ endpoint.")
+def error(logger: logging.Logger, limit: RateLimit | None = None) -> NoReturn:
+    """Answer ``/__error__``: log an error, and raise one.
+
+    Args:
+        logger: where it is logged.
+        limit: how often, None for always. The exception of a call that is not logged has
+            no traceback in the lines of whatever logs it, and the next line that is logged
+            has the number of such calls as ``calls_not_logged``.
+    """
+    failure = Exception("This is a test exception from the /__error__ endpoint.")
+    withheld = 0 if limit is None else limit.admit()
+    if withheld is None:
+        leave_out_frames(failure)
+    else:
+        extra = {"calls_not_logged": withheld} if withheld else None
+        logger.error("The __error__ endpoint was called", extra=extra)
+    raise failure
 
 
 def application_root() -> str:
@@ -197,18 +218,21 @@ class Endpoints:
     is_debug: Callable[[], bool] = lambda: False
     logger: logging.Logger = _LOGGER
     surroundings: Surroundings = PLAIN
+    #: How often ``/__error__`` is logged.
+    error_limit: RateLimit = field(default_factory=RateLimit, compare=False)
 
     def known(self, name: str, method: str) -> Reply | None:
         """Give the answer where it takes neither a check nor a file; may raise, for ``error``."""
         self._leave_untraced()
+        if name == "error" and not self.settings().error_endpoint:
+            # Whatever the method: there is nothing here.
+            return NOT_FOUND
         if method not in ALLOWED_METHODS:
             return NOT_ALLOWED
         if name == "lbheartbeat":
             return LBHEARTBEAT
         if name == "error":
-            if not self.settings().error_endpoint:
-                return NOT_FOUND
-            error(self.logger)
+            error(self.logger, self.error_limit)
         return None
 
     def answer(self, name: str, method: str) -> Reply:

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypedDict
 
+from mozlog_py.memo import remember
 from mozlog_py.options import OptionError, check_switch, shown
 from mozlog_py.overlap import warn_of_overlap
+from mozlog_py.request_text import log_query_strings
 
 from . import version
 from ._request.exchange import REQUEST
@@ -28,11 +30,11 @@ __all__ = [
     "Options",
 ]
 
-#: What a header is to a summary, each a bit.
+#: What a header is to a summary; those of ids come last.
 AGENT: Final = 1
 LANGUAGE: Final = 2
-REQUEST_ID_HEADER: Final = 4
-TRACEPARENT: Final = 8
+REQUEST_ID_HEADER: Final = 3
+TRACEPARENT: Final = 4
 
 
 class HeaderRoles(dict[bytes, int]):
@@ -42,19 +44,22 @@ class HeaderRoles(dict[bytes, int]):
     is looked at when it comes for the first time, and known from then on.
     """
 
-    __slots__ = ("_header", "_uses_traceparent")
+    __slots__ = ("_header", "_longest", "_uses_traceparent")
 
-    # Names are the clients' choice, and must not fill the memory.
-    _MAX_NAMES: Final = 300
+    # A header of ids that is named with more characters is found all the same.
     _MAX_LENGTH: Final = 100
+    _MAX_NAMES: Final = 300
 
     def __init__(self, header: bytes, uses_traceparent: bool) -> None:
         super().__init__()
         self._header = header
+        self._longest = max(len(header), self._MAX_LENGTH)
         self._uses_traceparent = uses_traceparent
 
     def __missing__(self, name: bytes) -> int:
         """Look at a name."""
+        if len(name) > self._longest:
+            return 0
         lowered = name.lower()
         role = 0
         if lowered == b"user-agent":
@@ -66,8 +71,7 @@ class HeaderRoles(dict[bytes, int]):
             role |= REQUEST_ID_HEADER
         if lowered == b"traceparent" and self._uses_traceparent:
             role |= TRACEPARENT
-        if len(self) < self._MAX_NAMES and len(name) <= self._MAX_LENGTH:
-            self[name] = role
+        remember(self, name, role, self._MAX_NAMES, self._longest)
         return role
 
 
@@ -111,6 +115,8 @@ class Options:
 _NAMES: Final = tuple(
     f"DOCKERFLOW_{name}"
     for name in (
+        "REQUEST_ID_CHARACTERS",
+        "REQUEST_ID_CHOICE",
         "REQUEST_ID_ECHO",
         "REQUEST_ID_HEADER_NAME",
         "REQUEST_ID_TRACEPARENT",
@@ -146,6 +152,7 @@ class LiveOptions:
         self._lookup = lookup
         self._policy = policy
         self._made = [*map(lookup, _NAMES)], Options(self.settings(), policy)
+        log_query_strings(self._made[1].querystring)
 
     def __call__(self) -> Options:
         """Give the options as they are now."""
@@ -158,6 +165,7 @@ class LiveOptions:
         if now != raw:
             options = Options(self.settings(), self._policy)
             self._made = now, options
+            log_query_strings(options.querystring)
         return options
 
 
@@ -220,6 +228,8 @@ class Middleware:
         self._logger = logger or logging.getLogger(LOGGER_NAME)
         self._gives_ids = request_ids
         self._gives_summaries = summaries
+        if summaries and type(self)._options_of is Middleware._options_of:  # noqa: SLF001 - its own
+            log_query_strings(self._options.querystring)
         self._endpoints: Endpoints | None = None
         if endpoints:
             root = version_path

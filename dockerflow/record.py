@@ -20,6 +20,7 @@ from typing import Any, Final
 from mozlog_py import call_extra, record_factory
 from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fields import HAS_NANOSECONDS, START_NS
+from mozlog_py.memo import remember
 from mozlog_py.process import process
 
 __all__ = ["has_patched_make_record", "is_standard", "log", "make_record"]
@@ -49,6 +50,7 @@ _PLACE: Final = f"{__file__.removesuffix('record.py')}summary.py"
 #: Of each logger and level, the names of fields that came last, and the attributes of
 #: the first record that had them, in this process.
 _first: Final[dict[tuple[str, int], tuple[tuple[str, ...], dict[str, Any]]]] = {}
+_MAX_FIRST: Final = 100
 _NO_FIRST: Final[tuple[Any, Any]] = None, None
 
 # Makes the same records, attribute for attribute.
@@ -197,19 +199,18 @@ def _made_by_logging(
     # All nine arguments, as Logger.makeRecord() has them: a factory may ask for each.
     record = factory(logger, level, _PLACE, 0, message, (), exc_info, "finish", None)
     key = logger, level
-    # Summaries of loggers named after data must not fill the memory.
     if (
         (factory is _LogRecord or factory is _made_faster)
         and _LogRecord.__init__ is _init
-        and (len(_first) < 100 or key in _first)
         and record.process is not None
     ):
-        # Not the exception: the first record would keep it, and its frames, for good.
-        facts = {**vars(record), "exc_info": None, **dict.fromkeys(names)}
+        # Neither the exception nor its text: the first record would keep them, and the
+        # exception's frames, for good.
+        facts = {**vars(record), "msg": "", "exc_info": None, **dict.fromkeys(names)}
         if record.process == process.pid:
             # By identity it is compared in a third of the time.
             facts["process"] = process.pid
-        _first[key] = names, facts
+        remember(_first, key, (names, facts), _MAX_FIRST)
     vars(record).update(dict.fromkeys(names))
     return record
 

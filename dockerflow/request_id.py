@@ -1,7 +1,8 @@
 """The id of a request: taken from its headers where it may be, else made.
 
-The policy is three functions: ``generator`` makes an id, ``validator`` tells
-whether one that came may be used, ``trust`` whose ids are used at all.
+The policy is three functions and a rule: ``generator`` makes an id, ``validator`` tells
+whether one that came may be used, ``trust`` whose ids are used at all, and ``choice``
+says which of several is meant. What is too long is refused before it is looked at.
 """
 
 from __future__ import annotations
@@ -10,18 +11,40 @@ import os
 import re
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Literal, NamedTuple
 
-from .settings import Settings
+from mozlog_py.brought_ids import draw
+from mozlog_py.options import OptionError, check_switch, shown
 
-__all__ = ["DEFAULT_HEADER", "RequestIdPolicy", "is_safe", "new_id", "trace_id"]
+from .settings import CHOICES, MAX_PROXIES, Settings, is_own_header
+
+__all__ = [
+    "DEFAULT_HEADER",
+    "MAX_HEADER",
+    "FoundId",
+    "RequestIdPolicy",
+    "is_any",
+    "is_safe",
+    "is_visible",
+    "new_id",
+    "trace_id",
+]
 
 #: The header that carries an id, unless another is configured.
 DEFAULT_HEADER: Final = "x-request-id"
 
-# What an id may be that is written into logs, headers and other people's
-# systems: visible ASCII, without the comma that joins doubled headers.
-_SAFE: Final = re.compile(r"[!-+\--~]{1,128}")
+#: Characters that a header of ids may have, all its values together; a longer one counts
+#: as one that says nothing. Servers take headers of megabytes.
+MAX_HEADER: Final = 4096
+
+# What an id may be that is written into logs, headers and other people's systems:
+# nothing that quotes, escapes, opens or ends something in any of them.
+_SAFE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+# All of ASCII that can be seen, without the comma that joins doubled headers.
+_VISIBLE: Final = re.compile(r"[!-+\--~]{1,128}")
+_MAX_ANY: Final = 1024
+# The longest of today has 55 characters; those of later versions may have more.
+_MAX_TRACEPARENT: Final = 256
 # What may stand in a header that we send, whatever the policy's own rules are.
 _SENDABLE: Final = re.compile(r"[ -~]{1,1024}")
 # W3C Trace Context, 3.2.2; versions after 00 may have more behind another dash.
@@ -60,8 +83,55 @@ def _look_ahead() -> str:
 
 
 def is_safe(value: str) -> bool:
-    """Tell whether an id is visible ASCII without a comma, 1 to 128 characters long."""
+    """Return whether an id is 1 to 128 letters, digits and ``._:/+=@-``, all of ASCII."""
     return _SAFE.fullmatch(value) is not None
+
+
+def is_visible(value: str) -> bool:
+    """Return whether an id is visible ASCII without a comma, 1 to 128 characters long."""
+    return _VISIBLE.fullmatch(value) is not None
+
+
+def is_any(value: str) -> bool:
+    """Return whether an id has 1 to 1,024 characters, whatever they are.
+
+    A policy with this validator takes a header as it is: commas in it separate nothing.
+    """
+    return 0 < len(value) <= _MAX_ANY
+
+
+_VALIDATORS: Final[dict[str, Callable[[str], bool]]] = {
+    "any": is_any,
+    "safe": is_safe,
+    "visible": is_visible,
+}
+
+
+def _accepting(validator: Callable[[str], bool]) -> Callable[[str], bool]:
+    def accepts(value: str) -> bool:
+        """Return whether a client's id may be used as it is, and draw a number for it if so."""
+        if not validator(value):
+            return False
+        draw(value)
+        return True
+
+    return accepts
+
+
+# What these let through may be sent in a header.
+_SENDABLE_VALIDATORS: Final = (is_safe, is_visible)
+_ACCEPTING: Final[dict[Callable[[str], bool], Callable[[str], bool]]] = {
+    validator: _accepting(validator) for validator in _SENDABLE_VALIDATORS
+}
+
+
+class FoundId(NamedTuple):
+    """The id of a request, and where it is from."""
+
+    #: The id.
+    value: str
+    #: The request's header that it came in, None for an id that was made here.
+    header: str | None
 
 
 def trace_id(traceparent: str) -> str | None:
@@ -69,6 +139,8 @@ def trace_id(traceparent: str) -> str | None:
 
     Source: W3C Trace Context, section 3.2.
     """
+    if len(traceparent) > _MAX_TRACEPARENT:
+        return None
     text = traceparent.strip(" \t")
     match = _TRACEPARENT.fullmatch(text)
     if match is None or (len(text) != 55 and text[:2] == "00"):
@@ -90,12 +162,23 @@ class RequestIdPolicy:
     the trace id of a W3C ``traceparent`` is the request's id, before what the
     header says; ``echo``: whether responses carry the id in that header.
 
+    ``choice`` says which id is meant where a header comes several times, or has several
+    values between commas: ``"first"``, the first valid one; ``"last"``, the last value and
+    no other; a number, that of the proxies in front which each add an id behind those that
+    are there: the value that the outermost of them has added, so many from the end. Where
+    that value is not valid, or there are fewer, a new id is made. A header that has more
+    than ``MAX_HEADER`` characters is not looked at.
+
     What the three functions raise is not raised into a request: a generator
     that fails is replaced by ``new_id``, and an id that cannot be judged is not used.
+
+    Raises ``OptionError`` for a header that means something else, such as ``Cookie``, and
+    for parameters of the wrong kind.
     """
 
     __slots__ = (
-        "_is_sendable", "echo", "generator", "header_name", "traceparent", "trust", "validator",
+        "_is_sendable", "choice", "echo", "generator", "header_name", "traceparent", "trust",
+        "validator",
     )  # fmt: skip
 
     def __init__(
@@ -107,60 +190,98 @@ class RequestIdPolicy:
         trust: bool | Callable[[str | None], bool] = True,
         traceparent: bool = False,
         echo: bool = True,
+        choice: Literal["first", "last"] | int = "first",
     ) -> None:
+        _check_header(header_name)
+        _check_choice(choice)
         self.header_name = header_name
         self.generator = generator
         self.validator = validator
         self.trust = trust
-        self.traceparent = traceparent
-        self.echo = echo
+        self.traceparent = check_switch("traceparent", traceparent)
+        self.echo = check_switch("echo", echo)
+        self.choice: Any = choice
         # What passes our own rules passes the server's.
-        self._is_sendable = generator is new_id and validator is is_safe
+        self._is_sendable = generator is new_id and validator in _SENDABLE_VALIDATORS
 
     @classmethod
     def of(cls, settings: Settings) -> RequestIdPolicy:
         """Give the policy that the settings ask for."""
         return cls(
             settings.request_id_header_name,
+            validator=_VALIDATORS[settings.request_id_characters],
             trust=settings.request_id_trust,
             traceparent=settings.request_id_traceparent,
             echo=settings.request_id_echo,
+            choice=settings.request_id_choice,
         )
 
     @property
     def accepts(self) -> Callable[[str], bool]:
         """The function that returns whether a header's only value is the id as it is.
 
-        Where the policy has rules of its own, it refuses all of them, and ``choose``
-        decides.
+        Where the policy has rules of its own, it refuses all of them, and ``resolve``
+        decides. To be called where the request begins: ``Sample`` learns from it that the
+        client has brought the id.
         """
-        is_plain = self.validator is is_safe and self.trust is True and not self.traceparent
-        return is_safe if is_plain else _refuse
+        is_plain = (
+            self.validator in _SENDABLE_VALIDATORS
+            and self.trust is True
+            and not self.traceparent
+            # Of more proxies than one, each has added an id.
+            and self.choice in (*CHOICES, 1)
+        )
+        return _ACCEPTING[self.validator] if is_plain else _refuse
 
     def choose(self, values: list[str], traceparents: list[str], client: str | None = None) -> str:
-        """Give the id of a request.
+        """Return the id of a request; the parameters are those of ``resolve``."""
+        return self.resolve(values, traceparents, client).value
 
-        ``values``: the id header's, in their order; ``traceparents``: those of
-        that header, of which only one may be there; ``client``: its address.
+    def resolve(
+        self, values: list[str], traceparents: list[str], client: str | None = None
+    ) -> FoundId:
+        """Return the id of a request, and where it is from.
+
+        Args:
+            values: What the id's header says, once for each time that it came.
+            traceparents: The same of ``traceparent``, of which only one may be there.
+            client: The client's address, None where it is not known.
         """
         if not values and not traceparents:
-            return self.generate()
+            return FoundId(self.generate(), None)
         try:
             if self.trust is True or (self.trust and self.trust(client)):
                 if self.traceparent and len(traceparents) == 1:
                     traced = trace_id(traceparents[0])
                     if traced is not None:
-                        return traced
-                for value in values:
-                    # A header sent twice may arrive as one, joined by commas.
-                    for part in value.split(","):
-                        candidate = part.strip(" \t")
-                        if candidate and self.validator(candidate):
-                            return candidate
+                        draw(traced)
+                        return FoundId(traced, "traceparent")
+                brought = self._brought(values)
+                if brought is not None:
+                    draw(brought)
+                    return FoundId(brought, self.header_name)
         except Exception:
             # Whatever the policy cannot judge is not trusted.
             pass
-        return self.generate()
+        return FoundId(self.generate(), None)
+
+    def _brought(self, values: list[str]) -> str | None:
+        """Return the id that a header's values say, None where they say none."""
+        # As long as they are between commas.
+        if sum(map(len, values)) + len(values) > MAX_HEADER + 1:
+            return None
+        if self.validator is not is_any:
+            # A header sent twice may arrive as one, joined by commas.
+            values = [part for value in values for part in value.split(",")]
+        values = [value.strip(" \t") for value in values]
+        if self.choice == "first":
+            return next((value for value in values if value and self.validator(value)), None)
+        place = 1 if self.choice == "last" else self.choice
+        if place > len(values):
+            return None
+        # An empty one counts as well: a proxy may have had none to add.
+        value = values[-place]
+        return value if value and self.validator(value) else None
 
     def generate(self) -> str:
         """Make a new id."""
@@ -183,3 +304,23 @@ class RequestIdPolicy:
     def may_echo(self, request_id: str) -> bool:
         """Tell whether an id may stand in a header of the response."""
         return self.echo and (self._is_sendable or _SENDABLE.fullmatch(request_id) is not None)
+
+
+def _check_header(name: object) -> None:
+    if not is_own_header(name):
+        raise OptionError(
+            f"header_name is {shown(name)}; it must be the name of a header that means nothing "
+            "else, such as X-Request-Id: not one that HTTP, browsers, proxies or tracers use, "
+            "such as Cookie, Host or Content-Length"
+        )
+
+
+def _check_choice(choice: object) -> None:
+    if type(choice) is str and choice in CHOICES:
+        return
+    if type(choice) is int and 1 <= choice <= MAX_PROXIES:
+        return
+    raise OptionError(
+        f"choice is {shown(choice)}; it must be 'first', 'last', or the number of proxies that "
+        f"each add an id, from 1 to {MAX_PROXIES}"
+    )

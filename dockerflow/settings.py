@@ -14,12 +14,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from mozlog_py.memo import remember
+
 __all__ = [
+    "CHOICES",
+    "MAX_PROXIES",
     "NAMES",
     "DefaultSeconds",
     "LiveSettings",
     "Settings",
     "SettingsError",
+    "is_own_header",
     "warn_of_near_misses",
 ]
 
@@ -27,11 +32,35 @@ _logger: Final = logging.getLogger("dockerflow.settings")
 
 # RFC 9110, 5.6.2: what a header's name is made of.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Headers that mean something else. An id that is taken from one, logged and echoed, gives away
+# a credential or a session, or breaks the message that it is echoed in.
+# Source: the registry of HTTP fields, and what browsers, proxies and tracers send.
+_OTHER_NAMES: Final = """
+    accept accept-charset accept-encoding accept-language accept-ranges age allow alt-svc
+    authorization baggage b3 cache-control cdn-loop cf-connecting-ip clear-site-data connection
+    cookie cookie2 date dnt early-data etag expect expires forwarded from host http2-settings
+    keep-alive last-modified link location max-forwards nel origin pragma priority range referer
+    referrer-policy refresh retry-after save-data sentry-trace server server-timing set-cookie
+    set-cookie2 sourcemap strict-transport-security te traceparent tracestate trailer
+    transfer-encoding true-client-ip upgrade upgrade-insecure-requests user-agent vary via warning
+    www-authenticate x-access-token x-api-key x-auth-token x-client-ip x-cluster-client-ip
+    x-content-type-options x-csrf-token x-csrftoken x-frame-options x-http-method-override
+    x-powered-by x-real-ip x-requested-with x-xsrf-token x-xss-protection
+"""
+_OTHER_MEANINGS: Final = frozenset(_OTHER_NAMES.split())
+_OTHER_PREFIXES: Final = (
+    "access-control-", "content-", "cross-origin-", "if-", "proxy-", "sec-", "x-forwarded-",
+)  # fmt: skip
+#: Which of several ids is meant, beside a number of proxies.
+CHOICES: Final = ("first", "last")
+#: No request passes more.
+MAX_PROXIES: Final = 100
+_CHARACTERS: Final = ("any", "safe", "visible")
 _WORDS: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
-_DETAILS: Final = ("always", "debug", "never")
+_DETAILS: Final = ("always", "levels", "debug", "never")
 
 
 #: Seconds that a setting may have at most, a day.
@@ -56,9 +85,35 @@ def _switch(value: Any) -> bool:
     raise ValueError
 
 
+def is_own_header(name: object) -> bool:
+    """Return whether a text may name a header of ids: one that means nothing else."""
+    if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        return False
+    # An environ has the same name for both.
+    known = name.lower().replace("_", "-")
+    return known not in _OTHER_MEANINGS and not known.startswith(_OTHER_PREFIXES)
+
+
 def _header(value: Any) -> str:
-    if isinstance(value, str) and _HEADER_NAME.fullmatch(value):
+    if is_own_header(value):
+        return str(value)
+    raise ValueError
+
+
+def _choice(value: Any) -> str | int:
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if text in CHOICES:
+            return text
+        value = int(text)
+    if type(value) is int and 1 <= value <= MAX_PROXIES:
         return value
+    raise ValueError
+
+
+def _characters(value: Any) -> str:
+    if isinstance(value, str) and value.lower() in _CHARACTERS:
+        return value.lower()
     raise ValueError
 
 
@@ -133,9 +188,10 @@ class Settings:
         default=DefaultSeconds(1.0),
         metadata=_rule(_seconds, "a number of seconds up to 86,400, 0 for none"),
     )
-    #: Who sees what checks said: ``always`` all, ``debug`` a debugging application, ``never`` none.
+    #: What a heartbeat tells of its checks: ``always`` all, ``levels`` the texts only where the
+    #: application debugs, and else levels and ids, ``debug`` all where it does, ``never`` nothing.
     heartbeat_details: str = field(
-        default="always", metadata=_rule(_details, "always, debug or never")
+        default="always", metadata=_rule(_details, "always, levels, debug or never")
     )
     #: The HTTP status of a heartbeat that failed.
     heartbeat_failed_status_code: int = field(
@@ -145,11 +201,29 @@ class Settings:
     heartbeat_max_waiting: int = field(
         default=2, metadata=_rule(_count, "a whole number, 0 for no limit")
     )
+    #: What ids that requests bring may consist of: ``safe`` (letters, digits and
+    #: ``._:/+=@-``), ``visible`` ASCII without a comma, ``any``.
+    request_id_characters: str = field(
+        default="safe", metadata=_rule(_characters, "safe, visible or any")
+    )
+    #: Which of several ids is the request's: ``first``, ``last``, or a number of proxies.
+    request_id_choice: Any = field(
+        default="first",
+        metadata=_rule(
+            _choice,
+            f"first, last, or the number of proxies that each add an id, from 1 to {MAX_PROXIES}",
+        ),
+    )
     #: Whether responses carry the request's id.
     request_id_echo: bool = field(default=True, metadata=_SWITCH)
     #: The header that an id is taken from, and echoed in.
     request_id_header_name: str = field(
-        default="x-request-id", metadata=_rule(_header, "the name of a header")
+        default="x-request-id",
+        metadata=_rule(
+            _header,
+            "the name of a header that means nothing else, such as X-Request-Id: not one that "
+            "HTTP, browsers, proxies or tracers use, such as Cookie, Host or Content-Length",
+        ),
     )
     #: Whether the trace id of a ``traceparent`` header is the request's id.
     request_id_traceparent: bool = field(default=False, metadata=_SWITCH)
@@ -216,7 +290,8 @@ _RESTS: Final = tuple(name.removeprefix(_PREFIX) for name in NAMES)
 _ALIKE: Final = 0.75
 _PREFIX_ALIKE: Final = 0.85
 # What was warned of in this process.
-_warned: Final[set[str]] = set()
+_warned: Final[dict[str, None]] = {}
+_MAX_WARNED: Final = 100
 
 
 def warn_of_near_misses(names: Iterable[Any], where: str) -> None:
@@ -231,7 +306,7 @@ def warn_of_near_misses(names: Iterable[Any], where: str) -> None:
             if type(name) is str and name not in _warned and name not in _KNOWN:
                 meant = _meant_by(name)
                 if meant is not None:
-                    _warned.add(name)
+                    remember(_warned, name, None, _MAX_WARNED)
                     _logger.warning(
                         "%s in %s is not a setting of dockerflow; did you mean %s?",
                         name, where, meant,

@@ -14,16 +14,16 @@ import time
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes
 
-from mozlog_py import context, late_request_ids
+from mozlog_py import brought_ids, context, late_request_ids
 from mozlog_py.diagnostics import note
 from mozlog_py.fields import EXCLUDED_ATTRIBUTES
-from mozlog_py.mask_registry import mask_before_cut
 from mozlog_py.recordless import log_fields
+from mozlog_py.request_text import MAX_TEXT, capped, shown_query
 from mozlog_py.values import Sanitiser, free_name, type_name
 
 from ._request import sentry
+from ._request.client_fault import CLIENT_CLOSED_REQUEST, status_of_client_fault
 from .record import is_standard, log, make_record
 
 if TYPE_CHECKING:
@@ -42,12 +42,6 @@ __all__ = [
 
 #: The logger of summaries, which is the ``Type`` of their lines.
 LOGGER_NAME: Final = "request.summary"
-#: Characters kept of a path, a query string, a User-Agent and an Accept-Language.
-MAX_TEXT: Final = 1024
-
-#: The code of a request whose client was gone before there was a status, as nginx has it.
-CLIENT_CLOSED_REQUEST: Final = 499
-
 #: What is measured, and therefore not replaced by a field of that name.
 _MEASURED: Final = frozenset({"code", "errno", "method", "rid", "t"})
 
@@ -61,6 +55,8 @@ _logger: Final = logging.getLogger("dockerflow")
 _modules: Final = sys.modules
 _served: Final = late_request_ids.served
 _remember_served: Final = late_request_ids.remember_served
+_brought: Final = brought_ids.brought
+_put_back: Final = brought_ids.put_back
 _set_request_id: Final = context.request_id_context.set
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
@@ -113,6 +109,9 @@ class RequestSummary:
     #: The exceptions of which events were made.
     sentry_reports: sentry.RequestReports | None = None
 
+    #: What was drawn for the request's id, where anything asks for that.
+    drawn: brought_ids.Drawn | None = None
+
     _added: dict[str, Any] | None = None
     #: The context without what this request and those before it have bound.
     baseline: Context | None = None
@@ -141,20 +140,40 @@ class RequestSummary:
             _restore(former.baseline, handed_over)
             take_back()
         self.rid = request_id
+        if _brought.is_wanted:
+            self._begin_drawn(former)
         self.started_ns = _monotonic_ns()
         _set_current(self)
         if request_id is not None:
             _set_request_id(request_id)
 
+    def _begin_drawn(self, former: RequestSummary | None = None) -> None:
+        """Keep what was drawn for the id of this request, if its client has brought it."""
+        is_handed_on = former is not None and self.is_in_process and former.rid == self.rid
+        if former is not None and is_handed_on and former.drawn is not None:
+            # The application has called itself with its own request's id.
+            self.drawn = former.drawn
+            _put_back(former.drawn)
+        else:
+            self.drawn = brought_ids.begin(self.rid)
+
     def set_request_id(self, request_id: str | None) -> None:
         """Set the id of a request that began without one."""
         self.rid = request_id
+        if _brought.is_wanted:
+            self._begin_drawn()
         if request_id is not None:
             _set_request_id(request_id)
 
     def adopt_context(self) -> None:
         """Make this the request of a context that it did not begin in."""
         _set_current(self)
+        self._set_id()
+
+    def _set_id(self) -> None:
+        """Set the id in a context that the request did not begin in."""
+        if self.drawn is not None:
+            _put_back(self.drawn)
         if self.rid is not None:
             _set_request_id(self.rid)
 
@@ -182,8 +201,7 @@ class RequestSummary:
         if bound is not None:
             _restore(bound)
         _set_current(self)
-        if self.rid is not None:
-            _set_request_id(self.rid)
+        self._set_id()
 
     def leave(self) -> None:
         """Make the context what it was before ``begin``; not in another one's context."""
@@ -193,7 +211,13 @@ class RequestSummary:
                 self._bound = _snapshot()
             # It holds the request before this one, where that was in the context.
             self._before = None
-            _set_current(before.get(_current))
+            outer = before.get(_current)
+            _set_current(outer)
+            if outer is not None and outer.drawn is not None:
+                _put_back(outer.drawn)
+            elif self.drawn is not None and not _served.is_wanted:
+                # No access line needs it any more.
+                _put_back(None)
             if _handed_over.get() is not (handed_over := before.get(_handed_over)):
                 _handed_over.set(handed_over)
             _restore(before, self._returned)
@@ -235,7 +259,7 @@ class RequestSummary:
     def _lay_into(self, fields: dict[str, Any]) -> None:
         agent, lang, method, path = self.agent, self.lang, self.method, self.path
         if len(agent) + len(lang) + len(method) + len(path) > MAX_TEXT:
-            agent, lang, method, path = map(_capped, (agent, lang, method, path))
+            agent, lang, method, path = map(capped, (agent, lang, method, path))
         # Those of _FIELDS, in their order.
         fields["errno"] = 0
         fields["agent"] = agent
@@ -252,7 +276,7 @@ class RequestSummary:
             fields.pop("t", None)
         querystring = self.querystring
         if querystring is not None:
-            fields["querystring"] = _capped(_decoded(querystring))
+            fields["querystring"] = shown_query(querystring)
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary, if that is not done yet. Never raises an ``Exception``.
@@ -330,12 +354,12 @@ class RequestSummary:
 
     def report_late(self, error: BaseException) -> None:
         """Report an exception that was raised after the summary was logged."""
-        if isinstance(error, Exception) and not self._is_client_leaving(error):
+        if isinstance(error, Exception) and not self._is_clients_doing(error):
             sentry.report(self, error)
 
     def _judged(self, error: BaseException | None) -> tuple[int, str]:
         """Return the level and the message of a request that did not end as it should."""
-        if error is not None and not self._is_client_leaving(error):
+        if error is not None and not self._is_clients_doing(error):
             status = self.status_of_error
             if status is not None and error is self.error and self.code in (None, status):
                 self.code = status
@@ -345,7 +369,8 @@ class RequestSummary:
                 self.code = 500
             return _ERROR, _text(error)
         if self.code is None and (self.is_client_gone or error is not None):
-            self.code = CLIENT_CLOSED_REQUEST
+            fault = None if error is None else status_of_client_fault(error)
+            self.code = fault or CLIENT_CLOSED_REQUEST
         if self.code is None:
             self.code = 500
             return _ERROR, "The application ended without a response"
@@ -371,18 +396,21 @@ class RequestSummary:
             fields["t"] = ((self.ended_ns or _monotonic_ns()) - self.started_ns) // 1_000_000
         return fields
 
-    def _is_client_leaving(self, error: BaseException) -> bool:
-        """Return whether an exception says no more than that the client has gone.
+    def _is_clients_doing(self, error: BaseException) -> bool:
+        """Return whether an exception says no more than what the client has done.
 
-        Servers say it by an OSError from send(), frameworks by exceptions of their
-        own, and both by cancelling the request. Another exception is a bug like
-        any, and so is a cancellation while the client is there.
+        That it has gone: servers say it by an OSError from send(), frameworks by
+        exceptions of their own, and both by cancelling the request. Or that it has sent
+        what is no HTTP. Another exception is a bug like any, and so is a cancellation
+        while the client is there.
         """
-        return self.is_client_gone and (
+        if self.is_client_gone and (
             isinstance(error, OSError)
             or is_cancellation(error)
             or "Disconnect" in type(error).__name__
-        )
+        ):
+            return True
+        return status_of_client_fault(error) is not None
 
 
 _INFO: Final = logging.INFO
@@ -424,19 +452,6 @@ def add_fields(**fields: Any) -> bool:
 def is_cancellation(error: BaseException) -> bool:
     """Return whether this is how asyncio, trio or a generator's end stop a request's work."""
     return not isinstance(error, Exception) and type(error).__name__ in _CANCELLATIONS
-
-
-def _capped(text: str) -> str:
-    if len(text) <= MAX_TEXT:
-        return text
-    return f"{mask_before_cut(text, MAX_TEXT)[:MAX_TEXT]}... <truncated, {len(text)} characters>"
-
-
-def _decoded(query: str | bytes) -> str:
-    if "%" not in query if isinstance(query, str) else query.isascii() and b"%" not in query:
-        return query if isinstance(query, str) else query.decode("ascii")
-    # What does not fit anyhow need not be decoded: 12 characters make one of UTF-8 at most.
-    return unquote_to_bytes(query[: 16 * MAX_TEXT]).decode("utf-8", "backslashreplace")
 
 
 def _text(error: BaseException) -> str:

@@ -9,6 +9,8 @@ import re
 import stat
 from typing import Any, Final, NoReturn
 
+from mozlog_py.memo import remember
+
 __all__ = ["VersionFileError", "get_release_name", "get_version"]
 
 #: Bytes that a version file may have.
@@ -26,11 +28,22 @@ _Signature = tuple[int, ...]
 
 
 class VersionFileError(ValueError):
-    """A version file that is there and cannot be used; the text says why."""
+    """A version file that is there and cannot be used; the text says which one, and why.
+
+    Args:
+        text: The text.
+        public: The same without a path, for an answer that strangers see; by default the text.
+    """
+
+    def __init__(self, text: str = "", public: str | None = None) -> None:
+        super().__init__(text)
+        self.public = text if public is None else public
 
 
 # By path: what the file looked like, and its text or what is wrong with it.
 _read: dict[str, tuple[_Signature, str | VersionFileError]] = {}
+_MAX_READ: Final = 16
+_MAX_PATH: Final = 4096
 
 
 def get_version(root: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -46,15 +59,16 @@ def get_version(root: str | os.PathLike[str]) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise _unusable(path, f"it cannot be read ({error})") from error
+        raise _unreadable(path, error) from error
     signature = (
         found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev, found.st_size,
     )  # fmt: skip
     known = _read.get(path)
     if known is None or known[0] != signature:
-        known = _read[path] = (signature, _text(path, found))
+        known = signature, _text(path, found)
+        remember(_read, path, known, _MAX_READ, _MAX_PATH)
     if isinstance(known[1], VersionFileError):
-        raise VersionFileError(*known[1].args)
+        raise VersionFileError(str(known[1]), known[1].public)
     version: dict[str, Any] = json.loads(known[1])
     return version
 
@@ -99,7 +113,7 @@ def _checked(path: str, found: os.stat_result) -> str:
         with open(path, "rb") as file:  # noqa: PTH123
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise _unusable(path, f"it cannot be read ({error})") from error
+        raise _unreadable(path, error) from error
     if len(raw) > MAX_BYTES:
         raise _unusable(path, f"it is larger than {MAX_BYTES:,} bytes")
     try:
@@ -134,8 +148,17 @@ def _kind(value: Any) -> str:
     return "boolean" if kind is bool else "number"
 
 
-def _unusable(path: str, why: str) -> VersionFileError:
+def _unreadable(path: str, error: OSError | ValueError) -> VersionFileError:
+    # The text of an OSError ends with the path.
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return _unusable(path, f"it cannot be read ({error})", f"it cannot be read ({why})")
+
+
+def _unusable(path: str, why: str, public: str | None = None) -> VersionFileError:
+    wanted = (
+        "It must be a JSON object with source, version, commit and build; "
+        "`python -m dockerflow version` writes one"
+    )
     return VersionFileError(
-        f"{path} is unusable: {why}. It must be a JSON object with source, version, commit "
-        "and build; `python -m dockerflow version` writes one"
+        f"{path} is unusable: {why}. {wanted}", f"{_NAME} is unusable: {public or why}. {wanted}"
     )

@@ -17,9 +17,11 @@ from contextvars import Context, copy_context
 from typing import Any, Final
 
 from mozlog_py import context
+from mozlog_py.brought_ids import put_back
 from mozlog_py.late_request_ids import attach_request_id, remember_served, served
 
 from ._request.exchange import REQUEST, REQUEST_ID, Exchange, enclosing_exchange, marked_method
+from ._request.vary import vary_wsgi
 from .endpoints import ENDS, Reply, endpoint_of
 from .middleware import Middleware, Options
 from .summary import current
@@ -51,6 +53,9 @@ class DockerflowWSGI(Middleware):
         finally:
             if served.is_wanted:
                 remember_served(exchange.rid, exchange.method, exchange.path)
+                if exchange.drawn is not None and not exchange.is_in_process:
+                    # The server's access line is logged in its own context.
+                    put_back(exchange.drawn)
 
     def _begin(self, exchange: WSGIExchange, environ: Environ) -> Iterable[bytes]:
         exchange.path = wsgi_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
@@ -104,8 +109,9 @@ def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bo
         request_id = options.generate()
     elif options.accepts(value):
         request_id = value
+        exchange.id_header = options.echo_name
     else:
-        request_id = options.policy.choose(
+        request_id, exchange.id_header = options.policy.resolve(
             [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
         )
     environ[REQUEST_ID] = request_id
@@ -208,11 +214,22 @@ class WSGIExchange(Exchange):
     def _echoed(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         assert self.echo is not None  # noqa: S101 - the caller has looked
         name = self.echo[0].lower()
+        is_varying = False
         for held, _ in headers:
-            if held.lower() == name:
+            lowered = held.lower()
+            if lowered == name:
                 # The application has its own idea of what to answer.
                 return headers
-        return [*headers, self.echo]
+            if lowered == "vary":
+                is_varying = True
+        header = self.id_header
+        if header is None:
+            return [*headers, self.echo]
+        if not is_varying:
+            return [*headers, self.echo, ("Vary", header)]
+        echoed = [*headers, self.echo]
+        vary_wsgi(echoed, header)
+        return echoed
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary in the request's own context, wherever the server ends it."""

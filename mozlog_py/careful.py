@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from ._fields.server_records import READERS, read_record
 from .events import read_event
-from .exceptions import as_exc_info
+from .exceptions import as_exc_info, masked_traceback
 from .fast import Ways
 from .fields import (
     HIDDEN_ATTRIBUTES,
@@ -364,7 +364,11 @@ def _apply_format_hooks(
     exc_info = getattr(record, "exc_info", None)
     if "traceback" in message_dict and exc_info:
         if formatter.overrides("formatException"):
-            message_dict["traceback"] = _called(formatter.formatException, exc_info, sanitiser)
+            made = _called(formatter.formatException, exc_info, sanitiser)
+            triple = as_exc_info(exc_info)
+            if type(made) is str and triple is not None:
+                made = masked_traceback(triple[1], made)
+            message_dict["traceback"] = made
         elif formatter.exc_info_as_array:
             message_dict["traceback"] = message_dict["traceback"].splitlines()
     if "stack" in message_dict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import logging
 import os
 import sys
@@ -18,10 +20,12 @@ from .options import (
     check_stream,
     check_switch,
     check_text,
+    check_unresolved,
     shown,
 )
 from .overlap import warn_of_overlap
 from .queued import check_queue_options
+from .request_text import check_variable
 from .servers import SERVER_LOGGERS, filter_for, take_over
 from .typing import FormatName, FormatterOptions, Level, Processor, QueueOptions, Stream
 
@@ -47,13 +51,15 @@ ALIASES: Final[Mapping[str, str]] = {
 # The variables that a level is read from, the first that is set.
 _LEVEL_VARIABLES: Final = ("LOG_LEVEL", "LOGGING_LEVEL")
 
+# The options of formatters that are code, which a text may name: ``ext://package.function``.
+_RESOLVABLE: Final = frozenset({"()", "json_default", "processors"})
 # The options of formatters that are no parameters of their own here.
 _FORMATTER_OPTIONS: Final = frozenset(FormatterOptions.__annotations__)
 
 
 #: Whether structlog keeps a logger once it is made. Off under pytest, whose plugins
 #: for structlog change a configuration that kept loggers would not look at again.
-is_caching_loggers = True
+is_caching_loggers = "mozlog_py.pytest_plugin" not in sys.modules
 
 
 def is_kept(handler: logging.Handler) -> bool:
@@ -103,12 +109,59 @@ def dict_config(
     - ``max_line_bytes``: as in ``MozlogHandler``; 0 for no limit.
     - ``queue``: write in a thread, as ``MozlogQueueHandler`` does; its options by name.
 
-    An environment variable that is set and empty counts as not set.
+    An environment variable that is set and empty counts as not set. A text that begins with
+    ``ext://`` or ``cfg://`` names code where code is wanted (processors, ``json_default``), and
+    is refused elsewhere: ``dictConfig`` would import what a label from outside says.
 
     Raises:
         OptionError: An option cannot be met; it is a ``ValueError`` and a ``TypeError``.
             For a level or a format that is not known, its text lists those that are.
     """
+    config = _described(
+        logger_name,
+        level=level,
+        format=format,
+        stream=stream,
+        loggers=loggers,
+        hostname=hostname,
+        static_fields=static_fields,
+        strict=strict,
+        include_context=include_context,
+        parse_messages=parse_messages,
+        project=project,
+        processors=processors,
+        formatter_options=formatter_options,
+        max_line_bytes=max_line_bytes,
+        queue=queue,
+    )
+    formatter = config["formatters"]["mozlog"]
+    for name, value in (
+        *((name, formatter[name]) for name in formatter if name not in _RESOLVABLE),
+        ("stream", stream),
+    ):
+        check_unresolved(name, value)
+    return config
+
+
+def _described(
+    logger_name: str,
+    *,
+    level: Level | None,
+    format: FormatName | None,  # noqa: A002 - the name that people look for
+    stream: Stream | None,
+    loggers: Mapping[str, Level] | None,
+    hostname: str | None,
+    static_fields: Mapping[str, Any] | None,
+    strict: bool,
+    include_context: bool,
+    parse_messages: bool,
+    project: str | None,
+    processors: Sequence[Processor],
+    formatter_options: FormatterOptions | None,
+    max_line_bytes: int | None,
+    queue: bool | QueueOptions,
+) -> dict[str, Any]:
+    """Return the configuration, whatever its texts are. Raises ``OptionError``."""
     _check_kinds(logger_name, stream, loggers, static_fields, formatter_options, hostname, project)
     _check_processors(processors)
     check_switch("strict", strict)
@@ -117,6 +170,7 @@ def dict_config(
     if max_line_bytes is not None:
         check_max_line_bytes(max_line_bytes)
     _check_queue(queue)
+    check_variable()
     chosen = _format(format, stream)
     formatter: dict[str, Any] = {
         "()": _FORMATTERS[chosen],
@@ -217,7 +271,9 @@ def configure(
     takes; and from ERROR, where only ``Logger.callHandlers`` was replaced, as sentry-sdk
     does. A level is the lowest one for both; True is all events, False none.
 
-    Raises ``OptionError`` as ``dict_config`` does.
+    Texts are taken as they are, also those that begin with ``ext://`` or ``cfg://``; only where
+    code is wanted (processors, ``json_default``) do they name it. Otherwise raises
+    ``OptionError`` as ``dict_config`` does.
     """
     check_switch("lean", lean)
     # Half of the import time of this package, and needless for a bare formatter.
@@ -226,7 +282,7 @@ def configure(
     from .structlog.setup import share
     from .uncaught import log_uncaught
 
-    config = dict_config(
+    config = _described(
         logger_name,
         level=level,
         format=format,
@@ -243,6 +299,7 @@ def configure(
         max_line_bytes=max_line_bytes,
         queue=queue,
     )
+    _take_texts_as_they_are(config)
     to_logging = structlog_to_logging
     if to_logging is not None and not isinstance(to_logging, bool):
         to_logging = _level(to_logging, "structlog_to_logging")
@@ -276,6 +333,27 @@ def configure(
     else:
         gather_all()
     warn_of_overlap()
+
+
+def _take_texts_as_they_are(config: dict[str, Any]) -> None:
+    """Have ``dictConfig`` resolve no text of a configuration but those that name code.
+
+    It resolves what is in dicts, lists and tuples; in an object it does not look.
+    """
+    formatter = config["formatters"]["mozlog"]
+    options = {name: formatter.pop(name) for name in [*formatter] if name not in _RESOLVABLE}
+    formatter["()"] = functools.partial(_class_of(formatter["()"]), **options)
+    handler = config["handlers"]["mozlog"]
+    kind, by_name = handler.pop("class"), handler.pop("formatter")
+    config["handlers"]["mozlog"] = {
+        "()": functools.partial(_class_of(kind), **handler),
+        "formatter": by_name,
+    }
+
+
+def _class_of(name: str) -> Any:
+    module, _, kind = name.rpartition(".")
+    return getattr(importlib.import_module(module), kind)
 
 
 def _check_kinds(

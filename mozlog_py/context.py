@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 from .options import OptionError, check_no_positional, shown
+from .structlog_variables import bound_in, bound_now, fields_now, structlog_registry
 from .tracing import span_fields
 
 __all__ = [
@@ -118,8 +119,8 @@ def restore(before: Context, handed_over: Context | None = None) -> None:
         _bound.set(value)
     if _blocks.get() is not (value := before.get(_blocks, ())):
         _blocks.set(value)
-    if "structlog.contextvars" in _modules and structlog_registry():
-        for variable in _structlog_variables():
+    if "structlog.contextvars" in _modules and (registry := structlog_registry()):
+        for variable in _bound_by_structlog(registry, before):
             # An ellipsis is how structlog says that a name is not bound.
             if variable.get(...) is not (value := before.get(variable, ...)):
                 variable.set(value)
@@ -156,8 +157,9 @@ def _restore_up_to(before: Context, handed_over: Context) -> None:
             ),
         )
     )
-    for variable in _structlog_variables():
-        if variable.get(...) is handed_over.get(variable, ...):
+    for variable in _bound_by_structlog(structlog_registry(), before, handed_over):
+        now = variable.get(...)
+        if now is handed_over.get(variable, ...) and now is not before.get(variable, ...):
             variable.set(before.get(variable, ...))
 
 
@@ -165,9 +167,14 @@ def _is_in(block: bound, blocks: tuple[tuple[bound, _Fields], ...]) -> bool:
     return any(held is block for held, _ in blocks)
 
 
-def _structlog_variables() -> list[ContextVar[Any]]:
-    registry = structlog_registry()
-    return list(registry.values()) if isinstance(registry, dict) else []
+def _bound_by_structlog(registry: Any, *snapshots: Context) -> list[ContextVar[Any]]:
+    """Return the variables of structlog that are bound now, or were in a snapshot."""
+    if not isinstance(registry, dict):
+        return []
+    found = {variable: None for variable, _ in bound_now(registry)}
+    for snapshot in snapshots:
+        found.update((variable, None) for variable, _ in bound_in(snapshot, registry))
+    return [*found]
 
 
 def has_bound() -> bool:
@@ -175,9 +182,7 @@ def has_bound() -> bool:
     if read_bound():
         return True
     registry = structlog_registry()
-    return bool(registry) and any(
-        variable.get(...) is not ... for variable in _structlog_variables()
-    )
+    return isinstance(registry, dict) and bool(bound_now(registry))
 
 
 def get() -> dict[str, Any]:
@@ -203,21 +208,6 @@ def current() -> Mapping[str, Any]:
     return fields
 
 
-def structlog_registry() -> Any:
-    """Give what structlog keeps its context in, which is empty where nothing was ever bound.
-
-    True where it keeps it elsewhere, so that there may be something; None
-    where it is not loaded. structlog has a ContextVar for each key and finds
-    them by walking all there are; its registry of them is the short way, and
-    its public function is there for the day the registry is not.
-    """
-    module = _modules.get("structlog.contextvars")
-    if module is None:
-        return None
-    registry = getattr(module, "_CONTEXT_VARS", True)
-    return registry if isinstance(registry, dict) else True
-
-
 def _with_structlog(fields: _Fields) -> _Fields:
     registry = structlog_registry()
     if not isinstance(registry, dict):
@@ -227,12 +217,7 @@ def _with_structlog(fields: _Fields) -> _Fields:
         return {**theirs, **fields} if theirs else fields
     if not registry:
         return fields
-    # list() is one step: another thread may be adding a name. The prefix is "structlog_".
-    theirs = {
-        name[10:]: value
-        for name, variable in list(registry.items())
-        if (value := variable.get(...)) is not ...
-    }
+    theirs = fields_now(registry)
     return {**theirs, **fields} if theirs else fields
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["CREDENTIALS", "WHOLE_WORDS", "is_credential", "normal_name"]
+__all__ = ["CREDENTIALS", "MARKER", "WHOLE_WORDS", "is_credential", "last_word", "normal_name"]
+
+#: What stands in place of a credential, where nothing else was asked for.
+MARKER: Final = "[redacted]"
 
 #: The names of credentials, in lower case and without what separates words. A name that ends
 #: with one of them, or with its plural, counts as well: ``db_password``, ``X-Auth-Token``.
@@ -45,6 +48,8 @@ _ENDINGS: Final = tuple(
     sorted(CREDENTIALS | {f"{name}s" for name in CREDENTIALS if name not in _NO_PLURAL})
 )
 _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
+_LETTER: Final = re.compile("[A-Za-z]")
+_MOST_READ: Final = 1024
 _DIGITS: Final = "0123456789"
 # A word begins behind what separates words, at a capital behind a small letter or a digit, and
 # at the last of several capitals where small letters follow: DB|Pass, but OAuth is one word.
@@ -64,7 +69,15 @@ def is_credential(name: str) -> bool:
 
     Digits at its end make no difference: ``new_password2`` is a password.
     """
+    if len(name) > _MOST_READ and _LETTER.search(name, len(name) - _MOST_READ):
+        # Its end decides, and clients may send names of any length.
+        name = name[-_MOST_READ:]
     if normal_name(name).rstrip(_DIGITS).endswith(_ENDINGS):
         return True
+    return last_word(name).lower() in WHOLE_WORDS
+
+
+def last_word(name: str) -> str:
+    """Return the last word of a name, as it stands there: ``Pass`` of ``dbPass2``."""
     last = _LAST_WORD.search(name)
-    return last is not None and last["word"].lower() in WHOLE_WORDS
+    return "" if last is None else last["word"]

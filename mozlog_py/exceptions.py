@@ -4,15 +4,19 @@ Every value that comes from outside (the exception, its notes) is rendered with
 ``repr``, so its text cannot begin a line or pass for a frame. Where the ``repr`` of an
 exception lacks what ``str`` says of it, as it lacks the file's name of an ``OSError``,
 a line with that text follows, escaped and behind the name of the class.
+
+An exception may carry what masks its texts (``mask_exception``): it then applies to the
+exception, to all that led to it and to the source lines, in whatever renders them here.
 """
 
 from __future__ import annotations
 
 import builtins
+import re
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar, Final, TypeGuard
+from typing import Any, ClassVar, Final, Protocol, TypeGuard
 
 from .foreign_tracebacks import looks_like_traceback
 from .frames import frames_text, one_line
@@ -24,11 +28,16 @@ from .values import MAX_TEXT, Sanitiser
 __all__ = [
     "HEADER",
     "PYTHON_HEADER",
+    "ErrorMask",
     "as_exc_info",
     "attributes_of",
     "cause_of",
     "context_of",
     "group_of_one",
+    "leave_out_frames",
+    "mask_exception",
+    "mask_of",
+    "masked_traceback",
     "python_traceback",
     "render_exception",
 ]
@@ -78,8 +87,30 @@ _PLAIN_EXCEPTIONS: Final = frozenset(
 
 _GROUP: Final[type | None] = getattr(builtins, "BaseExceptionGroup", None)
 
+# The mark of an exception whose frames are not shown.
+_FRAMELESS: Final = "_mozlog_frameless"
+
 # Of a text that is longer than a repr may be, the part that a cut repr can have.
 _COMPARED: Final = MAX_TEXT // 4
+
+# The attribute of an exception that holds its mask.
+_MASK: Final = "_mozlog_mask"
+# What stands in a text that could not be masked.
+_NOT_MASKED: Final = "<not shown: it could not be masked>"
+# The end of a text that was cut, and the characters in front of it that may be half of a secret.
+_CUT: Final = re.compile(r"\.\.\. <truncated, [0-9]+ characters>[')\n]*\Z")
+_MARGIN: Final = 1024
+# Lines of a traceback that say nothing but where: names of files would suffer for nothing.
+_STRUCTURE: Final = re.compile(
+    r"""(?x)
+    \s*(?:\|\s+)*
+    (?: File\ ".*",\ line\ \d+(?:,\ in\ .*)?
+      | <class\ '[\w.<>]+'>
+      | Uncaught\ exception: | Traceback\ \(most\ recent\ call\ last\):
+      | The\ (?:exception\ above|above\ exception)\ was\ the\ direct\ cause\ of\ .*
+      | (?:While|During)\ .*exception.*
+    ) \s* """
+)
 
 #: A class, an exception, and a traceback: the interpreter's, one that looks like it, or None.
 ExcInfo = tuple[Any, Any, Any]
@@ -107,15 +138,103 @@ def as_exc_info(exc_info: Any) -> ExcInfo | None:
     return kind, value, _frames_of(value) if _is_exception(value) else None
 
 
+class ErrorMask(Protocol):
+    """An object that masks secrets in the texts of an exception."""
+
+    def error(self, shown: str, text: str) -> str:
+        """Return an exception's ``repr`` with its secrets masked.
+
+        Args:
+            shown: The ``repr``.
+            text: What ``str`` says of the exception; it may be empty.
+        """
+        ...
+
+    def text(self, text: str) -> str:
+        """Return a text with its secrets masked: of a note, or a line of a traceback."""
+        ...
+
+
+def mask_exception(error: BaseException, mask: ErrorMask) -> None:
+    """Have every line about an exception masked, whenever it is made. Never raises.
+
+    Args:
+        error: An exception, which keeps the mask. A later mask takes its place.
+        mask: What masks the texts.
+    """
+    try:
+        # Past the class's own __setattr__, which may refuse or raise.
+        attributes_of(error)[_MASK] = mask
+    except Exception:
+        # It is no exception.
+        pass
+
+
+def masked_traceback(value: Any, text: str) -> str:
+    """Return a finished traceback with what the exception's mask masks; itself without one.
+
+    Args:
+        value: The exception.
+        text: The traceback, with one fact a line.
+    """
+    mask = mask_of(value)
+    return text if mask is None else _masked_lines(text, mask)
+
+
+def mask_of(value: Any) -> ErrorMask | None:
+    """Return what masks the texts of an exception; None for nothing, and for any other value."""
+    return attributes_of(value).get(_MASK) if _is_exception(value) else None
+
+
+def _masked_lines(text: str, mask: ErrorMask) -> str:
+    return "".join(
+        line if _STRUCTURE.fullmatch(line) else _masked(mask.text, line)
+        for line in text.splitlines(keepends=True)
+    )
+
+
+def _masked(mask: Callable[..., str], text: str, *further: str) -> str:
+    cut = _CUT.search(text) if len(text) > MAX_TEXT else None
+    try:
+        if cut is None:
+            return str.__str__(mask(text, *further))
+        # The cut may have been through a secret: what is near it is not shown.
+        clean = str.__str__(mask(text[: cut.start()], *further))
+        return f"{clean[:-_MARGIN]}{cut[0]}"
+    except Exception:
+        return f"{_NOT_MASKED}\n" if text.endswith("\n") else _NOT_MASKED
+
+
+def leave_out_frames(error: BaseException) -> None:
+    """Have the lines about an exception show its text and no frames, whatever logs them.
+
+    For an exception that a client can have raised as often as it likes. Never raises.
+    """
+    try:
+        # Past the class's own __setattr__, which may refuse or raise.
+        attributes_of(error)[_FRAMELESS] = True
+    except Exception:
+        # It is no exception.
+        pass
+
+
+def _shown(exc_info: ExcInfo) -> ExcInfo:
+    """Return an exception with the frames that its line is to show."""
+    kind, value, frames = exc_info
+    if frames is not None and _is_exception(value) and _FRAMELESS in attributes_of(value):
+        return kind, value, None
+    return exc_info
+
+
 def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]:
     """Give an exception's ``repr`` and its text with all that led to it, oldest first.
 
     Never raises; the text is at most about 32,768 characters long.
     """
-    error = sanitiser.repr(exc_info[0] if exc_info[1] is None else exc_info[1])
-    story = _Story(sanitiser)
+    story = _Story(sanitiser, mask_of(exc_info[1]))
+    error = story.repr(exc_info[0] if exc_info[1] is None else exc_info[1])
     story.out.append(HEADER)
-    text = story.text(exc_info, error)
+    text = story.text(_shown(exc_info), error)
     sanitiser.exception = exc_info, text
     return error, text
 
@@ -126,21 +245,23 @@ def python_traceback(exc_info: ExcInfo, sanitiser: Sanitiser) -> str:
     Notes and the members of groups are drawn as in ``render_exception``: as Python draws
     them, a note could pass for a frame.
     """
-    story = _PythonStory(sanitiser)
     value = exc_info[1]
-    return story.text(exc_info, sanitiser.repr(exc_info[0] if value is None else value))
+    story = _PythonStory(sanitiser, mask_of(value))
+    error = story.repr(exc_info[0] if value is None else value)
+    return story.text(_shown(exc_info), error)
 
 
 class _Story:
     """The text of one exception and of what hangs on it."""
 
-    __slots__ = ("left", "out", "sanitiser", "seen")
+    __slots__ = ("left", "mask", "out", "sanitiser", "seen")
 
     cause_link: ClassVar[str] = _CAUSE
     context_link: ClassVar[str] = _CONTEXT
 
-    def __init__(self, sanitiser: Sanitiser) -> None:
+    def __init__(self, sanitiser: Sanitiser, mask: ErrorMask | None) -> None:
         self.sanitiser = sanitiser
+        self.mask = mask
         self.out: list[str] = []
         self.left = _MAX_EXCEPTIONS
         self.seen: set[int] = set()
@@ -152,12 +273,22 @@ class _Story:
         else:
             self.block(kind, value, frames, error)
         text = "".join(self.out)
+        if self.mask is not None:
+            text = _masked_lines(text, self.mask)
         if len(text) > _MAX_CHARACTERS:
             self.sanitiser.lost("traceback truncated")
             text = mask_before_cut(text)
             half = _MAX_CHARACTERS // 2
             text = f"{text[:half]}\n[... {len(text)} characters in all ...]\n{text[-half:]}"
         return text
+
+    def repr(self, value: Any) -> str:
+        """Return the ``repr`` of an exception, or of a class, with its secrets masked."""
+        shown = self.sanitiser.repr(value)
+        if self.mask is None:
+            return shown
+        text = self._text(value) if _is_exception(value) else ""
+        return _masked(self.mask.error, shown, text)
 
     def chain(
         self,
@@ -172,7 +303,7 @@ class _Story:
             if earlier is None:
                 self.out.append("[earlier exceptions are left out here]\n")
             else:
-                text = self.sanitiser.repr(earlier)
+                text = self.repr(earlier)
                 self.block(type(earlier), earlier, _frames_of(earlier), text)
                 self._group(earlier, depth)
             self.out.append(link)
@@ -195,6 +326,8 @@ class _Story:
         self.out.append(f"{self._class_text(kind)}\n{one_line(error)}\n")
         if not _shows_its_text(value) and _is_exception(value):
             text = self._text(value)
+            if self.mask is not None:
+                text = _masked(self.mask.text, text)
             if text and not _has(error, text):
                 self.out.append(f"{one_line(type_name(type(value)))}: {one_line(text)}\n")
 
@@ -245,7 +378,12 @@ class _Story:
         else:
             size, shown = 1, [notes]
         for note in shown:
-            self.out.append(f"note: {one_line(self.sanitiser.repr(note))}\n")
+            if self.mask is not None and issubclass(type(note), str):
+                # By the text, and not by what its repr makes of the quotes in it.
+                text = repr(_masked(self.mask.text, self.sanitiser.name(note)))
+            else:
+                text = self.sanitiser.repr(note)
+            self.out.append(f"note: {one_line(text)}\n")
         if size > _MAX_NOTES:
             self.out.append(f"[{size - _MAX_NOTES} more notes]\n")
 
@@ -266,7 +404,7 @@ class _Story:
                 self.out.append("  | [the others are left out here]\n")
                 break
             outer, self.out = self.out, []
-            error = self.sanitiser.repr(member)
+            error = self.repr(member)
             if _is_exception(member):
                 self.chain(type(member), member, _frames_of(member), error, depth + 1)
             else:
@@ -298,7 +436,8 @@ class _PythonStory(_Story):
         if not _is_exception(value):
             self.out.append(f"{one_line(error)}\n")
             return
-        said = one_line(self.sanitiser.call(str, value))
+        text = self.sanitiser.call(str, value)
+        said = one_line(text if self.mask is None else _masked(self.mask.text, text))
         name = one_line(_qualified_name(type(value)))
         self.out.append(f"{name}: {said}\n" if said else f"{name}\n")
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import traceback
+import weakref
 from collections.abc import Callable
 from types import CodeType, TracebackType
 from typing import Any, Final
 
 from .foreign_tracebacks import MAX_FOREIGN_FRAMES, read_frame, source_line
+from .memo import is_short, remember
 
 __all__ = ["frames_text", "one_line"]
 
@@ -20,10 +22,11 @@ _MAX_REPEATS: Final = 3  # of one frame that calls itself
 
 _LINE_BREAKING: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-_CACHE_SIZE: Final = 4096
-# By code position. The code object is kept beside the text: as long as it
-# lives, no other object can have its id.
-_frames: dict[tuple[int, int], tuple[CodeType, str]] = {}
+_CACHE_SIZE: Final = 2048
+_MAX_LENGTH: Final = 1024
+# By code position. The code object says whether it is still the one of that id. It is not
+# kept: templates and rules are compiled at run time, from data as well.
+_frames: dict[tuple[int, int], tuple[weakref.ref[CodeType], str]] = {}
 
 
 def frames_text(frames: Any, hold: Callable[[BaseException], None] | None = None) -> str:
@@ -41,7 +44,7 @@ def frames_text(frames: Any, hold: Callable[[BaseException], None] | None = None
             continue
         code = frames.tb_frame.f_code
         known = _frames.get((id(code), frames.tb_lasti))
-        if known is not None and known[0] is code:
+        if known is not None and known[0]() is code:
             texts.append(known[1])
         else:
             texts.append(_frame_text(frames, code, hold))
@@ -97,9 +100,9 @@ def _frame_text(
             if hold is not None:
                 hold(error)
             return text
-    if len(_frames) >= _CACHE_SIZE:
-        _frames.clear()
-    _frames[id(code), frames.tb_lasti] = (code, text)
+    # A line of generated code may have any length.
+    if is_short(text, _MAX_LENGTH):
+        remember(_frames, (id(code), frames.tb_lasti), (weakref.ref(code), text), _CACHE_SIZE)
     return text
 
 

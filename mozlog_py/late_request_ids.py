@@ -13,6 +13,7 @@ from threading import get_ident
 from typing import Any, Final
 
 from .exceptions import as_exc_info, attributes_of, cause_of, context_of, group_of_one
+from .memo import remember
 from .values import type_name
 
 __all__ = [
@@ -57,9 +58,7 @@ def attach_request_id(error: BaseException, request_id: str) -> None:
         attributes_of(error)[_ATTRIBUTE] = request_id
         _attached.is_any = True
         if served.is_wanted:
-            if len(_failed) >= _MAX_THREADS:
-                _failed.clear()
-            _failed[get_ident()] = type_name(type(error)), request_id
+            remember(_failed, get_ident(), (type_name(type(error)), request_id), _MAX_THREADS)
     except Exception:
         # It is no exception; the line is made all the same.
         pass

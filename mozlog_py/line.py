@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from .diagnostics import degraded
+from .memo import is_short
 from .severity import severity
 from .strict import flatten
 from .values import Sanitiser, free_name, type_name
@@ -56,6 +57,8 @@ MAX_TIMESTAMP: Final = 2**63 - 1
 _MAX_PID: Final = 2**31 - 1
 # Logger names made from data must not fill the memory.
 _MAX_TEMPLATES: Final = 1024
+# Of a level that has a template: data may bring a number of any size.
+_MOST_BITS: Final = 32
 
 #: The one ASCII character that orjson leaves raw and should not.
 DELETE: Final = 0x7F
@@ -238,11 +241,7 @@ class LineMaker:
             pid: The process that logs.
             fields: Few enough for a line, and at least one.
         """
-        try:
-            template = self.templates[pid][type_][level][0]
-        except KeyError:
-            template = self._template(type_, level, pid, Sanitiser())
-        line = template % (clamped(timestamp_ns), _dumps(fields))
+        line = self.template(type_, level, pid) % (clamped(timestamp_ns), _dumps(fields))
         if not line.isascii() or DELETE in line:
             line = escape(line)
         return (
@@ -334,6 +333,19 @@ class LineMaker:
             "Pid": pid if type(pid) is int and 0 <= pid <= _MAX_PID else os.getpid(),
         }
 
+    def template(self, type_: str, level: int, pid: int) -> bytes:
+        """Return a line without its time and its Fields.
+
+        Args:
+            type_: The logger's name.
+            level: The Python level.
+            pid: The process that logs.
+        """
+        try:
+            return self.templates[pid][type_][level][0]
+        except KeyError:
+            return self._template(type_, level, pid, Sanitiser())
+
     def _template(self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser) -> bytes:
         try:
             constant = self._constant(type_, level, pid, sanitiser)
@@ -347,6 +359,8 @@ class LineMaker:
             and type(level) is int
             and type(pid) is int
             and pid == constant["Pid"]
+            and is_short(type_)
+            and level.bit_length() < _MOST_BITS
         ):
             if self._template_count >= _MAX_TEMPLATES:
                 self.templates.clear()

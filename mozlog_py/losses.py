@@ -6,19 +6,23 @@ import errno
 import re
 import time
 from datetime import datetime, timezone
-from typing import Final
+from typing import Any, Final
 
 from .values import type_name
 
-__all__ = ["Losses", "Lost", "severity_in"]
+__all__ = ["OTHERS", "Losses", "Lost", "severity_in"]
 
+#: The cause of all that were lost once there were 100 causes.
+OTHERS: Final = "others"
+_MAX_CAUSES: Final = 100
 _SEVERITY: Final = re.compile(rb'"Severity":(\d+)')
 
 
 class Lost(int):
     """How many records were lost since it was said last, and what is known of them.
 
-    ``by_cause``: ``ENOSPC``, ``EPIPE`` and the like, or an exception's name.
+    ``by_cause``: ``ENOSPC``, ``EPIPE`` and the like, or an exception's name; beyond 100
+    of them, ``others``.
     ``by_severity``: syslog's, as in the lines; None for lines without one.
     ``since_ns``: when the first of them was lost, in nanoseconds since the epoch.
     """
@@ -59,9 +63,9 @@ class Losses:
         self._last = cause, severity
         self.total += 1
         self.unreported += 1
-        self.by_cause[cause] = self.by_cause.get(cause, 0) + 1
-        self._causes[cause] = self._causes.get(cause, 0) + 1
-        self._severities[severity] = self._severities.get(severity, 0) + 1
+        _increase(self.by_cause, cause)
+        _increase(self._causes, cause)
+        _increase(self._severities, severity)
 
     def take_back(self, cause: str, severity: int | None) -> None:
         """Uncount one line that was written after all."""
@@ -90,9 +94,9 @@ class Losses:
         self.unreported += lost
         self._since_ns = lost.since_ns
         for cause, count in lost.by_cause.items():
-            self._causes[cause] = self._causes.get(cause, 0) + count
+            _increase(self._causes, cause, count)
         for severity, count in lost.by_severity.items():
-            self._severities[severity] = self._severities.get(severity, 0) + count
+            _increase(self._severities, severity, count)
 
     def forget_untold(self) -> None:
         """Leave it to the parent of a fork to tell of its own."""
@@ -111,7 +115,16 @@ def _cause(error: BaseException) -> str:
     return errno.errorcode.get(number or 0) or type_name(type(error))
 
 
-def _decrease(counts: dict[str, int] | dict[int | None, int], key: object) -> None:
-    counts[key] -= 1  # type: ignore[index]
-    if not counts[key]:  # type: ignore[index]
-        del counts[key]  # type: ignore[arg-type]
+def _increase(counts: dict[Any, int], key: object, by: int = 1) -> None:
+    # Classes of exceptions may be made at run time.
+    if key not in counts and len(counts) >= _MAX_CAUSES:
+        key = OTHERS
+    counts[key] = counts.get(key, 0) + by
+
+
+def _decrease(counts: dict[Any, int], key: object) -> None:
+    if key not in counts:
+        key = OTHERS
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

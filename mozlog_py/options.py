@@ -18,10 +18,14 @@ __all__ = [
     "check_stream",
     "check_switch",
     "check_text",
+    "check_unresolved",
     "shown",
 ]
 
 _MAX_SHOWN: Final = 200
+# What logging.config looks up and imports in place of a text, wherever that stands.
+# Source: logging.config.BaseConfigurator.value_converters.
+_RESOLVED: Final = ("cfg://", "ext://")
 # What a text may mean that is no path; a dictConfig resolves the last form.
 _STANDARD_STREAMS: Final = {
     f"{prefix}{name}": f"sys.{name}"
@@ -61,6 +65,30 @@ def check_text(name: str, value: object, meaning: str) -> None:
     """Raise ``OptionError`` for what is no text. ``meaning``: what the text is for."""
     if not isinstance(value, str):
         raise OptionError(f"{name} is {shown(value)}; it must be text: {meaning}")
+
+
+def check_unresolved(name: str, value: object) -> None:
+    """Raise ``OptionError`` for a text that ``logging.config`` would not take as a text.
+
+    Args:
+        name: The option.
+        value: Its value; what dicts, lists and tuples in it hold is looked at as well.
+    """
+    # Each container once: one may hold itself.
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            if each.startswith(_RESOLVED):
+                raise OptionError(
+                    f"{name} has the text {shown(each)}, which logging.config would import or "
+                    "look up in a dictConfig, whoever it comes from; configure() takes it as a "
+                    "text"
+                )
+        elif isinstance(each, (Mapping, list, tuple)) and id(each) not in seen:
+            seen.add(id(each))
+            waiting.extend(each.values() if isinstance(each, Mapping) else each)
 
 
 def check_mapping(name: str, value: object, example: str = "") -> None:

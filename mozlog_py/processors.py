@@ -16,6 +16,7 @@ from .events import event_level
 from .late_request_ids import add_request_id
 from .line import DEGRADED, degrade
 from .mask_registry import mask_before_cut
+from .memo import remember
 from .options import check_no_positional
 from .redaction import Redact
 from .sampling import Sample
@@ -252,9 +253,7 @@ def _said_once(processor: Processor, brief: str, whole: str) -> str:
     key = (id(processor), brief)
     if key in _said:
         return brief
-    if len(_said) >= _MAX_SAID:
-        _said.clear()
-    _said[key] = processor, whole
+    remember(_said, key, (processor, whole), _MAX_SAID, _MAX_TEXT)
     return whole
 
 

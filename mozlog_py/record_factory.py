@@ -19,6 +19,7 @@ from types import FunctionType
 from typing import Any, Final
 
 from .fields import HAS_NANOSECONDS
+from .memo import remember
 
 __all__ = ["install", "make_record", "own_method"]
 
@@ -49,7 +50,7 @@ _TIMES: Final = ("created", "msecs", "relativeCreated")
 
 # Paths are those of code and few, but nothing keeps a caller from making them up.
 _MAX_PLACES: Final = 1000
-_MAX_LENGTH: Final = 1000
+_MAX_LENGTH: Final = 512
 
 #: The name of the file and of the module, by path.
 _places: Final[dict[str, tuple[str, str]]] = {}
@@ -142,10 +143,7 @@ def _is_mapping(argument: Any) -> bool:
 def _place(pathname: str) -> tuple[str, str]:
     filename = os.path.basename(pathname)  # noqa: PTH119 - as LogRecord does it
     place = filename, os.path.splitext(filename)[0]  # noqa: PTH122
-    if len(pathname) <= _MAX_LENGTH:
-        if len(_places) >= _MAX_PLACES:
-            _places.clear()
-        _places[pathname] = place
+    remember(_places, pathname, place, _MAX_PLACES, _MAX_LENGTH)
     return place
 
 

@@ -13,12 +13,13 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .credential_names import CREDENTIALS, is_credential, normal_name
+from .credential_names import CREDENTIALS, MARKER, is_credential, normal_name
 from .dict_items import items_of
 from .fields import json_object, looks_like_json
 from .lazy_values import NOT_LOADED, unloaded
 from .mask_registry import mask_chains, mask_cuts
 from .masked_repr import MaskedRepr, mask, secret_texts, shows
+from .memo import remember
 from .name_value_pairs import members_of, view_items
 from .rules import MISSING, all_scalars, class_attribute, is_named, is_scalar
 from .values import MAX_DEPTH, MAX_ITEMS, MAX_NODES, Sanitiser, free_name, type_name
@@ -32,14 +33,11 @@ _Self = TypeVar("_Self", bound="Redact")
 
 _T = TypeVar("_T")
 
-#: What stands in place of a redacted value.
-MARKER: Final = "[redacted]"
-
 # What a field is called that is kept beside another of its name; a second one has a number.
 _KEPT_BESIDE: Final = re.compile(r"extra\.(?P<name>(?P<stem>.*?)(?:_[0-9]+)?)", re.DOTALL)
 _COLLECTIONS: Final = (set, frozenset, deque)
 # Names come again and again; those made from data must not fill the memory.
-_MAX_REMEMBERED: Final = 4096
+_MAX_REMEMBERED: Final = 2048
 _UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
 _OBJECT_REPR: Final = object.__dict__["__repr__"]
 # What these are shown as has no names in it.
@@ -262,14 +260,12 @@ class Redact:
             known = self._matches(name)
             if not known and (beside := _KEPT_BESIDE.fullmatch(name)):
                 known = self._matches(beside["name"]) or self._matches(beside["stem"])
-            if len(self._remembered) >= _MAX_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[name] = known
+            remember(self._remembered, name, known, _MAX_REMEMBERED)
         return known
 
     def _matches(self, name: str) -> bool:
         return (
-            normal_name(name) in self._keys
+            (self._keys and normal_name(name) in self._keys)
             or (self._defaults and is_credential(name))
             or any(pattern.search(name) for pattern in self._patterns)
         )

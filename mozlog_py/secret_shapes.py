@@ -17,6 +17,8 @@ from itertools import islice
 from typing import Final
 from urllib.parse import unquote
 
+from .memo import remember
+
 __all__ = ["Shapes"]
 
 # -- tokens -------------------------------------------------------------------
@@ -150,7 +152,6 @@ _PARAMETERS_BYTES: Final = tuple(
 #: signature of a signed URL may use it.
 _SIGNATURE: Final = re.compile(r"(?:.*[^a-z])?sig(?:nature)?", re.IGNORECASE | re.DOTALL)
 _MAX_NAME: Final = 100
-# Names made from data must not fill the memory.
 _MAX_KNOWN: Final = 1024
 # All that cannot stand in the name of a parameter becomes a space.
 _NAMES: Final = bytes(
@@ -215,10 +216,7 @@ class Shapes:
             is_secret = known.get(name)
             if is_secret is None:
                 is_secret = self._is_name_secret(name[-_MAX_NAME:].decode("ascii", "replace"))
-                if len(known) >= _MAX_KNOWN:
-                    known.clear()
-                if len(name) <= _MAX_NAME:
-                    known[name] = is_secret
+                remember(known, name, is_secret, _MAX_KNOWN)
             if is_secret:
                 return True
         return False

@@ -48,6 +48,9 @@ _PLAIN: Final = frozenset("-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 _LEVELS: Final = (1, 2, 4, 8)
 # A quote has one more than those at each level, and repr doubles what JSON has escaped.
 _QUOTE_BACKSLASHES: Final = {'"': range(17), "'": range(17), "/": (0, 1, 2, 4, 8)}
+# In SQL, shells and connection strings one of these stands for itself where it is doubled.
+_DOUBLED: Final = frozenset("\"'`}")
+_RUNS: Final = re.compile(r"""\\+|"+|'+|`+|}+|[^\\]""", re.DOTALL)
 # Percent-encoded once, twice and three times.
 _PERCENTS: Final = ("%", "%25", "%2525")
 _LETTERS: Final = {"\t": "t", "\b": "b", "\f": "f"}
@@ -215,6 +218,9 @@ def _dresses(char: str) -> tuple[str, ...]:
         dresses.update("\\" * count for count in (1, 2, 4, 8, 16))
     else:
         dresses.update("\\" * count + char for count in _QUOTE_BACKSLASHES.get(char, (0,)))
+    if char in _DOUBLED:
+        # Also as repr or JSON escapes that.
+        dresses.update(2 * ("\\" * count + char) for count in range(4))
     if char == " ":
         # As a form has it, and that percent-encoded once more.
         dresses |= {"+", *_percent_encoded("+")}
@@ -394,12 +400,16 @@ def _expanded(
     return None
 
 
-def needles_of(secrets: Iterable[str], marker: str) -> list[Needle]:
+def needles_of(
+    secrets: Iterable[str], marker: str, *, least_in_base64: int = MIN_CHARACTERS
+) -> list[Needle]:
     """Return what to search for, the longest first.
 
     Args:
-        secrets: The registered secrets, as ``checked_values`` returns them.
+        secrets: The registered secrets, as ``checked_values`` returns them, or shorter ones.
         marker: What stands in place of a secret.
+        least_in_base64: How many characters a secret has at least that is searched for in
+            base64 as well.
 
     """
     texts: dict[str, None] = {}
@@ -415,24 +425,27 @@ def needles_of(secrets: Iterable[str], marker: str) -> list[Needle]:
         texts[whole] = None
         texts.update(dict.fromkeys(lines))
         for text in lines or [whole]:
-            encoded.update(dict.fromkeys(_base64_cores(text)))
+            if len(text) >= least_in_base64:
+                encoded.update(dict.fromkeys(_base64_cores(text)))
     needles = [Needle(_of_text(text), marker) for text in texts]
     needles += [Needle(_of_base64(core), marker, is_base64=True) for core in encoded]
     return sorted(needles, key=lambda needle: -needle.size)
 
 
 def _of_text(text: str) -> Dresses:
-    # One run of backslashes is one character: each alone would multiply the ways to match.
-    parts = re.findall(r"\\+|[^\\]", text, re.DOTALL)
-    return [
-        _longest_first(
-            {"\\" * (len(part) * count) for count in (1, 2, 4, 8, 16)}
-            | {"".join([dress] * len(part)) for dress in _percent_encoded("\\")}
-        )
-        if part.startswith("\\") and len(part) > 1
-        else _dresses(part)
-        for part in parts
-    ]
+    # A run of a character that may be doubled is one: each alone would multiply the ways to match.
+    return [_dresses_of_run(part) for part in _RUNS.findall(text)]
+
+
+def _dresses_of_run(run: str) -> tuple[str, ...]:
+    if len(run) == 1:
+        return _dresses(run)
+    if run[0] != "\\":
+        return _longest_first({dress * len(run) for dress in _dresses(run[0])})
+    return _longest_first(
+        {"\\" * (len(run) * count) for count in (1, 2, 4, 8, 16)}
+        | {dress * len(run) for dress in _percent_encoded("\\")}
+    )
 
 
 def _of_base64(core: str) -> Dresses:

@@ -21,6 +21,7 @@ from ._stdlib.propagating_logger import hand_over, keep_off_console
 from .celery import connect_signals
 from .context import read_request_id
 from .late_request_ids import request_id_of, served, take_failed, take_served
+from .request_text import log_query_strings
 
 __all__ = [
     "ACCESS_LOGGERS",
@@ -30,6 +31,7 @@ __all__ = [
     "ExceptionFields",
     "WithoutColors",
     "filter_for",
+    "log_query_strings",
     "take_over",
 ]
 

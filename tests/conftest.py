@@ -13,7 +13,16 @@ from hypothesis import HealthCheck, settings
 from selection import mark_processes
 
 from dockerflow import checks
-from mozlog_py import config, context, diagnostics, lean, mask_registry, record_factory, uncaught
+from mozlog_py import (
+    config,
+    context,
+    diagnostics,
+    lean,
+    mask_registry,
+    record_factory,
+    request_text,
+    uncaught,
+)
 
 pytest_plugins = ["services"]
 
@@ -52,6 +61,18 @@ def no_masks() -> Iterator[None]:
     yield
     mask_registry._of_chains.clear()
     mask_registry._of_cuts.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_query_strings() -> None:
+    """Forget what the application of another test has said of query strings."""
+    request_text.log_query_strings(None)
+
+
+@pytest.fixture
+def query_strings(monkeypatch: pytest.MonkeyPatch, no_query_strings: None) -> None:
+    """Have access records show query strings, here and in the processes that a test starts."""
+    monkeypatch.setenv(request_text.VARIABLE, "true")
 
 
 @pytest.fixture(autouse=True)

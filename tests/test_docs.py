@@ -102,6 +102,13 @@ def test_every_setting_of_dockerflow_is_in_the_table_with_its_default() -> None:
     assert shown["DOCKERFLOW_HEARTBEAT_DETAILS"] == "`always`; in Django `debug`"
 
 
+def test_every_setting_to_change_in_production_is_one() -> None:
+    text = (ROOT / "docs" / "security.md").read_text("utf-8")
+    named = set(re.findall(r"DOCKERFLOW_\w+", text))
+    assert len(named) >= 5
+    assert named <= set(NAMES)
+
+
 def test_every_check_that_is_built_in_is_in_the_table() -> None:
     shown: set[str] = set()
     module = ""

@@ -38,12 +38,13 @@ def app(environ, start_response):
 def test_has_no_snippet_that_is_not_run() -> None:
     assert set(SNIPPETS) == {
         "application", "celery", "file", "filter", "flask", "granian", "gunicorn", "hypercorn",
-        "redirect", "signals", "uvicorn",
+        "query-strings", "redirect", "signals", "uvicorn",
     }  # fmt: skip
 
 
-def test_a_filter_of_the_applications_own(tmp_path: Path) -> None:
-    snippet = snippets_of(PAGE)["filter"]
+@pytest.mark.parametrize("name", ["filter", "query-strings"])
+def test_access_records(tmp_path: Path, name: str) -> None:
+    snippet = snippets_of(PAGE)[name]
     snippet.assert_shows(snippet.run_apart(folder=tmp_path))
 
 

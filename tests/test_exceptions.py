@@ -6,6 +6,7 @@ import linecache
 import sys
 import traceback
 import types
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -283,7 +284,8 @@ class TestFrameCache:
         at = error.__traceback__
         # As if the other had been collected, and its id given to this one.
         key = (id(at.tb_frame.f_code), at.tb_lasti)
-        empty_cache[key] = (other.__traceback__.tb_frame.f_code, '  File "<stale>"\n')
+        code = weakref.ref(other.__traceback__.tb_frame.f_code)
+        empty_cache[key] = (code, '  File "<stale>"\n')
         assert frames_text(at) == '  File "<fresh>", line 1, in <module>\n'
 
     def test_gives_each_its_own_text_while_code_objects_come_and_go(
@@ -301,6 +303,20 @@ class TestFrameCache:
         for _ in range(100):
             rendered(failing("raise ValueError"))
         assert 0 < len(empty_cache) <= 16
+
+    def test_keeps_no_code_that_was_made_at_run_time(self) -> None:
+        error = failing("raise ValueError", "<template>")
+        assert error.__traceback__ is not None
+        code = weakref.ref(error.__traceback__.tb_frame.f_code)
+        rendered(error)
+        del error
+        gc.collect()
+        assert code() is None
+
+    def test_keeps_no_text_of_any_length(self, empty_cache: dict[Any, Any]) -> None:
+        error = failing("raise ValueError", f"<{'x' * 5000}>")
+        assert "x" * 5000 in rendered(error)
+        assert empty_cache == {}
 
 
 class TestChains:

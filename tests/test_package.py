@@ -37,6 +37,29 @@ class TestNames:
             "dict_config",
         ]
 
+    def test_are_imported_when_they_are_asked_for(self) -> None:
+        source = """
+import sys
+import mozlog_py
+loaded = {name for name in sys.modules if name.startswith("mozlog_py.")}
+assert not loaded, loaded
+assert set(mozlog_py.__all__) <= set(dir(mozlog_py))
+assert mozlog_py.sink.Sink and mozlog_py.context.bind
+assert not hasattr(mozlog_py, "nonsense") and not hasattr(mozlog_py, "_nonsense")
+from mozlog_py import *
+assert configure is mozlog_py.configure is sys.modules["mozlog_py.config"].configure
+assert "configure" in vars(mozlog_py)
+sys.modules["orjson"] = None
+del sys.modules["mozlog_py.line"], mozlog_py.line
+try:
+    mozlog_py.line
+except ModuleNotFoundError as error:
+    assert error.name == "orjson"
+else:
+    raise AssertionError("an import that fails must say so")
+"""
+        subprocess.run([sys.executable, "-c", source], check=True, timeout=60)
+
     @pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)
     def test_of_every_module_are_listed_and_there(self, module: ModuleType) -> None:
         assert module.__doc__

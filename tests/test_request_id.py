@@ -9,8 +9,17 @@ import pytest
 
 from dockerflow.logging import get_or_generate_request_id
 from dockerflow.middleware import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, HeaderRoles
-from dockerflow.request_id import RequestIdPolicy, is_safe, new_id, trace_id
-from dockerflow.settings import Settings
+from dockerflow.request_id import (
+    MAX_HEADER,
+    RequestIdPolicy,
+    is_any,
+    is_safe,
+    is_visible,
+    new_id,
+    trace_id,
+)
+from dockerflow.settings import Settings, SettingsError
+from mozlog_py.options import OptionError
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -147,6 +156,93 @@ class TestPolicy:
         assert (policy.header_name, policy.trust, policy.traceparent, policy.echo) == (
             "X-Trace", False, True, False,
         )  # fmt: skip
+        assert (policy.choice, policy.validator) == ("first", is_safe)
+        further = Settings(request_id_choice=2, request_id_characters="visible")
+        policy = RequestIdPolicy.of(further)
+        assert (policy.choice, policy.validator) == (2, is_visible)
+
+    def test_says_where_an_id_is_from(self) -> None:
+        policy = RequestIdPolicy("X-Trace", traceparent=True, generator=lambda: "made")
+        assert policy.resolve(["a"], []) == ("a", "X-Trace")
+        assert policy.resolve(["a"], [f"00-{TRACE}-{PARENT}-01"]) == (TRACE, "traceparent")
+        for values in ([], ["a b"]):
+            assert policy.resolve(values, []) == ("made", None)
+
+    @pytest.mark.parametrize("value", ["a", "Z-0_9", "a.b:c/d+e=f@g", "=", "@" * 128])
+    def test_takes_what_means_nothing_in_other_systems(self, value: str) -> None:
+        assert RequestIdPolicy().choose([value], []) == value
+
+    @pytest.mark.parametrize(
+        "character", [*"!\"#$%&'()*;<>?[]\\^`{|}~", "\u0661", "\xaa", "\u212a"]
+    )
+    def test_takes_no_other_character(self, character: str) -> None:
+        assert not is_safe(f"a{character}b")
+        assert not is_safe(character)
+        assert is_visible(character) == character.isascii()
+        assert is_any(character)
+
+    def test_refuses_what_is_too_long_before_its_validator_sees_it(self) -> None:
+        seen: list[str] = []
+
+        def validator(value: str) -> bool:
+            seen.append(value)
+            return True
+
+        policy = RequestIdPolicy(validator=validator, generator=lambda: "made")
+        assert policy.choose(["x" * (MAX_HEADER + 1)], []) == "made"
+        assert policy.choose(["a"] * MAX_HEADER, []) == "made"
+        assert policy.choose([""] * 1_000_000, []) == "made"
+        assert policy.choose(["a", "," * MAX_HEADER], []) == "made"
+        assert seen == []
+        assert len(policy.choose(["x" * MAX_HEADER], [])) == MAX_HEADER
+
+    def test_looks_at_a_bounded_part_of_a_header(self) -> None:
+        # A text of this class counts what is read of it.
+        class Long(str):
+            __slots__ = ()
+
+            def split(self, *args: Any, **kwargs: Any) -> Any:
+                raise AssertionError("it was looked at")
+
+            strip = split  # type: ignore[assignment]
+
+        huge = Long("," * 4_000_000)
+        assert uuid.UUID(RequestIdPolicy().choose([huge], []))
+        assert trace_id(Long("0" * 4_000_000)) is None
+
+    @pytest.mark.parametrize(
+        "name",
+        ["cookie", "Cookie", "HOST", "content-length", "Content_Length", "Content-Type",
+         "authorization", "Set-Cookie", "Transfer-Encoding", "user-agent", "X-Forwarded-For",
+         "sec-fetch-mode", "If-None-Match", "Vary", "traceparent", "x-csrf-token",
+         "Proxy-Authorization"],
+    )  # fmt: skip
+    def test_takes_no_header_that_means_something_else(self, name: str) -> None:
+        with pytest.raises(OptionError, match=r"header_name is .* means nothing else") as caught:
+            RequestIdPolicy(name)
+        assert repr(name) in str(caught.value)
+        with pytest.raises(SettingsError, match="DOCKERFLOW_REQUEST_ID_HEADER_NAME is "):
+            Settings.read({"DOCKERFLOW_REQUEST_ID_HEADER_NAME": name})
+
+    @pytest.mark.parametrize(
+        "name",
+        ["X-Request-Id", "x-correlation-id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray", "X_Trace",
+         "X-Cloud-Trace-Context", "X-B3-TraceId", "Fly-Request-Id", "x-vercel-id"],
+    )  # fmt: skip
+    def test_takes_any_header_of_ids(self, name: str) -> None:
+        assert RequestIdPolicy(name).header_name == name
+        settings = Settings.read({"DOCKERFLOW_REQUEST_ID_HEADER_NAME": name})
+        assert settings.request_id_header_name == name
+
+    @pytest.mark.parametrize("choice", ["middle", "", 0, -1, 101, 1.0, True, None, "2", ["last"]])
+    def test_says_what_a_choice_may_be(self, choice: Any) -> None:
+        with pytest.raises(OptionError, match=r"choice is .* must be 'first', 'last', or the numb"):
+            RequestIdPolicy(choice=choice)
+
+    @pytest.mark.parametrize("name", ["echo", "traceparent"])
+    def test_says_which_switch_is_none(self, name: str) -> None:
+        with pytest.raises(OptionError, match=f"{name} is 'no'; it must be True or False"):
+            RequestIdPolicy(**{name: "no"})  # type: ignore[arg-type]
 
 
 class TestUpstreamsFunction:
@@ -168,10 +264,9 @@ class TestHeaderRoles:
     def test_look_at_traceparent_only_where_ids_come_from_it(self) -> None:
         assert HeaderRoles(b"x-request-id", uses_traceparent=False)[b"traceparent"] == 0
 
-    def test_let_an_id_be_in_a_header_that_summaries_show(self) -> None:
-        assert HeaderRoles(b"user-agent", uses_traceparent=False)[b"User-Agent"] == (
-            AGENT | REQUEST_ID_HEADER
-        )
+    def test_know_a_header_with_a_long_name(self) -> None:
+        name = b"x-" + b"a" * 500
+        assert HeaderRoles(name, uses_traceparent=False)[name.upper()] == REQUEST_ID_HEADER
 
     def test_do_not_fill_the_memory(self) -> None:
         roles = HeaderRoles(b"x-request-id", uses_traceparent=True)

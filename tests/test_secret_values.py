@@ -242,6 +242,29 @@ class TestDresses:
             assert AWAY in out
             assert secret[:3] not in out or secret[3:] not in out
 
+    @pytest.mark.parametrize(
+        ("secret", "dressed"),
+        [
+            ("tulip'in'may", "tulip''in''may"),
+            ('tulip"in"may', 'tulip""in""may'),
+            ("tulip`in`may", "tulip``in``may"),
+            ("{tulip}in{may}", "{tulip}}in{may}}"),
+            ("tulip''in'may", "tulip''''in''may"),
+            ("tulip'in'may", repr("SELECT \"x\" 'tulip''in''may'")),
+        ],
+    )
+    def test_quotes_and_braces_that_are_doubled_are_one(self, secret: str, dressed: str) -> None:
+        out = masked(f"a {dressed} b", secret)
+        assert AWAY in out
+        assert "tulip" not in out
+        assert "may" not in out
+
+    def test_many_quotes_in_a_row_are_no_burden(self) -> None:
+        # One by one, each of them could be one or half of one, and the ways multiply.
+        secret = "tulip" + "'" * 200 + "may"
+        text = "tulip" + "'" * 5000 + "june"
+        assert masked(text, secret) == text
+
     @pytest.mark.parametrize("user", ["", "a", "ab", "abc", "shop-user"])
     @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
     @pytest.mark.parametrize("secret", ["tulip-88", SECRET, "\u00fcber-geheim"])

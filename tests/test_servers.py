@@ -17,6 +17,8 @@ from serving import Served, server
 
 import mozlog_py
 
+pytestmark = pytest.mark.usefixtures("query_strings")
+
 SETTINGS = "from application import server_config as logconfig_dict\naccesslog = '-'\n"
 
 IN_CODE = {

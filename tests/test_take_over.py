@@ -22,7 +22,7 @@ from mozlog_py._stdlib.propagating_logger import PropagatingLogger
 from mozlog_py.late_request_ids import attach_request_id, remember_served, take_served
 from mozlog_py.servers import ACCESS_LOGGERS, SERVER_LOGGERS, take_over
 
-pytestmark = pytest.mark.usefixtures("untouched_process")
+pytestmark = pytest.mark.usefixtures("untouched_process", "query_strings")
 
 UVICORN = {
     "version": 1,

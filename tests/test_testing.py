@@ -76,6 +76,69 @@ class TestFixture:
         pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
+class TestPlugin:
+    """What a project has of it that only has the package installed."""
+
+    OTHERS = ("-p", "no:cacheprovider", "-p", "no:pytest-structlog", "-p", "no:ddtrace")
+    LOADED = """
+        import sys
+
+        def loaded():
+            heavy = {"orjson", "structlog", "pythonjsonlogger", "dockerflow"}
+            return sorted(
+                name for name in sys.modules
+                if name in heavy or name.startswith("mozlog_py.")
+            )
+    """
+
+    def test_imports_nothing_until_a_fixture_is_used(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(
+            loaded=self.LOADED,
+            test_it="""
+            from loaded import loaded
+
+            at_collection = loaded()
+
+            def test_before():
+                assert at_collection == loaded() == ["mozlog_py.pytest_plugin"]
+
+            def test_with_a_fixture(mozlog_lines):
+                assert {"orjson", "mozlog_py.formatter", "mozlog_py.testing"} <= set(loaded())
+            """,
+        )
+        pytester.runpytest_subprocess(*self.OTHERS).assert_outcomes(passed=2)
+
+    def test_imports_nothing_for_its_option_being_off(self, pytester: pytest.Pytester) -> None:
+        pytester.makeini("[pytest]\nmozlog_no_leaks = false\n")
+        pytester.makepyfile(
+            loaded=self.LOADED,
+            test_it="""
+            from loaded import loaded
+
+            def test_it():
+                assert loaded() == ["mozlog_py.pytest_plugin"]
+            """,
+        )
+        pytester.runpytest_subprocess(*self.OTHERS).assert_outcomes(passed=1)
+
+    @pytest.mark.parametrize("first", ["", "import mozlog_py.config"])
+    def test_has_loggers_made_anew_whichever_is_imported_first(
+        self, first: str, pytester: pytest.Pytester
+    ) -> None:
+        pytester.makepyfile(early=first)
+        pytester.makepyfile(
+            """
+            from mozlog_py import config
+
+            def test_it():
+                assert config.is_caching_loggers is False
+            """
+        )
+        pytester.syspathinsert()
+        done = pytester.runpytest_subprocess("-p", "early", *self.OTHERS)
+        done.assert_outcomes(passed=1)
+
+
 class TestCaptureOfStructlog:
     def test_gives_its_lines_after_configure(self, untouched_process: None) -> None:
         stream = io.StringIO()

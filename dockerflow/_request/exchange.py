@@ -26,6 +26,8 @@ class Exchange(RequestSummary):
 
     #: The header of the response that carries the id, None for none.
     echo_name: str | None = None
+    #: The request's header that its id came in; None for an id that was made.
+    id_header: str | None = None
     #: Whether the request's headers were read for the summary.
     is_read: bool = False
     #: The very object that the scope or environ holds as the method.
@@ -46,7 +48,7 @@ class Exchange(RequestSummary):
             traceparents: The same of ``traceparent``.
             client: The client's address, None where it is not known.
         """
-        request_id = policy.choose(values, traceparents, client)
+        request_id, self.id_header = policy.resolve(values, traceparents, client)
         self.begin(request_id)
         if policy.may_echo(request_id):
             self.echo_name = policy.header_name

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final
 
+from mozlog_py.memo import remember
+
 __all__ = ["is_called_by_server", "is_channel_of_server", "is_server_task"]
 
 #: Packages that make a task for each request or connection.
@@ -29,7 +31,7 @@ _modules: Final = sys.modules
 # By the module that a channel is from, and by the code of a task's outermost coroutine.
 _servers_channels: Final[dict[Any, bool]] = {}
 _servers_tasks: Final[dict[int, tuple[CodeType, bool]]] = {}
-_MAX_KNOWN: Final = 1000
+_MAX_KNOWN: Final = 256
 
 
 def is_channel_of_server(send: Callable[..., Any]) -> bool:
@@ -39,8 +41,8 @@ def is_channel_of_server(send: Callable[..., Any]) -> bool:
     if known is None:
         # Methods that are written in C or Rust have no module but that of their type.
         known = _package(module or type(getattr(send, "__self__", None)).__module__) in SERVERS
-        if module is not None and len(_servers_channels) < _MAX_KNOWN:
-            _servers_channels[module] = known
+        if type(module) is str:
+            remember(_servers_channels, module, known, _MAX_KNOWN)
     return known
 
 
@@ -69,8 +71,7 @@ def is_server_task() -> bool:
         # That of an application's start and end serves no request.
         is_lifespan = "lifespan" in f"{module}.{code.co_name}"
         known = _package(module) in SERVERS and not is_lifespan
-        if len(_servers_tasks) < _MAX_KNOWN:
-            _servers_tasks[id(code)] = code, known
+        remember(_servers_tasks, id(code), (code, known), _MAX_KNOWN)
     return known and not any(_package_of(each) in _CLIENTS for each in _callers())
 
 

@@ -7,7 +7,7 @@ Register one with what it is to use::
 Each runs ``SELECT 1`` on a connection of the application's own pool. One that
 the server has closed in the meantime is replaced first, so that a check says
 whether the database is there, and not whether it has been away. The messages
-hold no credentials.
+hold neither credentials nor hosts.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def check_engine_connected(engine: Engine) -> list[CheckMessage]:
                 if is_last or not error.connection_invalidated:
                     raise
     except Exception as error:
-        return [_engine_error(error, engine.url.password)]
+        return [_engine_error(error, engine)]
     return []
 
 
@@ -76,7 +76,7 @@ async def check_async_engine_connected(engine: AsyncEngine) -> list[CheckMessage
                 if is_last or not error.connection_invalidated:
                     raise
     except Exception as error:
-        return [_engine_error(error, engine.url.password)]
+        return [_engine_error(error, engine)]
     return []
 
 
@@ -96,9 +96,9 @@ def check_psycopg_pool_connected(pool: ConnectionPool) -> list[CheckMessage]:
                     raise
                 pool.check()
     except psycopg.OperationalError as error:
-        return [_unreachable(error, pool.conninfo)]
+        return [_unreachable(error, pool)]
     except psycopg.Error as error:
-        return [_refused(error, pool.conninfo)]
+        return [_refused(error, pool)]
     return []
 
 
@@ -118,9 +118,9 @@ async def check_async_psycopg_pool_connected(pool: AsyncConnectionPool) -> list[
                     raise
                 await pool.check()
     except psycopg.OperationalError as error:
-        return [_unreachable(error, pool.conninfo)]
+        return [_unreachable(error, pool)]
     except psycopg.Error as error:
-        return [_refused(error, pool.conninfo)]
+        return [_refused(error, pool)]
     return []
 
 
@@ -141,35 +141,33 @@ async def check_asyncpg_pool_connected(pool: Pool) -> list[CheckMessage]:
         # On uvloop, for a connection that the server has closed in the meantime.
         asyncpg.InternalClientError,
     ) as error:
-        return [_unreachable(error)]
+        return [_unreachable(error, pool)]
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return [_refused(error)]
+        return [_refused(error, pool)]
     return []
 
 
-def _engine_error(error: Exception, password: object) -> CheckMessage:
+def _engine_error(error: Exception, engine: Any) -> CheckMessage:
     import sqlalchemy as sa
 
-    secret = None if password is None else str(password)
     if isinstance(error, sa.exc.DBAPIError):
         # Without the statement and the advertisement that SQLAlchemy adds.
-        text = redact(_text(error.orig or error), secret)
-        return Error(f"DB-API error: {text}", id=health.ERROR_DB_API_EXCEPTION)
+        return _refused(error.orig or error, engine)
     if isinstance(error, sa.exc.SQLAlchemyError):
-        text = redact(_text(error), secret)
+        text = redact(_text(error), engine)
         return Error(f"Database misconfigured: {text}", id=health.ERROR_SQLALCHEMY_EXCEPTION)
     if isinstance(error, OSError):
-        return _unreachable(error, secret)
+        return _unreachable(error, engine)
     raise error
 
 
-def _unreachable(error: BaseException, *secrets: Any) -> CheckMessage:
-    text = redact(_text(error), *secrets)
+def _unreachable(error: BaseException, given: Any) -> CheckMessage:
+    text = redact(_text(error), given)
     return Error(f"Could not connect to database: {text}", id=health.ERROR_CANNOT_CONNECT_DATABASE)
 
 
-def _refused(error: BaseException, *secrets: Any) -> CheckMessage:
-    text = redact(_text(error), *secrets)
+def _refused(error: BaseException, given: Any) -> CheckMessage:
+    text = redact(_text(error), given)
     return Error(f"DB-API error: {text}", id=health.ERROR_DB_API_EXCEPTION)
 
 

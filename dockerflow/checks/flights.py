@@ -26,6 +26,7 @@ from .outcome import (
     Finding,
     Outcome,
     failure,
+    hide_given,
     raised,
     read,
     report,
@@ -179,6 +180,8 @@ class Flight:
         if outcome is None and self.settled_at is None:
             self.is_conclusive = False
         try:
+            if self._check is not None:
+                hide_given(outcome, self._check.function)
             stopped = failure(health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
             if not self.settle(outcome or stopped) and outcome is not None:
                 self._log(report_late, outcome, time.monotonic() - self.started_at)

@@ -139,4 +139,6 @@ class Heartbeat:
         results = summarise(found.findings, self.silenced or ())
         since = found.kept_since
         age = None if since is None else max(0.0, time.monotonic() - since)
-        return HeartbeatResults(results.details, results.statuses, results.level, age, is_known)
+        told = HeartbeatResults(results.details, results.statuses, results.level, age, is_known)
+        told.levels = results.levels
+        return told

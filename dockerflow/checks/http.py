@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from dockerflow import health
 
-from .messages import CheckMessage, Error
+from .messages import MASK, CheckMessage, Error
 from .redaction import redact
 
 __all__ = ["check_url_answers"]
@@ -33,18 +33,18 @@ def check_url_answers(url: str, timeout: float = ANSWERS_WITHIN_S) -> list[Check
 
     ``url``: http or https; a user and password in it are sent as Basic
     authentication. ``timeout``: seconds that each step of the connection may
-    take. Messages name the URL without credentials, query and fragment.
+    take. Messages show of the URL no more than its scheme: a path may be a secret
+    as well, and the name of the check says which URL it is.
     """
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url if isinstance(url, str) else "")
         is_usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_usable = False
     if not is_usable:
         text = "The URL to check is no http or https URL with a host and a valid port"
         return [Error(text, id=health.ERROR_URL_MISCONFIGURED)]
-    place, secrets = _without_credentials(parts), (parts.password, unquote(parts.password or ""))
-    shown = urlunsplit(place._replace(query="", fragment=""))
+    place, shown = _without_credentials(parts), f"{parts.scheme}://{MASK}"
     try:
         request = urllib.request.Request(urlunsplit(place._replace(fragment="")))  # noqa: S310
         if parts.username is not None or parts.password is not None:
@@ -59,9 +59,8 @@ def check_url_answers(url: str, timeout: float = ANSWERS_WITHIN_S) -> list[Check
         return [Error(f"{shown} answered with status {error.code}", id=health.ERROR_URL_STATUS)]
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        query = f"?{parts.query}" if parts.query else ""
-        # A request that cannot be made is quoted with its query.
-        text = redact(str(reason) or type(reason).__name__, *secrets, query)
+        # A request that cannot be made is quoted with its path and query.
+        text = redact(str(reason) or type(reason).__name__, url)
         return [Error(f"{shown} did not answer: {text}", id=health.ERROR_URL_UNREACHABLE)]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .callables import Check, bind_config
-from .outcome import Outcome, raised, read, report
+from .outcome import Outcome, hide_given, raised, read, report
 from .surroundings import Surroundings
 
 __all__ = ["await_in_request", "call_in_request", "has_running_loop", "log_outcome"]
@@ -66,6 +66,7 @@ async def await_in_request(check: Check, config: Any, surroundings: Surroundings
 def log_outcome(check: Check, outcome: Outcome) -> None:
     """Log the messages of a check; a handler that raises is none of the check's."""
     try:
+        hide_given(outcome, check.function)
         report(check.name, outcome)
     except Exception:
         pass

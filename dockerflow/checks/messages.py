@@ -12,6 +12,7 @@ __all__ = [
     "DEBUG",
     "ERROR",
     "INFO",
+    "MASK",
     "STATUSES",
     "WARNING",
     "CheckMessage",
@@ -38,6 +39,9 @@ STATUSES: Final = {
     ERROR: "error",
     CRITICAL: "critical",
 }
+
+#: What stands in a message in place of a secret.
+MASK: Final = "***"
 
 _COMPARED: Final = ("level", "msg", "hint", "obj", "id")
 

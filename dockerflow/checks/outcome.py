@@ -12,17 +12,28 @@ import math
 import time
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 
 from dockerflow import health
+from mozlog_py.exceptions import as_exc_info, python_traceback
 from mozlog_py.values import Sanitiser, type_name
 
 from .messages import ERROR
-from .redaction import redact
+from .redaction import mask_raised, redact
 
-__all__ = ["Finding", "Outcome", "failure", "raised", "read", "report", "report_late", "timed_out"]
+__all__ = [
+    "Finding",
+    "Outcome",
+    "failure",
+    "hide_given",
+    "raised",
+    "read",
+    "report",
+    "report_late",
+    "timed_out",
+]
 
 #: Messages kept of one run.
 MAX_MESSAGES: Final = 1000
@@ -51,11 +62,15 @@ _logger: Final = logging.getLogger("dockerflow.checks.registry")
 
 @dataclass(frozen=True)
 class Finding:
-    """A message in plain values; without an id its text is its key in a payload."""
+    """A message in plain values; without an id its text is its key in a payload.
+
+    ``logged``: what its line in the log says behind the text, and no payload says.
+    """
 
     level: int
     id: str | None
     text: str
+    logged: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,25 +81,22 @@ class Outcome:
     error: BaseException | None = None
 
 
-def failure(id: str, text: str, error: BaseException | None = None) -> Outcome:  # noqa: A002
+def failure(id: str, text: str) -> Outcome:  # noqa: A002
     """Give the outcome of a check that did not answer as it should."""
-    if error is not None:
-        text = f"{text} {redact(Sanitiser().repr(error))}"
-    return Outcome((Finding(ERROR, id, text),), error)
+    return Outcome((Finding(ERROR, id, text),))
 
 
 def raised(error: BaseException, hint: str = "") -> Outcome:
-    """Return the outcome of a check that raised.
+    """Return the outcome of a check that raised, which names the type of the exception alone.
+
+    Its text may have credentials, hosts and anything else in it: it is for the log.
 
     Args:
         error: what it raised.
         hint: a text to add to the message.
     """
-    outcome = failure(health.ERROR_CHECK_RAISED, "the check raised", error)
-    if not hint:
-        return outcome
-    (finding,) = outcome.findings
-    return Outcome((Finding(ERROR, finding.id, f"{finding.text}{hint}"),), error)
+    text = f"the check raised {type_name(type(error))}{hint}"
+    return Outcome((Finding(ERROR, health.ERROR_CHECK_RAISED, text),), error)
 
 
 def timed_out(text: str) -> Outcome:
@@ -140,33 +152,49 @@ def _read_item(item: Any, caught: type[BaseException]) -> Finding:
     try:
         return _finding(item)
     except caught as error:
-        return raised(error).findings[0]
+        (finding,) = raised(error).findings
+        return replace(finding, logged=f": {redact(Sanitiser().name(error))}")
+
+
+def hide_given(outcome: Outcome | None, function: Any) -> None:
+    """Have what a check raised logged without what the check was given.
+
+    Args:
+        outcome: the outcome of a run; None for none.
+        function: the check.
+    """
+    if outcome is not None and outcome.error is not None:
+        mask_raised(outcome.error, function)
 
 
 def report(check: str, outcome: Outcome) -> None:
     """Log each message at its level, as ``id: text``, with the check's name as a field."""
-    error = outcome.error
     for finding in outcome.findings:
-        _logger.log(
-            finding.level,
-            "%s: %s",
-            finding.id,
-            finding.text,
-            exc_info=None if error is None else (type(error), error, error.__traceback__),
-            extra={"check": check},
-        )
+        text = f"{finding.text}{finding.logged}"
+        _log(check, finding.level, outcome.error, "%s: %s", finding.id, text)
 
 
 def report_late(check: str, outcome: Outcome, seconds: float) -> None:
     """Log that a check which had been given up has ended, and how."""
-    said = "; ".join(finding.text for finding in outcome.findings) or "all is well"
-    _logger.warning(
-        "the check %s, given up at its deadline, ended after %.1f s: %s",
-        check,
-        seconds,
-        said,
-        extra={"check": check},
-    )
+    said = "; ".join(f"{each.text}{each.logged}" for each in outcome.findings) or "all is well"
+    message = "the check %s, given up at its deadline, ended after %.1f s: %s"
+    _log(check, logging.WARNING, outcome.error, message, check, seconds, said)
+
+
+def _log(check: str, level: int, error: BaseException | None, message: str, *args: Any) -> None:
+    extra = {"check": check}
+    if error is None:
+        _logger.log(level, message, *args, extra=extra)
+    elif _logger.isEnabledFor(level):
+        exc_info = as_exc_info(error)
+        record = _logger.makeRecord(
+            _logger.name, level, __file__, 0, message, args, exc_info, "report", extra
+        )
+        # What other formatters than ours show of the exception: they would make it anew, and
+        # not masked.
+        if exc_info is not None:
+            record.exc_text = python_traceback(exc_info, Sanitiser()).rstrip()
+        _logger.handle(record)
 
 
 def _finding(item: Any) -> Finding:
@@ -189,9 +217,11 @@ def _finding(item: Any) -> Finding:
 def _invalid(value: Any, *, is_item: bool = False) -> Finding:
     what = "an item of the check's list is" if is_item else "the check returned"
     wanted = "a check message" if is_item else "a list of check messages"
-    said = "None"
+    said, logged = "None", ""
     if value is not None:
-        said = f"{type_name(type(value))}, {redact(Sanitiser().repr(value))[:MAX_SHOWN]}"
+        said = type_name(type(value))
+        shown = value if type(value) is str else Sanitiser().repr(value)
+        logged = f", {redact(shown)[:MAX_SHOWN]!r}"
     hint = "; declare it with `async def`" if inspect.iscoroutine(value) else ""
     text = f"{what} not {wanted}: {said}{hint}"
-    return Finding(ERROR, health.ERROR_CHECK_INVALID_RESULT, text)
+    return Finding(ERROR, health.ERROR_CHECK_INVALID_RESULT, text, logged)

@@ -7,7 +7,7 @@ Register one with the client that it is to use::
 A client of redis-py is asked on a connection of the check's own, at once and
 only once: the client itself tries again for longer than a check may take, and
 its ping would be given up before it could say that the server is away. The
-messages hold no credentials.
+messages hold neither credentials nor hosts.
 """
 
 from __future__ import annotations
@@ -92,10 +92,7 @@ def _answered(pong: Any) -> list[CheckMessage]:
 def _failed(error: Exception, client: Any) -> CheckMessage:
     import redis
 
-    pool = getattr(client, "connection_pool", None)
-    arguments = getattr(pool, "connection_kwargs", None)
-    password = arguments.get("password") if isinstance(arguments, dict) else None
-    text = redact(str(error), password)
+    text = redact(error, client)
     if isinstance(error, redis.AuthenticationError) or not isinstance(error, redis.ConnectionError):
         return Error(f'Redis error: "{text}"', id=health.ERROR_REDIS_EXCEPTION)
     return Error(f"Could not connect to redis: {text}", id=health.ERROR_CANNOT_CONNECT_REDIS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 from django.utils.module_loading import import_string
 
 from dockerflow import health
-from dockerflow.checks.redaction import redact
+from dockerflow.checks.redaction import mask_raised, redact
 from dockerflow.checks.redis import check_redis_connected as check_client_connected
 from dockerflow.extras import needs_package
 
@@ -36,11 +37,15 @@ def check_database_connected(app_configs: Any, **kwargs: Any) -> list[checks.Che
         connection.ensure_connection()
         is_usable = _is_usable()
     except OperationalError as error:
-        message = f"Could not connect to database: {redact(str(error))}"
+        message = f"Could not connect to database: {redact(error, connection.settings_dict)}"
         return [checks.Error(message, id=health.ERROR_CANNOT_CONNECT_DATABASE)]
     except ImproperlyConfigured as error:
-        message = f'Database misconfigured: "{error}"'
+        message = f'Database misconfigured: "{redact(error, connection.settings_dict)}"'
         return [checks.Error(message, id=health.ERROR_MISCONFIGURED_DATABASE)]
+    except Exception as error:
+        # What it raises is logged by whatever runs the checks.
+        mask_raised(error, functools.partial(check_database_connected, connection.settings_dict))
+        raise
     if not is_usable:
         message = "Database connection is not usable"
         return [checks.Error(message, id=health.ERROR_UNUSABLE_DATABASE)]
@@ -99,15 +104,20 @@ def check_redis_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckM
     try:
         client = get_redis_connection("default")
     except redis.ConnectionError as error:
-        message = f"Could not connect to redis: {redact(str(error))}"
+        message = f"Could not connect to redis: {redact(error, _caches())}"
         return [checks.Error(message, id=health.ERROR_CANNOT_CONNECT_REDIS)]
     except NotImplementedError as error:
-        message = f'Redis client not available: "{error}"'
+        message = f'Redis client not available: "{redact(error, _caches())}"'
         return [checks.Error(message, id=health.ERROR_MISSING_REDIS_CLIENT)]
     except ImproperlyConfigured as error:
-        message = f'Redis misconfigured: "{error}"'
+        message = f'Redis misconfigured: "{redact(error, _caches())}"'
         return [checks.Error(message, id=health.ERROR_MISCONFIGURED_REDIS)]
     return [checks.Error(each.msg, id=each.id) for each in check_client_connected(client)]
+
+
+def _caches() -> Any:
+    caches = getattr(settings, "CACHES", None)
+    return caches.get("default") if isinstance(caches, dict) else None
 
 
 def register() -> None:

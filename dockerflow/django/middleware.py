@@ -25,6 +25,7 @@ from django.utils.functional import LazyObject, empty
 from dockerflow._request.adapter import fill_summary, user_id
 from dockerflow._request.cancellation import is_task_cancelled
 from dockerflow._request.exchange import REQUEST_ID, Exchange, enclosing_exchange
+from dockerflow._request.vary import merged_vary
 from dockerflow.middleware import Options
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary, current, is_cancellation
@@ -183,6 +184,7 @@ class DockerflowMiddleware:
         summary.use(options)
         if self.request_id is None and value and options.accepts(value):
             summary.begin(value)
+            summary.id_header = options.echo_name
             summary.echo_name = options.echo_name if options.echoes_all else None
         else:
             traceparent = meta.get("HTTP_TRACEPARENT")
@@ -207,7 +209,7 @@ class DockerflowMiddleware:
             if self.request_id is not None:
                 options = Options(current_settings(), self.request_id)
             traceparent = meta.get("HTTP_TRACEPARENT")
-            request_id = options.policy.choose(
+            request_id, outer.id_header = options.policy.resolve(
                 [value] if value else [],
                 [traceparent] if traceparent else [],
                 meta.get("REMOTE_ADDR"),
@@ -254,8 +256,14 @@ class DockerflowMiddleware:
             summary.echo_name is not None
             and summary.rid is not None
             and isinstance(response, HttpResponseBase)
+            and summary.echo_name not in response.headers
         ):
-            response.headers.setdefault(summary.echo_name, summary.rid)
+            response.headers[summary.echo_name] = summary.rid
+            if summary.id_header is not None:
+                held = response.headers.get("Vary")
+                merged = merged_vary((held,) if held else (), summary.id_header)
+                if merged is not None:
+                    response.headers["Vary"] = merged
         if getattr(response, "streaming", False):
             watch_stream(response, summary)
         else:

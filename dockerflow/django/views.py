@@ -22,6 +22,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.utils.module_loading import import_string
 
 from dockerflow import checks
+from dockerflow._request.rate_limit import RateLimit
 from dockerflow.checks.heartbeats import HeartbeatResults
 from dockerflow.checks.registry import checks_of
 from dockerflow.checks.surroundings import Surroundings
@@ -51,6 +52,8 @@ _SETTINGS: Final = {
     "HEARTBEAT_FAILED_STATUS_CODE": "heartbeat_failed_status_code",
     "version_callback": "version_callback",
 }
+# Of this process, which has one project.
+_error_limit: Final = RateLimit()
 # Values as they were last read: mock.patch puts them back as attributes.
 _seen: Final[dict[str, Any]] = {}
 
@@ -133,6 +136,11 @@ def dockerflow_view(request: HttpRequest) -> HttpResponse:
     return view(request)
 
 
+for _view in (version, heartbeat, aheartbeat, lbheartbeat, error, dockerflow_view):
+    # Without a token a POST is answered as without the middleware for tokens: 404 or 405.
+    vars(_view)["csrf_exempt"] = True
+
+
 def _method(request: HttpRequest) -> str:
     return request.method or "GET"
 
@@ -156,6 +164,7 @@ def _endpoints(surroundings: Surroundings = BESIDE_SYNC_REQUEST) -> Endpoints:
         is_debug=lambda: bool(settings.DEBUG),
         logger=logger,
         surroundings=surroundings,
+        error_limit=_error_limit,
     )
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from dockerflow._request.rate_limit import RateLimit
 from dockerflow.middleware import LiveOptions
 
-__all__ = ["KEY", "live_options", "lookup"]
+__all__ = ["KEY", "error_limit", "live_options", "lookup"]
 
 #: Where an ``app.state`` holds what was made of its settings.
 KEY: Final = "_dockerflow"
+_LIMIT_KEY: Final = "_dockerflow_error_limit"
+# Of applications without a state.
+_shared_limit: Final = RateLimit()
 
 
 def lookup(state: Any) -> Callable[[str], Any]:
@@ -42,3 +46,15 @@ def live_options(app: Any, *, raises: bool = False) -> LiveOptions | None:
         live = LiveOptions(get, raises=raises, names=lambda: _names_of(state), where="app.state")
         setattr(state, KEY, live)
     return live
+
+
+def error_limit(app: Any) -> RateLimit:
+    """Return how often ``/__error__`` of an application is logged."""
+    state = getattr(app, "state", None)
+    if state is None:
+        return _shared_limit
+    limit: RateLimit | None = lookup(state)(_LIMIT_KEY)
+    if limit is None:
+        limit = RateLimit()
+        setattr(state, _LIMIT_KEY, limit)
+    return limit

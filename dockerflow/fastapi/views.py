@@ -16,7 +16,7 @@ from dockerflow.endpoints import Endpoints, Reply, application_root
 from dockerflow.settings import Settings
 from dockerflow.version import get_version
 
-from .application import live_options
+from .application import error_limit, live_options
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "version"]
 
@@ -44,6 +44,7 @@ def _endpoints(request: Request) -> Endpoints:
         read_version=lambda: get_version(getattr(state, "APP_DIR", None) or application_root()),
         config=state,
         logger=_logger,
+        error_limit=error_limit(request.app),
     )
 
 

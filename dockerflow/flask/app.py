@@ -24,6 +24,7 @@ from flask import (
     got_request_exception,
     request,
 )
+from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wsgi import ClosingIterator
 
@@ -322,7 +323,24 @@ def _blueprint(extension: Dockerflow) -> Blueprint:
             methods=["GET"],
             provide_automatic_options=False,
         )
+    blueprint.record(_take_every_method)
     return blueprint
+
+
+class _EveryMethod(set[str]):
+    """The methods of a rule that takes any; listed are those that it answers."""
+
+    def __contains__(self, method: object) -> bool:
+        return True
+
+
+def _take_every_method(state: BlueprintSetupState) -> None:
+    """Have the view of ``/__error__`` say which methods there are, and not Werkzeug.
+
+    Where it is switched off there is none, and no 405 that would say what is there.
+    """
+    for rule in state.app.url_map.iter_rules(f"{state.name_prefix}.{state.name}.error".lstrip(".")):
+        rule.methods = _EveryMethod(rule.methods or ())
 
 
 def _endpoints() -> Endpoints:

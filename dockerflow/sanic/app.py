@@ -180,5 +180,5 @@ def _response(reply: Reply, request: Request) -> HTTPResponse:
 def extract_request_id(request: Request) -> None:
     """Set the id of a request from its headers: in the logging context and in ``request.ctx``."""
     policy = request.app.ctx.dockerflow.options.now().policy
-    request.ctx.id = choose_request_id(request, policy)
+    request.ctx.id = choose_request_id(request, policy).value
     request_id_context.set(request.ctx.id)

@@ -9,16 +9,20 @@ the two functions that every server of Sanic's calls.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sanic import Sanic
+from sanic.exceptions import NotFound, SanicException
 
 from dockerflow.asgi import DockerflowASGI
+from dockerflow.endpoints import endpoint_of
 from dockerflow.middleware import Options
 
-from .served import Hooks, begin, is_gone_before_request, served_of, watch_handlers
+from .served import Hooks, begin, is_gone_before_request, path_of, served_of, watch_handlers
 
 __all__ = ["observe"]
+
+_NOT_ALLOWED: Final = 405
 
 
 def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
@@ -43,6 +47,7 @@ def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
     async def handle_exception(
         self: Any, request: Any, exception: BaseException, *args: Any, **kwargs: Any
     ) -> None:
+        exception = _shown(request, exception, hooks)
         served = served_of(request)
         if (served is not None and served.is_over) or is_gone_before_request(request):
             await base.handle_exception(self, request, exception, *args, **kwargs)
@@ -83,6 +88,18 @@ def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
             "handle_request": handle_request,
         },
     )
+
+
+def _shown(request: Any, exception: BaseException, hooks: Hooks) -> BaseException:
+    """Return what to answer: no 405 that would say that a switched-off endpoint is there."""
+    if (
+        isinstance(exception, SanicException)
+        and exception.status_code == _NOT_ALLOWED
+        and not hooks.live.settings().error_endpoint
+        and endpoint_of(path_of(request)) == "error"
+    ):
+        return NotFound(f"Requested URL {path_of(request)} not found")
+    return exception
 
 
 class _SanicASGI(DockerflowASGI):

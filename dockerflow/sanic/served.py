@@ -18,8 +18,9 @@ from sanic.http import Http, Stage
 
 from dockerflow._request.adapter import fill_summary
 from dockerflow._request.exchange import REQUEST, Exchange
+from dockerflow._request.vary import merged_vary
 from dockerflow.middleware import LiveOptions, Options
-from dockerflow.request_id import RequestIdPolicy
+from dockerflow.request_id import FoundId, RequestIdPolicy
 from dockerflow.summary import is_cancellation
 from mozlog_py.late_request_ids import attach_request_id
 
@@ -37,6 +38,7 @@ __all__ = [
     "begin",
     "choose_request_id",
     "is_gone_before_request",
+    "path_of",
     "served_of",
     "watch_handlers",
 ]
@@ -282,7 +284,7 @@ def begin(request: Any, hooks: Hooks) -> ServedRequest:
     if exchange is not None:
         served = ServedRequest(request, exchange, hooks)
         served.is_asgi = True
-        exchange.path = _path(request)
+        exchange.path = path_of(request)
         _watch_asgi(stream, served)
     else:
         exchange = _begun(request, hooks.live.now(), hooks.read_summary_logger())
@@ -338,7 +340,7 @@ def is_gone_before_request(request: Any) -> bool:
 def _begun(request: Any, options: Options, summary_logger: Any) -> Exchange:
     exchange = Exchange()
     exchange.method = request.method
-    exchange.path = _path(request)
+    exchange.path = path_of(request)
     headers = request.headers
     agent, lang = headers.get("user-agent"), headers.get("accept-language")
     if agent is not None:
@@ -349,27 +351,29 @@ def _begun(request: Any, options: Options, summary_logger: Any) -> Exchange:
         exchange.querystring = _querystring(request)
     exchange.logger = summary_logger
     exchange.use(options)
-    exchange.begin(request_id := _request_id(request, options))
+    request_id, exchange.id_header = _request_id(request, options)
+    exchange.begin(request_id)
     if options.echoes_all or options.policy.may_echo(request_id):
         exchange.echo_name = options.echo_name
     return exchange
 
 
-def _request_id(request: Any, options: Options) -> str:
+def _request_id(request: Any, options: Options) -> tuple[str, str | None]:
+    """Return the id of a request, and the header that it came in."""
     headers = request.headers
     values = headers.getall(options.echo_name, None)
     if not options.uses_traceparent:
         if values is None:
-            return options.generate()
+            return options.generate(), None
         if len(values) == 1 and options.accepts(values[0]):
-            return str(values[0])
+            return str(values[0]), options.echo_name
     return choose_request_id(request, options.policy)
 
 
-def choose_request_id(request: Any, policy: RequestIdPolicy) -> str:
+def choose_request_id(request: Any, policy: RequestIdPolicy) -> FoundId:
     """Return the id that a request's headers say, else a new one."""
     headers = request.headers
-    return policy.choose(
+    return policy.resolve(
         headers.getall(policy.header_name, []),
         headers.getall("traceparent", []),
         request.ip or None,
@@ -388,14 +392,25 @@ def _watch_http1(stream: Any, exchange: Exchange) -> None:
         name = exchange.echo_name
         headers = response.headers
         is_ours = name is not None and name not in headers
-        if is_ours:
+        is_varying = is_ours and exchange.id_header is not None
+        is_copied = is_varying and "vary" in headers
+        if is_copied:
+            response.headers = headers.copy()
+            _echo(response.headers, exchange)
+        elif is_ours:
             headers[name] = exchange.rid
+            if is_varying:
+                headers["vary"] = exchange.id_header
         try:
             await send_header(data, end_stream)
         finally:
-            if is_ours:
-                # An application may answer with the same object again.
+            # An application may answer with the same object again.
+            if is_copied:
+                response.headers = headers
+            elif is_ours:
                 headers.pop(name, None)
+                if is_varying:
+                    headers.pop("vary", None)
         if not exchange.is_client_gone:
             # Or it went to a connection that is closed.
             exchange.code = int(response.status)
@@ -420,7 +435,7 @@ def _watch_send(stream: Any, exchange: Exchange) -> None:
             # Over ASGI a client may read the headers later, from an iterator; and an
             # application may answer with the same object again.
             response.headers = headers.copy()
-            response.headers[name] = exchange.rid
+            _echo(response.headers, exchange)
             try:
                 await original(data, end_stream)
             finally:
@@ -428,6 +443,15 @@ def _watch_send(stream: Any, exchange: Exchange) -> None:
         exchange.code = int(response.status)
 
     stream.send = send
+
+
+def _echo(headers: Any, exchange: Exchange) -> None:
+    """Put the id into a response's headers, and the request's header that it came in."""
+    headers[exchange.echo_name] = exchange.rid
+    if exchange.id_header is not None:
+        merged = merged_vary(tuple(headers.getall("vary", ())), exchange.id_header)
+        if merged is not None:
+            headers["vary"] = merged
 
 
 def _watch_asgi(stream: Any, served: ServedRequest) -> None:
@@ -541,7 +565,8 @@ def _latin(value: str) -> str:
     return value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def _path(request: Any) -> str:
+def path_of(request: Any) -> str:
+    """Return a request's path, nothing where it cannot be told."""
     try:
         return str(request.path)
     except Exception:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from mozlog_py.context import read_request_id
 from mozlog_py.exceptions import HEADER
 from mozlog_py.fields import STANDARD_ATTRIBUTES
+from mozlog_py.request_text import are_query_strings_logged, capped, shown_query, shown_sentence
 
 __all__ = [
     "CALL_ATTRIBUTE",
@@ -46,7 +47,8 @@ _ESCAPES: Final = re.compile(
 _CONVERSION: Final = re.compile("%[^%]")
 _DJANGO: Final = re.compile('"%s" %s %s')
 _WERKZEUG: Final = re.compile(r'(.+?) - - \[[^\]]*\] "%s" %s %s')
-_REQUEST_LINE: Final = re.compile(r"([^\s]+) (.*?)(?: HTTP/[0-9.]+)?", re.DOTALL)
+# Fields whose text is none of a server's sentences: what they are made of is known.
+_QUERYLESS: Final = frozenset({"agent", "path", "querystring", "traceback"})
 
 
 #: How many attributes all records have.
@@ -115,7 +117,14 @@ def access_fields(attributes: _Attributes) -> _Fields:
     """
     try:
         read = _ACCESS[attributes["name"]]
-        return {name: value for name, value in read(attributes).items() if value is not None}
+        fields = {name: value for name, value in read(attributes).items() if value is not None}
+        query = fields.get("querystring")
+        if query is not None:
+            if are_query_strings_logged():
+                fields["querystring"] = shown_query(query)
+            else:
+                del fields["querystring"]
+        return fields
     except Exception:
         return {}
 
@@ -142,14 +151,15 @@ def _restore_call(attributes: _Attributes) -> None:
 def _show(attributes: _Attributes, fields: _Fields) -> None:
     """Show fields in place of the sentence; what the record has of that name stays."""
     for name, value in fields.items():
-        attributes.setdefault(name, value)
+        attributes.setdefault(name, capped(value) if type(value) is str else value)
     if fields:
         attributes["msg"], attributes["args"] = "", ()
 
 
 def _clean(record: logging.LogRecord) -> None:
-    """Take out terminal escapes and sockets."""
+    """Take out terminal escapes, sockets, and of query strings what is not to be shown."""
     attributes = vars(record)
+    has_requests = not record.name.startswith("celery")
     message: Any = attributes["msg"]
     if attributes["args"]:
         try:
@@ -158,14 +168,19 @@ def _clean(record: logging.LogRecord) -> None:
         except Exception:
             # Arguments that do not fit are shown beside the message.
             pass
-    if type(message) is str and "\x1b" in message:
-        attributes["msg"] = _ESCAPES.sub("", message)
+    if type(message) is str:
+        if "\x1b" in message:
+            message = attributes["msg"] = _ESCAPES.sub("", message)
+        if has_requests and "?" in message:
+            attributes["msg"] = shown_sentence(message)
     # Whatever a call adds to a record stands behind what all records have.
     for name, value in [*attributes.items()][_COUNT:]:
         kind = type(value)
         if kind is str:
             if "\x1b" in value:
-                attributes[name] = _ESCAPES.sub("", value)
+                value = attributes[name] = _ESCAPES.sub("", value)  # noqa: PLW2901 - as it is kept
+            if has_requests and "?" in value and name not in _QUERYLESS:
+                attributes[name] = shown_sentence(value)
         elif kind is not int and hasattr(kind, "getpeername"):
             # By what it has: gevent's, uvloop's and TLS sockets have no class in common.
             del attributes[name]
@@ -235,7 +250,7 @@ def _of_werkzeug(attributes: _Attributes) -> _Fields:
     line, code, _ = attributes["args"]
     (client,) = _matched(_WERKZEUG, attributes["msg"])
     return {
-        **_request(_ESCAPES.sub("", line)),
+        **_request(_ESCAPES.sub("", line) if "\x1b" in line else line),
         "code": _status(code),
         # It is part of a template, where a zone's mark is written twice.
         "client": client.replace("%%", "%"),
@@ -293,8 +308,13 @@ def _matched(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
 
 
 def _request(line: str) -> _Fields:
-    method, target = _matched(_REQUEST_LINE, line)
-    return _target(method, target)
+    method, space, rest = line.partition(" ")
+    if not space or method.split() != [method]:
+        raise ValueError("no request")
+    # From its end, once: a line may be as long as a client likes.
+    target, mark, version = rest.rpartition(" HTTP/")
+    is_version = mark and version and not version.strip("0123456789.")
+    return _target(method, target if is_version else rest)
 
 
 def _target(method: str, target: str) -> _Fields:
@@ -446,6 +466,8 @@ READERS: Final[dict[str, _Reader]] = {
     "daphne.http_protocol": _read_traceback,
     "daphne.server": _read_traceback,
     "daphne.ws_protocol": _read_traceback,
+    "gunicorn.error": _read_nothing,
+    "hypercorn.error": _read_nothing,
     "django.server": _read_django,
     "sanic.access": _read_sanic,
     "sanic.error": _read_sanic,

@@ -9,6 +9,7 @@ for the change, and all others are as fast as with a level that never changes.
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -24,16 +25,18 @@ from .sink import SinkLogger
 
 __all__ = ["class_at", "following_class"]
 
-_Key = tuple[type, "int | None", int, int]
+# A class is kept for as long as something else refers to it: levels and the classes that
+# loggers are derived from may be made at run time. It keeps the latter, and their id.
+_Key = tuple[int, "int | None", int, int]
 
-_classes: Final[dict[tuple[type, int], type]] = {}
+_classes: Final[weakref.WeakValueDictionary[tuple[int, int], type]] = weakref.WeakValueDictionary()
 
 
 def class_at(made_from: type, lowest: int) -> type:
     """Return the class of a level that never changes."""
-    made = _classes.get((made_from, lowest))
+    made = _classes.get((id(made_from), lowest))
     if made is None:
-        made = _classes[made_from, lowest] = _make_class(made_from, lowest, {})
+        made = _classes[id(made_from), lowest] = _make_class(made_from, lowest, {})
     return made
 
 
@@ -51,7 +54,7 @@ def following_class(made_from: type, logger: Any, fixed_level: int | None) -> ty
         lowest = level_of(logger) if fixed_level is None else fixed_level
         others = logger.others if type(logger) is SinkLogger else None
         others_from = NOBODY if others is None else others.lowest_level(logger.name)
-        made = epoch.class_for((made_from, fixed_level, lowest, others_from))
+        made = epoch.class_for(made_from, fixed_level, lowest, others_from)
         # Else it was made of what is no longer so.
         if epoch is _Epoch.current:
             return made
@@ -65,12 +68,14 @@ class _Epoch:
     current: _Epoch
 
     def __init__(self) -> None:
-        self.classes: dict[_Key, type] = {}
+        self.classes: weakref.WeakValueDictionary[_Key, type] = weakref.WeakValueDictionary()
 
-    def class_for(self, key: _Key) -> type:
+    def class_for(
+        self, made_from: type, fixed_level: int | None, lowest: int, others_from: int
+    ) -> type:
+        key = id(made_from), fixed_level, lowest, others_from
         made = self.classes.get(key)
         if made is None:
-            made_from, fixed_level, lowest, others_from = key
             following = {
                 "_fixed_level": fixed_level,
                 "_is_following": True,

@@ -25,6 +25,7 @@ from mozlog_py.fields import looks_like_json, merge
 from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.late_request_ids import add_request_id
 from mozlog_py.line import DEGRADED, DELETE, Dropped, Interrupted, degrade, encode, escape
+from mozlog_py.memo import LONGEST, remember
 from mozlog_py.options import OptionError, check_switch, check_text, shown
 from mozlog_py.process import process
 from mozlog_py.records import EventRecord
@@ -59,8 +60,8 @@ _modules: Final = sys.modules
 _is_plainly_named: Final = MEANINGFUL.isdisjoint
 # Of these names, no processor has set those that a bound logger alone in its chain gets.
 _IN_CALLS: Final = MEANINGFUL - LEVEL_AND_TIME
-# Names made from data must not fill the memory.
-_MAX_REMEMBERED: Final = 1024
+# Combinations of the names that are bound to loggers.
+_MAX_REMEMBERED: Final = 128
 
 #: The line around the context and the Fields of a call; the fields that are bound to the
 #: logger, which stand between them; and whether static ones stand in front.
@@ -293,19 +294,12 @@ class MozlogRenderer:
         names = (*constant,)
         taken = self._taken_by.get(names)
         if taken is None:
-            if len(self._taken_by) >= _MAX_REMEMBERED:
-                self._taken_by.clear()
-            taken = self._taken_by[names] = _IN_CALLS.union(names)
+            taken = _IN_CALLS.union(names)
+            remember(self._taken_by, names, taken, _MAX_REMEMBERED, 8 * LONGEST)
         return taken
 
     def _template(self, type_: str, level: int) -> bytes:
-        templates = self._maker.templates
-        try:
-            return templates[process.pid][type_][level][0]
-        except KeyError:
-            # They are filled by whatever line is made first.
-            self._maker.line(0, type_, level, process.pid, {})
-            return templates[process.pid][type_][level][0]
+        return self._maker.template(type_, level, process.pid)
 
     def _fast_way(self) -> Callable[[Any, str, Mapping[str, Any]], bytes]:
         """Give the renderer of plain events, which sends the others their way.

@@ -99,17 +99,17 @@ class TestRaises:
     @pytest.mark.parametrize(
         ("error", "shown"),
         [
-            (LookupError("gone"), "LookupError('gone')"),
-            (Boom("bang"), "Boom('bang')"),
-            (SystemExit(3), "SystemExit(3)"),
-            (GeneratorExit(), "GeneratorExit()"),
+            (LookupError("gone"), "LookupError"),
+            (Boom("bang"), "Boom"),
+            (SystemExit(3), "SystemExit"),
+            (GeneratorExit(), "GeneratorExit"),
             (StopIteration(1), None),
             (StopAsyncIteration(), None),
-            (RecursionError("deep"), "RecursionError('deep')"),
-            (MemoryError(), "MemoryError()"),
-            (asyncio.TimeoutError(), "TimeoutError()"),
-            (RaisingError(), "<unprintable RaisingError: LookupError>"),
-            (OSError("postgres://u:s3cret@db/x"), "OSError('postgres://***@db/x')"),
+            (RecursionError("deep"), "RecursionError"),
+            (MemoryError(), "MemoryError"),
+            (asyncio.TimeoutError(), "TimeoutError"),
+            (RaisingError(), "RaisingError"),
+            (OSError("postgres://u:s3cret@db/x"), "OSError"),
         ],
         ids=lambda value: type(value).__name__,
     )
@@ -128,7 +128,7 @@ class TestRaises:
             raise KeyboardInterrupt
 
         # Nobody but the check itself interrupts a thread.
-        text = f"the check raised KeyboardInterrupt(){ELSEWHERE}"
+        text = f"the check raised KeyboardInterrupt{ELSEWHERE}"
         assert only_error(run(around(breaks)))[1] == text
 
     def test_an_interrupt_on_a_loop_of_ours(self) -> None:
@@ -137,7 +137,7 @@ class TestRaises:
 
         for _ in range(2):
             results = checks.run_checks(around(breaks))
-            text = f"the check raised KeyboardInterrupt(){ELSEWHERE}"
+            text = f"the check raised KeyboardInterrupt{ELSEWHERE}"
             assert only_error(results)[1] == text
 
     def test_an_interrupt_in_the_main_thread_goes_on_to_the_program(self, logged: Capture) -> None:
@@ -147,7 +147,7 @@ class TestRaises:
         with pytest.raises(KeyboardInterrupt):
             asyncio.run(checks.run_checks_async([("a", interrupted)]))
         assert [fields["msg"] for fields in logged.fields] == [
-            f"{health.ERROR_CHECK_RAISED}: the check raised KeyboardInterrupt()"
+            f"{health.ERROR_CHECK_RAISED}: the check raised KeyboardInterrupt"
         ]
 
     def test_a_task_left_behind_that_exits(self) -> None:
@@ -172,14 +172,14 @@ class TestRaises:
         def needs(client: Any) -> Found:
             return []
 
-        assert "missing 1 required positional argument" in only_error(run(around(needs)))[1]
+        assert only_error(run(around(needs)))[1].startswith("the check raised TypeError")
 
     @pytest.mark.parametrize(
         ("make", "shown"),
         [
-            (lambda: None, "TypeError(\"'NoneType' object is not callable\")"),
-            (lambda: 5, "TypeError(\"'int' object is not callable\")"),
-            (RaisingClass, "TypeError(\"'RaisingClass' object is not callable\")"),
+            (lambda: None, "TypeError"),
+            (lambda: 5, "TypeError"),
+            (RaisingClass, "TypeError"),
         ],
     )
     def test_what_cannot_be_called(self, make: Any, shown: str, run: Run) -> None:
@@ -194,15 +194,15 @@ class TestReturns:
         ("make", "shown"),
         [
             (lambda: None, "None"),
-            (lambda: True, "bool, True"),
-            (lambda: 0, "int, 0"),
-            (lambda: "all is well", "str, 'all is well'"),
-            (lambda: b"fine", "bytes, b'fine'"),
-            (lambda: {"x": "fine"}, "dict, {'x': 'fine'}"),
-            (lambda: checks.Info("lonely", id="x"), "Info, <Info: level=20, msg='lonely'"),
-            (an_async_generator, "async_generator, <async_generator object"),
-            (lambda: RaisingRepr(), "RaisingRepr, <unprintable RaisingRepr: Hostile>"),
-            (lambda: "password=s3cret", "str, 'password=***"),
+            (lambda: True, "bool"),
+            (lambda: 0, "int"),
+            (lambda: "all is well", "str"),
+            (lambda: b"fine", "bytes"),
+            (lambda: {"x": "fine"}, "dict"),
+            (lambda: checks.Info("lonely", id="x"), "Info"),
+            (an_async_generator, "async_generator"),
+            (lambda: RaisingRepr(), "RaisingRepr"),
+            (lambda: "password=s3cret", "str"),
         ],
     )
     def test_nonsense(self, kind: Any, make: Any, shown: str, run: Run) -> None:
@@ -211,7 +211,7 @@ class TestReturns:
 
         key, text = only_error(run(around(kind(gives))))
         assert key == health.ERROR_CHECK_INVALID_RESULT
-        assert text.startswith(f"the check returned not a list of check messages: {shown}")
+        assert text == f"the check returned not a list of check messages: {shown}"
 
     @KINDS
     def test_a_coroutine_where_none_is_expected(self, kind: Any, run: Run) -> None:
@@ -221,22 +221,21 @@ class TestReturns:
 
         key, text = only_error(run(around(kind(gives))))
         assert key == health.ERROR_CHECK_INVALID_RESULT
-        assert "coroutine, <coroutine object a_coroutine at" in text
-        assert text.endswith("; declare it with `async def`")
+        assert text.endswith(": coroutine; declare it with `async def`")
 
     @KINDS
     @pytest.mark.parametrize(
         ("item", "shown"),
         [
             (None, "None"),
-            ("text", "str, 'text'"),
+            ("text", "str"),
             (checks.Error, None),
             (Odd(level=40), None),
             (Odd(msg="text"), None),
             (Odd(level="40", msg="text"), None),
             (Odd(level=True, msg="text"), None),
             (Odd(level=float("nan"), msg="text"), None),
-            (RaisingRepr(), "RaisingRepr, <unprintable RaisingRepr: Hostile>"),
+            (RaisingRepr(), "RaisingRepr"),
         ],
     )
     def test_odd_items_among_others(self, kind: Any, item: Any, shown: Any, run: Run) -> None:
@@ -253,7 +252,7 @@ class TestReturns:
 
     def test_a_list_that_cannot_be_gone_through(self, run: Run) -> None:
         text = only_error(run(around(RaisingIteration)))[1]
-        assert text == f"the check raised LookupError('no iteration today'){ELSEWHERE}"
+        assert text == f"the check raised LookupError{ELSEWHERE}"
 
     @KINDS
     @pytest.mark.parametrize("empty", [{}, "", b"", iter(()), (), range(0)])
@@ -274,7 +273,7 @@ class TestReturns:
             raise LookupError("gone")
 
         text = only_error(run(around(kind(gives))))[1]
-        assert text.startswith("the check raised LookupError('gone')")
+        assert text.startswith("the check raised LookupError")
 
     @KINDS
     def test_a_generator_without_end_stops_at_the_deadline(self, kind: Any, run: Run) -> None:

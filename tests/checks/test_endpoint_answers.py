@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dockerflow import endpoints
-from dockerflow.version import VersionFileError
+from dockerflow.version import VersionFileError, get_version
 
 _LOGGER = logging.getLogger("test")
 
@@ -35,6 +35,23 @@ class TestVersion:
         reply = endpoints.version(read, _LOGGER)
         assert reply.status == 500
         assert json.loads(reply.body) == {"error": "version.json is unusable: it is a JSON array"}
+
+    def test_where_a_malformed_file_is_stays_in_the_log(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / "version.json").write_text("{")
+        reply = endpoints.version(lambda: get_version(tmp_path), _LOGGER)
+        said = json.loads(reply.body)["error"]
+        assert said.startswith("version.json is unusable: it is not valid JSON (")
+        assert str(tmp_path) not in said
+        assert str(tmp_path / "version.json") in caplog.text
+        caplog.clear()
+
+    def test_a_malformed_file_is_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        def read() -> Any:
+            raise VersionFileError("version.json is unusable: it is a JSON array")
+
+        endpoints.version(read, _LOGGER)
         (record,) = caplog.records
         assert record.getMessage() == (
             "The version cannot be told: version.json is unusable: it is a JSON array"

@@ -384,7 +384,7 @@ class TestWaiting:
         check.go.release()
         service.end()
 
-    @pytest.mark.parametrize("details", ["never", "always"])
+    @pytest.mark.parametrize("details", ["never", "levels", "always"])
     def test_keeps_to_itself_what_the_setting_hides(self, details: str) -> None:
         check = checks.register(Held(), "a")
         service = Service(heartbeat_details=details, heartbeat_failed_status_code=418)
@@ -392,8 +392,13 @@ class TestWaiting:
         reply = service.ask()
         # The check has not failed, so that the status of a failure is not the answer's.
         assert reply.status == 503
-        shown = {"status"} | ({"checks", "details"} if details == "always" else set())
-        assert set(json.loads(reply.body)) == shown
+        payload = json.loads(reply.body)
+        if details == "never":
+            assert payload == {"status": "error"}
+        else:
+            (messages,) = (each["messages"] for each in payload["details"].values())
+            told = messages[health.ERROR_CHECK_PENDING]
+            assert ("DOCKERFLOW_HEARTBEAT_MAX_WAITING" in told) == (details == "always")
         check.go.release()
         service.end()
 
@@ -532,7 +537,7 @@ class TestKept:
 
         with monkeypatch.context() as patched:
             patched.setattr(runner.Threads, "run", refuse)
-            assert "no thread" in text_of(service.ask())
+            assert "LookupError" in text_of(service.ask())
         assert text_of(service.ask()) == "run 1"
 
     def test_of_a_check_that_hangs_is_logged_once_and_not_for_each_answer(

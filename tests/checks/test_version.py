@@ -121,6 +121,10 @@ class TestGetVersion:
             text = str(caught.value)
             assert text.startswith(f"{tmp_path / 'version.json'} is unusable: it is {why}")
             assert text.endswith("`python -m dockerflow version` writes one")
+            # For strangers, who need not know where it is.
+            assert caught.value.public == text.replace(
+                str(tmp_path / "version.json"), "version.json"
+            )
         assert get_version(put(tmp_path, VERSION)) == VERSION
 
     def test_raises_for_what_is_no_file(self, tmp_path: Path) -> None:
@@ -132,22 +136,27 @@ class TestGetVersion:
         for name, why in (("a", "it is no file"), ("b", "it is no file"), ("c", "it cannot be re")):
             with pytest.raises(VersionFileError, match=why):
                 get_version(tmp_path / name)
-        with pytest.raises(VersionFileError, match="embedded null"):
+        with pytest.raises(VersionFileError, match="embedded null") as caught:
             get_version("nul\0")
+        assert caught.value.public.startswith("version.json is unusable: it cannot be read")
 
     def test_raises_for_a_file_that_cannot_be_read(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*_: Any) -> None:
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", str(tmp_path / "version.json"))
 
         put(tmp_path, VERSION)
         monkeypatch.setattr(version, "open", refuse, raising=False)
-        with pytest.raises(VersionFileError, match="Permission denied"):
-            get_version(tmp_path)
+        for _ in range(2):
+            with pytest.raises(VersionFileError, match="Permission denied") as caught:
+                get_version(tmp_path)
+            assert "it cannot be read (Permission denied)" in caught.value.public
+            assert str(tmp_path) not in caught.value.public
 
     def test_is_an_error_that_callers_of_upstream_catch(self) -> None:
         assert issubclass(VersionFileError, ValueError)
+        assert VersionFileError("odd").public == str(VersionFileError("odd", "other")) == "odd"
 
     @given(st.binary() | st.text().map(json.dumps).map(str.encode))
     def test_never_raises_anything_else(self, tmp_path_factory: Any, content: bytes) -> None:
@@ -313,6 +322,9 @@ class TestDescribe:
             ("https://x-token:s3cret@github.com/e/shop", "https://github.com/e/shop"),
             ("git@github.com:e/shop.git", "https://github.com/e/shop"),
             ("github.com:e/shop", "https://github.com/e/shop"),
+            ("ssh://git:s3cret@github.com:22/e/shop.git", "https://github.com/e/shop"),
+            ("me:s3/cret@github.com:e/shop.git", "https://github.com/e/shop"),
+            ("https://me:s3/cre't@github.com/e/shop.git", "https://github.com/e/shop"),
             ("/srv/git/shop", "/srv/git/shop"),
             ("../shop", "../shop"),
         ],
@@ -322,6 +334,11 @@ class TestDescribe:
     ) -> None:
         given_ = {**VERSION, "source": source}
         assert build.describe(tmp_path, {}, given_)["source"] == public
+
+    def test_gives_a_build_without_credentials(self, tmp_path: Path) -> None:
+        given_ = {**VERSION, "build": "https://me:s3cret@ci.example.com/7?token=s3cret"}
+        build_url = build.describe(tmp_path, {}, given_)["build"]
+        assert build_url == "https://ci.example.com/7?token=***"
 
 
 class TestCommand:

@@ -108,3 +108,37 @@ def test_each_line_about_a_request_has_its_id(tmp_path: Path, kind: str) -> None
         if name != "request.summary" and not name.endswith(".access")
     ]
     assert sorted(map(str, of_server)) == ["r2", "r4"], json.dumps(seen)
+
+
+SAMPLED = """
+from mozlog_py import context
+from mozlog_py.processors import Sample
+
+sample = Sample(2)
+
+def sampled(logger, method_name, event_dict):
+    # What a server says of its start has no id, and would go by chance as well.
+    if "rid" in event_dict or "rid" in context.get():
+        return sample(logger, method_name, event_dict)
+    return event_dict
+"""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in COMMANDS if kind not in WITHOUT_ACCESS])
+def test_chance_decides_about_all_lines_of_a_request_that_brings_its_id(
+    tmp_path: Path, kind: str
+) -> None:
+    sampling = 'format="mozlog", processors=[sampled]'
+    application = SAMPLED + APPLICATION.replace('format="mozlog"', sampling)
+    # An error is kept, and the last line to wait for.
+    requests = [*[("/fine", "r1")] * 30, ("/boom", "last")]
+    with server(tmp_path, COMMANDS[kind], files={"application.py": application}) as served:
+        ask(served, *requests)
+        served.wait_for(b'"rid":"last"')
+    lines = [line for line in lines_of(served) if line["Fields"].get("rid") == "r1"]
+    summaries = [line for line in lines if line["Type"] == "request.summary"]
+    assert 0 < len(summaries) < 30
+    # One after the other, each with its access line.
+    assert len(lines) == 2 * len(summaries)
+    types = [line["Type"] for line in lines]
+    assert all(len({*types[at : at + 2]}) == 2 for at in range(0, len(types), 2))

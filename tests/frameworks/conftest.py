@@ -20,3 +20,11 @@ def no_checks() -> Iterator[None]:
     checks.clear_checks()
     yield
     checks.clear_checks()
+
+
+@pytest.fixture(autouse=True)
+def unlimited_errors() -> None:
+    """Let the first ``/__error__`` of each test be logged; Django's views have one limit."""
+    from dockerflow.django import views
+
+    views._error_limit._firsts.clear()

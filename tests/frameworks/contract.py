@@ -15,6 +15,7 @@ driver for the application in its framework. The application:
 ``/facts-apart``    adds ``user`` in a thread or task that has the request's context
 ``/bind``           binds ``colour`` and, with structlog, ``shape``; logs a line "bound"
 ``/own-id``         answers with an ``X-Request-Id`` of its own, "mine"
+``/vary``           answers with the ``Vary`` that the request's ``X-Vary`` says
 ``/where``          the path as the application sees it
 =================== ==================================================================
 """
@@ -26,6 +27,9 @@ import re
 import time
 import urllib.parse
 import uuid
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +39,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerflow import checks, health
+from dockerflow._request.rate_limit import RateLimit
 from dockerflow.checks.slots import Slots
+from mozlog_py.processors import Sample
 from mozlog_py.testing import capture_lines
 
 #: An exception's text that would be a whole summary if it were taken for one.
@@ -235,7 +241,21 @@ class Contract:
         assert len(set(ids)) == 2
 
     @pytest.mark.parametrize(
-        "value", ["x" * 129, "a\x00b", "a b", "\xe9", "", " ", "\x7f", '{"a"\t}']
+        "value",
+        [
+            "x" * 129,
+            "a\x00b",
+            "a b",
+            "\xe9",
+            "",
+            " ",
+            "\x7f",
+            '{"a"\t}',
+            "<b>",
+            "a'b",
+            "$(a)",
+            "a;b",
+        ],
     )
     def test_an_id_that_may_not_be_is_replaced(
         self, driver: Driver, lines: Lines, value: str
@@ -247,6 +267,114 @@ class Contract:
     def test_the_first_valid_one_of_several_is_taken(self, driver: Driver, lines: Lines) -> None:
         driver.get("/", headers=[("X-Request-Id", value) for value in ("no way", "a", "b")])
         assert lines.summary["rid"] == "a"
+
+    def test_chance_decides_once_about_a_request_that_brings_its_id(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        with sampled(Sample(2)):
+            kept = [len(lines_of(driver, lines, "abc-1")) for _ in range(40)]
+        # Three of a stream's parts and the summary. One id for all, so no hash of it decides.
+        assert set(kept) == {0, 4}
+
+    def test_a_hash_decides_about_a_request_that_brings_no_id(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        with sampled(Sample(2)):
+            for _ in range(20):
+                driver.get("/", headers=[("x-request-id", "abc-1")])
+                answer = driver.get("/stream")
+                request_id = answer.header("x-request-id") or ""
+                is_kept = zlib.crc32(request_id.encode()) < 2**31
+                assert len(of_request(lines, request_id)) == (4 if is_kept else 0)
+
+    def test_a_secret_decides_alike_about_all_requests_with_one_id(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        secrets = [f"{number:016}" for number in range(20)]
+        kept = set()
+        for secret in secrets:
+            with sampled(Sample(2, secret=secret)):
+                of_one = {len(lines_of(driver, lines, "abc-1")) for _ in range(3)}
+            assert of_one in ({0}, {4})
+            kept |= of_one
+        assert kept == {0, 4}
+
+    @pytest.mark.parametrize(
+        ("choice", "values", "taken"),
+        [
+            ("first", ("no way", "a", "b"), "a"),
+            ("last", ("a", "b"), "b"),
+            ("last", ("a,b", "c, d"), "d"),
+            ("last", ("a", "no way"), None),
+            (1, ("a", "b"), "b"),
+            ("2", ("a", "b", "c"), "b"),
+            (2, ("a", "no way", "c"), None),
+            (2, ("a",), None),
+        ],
+    )
+    def test_the_one_that_the_rule_says_is_taken(
+        self, lines: Lines, tmp_path: Path, choice: Any, values: tuple[str, ...], taken: str | None
+    ) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_REQUEST_ID_CHOICE": choice})
+        answer = driver.get("/", headers=[("X-Request-Id", value) for value in values])
+        assert answer.header("x-request-id") == lines.summary["rid"]
+        if taken is None:
+            assert uuid.UUID(lines.summary["rid"])
+        else:
+            assert lines.summary["rid"] == taken
+
+    @pytest.mark.parametrize(
+        ("characters", "value", "taken"),
+        [
+            ("visible", "Root=1-67;Self=2", "Root=1-67;Self=2"),
+            ("visible", "<b>,$(a)", "<b>"),
+            ("any", "a b, c", "a b, c"),
+            ("any", "x" * 1024, "x" * 1024),
+        ],
+    )
+    def test_an_id_may_be_of_other_characters_when_told_so(
+        self, lines: Lines, tmp_path: Path, characters: str, value: str, taken: str
+    ) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_REQUEST_ID_CHARACTERS": characters})
+        answer = driver.get("/", headers=[("X-Request-Id", value)])
+        assert lines.summary["rid"] == answer.header("x-request-id") == taken
+
+    @pytest.mark.parametrize("value", ["," * 1_000_000, "a," * 4000 + "b", "x" * 1_000_000])
+    def test_a_header_that_is_too_long_says_nothing(
+        self, driver: Driver, lines: Lines, value: str
+    ) -> None:
+        driver.get("/", headers=[("X-Request-Id", value)])
+        driver.get("/", headers=[("X-Request-Id", "a"), ("X-Request-Id", value)])
+        assert all(uuid.UUID(line["Fields"]["rid"]) for line in lines.summaries)
+
+    @pytest.mark.parametrize(
+        ("held", "said"),
+        [
+            ("Accept-Encoding", "Accept-Encoding, x-request-id"),
+            ("Cookie,X-REQUEST-ID", "Cookie,X-REQUEST-ID"),
+            ("*", "*"),
+            ("", "x-request-id"),
+        ],
+    )
+    def test_a_response_varies_by_the_header_that_its_id_came_in(
+        self, driver: Driver, held: str, said: str
+    ) -> None:
+        wanted = ("x-vary", held)
+        assert driver.get("/vary", headers=[wanted, ("X-Request-Id", "a")]).header("vary") == said
+        for others in ([], [("X-Request-Id", "not one")]):
+            answer = driver.get("/vary", headers=[wanted, *others])
+            assert answer.header("x-request-id")
+            assert answer.header("vary") == held
+        assert driver.get("/own-id", headers=[("X-Request-Id", "a")]).header("vary") is None
+
+    def test_a_response_without_an_id_does_not_vary(self, tmp_path: Path) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_REQUEST_ID_ECHO": False})
+        assert driver.get("/", headers=[("X-Request-Id", "a")]).header("vary") is None
+
+    def test_a_response_varies_by_the_trace_that_its_id_came_in(self, tmp_path: Path) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_REQUEST_ID_TRACEPARENT": True})
+        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        assert driver.get("/", headers=[("traceparent", parent)]).header("vary") == "traceparent"
 
     def test_the_header_has_any_name(self, lines: Lines, tmp_path: Path) -> None:
         driver = self.make(tmp_path, {"DOCKERFLOW_REQUEST_ID_HEADER_NAME": "X-Trace"})
@@ -414,6 +542,41 @@ class Contract:
         payload = json.loads(driver.get("/__heartbeat__").body)
         assert payload == {"status": "warning"}
 
+    def test_details_have_levels_and_ids_when_asked(self, lines: Lines, tmp_path: Path) -> None:
+        checks.register(lambda: [checks.Warning("slow", id="x.W1")], name="late")
+        driver = self.make(tmp_path, {"DOCKERFLOW_HEARTBEAT_DETAILS": "levels"})
+        payload = json.loads(driver.get("/__heartbeat__").body)
+        assert payload["checks"]["late"] == "warning"
+        assert payload["details"]["late"] == {
+            "status": "warning", "level": 30, "messages": {"x.W1": "warning"},
+        }  # fmt: skip
+
+    def test_a_check_that_raises_is_named_by_the_type(self, lines: Lines, driver: Driver) -> None:
+        @checks.register
+        def broken() -> list[Any]:
+            raise ConnectionError("db.lan refused ann:tulip@db.lan")
+
+        body = driver.get("/__heartbeat__").body.decode()
+        assert "the check raised ConnectionError" in body
+        assert "db.lan" not in body
+        (line,) = [each for each in lines.all if "error" in each["Fields"]]
+        assert line["Fields"]["error"].startswith("ConnectionError(")
+        assert "tulip" not in json.dumps(lines.all)
+
+    def test_version_has_no_credentials_and_no_path(self, lines: Lines, tmp_path: Path) -> None:
+        driver = self.make(tmp_path)
+        facts = {"source": "https://ann:tu/l'ip@git.example/e/shop", "build": "https://ci/?token=x"}
+        (tmp_path / "version.json").write_text(json.dumps(facts))
+        assert json.loads(driver.get("/__version__").body) == {
+            "source": "https://git.example/e/shop", "build": "https://ci/?token=***",
+        }  # fmt: skip
+        (tmp_path / "version.json").write_text("{")
+        answer = driver.get("/__version__")
+        assert answer.status == 500
+        assert json.loads(answer.body)["error"].startswith("version.json is unusable: it is not")
+        assert str(tmp_path) not in answer.body.decode()
+        assert any(str(tmp_path) in each["Fields"].get("msg", "") for each in lines.all)
+
     def test_a_check_may_be_a_coroutine_function(self, driver: Driver) -> None:
         @checks.register("storage")
         async def of_storage() -> list[Any]:
@@ -434,8 +597,43 @@ class Contract:
 
     def test_error_can_be_switched_off(self, lines: Lines, tmp_path: Path) -> None:
         driver = self.make(tmp_path, {"DOCKERFLOW_ERROR_ENDPOINT": False})
-        assert driver.get("/__error__").status == 404
-        assert lines.summary["errno"] == 0
+        methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
+        for method in methods:
+            answer = driver.request(method, "/__error__")
+            assert (answer.status, answer.header("allow")) == (404, None), method
+        assert [line["Fields"]["errno"] for line in lines.summaries] == [0] * len(methods)
+        assert [line["Fields"]["code"] for line in lines.summaries] == [404] * len(methods)
+
+    def test_error_shows_one_traceback_a_second_and_counts_the_rest(
+        self, driver: Driver, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        admitted = iter([0, None, None, 2])
+        monkeypatch.setattr(RateLimit, "admit", lambda self: next(admitted))
+        for _ in range(4):
+            assert driver.get("/__error__").status == 500
+        assert [line["Severity"] for line in lines.summaries] == [3] * 4
+        assert all("test exception" in line["Fields"]["error"] for line in lines.summaries)
+        # In lines of whatever logs it: the summary, the framework, the server.
+        shown: dict[str, list[bool]] = {}
+        for line in lines.all:
+            if "traceback" in line["Fields"]:
+                has_frames = 'File "' in line["Fields"]["traceback"]
+                shown.setdefault(line["Type"], []).append(has_frames)
+        assert shown.pop("request.summary") == [True, False, False, True]
+        assert all(each == [True, False, False, True] for each in shown.values()), shown
+        message = "The __error__ endpoint was called"
+        said = [line["Fields"] for line in lines.all if line["Fields"].get("msg") == message]
+        assert [fields.get("calls_not_logged") for fields in said] == [None, 2]
+
+    @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+    def test_error_switched_off_is_as_a_path_that_is_not_there(
+        self, lines: Lines, tmp_path: Path, method: str
+    ) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_ERROR_ENDPOINT": False})
+        other = driver.request(method, "/__nobody__").status
+        assert driver.request(method, "/__error__").status == other
+        said = [each["Fields"].get("msg") for each in lines.all]
+        assert "The __error__ endpoint was called" not in said
 
     @pytest.mark.parametrize("name", ["version", "heartbeat", "lbheartbeat", "error"])
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -520,7 +718,7 @@ def flood() -> Any:
         summary = Lines(captured).summary
         assert answer.left == {}
         assert summary["code"] == answer.status
-        assert re.fullmatch(r"[!-~]{1,128}", summary["rid"])
+        assert re.fullmatch(r"[A-Za-z0-9._:/+=@-]{1,128}", summary["rid"])
         if path == "/boom" and answer.status == 500:
             assert (summary["errno"], summary["msg"]) == (500, "boom")
         else:
@@ -530,3 +728,31 @@ def flood() -> Any:
             assert (summary["errno"], "msg" in summary) == (0, False)
 
     return test_any_request_has_one_summary
+
+
+@contextmanager
+def sampled(sample: Sample) -> Iterator[None]:
+    """Have the lines of requests sampled."""
+    loggers = [logging.getLogger(name) for name in ("app", "request.summary")]
+    for logger in loggers:
+        logger.addFilter(sample)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(sample)
+
+
+def lines_of(driver: Driver, lines: Lines, request_id: str) -> list[dict[str, Any]]:
+    """Return the lines of one more request with an id."""
+    before = len(of_request(lines, request_id))
+    driver.get("/stream", headers=[("x-request-id", request_id)])
+    return of_request(lines, request_id)[before:]
+
+
+def of_request(lines: Lines, request_id: str) -> list[dict[str, Any]]:
+    return [
+        line
+        for line in lines.all
+        if line["Fields"].get("rid") == request_id and line["Type"] in ("app", "request.summary")
+    ]

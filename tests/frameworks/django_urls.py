@@ -78,6 +78,10 @@ def own_id(request: HttpRequest) -> HttpResponse:
     return HttpResponse(headers={"X-Request-Id": "mine"})
 
 
+def vary(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(headers={"Vary": request.headers["x-vary"]})
+
+
 def where(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.path_info)
 
@@ -94,5 +98,6 @@ urlpatterns = [
     path("facts-apart", facts_apart),
     path("bind", binding),
     path("own-id", own_id),
+    path("vary", vary),
     path("where", where),
 ]

@@ -62,6 +62,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await reply(200)
     elif path == "/own-id":
         await reply(200, headers=[(b"X-Request-Id", b"mine")])
+    elif path == "/vary":
+        await reply(200, headers=[(b"vary", dict(scope["headers"])[b"x-vary"])])
     elif path == "/where":
         await reply(200, path.encode())
     else:

@@ -501,3 +501,17 @@ class TestInsideOfACore:
         assert lines.summary["rid"] == answer.header("x-request-id")
         assert (lines.summary["agent"], lines.summary["code"]) == ("me", 200)
         assert {fields["rid"] for fields in lines.of("app")} == {lines.summary["rid"]}
+
+
+class TestTokens:
+    @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "BREW"])
+    def test_are_not_asked_for_where_an_endpoint_is_off(self, method: str) -> None:
+        from django.middleware.csrf import CsrfViewMiddleware
+
+        with override_settings(DOCKERFLOW_ERROR_ENDPOINT=False):
+            request = RequestFactory(enforce_csrf_checks=True).generic(method, "/__error__")
+            for view in (dockerflow_view, views.error):
+                middleware = CsrfViewMiddleware(view)
+                refusal = middleware.process_view(request, view, (), {})
+                assert refusal is None
+                assert view(request).status_code == 404

@@ -93,6 +93,10 @@ def application(folder: Path, settings: dict[str, Any] | None = None) -> Flask:
     def own_id() -> Response:
         return Response(headers={"X-Request-Id": "mine"})
 
+    @app.route("/vary")
+    def vary() -> Response:
+        return Response(headers={"Vary": request.headers["x-vary"]})
+
     @app.route("/where")
     def where() -> str:
         return request.path
@@ -447,3 +451,8 @@ class TestUrlMap:
         rules = {rule.rule: rule.endpoint for rule in app.url_map.iter_rules()}
         for name in ("version", "heartbeat", "lbheartbeat", "error"):
             assert rules[f"/__{name}__"] == f"dockerflow.{name}"
+
+    def test_lists_the_methods_that_are_answered(self, app: Flask) -> None:
+        for rule in app.url_map.iter_rules():
+            if rule.endpoint.startswith("dockerflow."):
+                assert sorted(rule.methods or ()) == ["GET", "HEAD"]

@@ -19,7 +19,8 @@ from conformance import checked_lines
 from ports import free_port
 
 HERE = str(Path(__file__).parent)
-ROOT = Path(__file__).resolve().parents[2]
+# What is served is what these tests belong to, whatever is installed.
+ROOT = str(Path(__file__).parents[2])
 
 _UVICORN = ["uvicorn", "served:app", "--port", "PORT", "--no-access-log"]
 _GUNICORN = ["gunicorn", "served:app", "-b", "127.0.0.1:PORT"]
@@ -28,6 +29,7 @@ _SANIC = ["sanic", "served:app", "--port", "PORT", "--single-process", "--no-acc
 #: How each application is served; the module below gives ``app``.
 SERVERS = {
     "asgi-uvicorn": ("asgi", _UVICORN),
+    "asgi-uvicorn-h11": ("asgi", [*_UVICORN, "--http", "h11"]),
     "fastapi-uvicorn": ("fastapi", _UVICORN),
     "django-uvicorn": ("django_asgi", _UVICORN),
     "wsgi-gthread": ("wsgi", [*_GUNICORN, "--threads", "8"]),
@@ -90,8 +92,7 @@ def served_from(
         process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", *arguments],
             cwd=folder,
-            # The tree that this test is of, which need not be the one that is installed.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
+            env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
             stdout=out,
             stderr=err,
             start_new_session=True,
@@ -224,4 +225,123 @@ def test_what_is_no_request_does_no_harm(tmp_path: Path, server: str) -> None:
     for line in lines:
         if line["Type"] == "request.summary":
             assert line["Fields"]["errno"] == 0
-            assert re.fullmatch(r"[!-~]{1,128}", line["Fields"]["rid"])
+            assert re.fullmatch(r"[A-Za-z0-9._:/+=@-]{1,128}", line["Fields"]["rid"])
+
+
+#: What a server refuses when the application has begun to answer, or reads the body.
+REFUSED = [
+    b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
+    b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
+    b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nabc",
+    b"CONNECT / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+]
+
+READING = """
+import mozlog_py
+mozlog_py.configure("service", format="mozlog")
+{setup}
+"""
+READING_ASGI = """
+from dockerflow.asgi import DockerflowASGI
+
+async def application(scope, receive, send):
+    while scope["path"] == "/read":
+        message = await receive()
+        if not message.get("more_body"):
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+app = DockerflowASGI(application)
+"""
+READING_WSGI = """
+from dockerflow.wsgi import DockerflowWSGI
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/read":
+        environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+
+app = DockerflowWSGI(application)
+"""
+READING_FLASK = """
+import flask
+from dockerflow.flask import Dockerflow
+
+app = flask.Flask("shop")
+Dockerflow(app)
+
+@app.route("/read", methods=["POST"])
+def read():
+    return str(len(flask.request.get_data()))
+"""
+_HYPERCORN = ["hypercorn", "served:app", "-b", "127.0.0.1:PORT"]
+
+
+@pytest.mark.parametrize(
+    ("setup", "command"),
+    [
+        (READING_ASGI, [*_UVICORN, "--http", "h11"]),
+        (READING_ASGI, [*_UVICORN, "--http", "httptools"]),
+        (READING_ASGI, _HYPERCORN),
+        (READING_WSGI, [*_GUNICORN, "--threads", "8"]),
+        (READING_WSGI, ["waitress", "--listen=127.0.0.1:PORT", "served:app"]),
+        (READING_FLASK, [*_GUNICORN, "--threads", "8"]),
+        (READING_FLASK, ["flask", "--app", "served", "run", "--port", "PORT"]),
+    ],
+    ids=["h11", "httptools", "hypercorn", "gunicorn", "waitress", "flask-gunicorn", "flask-run"],
+)
+def test_a_request_that_the_server_refuses_is_no_error_of_the_application(
+    tmp_path: Path, setup: str, command: list[str]
+) -> None:
+    with served_from(tmp_path, READING.format(setup=setup), command) as (port, lines):
+        for request in REFUSED:
+            send_raw(port, request)
+        assert b"200" in (ask(port, b"GET /__lbheartbeat__ HTTP/1.1\r\nHost: x\r\n") or b"")
+        time.sleep(0.2)
+    found = [line for line in lines if line["Type"] == "request.summary"]
+    for line in found:
+        assert (line["Severity"], line["Fields"]["errno"]) == (6, 0), line
+        assert "traceback" not in line["Fields"]
+
+
+def send_raw(port: int, request: bytes) -> None:
+    """Send bytes and say that no more come; what is answered does not count."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_an_id_that_a_client_has_brought_makes_its_response_vary(
+    tmp_path: Path, server: str
+) -> None:
+    def headers(*further: bytes) -> dict[bytes, list[bytes]]:
+        head = b"".join([b"GET /vary HTTP/1.1\r\nHost: x\r\nx-vary: Cookie\r\n", *further])
+        found: dict[bytes, list[bytes]] = {}
+        for line in (ask(port, head) or b"").partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            found.setdefault(name.lower(), []).append(value.strip())
+        return found
+
+    with served(tmp_path, server) as (port, _):
+        brought = headers(b"X-Request-Id: a\r\n")
+        made = headers(b"X-Request-Id: a b\r\n")
+        huge = headers(b"X-Request-Id: " + b"a," * 4000 + b"\r\n")
+    assert brought[b"x-request-id"] == [b"a"]
+    assert [name.lower() for name in brought[b"vary"][0].split(b", ")] == [
+        b"cookie",
+        b"x-request-id",
+    ]
+    assert len(brought[b"vary"]) == 1
+    assert made[b"vary"] == [b"Cookie"]
+    # Some servers refuse it themselves.
+    assert huge.get(b"vary", [b"Cookie"]) == [b"Cookie"]

@@ -102,6 +102,10 @@ def application(
     async def own_id(request: Request) -> HTTPResponse:
         return response.empty(headers={"X-Request-Id": "mine"})
 
+    @app.get("/vary")
+    async def vary(request: Request) -> HTTPResponse:
+        return response.empty(headers={"Vary": request.headers["x-vary"]})
+
     @app.get("/where")
     async def where(request: Request) -> HTTPResponse:
         return response.text(request.path)

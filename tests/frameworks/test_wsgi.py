@@ -52,6 +52,9 @@ def application(environ: Any, start_response: Any) -> Iterable[bytes]:
     elif path == "/own-id":
         ok([("X-Request-Id", "mine")])
         return []
+    elif path == "/vary":
+        ok([("Vary", environ.get("HTTP_X_VARY", ""))])
+        return []
     elif path == "/where":
         ok()
         return [path.encode()]

@@ -11,12 +11,15 @@ import pytest
 from conformance import checked_lines
 from serving import Served, server
 
+pytestmark = pytest.mark.usefixtures("query_strings")
+
 CONFIGURE = "import mozlog_py; mozlog_py.configure('service', format='mozlog')\n"
 
 FLASK = """
 from flask import Flask
 from dockerflow.flask import Dockerflow
 app = Flask("service")
+app.config["DOCKERFLOW_SUMMARY_LOG_QUERYSTRING"] = True
 Dockerflow(app)
 
 @app.get("/pay")
@@ -100,6 +103,7 @@ if __name__ == "__main__":
 """
 SETTINGS = """
 DEBUG = True
+DOCKERFLOW_SUMMARY_LOG_QUERYSTRING = True
 SECRET_KEY = "x"
 ROOT_URLCONF = "urls"
 ALLOWED_HOSTS = ["*"]

@@ -26,7 +26,7 @@ from mozlog_py.processors import Redact
 from mozlog_py.servers import SERVER_LOGGERS
 from mozlog_py.structlog import MozlogRenderer
 
-pytestmark = pytest.mark.usefixtures("untouched_process")
+pytestmark = pytest.mark.usefixtures("untouched_process", "query_strings")
 
 
 class Atoms(dict[str, Any]):

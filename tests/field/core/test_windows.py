@@ -31,7 +31,8 @@ for name in ("PIPE_BUF", "epoll", "poll", "POLLOUT", "POLLIN"):
 def select_of_sockets(*_):
     raise OSError(10038, "an operation was attempted on something that is not a socket")
 select.select = select_of_sockets
-if hasattr(os, "O_CLOEXEC"): del os.O_CLOEXEC
+for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"):
+    if hasattr(os, name): delattr(os, name)
 """
 IMPORT_ALL = """
 import importlib, pkgutil, dockerflow, mozlog_py
@@ -103,6 +104,22 @@ assert not any(os.path.getsize(other.name) for other in others)
     assert (done.status, done.err) == (0, "")
     assert messages(tmp_path / "shop.1.log") == BOTH[:2]
     assert messages(tmp_path / "shop.log") == [*BOTH[2:], "three", "three by structlog"]
+
+
+def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
+    code = f"""{WITHOUT_POSIX}{LOG}
+mozlog_py.configure("shop", stream="shop.log")
+log("one")
+os.rename("shop.log", "shop.1.log")
+os.symlink("other", "shop.log")
+(handler,) = logging.getLogger().handlers
+handler.reopen()
+log("two")
+assert not os.path.exists("other")
+"""
+    done = run(code, tmp_path)
+    assert (done.status, done.err) == (0, "")
+    assert messages(tmp_path / "shop.1.log") == BOTH
 
 
 def test_a_newline_is_one_byte_in_a_file_where_files_are_text_by_default(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""Exceptions that a server raises to the application because of what its client has sent.
+
+A server that has refused a request, or that the client has left, tells the application
+by an exception of ``send()``, of ``receive()`` or of the body's ``read()``. It passes
+through the application like a bug of the application's own.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from typing import Final
+
+from mozlog_py.exceptions import cause_of, context_of, group_of_one
+
+from .server_task import SERVERS
+
+__all__ = ["BAD_REQUEST", "CLIENT_CLOSED_REQUEST", "status_of_client_fault"]
+
+#: What the server answers itself where a client has sent what is no HTTP.
+BAD_REQUEST: Final = 400
+#: The code of a request whose client was gone before there was a status, as nginx has it.
+CLIENT_CLOSED_REQUEST: Final = 499
+
+# Servers, and the protocols' own libraries below them.
+_PACKAGES: Final = SERVERS | {"h11", "h2", "waitress", "wsgiref", "wsproto"}
+# Werkzeug is a framework as well; this is its server.
+_DEVELOPMENT_SERVER: Final = "werkzeug.serving"
+# Where h11 says that the connection's state does not allow what the application sends. It
+# says elsewhere what is wrong with that itself, as with a line break in a header.
+_STATE: Final = "h11._state"
+# Where gunicorn reads a body; what it says of a bad header may be about the response's.
+_READING: Final = frozenset({"gunicorn.http.body", "gunicorn.http.unreader"})
+# What a socket says whose other end is gone, and what a server that reads makes of it.
+_GONE: Final = frozenset({errno.EBADF, errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH})
+_GONE_NAMES: Final = frozenset({"ClientDisconnected", "NoMoreData"})
+# A chain may be a circle, and a traceback as deep as the stack.
+_MAX_EXCEPTIONS: Final = 50
+_MAX_FRAMES: Final = 5000
+
+
+def status_of_client_fault(error: BaseException) -> int | None:
+    """Return the status that an exception stands for if it is the client's doing, else None.
+
+    An application that fails by itself and can then not answer has raised both: that is
+    no fault of the client's. Only asked where a request has failed. Never raises.
+
+    Args:
+        error: What the application did not handle.
+    """
+    try:
+        inner = group_of_one(error)
+        while inner is not None:
+            # Frameworks stream in a task group of one.
+            error, inner = inner, group_of_one(inner)
+        status = _status_of(error)
+        return None if status is None or _hides_another(error) else status
+    except Exception:
+        # An exception whose class has attributes of its own kind.
+        return None
+
+
+def _status_of(error: BaseException) -> int | None:
+    kind = type(error)
+    modules = [*_modules_of(error)]
+    if not any(map(_is_servers, modules)):
+        return None
+    if _package(kind.__module__) in _PACKAGES:
+        if kind.__name__ == "RemoteProtocolError":
+            return BAD_REQUEST
+        if kind.__name__ == "LocalProtocolError":
+            return BAD_REQUEST if modules[-1] == _STATE else None
+        if kind.__name__ not in _GONE_NAMES and not _READING.isdisjoint(modules):
+            return BAD_REQUEST
+    if isinstance(error, OSError):
+        if (
+            isinstance(error, (ConnectionError, TimeoutError))
+            or error.errno in _GONE
+            or kind.__name__ in _GONE_NAMES
+        ):
+            return CLIENT_CLOSED_REQUEST
+        # One with a number is the system's, such as that of a file which is not there.
+        return BAD_REQUEST if error.errno is None else None
+    return None
+
+
+def _hides_another(error: BaseException) -> bool:
+    """Return whether the application was handling an exception of its own."""
+    context = context_of(error) or cause_of(error)
+    for _ in range(_MAX_EXCEPTIONS):
+        if context is None:
+            return False
+        first = next(_modules_of(context), "")
+        # Those of the server's own code never were the application's.
+        if not _is_servers(first) and _status_of(context) is None:
+            return True
+        context = context_of(context) or cause_of(context)
+    return True
+
+
+def _modules_of(error: BaseException) -> Iterator[str]:
+    """Yield the modules of a traceback's frames, the outermost first."""
+    traceback = error.__traceback__
+    for _ in range(_MAX_FRAMES):
+        if traceback is None:
+            return
+        yield str(traceback.tb_frame.f_globals.get("__name__", ""))
+        traceback = traceback.tb_next
+
+
+def _is_servers(module: str) -> bool:
+    return _package(module) in _PACKAGES or module == _DEVELOPMENT_SERVER
+
+
+def _package(module: object) -> str:
+    return str(module).partition(".")[0]

@@ -1,0 +1,129 @@
+"""What git says of a repository, without running a program that the repository names.
+
+A repository may come from a stranger (a pull request, an archive), and its ``.git`` with it. Its
+configuration can name programs: a monitor of files, hooks, a pager, and what fetches the
+objects that a partial clone lacks, which ``git describe`` does by itself. Each of them is
+switched off here, by the environment and by options, which win over the repository's own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+__all__ = ["Repository"]
+
+#: Seconds that git may take for one answer.
+_GIT_SECONDS: Final = 30.0
+
+_ENVIRONMENT: Final = {
+    # No transport at all: "none" is the name of no protocol.
+    "GIT_ALLOW_PROTOCOL": "none",
+    # From git 2.44 on: objects that are missing are not fetched.
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+    # What git says of its refusals is compared.
+    "LC_ALL": "C",
+}
+_SETTINGS: Final = (
+    # A value that ``git fetch`` ends on before it does anything: git before 2.44 starts it for
+    # missing objects, and it asks ``fetch.bundleURI``, whose transport is not checked.
+    "fetch.prune=never-fetch",
+    "protocol.allow=never",
+    "core.alternateRefsCommand=false",
+    "core.askPass=",
+    "core.editor=false",
+    "core.fsmonitor=false",
+    "core.gitProxy=none",
+    f"core.hooksPath={os.devnull}",
+    "core.pager=cat",
+    "core.sshCommand=false",
+    "credential.helper=",
+    "diff.external=",
+    "gpg.program=false",
+    "log.showSignature=false",
+    "submodule.recurse=false",
+)
+
+
+class Repository:
+    """A folder in a git repository.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder: Final = folder
+        #: Why the last question had no answer, as part of a sentence.
+        self.trouble = ""
+
+    def ask(self, *arguments: str) -> str:
+        """Return what a git command prints, without white space around it.
+
+        Args:
+            arguments: The command and its arguments.
+
+        Returns:
+            An empty text if it fails; ``trouble`` then says why.
+        """
+        git = _absolute_git()
+        if git is None:
+            self.trouble = "there is no git on the PATH"
+            return ""
+        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+        try:
+            done = subprocess.run(  # noqa: S603
+                [git, "--no-pager", *settings, *arguments],
+                cwd=self._folder,
+                env={**os.environ, **_ENVIRONMENT},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                timeout=_GIT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            self.trouble = f"git did not answer within {_GIT_SECONDS:.0f} seconds in {self._folder}"
+            return ""
+        except OSError as error:
+            self.trouble = f"git cannot be run in {self._folder} ({error})"
+            return ""
+        if done.returncode == 0:
+            return done.stdout.strip()
+        self.trouble = self._refusal(done.stderr)
+        return ""
+
+    def _refusal(self, said: str) -> str:
+        if "dubious ownership" in said or "unsafe repository" in said:
+            hinted = re.search(r"safe\.directory (.+)", said)
+            return (
+                f"git does not read the repository of {self._folder}, because another user owns "
+                "it; run this as its owner or, if you trust its contents, let git read it with "
+                "`git config --global --add safe.directory "
+                f"{hinted[1] if hinted else self._folder.resolve()}`"
+            )
+        lines = said.strip().splitlines()
+        says = f" (git says {lines[-1]!r})" if lines else ""
+        return f"{self._folder} is in no git repository with a commit{says}"
+
+
+def _absolute_git() -> str | None:
+    """Return the path of git, None where there is none.
+
+    It is looked for in absolute folders of the PATH only. The folder that is current, where
+    Windows looks first, is the repository.
+    """
+    for folder in os.get_exec_path():
+        if os.path.isabs(folder):  # noqa: PTH117 - as below
+            found = shutil.which(os.path.join(folder, "git"))  # noqa: PTH118 - a text, as which has it
+            if found is not None:
+                return found
+    return None

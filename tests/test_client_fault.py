@@ -1,0 +1,142 @@
+"""What a server raises because of its client is the client's doing; all else is a bug."""
+
+import io
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import h11
+import pytest
+from gunicorn.http.body import ChunkedReader
+from gunicorn.http.unreader import IterUnreader
+from werkzeug.serving import DechunkedInput
+
+from dockerflow._request.client_fault import status_of_client_fault
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+RESPONSE = h11.Response(status_code=200, headers=[("content-length", "1")])
+
+
+def raised_by(function: Callable[[], Any]) -> BaseException:
+    try:
+        function()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def connection(request: bytes) -> h11.Connection:
+    held = h11.Connection(h11.SERVER)
+    held.receive_data(request)
+    held.next_event()
+    return held
+
+
+def refused() -> h11.Connection:
+    """Return a connection whose server has answered a malformed body with a 400."""
+    held = connection(CHUNKED + b"zz\r\n")
+    raised_by(held.next_event)
+    held.send(h11.Response(status_code=400, headers=[("connection", "close")]))
+    held.send(h11.EndOfMessage())
+    return held
+
+
+def bad_header(held: h11.Connection) -> None:
+    held.send(h11.Response(status_code=200, headers=[("x", "a\r\nb")]))
+
+
+def test_a_response_to_a_request_that_was_refused_is_the_clients_doing() -> None:
+    error = raised_by(lambda: refused().send(RESPONSE))
+    assert type(error) is h11.LocalProtocolError
+    assert status_of_client_fault(error) == 400
+
+
+def test_a_body_that_is_malformed_is_the_clients_doing() -> None:
+    error = raised_by(connection(CHUNKED + b"zz\r\n").next_event)
+    assert type(error) is h11.RemoteProtocolError
+    assert status_of_client_fault(error) == 400
+
+
+def test_a_body_for_a_tunnel_is_the_clients_doing() -> None:
+    held = connection(b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n")
+    held.send(h11.Response(status_code=200, headers=[]))
+    assert status_of_client_fault(raised_by(lambda: held.send(h11.Data(data=b"a")))) == 400
+
+
+def chunks(*parts: bytes) -> ChunkedReader:
+    return ChunkedReader(type("Message", (), {"parse_headers": None})(), IterUnreader(iter(parts)))
+
+
+@pytest.mark.parametrize(
+    ("read", "status"),
+    [
+        (lambda: chunks(b"zz\r\nhello").read(5), 400),
+        (lambda: chunks(b"5\r\nhel").read(5), 499),
+        (lambda: DechunkedInput(io.BytesIO(b"zz\r\n")).read(5), 400),
+    ],
+    ids=["gunicorn-malformed", "gunicorn-gone", "werkzeug-malformed"],
+)
+def test_a_body_that_a_wsgi_server_cannot_read_is_the_clients_doing(
+    read: Callable[[], Any], status: int
+) -> None:
+    assert status_of_client_fault(raised_by(read)) == status
+
+
+def test_a_header_that_may_not_be_is_a_bug() -> None:
+    held = connection(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    error = raised_by(lambda: bad_header(held))
+    assert type(error) is h11.LocalProtocolError
+    assert status_of_client_fault(error) is None
+
+
+def test_a_bug_that_cannot_be_answered_stays_a_bug() -> None:
+    def answer(held: h11.Connection, fail: Callable[[], Any]) -> None:
+        try:
+            fail()
+        except Exception:
+            held.send(RESPONSE)
+
+    def fail() -> None:
+        raise ValueError("boom")
+
+    held = connection(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    for error in (
+        raised_by(lambda: answer(refused(), fail)),
+        raised_by(lambda: answer(refused(), lambda: bad_header(held))),
+    ):
+        assert type(error) is h11.LocalProtocolError
+        assert status_of_client_fault(error) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError("no disk"), ConnectionResetError(), TimeoutError(), ValueError(), KeyboardInterrupt()],
+    ids=repr,
+)
+def test_what_the_application_raises_itself_is_a_bug(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        fail()
+    assert status_of_client_fault(caught.value) is None
+
+
+def test_an_exception_that_cannot_be_looked_at_is_a_bug() -> None:
+    class Odd(OSError):
+        @property
+        def errno(self) -> Any:
+            raise LookupError
+
+        def __getattribute__(self, name: str) -> Any:
+            raise LookupError
+
+    assert status_of_client_fault(Odd()) is None
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with Python 3.11")
+def test_a_group_of_one_is_what_it_holds() -> None:
+    error = raised_by(lambda: refused().send(RESPONSE))
+    assert isinstance(error, Exception)
+    assert status_of_client_fault(ExceptionGroup("", [error])) == 400  # noqa: F821
+    assert status_of_client_fault(ExceptionGroup("", [error, ValueError()])) is None  # noqa: F821

@@ -1,0 +1,47 @@
+"""``Vary`` of a response whose id the client has brought, beside what the application says."""
+
+import pytest
+
+from dockerflow._request.vary import merged_vary, vary_asgi, vary_wsgi
+
+NAME = "X-Request-Id"
+
+
+@pytest.mark.parametrize(
+    ("values", "merged"),
+    [
+        ((), NAME),
+        (("",), NAME),
+        (("Cookie",), f"Cookie, {NAME}"),
+        (("Cookie,Accept-Encoding", "Origin"), f"Cookie, Accept-Encoding, Origin, {NAME}"),
+        (("Cookie", "x-REQUEST-id"), None),
+        (("*",), None),
+        (("Cookie", " * "), None),
+    ],
+)
+def test_what_is_said_already_stays(values: tuple[str, ...], merged: str | None) -> None:
+    assert merged_vary(values, NAME) == merged
+
+
+def test_a_response_has_one_vary_over_asgi() -> None:
+    headers = [(b"Vary", b"Cookie"), (b"x", b"y"), (b"vary", b"Origin")]
+    vary_asgi(headers, NAME)
+    assert headers == [(b"x", b"y"), (b"vary", b"Cookie, Origin, X-Request-Id")]
+    before = [*headers]
+    vary_asgi(headers, NAME)
+    assert headers == before
+
+
+def test_a_response_has_one_vary_over_wsgi() -> None:
+    headers = [("Vary", "Cookie"), ("x", "y"), ("vary", "Origin")]
+    vary_wsgi(headers, NAME)
+    assert headers == [("x", "y"), ("Vary", "Cookie, Origin, X-Request-Id")]
+    before = [*headers]
+    vary_wsgi(headers, NAME)
+    assert headers == before
+
+
+def test_headers_may_be_lists_of_any_bytes() -> None:
+    headers = [[b"vary", bytearray(b"Cookie")]]
+    vary_asgi(headers, NAME)  # type: ignore[arg-type]
+    assert headers == [(b"vary", b"Cookie, X-Request-Id")]  # type: ignore[comparison-overlap]
