@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from ._fields.server_records import READERS, read_record
+from .cut import MIN_LINE_BYTES, cut
 from .events import read_event
 from .exceptions import as_exc_info, masked_traceback
 from .fast import Ways
@@ -46,6 +47,7 @@ __all__ = [
     "given_name",
     "interrupted_in",
     "is_converting",
+    "limited",
     "line_of",
     "prefixed",
     "processed_fields",
@@ -88,6 +90,12 @@ class Hooks(Protocol):
     def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]: ...
 
 
+def limited(maker: LineMaker, max_bytes: int) -> LineMaker:
+    """Return a line maker whose lines take at most ``max_bytes`` without a newline; 0 for any."""
+    maker.max_bytes = max_bytes
+    return maker
+
+
 def careful_renderer(formatter: Hooks, maker: LineMaker, *, is_named: bool) -> Renderer:
     """Give the renderer that takes any record.
 
@@ -98,25 +106,32 @@ def careful_renderer(formatter: Hooks, maker: LineMaker, *, is_named: bool) -> R
     def render(record: logging.LogRecord) -> bytes:
         sanitiser = Sanitiser(formatter.json_default)
         name = None if is_named else given_name(record)
-        return _line(formatter, formatter.line_maker(name) if name else maker, record, sanitiser)
+        chosen = limited(formatter.line_maker(name), maker.max_bytes) if name else maker
+        return _line(formatter, chosen, record, sanitiser)
 
     return render
 
 
-def converting_renderer(formatter: Hooks) -> Renderer:
-    """Return the renderer for a subclass that makes whole lines, in ``convert_record``."""
+def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
+    """Return the renderer for a subclass that makes whole lines, in ``convert_record``.
+
+    Args:
+        formatter: Has the subclass's own ``convert_record``.
+        max_bytes: What a line may take without its newline; 0 for no limit.
+    """
 
     def render(record: logging.LogRecord) -> bytes:
         sanitiser = Sanitiser(formatter.json_default)
         try:
-            line = encode(converted(formatter, record, sanitiser))
+            line = encode(converted(formatter, record, sanitiser), max_bytes)
         except Dropped as dropped:
             document = dropped.fields
-            dropped.line = lambda: encode(document)
+            dropped.line = lambda: encode(document, max_bytes)
             raise
         except Exception as error:
             sanitiser.lost(f"line not rendered: {type_name(type(error))}")
-            return _maker(formatter, record).line(*envelope_of(record), {}, sanitiser)
+            maker = limited(_maker(formatter, record), max_bytes)
+            return maker.line(*envelope_of(record), {}, sanitiser)
         if sanitiser.interrupt is not None:
             raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
@@ -410,14 +425,25 @@ def _rfc3339(ns: int) -> str:
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def prefixed(prefix: bytes, render: Renderer) -> Renderer:
-    """Give a renderer whose lines begin with ``prefix``."""
+def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
+    """Return a renderer whose lines begin with ``prefix``.
+
+    Args:
+        prefix: Stands in front of every line.
+        render: Renders the lines.
+        max_bytes: What a line may take with its prefix; 0 for no limit. The sink cannot cut
+            it: with a prefix it is no JSON.
+    """
+    left = max(MIN_LINE_BYTES // 2, max_bytes - len(prefix)) if max_bytes else 0
+
+    def whole(line: bytes) -> bytes:
+        return prefix + (cut(line, left) if 0 < left < len(line) else line)
 
     def with_prefix(record: logging.LogRecord) -> bytes:
         try:
-            return prefix + render(record)
+            return whole(render(record))
         except Interrupted as interrupted:
-            interrupted.line = prefix + interrupted.line
+            interrupted.line = whole(interrupted.line)
             raise
 
     return with_prefix

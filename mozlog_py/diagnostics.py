@@ -9,7 +9,10 @@ from typing import Final
 
 from .descriptors import STDERR, is_redirection, is_writable
 
-__all__ = ["Tally", "degraded", "note"]
+__all__ = ["DEGRADED", "Tally", "degraded", "note"]
+
+#: The field in which a line says what of its record it could not keep.
+DEGRADED: Final = "mozlog.degraded"
 
 _MAX_BYTES: Final = 1024
 _INTERVAL_S: Final = 1.0
@@ -43,7 +46,9 @@ def note(text: str) -> None:
         _withheld += 1
         return
     more = f" ({_withheld} more like it)" if _withheld else ""
-    line = f"mozlog_py: {text}{more}".encode("unicode_escape")[: _MAX_BYTES - 1] + b"\n"
+    # No character becomes less than one byte: what is cut is not escaped first.
+    whole = f"mozlog_py: {text[:_MAX_BYTES]}{more}"
+    line = whole.encode("unicode_escape")[: _MAX_BYTES - 1] + b"\n"
     try:
         if _takes_at_once(STDERR):
             os.write(STDERR, line)

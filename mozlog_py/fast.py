@@ -22,6 +22,7 @@ import orjson
 from . import tracing
 from ._fields.server_records import READERS, read_record
 from .context import current, read_bound, read_request_id, structlog_registry
+from .cut import finished
 from .exceptions import as_exc_info, render_exception
 from .fields import (
     EXACT_NS,
@@ -37,10 +38,11 @@ from .fields import (
     with_members,
 )
 from .late_request_ids import add_request_id
-from .line import DELETE, MAX_TIMESTAMP, LineMaker, escape
+from .line import MAX_TIMESTAMP, LineMaker
 from .process import process
 from .rules import all_plain
 from .tracing import may_have_span
+from .unsafe_characters import DELETE
 from .values import MAX_ITEMS, Sanitiser
 
 __all__ = ["FieldsRenderer", "Ways", "fields_renderer", "record_renderer"]
@@ -297,11 +299,11 @@ def _record_renderer(
                     line = of_fields % (ns, _dumps(fields))
                 else:
                     line = of_message % (ns, _dumps(message))
-                if not line.isascii() or DELETE in line:
-                    line = escape(line)
                 if further is not None:
                     fields = fields or {"msg": message}
                     line = maker.extended(further, line, facts["name"], facts["levelno"], fields)
+                if not line.isascii() or DELETE in line:
+                    line = finished(line, maker.max_bytes)
                 return line.decode() if is_text else line
         except Exception:
             # Whatever it was, the careful way knows what to do.

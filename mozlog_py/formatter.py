@@ -26,6 +26,7 @@ from .careful import (
     given_name,
     interrupted_in,
     is_converting,
+    limited,
     line_of,
     prefixed,
     processed_fields,
@@ -69,6 +70,7 @@ __all__ = [
     "check_fmt",
     "checked_processors",
     "names_nothing",
+    "renderer_key",
     "renders_as_usual",
 ]
 
@@ -153,10 +155,10 @@ class MozlogFormatter(BaseJsonFormatter):
     #: Read when the first record is rendered.
     EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = set(EXCLUDED_ATTRIBUTES)
 
-    #: What ``renderer`` has given so far, by logger name; emptied when an option changes.
+    #: What ``renderer`` has given so far, by ``renderer_key``; emptied when an option changes.
     renderers: dict[str | None, Renderer]
 
-    #: What ``fields_renderer`` has given so far, by logger name; emptied likewise.
+    #: What ``fields_renderer`` has given so far, by the same key; emptied likewise.
     fields_renderers: dict[str, FieldsRenderer | None]
 
     def __init__(
@@ -292,23 +294,28 @@ class MozlogFormatter(BaseJsonFormatter):
         except Interrupted as interrupted:
             return line_of(interrupted)
 
-    def renderer(self, logger_name: str | None = None) -> Renderer:
-        """Give the function that ``format_bytes`` is made of, for a handler to call.
+    def renderer(self, logger_name: str | None = None, max_bytes: int = 0) -> Renderer:
+        """Return the function that ``format_bytes`` is made of, for a handler to call.
 
-        ``logger_name`` takes the place of the formatter's own. What it gives
-        raises ``Interrupted``, with the line, where a line is to be written
-        before an interrupt goes on.
+        It raises ``Interrupted``, with the line, where a line is to be written before an
+        interrupt goes on.
+
+        Args:
+            logger_name: Takes the place of the formatter's own.
+            max_bytes: What a line may take without its newline; 0 for no limit. A longer one
+                is cut before its characters are escaped. One of ASCII is left to the sink.
         """
         try:
-            return self.renderers[logger_name]
+            return self.renderers[renderer_key(logger_name, max_bytes)]
         except KeyError:
-            return self._compile(logger_name)
+            return self._compile(logger_name, max_bytes)
 
-    def fields_renderer(self, logger_name: str) -> FieldsRenderer | None:
+    def fields_renderer(self, logger_name: str, max_bytes: int = 0) -> FieldsRenderer | None:
         """Return the function that makes lines of fields without a record.
 
         Args:
             logger_name: The ``Logger`` of the envelope.
+            max_bytes: As of ``renderer``.
 
         Returns:
             None where an option or a hook of this formatter needs a record.
@@ -323,11 +330,11 @@ class MozlogFormatter(BaseJsonFormatter):
             and self._excluded() <= EXCLUDED_ATTRIBUTES
         ):
             render = fast.fields_renderer(
-                self.line_maker(logger_name),
+                limited(self.line_maker(logger_name), max_bytes),
                 static_fields=self.static_fields,
                 include_context=self.include_context,
             )
-        renderers[logger_name] = render
+        renderers[renderer_key(logger_name, max_bytes) or ""] = render
         return render
 
     def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
@@ -445,24 +452,24 @@ class MozlogFormatter(BaseJsonFormatter):
         """Tell whether a subclass, or this instance, has its own version of a method."""
         return getattr(type(self), hook) is not _METHODS[hook] or hook in vars(self)
 
-    def _compile(self, logger_name: str | None) -> Renderer:
+    def _compile(self, logger_name: str | None, max_bytes: int) -> Renderer:
         # Before any option is read: what is made of options that change meanwhile
         # goes into a dict that nobody looks at any more.
         renderers = self.renderers
         render: Renderer
         if self.overrides("convert_record"):
-            render = converting_renderer(self)
+            render = converting_renderer(self, max_bytes)
         else:
-            maker = self.line_maker(logger_name or self.logger_name)
+            maker = limited(self.line_maker(logger_name or self.logger_name), max_bytes)
             render = careful_renderer(self, maker, is_named=logger_name is not None)
             if self.is_plain():
-                if logger_name is None:
+                if logger_name is None and not max_bytes:
                     self._shorten_format(maker, render, renderers)
                 ways = Ways(render, interrupted_in(render), is_text=False)
                 render = self._fast(maker, ways, is_named=logger_name is not None)
         if self.prefix:
-            render = prefixed(self.prefix.encode(), render)
-        renderers[logger_name] = render
+            render = prefixed(self.prefix.encode(), render, max_bytes)
+        renderers[renderer_key(logger_name, max_bytes)] = render
         return render
 
     def _shorten_format(
@@ -566,6 +573,11 @@ class MozlogFormatter(BaseJsonFormatter):
 _METHODS: Final = {
     name: getattr(MozlogFormatter, name) for name in (*_HOOKS, "convert_record", "format")
 }
+
+
+def renderer_key(logger_name: str | None, max_bytes: int) -> str | None:
+    """Return what a renderer is kept under: a text, which a dict finds in half of the time."""
+    return f"{logger_name or ''}\n{max_bytes}" if max_bytes else logger_name
 
 
 def renders_as_usual(formatter: object) -> bool:

@@ -6,9 +6,10 @@ import logging
 from typing import Any, Final
 
 from . import call_extra, record_factory
-from .cut import MAX_LINE_BYTES
+from .careful import Renderer
+from .cut import MAX_LINE_BYTES, MIN_LINE_BYTES
 from .fields import LoggerName
-from .formatter import MozlogFormatter, renders_as_usual
+from .formatter import MozlogFormatter, renderer_key, renders_as_usual
 from .line import Dropped, Interrupted, last_resort
 from .losses import Lost
 from .sink import Sink
@@ -29,7 +30,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     ``stream``: where to; None follows ``sys.stdout``, also when it is replaced;
     a path is opened for append, and again when the file was moved.
     ``name``: the ``Logger`` of the envelope, which wins over the formatter's.
-    ``max_line_bytes``: longer lines have their longest strings cut; 0 for no limit.
+    ``max_line_bytes``: longer lines have their longest texts cut; 0 for no limit.
     ``timeout``: seconds to wait for a reader that has stopped, then the record
     is lost; None waits for as long as it takes.
 
@@ -82,6 +83,13 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     def logger_name(self, name: str) -> None:
         self._logger_name = LoggerName(name)
         self._plain_name = str(name)
+        self._limit_lines()
+
+    def _limit_lines(self) -> None:
+        """Work out what a line may take without its ending, and under what renderers are kept."""
+        limit = self.sink.max_line_bytes
+        self._max_bytes = max(MIN_LINE_BYTES // 2, limit - len(self._ending)) if limit else 0
+        self._key: str = renderer_key(self._plain_name, self._max_bytes) or ""
 
     @property
     def stream(self) -> Any:
@@ -124,6 +132,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             self._direct = value if is_direct else None
         elif name == "terminator":
             self._ending = value.encode()
+            if "_plain_name" in vars(self):
+                self._limit_lines()
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
         """Write one record, unless a filter of this handler is against it."""
@@ -147,8 +157,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         try:
             formatter = self._direct
             if formatter is not None:
-                name = self._plain_name
-                render = formatter.renderers.get(name) or formatter.renderer(name)
+                render = formatter.renderers.get(self._key) or self._renderer(formatter)
                 line = render(record)
                 facts = record.__dict__
                 # Afterwards, since the fast way is for records without it.
@@ -181,13 +190,15 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         formatter = self._direct
         if formatter is None or not self._takes_fields:
             return None
-        name = self._plain_name
         try:
-            render = formatter.fields_renderers[name]
+            render = formatter.fields_renderers[self._key]
         except KeyError:
-            render = formatter.fields_renderer(name)
+            render = formatter.fields_renderer(self._plain_name, self._max_bytes)
         line = None if render is None else render(type_, level, fields)
         return None if line is None else line + self._ending
+
+    def _renderer(self, formatter: MozlogFormatter) -> Renderer:
+        return formatter.renderer(self._plain_name, self._max_bytes)
 
     def _emit_rescued(self, record: logging.LogRecord, error: BaseException) -> None:
         """Write a record in the middle of which something was raised; raise an interrupt after."""
@@ -210,7 +221,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         # Anybody else's code may look for the name on the record.
         record.logger_name = self._name_for(record)
         if isinstance(formatter, MozlogFormatter) and self._is_formatting_as_usual(formatter):
-            return formatter.renderer()(record)
+            return formatter.renderer(None, self._max_bytes)(record)
         return self.format(record).encode("utf-8", "backslashreplace")
 
     def _is_formatting_as_usual(self, formatter: MozlogFormatter) -> bool:
@@ -234,7 +245,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         hides = isinstance(formatter, MozlogFormatter) and formatter.processors
         # What processors hide must not come out by another way.
         chosen: Any = formatter if hides else self._rescue
-        return _line_by(chosen, self._plain_name, record, error)
+        return _line_by(chosen, self._plain_name, self._max_bytes, record, error)
 
     def _report(self, lost: Lost) -> bytes:
         """Give the line that says how many records were lost."""
@@ -247,7 +258,9 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             lost_by_severity={str(severity): of for severity, of in lost.by_severity.items()},
             lost_since=lost.since,
         )
-        return _line_by(self._rescue, self._plain_name, record, RuntimeError()) + _NEWLINE
+        limit = self._max_bytes
+        line = _line_by(self._rescue, self._plain_name, limit, record, RuntimeError())
+        return line + _NEWLINE
 
     def _tell(self, record: logging.LogRecord) -> None:
         """Let a subclass know of a lost record in the way that ``logging`` has for it."""
@@ -260,11 +273,15 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def _line_by(
-    formatter: MozlogFormatter, name: str, record: logging.LogRecord, error: BaseException
+    formatter: MozlogFormatter,
+    name: str,
+    max_bytes: int,
+    record: logging.LogRecord,
+    error: BaseException,
 ) -> bytes:
     """Give a formatter's line, whatever it takes; ``error`` is named where there can be none."""
     try:
-        return formatter.renderer(name)(record)
+        return formatter.renderer(name, max_bytes)(record)
     except Interrupted as interrupted:
         return interrupted.line
     except Dropped as dropped:

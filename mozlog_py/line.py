@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import time
 from collections.abc import Callable, Container
@@ -22,15 +21,16 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from .diagnostics import degraded
+from .cut import cut, finished
+from .diagnostics import DEGRADED, degraded
 from .memo import is_short
 from .severity import severity
 from .strict import flatten
-from .values import Sanitiser, free_name, type_name
+from .unsafe_characters import DELETE
+from .values import MAX_TEXT, Sanitiser, free_name, type_name
 
 __all__ = [
     "DEGRADED",
-    "DELETE",
     "ENVELOPE_VERSION",
     "MAX_TIMESTAMP",
     "Dropped",
@@ -41,30 +41,23 @@ __all__ = [
     "clamped",
     "degrade",
     "encode",
-    "escape",
     "last_resort",
     "local_hostname",
     "with_reasons",
 ]
 
-#: The field in which a line says what of its record it could not keep.
-DEGRADED: Final = "mozlog.degraded"
 #: The version of the envelope (MozLog 2.0).
 ENVELOPE_VERSION: Final = "2.0"
 
 #: Nanoseconds since the epoch; the year 2262.
 MAX_TIMESTAMP: Final = 2**63 - 1
 _MAX_PID: Final = 2**31 - 1
+# Bytes; a copy of less costs nothing.
+_LONG_LINE: Final = 65_536
 # Logger names made from data must not fill the memory.
 _MAX_TEMPLATES: Final = 1024
 # Of a level that has a template: data may bring a number of any size.
 _MOST_BITS: Final = 32
-
-#: The one ASCII character that orjson leaves raw and should not.
-DELETE: Final = 0x7F
-# What orjson leaves raw and a terminal or a line splitter acts upon: DEL, the
-# C1 controls (C2 80 to C2 9F), and the separators U+2028 and U+2029.
-_UNSAFE: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 
 _LAST_RESORT: Final = (
     b'{"Timestamp":%d,"Type":"mozlog_py","EnvVersion":"2.0","Severity":3,"Fields":'
@@ -103,15 +96,17 @@ class Dropped(BaseException):
         self.line: Callable[[], bytes] = lambda: b""
 
 
-def encode(plain: Any, mask: FieldsMask | None = None) -> bytes:
-    """Encode plain values (and only those) as JSON that is safe to print on one line."""
-    text = _dumps(plain) if mask is None else mask.dumps(plain)
-    return text if text.isascii() and DELETE not in text else escape(text)
+def encode(plain: Any, max_bytes: int = 0) -> bytes:
+    """Encode plain values (and only those) as JSON that is safe to print on one line.
 
-
-def escape(text: bytes) -> bytes:
-    r"""Write as ``\u`` escapes what the encoder leaves raw and should not."""
-    return _UNSAFE.sub(lambda match: b"\\u%04x" % ord(match[0].decode()), text)
+    Args:
+        plain: What ``orjson`` can be trusted with.
+        max_bytes: What a whole line may take; 0 for no limit.
+    """
+    text = _dumps(plain)
+    if text.isascii() and DELETE not in text and not 0 < max_bytes < len(text):
+        return text
+    return finished(text, max_bytes)
 
 
 class Further(Protocol):
@@ -154,7 +149,9 @@ class LineMaker:
     ``severity_of`` gives a level's syslog severity; ``strict`` asks for lines
     that satisfy the machine schema; ``json_default`` as in ``Sanitiser``;
     ``further`` gives members of the envelope beside MozLog's own; ``mask`` masks
-    secrets in every text of a line, ``dumps`` encodes Fields and does so.
+    secrets in every text of a line, ``dumps`` encodes Fields and does so; ``max_bytes`` is what
+    a line may take without its newline, 0 for no limit. A longer one is cut here if it has
+    characters to escape, which are then escaped in what is left of it; else where it is written.
 
     ``templates`` holds what has been made of the envelope, by pid, logger and
     level: all of a line but its time and its Fields, and all of a line whose
@@ -175,8 +172,10 @@ class LineMaker:
         further: Further | None = None,
         read_apart: Container[Any] = (),
         mask: FieldsMask | None = None,
+        max_bytes: int = 0,
     ) -> None:
         self.logger = logger
+        self.max_bytes = max_bytes
         self.hostname = hostname
         self.version = version
         self.strict = strict
@@ -202,13 +201,15 @@ class LineMaker:
         pid: Any,
         fields: dict[str, Any],
         sanitiser: Sanitiser | None = None,
+        max_bytes: int | None = None,
     ) -> bytes:
         """Make one line.
 
         ``timestamp_ns``: nanoseconds since the epoch. ``type_``: the logger's
         name. ``level``: the Python level. ``pid``: the process that logged,
         None for this one. ``fields`` may hold anything and is not changed.
-        ``sanitiser`` brings along what was already lost of the record.
+        ``sanitiser`` brings along what was already lost of the record. ``max_bytes``
+        takes the place of the limit that lines of this maker have.
 
         Never raises an ``Exception``. Raises ``Interrupted``, which holds the
         line, where a value's own code raised what is not one.
@@ -224,7 +225,11 @@ class LineMaker:
         plain, text = self._fields(fields, sanitiser)
         line = template % (clamped(timestamp_ns), text)
         if self.further is not None:
-            line = self.extended(self.further, line, type_, level, plain, sanitiser.exception)
+            line = self.extended(
+                self.further, line, type_, level, plain, sanitiser.exception, max_bytes
+            )
+        if not line.isascii() or DELETE in line:
+            line = finished(line, self.max_bytes if max_bytes is None else max_bytes)
         if sanitiser.interrupt is not None:
             raise Interrupted(line, sanitiser.interrupt, from_value=True)
         return line
@@ -242,13 +247,11 @@ class LineMaker:
             fields: Few enough for a line, and at least one.
         """
         line = self.template(type_, level, pid) % (clamped(timestamp_ns), _dumps(fields))
+        if self.further is not None:
+            line = self.extended(self.further, line, type_, level, fields)
         if not line.isascii() or DELETE in line:
-            line = escape(line)
-        return (
-            line
-            if self.further is None
-            else self.extended(self.further, line, type_, level, fields)
-        )
+            line = finished(line, self.max_bytes)
+        return line
 
     def extended(
         self,
@@ -258,19 +261,28 @@ class LineMaker:
         level: Any,
         fields: dict[str, Any],
         exception: tuple[Any, str] | None = None,
+        max_bytes: int | None = None,
     ) -> bytes:
-        """Give a line with the members that ``further`` adds to its envelope.
+        """Return a line with the members that ``further`` adds to its envelope, not escaped yet.
 
-        ``fields`` are those of the line, plain; ``exception`` as a ``Sanitiser`` has it.
+        ``fields`` are those of the line, plain; ``exception`` as a ``Sanitiser`` has it;
+        ``max_bytes`` as of ``line``. A line that is longer without them is cut with them.
         """
+        limit = self.max_bytes if max_bytes is None else max_bytes
         try:
             severity = self.severity_of(level)
             further_members = further(_type_text(type_), severity, fields, exception)
-            members = encode(further_members, self.mask)
+            if 0 < limit < len(line):
+                # They repeat what is long in Fields, and that is not encoded once more.
+                return cut(line, limit, self._masked(further_members))
+            members = self.dumps(further_members)
         except Exception:
             # A project's name that cannot be encoded, for one.
             return line
-        return b"%b,%b" % (line[:-1], members[1:])
+        if len(line) < _LONG_LINE:
+            return b"%b,%b" % (line[:-1], members[1:])
+        # Without a copy of either.
+        return b"".join((memoryview(line)[:-1], b",", memoryview(members)[1:]))
 
     def envelope(
         self,
@@ -384,7 +396,7 @@ class LineMaker:
         try:
             plain = self._plain(fields, sanitiser)
             try:
-                return plain, encode(plain, self.mask)
+                return plain, self.dumps(plain)
             except Exception as error:
                 degraded.count += 1
                 plain[DEGRADED] = f"encoded by the standard library: {type_name(type(error))}"
@@ -403,7 +415,8 @@ def _type_text(type_: Any) -> str:
     """Give what stands as ``Type``, whatever a record's name is."""
     if type_ is None:
         return "root"
-    return type_ if type(type_) is str and type_.isascii() else Sanitiser().name(type_)
+    is_plain = type(type_) is str and len(type_) <= MAX_TEXT and type_.isascii()
+    return type_ if is_plain else Sanitiser().name(type_)
 
 
 def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-import re
 from datetime import datetime, timezone
 from typing import Any, Final
 
 import structlog.dev
 
 from .careful import Renderer, converted, envelope_of, gather
+from .cut import MIN_LINE_BYTES, characters_in, fitted
 from .exceptions import as_exc_info, python_traceback
-from .formatter import MozlogFormatter
+from .formatter import MozlogFormatter, renderer_key
 from .line import Dropped, Interrupted
-from .values import Sanitiser
+from .unsafe_characters import escape_lines, escape_text
+from .values import Sanitiser, free_name
 
 __all__ = ["PrettyFormatter"]
 
@@ -21,10 +22,13 @@ __all__ = ["PrettyFormatter"]
 _COLUMNS: Final = frozenset(
     {"event", "exc_info", "exception", "level", "logger", "logger_name", "stack", "timestamp"}
 )
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
 _HOOKS: Final = ("formatException", "add_fields", "process_log_record", "convert_record")
+
+# In front of each line of a traceback or a stack.
+_INDENT: Final = "    "
+_RESET: Final = "\x1b[0m"
+_ROUNDS: Final = 8
+_LEAST_BYTES: Final = MIN_LINE_BYTES // 4
 
 
 class PrettyFormatter(MozlogFormatter):
@@ -45,13 +49,13 @@ class PrettyFormatter(MozlogFormatter):
         """Tell that no line of JSON is asked for."""
         return False
 
-    def _compile(self, logger_name: str | None) -> Renderer:
+    def _compile(self, logger_name: str | None, max_bytes: int) -> Renderer:
         renderers = self.renderers
-        draw = self._drawing(super()._compile(logger_name), logger_name)
-        renderers[logger_name] = draw
+        draw = self._drawing(super()._compile(logger_name, max_bytes), logger_name, max_bytes)
+        renderers[renderer_key(logger_name, max_bytes)] = draw
         return draw
 
-    def _drawing(self, line: Renderer, logger_name: str | None) -> Renderer:
+    def _drawing(self, line: Renderer, logger_name: str | None, max_bytes: int) -> Renderer:
         maker = self.line_maker(logger_name or self.logger_name)
         is_own = self.overrides("convert_record")
 
@@ -74,53 +78,101 @@ class PrettyFormatter(MozlogFormatter):
             return drawn(record, envelope, sanitiser)
 
         def drawn(record: logging.LogRecord, document: Any, sanitiser: Sanitiser) -> bytes:
-            drawing = self._draw(record, document, sanitiser)
-            if maker.mask is not None:
-                # The traceback as Python writes it is not a field.
-                drawing = maker.mask.plain(drawing)
-            text = drawing.encode("utf-8", "backslashreplace")
+            mask = maker.mask
+            whole = self._with_python_traceback(record, document, sanitiser)
+            if mask is not None and whole is not document:
+                # The traceback as Python writes it is not masked yet, and is cut below.
+                whole["Fields"] = mask.plain(whole["Fields"])
+            level = escape_text(str(record.levelname).lower())
+            text = self._within(whole, level, max_bytes)
+            if mask is not None:
+                text = mask.plain(text.decode()).encode()
             if sanitiser.interrupt is not None:
                 raise Interrupted(text, sanitiser.interrupt, from_value=True)
             return text
 
         return draw
 
-    def _draw(
-        self, record: logging.LogRecord, envelope: dict[str, Any], sanitiser: Sanitiser
-    ) -> str:
+    def _with_python_traceback(
+        self, record: logging.LogRecord, document: dict[str, Any], sanitiser: Sanitiser
+    ) -> dict[str, Any]:
+        """Return a line with its exception as Python writes it; itself if it has none."""
+        fields = document["Fields"]
+        # Where a hook had a hand in it, what it made of it is what is shown.
+        if "traceback" not in fields or any(map(self.overrides, _HOOKS)):
+            return document
+        traceback = _traceback(record, sanitiser)
+        if not traceback:
+            return document
+        fields = {**fields, "traceback": traceback}
+        # The last line of the traceback says it.
+        fields.pop("error", None)
+        return {**document, "Fields": fields}
+
+    def _within(self, document: dict[str, Any], level: str, max_bytes: int) -> bytes:
+        """Draw a line in at most ``max_bytes``, if that is no 0; what is cut is cut first."""
+        if not max_bytes:
+            return self._draw(document, level)
+        whole, size = document, characters_in(document)
+        reason = f"cut from {size} characters"
+        if size > max_bytes:
+            document = fitted(whole, max_bytes, reason)
+        drawn = self._draw(document, level)
+        room = max_bytes
+        for _ in range(_ROUNDS):
+            excess = len(drawn) - max_bytes
+            if excess <= 0:
+                return drawn
+            # Indents, colours and escapes take other room than those of JSON do.
+            room -= excess + len(drawn) // 64
+            if room < _LEAST_BYTES:
+                break
+            document = fitted(whole, room, reason)
+            drawn = self._draw(document, level)
+        if len(drawn) <= max_bytes:
+            return drawn
+        end = f"{_RESET if self.colors else ''} ...<{reason}>".encode()
+        return drawn[: max_bytes - len(end)].decode("utf-8", "ignore").encode() + end
+
+    def _draw(self, envelope: dict[str, Any], level: str) -> bytes:
         fields = dict(envelope["Fields"])
-        level = _harmless(str(record.levelname).lower())
         event: dict[str, Any] = {
             "timestamp": _local_time(envelope["Timestamp"]),
             "level": level,
-            "event": _harmless(str(fields.pop(self.rename_fields.get("msg", "msg"), ""))),
-            "logger": _harmless(envelope["Type"]),
+            "event": escape_text(str(fields.pop(self.rename_fields.get("msg", "msg"), ""))),
+            "logger": escape_text(envelope["Type"]),
         }
         if "traceback" in fields:
-            # Where a hook had a hand in it, what it made of it is what is shown.
-            drawn = None if any(map(self.overrides, _HOOKS)) else _traceback(record, sanitiser)
-            event["exception"] = _harmless(drawn or _joined(fields["traceback"]), keep="\n\t")
-            del fields["traceback"]
-            if drawn:
-                fields.pop("error", None)
+            event["exception"] = _indented(fields.pop("traceback"))
         if "stack" in fields:
-            event["stack"] = _harmless(_joined(fields.pop("stack")), keep="\n\t")
+            event["stack"] = _indented(fields.pop("stack"))
         for key, value in fields.items():
-            name = f"extra.{key}" if key in _COLUMNS else key
-            event[_harmless(name)] = _harmless(value) if isinstance(value, str) else value
-        return str(self._renderer(None, level, event))
+            name = escape_text(f"extra.{key}" if key in _COLUMNS else key)
+            is_text = isinstance(value, str)
+            shown = escape_text(value) if is_text else _Shown(escape_text(repr(value)))
+            event[free_name(name, event) if name in event else name] = shown
+        return str(self._renderer(None, level, event)).encode("utf-8", "backslashreplace")
 
 
-def _harmless(text: str, keep: str = "") -> str:
-    """Escape what could drive a terminal, or begin a line that nobody logged."""
-    return _CONTROL.sub(
-        lambda match: match[0] if match[0] in keep else match[0].encode("unicode_escape").decode(),
-        text,
-    )
+class _Shown:
+    """A value that is drawn by a ``repr`` of ours: its own leaves characters that hide."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
 
 
-def _joined(text: str | list[str]) -> str:
-    return "\n".join(text) if isinstance(text, list) else str(text)
+def _indented(text: str | list[str]) -> str:
+    """Return lines that cannot be taken for lines of the log, which begin at the margin."""
+    lines = text if isinstance(text, list) else str(text).split("\n")
+    escaped = escape_lines("\n".join(map(str, lines)).rstrip("\n"))
+    indented = _INDENT + escaped.replace("\n", "\n" + _INDENT)
+    # Lines that are empty stay so.
+    return indented.replace(_INDENT + "\n", "\n")
 
 
 def _local_time(ns: int) -> str:

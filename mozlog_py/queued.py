@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Final
 
-from .cut import MAX_LINE_BYTES
+from .cut import MAX_LINE_BYTES, cut
 from .diagnostics import note
 from .forks import follow
 from .handlers import MozlogHandler
@@ -147,6 +147,11 @@ class LineQueue:
         return self.sink.own_stream
 
     @property
+    def max_line_bytes(self) -> int:
+        """What a line may take, its newline included; 0 for no limit."""
+        return self.sink.max_line_bytes
+
+    @property
     def written(self) -> int:
         """How many lines were written."""
         return self.sink.written
@@ -187,8 +192,14 @@ class LineQueue:
     def write(self, line: bytes) -> bool:
         """Take one line, its newline included; False where it is lost. Raises no ``Exception``."""
         size = len(line) + _OVERHEAD
-        if self._bytes + size > self._half_bytes and not self._has_room(line, size):
-            return False
+        if self._bytes + size > self._half_bytes:
+            limit = self.sink.max_line_bytes
+            if 0 < limit < len(line):
+                # What it loses in the end must not take the place of other lines until then.
+                line = cut(line, limit)
+                size = len(line) + _OVERHEAD
+            if not self._has_room(line, size):
+                return False
         if self._is_special and (self._is_closed or self._is_writing_here()):
             return self._write_directly(line)
         self._lines.append(line)

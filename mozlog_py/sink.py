@@ -81,7 +81,7 @@ class Sink:
     ``report``: gives the line, its newline included, that says how many records
     were lost (``Lost`` is an ``int`` with the details); it is written once
     writing works again.
-    ``max_line_bytes``: longer lines have their longest strings cut; 0 for no limit.
+    ``max_line_bytes``: longer lines have their longest texts cut; 0 for no limit.
     ``timeout``: seconds to wait for a reader that has stopped, then the line is
     lost, and counted; None waits for as long as it takes.
     """
@@ -148,6 +148,11 @@ class Sink:
     def own_stream(self) -> Any:
         """The stream that was set; None follows ``sys.stdout``."""
         return self._own_stream
+
+    @property
+    def max_line_bytes(self) -> int:
+        """What a line may take, its newline included; 0 for no limit."""
+        return self._max_line_bytes
 
     @property
     def lost(self) -> int:

@@ -10,12 +10,15 @@ import logging
 from typing import Any
 
 from mozlog_py import MozlogFormatter, MozlogHandler, schema
+from mozlog_py.unsafe_characters import escape
 
 
 def checked(line: str | bytes, *, strict: bool = False) -> dict[str, Any]:
     """Give a line parsed, after asserting that it is a valid one."""
     problems = schema.validate(line, strict=strict)
     assert not problems, f"{problems} in {line!r}"
+    raw = line.encode() if isinstance(line, str) else line
+    assert escape(raw) == raw, f"a character that hides, or moves others, in {line!r}"
     parsed = json.loads(line)
     assert isinstance(parsed, dict)
     return parsed

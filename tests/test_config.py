@@ -494,7 +494,7 @@ class TestPrettyFormat:
         error = KeyError("k")
         error.__cause__ = ValueError()
         text = PrettyFormatter().format(record("failed", exc_info=error))
-        assert "\nValueError\n\nThe above exception was the direct cause" in text
+        assert "\n    ValueError\n\n    The above exception was the direct cause" in text
         assert text.endswith("KeyError: 'k'")
         shown = PrettyFormatter().format(record("x", exc_info=(ValueError, None, None)))
         assert shown.endswith("<class 'ValueError'>")
@@ -557,8 +557,8 @@ class TestPrettyFormat:
 
     def test_shows_the_text_of_a_traceback_from_elsewhere(self) -> None:
         text = PrettyFormatter().format(record(exc_text="Traceback: far\n  away", stack_info="s"))
-        assert text.endswith("Traceback: far\n  away")
-        assert "\ns\n" in text
+        assert text.endswith("\n    Traceback: far\n      away")
+        assert "\n    s\n" in text
 
     def test_lets_no_text_from_outside_drive_the_terminal(self) -> None:
         hostile = "\x1b[2J\x07\x9b\u2028x"

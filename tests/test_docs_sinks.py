@@ -32,13 +32,24 @@ def run(name: str) -> dict[str, Any]:
 
 
 def test_have_no_snippet_that_is_not_run() -> None:
-    assert set(SNIPPETS) == {"stream", "file", "queue", "counters"}
+    assert set(SNIPPETS) == {"cut", "stream", "file", "queue", "counters"}
 
 
 def test_stream(capsys: pytest.CaptureFixture[str]) -> None:
     run("stream")
     (line,) = checked_lines(capsys.readouterr().err)
     assert line["Fields"] == {"msg": "to stderr"}
+
+
+def test_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    run("cut")
+    output = capsys.readouterr().out
+    (line,) = checked_lines(output)
+    assert len(output) <= 1024
+    assert line["Fields"]["rid"] == "r-1"
+    assert "characters cut>" in line["Fields"]["msg"]
+    assert "list" not in line["Fields"]
+    assert line["Fields"]["mozlog.degraded"].endswith("; 1 fields left out")
 
 
 def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,6 +274,7 @@ class TestDegradation:
 
         maker = LineMaker("l", "h")
         maker.line(0, "t", 20, 1, {"a": 1})
+        monkeypatch.setattr(maker, "dumps", fail)
         monkeypatch.setattr("mozlog_py.line._dumps", fail)
         line = checked(maker.line(0, "t", 20, 1, {"a": "ž\u2028", "b": {1}}))
         assert line["Fields"] == {

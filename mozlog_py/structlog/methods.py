@@ -18,10 +18,10 @@ import orjson
 from mozlog_py import tracing
 from mozlog_py.context import current, read_bound, read_request_id
 from mozlog_py.fields import looks_like_json
-from mozlog_py.line import DELETE, escape
 from mozlog_py.process import process
 from mozlog_py.tracing import may_have_span
 from mozlog_py.turns import takes_turns
+from mozlog_py.unsafe_characters import DELETE, escape_short
 from mozlog_py.values import MAX_ITEMS
 
 from .levels import LEVELS
@@ -88,7 +88,7 @@ def method_of(name: str, level: int) -> Method:
                     if not all_fields:
                         text = _dumps(event)
                         if not text.isascii() or DELETE in text:
-                            text = escape(text)
+                            text = escape_short(text)
                         line = of_message % (ns, text)
                     elif names.isdisjoint(all_fields):
                         for value in all_fields.values():
@@ -109,7 +109,7 @@ def method_of(name: str, level: int) -> Method:
                             all_fields["msg"] = event
                             text = _dumps(all_fields)
                             if not text.isascii() or DELETE in text:
-                                text = escape(text)
+                                text = escape_short(text)
                             line = of_fields % (ns, text[1:] if is_bound else text)
                 if line:
                     # As Sink.write does it, without a call, and with the line in a frame

@@ -12,6 +12,7 @@ import structlog
 
 from mozlog_py import mask_registry, tracing
 from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
+from mozlog_py.cut import finished
 from mozlog_py.events import (
     LEVEL_AND_TIME,
     LEVELS,
@@ -24,7 +25,7 @@ from mozlog_py.exceptions import as_exc_info
 from mozlog_py.fields import looks_like_json, merge
 from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.late_request_ids import add_request_id
-from mozlog_py.line import DEGRADED, DELETE, Dropped, Interrupted, degrade, encode, escape
+from mozlog_py.line import DEGRADED, Dropped, Interrupted, degrade, encode
 from mozlog_py.memo import LONGEST, remember
 from mozlog_py.options import OptionError, check_switch, check_text, shown
 from mozlog_py.process import process
@@ -33,6 +34,7 @@ from mozlog_py.redaction import Redact, combined_mask, line_masks
 from mozlog_py.rules import all_plain
 from mozlog_py.tracing import may_have_span
 from mozlog_py.typing import Output, RendererOptions
+from mozlog_py.unsafe_characters import DELETE
 from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
 
 if TYPE_CHECKING:
@@ -357,12 +359,12 @@ class MozlogRenderer:
                     line = of_fields % (ns, dumps(fields))
                 else:
                     line = of_message % (ns, dumps(message))
-                if not line.isascii() or DELETE in line:
-                    line = escape(line)
                 if further is not None:
-                    line = self._maker.extended(
-                        further, line, name, level, fields or {"msg": message}
-                    )
+                    fields = fields or {"msg": message}
+                    limit = max(0, _limit_below(logger) - 1)
+                    line = self._maker.extended(further, line, name, level, fields, None, limit)
+                if not line.isascii() or DELETE in line:
+                    line = finished(line, max(0, _limit_below(logger) - 1))
                 return line
             except Interrupted:
                 raise
@@ -384,18 +386,21 @@ class MozlogRenderer:
         own: frozenset[str] | None = None,
     ) -> bytes:
         name = _name_of(logger) or self._maker.logger
+        max_bytes = max(0, _limit_below(logger) - 1)
         try:
             if event_dict.get("stack_info") is True and "stack" not in event_dict:
                 event_dict = _add_stack(logger, method_name, {**event_dict})
             if self._is_plain:
-                return self._line(name, method_name, event_dict, own)
-            return self._line_of_formatter(name, method_name, event_dict, own)
+                return self._line(name, method_name, event_dict, own, max_bytes)
+            return self._line_of_formatter(name, method_name, event_dict, own, max_bytes)
         except Exception as error:
             remains = _remains(event_dict, error)
             if self.formatter.processors and not self._is_complete:
                 # What they have not seen may be what they are there to hide.
                 remains = {DEGRADED: remains[DEGRADED]}
-            return self._maker.line(time.time_ns(), name, level_number(method_name), None, remains)
+            level = level_number(method_name)
+            now = time.time_ns()
+            return self._maker.line(now, name, level, None, remains, max_bytes=max_bytes)
 
     def _line(
         self,
@@ -403,6 +408,7 @@ class MozlogRenderer:
         method_name: str,
         event_dict: Mapping[str, Any],
         own: frozenset[str] | None,
+        max_bytes: int,
     ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
         event = self._read(event_dict, method_name, name, sanitiser, own)
@@ -415,7 +421,7 @@ class MozlogRenderer:
             add_request_id(around, event.exc_info or True)
         fields = merge(around, event.said)
         return self._maker.line(
-            event.timestamp_ns, event.type_, event.level, event.pid, fields, sanitiser
+            event.timestamp_ns, event.type_, event.level, event.pid, fields, sanitiser, max_bytes
         )
 
     def _line_of_formatter(
@@ -424,6 +430,7 @@ class MozlogRenderer:
         method_name: str,
         event_dict: Mapping[str, Any],
         own: frozenset[str] | None,
+        max_bytes: int,
     ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
         event = self._read(event_dict, method_name, name, sanitiser, own)
@@ -446,8 +453,10 @@ class MozlogRenderer:
         if event.pid is not None:
             record.process = event.pid
         try:
-            line = self.formatter.renderer()(record)
-            return line if self._further_mask is None else self._further_mask.line(line)
+            if self._further_mask is None:
+                return self.formatter.renderer(None, max_bytes)(record)
+            # A secret that is cut in two would not be masked.
+            return self._further_mask.line(self.formatter.renderer()(record))
         except Dropped:
             raise structlog.DropEvent from None
 
@@ -485,6 +494,15 @@ class MozlogRenderer:
                 "output out, or use structlog.PrintLoggerFactory()"
             )
         self._fitting = kind
+
+
+def _limit_below(logger: Any) -> int:
+    """Return what a line may take, its newline included, below a logger of ours; 0 for any."""
+    try:
+        limit = logger.sink.max_line_bytes
+    except Exception:
+        return 0
+    return limit if type(limit) is int else 0
 
 
 def _members(fields: dict[str, Any]) -> bytes:
