@@ -27,9 +27,11 @@ from mozlog_py.values import Sanitiser
 from . import checks
 from ._request import sentry
 from ._request.rate_limit import RateLimit
+from .checks.heartbeats import Heartbeat, HeartbeatResults
+from .checks.in_test import is_test_running
 from .checks.registry import checks_of
 from .checks.surroundings import PLAIN, Surroundings
-from .settings import Settings
+from .settings import DefaultSeconds, Settings
 from .version import VersionFileError
 
 __all__ = [
@@ -70,6 +72,8 @@ _LOGGER: Final = logging.getLogger("dockerflow")
 _NO_STORE: Final = ("Cache-Control", "no-store")
 _JSON: Final = ("Content-Type", "application/json")
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
+# What has no outcome yet is running: it is worth asking again soon.
+_RETRY_AFTER: Final = ("Retry-After", "1")
 
 
 #: The last two characters of such a path, by which most others are told in less time.
@@ -154,7 +158,19 @@ def heartbeat(results: checks.ChecksResults, settings: Settings, *, is_debug: bo
         payload["checks"] = results.statuses
         payload["details"] = results.details if has_texts else results.levels
     is_failure = results.level >= checks.ERROR
-    return _json(settings.heartbeat_failed_status_code if is_failure else 200, payload)
+    reply = _json(settings.heartbeat_failed_status_code if is_failure else 200, payload)
+    return _marked(reply, results) if isinstance(results, HeartbeatResults) else reply
+
+
+def _marked(reply: Reply, results: HeartbeatResults) -> Reply:
+    """Return the answer with what it says of outcomes that are kept, or missing."""
+    status, headers = reply.status, reply.headers
+    if results.age is not None:
+        # In whole seconds (RFC 9111, 5.1).
+        headers = (*headers, ("Age", str(int(results.age))))
+    if not results.is_known:
+        status, headers = 503, (*headers, _RETRY_AFTER)
+    return Reply(status, headers, reply.body)
 
 
 def error(logger: logging.Logger, limit: RateLimit | None = None) -> NoReturn:
@@ -237,33 +253,36 @@ class Endpoints:
             return reply
         return self.heartbeat(await self.run_checks_async())
 
-    def run_checks(self, *, in_request: bool = False) -> checks.ChecksResults:
-        """Run the checks, and wait for them.
+    def run_checks(self, *, in_request: bool = False) -> HeartbeatResults:
+        """Run the checks and wait for them, or return outcomes that are kept.
 
         Args:
             in_request: whether they run in this thread whatever the settings say.
         """
         self._leave_untraced()
-        return checks.run_checks(
-            self.find_checks(), self.silenced_checks, **self._options(in_request)
-        )
+        return self._heartbeat(in_request).run()
 
-    async def run_checks_async(self, *, in_request: bool = False) -> checks.ChecksResults:
+    async def run_checks_async(self, *, in_request: bool = False) -> HeartbeatResults:
         """Run the checks beside the event loop's other work; otherwise as ``run_checks``."""
         self._leave_untraced()
-        return await checks.run_checks_async(
-            self.find_checks(), self.silenced_checks, **self._options(in_request)
-        )
+        return await self._heartbeat(in_request).run_async()
 
-    def _options(self, in_request: bool) -> dict[str, Any]:
+    def _heartbeat(self, in_request: bool) -> Heartbeat:
         settings = self.settings()
-        return {
-            "config": self.config,
-            "timeout": settings.check_timeout_seconds,
-            "cache_seconds": settings.heartbeat_cache_seconds,
-            "in_request": in_request or settings.checks_in_request,
-            "surroundings": self.surroundings,
-        }
+        cache_seconds = settings.heartbeat_cache_seconds
+        if type(cache_seconds) is DefaultSeconds and is_test_running():
+            # A test that changes what a check finds asks again at once.
+            cache_seconds = 0.0
+        return Heartbeat(
+            self.find_checks(),
+            self.silenced_checks,
+            self.config,
+            timeout=settings.check_timeout_seconds,
+            cache_seconds=cache_seconds,
+            max_waiting=settings.heartbeat_max_waiting,
+            in_request=in_request or settings.checks_in_request,
+            surroundings=self.surroundings,
+        )
 
     def _leave_untraced(self) -> None:
         if "sentry_sdk" in sys.modules and self.settings().sentry:

@@ -10,6 +10,7 @@ __all__ = [
     "ERROR_CANNOT_CONNECT_DATABASE",
     "ERROR_CANNOT_CONNECT_REDIS",
     "ERROR_CHECK_INVALID_RESULT",
+    "ERROR_CHECK_PENDING",
     "ERROR_CHECK_RAISED",
     "ERROR_CHECK_TIMED_OUT",
     "ERROR_DB_API_EXCEPTION",
@@ -47,6 +48,8 @@ ERROR_REDIS_EXCEPTION: Final = "dockerflow.health.E010"
 ERROR_CHECK_RAISED: Final = "dockerflow.health.E101"
 ERROR_CHECK_TIMED_OUT: Final = "dockerflow.health.E102"
 ERROR_CHECK_INVALID_RESULT: Final = "dockerflow.health.E103"
+#: What a heartbeat says of a check that has no outcome yet, and that it cannot wait for.
+ERROR_CHECK_PENDING: Final = "dockerflow.health.E104"
 
 ERROR_URL_UNREACHABLE: Final = "dockerflow.health.E111"
 ERROR_URL_STATUS: Final = "dockerflow.health.E112"

@@ -20,6 +20,7 @@ __all__ = [
     "CHOICES",
     "MAX_PROXIES",
     "NAMES",
+    "DefaultSeconds",
     "LiveSettings",
     "Settings",
     "SettingsError",
@@ -60,6 +61,16 @@ _WORDS: Final = {
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 _DETAILS: Final = ("always", "levels", "debug", "never")
+
+
+#: Seconds that a setting may have at most, a day.
+_MAX_SECONDS: Final = 86_400
+
+
+class DefaultSeconds(float):
+    """A number of seconds that is a setting's default, told by its type from one that was set."""
+
+    __slots__ = ()
 
 
 class SettingsError(ValueError):
@@ -117,7 +128,7 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError
     number = float(value)
-    if math.isfinite(number) and number >= 0:
+    if math.isfinite(number) and 0 <= number <= _MAX_SECONDS:
         return number
     raise ValueError
 
@@ -125,6 +136,13 @@ def _seconds(value: Any) -> float:
 def _some_seconds(value: Any) -> float:
     if number := _seconds(value):
         return number
+    raise ValueError
+
+
+def _count(value: Any) -> int:
+    number = int(value) if isinstance(value, str) else value
+    if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+        return int(number)
     raise ValueError
 
 
@@ -159,15 +177,16 @@ class Settings:
     error_endpoint: bool = field(default=True, metadata=_SWITCH)
     #: Seconds that a check may take, where it was not registered with its own.
     check_timeout_seconds: float = field(
-        default=5.0, metadata=_rule(_some_seconds, "a number of seconds above 0")
+        default=5.0, metadata=_rule(_some_seconds, "a number of seconds above 0, and up to 86,400")
     )
     #: Checks to register, as dotted names; Django only.
     checks: Any = field(default=None, metadata=_ANYTHING)
     #: Whether checks run one after the other, in the request's own thread and context.
     checks_in_request: bool = field(default=False, metadata=_SWITCH)
-    #: Seconds for which results of checks are used again.
+    #: Seconds for which outcomes of checks are given again. The default is 0 while a test runs.
     heartbeat_cache_seconds: float = field(
-        default=0.0, metadata=_rule(_seconds, "a number of seconds, 0 for none")
+        default=DefaultSeconds(1.0),
+        metadata=_rule(_seconds, "a number of seconds up to 86,400, 0 for none"),
     )
     #: What a heartbeat tells of its checks: ``always`` all, ``levels`` the texts only where the
     #: application debugs, and else levels and ids, ``debug`` all where it does, ``never`` nothing.
@@ -177,6 +196,10 @@ class Settings:
     #: The HTTP status of a heartbeat that failed.
     heartbeat_failed_status_code: int = field(
         default=500, metadata=_rule(_status, "an HTTP status from 200 to 599")
+    )
+    #: How many heartbeats wait for checks at a time; others get the last outcome.
+    heartbeat_max_waiting: int = field(
+        default=2, metadata=_rule(_count, "a whole number, 0 for no limit")
     )
     #: What ids that requests bring may consist of: ``safe`` (letters, digits and
     #: ``._:/+=@-``), ``visible`` ASCII without a comma, ``any``.

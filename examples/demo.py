@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -44,6 +45,9 @@ PAGES: list[Ask] = [
 ]
 AWAY: list[Ask] = [("/__heartbeat__", None, 500), ("/__lbheartbeat__", None, 200)]
 BACK: list[Ask] = [("/__heartbeat__", None, 200)]
+
+#: Seconds after which a heartbeat runs the checks again: they are kept for one.
+KEPT_S = 1.1
 
 #: What must be among the lines.
 EXPECTED = (
@@ -82,9 +86,11 @@ def main() -> int:
             wrong += ask(base, asked)
             print(f"\n-- {database.name} is taken away --\n")
             database.go()
+            time.sleep(KEPT_S)
             wrong += ask(base, AWAY, says="database")
             print(f"\n-- {database.name} is back --\n")
             database.come()
+            time.sleep(KEPT_S)
             wrong += ask(base, BACK)
         print("\n== What it logged ==\n")
         print("".join(lines))

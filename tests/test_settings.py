@@ -30,7 +30,7 @@ class TestSettings:
         assert settings.heartbeat_failed_status_code == 500
         assert settings.request_id_header_name == "x-request-id"
         assert settings.summary_log_querystring is False
-        assert settings.heartbeat_cache_seconds == 0
+        assert (settings.heartbeat_cache_seconds, settings.heartbeat_max_waiting) == (1, 2)
         assert settings.check_timeout_seconds == 5
         assert (settings.heartbeat_details, settings.error_endpoint) == ("always", True)
 
@@ -101,6 +101,12 @@ class TestSettings:
             ("CHECK_TIMEOUT_SECONDS", True, "above 0"),
             ("HEARTBEAT_CACHE_SECONDS", -1, "a number of seconds"),
             ("HEARTBEAT_CACHE_SECONDS", float("nan"), "a number of seconds"),
+            ("HEARTBEAT_CACHE_SECONDS", 86_401, "up to 86,400"),
+            ("CHECK_TIMEOUT_SECONDS", 86_401, "up to 86,400"),
+            ("HEARTBEAT_MAX_WAITING", -1, "a whole number"),
+            ("HEARTBEAT_MAX_WAITING", 1.5, "a whole number"),
+            ("HEARTBEAT_MAX_WAITING", "two", "a whole number"),
+            ("HEARTBEAT_MAX_WAITING", True, "a whole number"),
             ("HEARTBEAT_DETAILS", "sometimes", "always, levels, debug or never"),
             ("HEARTBEAT_FAILED_STATUS_CODE", 42, "from 200 to 599"),
             ("HEARTBEAT_FAILED_STATUS_CODE", "5xx", "from 200 to 599"),
@@ -132,6 +138,7 @@ class TestSettings:
             "DOCKERFLOW_HEARTBEAT_CACHE_SECONDS",
             "DOCKERFLOW_HEARTBEAT_DETAILS",
             "DOCKERFLOW_HEARTBEAT_FAILED_STATUS_CODE",
+            "DOCKERFLOW_HEARTBEAT_MAX_WAITING",
             "DOCKERFLOW_REQUEST_ID_CHARACTERS",
             "DOCKERFLOW_REQUEST_ID_CHOICE",
             "DOCKERFLOW_REQUEST_ID_ECHO",

@@ -2,7 +2,7 @@
 
 ::
 
-    register ──► registry ──► runner ──► results ──► a heartbeat's payload
+    register ──► registry ──► runner ──► results ──► heartbeats ──► a heartbeat's payload
                                 │
         messages ◄── outcome ◄──┼── flights ──► threads, loops (green: in real threads)
                                 └── in_request
@@ -12,6 +12,8 @@ all of them at once, each with a deadline and each only once at a time
 (``flights``), in threads and on event loops of its own, or one after the other
 in the request (``in_request``). ``surroundings`` is what a framework's adapter
 knows of these places, ``waiting`` how a caller waits on asyncio and trio.
+``heartbeats`` is what the endpoint asks: at most a few heartbeats wait at a time
+(``slots``), and the others get the last outcomes.
 ``databases``, ``redis``, ``http`` and ``disk`` are checks ready to register.
 """
 

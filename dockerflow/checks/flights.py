@@ -3,6 +3,9 @@
 A run that has not ended by its deadline is given up. It may hold a thread for
 as long as it likes, so that further runs of the same check come at growing
 intervals, and up to a number: a check that hangs costs a few threads, never all.
+
+The last outcome of each check is kept, for callers that cannot wait for the next
+one. A run that was cancelled, or that never began, has no outcome to keep.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dockerflow import health
 
 from .callables import Check, bind_config
 from .outcome import (
     ELSEWHERE,
+    Finding,
     Outcome,
     failure,
     hide_given,
@@ -30,7 +34,7 @@ from .outcome import (
     timed_out,
 )
 
-__all__ = ["Around", "Flight", "Flights"]
+__all__ = ["Around", "Flight", "Flights", "KeptOutcome"]
 
 #: Runs of one check that may hang at the same time.
 MAX_HANGING: Final = 16
@@ -42,6 +46,16 @@ Around = Callable[[], AbstractContextManager[Any]]
 
 # Entries of the table at which those that are over are first looked for.
 _SWEEP_AT: Final = 64
+# Seconds for which a last outcome survives that; applications that come and go, as in tests,
+# must not fill the memory.
+_LAST_SURVIVES_S: Final = 10.0
+
+
+class KeptOutcome(NamedTuple):
+    """What a check found in a run that is over, and when that was on ``time.monotonic()``."""
+
+    findings: tuple[Finding, ...]
+    at: float
 
 
 class Flight:
@@ -71,6 +85,8 @@ class Flight:
         self.settled_at: float | None = None
         #: Whether the check runs no more. One that was given up may run on.
         self.has_ended = False
+        #: Whether the outcome is the check's, and not that of a run which was cancelled.
+        self.is_conclusive = True
         #: What to add to the message of a check that raised: where it ran.
         self.hint = ELSEWHERE
         #: Of one on an event loop: the loop, the task, which attempt it is, what stops it.
@@ -101,6 +117,13 @@ class Flight:
     def is_hanging(self) -> bool:
         """Whether it was given up and still runs."""
         return self.settled_at is not None and not self.has_ended and not self.is_stranded
+
+    @property
+    def kept(self) -> KeptOutcome | None:
+        """The outcome for callers that do not wait, None while there is none to keep."""
+        if self.settled_at is None or not self.is_conclusive or not self.outcome.done():
+            return None
+        return KeptOutcome(self.outcome.result().findings, self.settled_at)
 
     def call(self) -> Any:
         """Call the check, with the configuration if it wants it."""
@@ -146,12 +169,16 @@ class Flight:
             # Before anybody can see the outcome: whoever has it can rely on its lines.
             self._log(report, outcome)
         finally:
-            self.outcome.set_result(outcome)
+            # Without the exception: it has the frames of the check, and what they hold, such
+            # as a connection, is to be let go of while the outcome is kept.
+            self.outcome.set_result(Outcome(outcome.findings))
         return True
 
     def end(self, outcome: Outcome | None) -> None:
         """Settle, now that the check runs no more; None for one that was stopped."""
         self.has_ended = True
+        if outcome is None and self.settled_at is None:
+            self.is_conclusive = False
         try:
             if self._check is not None:
                 hide_given(outcome, self._check.function)
@@ -181,14 +208,25 @@ class Flight:
 class _Entry:
     """What is known of one check of one application."""
 
-    __slots__ = ("hanging", "kept_seconds", "latest", "owners")
+    __slots__ = ("hanging", "keeps_last", "kept", "kept_seconds", "latest", "owners", "refused")
 
     def __init__(self, *owners: Any) -> None:
         self.latest: Flight | None = None
+        #: What stands for a run while the latest one hangs.
+        self.refused: Flight | None = None
+        #: The last outcome of an earlier run than the latest, or of one in a request.
+        self.kept: KeptOutcome | None = None
         self.hanging: list[Flight] = []
         self.kept_seconds = 0.0
+        #: Whether the last outcome is kept when no caller waits for it any more.
+        self.keeps_last = False
         # The key has the ids of these; while they are held no other object has them.
         self.owners = owners
+
+    def last(self) -> KeptOutcome | None:
+        """Return the last outcome of the check, None where there is none yet."""
+        found = [self.kept, *(each.kept for each in (self.latest, self.refused) if each)]
+        return max((each for each in found if each), key=lambda each: each.at, default=None)
 
 
 class Flights:
@@ -210,6 +248,7 @@ class Flights:
         context: Context,
         around: Around | None = None,
         blocked_loop: Any = None,
+        keeps_last: bool = False,
     ) -> Flight:
         """Give the run of a check that is going on, or was a short while ago; else a new one.
 
@@ -217,7 +256,8 @@ class Flights:
         ``around``: makes a context manager in which a new run calls the check.
         ``timeout`` and ``cache_seconds``: in seconds; a run counts for that long
         after it ended or was given up. ``blocked_loop``: the event loop that the
-        caller is going to block; a run on it cannot be waited for.
+        caller is going to block; a run on it cannot be waited for. ``keeps_last``:
+        whether ``last`` is to know the outcome until there is a newer one.
         """
         key = check.key(config)
         while True:
@@ -226,6 +266,7 @@ class Flights:
                 entry = self._entries.get(key)
                 if entry is None:
                     entry = self._new_entry(key, now, check.function, config)
+                entry.keeps_last = entry.keeps_last or keeps_last
                 latest = entry.latest
                 lost = (
                     latest is not None
@@ -237,14 +278,20 @@ class Flights:
                         if latest.loop is None or latest.loop is not blocked_loop:
                             return latest
                         entry = _Entry()
-                    elif cache_seconds > 0 and now - latest.settled_at < cache_seconds:
+                    elif latest.is_conclusive and now - latest.settled_at < cache_seconds:
                         return latest
                 if not lost:
                     flight = Flight(check, config, timeout, context, around)
                     refusal = _refusal(entry, timeout, now)
                     if refusal is None:
-                        entry.latest = flight
-                        entry.kept_seconds = max(cache_seconds, entry.kept_seconds)
+                        entry.kept = entry.last()
+                        entry.latest, entry.refused = flight, None
+                    elif entry.refused and _is_fresh(entry.refused, cache_seconds, now):
+                        # It is logged once, and not for each caller.
+                        return entry.refused
+                    else:
+                        entry.refused = flight
+                    entry.kept_seconds = max(cache_seconds, entry.kept_seconds)
                     break
             # It logs, which takes its time: not with the lock in hand.
             if latest is not None:
@@ -257,10 +304,25 @@ class Flights:
         try:
             start(flight)
         except BaseException as error:
+            flight.is_conclusive = False
             flight.end(raised(error))
             if not isinstance(error, Exception):
                 raise
         return flight
+
+    def last(self, check: Check, config: Any) -> KeptOutcome | None:
+        """Return the last outcome of a check, however old, None where none is kept."""
+        with self._lock:
+            entry = self._entries.get(check.key(config))
+            return None if entry is None else entry.last()
+
+    def keep(self, check: Check, config: Any, outcome: Outcome) -> None:
+        """Keep the outcome of a run that was not one of ``join``: one in a request."""
+        key, now = check.key(config), time.monotonic()
+        with self._lock:
+            entry = self._entries.get(key) or self._new_entry(key, now, check.function, config)
+            entry.keeps_last = True
+            entry.kept = KeptOutcome(outcome.findings, now)
 
     def _new_entry(self, key: tuple[str, int, int, int], now: float, *owners: Any) -> _Entry:
         if len(self._entries) >= self._sweep_at:
@@ -275,6 +337,8 @@ class Flights:
         with self._lock:
             entry = self._entries.get(key)
             if entry is None or entry.latest is not flight or not flight.has_ended:
+                return
+            if entry.keeps_last:
                 return
             if not any(each.is_hanging for each in entry.hanging):
                 del self._entries[key]
@@ -303,10 +367,17 @@ def _refusal(entry: _Entry, timeout: float, now: float) -> str | None:
     )
 
 
+def _is_fresh(flight: Flight, cache_seconds: float, now: float) -> bool:
+    return flight.settled_at is None or now - flight.settled_at < cache_seconds
+
+
 def _is_over(entry: _Entry, now: float) -> bool:
     """Tell whether nobody will ask for a run again, and none is going on."""
     latest = entry.latest
-    if latest is None or any(each.is_hanging for each in (*entry.hanging, latest)):
+    survives = max(entry.kept_seconds, _LAST_SURVIVES_S if entry.keeps_last else 0.0)
+    if latest is None:
+        return entry.kept is not None and now - entry.kept.at >= survives
+    if any(each.is_hanging for each in (*entry.hanging, latest)):
         return False
-    is_kept = latest.settled_at is None or now - latest.settled_at < entry.kept_seconds
+    is_kept = latest.settled_at is None or now - latest.settled_at < survives
     return latest.is_stranded or not is_kept

@@ -16,6 +16,7 @@ from .surroundings import PLAIN, Surroundings
 __all__ = [
     "CheckFn",
     "ChecksResults",
+    "as_checks",
     "checks_of",
     "clear_checks",
     "get_checks",
@@ -258,13 +259,13 @@ def run_checks(
     the results. Raises ``ValueError`` for seconds that are none.
     """
     found = run(
-        _as_checks(checks, in_request),
+        as_checks(checks, in_request),
         config=config,
         timeout=valid_seconds("timeout", timeout),
         cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
         surroundings=surroundings,
     )
-    return summarise(found, silenced_check_ids or ())
+    return summarise(found.findings, silenced_check_ids or ())
 
 
 async def run_checks_async(
@@ -283,16 +284,22 @@ async def run_checks_async(
     as ``run_checks``.
     """
     found = await run_async(
-        _as_checks(checks, in_request),
+        as_checks(checks, in_request),
         config=config,
         timeout=valid_seconds("timeout", timeout),
         cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
         surroundings=surroundings,
     )
-    return summarise(found, silenced_check_ids or ())
+    return summarise(found.findings, silenced_check_ids or ())
 
 
-def _as_checks(pairs: _Checks, in_request: bool) -> list[Check]:
+def as_checks(pairs: _Checks, in_request: bool) -> list[Check]:
+    """Return checks as they are to be run.
+
+    Args:
+        pairs: names and checks.
+        in_request: whether all run in the request's own thread and context.
+    """
     return [_as_check(str(name), name, function, in_request) for name, function in drawn(pairs)]
 
 

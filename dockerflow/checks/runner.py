@@ -18,15 +18,16 @@ from collections.abc import Callable, ItemsView, Iterable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mozlog_py.values import Sanitiser
 
 from .callables import Check
-from .flights import Flight, Flights
+from .flights import Flight, Flights, KeptOutcome
 from .green_backend import green_backend
 from .in_request import await_in_request, call_in_request, has_running_loop, log_outcome
 from .outcome import Finding, Outcome, raised, timed_out
+from .slots import Slots
 from .surroundings import PLAIN, Surroundings
 from .threads import Threads
 from .waiting import waiter
@@ -35,21 +36,41 @@ if TYPE_CHECKING:
     from .green import GreenLoops
     from .loops import Loops
 
-__all__ = ["DEFAULT_TIMEOUT_S", "Found", "drawn", "run", "run_async", "valid_seconds"]
+__all__ = [
+    "DEFAULT_TIMEOUT_S",
+    "GRACE_S",
+    "Found",
+    "drawn",
+    "last_outcome",
+    "run",
+    "run_async",
+    "slots",
+    "valid_seconds",
+]
 
 #: Seconds that a check has, where nobody says otherwise.
 DEFAULT_TIMEOUT_S: Final = 5.0
 #: Seconds that may be asked for at most, a day.
 MAX_SECONDS: Final = 86_400
 
-# Between the deadline of a run and the moment when even its log lines are not waited for.
-_GRACE_S: Final = 0.2
+#: Seconds from the deadline of a run to the moment when even its log lines are not waited for.
+GRACE_S: Final = 0.2
 
 #: What is raised where no thread can be started.
 _NO_THREAD: Final = (MemoryError, OSError, RuntimeError)
 
-#: Each check's name, and what it found.
-Found = list[tuple[str, Sequence[Finding]]]
+
+class Found(NamedTuple):
+    """What the checks found that one caller asked for.
+
+    ``findings``: each check's name, and what it found. ``kept_since``: the moment on
+    ``time.monotonic()`` of the oldest outcome that was there before the caller asked,
+    None where there is none of these.
+    """
+
+    findings: list[tuple[str, Sequence[Finding]]]
+    kept_since: float | None = None
+
 
 _Start = Callable[[Flight], None]
 
@@ -61,6 +82,7 @@ class _Board:
         self._lock = threading.Lock()
         self._threads = Threads()
         self._flights = Flights()
+        self.slots = Slots()
         self._loops: Loops | None = None
         self._green: GreenLoops | None = None
 
@@ -74,6 +96,7 @@ class _Board:
         cache_seconds: float,
         surroundings: Surroundings,
         blocked_loop: Any = None,
+        keeps_last: bool = False,
     ) -> Flight:
         return self._flights.join(
             check,
@@ -84,7 +107,14 @@ class _Board:
             context=copy_context(),
             around=surroundings.around,
             blocked_loop=blocked_loop,
+            keeps_last=keeps_last,
         )
+
+    def last(self, check: Check, config: Any) -> KeptOutcome | None:
+        return self._flights.last(check, config)
+
+    def keep(self, check: Check, config: Any, outcome: Outcome) -> None:
+        self._flights.keep(check, config, outcome)
 
     def in_thread(self, flight: Flight) -> None:
         self._threads.run(flight.fly, flight.key)
@@ -123,6 +153,19 @@ def _board() -> _Board:
     return _boards.get(process) or _boards.setdefault(process, _Board())
 
 
+def last_outcome(check: Check, config: Any) -> KeptOutcome | None:
+    """Return the last outcome of a check in this process, however old, None where there is none.
+
+    It is kept for callers of ``run`` that have asked for ``keeps_last``.
+    """
+    return _board().last(check, config)
+
+
+def slots() -> Slots:
+    """Return what counts the callers that wait, of this process."""
+    return _board().slots
+
+
 def drawn(checks: Iterable[tuple[str, Callable[..., Any]]]) -> list[tuple[str, Any]]:
     """Give a list of what may change while one goes through it."""
     while True:
@@ -156,9 +199,16 @@ class _Run:
     """
 
     def __init__(
-        self, config: Any, timeout: float, cache_seconds: float, surroundings: Surroundings
+        self,
+        config: Any,
+        timeout: float,
+        cache_seconds: float,
+        surroundings: Surroundings,
+        keeps_last: bool,
     ) -> None:
         self.board = _board()
+        self._begun_at = time.monotonic()
+        self._keeps_last = keeps_last
         self.entries: list[Flight | tuple[str, Sequence[Finding]] | Check] = []
         self._config = config
         self._timeout = timeout
@@ -186,6 +236,7 @@ class _Run:
                 cache_seconds=self._cache_seconds,
                 surroundings=self._surroundings,
                 blocked_loop=blocked_loop,
+                keeps_last=self._keeps_last,
             )
         )
 
@@ -211,9 +262,7 @@ class _Run:
                 self.entries[at] = flight
                 self.wait([flight])
             else:
-                outcome = self._call(entry)
-                log_outcome(entry, outcome)
-                self.entries[at] = entry.name, outcome.findings
+                self.entries[at] = self._found_here(entry, self._call(entry))
 
     async def await_here(self) -> None:
         """Do the same where this is awaited."""
@@ -222,9 +271,7 @@ class _Run:
                 flight.end(await self._await(check))
         for at, entry in enumerate(self.entries):
             if isinstance(entry, Check):
-                outcome = await self._await(entry)
-                log_outcome(entry, outcome)
-                self.entries[at] = entry.name, outcome.findings
+                self.entries[at] = self._found_here(entry, await self._await(entry))
 
     def wait(self, flights: list[Flight]) -> None:
         """Block until each has its outcome or has passed its deadline."""
@@ -239,14 +286,23 @@ class _Run:
 
     def found(self) -> Found:
         """Return what each check found, in the order in which the caller gave them."""
-        found: Found = []
+        found: list[tuple[str, Sequence[Finding]]] = []
+        kept_since: list[float] = []
         # A check that is in the list twice has been asked once.
         for entry in dict.fromkeys(self.entries):
             if isinstance(entry, tuple):
                 found.append(entry)
             elif isinstance(entry, Flight):
                 found.append((entry.name, _findings(entry)))
-        return found
+                if entry.settled_at is not None and entry.settled_at < self._begun_at:
+                    kept_since.append(entry.settled_at)
+        return Found(found, min(kept_since, default=None))
+
+    def _found_here(self, check: Check, outcome: Outcome) -> tuple[str, Sequence[Finding]]:
+        log_outcome(check, outcome)
+        if self._keeps_last:
+            self.board.keep(check, self._config, outcome)
+        return check.name, outcome.findings
 
     def _call(self, check: Check) -> Outcome:
         return call_in_request(check, self._config, self._surroundings)
@@ -281,12 +337,22 @@ def run(
     timeout: float,
     cache_seconds: float,
     surroundings: Surroundings = PLAIN,
+    keeps_last: bool = False,
 ) -> Found:
-    """Run checks, and block until each has given its findings or passed its deadline."""
+    """Run checks, and block until each has given its findings or passed its deadline.
+
+    Args:
+        checks: the checks.
+        config: what checks receive as their parameter of that name.
+        timeout: seconds that a check has which has no deadline of its own.
+        cache_seconds: seconds for which the outcome of an earlier run counts.
+        surroundings: what a framework's adapter knows.
+        keeps_last: whether ``last_outcome`` is to know the outcomes.
+    """
     # A run on the loop that this call is about to block could not go on.
     module = sys.modules.get("asyncio")
     blocked_loop = None if module is None else module._get_running_loop()  # noqa: SLF001
-    asked = _Run(config, timeout, cache_seconds, surroundings)
+    asked = _Run(config, timeout, cache_seconds, surroundings, keeps_last)
     board = asked.board
     for each in checks:
         if each.in_request:
@@ -306,6 +372,7 @@ async def run_async(
     timeout: float,
     cache_seconds: float,
     surroundings: Surroundings = PLAIN,
+    keeps_last: bool = False,
 ) -> Found:
     """Run checks, and wait until each has given its findings or passed its deadline.
 
@@ -314,7 +381,7 @@ async def run_async(
     Raises:
         RuntimeError: it is awaited on neither asyncio nor trio.
     """
-    asked = _Run(config, timeout, cache_seconds, surroundings)
+    asked = _Run(config, timeout, cache_seconds, surroundings, keeps_last)
     board = asked.board
     waiting = waiter()
     begin = _on_callers_loop if waiting.has_asyncio_loop else board.on_own_loop
@@ -355,7 +422,7 @@ def _pending(flights: list[Flight]) -> tuple[list[Flight], float] | None:
     for flight in flights:
         if not flight.outcome.done() and flight.deadline <= now:
             flight.expire()
-        until = flight.deadline if now < flight.deadline else flight.deadline + _GRACE_S
+        until = flight.deadline if now < flight.deadline else flight.deadline + GRACE_S
         if not flight.outcome.done() and now < until:
             pending.append(flight)
             left.append(until - now)

@@ -23,6 +23,7 @@ from django.utils.module_loading import import_string
 
 from dockerflow import checks
 from dockerflow._request.rate_limit import RateLimit
+from dockerflow.checks.heartbeats import HeartbeatResults
 from dockerflow.checks.registry import checks_of
 from dockerflow.checks.surroundings import Surroundings
 from dockerflow.endpoints import NAMES, Endpoints, Reply, application_root
@@ -196,7 +197,10 @@ def _as_ours(check: Any) -> Callable[[], Any]:
     return run
 
 
-def _told(endpoints: Endpoints, results: checks.ChecksResults) -> Reply:
+def _told(endpoints: Endpoints, results: HeartbeatResults) -> Reply:
+    if not results.is_known:
+        # The checks have not said how they are, so that the signals have nothing to say.
+        return endpoints.heartbeat(results)
     signal: Signal = heartbeat_failed if results.level >= checks.ERROR else heartbeat_passed
     for _, raised in signal.send_robust(sender=heartbeat, level=results.level):
         if isinstance(raised, Exception):

@@ -276,6 +276,9 @@ class Dockerflow(DeprecatedChecks):
         endpoints = _endpoints()
         results = endpoints.run_checks()
         response = _response(endpoints.heartbeat(results))
+        if not results.is_known:
+            # The checks have not said how they are, so that the signals have nothing to say.
+            return response
         is_failure = results.level >= checks.ERROR
         signal = heartbeat_failed if is_failure else heartbeat_passed
         try:

@@ -13,7 +13,7 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,17 @@ class Stack:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, source: str, command: list[str]) -> Iterator[Stack]:
-    """Serve ``shop.py`` until the block is left; PORT in the command is a free port."""
+def serving(
+    folder: Path, source: str, command: list[str], variables: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """Serve ``shop.py`` until the block is left.
+
+    Args:
+        folder: where it is served, and its files are.
+        source: what ``shop.py`` is.
+        command: the server's; PORT in it is a free port.
+        variables: what its environment has beside that of the tests.
+    """
     (folder / "shop.py").write_text(textwrap.dedent(source))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -70,7 +79,8 @@ def serving(folder: Path, source: str, command: list[str]) -> Iterator[Stack]:
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, *(part.replace("PORT", str(port)) for part in command)],
-            cwd=folder, stdout=out, stderr=out, start_new_session=True, env=_environment(),
+            cwd=folder, stdout=out, stderr=out, start_new_session=True,
+            env={**_environment(), **(variables or {})},
         )  # fmt: skip
     stack = Stack(port, log)
     try:

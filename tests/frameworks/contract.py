@@ -38,8 +38,9 @@ from drivers import Driver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerflow import checks
+from dockerflow import checks, health
 from dockerflow._request.rate_limit import RateLimit
+from dockerflow.checks.slots import Slots
 from mozlog_py.processors import Sample
 from mozlog_py.testing import capture_lines
 
@@ -486,6 +487,51 @@ class Contract:
         assert (answer.status, json.loads(answer.body)["checks"]["broken"]) == (503, "error")
         assert [line["Severity"] for line in lines.summaries] == [6, 6]
         assert lines.summaries[1]["Fields"]["code"] == 503
+
+    def test_a_heartbeat_tells_at_once_what_a_test_has_changed(self, driver: Driver) -> None:
+        messages: list[Any] = []
+        checks.register(lambda: messages, name="late")
+        answers = [driver.get("/__heartbeat__")]
+        messages.append(checks.Error("no", id="x.E1"))
+        answers.append(driver.get("/__heartbeat__"))
+        assert [answer.status for answer in answers] == [200, 500]
+        assert [answer.header("age") for answer in answers] == [None, None]
+
+    def test_a_heartbeat_is_kept_for_as_long_as_is_set(self, lines: Lines, tmp_path: Path) -> None:
+        runs: list[int] = []
+        checks.register(lambda: [*runs, runs.append(1)] and [checks.Error("no", id="x.E1")], "late")
+        driver = self.make(tmp_path, {"DOCKERFLOW_HEARTBEAT_CACHE_SECONDS": "60"})
+        answers = [driver.request(method, "/__heartbeat__") for method in ("GET", "HEAD", "GET")]
+        assert [answer.status for answer in answers] == [500] * 3
+        # Django has checks of its own, which an earlier test may have asked for.
+        assert [answer.header("age") for answer in answers[1:]] == ["0", "0"]
+        assert answers[0].body == answers[2].body
+        assert runs == [1]
+        # One line of its registration, and one of its only run.
+        said = [each for each in lines.of("dockerflow.checks.registry") if each["check"] == "late"]
+        assert [each["msg"] for each in said] == ["check late registered", "x.E1: no"]
+
+    def test_a_heartbeat_that_may_not_wait_is_answered_at_once(
+        self, driver: Driver, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        checks.register(lambda: [checks.Warning("slow", id="x.W1")], name="late")
+        with monkeypatch.context() as others:
+            others.setattr(Slots, "_acquire", lambda *_: None)
+            answer = driver.get("/__heartbeat__")
+            assert (answer.status, answer.header("retry-after")) == (503, "1")
+            payload = json.loads(answer.body)
+            assert (payload["status"], payload["checks"]["late"]) == ("error", "error")
+            assert [*payload["details"]["late"]["messages"]] == [health.ERROR_CHECK_PENDING]
+            assert driver.request("HEAD", "/__heartbeat__").status == 503
+        whole = driver.get("/__heartbeat__")
+        monkeypatch.setattr(Slots, "_acquire", lambda *_: None)
+        answer = driver.get("/__heartbeat__")
+        assert (answer.status, answer.body, answer.header("age")) == (200, whole.body, "0")
+        assert answer.header("retry-after") is None
+        # One line of its registration, and one of its only run.
+        said = [each for each in lines.of("dockerflow.checks.registry") if each["check"] == "late"]
+        assert [each["msg"] for each in said] == ["check late registered", "x.W1: slow"]
+        assert [line["Fields"]["code"] for line in lines.summaries] == [503, 503, 200, 200]
 
     @pytest.mark.parametrize("details", ["debug", "never"])
     def test_details_are_hidden_when_asked(

@@ -213,6 +213,7 @@ settings.configure(
     DOCKERFLOW_CHECKS=[f"dockerflow.django.checks.check_{{name}}" for name in (
         "database_connected", "migrations_applied", "redis_connected",
     )],
+    DOCKERFLOW_HEARTBEAT_CACHE_SECONDS=0,
     DOCKERFLOW_HEARTBEAT_DETAILS="always",
     DOCKERFLOW_HEARTBEAT_FAILED_STATUS_CODE={status},
     INSTALLED_APPS=["dockerflow.django", "shop"],

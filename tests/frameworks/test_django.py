@@ -43,6 +43,7 @@ from django.utils.functional import SimpleLazyObject  # noqa: E402
 
 from dockerflow import checks  # noqa: E402
 from dockerflow.asgi import DockerflowASGI  # noqa: E402
+from dockerflow.checks.slots import Slots  # noqa: E402
 from dockerflow.django import DockerflowMiddleware, dockerflow_view, signals, views  # noqa: E402
 from dockerflow.django.checks import register  # noqa: E402
 from dockerflow.request_id import RequestIdPolicy  # noqa: E402
@@ -362,6 +363,23 @@ class TestViews:
             signals.heartbeat_failed.disconnect(passed)
         assert [sender for sender, _ in got] == [views.heartbeat] * 2
         assert got[1][1] == 50
+
+    def test_signals_say_nothing_of_checks_without_an_outcome(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        got: list[int] = []
+
+        def failed(level: int, **kwargs: Any) -> None:
+            got.append(level)
+
+        checks.register(list, name="one")
+        monkeypatch.setattr(Slots, "_acquire", lambda *_: None)
+        signals.heartbeat_failed.connect(failed)
+        try:
+            assert client.get("/__heartbeat__").status_code == 503
+        finally:
+            signals.heartbeat_failed.disconnect(failed)
+        assert got == []
 
     def test_unapplied_migrations_are_a_warning(self, client: Client) -> None:
         with override_settings(DEBUG=True):

@@ -16,6 +16,7 @@ from test_wsgi import bind
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from dockerflow import checks
+from dockerflow.checks.slots import Slots
 from dockerflow.flask import Dockerflow
 from dockerflow.flask import app as module
 from dockerflow.flask.signals import heartbeat_failed, heartbeat_passed
@@ -376,6 +377,20 @@ class TestExtension:
             checks.register(lambda: [checks.Critical("no", id="x.E1")], name="one")
             assert app.test_client().get("/__heartbeat__").status_code == 500
         assert got == [("passed", 0), ("failed", 50)]
+
+    def test_sends_no_signal_of_checks_without_an_outcome(
+        self, app: Flask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        got: list[int] = []
+
+        def failed(sender: Any, level: int) -> None:
+            got.append(level)
+
+        checks.register(list, name="one")
+        monkeypatch.setattr(Slots, "_acquire", lambda *_: None)
+        with heartbeat_failed.connected_to(failed):
+            assert app.test_client().get("/__heartbeat__").status_code == 503
+        assert got == []
 
     def test_keeps_its_deprecated_names(self, dockerflow: Dockerflow) -> None:
         with pytest.warns(DeprecationWarning, match="get_checks"):
