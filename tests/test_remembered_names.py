@@ -108,7 +108,9 @@ class TestLoggerNames:
 
     def test_of_any_length_and_number_make_their_lines_and_stay_few(self) -> None:
         maker = line.LineMaker("shop", "web")
-        names = [f"tenant-{number}" + (LONG_LOGGER if number % 10 == 0 else "") for number in range(3000)]
+        names = [
+            f"tenant-{number}" + (LONG_LOGGER if number % 10 == 0 else "") for number in range(3000)
+        ]
         for name in names:
             for level in (20, 10**5000):
                 for _ in range(2):
@@ -128,7 +130,9 @@ class TestLoggerNames:
         logger.addHandler(handler)
         logger.info("first")
         logger.info("second", extra={"a": 1})
-        fast = FastBoundLogger.at(10)(SinkLoggerFactory(handler.sink)(LONG_LOGGER), [MozlogRenderer()], {})
+        fast = FastBoundLogger.at(10)(
+            SinkLoggerFactory(handler.sink)(LONG_LOGGER), [MozlogRenderer()], {}
+        )
         fast.info("third")
         fast.info("fourth", a=1)
         fast.bind(b=2).info("fifth")
