@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-# By this mozlog_py.overlap tells the package from the one of the distribution dockerflow.
+# By this mozlog_py._config.overlap tells the package from the one of the distribution dockerflow.
 _IS_OF_MOZLOG_PY = True
 
 _SUBMODULES = ("checks", "health", "logging", "version")

@@ -16,7 +16,7 @@ if __name__ == "__main__":
     if sys.path and sys.path[0] in ("", os.curdir, here):
         del sys.path[0]
 
-from .command import main
+from dockerflow._cli.command import main
 
 __all__ = ["main"]
 

@@ -18,16 +18,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
-from mozlog_py import context
-from mozlog_py.late_request_ids import attach_request_id
-from mozlog_py.request_text import decoded_header
-
-from ._request.cancellation import is_asyncio_running, is_task_cancelled
-from ._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
-from ._request.server_task import is_called_by_server, is_channel_of_server, is_server_task
-from ._request.vary import VARY, vary_asgi
-from .endpoints import ENDS, Endpoints, Reply, endpoint_of
-from .middleware import (
+from dockerflow._request.cancellation import is_asyncio_running, is_task_cancelled
+from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
+from dockerflow._request.options import (
     AGENT,
     REQUEST_ID_HEADER,
     TRACEPARENT,
@@ -35,7 +28,18 @@ from .middleware import (
     MiddlewareOptions,
     Options,
 )
-from .record import has_patched_make_record
+from dockerflow._request.server_task import (
+    is_called_by_server,
+    is_channel_of_server,
+    is_server_task,
+)
+from dockerflow._request.summary_record import has_patched_make_record
+from dockerflow._request.vary import VARY, vary_asgi
+from mozlog_py import context
+from mozlog_py._fields.late_request_ids import attach_request_id
+from mozlog_py._fields.request_text import decoded_header
+
+from .endpoints import ENDS, Endpoints, Reply, endpoint_of
 from .request_id import MAX_HEADER, FoundId
 from .summary import hand_over, is_cancellation, take_back
 

@@ -20,17 +20,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, NoReturn
 
-from mozlog_py.exceptions import leave_out_frames
-from mozlog_py.line import encode
-from mozlog_py.values import Sanitiser
+from dockerflow._request.rate_limit import RateLimit
+from dockerflow.checks._run.heartbeats import Heartbeat, HeartbeatResults
+from dockerflow.checks._run.in_test import is_test_running
+from dockerflow.checks._run.surroundings import PLAIN, Surroundings
+from dockerflow.checks.registry import checks_of
+from mozlog_py._line.line_encoder import encode
+from mozlog_py._values.sanitiser import Sanitiser
+from mozlog_py._values.tracebacks import leave_out_frames
 
 from . import checks
 from ._request import sentry
-from ._request.rate_limit import RateLimit
-from .checks.heartbeats import Heartbeat, HeartbeatResults
-from .checks.in_test import is_test_running
-from .checks.registry import checks_of
-from .checks.surroundings import PLAIN, Surroundings
 from .settings import DefaultSeconds, Settings
 from .version import VersionFileError
 
@@ -135,7 +135,7 @@ def version_of(found: Any) -> Reply:
     if found is None:
         return Reply(404, (_TEXT, _NO_STORE), b"version.json not found")
     # Imported by the first that asks.
-    from .public_url import public_version
+    from dockerflow._request.public_url import public_version
 
     return _json(200, public_version(found))
 

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import mozlog_py.formatter
+from mozlog_py._values.sanitiser import Sanitiser
+from mozlog_py._values.tracebacks import as_exc_info, render_exception
 from mozlog_py.context import request_id_context
-from mozlog_py.exceptions import as_exc_info, render_exception
 from mozlog_py.formatter import names_nothing
 from mozlog_py.handlers import MozlogHandler
 from mozlog_py.typing import Style
-from mozlog_py.values import Sanitiser
 
 from .request_id import DEFAULT_HEADER, RequestIdPolicy
 

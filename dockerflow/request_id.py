@@ -13,8 +13,8 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
-from mozlog_py.brought_ids import draw
-from mozlog_py.options import OptionError, check_switch, shown
+from mozlog_py._config.options import OptionError, check_switch, shown
+from mozlog_py._context.brought_ids import draw
 
 from .settings import CHOICES, MAX_PROXIES, Settings, is_own_header
 

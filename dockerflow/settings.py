@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from mozlog_py.memo import remember
+from mozlog_py._process.memo import remember
 
 __all__ = [
     "CHOICES",

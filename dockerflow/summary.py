@@ -15,19 +15,21 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from mozlog_py import brought_ids, context, late_request_ids
-from mozlog_py.diagnostics import note
-from mozlog_py.fields import EXCLUDED_ATTRIBUTES
+from dockerflow._request.client_fault import CLIENT_CLOSED_REQUEST, status_of_client_fault
+from dockerflow._request.summary_record import is_standard, log, make_record, stands_for
+from mozlog_py import context
+from mozlog_py._context import brought_ids
+from mozlog_py._fields import late_request_ids
+from mozlog_py._fields.from_record import EXCLUDED_ATTRIBUTES
+from mozlog_py._fields.request_text import MAX_TEXT, capped, shown_query
+from mozlog_py._process.self_log import note
+from mozlog_py._values.sanitiser import Sanitiser, free_name, type_name
 from mozlog_py.recordless import log_fields
-from mozlog_py.request_text import MAX_TEXT, capped, shown_query
-from mozlog_py.values import Sanitiser, free_name, type_name
 
 from ._request import sentry
-from ._request.client_fault import CLIENT_CLOSED_REQUEST, status_of_client_fault
-from .record import is_standard, log, make_record
 
 if TYPE_CHECKING:
-    from .middleware import Options
+    from dockerflow._request.options import Options
 
 __all__ = [
     "LOGGER_NAME",
@@ -426,6 +428,9 @@ _handed_over: Final[ContextVar[Context | None]] = ContextVar("dockerflow_handed_
 
 #: Returns the summary of the request that is being served here, None outside of one.
 current: Final = _current.get
+
+
+stands_for(RequestSummary.finish)
 
 
 def hand_over() -> None:

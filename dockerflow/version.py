@@ -9,7 +9,7 @@ import re
 import stat
 from typing import Any, Final, NoReturn
 
-from mozlog_py.memo import remember
+from mozlog_py._process.memo import remember
 
 __all__ = ["VersionFileError", "get_release_name", "get_version"]
 

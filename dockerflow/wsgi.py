@@ -16,14 +16,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from typing import Any, Final
 
+from dockerflow._request.exchange import (
+    REQUEST,
+    REQUEST_ID,
+    Exchange,
+    enclosing_exchange,
+    marked_method,
+)
+from dockerflow._request.options import Middleware, Options
+from dockerflow._request.vary import vary_wsgi
 from mozlog_py import context
-from mozlog_py.brought_ids import put_back
-from mozlog_py.late_request_ids import attach_request_id, remember_served, served
+from mozlog_py._context.brought_ids import put_back
+from mozlog_py._fields.late_request_ids import attach_request_id, remember_served, served
 
-from ._request.exchange import REQUEST, REQUEST_ID, Exchange, enclosing_exchange, marked_method
-from ._request.vary import vary_wsgi
 from .endpoints import ENDS, Reply, endpoint_of
-from .middleware import Middleware, Options
 from .summary import current
 
 __all__ = ["DockerflowWSGI", "WSGIExchange"]

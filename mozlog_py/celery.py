@@ -11,7 +11,8 @@ from contextvars import Context, ContextVar
 from types import ModuleType
 from typing import Any, Final
 
-from ._stdlib.import_hooks import call_when_imported
+from mozlog_py._stdlib.import_hooks import call_when_imported
+
 from .context import bind, restore, snapshot
 
 __all__ = ["connect_signals"]

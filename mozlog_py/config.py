@@ -10,10 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from .cut import check_max_line_bytes
-from .formatter import checked_processors
-from .lean import gather_all, gather_less
-from .options import (
+from mozlog_py._config.options import (
     OptionError,
     check_mapping,
     check_names,
@@ -23,9 +20,13 @@ from .options import (
     check_unresolved,
     shown,
 )
-from .overlap import warn_of_overlap
+from mozlog_py._config.overlap import warn_of_overlap
+from mozlog_py._fields.request_text import check_variable
+from mozlog_py._line.truncate import check_max_line_bytes
+from mozlog_py._stdlib.minimal_records import gather_all, gather_less
+
+from .formatter import checked_processors
 from .queued import check_queue_options
-from .request_text import check_variable
 from .servers import SERVER_LOGGERS, filter_for, take_over
 from .typing import FormatName, FormatterOptions, Level, Processor, QueueOptions, Stream
 
@@ -279,8 +280,8 @@ def configure(
     # Half of the import time of this package, and needless for a bare formatter.
     from logging.config import dictConfig
 
-    from .structlog.setup import share
-    from .uncaught import log_uncaught
+    from mozlog_py._stdlib.excepthooks import log_uncaught
+    from mozlog_py.structlog.configure import share
 
     config = _described(
         logger_name,
@@ -319,7 +320,7 @@ def configure(
         root.addHandler(each)
     share(handler.formatter, handler.sink, is_caching=is_caching_loggers, to_logging=to_logging)
     if isinstance(stream, (str, os.PathLike)):
-        from .path import reopen_on_sighup
+        from mozlog_py._sink.reopenable_file import reopen_on_sighup
 
         reopen_on_sighup()
     logging.captureWarnings(True)

@@ -15,9 +15,14 @@ from contextvars import Context, ContextVar, copy_context
 from types import TracebackType
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
-from .options import OptionError, check_no_positional, shown
-from .structlog_variables import bound_in, bound_now, fields_now, structlog_registry
-from .tracing import span_fields
+from mozlog_py._config.options import OptionError, check_no_positional, shown
+from mozlog_py._context.structlog_variables import (
+    bound_in,
+    bound_now,
+    fields_now,
+    structlog_registry,
+)
+from mozlog_py._context.trace_context import span_fields
 
 __all__ = [
     "bind",

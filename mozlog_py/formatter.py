@@ -14,9 +14,30 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
-from . import fast
-from ._fields.server_records import READERS
-from .careful import (
+from mozlog_py._config.options import OptionError, check_mapping, check_switch, check_text, shown
+from mozlog_py._fields.event_record import EventRecord
+from mozlog_py._fields.from_record import (
+    EXCLUDED_ATTRIBUTES,
+    HIDDEN_ATTRIBUTES,
+    OWN_FIELDS,
+    STANDARD_ATTRIBUTES,
+    attributes,
+    merge,
+)
+from mozlog_py._fields.json_message import looks_like_json
+from mozlog_py._fields.late_request_ids import add_request_id
+from mozlog_py._fields.server_records import READERS
+from mozlog_py._line.line_encoder import (
+    ENVELOPE_VERSION,
+    Dropped,
+    Further,
+    Interrupted,
+    LineMaker,
+    encode,
+    local_hostname,
+)
+from mozlog_py._line.severity import severity
+from mozlog_py._render.any_record import (
     Renderer,
     careful_renderer,
     conversion_sanitiser,
@@ -32,38 +53,18 @@ from .careful import (
     processed_fields,
     text_ways,
 )
+from mozlog_py._render.plain_record import FieldsRenderer, Ways
+from mozlog_py._values.rules import all_plain
+from mozlog_py._values.sanitiser import Sanitiser, free_name
+from mozlog_py._values.tracebacks import as_exc_info, render_exception
+
+from ._render import plain_record
 from .context import current
-from .exceptions import as_exc_info, render_exception
-from .fast import FieldsRenderer, Ways
-from .fields import (
-    EXCLUDED_ATTRIBUTES,
-    HIDDEN_ATTRIBUTES,
-    OWN_FIELDS,
-    STANDARD_ATTRIBUTES,
-    attributes,
-    merge,
-)
-from .json_message import looks_like_json
-from .late_request_ids import add_request_id
-from .line import (
-    ENVELOPE_VERSION,
-    Dropped,
-    Further,
-    Interrupted,
-    LineMaker,
-    encode,
-    local_hostname,
-)
-from .options import OptionError, check_mapping, check_switch, check_text, shown
-from .records import EventRecord
 from .redaction import combined_mask, line_masks
-from .rules import all_plain
-from .severity import severity
 from .typing import Processor, Style
-from .values import Sanitiser, free_name
 
 if TYPE_CHECKING:
-    from .masking import AnyMask
+    from mozlog_py._redaction.mask import AnyMask
 
 __all__ = [
     "MozlogFormatter",
@@ -329,7 +330,7 @@ class MozlogFormatter(BaseJsonFormatter):
             and not self.overrides("format")
             and self._excluded() <= EXCLUDED_ATTRIBUTES
         ):
-            render = fast.fields_renderer(
+            render = plain_record.fields_renderer(
                 limited(self.line_maker(logger_name), max_bytes),
                 static_fields=self.static_fields,
                 include_context=self.include_context,
@@ -505,7 +506,7 @@ class MozlogFormatter(BaseJsonFormatter):
     def _fast(
         self, maker: LineMaker, ways: Ways[_Line], *, is_named: bool
     ) -> Callable[[logging.LogRecord], _Line]:
-        return fast.record_renderer(
+        return plain_record.record_renderer(
             maker,
             ways,
             static_fields=self.static_fields,

@@ -13,11 +13,12 @@ import functools
 import re
 from typing import Any, Final
 
-from .exceptions import HEADER, PYTHON_HEADER, python_traceback
+from mozlog_py._line.line_encoder import Further
+from mozlog_py._line.severity import CLOUD_SEVERITIES
+from mozlog_py._values.sanitiser import Sanitiser
+from mozlog_py._values.tracebacks import HEADER, PYTHON_HEADER, python_traceback
+
 from .formatter import MozlogFormatter
-from .line import Further
-from .severity import CLOUD_SEVERITIES
-from .values import Sanitiser
 
 __all__ = ["CloudFormatter"]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from . import call_extra, record_factory
-from .careful import Renderer
-from .cut import MAX_LINE_BYTES, MIN_LINE_BYTES
-from .fields import LoggerName
+from mozlog_py._fields.from_record import LoggerName
+from mozlog_py._line.line_encoder import Dropped, Interrupted, last_resort
+from mozlog_py._line.truncate import MAX_LINE_BYTES, MIN_LINE_BYTES
+from mozlog_py._render.any_record import Renderer
+from mozlog_py._sink.loss_counter import Lost
+
+from ._stdlib import call_extra, record_factory
 from .formatter import MozlogFormatter, renderer_key, renders_as_usual
-from .line import Dropped, Interrupted, last_resort
-from .losses import Lost
 from .sink import Sink
 from .typing import Stream
 
@@ -43,8 +44,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     ``"./shop"`` and ``"shop.log"`` are files.
 
     The first one of a process has ``logging`` make its records, the same ones, by a
-    faster factory (``mozlog_py.record_factory``), unless another one is set, and its
-    loggers take an ``extra`` with any names (``mozlog_py.call_extra``).
+    faster factory (``mozlog_py._stdlib.record_factory``), unless another one is set, and its
+    loggers take an ``extra`` with any names (``mozlog_py._stdlib.call_extra``).
     """
 
     def __init__(

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import structlog.dev
 
-from .careful import Renderer, converted, envelope_of, gather
-from .cut import MIN_LINE_BYTES, characters_in, fitted
-from .exceptions import as_exc_info, python_traceback
+from mozlog_py._line.line_encoder import Dropped, Interrupted
+from mozlog_py._line.truncate import MIN_LINE_BYTES, characters_in, fitted
+from mozlog_py._line.unsafe_characters import escape_lines, escape_text
+from mozlog_py._render.any_record import Renderer, converted, envelope_of, gather
+from mozlog_py._values.sanitiser import Sanitiser, free_name
+from mozlog_py._values.tracebacks import as_exc_info, python_traceback
+
 from .formatter import MozlogFormatter, renderer_key
-from .line import Dropped, Interrupted
-from .unsafe_characters import escape_lines, escape_text
-from .values import Sanitiser, free_name
 
 __all__ = ["PrettyFormatter"]
 

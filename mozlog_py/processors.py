@@ -12,18 +12,14 @@ from typing import Any, Final, NoReturn
 
 import structlog
 
-from .context import current
-from .events import event_level
-from .late_request_ids import add_request_id
-from .line import DEGRADED, degrade
-from .mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, masked_ends
-from .memo import remember
-from .options import check_no_positional
-from .redaction import Redact
-from .sampling import Sample
-from .severity import severity
-from .typing import Processor
-from .values import (
+from mozlog_py._config.options import check_no_positional
+from mozlog_py._fields.from_event import event_level
+from mozlog_py._fields.late_request_ids import add_request_id
+from mozlog_py._line.line_encoder import DEGRADED, degrade
+from mozlog_py._line.severity import severity
+from mozlog_py._process.memo import remember
+from mozlog_py._values.mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, masked_ends
+from mozlog_py._values.sanitiser import (
     MAX_CHARACTERS,
     MAX_DEPTH,
     MAX_ITEMS,
@@ -32,6 +28,11 @@ from .values import (
     free_name,
     type_name,
 )
+
+from .context import current
+from .redaction import Redact
+from .sampling import Sample
+from .typing import Processor
 
 __all__ = [
     "CapLengths",

@@ -21,16 +21,17 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Final
 
-from .cut import MAX_LINE_BYTES, cut
-from .diagnostics import note
-from .forks import follow
+from mozlog_py._config.options import OptionError, check_names, check_number, check_switch, shown
+from mozlog_py._line.truncate import MAX_LINE_BYTES, cut
+from mozlog_py._process.after_fork import follow
+from mozlog_py._process.self_log import note
+from mozlog_py._process.unpatched import NativeThread, allocate_lock
+from mozlog_py._sink.loss_counter import severity_in
+from mozlog_py._values.sanitiser import type_name
+
 from .handlers import MozlogHandler
-from .losses import severity_in
-from .native import NativeThread, allocate_lock
-from .options import OptionError, check_names, check_number, check_switch, shown
 from .sink import Sink
 from .typing import Policy, Stream
-from .values import type_name
 
 __all__ = [
     "MAX_QUEUE_BYTES",

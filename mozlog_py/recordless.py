@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from . import record_factory
+from ._stdlib import record_factory
 from .handlers import MozlogHandler
 
 __all__ = ["log_fields"]

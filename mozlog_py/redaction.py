@@ -13,20 +13,32 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .credential_names import CREDENTIALS, MARKER, is_credential, normal_name
-from .dict_items import items_of
-from .json_message import exceeds_bounds, looks_like_json, masked_json, parsed_object
-from .lazy_values import NOT_LOADED, unloaded
-from .line import DEGRADED, degrade
-from .mask_registry import mask_chains, mask_cuts
-from .masked_repr import MaskedRepr, mask, secret_texts, shows
-from .memo import remember
-from .name_value_pairs import members_of, view_items
-from .rules import MISSING, all_scalars, class_attribute, is_named, is_scalar
-from .values import MAX_DEPTH, MAX_ITEMS, MAX_NODES, Sanitiser, free_name, type_name
+from mozlog_py._fields.json_message import (
+    exceeds_bounds,
+    looks_like_json,
+    masked_json,
+    parsed_object,
+)
+from mozlog_py._line.line_encoder import DEGRADED, degrade
+from mozlog_py._process.memo import remember
+from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, shows
+from mozlog_py._values.credential_names import CREDENTIALS, MARKER, is_credential, normal_name
+from mozlog_py._values.dict_items import items_of
+from mozlog_py._values.lazy_values import NOT_LOADED, unloaded
+from mozlog_py._values.mask_registry import mask_chains, mask_cuts
+from mozlog_py._values.name_value_pairs import members_of, view_items
+from mozlog_py._values.rules import MISSING, all_scalars, class_attribute, is_named, is_scalar
+from mozlog_py._values.sanitiser import (
+    MAX_DEPTH,
+    MAX_ITEMS,
+    MAX_NODES,
+    Sanitiser,
+    free_name,
+    type_name,
+)
 
 if TYPE_CHECKING:
-    from .masking import AnyMask, Mask
+    from mozlog_py._redaction.mask import AnyMask, Mask
 
 __all__ = ["CREDENTIALS", "MARKER", "Redact", "combined_mask", "line_masks", "masked_event"]
 
@@ -90,7 +102,7 @@ class Redact:
     - ``patterns``: further names, as regular expressions that are searched for
       in a name as it stands, in any case.
     - ``marker``: what stands in place of a value.
-    - ``defaults``: whether the names of credentials (``mozlog_py.credential_names``) are
+    - ``defaults``: whether the names of credentials (``mozlog_py._values.credential_names``) are
       redacted without being asked for.
     - ``values``: secrets of eight characters or more, which are masked wherever they
       stand in a line, also as JSON, percent-encoding or base64 dress them.
@@ -145,7 +157,7 @@ class Redact:
         if not (values or value_patterns or shapes):
             return None
         # Some milliseconds to import, for those who ask for it.
-        from .masking import mask_of
+        from mozlog_py._redaction.mask import mask_of
 
         if not (isinstance(values, str) or isinstance(value_patterns, str)):
             # They may be iterators, and a copy of this object needs them again.
@@ -199,7 +211,7 @@ class Redact:
             ValueError: As from the constructor.
 
         """
-        from .secret_values import secrets_in_environment
+        from mozlog_py._redaction.secret_values import secrets_in_environment
 
         made = cls(
             keys,
@@ -464,7 +476,7 @@ def combined_mask(masks: Sequence[AnyMask]) -> AnyMask | None:
     """Return one mask that masks what each of several does; None for none."""
     if not masks:
         return None
-    from .masking import combined
+    from mozlog_py._redaction.mask import combined
 
     return combined(masks)
 

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import structlog
 
-from .brought_ids import RANGE, brought, number_for
+from mozlog_py._config.options import OptionError
+from mozlog_py._context.brought_ids import RANGE, brought, number_for
+from mozlog_py._fields.from_event import event_level, level_number
+from mozlog_py._values.sanitiser import Sanitiser
+
 from .context import current
-from .events import event_level, level_number
-from .options import OptionError
-from .values import Sanitiser
 
 __all__ = ["VARIABLE", "Sample"]
 

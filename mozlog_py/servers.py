@@ -15,13 +15,14 @@ import functools
 import logging
 from typing import Any, Final
 
-from ._fields.server_records import CALL_ATTRIBUTE, LoggedCall, access_fields, error_line
-from ._stdlib.daphne_access import log_access, remember_failure
-from ._stdlib.propagating_logger import hand_over, keep_off_console
+from mozlog_py._fields.late_request_ids import request_id_of, served, take_failed, take_served
+from mozlog_py._fields.request_text import log_query_strings
+from mozlog_py._fields.server_records import CALL_ATTRIBUTE, LoggedCall, access_fields, error_line
+from mozlog_py._stdlib.daphne_access import log_access, remember_failure
+from mozlog_py._stdlib.propagating_logger import hand_over, keep_off_console
+
 from .celery import connect_signals
 from .context import read_request_id
-from .late_request_ids import request_id_of, served, take_failed, take_served
-from .request_text import log_query_strings
 
 __all__ = [
     "ACCESS_LOGGERS",

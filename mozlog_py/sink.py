@@ -15,14 +15,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from .company import unlocked
-from .cut import MAX_LINE_BYTES, check_max_line_bytes, cut
-from .diagnostics import degraded, note
-from .forks import follow
-from .losses import Losses, Lost
-from .native import allocate_lock
-from .options import check_number, check_stream
-from .outlet import (
+from mozlog_py._config.options import check_number, check_stream
+from mozlog_py._line.truncate import MAX_LINE_BYTES, check_max_line_bytes, cut
+from mozlog_py._process.after_fork import follow
+from mozlog_py._process.process_id import process
+from mozlog_py._process.self_log import degraded, note
+from mozlog_py._process.unpatched import allocate_lock
+from mozlog_py._sink.destinations import (
     PIPE_BUF,
     Cell,
     DescriptorOutlet,
@@ -37,10 +36,11 @@ from .outlet import (
     outlet_for,
     writes_in_turn,
 )
-from .path import PathStream
-from .process import process
-from .turns import Ticket, Turns, takes_turns
-from .values import type_name
+from mozlog_py._sink.loss_counter import Losses, Lost
+from mozlog_py._sink.pipe_lock import unlocked
+from mozlog_py._sink.reopenable_file import PathStream
+from mozlog_py._sink.write_slot import Ticket, Turns, takes_turns
+from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["NOT_ALONE", "SHORT_BYTES", "Alone", "Sink"]
 

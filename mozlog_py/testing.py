@@ -23,10 +23,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mozlog_py._context.trace_context import SPAN_FIELDS
+
 from . import context
 from .formatter import MozlogFormatter
 from .schema import validate
-from .tracing import SPAN_FIELDS
 
 __all__ = ["capture_lines", "no_leaks"]
 
@@ -126,7 +127,7 @@ class _Collecting(logging.Handler):
 
 @contextmanager
 def _listening_to_structlog(handler: _Collecting, name: str | None) -> Iterator[None]:
-    setup = sys.modules.get("mozlog_py.structlog.setup")
+    setup = sys.modules.get("mozlog_py.structlog.configure")
     if setup is None or not setup.chain:
         yield
         return

@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from mozlog_py import MozlogFormatter, MozlogHandler, schema
-from mozlog_py.unsafe_characters import escape
+from mozlog_py._line.unsafe_characters import escape
 
 
 def checked(line: str | bytes, *, strict: bool = False) -> dict[str, Any]:

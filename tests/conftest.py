@@ -13,16 +13,11 @@ from hypothesis import HealthCheck, settings
 from selection import mark_processes
 
 from dockerflow import checks
-from mozlog_py import (
-    config,
-    context,
-    diagnostics,
-    lean,
-    mask_registry,
-    record_factory,
-    request_text,
-    uncaught,
-)
+from mozlog_py import config, context
+from mozlog_py._fields import request_text
+from mozlog_py._process import self_log
+from mozlog_py._stdlib import excepthooks, minimal_records, record_factory
+from mozlog_py._values import mask_registry
 
 pytest_plugins = ["services"]
 
@@ -78,8 +73,8 @@ def query_strings(monkeypatch: pytest.MonkeyPatch, no_query_strings: None) -> No
 @pytest.fixture(autouse=True)
 def no_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test have its note: there is one a second, and it may be taken already."""
-    monkeypatch.setattr(diagnostics, "_last", float("-inf"))
-    monkeypatch.setattr(diagnostics, "_withheld", 0)
+    monkeypatch.setattr(self_log, "_last", float("-inf"))
+    monkeypatch.setattr(self_log, "_withheld", 0)
 
 
 @pytest.fixture
@@ -123,7 +118,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }
     yield
     structlog.reset_defaults()
-    lean.gather_all()
+    minimal_records.gather_all()
     logging.setLogRecordFactory(factory)
     logging.Logger.makeRecord = make_record  # type: ignore[method-assign]
     for name, logger in logging.Logger.manager.loggerDict.items():
@@ -135,7 +130,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 logger.setLevel(logging.NOTSET)
     root.handlers[:], root.level = handlers, level
     sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
-    uncaught._former.clear()
+    excepthooks._former.clear()
     logging.captureWarnings(False)
     warnings.showwarning = shown
     sys.meta_path[:] = finders

@@ -51,7 +51,7 @@ import mozlog_py
 from mozlog_py import context
 from mozlog_py.processors import merge_context
 from mozlog_py.structlog import MozlogRenderer
-from mozlog_py.structlog.setup import share
+from mozlog_py.structlog.configure import share
 
 FRONTS = ("formatter", "chain", "fast")
 Lines = list[dict[str, Any]]

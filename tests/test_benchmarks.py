@@ -180,7 +180,7 @@ class TestProgram:
         for package in (mozlog_py, dockerflow):
             source = Path(package.__path__[0])
             shutil.copytree(source, tmp_path / source.name)
-        fast = tmp_path / "mozlog_py" / "fast.py"
+        fast = tmp_path / "mozlog_py" / "_render" / "plain_record.py"
         slowed = """
 _usual_record_renderer = record_renderer
 

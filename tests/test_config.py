@@ -19,21 +19,14 @@ import uvicorn
 from conformance import checked, checked_lines, record
 
 import mozlog_py
-from mozlog_py import (
-    MozlogFormatter,
-    MozlogHandler,
-    MozlogQueueHandler,
-    config,
-    context,
-    queued,
-    uncaught,
-)
+from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler, config, context, queued
 from mozlog_py import typing as types
+from mozlog_py._config.options import OptionError
+from mozlog_py._stdlib import excepthooks
+from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py.gcp import CloudFormatter
-from mozlog_py.options import OptionError
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.structlog import renderer
-from mozlog_py.values import Sanitiser
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 
@@ -761,10 +754,10 @@ class TestUncaught:
         assert seen == [(KeyboardInterrupt, interrupt, None)]
 
     def test_is_installed_once(self) -> None:
-        uncaught.log_uncaught()
-        former = dict(uncaught._former)
-        uncaught.log_uncaught()
-        assert uncaught._former == former
+        excepthooks.log_uncaught()
+        former = dict(excepthooks._former)
+        excepthooks.log_uncaught()
+        assert excepthooks._former == former
 
     @pytest.mark.parametrize("unbuffered", ["", "1"])
     def test_exception_of_a_process_is_a_line_and_its_exit_status_stays(

@@ -15,8 +15,8 @@ import pytest
 import structlog
 
 from mozlog_py import context
+from mozlog_py._config.options import OptionError
 from mozlog_py.context import bind, bound, clear, current, get, request_id_context, unbind
-from mozlog_py.options import OptionError
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mozlog_py.credential_names import CREDENTIALS, WHOLE_WORDS, is_credential, normal_name
+from mozlog_py._values.credential_names import CREDENTIALS, WHOLE_WORDS, is_credential, normal_name
 from mozlog_py.redaction import Redact
 
 SECRET = """

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler
-from mozlog_py.cut import cut
+from mozlog_py._line.truncate import cut
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import Redact
@@ -111,7 +111,7 @@ class TestLongTexts:
 
             return call
 
-        for place in ("mozlog_py.cut.escape", "mozlog_py.pretty.escape_text"):
+        for place in ("mozlog_py._line.truncate.escape", "mozlog_py.pretty.escape_text"):
             module, _, name = place.rpartition(".")
             function = getattr(__import__(module, fromlist=[name]), name)
             monkeypatch.setattr(place, counted(function))

@@ -114,41 +114,45 @@ def test_the_bounds_are_those_of_the_code() -> None:
     shown = [row.split(" | ")[:2] for row in text.splitlines() if row.startswith("| ")]
     bounds = {name.lstrip("| "): bound for name, bound in shown if bound not in ("bound", "---")}
     code = {
-        "characters of the message": "json_message.MAX_JSON_CHARACTERS",
-        "objects and arrays in each other, itself included": "json_message.MAX_JSON_DEPTH",
-        "members of the message": "values.MAX_ITEMS",
-        "containers in each other, in a field": "values.MAX_DEPTH",
-        "fields of a line": "values.MAX_ITEMS",
-        "items of one container": "values.MAX_ITEMS",
-        "values, over all containers": "values.MAX_NODES",
-        "characters of texts in containers and of `repr` texts, together": "values.MAX_CHARACTERS",
-        "characters of one `repr` text, bytes of one bytes value": "values.MAX_TEXT",
-        "digits of an integer": "values._MAX_DIGITS",
-        "reasons in `mozlog.degraded`": "values._MAX_REASONS",
-        "exceptions of one record, in chains and groups": "exceptions._MAX_EXCEPTIONS",
-        "members shown of a group": "exceptions._MAX_GROUP_WIDTH",
-        "groups in each other": "exceptions._MAX_GROUP_DEPTH",
-        "notes of an exception": "exceptions._MAX_NOTES",
-        "frames of a traceback": "frames._MAX_FRAMES",
-        "characters of the whole text": "exceptions._MAX_CHARACTERS",
-        "`flatten`, `drop_none`, `CapLengths`: nested values": "values.MAX_NODES",
-        "`flatten`: characters of dotted keys and of texts made fields": "values.MAX_CHARACTERS",
-        "`strict`: characters of dotted keys": "values.MAX_CHARACTERS",
-        "`Redact`: fields of an event, items of a container": "values.MAX_ITEMS",
-        "`Redact`: values of an event": "values.MAX_NODES",
+        "characters of the message": "_fields.json_message.MAX_JSON_CHARACTERS",
+        "objects and arrays in each other, itself included": "_fields.json_message.MAX_JSON_DEPTH",
+        "members of the message": "_values.sanitiser.MAX_ITEMS",
+        "containers in each other, in a field": "_values.sanitiser.MAX_DEPTH",
+        "fields of a line": "_values.sanitiser.MAX_ITEMS",
+        "items of one container": "_values.sanitiser.MAX_ITEMS",
+        "values, over all containers": "_values.sanitiser.MAX_NODES",
+        "characters of texts in containers and of `repr` texts, together": (
+            "_values.sanitiser.MAX_CHARACTERS"
+        ),
+        "characters of one `repr` text, bytes of one bytes value": "_values.sanitiser.MAX_TEXT",
+        "digits of an integer": "_values.sanitiser._MAX_DIGITS",
+        "reasons in `mozlog.degraded`": "_values.sanitiser._MAX_REASONS",
+        "exceptions of one record, in chains and groups": "_values.tracebacks._MAX_EXCEPTIONS",
+        "members shown of a group": "_values.tracebacks._MAX_GROUP_WIDTH",
+        "groups in each other": "_values.tracebacks._MAX_GROUP_DEPTH",
+        "notes of an exception": "_values.tracebacks._MAX_NOTES",
+        "frames of a traceback": "_values.frame_cache._MAX_FRAMES",
+        "characters of the whole text": "_values.tracebacks._MAX_CHARACTERS",
+        "`flatten`, `drop_none`, `CapLengths`: nested values": "_values.sanitiser.MAX_NODES",
+        "`flatten`: characters of dotted keys and of texts made fields": (
+            "_values.sanitiser.MAX_CHARACTERS"
+        ),
+        "`strict`: characters of dotted keys": "_values.sanitiser.MAX_CHARACTERS",
+        "`Redact`: fields of an event, items of a container": "_values.sanitiser.MAX_ITEMS",
+        "`Redact`: values of an event": "_values.sanitiser.MAX_NODES",
         "`Redact`: characters of objects' texts": "redaction.MAX_SEARCHED",
         "`Redact`: characters of a name": "redaction._MAX_NAME",
         "`Redact`: names remembered": "redaction._MAX_REMEMBERED",
         "`Redact(values, value_patterns, shapes)`: characters searched in a line": (
-            "mask_registry.MAX_SEARCHED"
+            "_values.mask_registry.MAX_SEARCHED"
         ),
         "the same, for texts that are cut: characters searched in a record": (
-            "mask_registry.MAX_SEARCHED"
+            "_values.mask_registry.MAX_SEARCHED"
         ),
-        "bytes of a line": "cut.MAX_LINE_BYTES",
+        "bytes of a line": "_line.truncate.MAX_LINE_BYTES",
         "bytes in a queue": "queued.MAX_QUEUE_BYTES",
-        "loggers and levels whose envelopes are remembered": "line._MAX_TEMPLATES",
-        "positions in code whose frames are remembered": "frames._CACHE_SIZE",
+        "loggers and levels whose envelopes are remembered": "_line.line_encoder._MAX_TEMPLATES",
+        "positions in code whose frames are remembered": "_values.frame_cache._CACHE_SIZE",
     }
     assert bounds.pop("characters of a request's id") == "128"
     for name, place in code.items():

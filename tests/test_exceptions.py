@@ -15,10 +15,10 @@ import hostile
 import pytest
 from hostile import BaseExceptionGroup, ExceptionGroup, raised
 
-from mozlog_py import frames as frames_module
-from mozlog_py.exceptions import HEADER, as_exc_info, render_exception
-from mozlog_py.frames import frames_text
-from mozlog_py.values import MAX_TEXT, Sanitiser
+from mozlog_py._values import frame_cache as frames_module
+from mozlog_py._values.frame_cache import frames_text
+from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser
+from mozlog_py._values.tracebacks import HEADER, as_exc_info, render_exception
 
 # The text is cut at 32,768 characters; the note that says so comes on top.
 MAX_LENGTH = 32_768 + 100

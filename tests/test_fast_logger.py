@@ -30,7 +30,8 @@ from test_properties import NESTED, PLAIN_SCALARS, TEXTS
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
 from mozlog_py import sink as sink_module
-from mozlog_py.process import Process, process
+from mozlog_py._process.process_id import Process, process
+from mozlog_py._values.sanitiser import MAX_ITEMS
 from mozlog_py.sink import NOT_ALONE, SHORT_BYTES, Sink
 from mozlog_py.structlog import (
     FastBoundLogger,
@@ -39,8 +40,7 @@ from mozlog_py.structlog import (
     SinkLoggerFactory,
     processors,
 )
-from mozlog_py.structlog.heads import UNPREPARABLE, UNPREPARED
-from mozlog_py.values import MAX_ITEMS
+from mozlog_py.structlog.line_prefix import UNPREPARABLE, UNPREPARED
 
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
@@ -334,7 +334,7 @@ class TestInterrupts:
             calls.append(1)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("mozlog_py.structlog.methods._dumps", interrupted)
+        monkeypatch.setattr("mozlog_py.structlog.log_methods._dumps", interrupted)
         with pytest.raises(KeyboardInterrupt):
             made.log.info("second", a=1)
         assert calls == [1]
@@ -913,7 +913,7 @@ class TestByItself:
         self, capfd: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # A test that ran within the last second may have had its note.
-        monkeypatch.setattr("mozlog_py.diagnostics._last", float("-inf"))
+        monkeypatch.setattr("mozlog_py._process.self_log._last", float("-inf"))
         made = Lines()
         made.log.info("first")
         made.file.close()
@@ -947,7 +947,7 @@ class TestByItself:
     def test_open_a_path_anew_that_was_moved(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py.path._LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr("mozlog_py._sink.reopenable_file._LOOK_EVERY_S", 0.0)
         path = tmp_path / "log"
         log = FastBoundLogger.at(1)(SinkLoggerFactory(Sink(path))("app"), processors("shop"), {})
         log.info("before", n=1)
@@ -1066,7 +1066,7 @@ class TestThroughStructlogsProxy:
     def test_nothing_is_shortened_without_structlogs_private_name(
         self, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py.structlog.proxy._BIND", None)
+        monkeypatch.setattr("mozlog_py.structlog.lazy_proxy._BIND", None)
         log = structlog.get_logger("app")
         log.info("first")
         assert "info" not in vars(log)
@@ -1077,7 +1077,8 @@ class TestThroughStructlogsProxy:
     ) -> None:
         seen: list[Any] = []
         monkeypatch.setattr(
-            "mozlog_py.structlog.logger.shorten", lambda log, *_, **__: seen.append(log.info("hi"))
+            "mozlog_py.structlog.bound_logger.shorten",
+            lambda log, *_, **__: seen.append(log.info("hi")),
         )
         structlog.get_logger("app").info("first")
         assert seen == [None]

@@ -186,7 +186,7 @@ class TestOrder:
         assert list(line["Fields"]) == ["env", "user", "job", "n", "msg"]
 
     def test_has_the_id_of_an_exceptions_request_in_front_of_the_message(self) -> None:
-        from mozlog_py.late_request_ids import attach_request_id
+        from mozlog_py._fields.late_request_ids import attach_request_id
 
         error = ValueError("x")
         attach_request_id(error, "r1")

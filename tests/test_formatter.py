@@ -21,12 +21,12 @@ from conformance import Capture, checked, fields, record, render
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 
 from mozlog_py import MozlogFormatter, context
-from mozlog_py.fields import LoggerName, recovered_ns
+from mozlog_py._config.options import OptionError
+from mozlog_py._fields.event_record import EventRecord
+from mozlog_py._fields.from_record import LoggerName, recovered_ns
 from mozlog_py.gcp import CloudFormatter
-from mozlog_py.options import OptionError
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import Redact, Sample, flatten
-from mozlog_py.records import EventRecord
 from mozlog_py.structlog import MozlogRenderer
 
 
@@ -952,7 +952,7 @@ class TestSubclass:
         def broken(*_: Any) -> bytes:
             raise MemoryError
 
-        monkeypatch.setattr("mozlog_py.careful.encode", broken)
+        monkeypatch.setattr("mozlog_py._render.any_record.encode", broken)
         assert fields(Custom(), record(a=1)) == {
             "mozlog.degraded": "line not rendered: MemoryError"
         }

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from mozlog_py import MozlogFormatter
-from mozlog_py.masking import Mask
+from mozlog_py._redaction.mask import Mask
+from mozlog_py._values.flatten import flatten as strict
+from mozlog_py._values.sanitiser import MAX_CHARACTERS, MAX_ITEMS, MAX_NODES, Sanitiser, free_name
 from mozlog_py.processors import CapLengths, Redact, Sample, drop_none, flatten
-from mozlog_py.strict import flatten as strict
-from mozlog_py.values import MAX_CHARACTERS, MAX_ITEMS, MAX_NODES, Sanitiser, free_name
 
 PROGRAM = Path(__file__).parents[1] / "benchmarks" / "growth.py"
 

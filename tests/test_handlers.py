@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from conformance import Capture, checked_lines
 
-from mozlog_py import MozlogFormatter, MozlogHandler, context, diagnostics
-from mozlog_py.fields import LoggerName
+from mozlog_py import MozlogFormatter, MozlogHandler, context
+from mozlog_py._fields.from_record import LoggerName
+from mozlog_py._process import self_log
 
 
 @pytest.fixture(autouse=True)
@@ -696,27 +697,27 @@ class TestDiagnostics:
     def test_are_one_short_line_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
         written: list[bytes] = []
         now = [100.0]
-        monkeypatch.setattr(diagnostics, "_last", float("-inf"))
-        monkeypatch.setattr(diagnostics, "_withheld", 0)
+        monkeypatch.setattr(self_log, "_last", float("-inf"))
+        monkeypatch.setattr(self_log, "_withheld", 0)
         monkeypatch.setattr("time.monotonic", lambda: now[0])
         monkeypatch.setattr("os.write", lambda _, line: written.append(line))
-        monkeypatch.setattr(diagnostics, "_takes_at_once", lambda _: True)
-        diagnostics.note("first\nforged \u2028")
-        diagnostics.note("second")
-        diagnostics.note("third")
+        monkeypatch.setattr(self_log, "_takes_at_once", lambda _: True)
+        self_log.note("first\nforged \u2028")
+        self_log.note("second")
+        self_log.note("third")
         now[0] += 1.0
-        diagnostics.note("x" * 5000)
+        self_log.note("x" * 5000)
         assert written[0] == b"mozlog_py: first\\nforged \\u2028\n"
         assert len(written) == 2
         assert len(written[1]) == 1024
 
     def test_wait_for_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(diagnostics, "_last", float("-inf"))
-        monkeypatch.setattr(diagnostics, "_withheld", 0)
-        monkeypatch.setattr(diagnostics, "is_writable", lambda *_: False)
+        monkeypatch.setattr(self_log, "_last", float("-inf"))
+        monkeypatch.setattr(self_log, "_withheld", 0)
+        monkeypatch.setattr(self_log, "is_writable", lambda *_: False)
         monkeypatch.setattr("os.write", lambda *_: pytest.fail("written to a full pipe"))
-        diagnostics.note("unread")
-        assert diagnostics._withheld == 1
+        self_log.note("unread")
+        assert self_log._withheld == 1
 
 
 def test_no_file_descriptor_is_left_open() -> None:

@@ -12,17 +12,17 @@ import pytest
 import structlog
 
 from mozlog_py import MozlogFormatter
-from mozlog_py.json_message import (
+from mozlog_py._fields.json_message import (
     MAX_JSON_CHARACTERS,
     MAX_JSON_DEPTH,
     exceeds_bounds,
     json_object,
     masked_json,
 )
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS
 from mozlog_py.processors import Redact, flatten
 from mozlog_py.sink import Sink
 from mozlog_py.structlog import FastBoundLogger, MozlogRenderer, SinkLoggerFactory
-from mozlog_py.values import MAX_DEPTH, MAX_ITEMS
 
 
 def by_formatter(message: str, *chain: Any) -> dict[str, Any]:
@@ -119,15 +119,15 @@ class TestBounds:
     def test_keep_what_is_not_closed_from_the_parser(
         self, text: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py.json_message.orjson", None)
-        monkeypatch.setattr("mozlog_py.json_message.json", None)
+        monkeypatch.setattr("mozlog_py._fields.json_message.orjson", None)
+        monkeypatch.setattr("mozlog_py._fields.json_message.json", None)
         assert json_object(text) is None
 
     def test_leave_a_message_that_is_no_json_unread(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(_: str) -> None:
             raise AssertionError("it was looked at")
 
-        monkeypatch.setattr("mozlog_py.fast.json_object", fail)
+        monkeypatch.setattr("mozlog_py._render.plain_record.json_object", fail)
         for message in ("paid", "x" * 100_000, "[1]", "{x", "~{}"):
             assert by_formatter(message) == {"msg": message}
 

@@ -12,9 +12,9 @@ import pytest
 import structlog
 from conformance import checked, checked_lines, fields, record
 
-from mozlog_py import MozlogFormatter, MozlogHandler, context, late_request_ids
-from mozlog_py.gcp import CloudFormatter
-from mozlog_py.late_request_ids import (
+from mozlog_py import MozlogFormatter, MozlogHandler, context
+from mozlog_py._fields import late_request_ids
+from mozlog_py._fields.late_request_ids import (
     attach_request_id,
     remember_served,
     request_id_of,
@@ -22,6 +22,7 @@ from mozlog_py.late_request_ids import (
     take_failed,
     take_served,
 )
+from mozlog_py.gcp import CloudFormatter
 from mozlog_py.processors import drop_none, merge_context
 from mozlog_py.structlog import MozlogRenderer, processors
 

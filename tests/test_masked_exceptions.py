@@ -12,7 +12,7 @@ import pytest
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler
-from mozlog_py.exceptions import mask_exception, mask_of, masked_traceback
+from mozlog_py._values.tracebacks import mask_exception, mask_of, masked_traceback
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mozlog_py.credential_names import is_credential
-from mozlog_py.masked_repr import MaskedRepr, mask, secret_texts, shows
+from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, shows
+from mozlog_py._values.credential_names import is_credential
 
 
 def masked(text: str) -> str | None:

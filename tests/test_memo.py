@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mozlog_py.memo import LONGEST, is_short, remember
+from mozlog_py._process.memo import LONGEST, is_short, remember
 
 
 class TestMemo:

@@ -19,8 +19,8 @@ import starlette.requests
 import urllib3
 import werkzeug.datastructures
 
-from mozlog_py.name_value_pairs import members_of, view_items
-from mozlog_py.values import MAX_ITEMS, Sanitiser
+from mozlog_py._values.name_value_pairs import members_of, view_items
+from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser
 
 PAIRS = [("A", "1"), ("B", "2"), ("A", "3")]
 MANY = {"A": ["1", "3"], "B": "2"}

@@ -22,7 +22,7 @@ import mozlog_py
 from mozlog_py import context
 from mozlog_py.processors import Redact, Sample
 from mozlog_py.structlog import FastBoundLogger
-from mozlog_py.structlog.heads import UNPREPARABLE, UNPREPARED
+from mozlog_py.structlog.line_prefix import UNPREPARABLE, UNPREPARED
 
 
 @pytest.fixture(autouse=True)

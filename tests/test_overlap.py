@@ -15,7 +15,7 @@ import dockerflow
 import mozlog_py
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.wsgi import DockerflowWSGI
-from mozlog_py import overlap
+from mozlog_py._config import overlap
 
 OURS = [Path(package.__path__[0]) for package in (mozlog_py, dockerflow)]
 # What the two distributions have in common is a package of the same name.

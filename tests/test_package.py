@@ -49,12 +49,12 @@ assert not hasattr(mozlog_py, "nonsense") and not hasattr(mozlog_py, "_nonsense"
 from mozlog_py import *
 assert configure is mozlog_py.configure is sys.modules["mozlog_py.config"].configure
 assert "configure" in vars(mozlog_py)
-sys.modules["orjson"] = None
-del sys.modules["mozlog_py.line"], mozlog_py.line
+sys.modules["structlog"] = None
+assert "mozlog_py.pretty" not in sys.modules
 try:
-    mozlog_py.line
+    mozlog_py.pretty
 except ModuleNotFoundError as error:
-    assert error.name == "orjson"
+    assert error.name.partition(".")[0] == "structlog"
 else:
     raise AssertionError("an import that fails must say so")
 """

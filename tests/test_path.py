@@ -13,22 +13,23 @@ from typing import Any
 import pytest
 from conformance import Capture, checked_lines
 
-from mozlog_py import MozlogHandler, MozlogQueueHandler, path
-from mozlog_py.path import PathStream
+from mozlog_py import MozlogHandler, MozlogQueueHandler
+from mozlog_py._sink import reopenable_file
+from mozlog_py._sink.reopenable_file import PathStream
 from mozlog_py.sink import Sink
 
 
 @pytest.fixture(autouse=True)
 def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(path, "_LOOK_EVERY_S", 0.0)
-    monkeypatch.setattr(path, "_RETRY_S", 0.0)
+    monkeypatch.setattr(reopenable_file, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(reopenable_file, "_RETRY_S", 0.0)
 
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return what would be noted on stderr."""
     notes: list[str] = []
-    monkeypatch.setattr(path, "note", notes.append)
+    monkeypatch.setattr(reopenable_file, "note", notes.append)
     return notes
 
 
@@ -382,7 +383,7 @@ def test_the_same_note_comes_once_a_minute_and_another_at_once(
     log = tmp_path / "log"
     stream = PathStream(log)
     now = [1000.0]
-    monkeypatch.setattr(path, "_monotonic", lambda: now[0])
+    monkeypatch.setattr(reopenable_file, "_monotonic", lambda: now[0])
     log.unlink()
     log.symlink_to("elsewhere")
     for _ in range(600):

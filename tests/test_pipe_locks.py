@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mozlog_py.company import Company, unlocked
+from mozlog_py._sink.pipe_lock import Company, unlocked
 from mozlog_py.sink import Sink
 
 
@@ -50,8 +50,8 @@ class TestLocksOfPipesThatAreKept:
         def sleep(seconds: float) -> None:
             now[0] += seconds
 
-        monkeypatch.setattr("mozlog_py.company.sleep", sleep)
-        monkeypatch.setattr("mozlog_py.company._monotonic", lambda: now[0])
+        monkeypatch.setattr("mozlog_py._sink.pipe_lock.sleep", sleep)
+        monkeypatch.setattr("mozlog_py._sink.pipe_lock._monotonic", lambda: now[0])
         return now
 
     @pytest.mark.parametrize("line", [b"short\n", b"long" * 2000 + b"\n"])
@@ -59,7 +59,7 @@ class TestLocksOfPipesThatAreKept:
         self, kept: Any, clock: list[float], line: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reader, writer, end = kept
-        monkeypatch.setattr("mozlog_py.outlet.time.monotonic", lambda: clock[0])
+        monkeypatch.setattr("mozlog_py._sink.destinations.time.monotonic", lambda: clock[0])
         with os.fdopen(os.dup(writer), "wb") as stream:
             sink = Sink(stream, timeout=0.5)
             before = clock[0]
@@ -100,7 +100,7 @@ class TestLocksOfPipesThatAreKept:
     ) -> None:
         # The one that has it waits for the reader.
         states = [False] * 2_000 + [True] * 10_000
-        monkeypatch.setattr("mozlog_py.company.is_writable", lambda *_: states.pop(0))
+        monkeypatch.setattr("mozlog_py._sink.pipe_lock.is_writable", lambda *_: states.pop(0))
         _, writer, _ = kept
         began, company = clock[0], Company(writer)
         company.is_shared, company.due = True, float("inf")

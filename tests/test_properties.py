@@ -27,9 +27,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mozlog_py import MozlogFormatter, context, schema
+from mozlog_py._line.line_encoder import LineMaker, encode
+from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py.gcp import CloudFormatter
-from mozlog_py.line import LineMaker, encode
-from mozlog_py.values import Sanitiser
 
 
 class Colour(enum.Enum):
@@ -275,7 +275,7 @@ class TestDegradation:
         maker = LineMaker("l", "h")
         maker.line(0, "t", 20, 1, {"a": 1})
         monkeypatch.setattr(maker, "dumps", fail)
-        monkeypatch.setattr("mozlog_py.line._dumps", fail)
+        monkeypatch.setattr("mozlog_py._line.line_encoder._dumps", fail)
         line = checked(maker.line(0, "t", 20, 1, {"a": "ž\u2028", "b": {1}}))
         assert line["Fields"] == {
             "a": "ž\u2028",
@@ -288,7 +288,7 @@ class TestDegradation:
         def fail(*_: Any, **__: Any) -> Any:
             raise RecursionError
 
-        monkeypatch.setattr("mozlog_py.values.Sanitiser.fields", fail)
+        monkeypatch.setattr("mozlog_py._values.sanitiser.Sanitiser.fields", fail)
         line = checked(LineMaker("l", "h").line(0, "t", 20, 1, {"a": 1}))
         assert line["Type"] == "t"
         assert line["Fields"] == {

@@ -272,7 +272,7 @@ class TestEnds:
 
         stream = io.StringIO()
         queue = LineQueue(Sink(stream))
-        monkeypatch.setattr("mozlog_py.native._start", fail)
+        monkeypatch.setattr("mozlog_py._process.unpatched._start", fail)
         queue.write(line(1))
         assert stream.getvalue().encode() == line(1)
         queue._lines.append(line(2))

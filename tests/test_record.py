@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from dockerflow import record
-from dockerflow.record import make_record
-from mozlog_py import record_factory
+from dockerflow._request import summary_record
+from dockerflow._request.summary_record import make_record
+from mozlog_py._stdlib import record_factory
 
 
 def standard(level: int, message: str) -> logging.LogRecord:
-    return logging.LogRecord("s", level, record._PLACE, 0, message, (), None, "finish")
+    return logging.LogRecord("s", level, *summary_record._place, message, (), None, "finish")
 
 
 def compare(level: int = 20, message: str = "m") -> tuple[dict[str, Any], dict[str, Any]]:
@@ -36,9 +36,9 @@ def compare(level: int = 20, message: str = "m") -> tuple[dict[str, Any], dict[s
 
 @pytest.fixture(autouse=True)
 def no_first() -> Any:
-    record._first.clear()
+    summary_record._first.clear()
     yield
-    record._first.clear()
+    summary_record._first.clear()
 
 
 class TestMakeRecord:
@@ -59,7 +59,7 @@ class TestMakeRecord:
         # As a float it is the whole second that follows.
         ns = 1_700_000_000_999_999_999
         make_record("s", 20, "")
-        for module in (time, record):
+        for module in (time, summary_record):
             prefix = "" if module is time else "_"
             monkeypatch.setattr(module, f"{prefix}time_ns", lambda: ns)
             monkeypatch.setattr(module, f"{prefix}time", lambda: ns / 1e9)
@@ -144,7 +144,7 @@ class TestMakeRecord:
         finally:
             logging.setLogRecordFactory(logging.LogRecord)
         assert ours == theirs
-        assert list(record._first) == [("s", 20)]
+        assert list(summary_record._first) == [("s", 20)]
 
     def test_has_the_names_of_its_fields_behind_what_every_record_has(self) -> None:
         names = ("uid", "code")

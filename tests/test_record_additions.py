@@ -12,16 +12,16 @@ from unittest import mock
 import pytest
 from conformance import Capture
 
-from dockerflow import record
-from dockerflow.record import is_standard, log, make_record
+from dockerflow._request import summary_record
+from dockerflow._request.summary_record import is_standard, log, make_record
 from dockerflow.summary import RequestSummary
 
 
 @pytest.fixture(autouse=True)
 def no_first() -> Iterator[None]:
-    record._first.clear()
+    summary_record._first.clear()
     yield
-    record._first.clear()
+    summary_record._first.clear()
 
 
 def traced(usual: Callable[..., Any]) -> Callable[..., Any]:

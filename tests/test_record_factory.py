@@ -29,9 +29,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import mozlog_py
-from mozlog_py import record_factory
-from mozlog_py.fields import HAS_NANOSECONDS, STANDARD_ATTRIBUTES
-from mozlog_py.record_factory import install, make_record
+from mozlog_py._fields.from_record import HAS_NANOSECONDS, STANDARD_ATTRIBUTES
+from mozlog_py._stdlib import record_factory
+from mozlog_py._stdlib.record_factory import install, make_record
 
 SWITCHES = [
     name
@@ -511,7 +511,7 @@ class TestHandler:
         ran = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True
         )
-        assert ran.stdout == "mozlog_py.record_factory\n"
+        assert ran.stdout == "mozlog_py._stdlib.record_factory\n"
 
 
 class TestInstall:

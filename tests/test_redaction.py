@@ -24,7 +24,7 @@ import werkzeug.datastructures
 from conformance import Capture, checked, checked_lines, fields, record
 
 from mozlog_py import MozlogFormatter, MozlogHandler
-from mozlog_py.line import LineMaker
+from mozlog_py._line.line_encoder import LineMaker
 from mozlog_py.redaction import Redact
 from mozlog_py.sampling import Sample
 from mozlog_py.structlog import MozlogRenderer
@@ -250,7 +250,7 @@ class TestNoOtherWayOut:
         def broken(*_: Any) -> Any:
             raise LookupError
 
-        monkeypatch.setattr("mozlog_py.careful.gather", broken)
+        monkeypatch.setattr("mozlog_py._render.any_record.gather", broken)
         got = fields(MozlogFormatter(processors=[Redact()]), record({"password": "s3cret"}))
         assert got == {"mozlog.degraded": "record not readable: LookupError"}
 

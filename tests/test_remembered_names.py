@@ -16,13 +16,16 @@ from conformance import checked_lines
 
 import dockerflow
 import mozlog_py
-from dockerflow import record, settings, version
-from dockerflow._request import server_task
-from dockerflow.middleware import AGENT, HeaderRoles
-from mozlog_py import MozlogFormatter, MozlogHandler, line, memo, processors, record_factory
-from mozlog_py.losses import OTHERS, Losses
+from dockerflow import settings, version
+from dockerflow._request import server_task, summary_record
+from dockerflow._request.options import AGENT, HeaderRoles
+from mozlog_py import MozlogFormatter, MozlogHandler, processors
+from mozlog_py._line import line_encoder
+from mozlog_py._process import memo
+from mozlog_py._redaction.secret_shapes import Shapes
+from mozlog_py._sink.loss_counter import OTHERS, Losses
+from mozlog_py._stdlib import record_factory
 from mozlog_py.processors import Redact
-from mozlog_py.secret_shapes import Shapes
 from mozlog_py.structlog import (
     FastBoundLogger,
     MozlogRenderer,
@@ -30,7 +33,7 @@ from mozlog_py.structlog import (
     level_classes,
     renderer,
 )
-from mozlog_py.structlog.heads import UNPREPARABLE, UNPREPARED
+from mozlog_py.structlog.line_prefix import UNPREPARABLE, UNPREPARED
 
 LONG = "n" * 50_000
 # More than is remembered, and less than a line shows.
@@ -57,7 +60,7 @@ class TestTheRule:
                     if any(statement.endswith(".clear()") for statement in told):
                         others.add(path.name)
         # Templates have three keys each, and ask ``is_short`` themselves.
-        assert others == {"memo.py", "line.py"}
+        assert others == {"memo.py", "line_encoder.py"}
 
     def test_is_not_passed_by_with_a_cache_of_the_standard_library(self) -> None:
         cached = set()
@@ -69,7 +72,7 @@ class TestTheRule:
                         if "lru_cache" in text or text.endswith("cache"):
                             cached.add((path.name, node.name, "maxsize=None" in text))
         assert cached == {
-            ("tracing.py", "is_installed", False),  # has no argument
+            ("trace_context.py", "is_installed", False),  # has no argument
             ("secret_values.py", "_dresses", False),  # of single characters
             ("servers.py", "_drops_arguments", False),  # of 64 types of handlers
             ("vary.py", "merged_vary", False),  # of what responses of the application say
@@ -107,7 +110,7 @@ class TestLoggerNames:
         return io.StringIO()
 
     def test_of_any_length_and_number_make_their_lines_and_stay_few(self) -> None:
-        maker = line.LineMaker("shop", "web")
+        maker = line_encoder.LineMaker("shop", "web")
         names = [
             f"tenant-{number}" + (LONG_LOGGER if number % 10 == 0 else "") for number in range(3000)
         ]
@@ -208,14 +211,14 @@ class TestOthers:
         assert "Error1" not in again.by_cause
 
     def test_summaries_of_many_loggers_keep_no_text(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(record, "_first", {})
+        monkeypatch.setattr(summary_record, "_first", {})
         for number in range(300):
             for name in (f"of-{number}", LONG):
-                made = record.make_record(name, 40, f"text-{number}")
+                made = summary_record.make_record(name, 40, f"text-{number}")
                 assert (made.name, made.getMessage()) == (name, f"text-{number}")
-        assert 0 < len(record._first) <= 100
-        assert LONG not in {name for name, _ in record._first}
-        assert {facts["msg"] for _, facts in record._first.values()} == {""}
+        assert 0 < len(summary_record._first) <= 100
+        assert LONG not in {name for name, _ in summary_record._first}
+        assert {facts["msg"] for _, facts in summary_record._first.values()} == {""}
 
     def test_what_processors_failed_with_stays_little(
         self, monkeypatch: pytest.MonkeyPatch

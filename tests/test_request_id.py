@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from dockerflow._request.options import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, HeaderRoles
 from dockerflow.logging import get_or_generate_request_id
-from dockerflow.middleware import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, HeaderRoles
 from dockerflow.request_id import (
     MAX_HEADER,
     RequestIdPolicy,
@@ -19,7 +19,7 @@ from dockerflow.request_id import (
     trace_id,
 )
 from dockerflow.settings import Settings, SettingsError
-from mozlog_py.options import OptionError
+from mozlog_py._config.options import OptionError
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"

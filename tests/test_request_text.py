@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 
 import mozlog_py
 import mozlog_py.testing
+from dockerflow._request.options import LiveOptions
 from dockerflow.asgi import DockerflowASGI
-from dockerflow.middleware import LiveOptions
 from dockerflow.settings import Settings
 from dockerflow.wsgi import DockerflowWSGI
-from mozlog_py.credential_names import CREDENTIALS, WHOLE_WORDS
-from mozlog_py.options import OptionError
-from mozlog_py.redaction import MARKER, Redact
-from mozlog_py.request_text import (
+from mozlog_py._config.options import OptionError
+from mozlog_py._fields.request_text import (
     VARIABLE,
     are_query_strings_logged,
     capped,
@@ -27,6 +25,8 @@ from mozlog_py.request_text import (
     shown_query,
     shown_sentence,
 )
+from mozlog_py._values.credential_names import CREDENTIALS, WHOLE_WORDS
+from mozlog_py.redaction import MARKER, Redact
 
 
 class TestQuery:

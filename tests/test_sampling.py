@@ -17,8 +17,10 @@ from dockerflow.asgi import DockerflowASGI
 from dockerflow.logging import get_or_generate_request_id
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.wsgi import DockerflowWSGI
-from mozlog_py import brought_ids, context, late_request_ids
-from mozlog_py.options import OptionError
+from mozlog_py import context
+from mozlog_py._config.options import OptionError
+from mozlog_py._context import brought_ids
+from mozlog_py._fields import late_request_ids
 from mozlog_py.processors import Sample
 from mozlog_py.testing import capture_lines
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mozlog_py.secret_texts import is_name_of_secret, masked_text
+from mozlog_py._redaction.secret_texts import is_name_of_secret, masked_text
 
 SECRET = "tulip"
 

@@ -21,17 +21,18 @@ from conformance import checked, checked_lines, fields, record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mozlog_py import MozlogFormatter, MozlogHandler, config, mask_registry
+from mozlog_py import MozlogFormatter, MozlogHandler, config
+from mozlog_py._redaction.mask import Mask
+from mozlog_py._redaction.secret_shapes import Shapes
+from mozlog_py._redaction.secret_values import Needle, WordGate, needles_of
+from mozlog_py._values import mask_registry
+from mozlog_py._values.sanitiser import MAX_TEXT
 from mozlog_py.gcp import CloudFormatter
-from mozlog_py.masking import Mask
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import CapLengths
 from mozlog_py.redaction import Redact
-from mozlog_py.secret_shapes import Shapes
-from mozlog_py.secret_values import Needle, WordGate, needles_of
 from mozlog_py.sink import Sink
 from mozlog_py.structlog import FastBoundLogger, MozlogRenderer, SinkLoggerFactory, processors
-from mozlog_py.values import MAX_TEXT
 
 SECRET = "kW3!x/Tulip&9+q"
 AWAY = "[redacted]"

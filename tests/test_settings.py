@@ -18,8 +18,8 @@ from django.conf import LazySettings
 import dockerflow.flask
 import dockerflow.sanic
 from dockerflow import settings
-from dockerflow.django import configuration
-from dockerflow.fastapi.application import live_options
+from dockerflow.django import live_settings
+from dockerflow.fastapi.app_state import live_options
 from dockerflow.settings import NAMES, LiveSettings, Settings, SettingsError
 
 
@@ -210,10 +210,10 @@ def by_django(name: str, value: Any) -> None:
     configured = LazySettings()
     configured.configure(**({name: value} if name.isupper() else {}))
     with (
-        mock.patch.object(configuration, "settings", configured),
-        mock.patch.object(configuration, "_cached", configuration._Cached()),
+        mock.patch.object(live_settings, "settings", configured),
+        mock.patch.object(live_settings, "_cached", live_settings._Cached()),
     ):
-        configuration.current_options()
+        live_settings.current_options()
 
 
 def by_mapping(name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mozlog_py.severity import CLOUD_SEVERITIES, DEBUG, severity
+from mozlog_py._line.severity import CLOUD_SEVERITIES, DEBUG, severity
 
 PROPERTY = settings(deadline=None, database=None)
 

@@ -18,12 +18,12 @@ import pytest
 from conformance import Capture, checked, checked_lines
 
 from mozlog_py import MozlogHandler, configure, dict_config
-from mozlog_py.company import Company
-from mozlog_py.cut import cut
-from mozlog_py.losses import Losses, severity_in
-from mozlog_py.path import PathStream
+from mozlog_py._line.truncate import cut
+from mozlog_py._sink.loss_counter import Losses, severity_in
+from mozlog_py._sink.pipe_lock import Company
+from mozlog_py._sink.reopenable_file import PathStream
+from mozlog_py._sink.write_slot import Ticket
 from mozlog_py.sink import Sink
-from mozlog_py.turns import Ticket
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the notes that would go to the real stderr."""
     notes: list[str] = []
     monkeypatch.setattr("mozlog_py.sink.note", notes.append)
-    monkeypatch.setattr("mozlog_py.path.note", notes.append)
+    monkeypatch.setattr("mozlog_py._sink.reopenable_file.note", notes.append)
     return notes
 
 
@@ -236,7 +236,7 @@ class TestPaths:
     def test_are_opened_again_when_the_file_was_moved(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py.path._LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr("mozlog_py._sink.reopenable_file._LOOK_EVERY_S", 0.0)
         path, rotated = tmp_path / "log", tmp_path / "log.1"
         handler = MozlogHandler(path)
         capture = Capture(handler)
@@ -393,7 +393,7 @@ class TestPipes:
 
         reader, writer = os.pipe()
         company = Company(writer)
-        monkeypatch.setattr("mozlog_py.company.lockf", fail)
+        monkeypatch.setattr("mozlog_py._sink.pipe_lock.lockf", fail)
         company.lock(is_long=True)
         assert company.is_shared
         company.lock(is_long=True)
@@ -409,8 +409,8 @@ class TestPipes:
         reader, writer = os.pipe()
         company = Company(writer)
         company.look()
-        monkeypatch.setattr("mozlog_py.company.sleep", naps.append)
-        monkeypatch.setattr("mozlog_py.company.is_writable", lambda *_: states.pop(0))
+        monkeypatch.setattr("mozlog_py._sink.pipe_lock.sleep", naps.append)
+        monkeypatch.setattr("mozlog_py._sink.pipe_lock.is_writable", lambda *_: states.pop(0))
         company.is_shared, company.due = True, float("inf")
         company.lock(is_long=True)
         assert naps == [0.25, 0.005, 0.25]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mozlog_py.strict import flatten
-from mozlog_py.values import Sanitiser
+from mozlog_py._values.flatten import flatten
+from mozlog_py._values.sanitiser import Sanitiser
 
 PROPERTY = settings(deadline=None, database=None)
 

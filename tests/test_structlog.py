@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from test_properties import EXTRA, KEYS, NESTED
 
 from mozlog_py import MozlogFormatter, context
-from mozlog_py.options import OptionError
+from mozlog_py._config.options import OptionError
 from mozlog_py.processors import StaticFields
 from mozlog_py.structlog import MozlogRenderer, processors
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from mozlog_py import context, structlog_variables
+from mozlog_py import context
+from mozlog_py._context import structlog_variables
 
 theirs = structlog.contextvars
 

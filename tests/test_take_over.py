@@ -17,9 +17,9 @@ from conformance import checked_lines
 
 import mozlog_py
 from mozlog_py import celery as tasks
+from mozlog_py._fields.late_request_ids import attach_request_id, remember_served, take_served
 from mozlog_py._stdlib.import_hooks import _Finder
 from mozlog_py._stdlib.propagating_logger import PropagatingLogger
-from mozlog_py.late_request_ids import attach_request_id, remember_served, take_served
 from mozlog_py.servers import ACCESS_LOGGERS, SERVER_LOGGERS, take_over
 
 pytestmark = pytest.mark.usefixtures("untouched_process", "query_strings")
@@ -42,7 +42,7 @@ UVICORN = {
 @pytest.fixture(autouse=True)
 def fresh_loggers() -> Iterator[None]:
     """Have loggers of servers that no other test has touched, and no request served."""
-    mozlog_py.late_request_ids._served.set(None)
+    mozlog_py._fields.late_request_ids._served.set(None)
     loggers = logging.Logger.manager.loggerDict
     former = {name: loggers.pop(name) for name in SERVER_LOGGERS if name in loggers}
     yield

@@ -11,7 +11,7 @@ import pytest
 from conformance import checked_lines
 
 import mozlog_py
-from mozlog_py.options import OptionError, check_unresolved
+from mozlog_py._config.options import OptionError, check_unresolved
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 

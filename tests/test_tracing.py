@@ -14,7 +14,8 @@ from conformance import checked_lines, fields, record, render
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from mozlog_py import MozlogFormatter, context, tracing
+from mozlog_py import MozlogFormatter, context
+from mozlog_py._context import trace_context
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.sink import Sink
 from mozlog_py.structlog import FastBoundLogger, MozlogRenderer, SinkLoggerFactory, processors
@@ -79,12 +80,12 @@ class TestSpan:
     def test_that_is_not_sampled_or_not_valid_says_so_or_nothing(self) -> None:
         remote = trace.SpanContext(0xAB, 0xCD, is_remote=True, trace_flags=trace.TraceFlags(0))
         with trace.use_span(trace.NonRecordingSpan(remote)):
-            got = tracing.span_fields()
+            got = trace_context.span_fields()
         assert got == {
             "trace_id": "ab".zfill(32), "span_id": "cd".zfill(16), "trace_flags": "00",
         }  # fmt: skip
         with trace.use_span(trace.INVALID_SPAN):
-            assert tracing.span_fields() == {}
+            assert trace_context.span_fields() == {}
 
     def test_that_is_broken_loses_no_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken() -> Any:

@@ -14,10 +14,11 @@ import structlog
 from conformance import checked_lines, record
 
 import mozlog_py
-from mozlog_py import MozlogFormatter, MozlogHandler, unsafe_characters
+from mozlog_py import MozlogFormatter, MozlogHandler
+from mozlog_py._line import unsafe_characters
+from mozlog_py._line.unsafe_characters import RANGES, escape, escape_lines, escape_text
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
-from mozlog_py.unsafe_characters import RANGES, escape, escape_lines, escape_text
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 

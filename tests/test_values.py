@@ -27,8 +27,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mozlog_py.line import LineMaker, encode
-from mozlog_py.values import (
+from mozlog_py._line.line_encoder import LineMaker, encode
+from mozlog_py._values.sanitiser import (
     MAX_CHARACTERS,
     MAX_DEPTH,
     MAX_ITEMS,

@@ -11,7 +11,7 @@ import errno
 from collections.abc import Iterator
 from typing import Final
 
-from mozlog_py.exceptions import cause_of, context_of, group_of_one
+from mozlog_py._values.tracebacks import cause_of, context_of, group_of_one
 
 from .server_task import SERVERS
 

@@ -22,8 +22,8 @@ from fnmatch import fnmatch
 from typing import Any, Final
 
 from mozlog_py import context
-from mozlog_py.diagnostics import note
-from mozlog_py.values import type_name
+from mozlog_py._process.self_log import note
+from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["Reporting", "RequestReports", "install", "leave_untraced", "report"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from mozlog_py.memo import remember
+from mozlog_py._process.memo import remember
 
 __all__ = ["is_called_by_server", "is_channel_of_server", "is_server_task"]
 

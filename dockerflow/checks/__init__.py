@@ -17,6 +17,8 @@ knows of these places, ``waiting`` how a caller waits on asyncio and trio.
 ``databases``, ``redis``, ``http`` and ``disk`` are checks ready to register.
 """
 
+from dockerflow.checks._run.payload import ChecksResults
+
 from .messages import (
     CRITICAL,
     DEBUG,
@@ -40,7 +42,6 @@ from .registry import (
     run_checks,
     run_checks_async,
 )
-from .results import ChecksResults
 
 __all__ = [
     "CRITICAL",

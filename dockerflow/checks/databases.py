@@ -15,10 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow import health
-from dockerflow.extras import needs_package
+from dockerflow._request.missing_extra import needs_package
+from dockerflow.checks._run.mask_credentials import redact
 
 from .messages import CheckMessage, Error
-from .redaction import redact
 
 if TYPE_CHECKING:
     from asyncpg import Pool

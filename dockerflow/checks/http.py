@@ -15,9 +15,9 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from dockerflow import health
+from dockerflow.checks._run.mask_credentials import redact
 
 from .messages import MASK, CheckMessage, Error
-from .redaction import redact
 
 __all__ = ["check_url_answers"]
 

@@ -16,10 +16,10 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from dockerflow import health
-from dockerflow.extras import needs_package
+from dockerflow._request.missing_extra import needs_package
+from dockerflow.checks._run.mask_credentials import redact
 
 from .messages import CheckMessage, Error
-from .redaction import redact
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
-from .callables import NO_CONFIG, Check, missing_arguments, name_of
+from dockerflow.checks._run.payload import ChecksResults, summarise
+from dockerflow.checks._run.runner import DEFAULT_TIMEOUT_S, drawn, run, run_async, valid_seconds
+from dockerflow.checks._run.signature import NO_CONFIG, Check, missing_arguments, name_of
+from dockerflow.checks._run.surroundings import PLAIN, Surroundings
+
 from .messages import CheckMessage
-from .results import ChecksResults, summarise
-from .runner import DEFAULT_TIMEOUT_S, drawn, run, run_async, valid_seconds
-from .surroundings import PLAIN, Surroundings
 
 __all__ = [
     "CheckFn",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from dockerflow.extras import needs_extra
+from dockerflow._request.missing_extra import needs_extra
 
 with needs_extra("django"):
     # Every module below needs it, and this is imported before all of them.

@@ -16,7 +16,7 @@ class DockerFlowAppConfig(AppConfig):
         """Register the checks."""
         from django.core.checks import register
 
-        from . import checks, installation
+        from . import checks, system_check
 
         checks.register()
-        register(installation.check_installation)
+        register(system_check.check_installation)

@@ -14,9 +14,9 @@ from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 from django.utils.module_loading import import_string
 
 from dockerflow import health
-from dockerflow.checks.redaction import mask_raised, redact
+from dockerflow._request.missing_extra import needs_package
+from dockerflow.checks._run.mask_credentials import mask_raised, redact
 from dockerflow.checks.redis import check_redis_connected as check_client_connected
-from dockerflow.extras import needs_package
 
 __all__ = [
     "check_database_connected",

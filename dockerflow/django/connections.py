@@ -22,9 +22,9 @@ from asgiref.sync import sync_to_async as in_sensitive_thread
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 
-from dockerflow.checks.outcome import Outcome
-from dockerflow.checks.surroundings import Surroundings
-from dockerflow.checks.threads import at_thread_end
+from dockerflow.checks._run.check_result import Outcome
+from dockerflow.checks._run.surroundings import Surroundings
+from dockerflow.checks._run.worker_threads import at_thread_end
 
 __all__ = [
     "BESIDE_SYNC_REQUEST",

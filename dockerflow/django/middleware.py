@@ -25,17 +25,17 @@ from django.utils.functional import LazyObject, empty
 from dockerflow._request.adapter import fill_summary, user_id
 from dockerflow._request.cancellation import is_task_cancelled
 from dockerflow._request.exchange import REQUEST_ID, Exchange, enclosing_exchange
+from dockerflow._request.options import Options
 from dockerflow._request.vary import merged_vary
-from dockerflow.middleware import Options
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary, current, is_cancellation
 from dockerflow.wsgi import querystring_of
+from mozlog_py._fields.late_request_ids import attach_request_id
 from mozlog_py.context import request_id_context
-from mozlog_py.late_request_ids import attach_request_id
 
 from . import views
-from .configuration import current_options, current_settings
-from .streams import watch_stream
+from .live_settings import current_options, current_settings
+from .streamed_bodies import watch_stream
 
 __all__ = ["DockerflowMiddleware", "extract_request_id"]
 

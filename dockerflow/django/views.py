@@ -23,13 +23,12 @@ from django.utils.module_loading import import_string
 
 from dockerflow import checks
 from dockerflow._request.rate_limit import RateLimit
-from dockerflow.checks.heartbeats import HeartbeatResults
+from dockerflow.checks._run.heartbeats import HeartbeatResults
+from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.checks.registry import checks_of
-from dockerflow.checks.surroundings import Surroundings
 from dockerflow.endpoints import NAMES, Endpoints, Reply, application_root
 from dockerflow.settings import Settings
 
-from .configuration import current_settings
 from .connections import (
     BESIDE_SYNC_REQUEST,
     IN_ASYNC_REQUEST,
@@ -37,6 +36,7 @@ from .connections import (
     has_transaction,
     has_transaction_async,
 )
+from .live_settings import current_settings
 from .signals import heartbeat_failed, heartbeat_passed
 
 __all__ = ["dockerflow_view", "error", "heartbeat", "lbheartbeat", "version"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dockerflow.extras import needs_extra
+from dockerflow._request.missing_extra import needs_extra
 
 with needs_extra("fastapi", "starlette", "pydantic"):
     from fastapi import APIRouter
@@ -21,7 +21,7 @@ with needs_extra("fastapi", "starlette", "pydantic"):
     from dockerflow.asgi import send_reply
     from dockerflow.endpoints import ALLOWED_METHODS, NOT_FOUND
 
-    from .application import live_options
+    from .app_state import live_options
     from .views import error, heartbeat, lbheartbeat, version
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "router", "version"]

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from dockerflow._request.coroutine_function import returns_coroutine
 from dockerflow._request.exchange import REQUEST
+from dockerflow._request.options import Options
 from dockerflow.asgi import ASGIExchange, DockerflowASGI, Scope
-from dockerflow.middleware import Options
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import SettingsError
 from dockerflow.summary import LOGGER_NAME, RequestSummary
 from mozlog_py.handlers import MozlogHandler
 
-from .application import KEY, live_options
+from .app_state import KEY, live_options
 from .outermost import surround
 
 __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]

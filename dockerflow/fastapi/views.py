@@ -16,7 +16,7 @@ from dockerflow.endpoints import Endpoints, Reply, application_root
 from dockerflow.settings import Settings
 from dockerflow.version import get_version
 
-from .application import error_limit, live_options
+from .app_state import error_limit, live_options
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "version"]
 

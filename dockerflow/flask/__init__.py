@@ -1,6 +1,6 @@
 """Dockerflow for Flask: ``Dockerflow(app)``."""
 
-from dockerflow.extras import needs_extra
+from dockerflow._request.missing_extra import needs_extra
 
 with needs_extra("flask", "werkzeug", "blinker"):
     from .app import Dockerflow

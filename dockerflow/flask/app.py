@@ -31,10 +31,10 @@ from werkzeug.wsgi import ClosingIterator
 from dockerflow import checks
 from dockerflow._request.adapter import DeprecatedChecks, fill_summary
 from dockerflow._request.exchange import REQUEST, Exchange
+from dockerflow._request.options import LiveOptions, Options
+from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.checks.registry import checks_of, register_owned
-from dockerflow.checks.surroundings import Surroundings
 from dockerflow.endpoints import Endpoints, Reply
-from dockerflow.middleware import LiveOptions, Options
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary
 from dockerflow.version import get_version

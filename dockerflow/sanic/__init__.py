@@ -1,6 +1,6 @@
 """Dockerflow for Sanic: ``Dockerflow(app)``."""
 
-from dockerflow.extras import needs_extra
+from dockerflow._request.missing_extra import needs_extra
 
 with needs_extra("sanic"):
     from .app import Dockerflow

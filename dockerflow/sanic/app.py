@@ -14,6 +14,7 @@ from sanic.response import HTTPResponse
 
 from dockerflow import checks
 from dockerflow._request.adapter import DeprecatedChecks, headers_of
+from dockerflow._request.options import LiveOptions
 from dockerflow.checks.registry import checks_of, register_owned
 from dockerflow.endpoints import (
     NAMES,
@@ -23,15 +24,14 @@ from dockerflow.endpoints import (
     version_failed,
     version_of,
 )
-from dockerflow.middleware import LiveOptions
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME
 from dockerflow.version import VersionFileError, get_version
 from mozlog_py.context import request_id_context
 
-from .application import observe
 from .checks import check_redis_connected
-from .served import Hooks, ServedRequest, choose_request_id
+from .request_tracking import observe
+from .served_request import Hooks, ServedRequest, choose_request_id
 
 __all__ = ["Dockerflow", "extract_request_id"]
 

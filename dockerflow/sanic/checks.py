@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from dockerflow._request.missing_extra import needs_package
 from dockerflow.checks.messages import (
     CRITICAL,
     DEBUG,
@@ -20,7 +21,6 @@ from dockerflow.checks.messages import (
     level_to_text,
 )
 from dockerflow.checks.redis import check_async_redis_connected
-from dockerflow.extras import needs_package
 
 __all__ = [
     "CRITICAL",

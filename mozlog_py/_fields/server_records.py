@@ -13,10 +13,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from mozlog_py._values.tracebacks import HEADER
 from mozlog_py.context import read_request_id
-from mozlog_py.exceptions import HEADER
-from mozlog_py.fields import STANDARD_ATTRIBUTES
-from mozlog_py.request_text import are_query_strings_logged, capped, shown_query, shown_sentence
+
+from .from_record import STANDARD_ATTRIBUTES
+from .request_text import are_query_strings_logged, capped, shown_query, shown_sentence
 
 __all__ = [
     "CALL_ATTRIBUTE",

@@ -8,10 +8,11 @@
 ``mozlog_py.configure()`` sets all of it up, together with ``logging``.
 """
 
-from .chain import processors
-from .logger import FastBoundLogger
+from . import former_paths as former_paths
+from .bound_logger import FastBoundLogger
+from .processor_chain import processors
 from .renderer import MozlogRenderer
-from .sink import SinkLogger, SinkLoggerFactory
+from .sink_logger import SinkLogger, SinkLoggerFactory
 
 __all__ = [
     "FastBoundLogger",

@@ -13,15 +13,15 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mozlog_py.process import process
+from mozlog_py._process.process_id import process
 
+from .lazy_proxy import lengthen
 from .levels import ALIASES, LEVELS, METHODS, level_of
+from .log_methods import ASYNC_METHODS, aexception, exception, nothing, nothing_async
+from .log_methods import METHODS as LOG_METHODS
 from .logging_changes import changes
-from .methods import ASYNC_METHODS, aexception, exception, nothing, nothing_async
-from .methods import METHODS as LOG_METHODS
 from .other_handlers import NOBODY
-from .proxy import lengthen
-from .sink import SinkLogger
+from .sink_logger import SinkLogger
 
 __all__ = ["class_at", "following_class"]
 

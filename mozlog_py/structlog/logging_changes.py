@@ -13,9 +13,9 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from mozlog_py.diagnostics import note
-from mozlog_py.process import process
-from mozlog_py.values import type_name
+from mozlog_py._process.process_id import process
+from mozlog_py._process.self_log import note
+from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["LoggingChanges", "changes"]
 

@@ -16,9 +16,9 @@ from contextvars import ContextVar
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
-from mozlog_py.diagnostics import note
-from mozlog_py.exceptions import as_exc_info
-from mozlog_py.values import free_name, type_name
+from mozlog_py._process.self_log import note
+from mozlog_py._values.sanitiser import free_name, type_name
+from mozlog_py._values.tracebacks import as_exc_info
 
 from .logging_changes import changes
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from mozlog_py import mask_registry, tracing
-from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
-from mozlog_py.cut import finished
-from mozlog_py.events import (
+from mozlog_py._config.options import OptionError, check_switch, check_text, shown
+from mozlog_py._context import trace_context
+from mozlog_py._context.trace_context import may_have_span
+from mozlog_py._fields.event_record import EventRecord
+from mozlog_py._fields.from_event import (
     LEVEL_AND_TIME,
     LEVELS,
     MEANINGFUL,
@@ -21,28 +22,28 @@ from mozlog_py.events import (
     level_number,
     read_event,
 )
-from mozlog_py.exceptions import as_exc_info
-from mozlog_py.fields import merge
+from mozlog_py._fields.from_record import merge
+from mozlog_py._fields.json_message import looks_like_json
+from mozlog_py._fields.late_request_ids import add_request_id
+from mozlog_py._line.line_encoder import DEGRADED, Dropped, Interrupted, degrade, encode
+from mozlog_py._line.truncate import finished
+from mozlog_py._line.unsafe_characters import DELETE
+from mozlog_py._process.memo import LONGEST, remember
+from mozlog_py._process.process_id import process
+from mozlog_py._values import mask_registry
+from mozlog_py._values.rules import all_plain
+from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser, type_name
+from mozlog_py._values.tracebacks import as_exc_info
+from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
 from mozlog_py.formatter import MozlogFormatter
-from mozlog_py.json_message import looks_like_json
-from mozlog_py.late_request_ids import add_request_id
-from mozlog_py.line import DEGRADED, Dropped, Interrupted, degrade, encode
-from mozlog_py.memo import LONGEST, remember
-from mozlog_py.options import OptionError, check_switch, check_text, shown
-from mozlog_py.process import process
-from mozlog_py.records import EventRecord
 from mozlog_py.redaction import Redact, combined_mask, line_masks
-from mozlog_py.rules import all_plain
-from mozlog_py.tracing import may_have_span
 from mozlog_py.typing import Output, RendererOptions
-from mozlog_py.unsafe_characters import DELETE
-from mozlog_py.values import MAX_ITEMS, Sanitiser, type_name
 
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; type checkers know it of all versions.
     from typing_extensions import Unpack
 
-    from mozlog_py.masking import AnyMask
+    from mozlog_py._redaction.mask import AnyMask
 
 __all__ = ["AroundContext", "MozlogRenderer", "WiringError", "bound_by_structlog"]
 
@@ -313,7 +314,7 @@ class MozlogRenderer:
         """
         templates, further, dumps = self._maker.templates, self._maker.further, self._maker.dumps
         careful, static, default_type = self._careful, self._static_fields, self._maker.logger
-        include_context, is_traced = self._include_context, tracing.is_installed()
+        include_context, is_traced = self._include_context, trace_context.is_installed()
         # Each field's type is looked at, and a closure's names are found in half of the time.
         type_, str_, int_ = type, str, int
 

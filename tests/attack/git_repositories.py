@@ -12,12 +12,12 @@ from pathlib import Path
 
 from hostile_repository import OF_SOME_VERSIONS, WAYS, add_modules, hostile, make
 
-from dockerflow import build
+from dockerflow._cli import version_file
 
 from .service import IS_QUICK, Rows
 
 # What the console script is.
-_COMMAND = "import sys; sys.path.pop(0); from dockerflow.command import main; sys.exit(main())"
+_COMMAND = "import sys; sys.path.pop(0); from dockerflow._cli.command import main; sys.exit(main())"
 
 
 def run() -> Rows:
@@ -52,7 +52,7 @@ def _imports_none() -> int:
 
 
 def _writes_a_version(folder: Path) -> bool:
-    environ = {name: of for name, of in os.environ.items() if name not in build._SERVICES}
+    environ = {name: of for name, of in os.environ.items() if name not in version_file._SERVICES}
     environ["PATH"] = f"{os.pathsep}.{os.pathsep}{environ['PATH']}"
     done = subprocess.run(
         [sys.executable, "-c", _COMMAND, "version", "-o", "-"],

@@ -38,7 +38,8 @@ import redis.asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from dockerflow import build, checks, endpoints
+from dockerflow import checks, endpoints
+from dockerflow._cli import version_file
 from dockerflow.checks import databases, http
 from dockerflow.checks import redis as redis_checks
 from dockerflow.version import get_version
@@ -477,7 +478,7 @@ def _version(secret: str, source: str, folder: Path) -> str:
     """Return what the endpoint and the command line make of a source with a secret in it."""
     url = source.format(secret)
     facts = {"source": url, "version": "1", "commit": "0" * 40, "build": url}
-    written = build.render(build.describe(folder, {}, facts))
+    written = version_file.render(version_file.describe(folder, {}, facts))
     (folder / "version.json").write_text(json.dumps(facts))
     shown = endpoints.version(lambda: get_version(folder), logging.getLogger("attack"))
     assert shown.status == 200

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerflow import checks, health
-from dockerflow.checks.outcome import ELSEWHERE
+from dockerflow.checks._run.check_result import ELSEWHERE
 
 DEADLINE = "the deadline is timeout= of its registration, else DOCKERFLOW_CHECK_TIMEOUT_SECONDS"
 

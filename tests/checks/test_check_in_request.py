@@ -13,7 +13,7 @@ import trio
 from conformance import Capture
 
 from dockerflow import checks, health
-from dockerflow.checks import runner
+from dockerflow.checks._run import runner
 from dockerflow.endpoints import Endpoints
 from dockerflow.settings import Settings
 

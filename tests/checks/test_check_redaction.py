@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerflow.checks.redaction import mask_for, redact
+from dockerflow.checks._run.mask_credentials import mask_for, redact
 
 SECRET = "s3cr3t"
 

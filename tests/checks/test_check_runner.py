@@ -15,7 +15,7 @@ import pytest
 from conformance import Capture
 
 from dockerflow import checks, health
-from dockerflow.checks.outcome import ELSEWHERE
+from dockerflow.checks._run.check_result import ELSEWHERE
 from mozlog_py import context
 
 Run = Callable[..., checks.ChecksResults]

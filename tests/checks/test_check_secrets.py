@@ -17,13 +17,14 @@ from attack import secrets
 from conformance import Capture
 
 from dockerflow import checks, health
-from dockerflow.checks import databases, redaction, text_mask
+from dockerflow.checks import databases
 from dockerflow.checks import redis as redis_checks
+from dockerflow.checks._run import mask_credentials, text_mask
+from dockerflow.checks._run.payload import NO_ID
 from dockerflow.checks.http import check_url_answers
-from dockerflow.checks.results import NO_ID
 from dockerflow.endpoints import heartbeat
 from dockerflow.settings import Settings
-from mozlog_py.exceptions import mask_of
+from mozlog_py._values.tracebacks import mask_of
 
 Run = Callable[..., checks.ChecksResults]
 
@@ -182,12 +183,12 @@ class TestRaised:
         def breaks(dsn: str) -> Any:
             raise LookupError(f"refused: {dsn}")
 
-        monkeypatch.setattr("dockerflow.checks.given.parts_of_bound", refuse)
+        monkeypatch.setattr("dockerflow.checks._run.given.parts_of_bound", refuse)
         run([("a", functools.partial(breaks, DSN))])
         assert logged.fields[0]["error"] == "LookupError(***)"
         assert not tells(said(logged))
-        monkeypatch.setattr("dockerflow.checks.given.parts_of", refuse)
-        assert redaction.redact("tulip") == "***"
+        monkeypatch.setattr("dockerflow.checks._run.given.parts_of", refuse)
+        assert mask_credentials.redact("tulip") == "***"
 
     def test_a_check_that_ends_late_is_masked(self, logged: Capture) -> None:
         def breaks(dsn: str) -> Any:
@@ -205,8 +206,8 @@ class TestRaised:
 
     def test_what_a_check_masked_itself_stays_masked(self) -> None:
         error = LookupError("tu'lip, daisy")
-        redaction.mask_raised(error, functools.partial(print, "tu'lip"))
-        redaction.mask_raised(error, functools.partial(print, "daisy"))
+        mask_credentials.mask_raised(error, functools.partial(print, "tu'lip"))
+        mask_credentials.mask_raised(error, functools.partial(print, "daisy"))
         mask: Any = mask_of(error)
         assert mask.error(repr(error), str(error)) == "LookupError('***, ***')"
 

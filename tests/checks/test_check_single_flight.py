@@ -10,7 +10,7 @@ import pytest
 from conformance import Capture
 
 from dockerflow import checks
-from dockerflow.checks import flights, threads
+from dockerflow.checks._run import single_flight, worker_threads
 from mozlog_py import context
 
 Found = list[checks.CheckMessage]
@@ -241,7 +241,7 @@ class TestCache:
         check.go.set()
         offset = [0.0]
         real = time.monotonic
-        monkeypatch.setattr(flights.time, "monotonic", lambda: real() + offset[0])
+        monkeypatch.setattr(single_flight.time, "monotonic", lambda: real() + offset[0])
 
         def ask(seconds: float) -> str:
             return text_of(checks.run_checks([("a", check)], cache_seconds=seconds))
@@ -292,10 +292,10 @@ class TestCache:
         assert gone() is None
 
     def test_forgets_checks_that_are_asked_once(self) -> None:
-        board = flights.Flights()
+        board = single_flight.Flights()
         from contextvars import copy_context
 
-        from dockerflow.checks.callables import Check
+        from dockerflow.checks._run.signature import Check
 
         def ask(seconds: float) -> None:
             # A function of its own each time, as of a view that makes its checks.
@@ -315,7 +315,7 @@ class TestCache:
 
 class TestThreads:
     def test_are_used_again(self) -> None:
-        pool = threads.Threads()
+        pool = worker_threads.Threads()
         seen: list[threading.Thread] = []
         for _ in range(20):
             done = threading.Event()
@@ -329,7 +329,7 @@ class TestThreads:
 
     def test_do_the_work_again_that_they_did_before(self) -> None:
         # A connection that it left open is there.
-        pool = threads.Threads()
+        pool = worker_threads.Threads()
         seen: dict[int, set[int]] = {}
         for _ in range(20):
             done = [threading.Event() for _ in range(5)]
@@ -347,17 +347,17 @@ class TestThreads:
         assert len(set.union(*seen.values())) == 5
 
     def test_are_not_kept_for_work_that_never_comes_again(self) -> None:
-        pool = threads.Threads()
+        pool = worker_threads.Threads()
         for key in range(200):
             done = threading.Event()
             pool.run(done.set, key)
             assert done.wait(60)
-            while len(pool._idle) < min(key + 1, threads.MAX_KEPT):
+            while len(pool._idle) < min(key + 1, worker_threads.MAX_KEPT):
                 time.sleep(0.001)
-        assert pool._made == len(pool._former) == threads.MAX_KEPT
+        assert pool._made == len(pool._former) == worker_threads.MAX_KEPT
 
     def test_that_hang_are_not_waited_for(self, release: threading.Event) -> None:
-        pool = threads.Threads()
+        pool = worker_threads.Threads()
         pool.run(lambda: release.wait(60), "a")
         done = threading.Event()
         pool.run(done.set, "a")
@@ -368,7 +368,7 @@ class TestThreads:
         assert len(pool._former) == 1
 
     def test_end_when_there_is_nothing_to_do(self) -> None:
-        pool = threads.Threads(idle_seconds=0.001)
+        pool = worker_threads.Threads(idle_seconds=0.001)
         seen: list[threading.Thread] = []
         for _ in range(50):
             # Each races with the end of the one before.
@@ -382,7 +382,7 @@ class TestThreads:
         assert not pool._former
 
     def test_do_at_their_end_what_was_left_for_it_once_each(self) -> None:
-        pool = threads.Threads(idle_seconds=0.001)
+        pool = worker_threads.Threads(idle_seconds=0.001)
         ended: list[str] = []
         seen: list[threading.Thread] = []
 
@@ -394,13 +394,13 @@ class TestThreads:
 
         def work() -> None:
             seen.append(threading.current_thread())
-            assert threads.at_thread_end(breaks)
-            assert threads.at_thread_end(close)
-            assert threads.at_thread_end(close)
+            assert worker_threads.at_thread_end(breaks)
+            assert worker_threads.at_thread_end(close)
+            assert worker_threads.at_thread_end(close)
 
         pool.run(work)
         while not seen:
             time.sleep(0.001)
         seen[0].join(60)
         assert ended == ["dockerflow-check-1"]
-        assert not threads.at_thread_end(close), "this thread is none of the pool's"
+        assert not worker_threads.at_thread_end(close), "this thread is none of the pool's"

@@ -21,10 +21,10 @@ import trio
 from conformance import Capture
 
 from dockerflow import checks, endpoints, health
-from dockerflow.checks import flights, heartbeats, runner
-from dockerflow.checks.callables import Check
-from dockerflow.checks.heartbeats import HeartbeatResults
-from dockerflow.checks.slots import Slots
+from dockerflow.checks._run import heartbeats, runner, single_flight
+from dockerflow.checks._run.heartbeats import HeartbeatResults
+from dockerflow.checks._run.signature import Check
+from dockerflow.checks._run.slots import Slots
 from dockerflow.endpoints import Endpoints, Reply
 from dockerflow.settings import Settings
 
@@ -132,7 +132,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     class Clock:
         monotonic = staticmethod(lambda: real() + offset[0])
 
-    monkeypatch.setattr(flights, "time", Clock)
+    monkeypatch.setattr(single_flight, "time", Clock)
     monkeypatch.setattr(heartbeats, "time", Clock)
     return offset
 
@@ -543,10 +543,10 @@ class TestKept:
     def test_of_a_check_that_hangs_is_logged_once_and_not_for_each_answer(
         self, now: list[float], logged: Capture
     ) -> None:
-        board = flights.Flights()
+        board = single_flight.Flights()
         check = Check("a", list)
 
-        def ask() -> flights.Flight:
+        def ask() -> single_flight.Flight:
             return board.join(
                 check, None, lambda _: None, timeout=50, cache_seconds=1, context=copy_context(),
                 keeps_last=True,

@@ -5,7 +5,7 @@ from attack import secrets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerflow.public_url import public_url, public_version
+from dockerflow._request.public_url import public_url, public_version
 
 
 class TestPublicURL:

@@ -11,14 +11,14 @@ import pytest
 from hostile_repository import MODULES, OF_SOME_VERSIONS, WAYS, Hostile, add_modules, hostile, make
 from snippets import ROOT
 
-from dockerflow import build, repository
-from dockerflow.command import main
-from dockerflow.repository import Repository
+from dockerflow._cli import repository, version_file
+from dockerflow._cli.command import main
+from dockerflow._cli.repository import Repository
 
 #: What pip makes of the entry in ``[project.scripts]``.
 SCRIPT = """
 import sys
-from dockerflow.command import main
+from dockerflow._cli.command import main
 if __name__ == "__main__":
     sys.exit(main())
 """
@@ -26,7 +26,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(autouse=True)
 def no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in build._SERVICES:
+    for name in version_file._SERVICES:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -172,15 +172,17 @@ class TestTrouble:
 
     def test_is_what_git_says(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-        with pytest.raises(build.UnknownCommitError, match=r"commit \(git says 'fatal: not a git"):
-            build.describe(tmp_path, {}, {})
+        with pytest.raises(
+            version_file.UnknownCommitError, match=r"commit \(git says 'fatal: not a git"
+        ):
+            version_file.describe(tmp_path, {}, {})
 
     def test_is_no_git_and_no_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        with pytest.raises(build.UnknownCommitError, match="git cannot be run in"):
-            build.describe(tmp_path / "none", {}, {})
+        with pytest.raises(version_file.UnknownCommitError, match="git cannot be run in"):
+            version_file.describe(tmp_path / "none", {}, {})
         monkeypatch.setenv("PATH", "")
-        with pytest.raises(build.UnknownCommitError, match="there is no git on the PATH"):
-            build.describe(tmp_path, {}, {})
+        with pytest.raises(version_file.UnknownCommitError, match="there is no git on the PATH"):
+            version_file.describe(tmp_path, {}, {})
 
     def test_is_none_with_names_that_are_no_text(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -197,4 +199,4 @@ class TestTrouble:
 
 def test_the_console_script_is_declared() -> None:
     text = (ROOT / "pyproject.toml").read_text()
-    assert '[project.scripts]\ndockerflow = "dockerflow.command:main"\n' in text
+    assert '[project.scripts]\ndockerflow = "dockerflow._cli.command:main"\n' in text

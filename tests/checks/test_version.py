@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerflow import build, version
+from dockerflow import version
 from dockerflow.__main__ import main
+from dockerflow._cli import version_file
 from dockerflow.version import VersionFileError, get_release_name, get_version
 
 VERSION = {
@@ -295,16 +296,16 @@ class TestDescribe:
     def test_takes_what_a_ci_says(self, service: str, repository: Path) -> None:
         environ, facts = CI[service]
         git(repository, "tag", "v9")  # belongs to another commit
-        assert build.describe(repository, environ, {}) == facts
+        assert version_file.describe(repository, environ, {}) == facts
 
     def test_takes_the_rest_from_git(self, repository: Path) -> None:
-        facts = build.describe(repository, {}, {})
+        facts = version_file.describe(repository, {}, {})
         assert (facts["source"], facts["build"]) == ("", "")
         assert len(facts["commit"]) == 40
         assert facts["commit"].startswith(facts["version"])
         git(repository, "tag", "v1")
         git(repository, "remote", "add", "origin", "ssh://git@example.com:2222/example/shop.git")
-        assert build.describe(repository, {}, {}) == {
+        assert version_file.describe(repository, {}, {}) == {
             "source": "https://example.com/example/shop",
             "version": "v1",
             "commit": facts["commit"],
@@ -313,7 +314,7 @@ class TestDescribe:
 
     def test_takes_what_is_given_first(self, repository: Path) -> None:
         environ = CI["GitHub"][0]
-        assert build.describe(repository, environ, VERSION) == VERSION
+        assert version_file.describe(repository, environ, VERSION) == VERSION
 
     @pytest.mark.parametrize(
         ("source", "public"),
@@ -333,11 +334,11 @@ class TestDescribe:
         self, source: str, public: str, tmp_path: Path
     ) -> None:
         given_ = {**VERSION, "source": source}
-        assert build.describe(tmp_path, {}, given_)["source"] == public
+        assert version_file.describe(tmp_path, {}, given_)["source"] == public
 
     def test_gives_a_build_without_credentials(self, tmp_path: Path) -> None:
         given_ = {**VERSION, "build": "https://me:s3cret@ci.example.com/7?token=s3cret"}
-        build_url = build.describe(tmp_path, {}, given_)["build"]
+        build_url = version_file.describe(tmp_path, {}, given_)["build"]
         assert build_url == "https://ci.example.com/7?token=***"
 
 

@@ -212,7 +212,7 @@ from django.test import override_settings
 from django.urls import path
 from dockerflow.django import dockerflow_view
 from dockerflow.django.checks import register
-from dockerflow.django.installation import check_installation
+from dockerflow.django.system_check import check_installation
 
 def registered():
     registry.registered_checks = set()

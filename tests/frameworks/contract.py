@@ -40,7 +40,7 @@ from hypothesis import strategies as st
 
 from dockerflow import checks, health
 from dockerflow._request.rate_limit import RateLimit
-from dockerflow.checks.slots import Slots
+from dockerflow.checks._run.slots import Slots
 from mozlog_py.processors import Sample
 from mozlog_py.testing import capture_lines
 

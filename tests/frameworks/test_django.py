@@ -43,7 +43,7 @@ from django.utils.functional import SimpleLazyObject  # noqa: E402
 
 from dockerflow import checks  # noqa: E402
 from dockerflow.asgi import DockerflowASGI  # noqa: E402
-from dockerflow.checks.slots import Slots  # noqa: E402
+from dockerflow.checks._run.slots import Slots  # noqa: E402
 from dockerflow.django import DockerflowMiddleware, dockerflow_view, signals, views  # noqa: E402
 from dockerflow.django.checks import register  # noqa: E402
 from dockerflow.request_id import RequestIdPolicy  # noqa: E402
@@ -314,11 +314,11 @@ class TestUser:
 
 class TestSettings:
     def test_that_are_bad_stop_the_start(self) -> None:
-        from dockerflow.django import configuration
+        from dockerflow.django import live_settings
 
         with (
-            mock.patch.object(configuration._cached, "live", None),
-            mock.patch.object(configuration._cached, "options", None),
+            mock.patch.object(live_settings._cached, "live", None),
+            mock.patch.object(live_settings._cached, "options", None),
             override_settings(DOCKERFLOW_HEARTBEAT_DETAILS="sometimes"),
             pytest.raises(SettingsError, match="DOCKERFLOW_HEARTBEAT_DETAILS"),
         ):

@@ -16,7 +16,7 @@ from test_wsgi import bind
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from dockerflow import checks
-from dockerflow.checks.slots import Slots
+from dockerflow.checks._run.slots import Slots
 from dockerflow.flask import Dockerflow
 from dockerflow.flask import app as module
 from dockerflow.flask.signals import heartbeat_failed, heartbeat_passed

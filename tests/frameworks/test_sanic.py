@@ -22,7 +22,7 @@ from dockerflow.request_id import RequestIdPolicy
 from dockerflow.sanic import Dockerflow
 from dockerflow.sanic.app import extract_request_id
 from dockerflow.sanic.checks import check_redis_connected
-from dockerflow.sanic.served import ServedRequest
+from dockerflow.sanic.served_request import ServedRequest
 from dockerflow.settings import SettingsError
 from dockerflow.summary import add_fields
 from mozlog_py.context import request_id_context

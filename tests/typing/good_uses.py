@@ -22,8 +22,8 @@ from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import Settings
 from dockerflow.wsgi import DockerflowWSGI
 from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler, context
+from mozlog_py._config.options import OptionError
 from mozlog_py.gcp import CloudFormatter
-from mozlog_py.options import OptionError
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import CapLengths, Redact, Sample, StaticFields, drop_none, flatten
 from mozlog_py.structlog import MozlogRenderer, processors

@@ -28,7 +28,8 @@ from conformance import checked_lines
 
 import mozlog_py
 from dockerflow.summary import RequestSummary
-from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler, call_extra
+from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler
+from mozlog_py._stdlib import call_extra
 from mozlog_py.structlog import MozlogRenderer
 
 pytestmark = pytest.mark.usefixtures("untouched_process")

@@ -264,7 +264,7 @@ def test_logging_that_is_loaded_anew_is_followed(tmp_path: Any) -> None:
     script.write_text("""
 import importlib, logging, sys
 import mozlog_py, structlog
-from mozlog_py.process import process
+from mozlog_py._process.process_id import process
 mozlog_py.configure("shop", format="mozlog")
 log = structlog.get_logger("shop")
 log.info("1")

@@ -23,8 +23,8 @@ from value_fronts import FRONTS, by_handler
 from werkzeug.datastructures import CombinedMultiDict, ImmutableMultiDict, MultiDict
 
 from mozlog_py import MozlogFormatter
+from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py.processors import CapLengths, Redact, drop_none, flatten
-from mozlog_py.values import Sanitiser
 
 
 def plain(value: Any) -> Any:

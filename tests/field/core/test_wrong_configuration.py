@@ -12,7 +12,7 @@ import pytest
 
 import mozlog_py
 from mozlog_py import MozlogHandler, MozlogQueueHandler
-from mozlog_py.options import OptionError
+from mozlog_py._config.options import OptionError
 from mozlog_py.sink import Sink
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
@@ -140,7 +140,7 @@ def test_a_service_that_is_configured_wrongly_ends_with_what_to_write(
         capture_output=True, text=True, timeout=60, check=False, cwd=empty_folder,
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("mozlog_py.options.OptionError: ")
+    assert done.stderr.splitlines()[-1].startswith("mozlog_py._config.options.OptionError: ")
     assert said in done.stderr.splitlines()[-1]
     assert [*empty_folder.iterdir()] == []
 

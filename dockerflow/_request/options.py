@@ -1,0 +1,285 @@
+"""What the ASGI and the WSGI core have in common: their parameters, and what is made of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypedDict
+
+from dockerflow import version
+from dockerflow.endpoints import Endpoints, application_root
+from dockerflow.request_id import RequestIdPolicy, new_id
+from dockerflow.settings import LiveSettings, Settings
+from dockerflow.summary import LOGGER_NAME, current
+from mozlog_py._config.options import OptionError, check_switch, shown
+from mozlog_py._config.overlap import warn_of_overlap
+from mozlog_py._fields.request_text import log_query_strings
+from mozlog_py._process.memo import remember
+
+from .exchange import REQUEST
+
+__all__ = [
+    "AGENT",
+    "LANGUAGE",
+    "REQUEST_ID_HEADER",
+    "TRACEPARENT",
+    "HeaderRoles",
+    "LiveOptions",
+    "Middleware",
+    "MiddlewareOptions",
+    "Options",
+]
+
+#: What a header is to a summary; those of ids come last.
+AGENT: Final = 1
+LANGUAGE: Final = 2
+REQUEST_ID_HEADER: Final = 3
+TRACEPARENT: Final = 4
+
+
+class HeaderRoles(dict[bytes, int]):
+    """What each header of a scope is to a summary, 0 for nothing, by its name in any case.
+
+    Servers give lower case; applications that call each other may not. A name
+    is looked at when it comes for the first time, and known from then on.
+    """
+
+    __slots__ = ("_header", "_longest", "_uses_traceparent")
+
+    # A header of ids that is named with more characters is found all the same.
+    _MAX_LENGTH: Final = 100
+    _MAX_NAMES: Final = 300
+
+    def __init__(self, header: bytes, uses_traceparent: bool) -> None:
+        super().__init__()
+        self._header = header
+        self._longest = max(len(header), self._MAX_LENGTH)
+        self._uses_traceparent = uses_traceparent
+
+    def __missing__(self, name: bytes) -> int:
+        """Look at a name."""
+        if len(name) > self._longest:
+            return 0
+        lowered = name.lower()
+        role = 0
+        if lowered == b"user-agent":
+            role |= AGENT
+        if lowered == b"accept-language":
+            role |= LANGUAGE
+        # The configured one may be any, one of these as well.
+        if lowered == self._header:
+            role |= REQUEST_ID_HEADER
+        if lowered == b"traceparent" and self._uses_traceparent:
+            role |= TRACEPARENT
+        remember(self, name, role, self._MAX_NAMES, self._longest)
+        return role
+
+
+class Options:
+    """What a request's handling depends on, made once of settings and a policy."""
+
+    __slots__ = (
+        "accepts", "echo_name", "echoes_all", "environ_name", "generate", "header", "header_roles",
+        "policy", "querystring", "sentry", "summary_traceback", "uses_traceparent",
+    )  # fmt: skip
+
+    def __init__(self, settings: Settings, policy: RequestIdPolicy | None) -> None:
+        #: How ids are found.
+        self.policy = policy or RequestIdPolicy.of(settings)
+        #: Makes an id: the policy's ``generate``, or what that would call and cannot fail.
+        self.generate = new_id if self.policy.generator is new_id else self.policy.generate
+        #: Returns whether the only value of the id's header is the id as it is.
+        self.accepts = self.policy.accepts
+        #: Whether an id may come from a ``traceparent`` header.
+        self.uses_traceparent = self.policy.traceparent
+        #: Whether responses carry every id, without a look at it.
+        self.echoes_all = self.policy.echoes_all
+        #: Whether summaries have the query string.
+        self.querystring = settings.summary_log_querystring
+        #: Whether sentry-sdk makes one event of an exception.
+        self.sentry = settings.sentry
+        #: Whether a summary of an exception has its traceback.
+        self.summary_traceback = settings.summary_traceback
+        name = self.policy.header_name
+        #: The id's header as it is sent.
+        self.echo_name = name
+        #: The id's header as it stands in a scope.
+        self.header = name.lower().encode("latin-1")
+        #: What each header of a scope is to a summary.
+        self.header_roles = HeaderRoles(self.header, self.uses_traceparent)
+        #: The id's header as it stands in an environ.
+        self.environ_name = f"HTTP_{name.upper().replace('-', '_')}"
+
+
+# The settings that every request asks for.
+_NAMES: Final = tuple(
+    f"DOCKERFLOW_{name}"
+    for name in (
+        "REQUEST_ID_CHARACTERS",
+        "REQUEST_ID_CHOICE",
+        "REQUEST_ID_ECHO",
+        "REQUEST_ID_HEADER_NAME",
+        "REQUEST_ID_TRACEPARENT",
+        "REQUEST_ID_TRUST",
+        "SENTRY",
+        "SUMMARY_LOG_QUERYSTRING",
+        "SUMMARY_TRACEBACK",
+    )
+)
+
+
+class LiveOptions:
+    """Options made of settings that may change while the application runs.
+
+    ``lookup`` and the other parameters are those of ``LiveSettings``, which are
+    the attribute ``settings``; ``policy`` is that of ``Options``.
+    """
+
+    __slots__ = ("_lookup", "_made", "_policy", "settings")
+
+    def __init__(
+        self,
+        lookup: Callable[[str], Any],
+        policy: RequestIdPolicy | None = None,
+        *,
+        raises: bool = True,
+        names: Callable[[], Iterable[Any]] = tuple,
+        where: str = "the configuration",
+        **defaults: Any,
+    ) -> None:
+        warn_of_overlap()
+        self.settings = LiveSettings(lookup, raises=raises, names=names, where=where, **defaults)
+        self._lookup = lookup
+        self._policy = policy
+        self._made = [*map(lookup, _NAMES)], Options(self.settings(), policy)
+        log_query_strings(self._made[1].querystring)
+
+    def __call__(self) -> Options:
+        """Give the options as they are now."""
+        return self.now()
+
+    def now(self) -> Options:
+        """Give the same; as a method, it is called in less time than the object."""
+        raw, options = self._made
+        now = [*map(self._lookup, _NAMES)]
+        if now != raw:
+            options = Options(self.settings(), self._policy)
+            self._made = now, options
+            log_query_strings(options.querystring)
+        return options
+
+
+class MiddlewareOptions(TypedDict, total=False):
+    """The parameters of ``Middleware`` beside the application."""
+
+    settings: Settings | None
+    request_id: RequestIdPolicy | None
+    logger: logging.Logger | None
+    version_path: str | None
+    silenced_checks: Iterable[str]
+    config: Any
+    request_ids: bool
+    summaries: bool
+    endpoints: bool
+
+
+class Middleware:
+    """The parameters of ``DockerflowASGI`` and ``DockerflowWSGI``.
+
+    ``app``: the application. ``settings``: what ``DOCKERFLOW_*`` says, read
+    from the environment by default. ``request_id``: the policy for ids, made
+    of the settings by default. ``logger``: where summaries go,
+    ``request.summary`` by default. ``version_path``: the folder of
+    ``version.json``; ``APP_DIR``, else ``/app``, by default.
+    ``silenced_checks``: ids of messages that do not count. ``config``: what
+    checks receive that have a parameter of this name; the settings by default.
+    ``request_ids``, ``summaries`` and ``endpoints`` switch off what another
+    middleware gives. Raises ``SettingsError``, and ``OptionError`` for a parameter of
+    the wrong kind.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        settings: Settings | None = None,
+        request_id: RequestIdPolicy | None = None,
+        logger: logging.Logger | None = None,
+        version_path: str | None = None,
+        silenced_checks: Iterable[str] = (),
+        config: Any = None,
+        request_ids: bool = True,
+        summaries: bool = True,
+        endpoints: bool = True,
+    ) -> None:
+        warn_of_overlap()
+        if settings is not None and not isinstance(settings, Settings):
+            raise OptionError(
+                f"settings is {shown(settings)}; for a mapping write "
+                "Settings.read({'DOCKERFLOW_SENTRY': False}), for the environment leave it out"
+            )
+        for name, given in (
+            ("request_ids", request_ids), ("summaries", summaries), ("endpoints", endpoints),
+        ):  # fmt: skip
+            check_switch(name, given)
+        self.app = app
+        self._settings = settings or Settings.read()
+        self._options = Options(self._settings, request_id)
+        self._logger = logger or logging.getLogger(LOGGER_NAME)
+        self._gives_ids = request_ids
+        self._gives_summaries = summaries
+        if summaries and type(self)._options_of is Middleware._options_of:  # noqa: SLF001 - its own
+            log_query_strings(self._options.querystring)
+        self._endpoints: Endpoints | None = None
+        if endpoints:
+            root = version_path
+
+            def read_version() -> Any:
+                return version.get_version(root or application_root())
+
+            self._endpoints = Endpoints(
+                settings=lambda: self._settings,
+                read_version=read_version,
+                silenced_checks=tuple(silenced_checks),
+                config=self._settings if config is None else config,
+            )
+
+    # A framework whose settings may change has its own.
+    def _options_of(self, holder: Any) -> Options:  # noqa: ARG002
+        """Return the options for the request of a scope or an environ."""
+        return self._options
+
+    def _read(self, exchange: Any, holder: Any, options: Options, gives_id: bool) -> str | None:
+        """Take what the summary needs from a scope or an environ; return the id to be given."""
+        raise NotImplementedError
+
+    def _querystring_of(self, holder: Any) -> bytes:
+        """Return the query string of a scope or an environ."""
+        raise NotImplementedError
+
+    def _join(self, exchange: Any, holder: Any) -> None:
+        """Add what this layer has for a request to the exchange of a layer further out."""
+        holder[REQUEST] = exchange
+        if current() is not exchange:
+            # A bridge has started this in another context.
+            exchange.adopt_context()
+        if (self._gives_ids and exchange.rid is None) or (
+            self._gives_summaries and exchange.logger is None
+        ):
+            request_id = self._contribute(exchange, holder)
+            if request_id is not None:
+                exchange.set_request_id(request_id)
+
+    def _contribute(self, exchange: Any, holder: Any) -> str | None:
+        """Add what this layer has for a request; return the id if it comes from this layer."""
+        options = self._options_of(holder)
+        gives_id = self._gives_ids and exchange.rid is None
+        request_id = None
+        if gives_id or not exchange.is_read:
+            request_id = self._read(exchange, holder, options, gives_id)
+        if self._gives_summaries and exchange.logger is None:
+            exchange.logger = self._logger
+            exchange.use(options)
+            if options.querystring:
+                exchange.querystring = self._querystring_of(holder)
+        return request_id

@@ -1,0 +1,144 @@
+"""One heartbeat: outcomes that are fresh, a wait for the checks, or their last outcomes.
+
+A heartbeat holds a thread of its server while it waits. So at most a few of one
+application wait at a time. The others are answered at once, by the last outcome of
+each check and its age, or by the word that there is none yet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dockerflow import health
+from dockerflow.checks.messages import ERROR
+from dockerflow.checks.registry import as_checks
+
+from .check_result import Finding
+from .payload import ChecksResults, summarise
+from .runner import GRACE_S, Found, last_outcome, run, run_async, slots, valid_seconds
+from .signature import Check
+from .surroundings import PLAIN, Surroundings
+
+__all__ = ["Heartbeat", "HeartbeatResults"]
+
+_PENDING: Final = Finding(
+    ERROR,
+    health.ERROR_CHECK_PENDING,
+    "the check is running, and there is no outcome of an earlier run: as many heartbeats as "
+    "DOCKERFLOW_HEARTBEAT_MAX_WAITING allows are waiting for it",
+)
+
+
+@dataclass
+class HeartbeatResults(ChecksResults):
+    """What a heartbeat is answered with.
+
+    ``age``: the seconds since the oldest outcome in it that was there before the
+    heartbeat came, None where there is none of these. ``is_known``: whether each
+    check has an outcome.
+    """
+
+    age: float | None = None
+    is_known: bool = True
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What a heartbeat runs, and how.
+
+    ``pairs``: names and checks. ``silenced``: ids of messages to leave out.
+    ``config``: the application's configuration, which stands for the application.
+    ``timeout``: seconds that a check has which has no deadline of its own.
+    ``cache_seconds``: seconds for which an outcome is fresh. ``max_waiting``: how
+    many heartbeats of the application wait at a time, 0 for any number.
+    ``in_request``: whether all checks run in the request's own thread and context.
+    ``surroundings``: what a framework's adapter knows.
+    """
+
+    pairs: Iterable[tuple[str, Callable[..., Any]]]
+    silenced: Iterable[str]
+    config: Any
+    timeout: float
+    cache_seconds: float
+    max_waiting: int
+    in_request: bool
+    surroundings: Surroundings = PLAIN
+
+    def run(self) -> HeartbeatResults:
+        """Return the results, and block for them if this heartbeat may wait."""
+        checks = as_checks(self.pairs, self.in_request)
+        found = self._fresh(checks)
+        if found is None:
+            with slots().acquired(self.config, self.max_waiting) as slot:
+                if slot is not None:
+                    found = run(checks, **self._options())
+        return self._last(checks) if found is None else self._results(found)
+
+    async def run_async(self) -> HeartbeatResults:
+        """Return the results, and await them if this heartbeat may wait."""
+        checks = as_checks(self.pairs, self.in_request)
+        found = self._fresh(checks)
+        if found is None:
+            with slots().acquired(self.config, self.max_waiting) as slot:
+                if slot is not None:
+                    found = await run_async(checks, **self._options())
+        return self._last(checks) if found is None else self._results(found)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "config": self.config,
+            "timeout": valid_seconds("timeout", self.timeout),
+            "cache_seconds": valid_seconds("cache_seconds", self.cache_seconds, or_none=True),
+            "surroundings": self.surroundings,
+            "keeps_last": True,
+        }
+
+    def _fresh(self, checks: Sequence[Check]) -> Found | None:
+        """Return the outcomes if all are fresh, None where a check is to run."""
+        oldest = time.monotonic() - self.cache_seconds
+        found: list[tuple[str, Sequence[Finding]]] = []
+        kept_since: list[float] = []
+        for check in self._once(checks):
+            last = None if check.in_request else last_outcome(check, self.config)
+            if last is None or last.at <= oldest:
+                return None
+            found.append((check.name, last.findings))
+            kept_since.append(last.at)
+        return Found(found, min(kept_since, default=None))
+
+    def _last(self, checks: Sequence[Check]) -> HeartbeatResults:
+        """Return the last outcomes, however old they are, and which there are none of."""
+        # A check in a request has no deadline. Where it hangs, what it said before is no answer.
+        is_hanging = slots().held_for(self.config) > self._longest_wait(checks)
+        found: list[tuple[str, Sequence[Finding]]] = []
+        kept_since: list[float] = []
+        for check in self._once(checks):
+            last = None if is_hanging else last_outcome(check, self.config)
+            if last is not None:
+                kept_since.append(last.at)
+            found.append((check.name, (_PENDING,) if last is None else last.findings))
+        is_known = len(kept_since) == len(found)
+        return self._results(Found(found, min(kept_since, default=None)), is_known=is_known)
+
+    def _longest_wait(self, checks: Sequence[Check]) -> float:
+        """Return the seconds after which a heartbeat that still waits is hanging."""
+        at_once, in_turn = [0.0], [0.0]
+        for check in checks:
+            seconds = self.timeout if check.timeout is None else check.timeout
+            (in_turn if check.in_request else at_once).append(seconds)
+        return max(at_once) + sum(in_turn) + GRACE_S
+
+    def _once(self, checks: Sequence[Check]) -> list[Check]:
+        # One that is in the list twice is asked once.
+        return list({check.key(self.config): check for check in checks}.values())
+
+    def _results(self, found: Found, *, is_known: bool = True) -> HeartbeatResults:
+        results = summarise(found.findings, self.silenced or ())
+        since = found.kept_since
+        age = None if since is None else max(0.0, time.monotonic() - since)
+        told = HeartbeatResults(results.details, results.statuses, results.level, age, is_known)
+        told.levels = results.levels
+        return told

@@ -1,0 +1,436 @@
+"""Runs checks: all at once, each within its deadline, for callers that block and that await.
+
+Checks that are no coroutine functions run in threads of our own. Coroutine
+functions run on the caller's event loop, to which their clients belong, or
+for a caller that blocks on a loop of our own. Checks that are to run in the
+request run in the caller's own thread and context, one after the other, while
+the others go on elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Sequence
+from concurrent import futures
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mozlog_py._values.sanitiser import Sanitiser
+
+from .check_result import Finding, Outcome, raised, timed_out
+from .green_backend import green_backend
+from .in_request import await_in_request, call_in_request, has_running_loop, log_outcome
+from .signature import Check
+from .single_flight import Flight, Flights, KeptOutcome
+from .slots import Slots
+from .surroundings import PLAIN, Surroundings
+from .waiting import waiter
+from .worker_threads import Threads
+
+if TYPE_CHECKING:
+    from .event_loops import Loops
+    from .green import GreenLoops
+
+__all__ = [
+    "DEFAULT_TIMEOUT_S",
+    "GRACE_S",
+    "Found",
+    "drawn",
+    "last_outcome",
+    "run",
+    "run_async",
+    "slots",
+    "valid_seconds",
+]
+
+#: Seconds that a check has, where nobody says otherwise.
+DEFAULT_TIMEOUT_S: Final = 5.0
+#: Seconds that may be asked for at most, a day.
+MAX_SECONDS: Final = 86_400
+
+#: Seconds from the deadline of a run to the moment when even its log lines are not waited for.
+GRACE_S: Final = 0.2
+
+#: What is raised where no thread can be started.
+_NO_THREAD: Final = (MemoryError, OSError, RuntimeError)
+
+
+class Found(NamedTuple):
+    """What the checks found that one caller asked for.
+
+    ``findings``: each check's name, and what it found. ``kept_since``: the moment on
+    ``time.monotonic()`` of the oldest outcome that was there before the caller asked,
+    None where there is none of these.
+    """
+
+    findings: list[tuple[str, Sequence[Finding]]]
+    kept_since: float | None = None
+
+
+_Start = Callable[[Flight], None]
+
+
+class _Board:
+    """All that runs checks in one process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads = Threads()
+        self._flights = Flights()
+        self.slots = Slots()
+        self._loops: Loops | None = None
+        self._green: GreenLoops | None = None
+
+    def join(
+        self,
+        check: Check,
+        config: Any,
+        start: _Start,
+        *,
+        timeout: float,
+        cache_seconds: float,
+        surroundings: Surroundings,
+        blocked_loop: Any = None,
+        keeps_last: bool = False,
+    ) -> Flight:
+        return self._flights.join(
+            check,
+            config,
+            start,
+            timeout=timeout if check.timeout is None else check.timeout,
+            cache_seconds=cache_seconds,
+            context=copy_context(),
+            around=surroundings.around,
+            blocked_loop=blocked_loop,
+            keeps_last=keeps_last,
+        )
+
+    def last(self, check: Check, config: Any) -> KeptOutcome | None:
+        return self._flights.last(check, config)
+
+    def keep(self, check: Check, config: Any, outcome: Outcome) -> None:
+        self._flights.keep(check, config, outcome)
+
+    def in_thread(self, flight: Flight) -> None:
+        self._threads.run(flight.fly, flight.key)
+
+    def on_own_loop(self, flight: Flight) -> None:
+        if self._loops is None and self._green is None:
+            # asyncio is large, and a service without async checks needs none of it.
+            from .event_loops import Loops
+            from .green import GreenLoops
+
+            backend = green_backend()
+            with self._lock:
+                if backend is not None:
+                    self._green = self._green or GreenLoops(backend)
+                else:
+                    self._loops = self._loops or Loops()
+        if self._green is not None:
+            green = self._green
+            self._threads.run(lambda: green.fly(flight))
+        elif self._loops is not None:
+            self._loops.start(flight)
+
+    def move_held_up(self) -> float:
+        """Help checks that a loop of ours has not begun; give the seconds until the next one."""
+        loops = self._loops or self._green
+        return math.inf if loops is None else loops.move_held_up()
+
+
+# By process id: a forked child has none of its parent's threads, and must
+# neither wait for its runs nor take apart its event loops.
+_boards: Final[dict[int, _Board]] = {}
+
+
+def _board() -> _Board:
+    process = os.getpid()
+    return _boards.get(process) or _boards.setdefault(process, _Board())
+
+
+def last_outcome(check: Check, config: Any) -> KeptOutcome | None:
+    """Return the last outcome of a check in this process, however old, None where there is none.
+
+    It is kept for callers of ``run`` that have asked for ``keeps_last``.
+    """
+    return _board().last(check, config)
+
+
+def slots() -> Slots:
+    """Return what counts the callers that wait, of this process."""
+    return _board().slots
+
+
+def drawn(checks: Iterable[tuple[str, Callable[..., Any]]]) -> list[tuple[str, Any]]:
+    """Give a list of what may change while one goes through it."""
+    while True:
+        try:
+            return list(checks)
+        except RuntimeError:
+            # Another thread has registered a check.
+            if not isinstance(checks, ItemsView):
+                raise
+
+
+def valid_seconds(name: str, value: Any, *, or_none: bool = False) -> float:
+    """Give a number of seconds; raises ``ValueError`` for what is none.
+
+    It is more than 0 (``or_none``: or 0) and at most a day, which no system
+    call refuses.
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= MAX_SECONDS or (value == 0 and not or_none):
+        wanted = "from 0" if or_none else "more than 0, and"
+        text = f"it must be a number of seconds, {wanted} up to {MAX_SECONDS:,}"
+        raise ValueError(f"{name} is {Sanitiser().value(value)!r}; {text}")
+    return float(value)
+
+
+class _Run:
+    """The checks that one caller asked for.
+
+    ``entries`` has for each check the run that the caller waits for, or what a
+    check found that ran in the caller's own thread and context.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        timeout: float,
+        cache_seconds: float,
+        surroundings: Surroundings,
+        keeps_last: bool,
+    ) -> None:
+        self.board = _board()
+        self._begun_at = time.monotonic()
+        self._keeps_last = keeps_last
+        self.entries: list[Flight | tuple[str, Sequence[Finding]] | Check] = []
+        self._config = config
+        self._timeout = timeout
+        self._cache_seconds = cache_seconds
+        self._surroundings = surroundings
+        #: Runs that no thread can be started for.
+        self._threadless: dict[Flight, Check] = {}
+        self._seen: set[tuple[str, int, int, int]] = set()
+
+    def begin_elsewhere(self, check: Check, start: _Start, blocked_loop: Any = None) -> None:
+        """Have a check run elsewhere, or join the run that is going on."""
+
+        def start_or_keep(flight: Flight) -> None:
+            try:
+                start(flight)
+            except _NO_THREAD:
+                self._threadless[flight] = check
+
+        self.entries.append(
+            self.board.join(
+                check,
+                self._config,
+                start_or_keep,
+                timeout=self._timeout,
+                cache_seconds=self._cache_seconds,
+                surroundings=self._surroundings,
+                blocked_loop=blocked_loop,
+                keeps_last=self._keeps_last,
+            )
+        )
+
+    def keep_for_here(self, check: Check) -> None:
+        """Have a check run here, when the others have begun elsewhere."""
+        key = check.key(self._config)
+        # One that is in the list twice is asked once.
+        if key not in self._seen:
+            self._seen.add(key)
+            self.entries.append(check)
+
+    def call_here(self) -> None:
+        """Run here, one after the other, what runs nowhere else."""
+        with self._ending_all():
+            for flight, check in self._threadless.items():
+                flight.end(self._call(check))
+        for at, entry in enumerate(self.entries):
+            if not isinstance(entry, Check):
+                continue
+            if entry.is_async and (has_running_loop() or green_backend() is not None):
+                # A loop in this thread is there already, or would be in the way of others.
+                flight = self._alone(entry)
+                self.entries[at] = flight
+                self.wait([flight])
+            else:
+                self.entries[at] = self._found_here(entry, self._call(entry))
+
+    async def await_here(self) -> None:
+        """Do the same where this is awaited."""
+        with self._ending_all():
+            for flight, check in self._threadless.items():
+                flight.end(await self._await(check))
+        for at, entry in enumerate(self.entries):
+            if isinstance(entry, Check):
+                self.entries[at] = self._found_here(entry, await self._await(entry))
+
+    def wait(self, flights: list[Flight]) -> None:
+        """Block until each has its outcome or has passed its deadline."""
+        while pending := _pending(flights):
+            flying, patience = pending
+            patience = min(patience, self.board.move_held_up())
+            futures.wait([flight.outcome for flight in flying], patience)
+
+    def flights(self) -> list[Flight]:
+        """Return the runs that there are to wait for."""
+        return [each for each in self.entries if isinstance(each, Flight)]
+
+    def found(self) -> Found:
+        """Return what each check found, in the order in which the caller gave them."""
+        found: list[tuple[str, Sequence[Finding]]] = []
+        kept_since: list[float] = []
+        # A check that is in the list twice has been asked once.
+        for entry in dict.fromkeys(self.entries):
+            if isinstance(entry, tuple):
+                found.append(entry)
+            elif isinstance(entry, Flight):
+                found.append((entry.name, _findings(entry)))
+                if entry.settled_at is not None and entry.settled_at < self._begun_at:
+                    kept_since.append(entry.settled_at)
+        return Found(found, min(kept_since, default=None))
+
+    def _found_here(self, check: Check, outcome: Outcome) -> tuple[str, Sequence[Finding]]:
+        log_outcome(check, outcome)
+        if self._keeps_last:
+            self.board.keep(check, self._config, outcome)
+        return check.name, outcome.findings
+
+    def _call(self, check: Check) -> Outcome:
+        return call_in_request(check, self._config, self._surroundings)
+
+    async def _await(self, check: Check) -> Outcome:
+        return await await_in_request(check, self._config, self._surroundings)
+
+    @contextmanager
+    def _ending_all(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            # An interrupt is not the check's; but others wait for the runs, or will.
+            for flight in self._threadless:
+                if not flight.has_ended:
+                    flight.end(None)
+
+    def _alone(self, check: Check) -> Flight:
+        """Have an async check run on a loop of ours that no other run uses."""
+        flight = Flight(check, self._config, MAX_SECONDS, copy_context(), self._surroundings.around)
+        try:
+            self.board.on_own_loop(flight)
+        except _NO_THREAD as error:
+            flight.end(raised(error))
+        return flight
+
+
+def run(
+    checks: Iterable[Check],
+    *,
+    config: Any,
+    timeout: float,
+    cache_seconds: float,
+    surroundings: Surroundings = PLAIN,
+    keeps_last: bool = False,
+) -> Found:
+    """Run checks, and block until each has given its findings or passed its deadline.
+
+    Args:
+        checks: the checks.
+        config: what checks receive as their parameter of that name.
+        timeout: seconds that a check has which has no deadline of its own.
+        cache_seconds: seconds for which the outcome of an earlier run counts.
+        surroundings: what a framework's adapter knows.
+        keeps_last: whether ``last_outcome`` is to know the outcomes.
+    """
+    # A run on the loop that this call is about to block could not go on.
+    module = sys.modules.get("asyncio")
+    blocked_loop = None if module is None else module._get_running_loop()  # noqa: SLF001
+    asked = _Run(config, timeout, cache_seconds, surroundings, keeps_last)
+    board = asked.board
+    for each in checks:
+        if each.in_request:
+            asked.keep_for_here(each)
+        else:
+            start = board.on_own_loop if each.is_async else board.in_thread
+            asked.begin_elsewhere(each, start, blocked_loop)
+    asked.call_here()
+    asked.wait(asked.flights())
+    return asked.found()
+
+
+async def run_async(
+    checks: Iterable[Check],
+    *,
+    config: Any,
+    timeout: float,
+    cache_seconds: float,
+    surroundings: Surroundings = PLAIN,
+    keeps_last: bool = False,
+) -> Found:
+    """Run checks, and wait until each has given its findings or passed its deadline.
+
+    Cancelling this does not cancel the runs: others may wait for them.
+
+    Raises:
+        RuntimeError: it is awaited on neither asyncio nor trio.
+    """
+    asked = _Run(config, timeout, cache_seconds, surroundings, keeps_last)
+    board = asked.board
+    waiting = waiter()
+    begin = _on_callers_loop if waiting.has_asyncio_loop else board.on_own_loop
+    for each in checks:
+        if each.in_request:
+            asked.keep_for_here(each)
+        else:
+            asked.begin_elsewhere(each, begin if each.is_async else board.in_thread)
+    await asked.await_here()
+    flights = asked.flights()
+    for flight in flights:
+        if not flight.outcome.done():
+            flight.outcome.add_done_callback(waiting.wake)
+    while pending := _pending(flights):
+        patience = pending[1]
+        if not waiting.has_asyncio_loop:
+            patience = min(patience, board.move_held_up())
+        await waiting.wait(patience)
+    return asked.found()
+
+
+def _on_callers_loop(flight: Flight) -> None:
+    from .event_loops import begin
+
+    # It runs where the application's own coroutines do.
+    flight.hint = ""
+    begin(flight)
+
+
+def _pending(flights: list[Flight]) -> tuple[list[Flight], float] | None:
+    """Give the runs to wait for, and for how many seconds at most; None where there are none.
+
+    Runs whose deadline has passed are given up.
+    """
+    now = time.monotonic()
+    left: list[float] = []
+    pending: list[Flight] = []
+    for flight in flights:
+        if not flight.outcome.done() and flight.deadline <= now:
+            flight.expire()
+        until = flight.deadline if now < flight.deadline else flight.deadline + GRACE_S
+        if not flight.outcome.done() and now < until:
+            pending.append(flight)
+            left.append(until - now)
+    return (pending, min(left)) if pending else None
+
+
+def _findings(flight: Flight) -> Sequence[Finding]:
+    if flight.outcome.done():
+        return flight.outcome.result().findings
+    text = "the check has no outcome yet: writing its log lines takes too long"
+    return timed_out(text).findings

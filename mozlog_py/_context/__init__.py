@@ -1,0 +1,3 @@
+"""What the logging context is read from."""
+
+__all__: list[str] = []

@@ -1,0 +1,311 @@
+"""What a structlog event dict says, gathered into Fields; the twin of ``fields``.
+
+structlog keeps everything in one dict: what the call said, what was bound, and
+what processors before us have put there under names of their own.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from mozlog_py._values.sanitiser import Sanitiser
+
+from .from_record import (
+    HIDDEN_ATTRIBUTES,
+    OWN_FIELDS,
+    add_exception,
+    attributes,
+    merge,
+    message_members,
+    side_by_side,
+    timestamp_ns,
+)
+from .json_message import JSONMessage, looks_like_json
+from .server_records import CALL_ATTRIBUTE, READERS, read_record
+
+__all__ = [
+    "LEVELS",
+    "LEVEL_AND_TIME",
+    "MEANINGFUL",
+    "Event",
+    "event_level",
+    "level_number",
+    "read_event",
+]
+
+#: The levels of structlog's method names, and of what its add_log_level makes of them.
+LEVELS: Final = {
+    "critical": 50,
+    "fatal": 50,
+    "error": 40,
+    "exception": 40,
+    "warning": 30,
+    "warn": 30,
+    "info": 20,
+    "msg": 20,
+    "debug": 10,
+    "notset": 0,
+}
+
+# What structlog's standard library integration hands along for itself.
+_INTERNAL: Final = ("_from_structlog", "_logger", "_name", "_record")
+
+
+#: The names that mean something in an event dict, or are of our own fields: an
+#: event with one of them takes more than its values being plain.
+MEANINGFUL: Final = OWN_FIELDS | {
+    *_INTERNAL,
+    "event",
+    "exc_info",
+    "exception",
+    "level",
+    "level_number",
+    "logger",
+    "positional_args",
+    "stack_info",
+    "timestamp",
+}
+
+#: The names under which structlog's processors put the level and the time into an event
+#: dict, and under which applications have fields.
+LEVEL_AND_TIME: Final = frozenset({"level", "timestamp"})
+
+# A float that is as near to the time of the call as this is a TimeStamper's.
+_NEAR_S: Final = 60.0
+
+# What other formatters leave on a record, and structlog's ExtraAdder brings along.
+_LEFT_BEHIND: Final = frozenset({"asctime", "logger_name", "message", "taskName"})
+
+
+class Event(NamedTuple):
+    """An event dict, read: what the envelope needs, and what becomes Fields."""
+
+    timestamp_ns: int
+    type_: Any
+    level: Any
+    pid: Any
+    #: What it carries beside what the call said.
+    fields: dict[Any, Any]
+    #: What the call itself said: message, exception, stack.
+    said: dict[Any, Any]
+    exc_info: Any
+
+
+def level_number(level: Any) -> int | None:
+    """Give the number of a level, which structlog passes as a method's name; None for no level."""
+    kind = type(level)
+    if issubclass(kind, str):
+        name = str.__str__(level)
+        known = LEVELS.get(name) or LEVELS.get(name.lower())
+        if known is None:
+            named = logging.getLevelName(name.upper())
+            known = named if isinstance(named, int) else None
+        return known
+    return level if issubclass(kind, int) and kind is not bool else None
+
+
+def event_level(event_dict: Mapping[Any, Any], method_name: str) -> int:
+    """Return the level of the call that an event is of, whatever its fields are named."""
+    number = event_dict.get("level_number")
+    if type(number) is int:
+        return number
+    record = event_dict.get("_record")
+    level = level_number(record.levelno) if isinstance(record, logging.LogRecord) else None
+    if level is None:
+        level = level_number(method_name)
+    return logging.INFO if level is None else level
+
+
+def read_event(
+    event_dict: Mapping[Any, Any],
+    method_name: str,
+    default_type: Any,
+    sanitiser: Sanitiser,
+    own: frozenset[str] | None = None,
+    *,
+    parse_messages: bool = True,
+) -> Event:
+    """Read an event dict, which is not changed.
+
+    Args:
+        event_dict: The event.
+        method_name: The name of the method that was called.
+        default_type: The logger's name, if the event has none.
+        sanitiser: What makes texts of values.
+        own: Which of ``level`` and ``timestamp`` are fields of the call, and not added by
+            processors. None if that is not known; then they count as processors' where
+            they are what structlog's own processors would have added.
+        parse_messages: As in ``MozlogFormatter``.
+    """
+    fields = dict(event_dict)
+    record = fields.get("_record")
+    if not isinstance(record, logging.LogRecord):
+        record = None
+    is_foreign = record is not None and not fields.get("_from_structlog")
+    if record is not None and is_foreign:
+        for name in _LEFT_BEHIND.intersection(vars(record)):
+            fields.pop(name, None)
+        if record.name in READERS:
+            record = _read_of_server(record, fields)
+        fields = {**_extra(record), **fields}
+        if _is_formatted(fields.get("event"), record, sanitiser):
+            # ProcessorFormatter(pass_foreign_args=True) hands them on for information.
+            fields.pop("positional_args", None)
+    if record is not None:
+        for name in _INTERNAL:
+            fields.pop(name, None)
+    exc_info = fields.get("exc_info")
+    said = _said(fields, sanitiser, parse_messages=parse_messages)
+    level = _level(fields, method_name, record, own)
+    type_ = fields.pop("logger", None)
+    if type_ is None:
+        type_ = default_type if record is None else getattr(record, "name", default_type)
+    ns = _time(fields, said, record, own)
+    return Event(ns, type_, level, getattr(record, "process", None), fields, said, exc_info)
+
+
+def _is_formatted(event: Any, record: Any, sanitiser: Sanitiser) -> bool:
+    """Return whether an event of the standard library's has its arguments in it already.
+
+    ``ProcessorFormatter(use_get_message=False)`` leaves the message as it was given. One
+    that is the same before and after is formatted again, which changes nothing.
+    """
+    message = record.msg
+    return type(event) is not str or event != (
+        message if type(message) is str else sanitiser.name(message)
+    )
+
+
+def _extra(record: Any) -> dict[Any, Any]:
+    """Return what a log call of the standard library had as ``extra``."""
+    return attributes(record, HIDDEN_ATTRIBUTES)
+
+
+def _read_of_server(record: logging.LogRecord, fields: dict[Any, Any]) -> logging.LogRecord:
+    """Return a server's record as its line shows it; take out of fields what it had before."""
+    fields.pop(CALL_ATTRIBUTE, None)
+    for name, value in _extra(record).items():
+        if fields.get(name) is value:
+            del fields[name]
+    event = fields.get("event")
+    if type(event) is str:
+        made = copy.copy(record)
+        # ProcessorFormatter has taken the arguments off the record.
+        made.args = record.args or fields.pop("positional_args", None)
+        if event not in (made.msg, made.getMessage()):
+            made.msg, made.args = event, ()
+        record = read_record(made)
+        fields["event"] = record.getMessage()
+    return record
+
+
+def _said(fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool) -> dict[Any, Any]:
+    said: dict[Any, Any] = {}
+    message = _message(fields, sanitiser)
+    if isinstance(message, dict):
+        said.update(message)
+    elif message:
+        is_json = parse_messages and looks_like_json(message)
+        said["msg"] = JSONMessage.read(message) if is_json else message
+    own: dict[str, Any] = {}
+    _exception(fields, own, sanitiser)
+    asked = fields.get("stack_info")
+    if type(asked) is str or type(asked) is bool or asked is None:
+        # A bare True is a wish that StackInfoRenderer would have met.
+        fields.pop("stack_info", None)
+        if type(asked) is str and asked and "stack" not in fields:
+            own["stack"] = asked
+    if type(fields.get("stack")) is str:
+        own["stack"] = fields.pop("stack")
+    return merge(said, own) if own else said
+
+
+def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, Any]:
+    event = fields.pop("event", "")
+    args = fields.pop("positional_args", ())
+    if event is None:
+        return ""
+    if issubclass(type(event), dict):
+        return message_members(event, sanitiser)
+    text = sanitiser.name(event) if type(event) is not str else event
+    try:
+        if not args:
+            return text
+        # As logging does it: one mapping is not one of several arguments.
+        if isinstance(args, Mapping):
+            return str(text % args)
+        is_mapping = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
+        return str(text % (args[0] if is_mapping else tuple(args)))
+    except BaseException as error:
+        sanitiser.hold(error)
+        sanitiser.lost("message and arguments do not fit")
+        return side_by_side(text, args, sanitiser)
+
+
+def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser) -> None:
+    exc_info = fields.pop("exc_info", None)
+    # What format_exc_info, or a structured renderer of tracebacks, made before us.
+    rendered = fields.pop("exception", None)
+    if exc_info is not None and exc_info is not False:
+        add_exception(exc_info, own, sanitiser)
+    if rendered is not None and rendered is not False:
+        own["traceback"] = rendered
+        active = sys.exc_info()[1]
+        if "error" not in own and active is not None:
+            own["error"] = sanitiser.repr(active)
+
+
+def _level(
+    fields: dict[Any, Any], method_name: str, record: Any, own: frozenset[str] | None
+) -> Any:
+    number = fields.get("level_number")
+    given = fields.get("level")
+    if given is not None and own is not None and "level" in own:
+        given = None
+    if type(number) is int:
+        del fields["level_number"]
+        if type(given) is str:
+            # Of add_log_level, which names the same.
+            del fields["level"]
+        return number
+    level = level_number(method_name if record is None else getattr(record, "levelno", None))
+    if level is None:
+        level = logging.INFO if record is None else record.levelno
+    if given is None:
+        return level
+    if own is not None:
+        # A processor has set it, perhaps to another level.
+        named = level_number(given)
+        if named is not None:
+            del fields["level"]
+            return named
+    elif type(given) is str and (given == method_name or level_number(given) == level):
+        # What is no level, or another one, is the user's own idea, and stays a field.
+        del fields["level"]
+    return level
+
+
+def _time(
+    fields: dict[Any, Any], said: dict[Any, Any], record: Any, own: frozenset[str] | None
+) -> int:
+    ns = time.time_ns() if record is None else timestamp_ns(record)
+    stamp = fields.get("timestamp")
+    if stamp is None or (own is not None and "timestamp" in own):
+        return ns
+    if type(stamp) is str:
+        said["Time"] = fields.pop("timestamp")
+    elif type(stamp) is float or (own is not None and type(stamp) is int):
+        # TimeStamper without a format gives seconds since the epoch.
+        if own is None and not abs(stamp - ns / 1e9) < _NEAR_S:
+            return ns
+        del fields["timestamp"]
+        try:
+            return int(stamp * 1e9)
+        except (OverflowError, ValueError):
+            return ns
+    return ns

@@ -1,0 +1,318 @@
+"""What a LogRecord says, gathered into Fields.
+
+Three questions, answered in order: what did the call say (``said``: its
+message, its exception, its stack), what else does the record carry
+(``attributes``), and who wins where names clash (``merge``).
+
+The members of a message that is JSON text become Fields as well. A client may
+have sent that text, so they come last and replace nothing (``with_members``).
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+import sys
+import time
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Final, SupportsIndex
+
+from mozlog_py._values.dict_items import items_of
+from mozlog_py._values.sanitiser import Sanitiser, free_name, type_name
+from mozlog_py._values.tracebacks import as_exc_info, render_exception
+
+from .event_record import EventRecord
+from .json_message import JSONMessage, looks_like_json
+
+__all__ = [
+    "EXACT_NS",
+    "EXCLUDED_ATTRIBUTES",
+    "HAS_NANOSECONDS",
+    "HIDDEN_ATTRIBUTES",
+    "OWN_FIELDS",
+    "STANDARD_ATTRIBUTES",
+    "START_NS",
+    "LoggerName",
+    "add_exception",
+    "attributes",
+    "merge",
+    "message",
+    "message_members",
+    "said",
+    "side_by_side",
+    "timestamp_ns",
+    "with_members",
+    "without_json_message",
+]
+
+_NO_FIELDS: Final[Mapping[Any, Any]] = {}
+
+#: The attributes that every LogRecord of this interpreter is born with, in
+#: their order. Whatever a call adds comes after them.
+STANDARD_ATTRIBUTES: Final = list(vars(logging.LogRecord("", 0, "", 0, "", None, None)))
+
+#: The attributes that are no Fields: the standard ones of every Python
+#: version, what formatters leave behind, and the name that our handler sets.
+EXCLUDED_ATTRIBUTES: Final = frozenset(STANDARD_ATTRIBUTES) | {
+    "asctime",
+    "logger_name",
+    "message",
+    "taskName",
+}
+
+#: Those of them that are none on this interpreter. Where its records are born without
+#: ``taskName``, an attribute of that name is a field like any.
+HIDDEN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - ({"taskName"} - {*STANDARD_ATTRIBUTES})
+
+#: The fields written by this library; a user's field of the same name is kept
+#: beside it, as ``extra.<name>``.
+OWN_FIELDS: Final = frozenset({"msg", "error", "traceback", "stack", "Time"})
+
+
+def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
+    """Give a record's message as text, or the dict that was logged in its place."""
+    raw: Any = getattr(record, "msg", "")
+    if issubclass(type(raw), dict) and not getattr(record, "args", None):
+        return message_members(raw, sanitiser)
+    try:
+        return str.__str__(record.getMessage())
+    except BaseException as error:
+        sanitiser.hold(error)
+    sanitiser.lost("message and arguments do not fit")
+    return side_by_side(sanitiser.name(raw), getattr(record, "args", None), sanitiser)
+
+
+def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
+    """Return the items of a dict that was logged as the message, of whichever class it is."""
+    out: dict[Any, Any] = {}
+    numbers: dict[str, int] = {}
+    try:
+        for key, member in items_of(value, sys.maxsize - 1):
+            _add(out, key, member, numbers)
+    except BaseException as error:
+        sanitiser.unprintable(value, error)
+    return out
+
+
+def side_by_side(text: str, args: Any, sanitiser: Sanitiser) -> str:
+    """Give a message and the arguments that do not fit it."""
+    if not args:
+        return text
+    # One argument with a broken repr must not hide the others.
+    shown = [sanitiser.repr(arg) for arg in args] if type(args) is tuple else [sanitiser.repr(args)]
+    return f"{text} ({', '.join(shown)}{',' if len(shown) == 1 else ''})"
+
+
+def said(
+    record: Any,
+    sanitiser: Sanitiser,
+    is_json: Callable[[str], bool] = looks_like_json,
+) -> dict[str, Any]:
+    """Give the fields that the log call itself made: message, exception and stack."""
+    if type(record) is EventRecord:
+        if record.exc_info is not None:
+            sanitiser.exception = record.exc_info, record.said.get("traceback", "")
+        return dict(record.said)
+    out: dict[Any, Any] = {}
+    text = message(record, sanitiser)
+    if isinstance(text, dict):
+        out.update(text)
+    elif text:
+        out["msg"] = JSONMessage.read(text) if is_json(text) else text
+    own: dict[str, Any] = {}
+    _exception(record, own, sanitiser)
+    stack = getattr(record, "stack_info", None)
+    if stack:
+        own["stack"] = sanitiser.name(stack)
+    return merge(out, own) if own else out
+
+
+def add_exception(exc_info: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
+    """Add the fields of an exception, whatever stands in its place."""
+    try:
+        triple = as_exc_info(exc_info)
+        if triple is not None:
+            out["error"], out["traceback"] = render_exception(triple, sanitiser)
+    except Exception as error:
+        out["error"] = sanitiser.repr(exc_info)
+        sanitiser.lost(f"exception not rendered: {type_name(type(error))}")
+
+
+def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
+    exc_info = getattr(record, "exc_info", None)
+    if exc_info:
+        add_exception(exc_info, out, sanitiser)
+    elif text := getattr(record, "exc_text", None):
+        # The record crossed a process border, which no traceback does.
+        out["traceback"] = sanitiser.name(text)
+
+
+def attributes(record: Any, excluded: Container[str]) -> dict[Any, Any]:
+    """Return what a record carries beside its excluded attributes, in the record's order.
+
+    A ``logger_name`` that came with the call is among it, and none that a handler has left.
+    """
+    if type(record) is EventRecord:
+        return dict(record.fields)
+    out: dict[Any, Any] = {}
+    numbers: dict[str, int] = {}
+    for key, value in [*vars(record).items()]:
+        if type(key) is not str:
+            _add(out, key, value, numbers)
+        elif key == "logger_name":
+            given = value.given if type(value) is LoggerName else value
+            if given is not None:
+                out[key] = given
+        elif key not in excluded:
+            out[key] = value
+    return out
+
+
+def _add(out: dict[Any, Any], key: Any, value: Any, numbers: dict[str, int]) -> None:
+    try:
+        out[key] = value
+    except Exception as error:
+        # A key whose hash or equality raises, now that it is asked.
+        name = free_name("<broken key>", out, numbers)
+        out[name] = f"<{type_name(type(key))}: {type_name(type(error))}>"
+
+
+def merge(
+    fields: Mapping[Any, Any],
+    said: Mapping[Any, Any],
+    defaults: Mapping[Any, Any] = _NO_FIELDS,
+) -> dict[Any, Any]:
+    """Return the fields of a line: what the call said laid over the other fields.
+
+    A field of ours never hides a user's. ``defaults`` fill in what neither has.
+    Then the members of a JSON message follow, which replace none of these.
+    """
+    out = dict(fields)
+    members: dict[str, Any] | None = None
+    for key, value in said.items():
+        if type(value) is JSONMessage and key == "msg":
+            members = value.members
+            continue
+        if key in OWN_FIELDS and key in out:
+            out[free_name(f"extra.{key}", {*out, *said})] = out[key]
+        out[key] = value
+    for key, value in defaults.items():
+        out.setdefault(key, value)
+    return out if members is None else with_members(out, members)
+
+
+def with_members(fields: dict[Any, Any], members: dict[str, Any]) -> dict[Any, Any]:
+    """Return fields with the members of a JSON message behind them.
+
+    A member that clashes with a field is kept as ``extra.<name>``: the text may
+    come from a client, which must not be able to replace a request's id.
+    """
+    together = {**fields, **members}
+    if len(together) == len(fields) + len(members):
+        return together
+    out = dict(fields)
+    taken = {*fields, *members}
+    numbers: dict[str, int] = {}
+    for key, value in members.items():
+        name = key
+        if key in fields:
+            name = free_name(f"extra.{key}", taken, numbers)
+            taken.add(name)
+        out[name] = value
+    return out
+
+
+def without_json_message(fields: dict[Any, Any]) -> dict[Any, Any]:
+    """Return fields that a formatter's hook made by itself, ``merge`` past, as a line has them."""
+    message = fields.get("msg")
+    if type(message) is not JSONMessage:
+        return fields
+    others = {key: value for key, value in fields.items() if key != "msg"}
+    return with_members(others, message.members)
+
+
+class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
+    """A handler's logger name, as it leaves it on a record.
+
+    It can be told from a ``logger_name`` that came with the call's ``extra``,
+    which must not pass for it, and keeps that one in ``given``.
+
+    A pickle has no trace of this class, since a record may go to a host without
+    this library: it has what the call gave, else the name as plain text.
+    """
+
+    given: Any = None
+
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> tuple[Any, ...]:
+        if self.given is None:
+            return str, (str.__str__(self),)
+        return operator.getitem, ((self.given,), 0)
+
+    # Copies stay in this process, and say what they are.
+    def __copy__(self) -> LoggerName:
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> LoggerName:
+        return self
+
+
+def _from_created(record: Any) -> int:
+    created = getattr(record, "created", None)
+    if type(record) is EventRecord and created == record.timestamp_ns / 1e9:
+        return record.timestamp_ns
+    try:
+        return int(created * 1e9)  # type: ignore[operator]
+    except OverflowError:
+        return 2**63 - 1 if created > 0 else 0  # type: ignore[operator]
+    except Exception:
+        return time.time_ns()
+
+
+def recovered_ns(created: float, relative_ms: float, start_ns: int) -> int:
+    """Return the nanoseconds that a record's two floats were made of.
+
+    ``created`` (seconds since the epoch) is too long for a float and rounds to
+    some 240 ns; ``relative_ms`` (milliseconds since ``start_ns``) is exact within
+    49 days of the start of the process. Where the two do not agree, as in a record
+    of another process, ``created`` is right.
+
+    A clock that a test has frozen may be years away from the start. It stands on a whole
+    microsecond, or on what a float of seconds makes of one: the first of these that both
+    floats allow is returned.
+    """
+    exact = start_ns + round(relative_ms * 1e6)
+    if not -EXACT_NS < exact - start_ns < EXACT_NS:
+        # Two roundings, each by half of the last bit of a float at most.
+        error_ns = abs(relative_ms) * 1e6 * 2**-52 + 1
+        whole = round(created * 1e6) * 1000
+        if -error_ns <= whole - exact <= error_ns and whole / 1e9 == created:
+            return whole
+        whole = int(created * 1e9)
+        if -error_ns <= whole - exact <= error_ns:
+            return whole
+    return exact if exact / 1e9 == created else int(created * 1e9)
+
+
+#: The nanoseconds from the start for which a record's milliseconds are exact: 49 days.
+EXACT_NS: Final = 2**32 * 1_000_000
+
+#: Whether ``timestamp_ns`` knows more than ``record.created`` does.
+HAS_NANOSECONDS: Final = sys.version_info >= (3, 13)
+
+#: When the process began, by the count of records that have nanoseconds.
+START_NS: Final[int] = vars(logging)["_startTime"] if HAS_NANOSECONDS else 0
+
+if HAS_NANOSECONDS:
+
+    def timestamp_ns(record: Any) -> int:
+        """Return a record's time in nanoseconds since the epoch."""
+        if type(record) is EventRecord:
+            return _from_created(record)
+        try:
+            return recovered_ns(record.created, record.relativeCreated, START_NS)
+        except Exception:
+            return _from_created(record)
+
+else:
+    # Before 3.13 a record's time is a float from the start.
+    timestamp_ns = _from_created

@@ -1,0 +1,175 @@
+"""Messages that are JSON text: which of them are parsed, and the others without secrets.
+
+A client may have sent the text, so it is parsed within bounds only: of its length, of its depth,
+and of its members. What is beyond them stays a text. The depth is counted before the parser sees
+the text: parsers recurse, and some releases of orjson end the process at the end of the stack.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS
+
+__all__ = [
+    "MAX_JSON_CHARACTERS",
+    "MAX_JSON_DEPTH",
+    "JSONMessage",
+    "exceeds_bounds",
+    "json_object",
+    "looks_like_json",
+    "masked_json",
+    "parsed_object",
+]
+
+#: Characters of a message that is parsed; a longer one stays text.
+MAX_JSON_CHARACTERS: Final = 65_536
+#: Objects and arrays in each other in a message that is parsed, itself included: as many as a
+#: line shows.
+MAX_JSON_DEPTH: Final = MAX_DEPTH + 1
+
+_LONG_NUMBER: Final = re.compile("[0-9]{19}")
+
+_ESCAPE: Final = re.compile(rb"\\.", re.DOTALL)
+_STRING: Final = re.compile(rb'"[^"]*"')
+# Both kinds of brackets become one, since a parser refuses those that do not fit.
+_ONE_KIND: Final = bytes.maketrans(b"[]", b"{}")
+_NO_STRUCTURE: Final = bytes(byte for byte in range(256) if byte not in b'[]{}"')
+
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[\[\]{},:]|[^\s\[\]{},:"]+|"', re.DOTALL)
+
+
+def looks_like_json(text: str) -> bool:
+    """Return whether a message may be a JSON object."""
+    return text[:1] == "{" and text[-1:] == "}"
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that a message is, whose members become Fields.
+
+    Returns:
+        None where the text is not a JSON object, or is one beyond the bounds.
+    """
+    value = parsed_object(text)
+    return None if value is None or len(value) > MAX_ITEMS else value
+
+
+def parsed_object(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that a text is, of any number of members; None as above."""
+    if exceeds_bounds(text):
+        return None
+    try:
+        # orjson makes floats of integers over 64 bits, which loses their digits.
+        is_long = _LONG_NUMBER.search(text) is not None
+        value = json.loads(text, parse_constant=_refuse) if is_long else orjson.loads(text)
+    except Exception:
+        return None
+    return value if type(value) is dict else None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def exceeds_bounds(text: str) -> bool:
+    """Return whether a text is too long, or too deep, to be parsed as JSON.
+
+    Text that is no JSON may be said to be too deep: it has brackets that are not closed.
+    """
+    if len(text) > MAX_JSON_CHARACTERS:
+        return True
+    if text.count("{") + text.count("[") <= MAX_JSON_DEPTH:
+        return False
+    structure = text.encode("utf-8", "replace")
+    if b"\\" in structure:
+        structure = _ESCAPE.sub(b"", structure)
+    structure = _STRING.sub(b"", structure.translate(_ONE_KIND, _NO_STRUCTURE))
+    for _ in range(MAX_JSON_DEPTH):
+        if not structure:
+            return False
+        # What has nothing in it: one level of the depth, wherever it is.
+        structure = structure.replace(b"{}", b"")
+    return bool(structure)
+
+
+class JSONMessage(str):  # noqa: SLOT000 - one for each message that is JSON
+    """A message that is a JSON object, as the field ``msg`` of a call until ``merge``.
+
+    The members stay apart from the call's own fields. A formatter's hook that
+    copies those fields copies this text with them.
+    """
+
+    members: dict[str, Any]
+
+    @classmethod
+    def read(cls, text: str) -> str:
+        """Return a message as a ``JSONMessage`` where it is a JSON object, else as it is."""
+        members = json_object(text)
+        if members is None:
+            return text
+        made = cls(text)
+        made.members = members
+        return made
+
+
+def masked_json(text: str, is_secret: Callable[[str], bool], marker: str) -> str:
+    """Return JSON text beyond the bounds with the values of secret names replaced.
+
+    It is read token by token, and not parsed. A name is one in front of a colon, or the first of
+    the items of an array, as in a list of headers. What is behind the bound of the length has not
+    been looked at, and is left out.
+
+    Args:
+        text: A text that may be a JSON object.
+        is_secret: Returns whether a name is that of a credential.
+        marker: What stands in place of a value.
+    """
+    shown = text[:MAX_JSON_CHARACTERS]
+    out: list[str] = []
+    done = begin = 0
+    # How many brackets of the value that is hidden are open; None outside of one.
+    hidden: int | None = None
+    before, name = "", ""
+    for token in _TOKEN.finditer(shown):
+        kind = token[0][0]
+        if hidden is not None:
+            hidden += (kind in "[{") - (kind in "]}")
+            if hidden > 0:
+                continue
+            # A comma, or a bracket that was not opened here: there is no value.
+            is_value = hidden == 0 and kind not in ",:"
+            if token[0] != "null":
+                out += shown[done:begin], json.dumps(marker)
+                done = token.end() if is_value else token.start()
+            hidden = None
+            before, name = kind, ""
+            continue
+        is_name = name and (kind == ":" or (kind == "," and before == "["))
+        if is_name and is_secret(_unescaped(name)):
+            hidden, begin = 0, token.end()
+        if kind == '"':
+            name = token[0]
+        else:
+            before, name = kind, ""
+    if hidden is not None:
+        out += shown[done:begin], json.dumps(marker)
+        done = len(shown)
+    out.append(shown[done:])
+    if len(text) > len(shown):
+        out.append(f"... <truncated, {len(text)} characters>")
+    return "".join(out)
+
+
+def _unescaped(name: str) -> str:
+    """Return the name that a JSON string is."""
+    if "\\" in name:
+        try:
+            return str(json.loads(name))
+        except ValueError:
+            pass
+    return name.strip('"')

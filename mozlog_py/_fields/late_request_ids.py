@@ -1,0 +1,178 @@
+"""The ids of requests on the lines that are logged after a request's context has ended.
+
+A server logs an exception that the application raised, and its access line, when
+the application has returned: no context says then which request it was. So the
+exception carries the id, and the server's context carries that of the request
+which it served last.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from threading import get_ident
+from typing import Any, Final
+
+from mozlog_py._process.memo import remember
+from mozlog_py._values.sanitiser import type_name
+from mozlog_py._values.tracebacks import (
+    as_exc_info,
+    attributes_of,
+    cause_of,
+    context_of,
+    group_of_one,
+)
+
+__all__ = [
+    "add_request_id",
+    "attach_request_id",
+    "remember_served",
+    "request_id_of",
+    "served",
+    "take_failed",
+    "take_served",
+]
+
+_ATTRIBUTE: Final = "_mozlog_request_id"
+# A chain may be a circle, and has no bound of its own.
+_MAX_EXCEPTIONS: Final = 50
+
+# Threads end without saying so.
+_MAX_THREADS: Final = 1000
+
+#: Of each thread, the last exception that left a request, by its type's name, and the id.
+_failed: Final[dict[int, tuple[str, str]]] = {}
+# The request that was served last in a context: its id, its method and its path.
+_served: Final[ContextVar[tuple[str | None, str, str] | None]] = ContextVar(
+    "mozlog_served", default=None
+)
+
+
+def attach_request_id(error: BaseException, request_id: str) -> None:
+    """Have lines about an exception carry a request's id, where no context has one.
+
+    To be called by the code that sees the exception leave the request, before the
+    request's context ends. Never raises. The latest id counts: the exception of a
+    call that the application makes in-process ends as that of the outer request.
+
+    Args:
+        error: What the application raised; exceptions that have it as their cause or
+            context, and groups of it alone, have its id as well.
+        request_id: The request's id, which is the field ``rid``.
+    """
+    try:
+        # Past the class's own __setattr__, which may refuse or raise.
+        attributes_of(error)[_ATTRIBUTE] = request_id
+        _attached.is_any = True
+        if served.is_wanted:
+            remember(_failed, get_ident(), (type_name(type(error)), request_id), _MAX_THREADS)
+    except Exception:
+        # It is no exception; the line is made all the same.
+        pass
+
+
+def request_id_of(exc_info: Any) -> str | None:
+    """Return the id that was attached to an exception or to one that led to it, else None.
+
+    The nearest counts: the exception's own, then that of its cause, then that of
+    its context. Never raises.
+
+    Args:
+        exc_info: An exception, a triple, or True for the one that is being handled.
+    """
+    try:
+        triple = as_exc_info(exc_info)
+        chain = [] if triple is None else [triple[1]]
+        # The list grows while it is iterated.
+        for error in chain:
+            found = attributes_of(error).get(_ATTRIBUTE)
+            if type(found) is str and found:
+                return found
+            for earlier in (cause_of(error), context_of(error), group_of_one(error)):
+                # By identity: an exception's class may have an equality of its own.
+                if (
+                    earlier is not None
+                    and len(chain) < _MAX_EXCEPTIONS
+                    and all(earlier is not known for known in chain)
+                ):
+                    chain.append(earlier)
+    except Exception:
+        # What stands in place of an exception may be anything.
+        pass
+    return None
+
+
+def add_request_id(fields: dict[Any, Any], exc_info: Any) -> None:
+    """Add the id that was attached to an exception to fields that have no ``rid``.
+
+    Args:
+        fields: What a line has of its call and of its context.
+        exc_info: As for ``request_id_of``.
+    """
+    if not _attached.is_any or fields.get("rid") is not None:
+        return
+    request_id = request_id_of(exc_info)
+    if request_id is not None:
+        fields["rid"] = request_id
+
+
+class _Attached:
+    """Whether an id was attached to any exception of this process."""
+
+    is_any = False
+
+
+_attached: Final = _Attached()
+
+
+class _Served:
+    """Whether the ids of requests that were served are kept, for a server's access log."""
+
+    is_wanted = False
+
+
+#: ``is_wanted`` becomes True with the first filter for a server's access log.
+served: Final = _Served()
+
+
+def remember_served(request_id: str | None, method: str, path: str) -> None:
+    """Keep the id of the request that ends here, for the server's access line.
+
+    Worth calling only where ``served.is_wanted``.
+
+    Args:
+        request_id: The request's id.
+        method: Its method, as the access line has it.
+        path: Its path, likewise.
+    """
+    _served.set((request_id, method, path))
+
+
+def take_served(method: Any, path: Any) -> str | None:
+    """Return the id of the request that was served last in this context, and forget it.
+
+    None where that was another request: a server logs none whose client has gone, and
+    the next one on the connection may be one that the application never sees.
+
+    Args:
+        method: What the access line says of the request.
+        path: Likewise.
+    """
+    found = _served.get()
+    if found is None:
+        return None
+    _served.set(None)
+    return found[0] if found[1:] == (method, path) else None
+
+
+def take_failed(line: str) -> str | None:
+    """Return the id of the request that failed last in this thread, and forget it.
+
+    For a server that logs the text of an exception and has no exception to show.
+
+    Args:
+        line: How a traceback names the exception, as in ``module.Error: text``. None is
+            returned where the request ended with an exception of another name.
+    """
+    name, request_id = _failed.pop(get_ident(), (None, None))
+    named = line.partition(":")[0].rpartition(".")[2]
+    return request_id if name is not None and name.rpartition(".")[2] == named else None

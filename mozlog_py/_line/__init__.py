@@ -1,0 +1,3 @@
+"""The stage that makes bytes of an envelope and Fields."""
+
+__all__: list[str] = []

@@ -1,0 +1,302 @@
+"""A line that is too long, made again with its longest texts cut.
+
+Docker and many shippers split a line at 16 KiB, and what comes out is no JSON.
+
+The longest texts are cut first, whichever member of the line they belong to, so short ones stay
+whole: a request's id beside a message of megabytes. Texts are cut by characters before any of
+them is encoded, so the work beyond one parsing of the line depends on the limit, and not on the
+line.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from mozlog_py._config.options import check_number
+from mozlog_py._process.self_log import DEGRADED, degraded
+from mozlog_py._values.sanitiser import free_name
+
+from .unsafe_characters import DELETE, escape
+
+__all__ = [
+    "MAX_LINE_BYTES",
+    "MIN_LINE_BYTES",
+    "characters_in",
+    "check_max_line_bytes",
+    "cut",
+    "finished",
+    "fitted",
+]
+
+#: Bytes, the newline included: where Docker's json-file driver splits a line.
+MAX_LINE_BYTES: Final = 16_384
+
+#: Bytes; a smaller limit would leave no room beside the envelope.
+MIN_LINE_BYTES: Final = 1024
+
+# Shorter texts are left alone: what is cut off one must be more than the mark.
+_SHORTEST: Final = 96
+# A character takes twelve bytes at most, as two escapes, so a text of no more is short.
+_SURELY_SHORT: Final = _SHORTEST // 12
+# Members of MozLog's envelope, which no cut may leave out; other formats add more.
+_ENVELOPE: Final = frozenset(
+    {"EnvVersion", "Fields", "Hostname", "Logger", "Pid", "Severity", "Timestamp", "Type"}
+)
+# The Fields that are left out last: by them a line is found, and its failure understood.
+_KEPT: Final = (DEGRADED, "rid", "trace_id", "span_id", "msg", "error", "traceback")
+_MARK: Final = "...<{} characters cut>...".format
+_MARK_BYTES: Final = 40
+_ROUNDS: Final = 12
+# The note of what was lost is cut as other texts are, where it is longer than ours are.
+_LONG_NOTE: Final = 512
+# A member to be left out last is a short one.
+_SHORT_MEMBER: Final = 1024
+
+
+def check_max_line_bytes(value: object) -> None:
+    """Raise ``OptionError`` for what is no limit of a line's bytes; 0 is for none."""
+    if type(value) is int and value == 0:
+        return
+    allowed = (
+        f"a number of bytes such as {MAX_LINE_BYTES}, {MIN_LINE_BYTES} or more, for an envelope to "
+        "have room, or 0 for no limit"
+    )
+    check_number("max_line_bytes", value, least=MIN_LINE_BYTES, allowed=allowed, whole=True)
+
+
+def finished(line: bytes, max_bytes: int) -> bytes:
+    """Return an encoded line as it may be printed: cut first, then its characters escaped.
+
+    One of ASCII that is short enough is returned as it is, which a caller finds out faster.
+
+    Args:
+        line: One line of JSON, with every secret masked.
+        max_bytes: What it may take; 0 for no limit.
+    """
+    if 0 < max_bytes < len(line):
+        line = cut(line, max_bytes)
+    # What cannot be cut is escaped all the same.
+    return escape(line)
+
+
+def cut(line: bytes, max_bytes: int, further: dict[str, Any] | None = None) -> bytes:
+    """Return a line of at most ``max_bytes``, its newline included, with as much as fits.
+
+    The longest texts are cut down to one length, their heads and tails kept. Only where that
+    is not enough, members are left out, the largest first. A line that is no MozLog, such as
+    one for people, is left alone.
+
+    Args:
+        line: One line.
+        max_bytes: What it may take.
+        further: Members that it has beside those of the envelope, as plain values.
+    """
+    try:
+        document = orjson.loads(line)
+        if type(document["Fields"]) is not dict:
+            return line
+        end = line[len(line.rstrip(b"\r\n")) :]
+        reason = f"cut from {len(line)} bytes"
+        if further is not None:
+            document.update(further)
+        _fit(document, max_bytes - len(end), reason)
+        return _encoded(document) + end
+    except Exception:
+        # No JSON object, or one with numbers that only others understand.
+        return line
+
+
+def fitted(document: dict[str, Any], max_bytes: int, reason: str) -> dict[str, Any]:
+    """Return a whole line, in plain values, that takes at most ``max_bytes`` once it is encoded.
+
+    Args:
+        document: The line, with its Fields. It is not changed.
+        max_bytes: What it may take, without a newline.
+        reason: What the line is to say of the cut.
+    """
+    document = _copy(document)
+    _fit(document, max_bytes, reason)
+    return document
+
+
+def characters_in(value: Any) -> int:
+    """Return how many characters the texts and names in plain values have."""
+    count, todo = 0, [value]
+    while todo:
+        held = todo.pop()
+        if type(held) is str:
+            count += len(held)
+        elif type(held) is dict:
+            todo += held
+            todo += held.values()
+        elif type(held) is list:
+            todo += held
+    return count
+
+
+def _fit(document: dict[str, Any], max_bytes: int, reason: str) -> None:
+    degraded.count += 1
+    _add_reason(document["Fields"], reason)
+    texts = _texts(document, max_bytes)
+    room = max_bytes - len(_encoded(document)) + sum(text.size for text in texts)
+    level = _level([text.size for text in texts], room)
+    for _ in range(_ROUNDS):
+        for text in texts:
+            text.cut(level)
+        size = len(_encoded(document))
+        if size <= max_bytes:
+            return
+        if level <= _SHORTEST:
+            break
+        # Escapes are not spread evenly over a text, and neighbours may be escaped as well.
+        level = max(_SHORTEST, min(level - _MARK_BYTES, level * max_bytes // size))
+    _leave_out(document, max_bytes)
+
+
+class _Text:
+    """A text of a line, and where it stands."""
+
+    __slots__ = ("_holder", "_key", "_whole", "_window", "size")
+
+    def __init__(self, holder: Any, key: Any, level: int) -> None:
+        self._holder, self._key = holder, key
+        self._whole: str = holder[key]
+        #: The characters of its head and its tail that may stay.
+        self._window = self._whole
+        if len(self._whole) > level:
+            self._window = self._whole[: level - level // 3]
+            self._window += self._whole[len(self._whole) - level // 3 :]
+        #: What they take, in bytes.
+        self.size = _size(self._window)
+        holder[key] = self._window
+
+    def cut(self, level: int) -> None:
+        """Cut the text to about so many bytes, where it takes more."""
+        whole, window = self._whole, self._window
+        if self.size <= level and len(window) == len(whole):
+            return
+        # As many characters as fit, going by what one of this text takes.
+        keep = max(2, (level - _MARK_BYTES) * len(window) // self.size)
+        keep = min(keep, len(window))
+        head, tail = window[: keep - keep // 3], window[len(window) - keep // 3 :]
+        self._holder[self._key] = f"{head}{_MARK(len(whole) - keep)}{tail}"
+
+
+def _texts(document: dict[str, Any], max_bytes: int) -> list[_Text]:
+    """Return the texts that may be cut, each as far as any of it may stay.
+
+    No text takes fewer bytes than it has characters. So the level to which the longest come
+    down is found by characters first, and what lies beyond is neither encoded nor looked at.
+    """
+    places, holders = _places(document)
+    names = [(holder, name) for holder in holders for name in holder if len(name) > _SURELY_SHORT]
+    lengths = [len(holder[key]) for holder, key in places]
+    level = _level([*lengths, *(len(name) for _, name in names)], max_bytes)
+    for holder in {id(holder): holder for holder, name in names if _is_long(name, level)}.values():
+        _shorten_names(holder, level)
+    # The names of members have changed their places.
+    places, _ = _places(document)
+    return [_Text(holder, key, level) for holder, key in places]
+
+
+def _places(document: dict[str, Any]) -> tuple[list[tuple[Any, Any]], list[dict[str, Any]]]:
+    """Return where the texts that may be cut stand, and the objects whose members have names."""
+    places: list[tuple[Any, Any]] = []
+    holders: list[dict[str, Any]] = []
+    todo: list[Any] = [document]
+    while todo:
+        holder = todo.pop()
+        members: Any = enumerate(holder)
+        if type(holder) is dict:
+            holders.append(holder)
+            members = holder.items()
+        for key, value in members:
+            if type(value) is str:
+                if len(value) > (_LONG_NOTE if key == DEGRADED else _SURELY_SHORT):
+                    places.append((holder, key))
+            elif type(value) is dict or type(value) is list:
+                todo.append(value)
+    return places, holders
+
+
+def _is_long(name: str, level: int) -> bool:
+    # A character takes twelve bytes at most.
+    return len(name) * 12 > level and (len(name) > level or _size(name) > level)
+
+
+def _shorten_names(holder: dict[str, Any], level: int) -> None:
+    """Cut the names of an object's members that are longer than its texts may be."""
+    members = [*holder.items()]
+    holder.clear()
+    for name, value in members:
+        shown = name
+        if _is_long(name, level):
+            head = name[:_SHORTEST]
+            keep = (_SHORTEST - _MARK_BYTES) * len(head) // max(len(head), _size(head))
+            shown = f"{name[:keep]}{_MARK(len(name) - keep)}"
+        holder[free_name(shown, holder) if shown in holder else shown] = value
+
+
+def _level(sizes: list[int], room: int) -> int:
+    """Return the size that the longest have to come down to, for all to have room."""
+    left, remaining = room, len(sizes)
+    for size in sorted(sizes):
+        if size * remaining > left:
+            break
+        left -= size
+        remaining -= 1
+    return max(_SHORTEST, left // max(1, remaining))
+
+
+def _leave_out(document: dict[str, Any], max_bytes: int) -> None:
+    """Take members out of a line until it fits, the largest first.
+
+    Members by which a line is found and understood go last, those of the envelope never.
+    """
+    fields = document["Fields"]
+    members = [(fields, name) for name in fields if name != DEGRADED]
+    members += [(document, name) for name in document if name not in _ENVELOPE]
+    sized = [
+        (name in _KEPT and size <= _SHORT_MEMBER, -size, -index)
+        for index, (holder, name) in enumerate(members)
+        for size in (len(_encoded({name: holder[name]})) - 1,)
+    ]
+    room = max_bytes - _MARK_BYTES
+    excess = len(_encoded(document)) - room
+    count = 0
+    for is_kept, size, index in sorted(sized):
+        if is_kept:
+            # Beside others, a member may have been escaped where it is not by itself.
+            excess = len(_encoded(document)) - room
+        if excess <= 0:
+            break
+        holder, name = members[-index]
+        del holder[name]
+        excess += size
+        count += 1
+    _add_reason(fields, f"{count} fields left out")
+
+
+def _add_reason(fields: dict[str, Any], reason: str) -> None:
+    known = fields.get(DEGRADED)
+    fields[DEGRADED] = f"{known}; {reason}" if type(known) is str and known else reason
+
+
+def _copy(value: Any) -> Any:
+    if type(value) is dict:
+        return {name: _copy(member) for name, member in value.items()}
+    return [*map(_copy, value)] if type(value) is list else value
+
+
+def _size(text: str) -> int:
+    return len(_encoded(text)) - 2
+
+
+def _encoded(plain: Any) -> bytes:
+    return _escaped(orjson.dumps(plain))
+
+
+def _escaped(line: bytes) -> bytes:
+    return line if line.isascii() and DELETE not in line else escape(line)

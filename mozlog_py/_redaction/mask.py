@@ -1,0 +1,370 @@
+"""A mask: all the secrets that one ``Redact`` knows by value, and how lines are rid of them.
+
+A mask is applied when the Fields are encoded: by then every text of the line is there,
+also those of exceptions and of source lines, and nothing was cut yet. A gate looks at
+the encoded bytes. Only if it may have found something is the line taken apart, masked
+text by text, keys included, and encoded again; so the result is valid JSON whatever a
+secret looks like.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import orjson
+
+from mozlog_py._line.line_encoder import encode
+from mozlog_py._values.mask_registry import MAX_SEARCHED
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, free_name
+
+from .secret_shapes import Shapes
+from .secret_values import Needle, WordGate, checked_patterns, checked_values, needles_of
+
+__all__ = ["AnyMask", "Mask", "combined"]
+
+_dumps: Final = orjson.dumps
+# A line is no deeper, and Fields begin one or two levels down.
+_MAX_DEPTH: Final = MAX_DEPTH + 4
+# A line holds fewer values, with what a format and the envelope add.
+_MAX_NODES: Final = MAX_NODES + MAX_NODES // 4
+# Longer than any secret, as in ``mask_registry``.
+_MARGIN: Final = 8192
+# Shorter texts are searched in any case, of which a line has a bounded number.
+_SHORT: Final = 100
+
+#: What a processor leaves of an event that could not be masked.
+_KEPT: Final = frozenset({"_record", "_from_structlog", "level", "level_number", "timestamp"})
+
+
+class Budget:
+    """How many characters may still be searched, in all texts of one line or event.
+
+    Texts in which the gate finds nothing are not searched, whatever their size.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_SEARCHED
+
+
+class AnyMask:
+    """What masks lines and texts: one mask, or several of them.
+
+    Attributes:
+        dumps: Encodes plain values as ``orjson.dumps`` does, with secrets masked.
+
+    """
+
+    dumps: Callable[[Any], bytes]
+
+    def plain(self, value: Any, budget: Budget | None = None) -> Any:
+        """Return plain values with secrets masked; the value itself if it has none.
+
+        Args:
+            value: Plain values.
+            budget: What may be searched, where the values are a part of an event.
+
+        """
+        raise NotImplementedError
+
+    def text(self, text: str) -> str:
+        """Return a text with secrets masked."""
+        masked: str = self.plain(text)
+        return masked
+
+    def document(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a whole line in plain values with secrets masked.
+
+        The names and the numbers of its envelope stay: a time is no secret, whatever
+        digits it has.
+        """
+        return {
+            name: value if type(value) is int else self.plain(value)
+            for name, value in document.items()
+        }
+
+    def raw(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a whole line with values as they were logged, and secrets masked in its texts.
+
+        Objects stay as they are.
+        """
+        return {
+            name: value if type(value) is int else self._raw(value)
+            for name, value in document.items()
+        }
+
+    def _raw(self, value: Any) -> Any:
+        budget = Budget()
+        # Names come again in each item of a list.
+        known: dict[str, str] = {}
+
+        def masked(text: str) -> str:
+            if len(text) > _SHORT:
+                return self.plain(text, budget)  # type: ignore[no-any-return]
+            clean = known.get(text)
+            if clean is None:
+                clean = known[text] = self.plain(text, budget)
+            return clean
+
+        def number(number: float) -> Any:
+            text = repr(number)
+            clean = masked(text)
+            return number if clean == text else clean
+
+        return _Walk(masked, number).value(value, 0)
+
+    def line(self, line: bytes) -> bytes:
+        """Return a finished line with secrets masked. A line for people is no JSON."""
+        try:
+            document = orjson.loads(line)
+        except ValueError:
+            return self.text(line.decode("utf-8", "backslashreplace")).encode()
+        if type(document) is not dict:
+            return encode(self.plain(document))
+        masked = self.document(document)
+        return line if masked == document else encode(masked)
+
+
+class _Several(AnyMask):
+    """The masks of several ``Redact``, one after the other."""
+
+    def __init__(self, masks: Sequence[AnyMask]) -> None:
+        self._masks = masks
+        self.dumps = lambda plain: _dumps(self.plain(plain))
+
+    def plain(self, value: Any, budget: Budget | None = None) -> Any:
+        """Return plain values with the secrets of each mask masked."""
+        for mask in self._masks:
+            value = mask.plain(value, budget)
+        return value
+
+
+def combined(masks: Iterable[AnyMask]) -> AnyMask | None:
+    """Return one mask that masks what each of several does; None for none."""
+    distinct = [*{id(mask): mask for mask in masks}.values()]
+    if len(distinct) > 1:
+        return _Several(distinct)
+    return distinct[0] if distinct else None
+
+
+class Mask(AnyMask):
+    """Masks the secrets that one ``Redact`` knows, in lines, texts and events.
+
+    Args:
+        needles: The registered secrets.
+        patterns: Regular expressions of secrets, each with its marker.
+        shapes: What is masked by its shape; None for nothing.
+        marker: What stands in place of a number, and of what could not be masked.
+
+    """
+
+    def __init__(
+        self,
+        needles: Sequence[Needle],
+        patterns: Sequence[tuple[re.Pattern[str], str]],
+        shapes: Shapes | None,
+        marker: str,
+    ) -> None:
+        self.marker = marker
+        self._needles = needles
+        self._patterns = patterns
+        self._shapes = shapes
+        self._gate = WordGate(needles)
+        self._unnoticed = [needle for needle in needles if not needle.runs]
+        self.dumps = self._encoder()
+
+    # -- lines ------------------------------------------------------------
+
+    def _encoder(self) -> Callable[[Any], bytes]:
+        words, word_bytes, word_format = self._gate.words, self._gate.word_bytes, self._gate.format
+        has_none_of, has_words = words.isdisjoint, bool(words)
+        may_have_shape = None if self._shapes is None else self._shapes.may_be_in
+        is_always_searched = bool(self._patterns or self._unnoticed)
+
+        def dumps(plain: Any) -> bytes:
+            line = _dumps(plain)
+            whole = len(line) & -word_bytes
+            if (
+                (has_words and not has_none_of(memoryview(line[:whole]).cast(word_format)))
+                or (may_have_shape is not None and may_have_shape(line))
+                or is_always_searched
+            ):
+                return _dumps(self._without_secrets(plain, line))
+            return line
+
+        return dumps
+
+    def plain(self, value: Any, budget: Budget | None = None) -> Any:
+        """Return plain values with secrets masked; the value itself if it has none."""
+        try:
+            line = _dumps(value)
+        except Exception:
+            # A number or a surrogate that the encoder refuses: everything is searched for.
+            line = None
+        return self._without_secrets(value, line, budget)
+
+    # -- events of other renderers ----------------------------------------
+
+    def event(self, event_dict: dict[str, Any]) -> dict[str, Any]:
+        """Return an event dict with secrets masked in its texts.
+
+        Objects stay as they are, so another renderer may show a secret that is in the
+        ``repr`` of one. Raises no ``Exception``.
+        """
+        try:
+            masked: dict[str, Any] = self._raw(event_dict)
+        except Exception:
+            return {
+                name: value if name in _KEPT else self.marker
+                for name, value in event_dict.items()
+                if type(name) is str
+            }
+        return masked
+
+    # -- what both do -----------------------------------------------------
+
+    def _without_secrets(self, value: Any, line: bytes | None, budget: Budget | None = None) -> Any:
+        """Mask what the gates find in ``line``, which is the encoded value; None for all."""
+        if line is None:
+            needles, shapes = [*self._needles], self._shapes
+        else:
+            found = self._gate.found(line)
+            needles = sorted((*found, *self._unnoticed), key=_size)
+            is_shaped = self._shapes is not None and self._shapes.may_be_in(line)
+            shapes = self._shapes if is_shaped else None
+        patterns = self._patterns
+        if not (needles or patterns or shapes):
+            return value
+
+        within = budget or Budget()
+
+        def masked(text: str) -> str:
+            size = len(text)
+            if size > _SHORT:
+                if not within.left:
+                    return f"<not searched, {size} characters>"
+                if size > within.left + _MARGIN:
+                    # What is cut off in the middle may be a secret that nothing recognises.
+                    shown, within.left = searched(text[: within.left + _MARGIN]), 0
+                    return f"{shown[:-_MARGIN]}... <not searched, {size} characters>"
+                within.left = max(0, within.left - size)
+            return searched(text)
+
+        def searched(text: str) -> str:
+            for needle in needles:
+                text = needle.masked(text)
+            if shapes is not None:
+                text = shapes.masked(text)
+            for pattern, marker in patterns:
+                text = _replaced(pattern, marker, text)
+            return text
+
+        def number(number: float) -> Any:
+            text = repr(number)
+            return number if masked(text) == text else self.marker
+
+        return _Walk(masked, number).value(value, 0)
+
+
+def _size(needle: Needle) -> int:
+    # The longest first: a shorter one may be a part of it.
+    return -needle.size
+
+
+def _replaced(pattern: re.Pattern[str], marker: str, text: str) -> str:
+    # A look-ahead may match nothing at all, and there is nothing to mask then.
+    return pattern.sub(lambda match: marker if match[0] else "", text)
+
+
+class _Walk:
+    """Makes a copy of values with every text and every number in them masked.
+
+    What is nested in shared containers may be endless, so no more than ``MAX_NODES`` values are
+    looked at. The others are left out, since nothing has looked at them.
+    """
+
+    __slots__ = ("_left", "_masked", "_number")
+
+    def __init__(self, masked: Callable[[str], str], number: Callable[[float], Any]) -> None:
+        self._masked = masked
+        self._number = number
+        self._left = _MAX_NODES
+
+    def value(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind is str:
+            clean = self._masked(value)
+            # The same object: that a text is what it was is also asked by identity.
+            return value if clean == value else clean
+        if kind is int or kind is float:
+            return self._number(value)
+        if value is None or kind is bool:
+            return value
+        if depth > _MAX_DEPTH:
+            # Other renderers go as deep as they like, and nothing has looked at what is there.
+            return "<max depth>"
+        if kind is dict:
+            return self._members(value, depth)
+        if kind is list or kind is tuple or kind is set or kind is frozenset:
+            items = self._within_budget(value)
+            copies = [self.value(item, depth + 1) for item in items]
+            if len(items) < len(value):
+                copies.append(f"<{len(value) - len(items)} more items>")
+            return copies if kind is list else kind(copies)
+        if issubclass(kind, str):
+            text = str.__str__(value)
+            clean = self._masked(text)
+            return value if clean == text else clean
+        return value
+
+    def _members(self, members: dict[Any, Any], depth: int) -> dict[Any, Any]:
+        out: dict[Any, Any] = {}
+        numbers: dict[str, int] = {}
+        items = self._within_budget(members.items())
+        for key, member in items:
+            name = self._masked(key) if type(key) is str else key
+            if name in out:
+                name = free_name(name, out, numbers)
+            out[name] = self.value(member, depth + 1)
+        if len(items) < len(members):
+            out[free_name("<more>", out)] = f"<{len(members) - len(items)} more items>"
+        return out
+
+    def _within_budget(self, items: Any) -> list[Any]:
+        kept = [*islice(items, self._left)]
+        self._left -= len(kept)
+        return kept
+
+
+def mask_of(
+    values: Any, patterns: Any, is_secret: Callable[[str], bool] | None, marker: str
+) -> Mask | None:
+    """Return the mask for what a ``Redact`` was given; None for nothing.
+
+    Args:
+        values: The registered secrets.
+        patterns: Regular expressions of secrets.
+        is_secret: Returns whether a name is that of a secret, for shapes; None for no shapes.
+        marker: What stands in place of a secret.
+
+    Raises:
+        ValueError: A secret or a pattern cannot be taken.
+
+    """
+    secrets, expressions = checked_values(values), checked_patterns(patterns)
+    if any(secret in marker for secret in secrets):
+        raise ValueError(
+            "values has a part of the marker in it, which would mask the marker itself"
+        )
+    if not (secrets or expressions or is_secret):
+        return None
+    return Mask(
+        needles_of(secrets, marker),
+        [(expression, marker) for expression in expressions],
+        None if is_secret is None else Shapes(marker, is_secret),
+        marker,
+    )

@@ -1,0 +1,301 @@
+"""Secrets that are not registered, known by their shape: tokens with a prefix, keys, URLs.
+
+Most lines hold none, and what they pay for is the gate. It translates the encoded
+line three times. Each translation maps a byte to a bit mask: the groups of prefixes
+that may have the byte at their first, second or third position. Read as large
+integers and shifted onto each other, their conjunction is zero unless three bytes in
+a row fit one group. That is a dozen C calls for some fifty prefixes, where a regular
+expression would stop at each character. Behind it, regular expressions look at the
+places that were hit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import islice
+from typing import Final
+from urllib.parse import unquote
+
+from mozlog_py._process.memo import remember
+
+__all__ = ["Shapes"]
+
+# -- tokens -------------------------------------------------------------------
+
+# Each with the characters that it has at least, so that words which begin alike are
+# left alone. No boundary is asked for: an escape ("\\n", "%3D") may stand before one.
+_TOKENS: Final = (
+    # Amazon Web Services: ids of access keys, for good and for a session.
+    r"A[KS]IA[A-Z2-7]{16}",
+    # Google: API keys, OAuth access tokens, OAuth client secrets.
+    r"AIza[\w-]{35}",
+    r"ya29\.[\w-]{20,}",
+    r"GOCSPX-[\w-]{20,}",
+    # Azure: the key of a storage account in a connection string.
+    r"AccountKey=[A-Za-z0-9+/]{40,}={0,2}",
+    # DigitalOcean, HashiCorp Vault.
+    r"do[opr]_v1_[a-f0-9]{32,}",
+    r"hv[sbr]\.[\w-]{20,}",
+    # GitHub, GitLab.
+    r"gh[pousr]_[A-Za-z0-9]{36,}",
+    r"github_pat_[A-Za-z0-9_]{22,}",
+    r"gl(?:pat|dt|rt|ptt|ft|soat|cbt)-[\w-]{20,}",
+    # Registries of packages and images.
+    r"npm_[A-Za-z0-9]{36,}",
+    r"pypi-[\w-]{50,}",
+    r"dckr_pat_[\w-]{20,}",
+    # Slack: tokens, and the URL of a webhook.
+    r"xox[a-z](?:\.xox[a-z])?-[\w-]{10,}",
+    r"xapp-[\w-]{10,}",
+    r"(?<=hooks\.slack\.com/services/)[\w/-]{20,}",
+    # Stripe, Square, Shopify.
+    r"[sr]k_(?:live|test)_[A-Za-z0-9]{16,}",
+    r"whsec_[A-Za-z0-9+/]{24,}={0,2}",
+    r"sq0[a-z]{3}-[\w-]{22,}",
+    r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",
+    # SendGrid, Twilio.
+    r"SG\.[\w-]{16,}\.[\w-]{16,}",
+    r"SK[a-f0-9]{32}(?![a-f0-9])",
+)
+_TOKEN: Final = re.compile("|".join(_TOKENS), re.ASCII)
+# JWTs: signed (three parts), encrypted (five), and what others sign in the same form. Text
+# that only begins like one matches as well, without the group: it is not looked at twice.
+_JWT: Final = re.compile(r"eyJ[\w-]{6,}(\.[\w-]{2,}\.[\w-]*(?:\.[\w-]+){0,2})?", re.ASCII)
+# What tells that there is a token, and may be a JWT or a key, near the place of a hit.
+_NEAR: Final = re.compile("|".join((*_TOKENS, r"eyJ[\w-]{6}", r"-----BEGIN")).encode())
+# Bytes to look at before and behind a hit, for the longest beginning of a token.
+_BEFORE, _BEHIND = 40, 100
+# With more hits than this the whole line is looked at.
+_MAX_HITS: Final = 16
+_MAX_ENCODED_HITS: Final = 64
+# So many parameters are asked for their names before a line is looked at as a whole, which has
+# bounds of its own.
+_MAX_PARAMETERS: Final = 4096
+# How far from its "@" the user info of a URL is looked for, with the scheme in front of it.
+_USER_INFO_SIZE: Final = 600
+
+#: A private key, to its end or, where that was cut off, to the end of the text.
+_SPACE: Final = r"(?: |\+|%(?:25){0,2}20)"
+_KEY: Final = re.compile(
+    rf"-----BEGIN{_SPACE}(?:[A-Z0-9]{{1,20}}{_SPACE}){{0,4}}PRIVATE{_SPACE}KEY(?:{_SPACE}BLOCK)?"
+    r"-----[^-]*(?:-(?!----END)[^-]*)*(?:-----END[^-]{1,64}-----)?"
+)
+
+# Three bytes in a row by which a token or a key is noticed, and an encoded URL (the last
+# group). Each group is one bit. The positions of a group are classes: "AIz" and "ck." in
+# one group make "cIz" a hit as well. They are put together so that few lines have a hit.
+_GROUPS: Final = (
+    (b"ub_", b"hvs", b"hvb", b"hvr", b"whs"),
+    (b"glp", b"gld", b"glr", b"glf", b"gls", b"glc", b"pm_"),
+    (b"hp_", b"ho_", b"hu_", b"hs_", b"hr_", b"v1_", b"--B"),
+    (b"tKe", b"sq0", b"SG.", *(b"SK%c" % digit for digit in b"0123456789abcdef")),
+    (b"xox", b"xap", b"ya2", b"ypi"),
+    (b"AKI", b"ASI", b"AIz", b"ckr", b"shp", b"ck.", b"eyJ"),
+    (b"k_l", b"k_t", b"CSP"),
+    (b"%40", b"%3D", b"%3d", b"%25", b"u00"),
+)
+_ENCODED_HIT: Final = re.compile(rb"[\x80-\xff]")
+_TOKEN_HIT: Final = re.compile(rb"[^\x00\x80]")
+
+
+def _tables() -> list[bytes]:
+    tables = [bytearray(256) for _ in range(3)]
+    for bit, group in enumerate(_GROUPS):
+        for literal in group:
+            for table, byte in zip(tables, literal, strict=True):
+                table[byte] |= 1 << bit
+    return [bytes(table) for table in tables]
+
+
+_FIRST, _SECOND, _THIRD = _tables()
+_from_bytes: Final = int.from_bytes
+
+# -- URLs ---------------------------------------------------------------------
+
+# JSON that is text in JSON escapes with 1, 2, 4 backslashes, and the line doubles them.
+_ESCAPE: Final = r"\\{1,8}"
+_SLASHES: Final = r":(?:\\{0,8}/){2}"
+_PERCENT: Final = "%(?:25){0,2}"
+
+# Up to the last "@" before the path: a password may hold one that is not encoded.
+_USER_INFO: Final = r"""([^\s/?#"'<>\\]{1,512})(?=@)"""
+# The longest of the next: the colon and its slashes, the name, another colon, the rest.
+_SLASHED_SIZE: Final = 19 + 128 + 1 + 256
+# A password may hold a slash that is not encoded. What follows a host is a port.
+_SLASHED: Final = (
+    r"""([^\s/?#@:\["'<>\\]{0,128}:(?![0-9]{1,5}(?:[/?#]|$))"""
+    # The run ends where an "@" may be, or at its bound: a shorter one is not tried.
+    r"""(?=(?P<run>[^\s@"'<>\\]{1,256}))(?P=run))(?=@)"""
+)
+_ENCODED_USER_INFO: Final = (
+    rf"({_PERCENT}3[Aa](?:{_PERCENT}2[Ff]){{2}})"
+    rf"""((?:[^\s&"'<>\\%/?#@]|%(?!(?:25){{0,2}}(?:2[Ff]|3[Ff]|23))){{1,512}})"""
+    rf"(?={_PERCENT}40)"
+)
+_IS_PAIR: Final = re.compile(f":|{_PERCENT}3[Aa]")
+# A name alone is that of a user, unless it looks like a token.
+_IS_TOKEN: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{16,}|.{32,}")
+
+_NAME: Final = rf"((?:[\w.~$\[\]-]|{_PERCENT}(?!3[DdFfBb]|2[0-9])[0-9A-Fa-f]{{2}}){{1,100}})"
+_PARAMETER: Final = (
+    rf"([?&;#]|{_ESCAPE}u0026|{_ESCAPE}u003[Ff]){_NAME}(=|{_ESCAPE}u003[Dd])"
+    r"""([^&\s#"'<>\\]+)"""
+)
+_ENCODED_PARAMETER: Final = (
+    rf"({_PERCENT}(?:3[Ff]|26|3[Bb]|23)){_NAME}({_PERCENT}3[Dd])"
+    r"""((?:[^&\s#"'<>\\%]|%(?!(?:25){0,2}(?:26|23)))+)"""
+)
+_PLAIN_USER_INFO: Final = re.compile(f"({_SLASHES}){_USER_INFO}")
+_SLASHED_USER_INFO: Final = re.compile(f"({_SLASHES}){_SLASHED}")
+_ENCODED_USER_INFOS: Final = (re.compile(_ENCODED_USER_INFO),)
+_PARAMETERS: Final = (re.compile(_PARAMETER, re.ASCII), re.compile(_ENCODED_PARAMETER, re.ASCII))
+# A query alone, as a request's summary has it.
+_QUERY: Final = re.compile(r"[\w.~$\[\]%-]{1,100}=[^\s\"'<>\\]*", re.ASCII)
+_AT: Final = re.compile(b"@")
+_USER_INFO_START: Final = re.compile(_SLASHES.encode())
+# Begins with a literal, which the engine looks for in a loop of its own: 20 times as fast.
+_USER_INFO_BYTES: Final = re.compile(f"{_SLASHES}(?:{_USER_INFO}|{_SLASHED})".encode())
+_ENCODED_USER_INFO_BYTES: Final = re.compile(_ENCODED_USER_INFO.encode())
+_PARAMETERS_BYTES: Final = tuple(
+    re.compile(expression.encode()) for expression in (_PARAMETER, _ENCODED_PARAMETER)
+)
+#: Parameters that are secret in a URL, beside those with secret names: the holder of the
+#: signature of a signed URL may use it.
+_SIGNATURE: Final = re.compile(r"(?:.*[^a-z])?sig(?:nature)?", re.IGNORECASE | re.DOTALL)
+_MAX_NAME: Final = 100
+_MAX_KNOWN: Final = 1024
+# All that cannot stand in the name of a parameter becomes a space.
+_NAMES: Final = bytes(
+    byte if byte >= 0x80 or chr(byte).isalnum() or byte in b"=._~$[]%-" else 0x20
+    for byte in range(256)
+)
+
+
+class Shapes:
+    """Masks secrets by their shape.
+
+    Args:
+        marker: What stands in place of a secret.
+        is_secret: Returns whether a name is that of a secret, for the parameters of URLs.
+
+    """
+
+    __slots__ = ("_is_secret", "_known", "_marker")
+
+    def __init__(self, marker: str, is_secret: Callable[[str], bool]) -> None:
+        self._marker = marker
+        self._is_secret = is_secret
+        # Names come again and again, and to ask for one costs more than the rest of the gate.
+        self._known: dict[bytes, bool] = {}
+
+    def may_be_in(self, line: bytes) -> bool:
+        """Return whether encoded JSON may have a secret in it; misses none."""
+        hits = (
+            _from_bytes(line.translate(_FIRST), "little")
+            & _from_bytes(line.translate(_SECOND), "little") >> 8
+            & _from_bytes(line.translate(_THIRD), "little") >> 16
+        )
+        return bool(
+            (hits and self._is_near(line, hits.to_bytes(len(line), "little")))
+            or (b"=" in line and self._has_parameter(line))
+            or (b"@" in line and self._has_user_info(line))
+        )
+
+    def _has_user_info(self, line: bytes) -> bool:
+        places = [found.start() for found in islice(_AT.finditer(line), _MAX_HITS)]
+        if len(places) == _MAX_HITS:
+            return _USER_INFO_START.search(line) is not None
+        return any(
+            _USER_INFO_BYTES.search(line, max(0, at - _USER_INFO_SIZE), at + 1) for at in places
+        )
+
+    def _is_near(self, line: bytes, hits: bytes) -> bool:
+        """Return whether one of the places that were hit is worth taking the line apart."""
+        places = [hit.start() for hit in islice(_TOKEN_HIT.finditer(hits), _MAX_HITS)]
+        if len(places) == _MAX_HITS:
+            return True
+        if any(_NEAR.search(line, max(0, at - _BEFORE), at + _BEHIND) for at in places):
+            return True
+        encoded = sum(1 for _ in islice(_ENCODED_HIT.finditer(hits), _MAX_ENCODED_HITS))
+        if encoded == _MAX_ENCODED_HITS:
+            return True
+        return encoded > 0 and bool(
+            _ENCODED_USER_INFO_BYTES.search(line)
+            or any(self._has_parameter_of(expression, line) for expression in _PARAMETERS_BYTES)
+        )
+
+    def _has_parameter_of(self, expression: re.Pattern[bytes], line: bytes) -> bool:
+        for count, match in enumerate(expression.finditer(line)):
+            if count == _MAX_PARAMETERS:
+                return True
+            if self._is_name_secret(match[2].decode("ascii", "replace")):
+                return True
+        return False
+
+    def _has_parameter(self, line: bytes) -> bool:
+        known = self._known
+        pieces = line.translate(_NAMES).split(b"=", _MAX_PARAMETERS)
+        if len(pieces) > _MAX_PARAMETERS:
+            return True
+        # Behind the last one there is no name.
+        pieces.pop()
+        for piece in pieces:
+            name = piece.rpartition(b" ")[2]
+            is_secret = known.get(name)
+            if is_secret is None:
+                is_secret = self._is_name_secret(name[-_MAX_NAME:].decode("ascii", "replace"))
+                remember(known, name, is_secret, _MAX_KNOWN)
+            if is_secret:
+                return True
+        return False
+
+    def _is_name_secret(self, name: str) -> bool:
+        if "%" in name:
+            name = unquote(unquote(name))
+        if ("g" in name or "G" in name) and _SIGNATURE.fullmatch(name) is not None:
+            return True
+        return self._is_secret(name)
+
+    def masked(self, text: str) -> str:
+        """Return a text with all that looks like a secret masked."""
+        marker = self._marker
+        text = _KEY.sub(lambda _: marker, text)
+        text = _JWT.sub(lambda match: marker if match[1] else match[0], text)
+        text = _TOKEN.sub(lambda _: marker, text)
+        if "@" in text:
+            text = _PLAIN_USER_INFO.sub(self._without_user_info, text)
+            text = self._without_slashed_user_info(text)
+        if "%" in text:
+            for expression in _ENCODED_USER_INFOS:
+                text = expression.sub(self._without_user_info, text)
+        if _QUERY.fullmatch(text):
+            # With its separator the first parameter is like the others.
+            return self._without_parameters(f"?{text}")[1:]
+        return self._without_parameters(text)
+
+    def _without_slashed_user_info(self, text: str) -> str:
+        # No "@" is in a match, and one follows it: only what is near one can be a match.
+        parts = text.split("@")
+        for index, part in enumerate(parts[:-1]):
+            near = part[-_SLASHED_SIZE:]
+            if "/" in near:
+                clean = _SLASHED_USER_INFO.sub(self._without_user_info, f"{near}@")
+                parts[index] = part[:-_SLASHED_SIZE] + clean[:-1]
+        return "@".join(parts)
+
+    def _without_user_info(self, match: re.Match[str]) -> str:
+        user_info = match[2]
+        if _IS_PAIR.search(user_info) or _IS_TOKEN.fullmatch(user_info):
+            return match[1] + self._marker
+        return match[0]
+
+    def _without_parameters(self, text: str) -> str:
+        for expression in _PARAMETERS:
+            text = expression.sub(self._without_parameter, text)
+        return text
+
+    def _without_parameter(self, match: re.Match[str]) -> str:
+        if self._is_name_secret(match[2]):
+            return match[1] + match[2] + match[3] + self._marker
+        return match[0]

@@ -1,0 +1,3 @@
+"""The stage that makes one line of one record."""
+
+__all__: list[str] = []

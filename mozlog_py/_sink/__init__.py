@@ -1,0 +1,3 @@
+"""The stage that brings bytes to a descriptor."""
+
+__all__: list[str] = []

@@ -1,0 +1,186 @@
+"""The ``extra`` of a log call, put onto its record whatever its names are.
+
+``logging.Logger.makeRecord`` raises ``KeyError`` for a name that the record has
+already: in the middle of a request, on a branch that no test takes. Here such a
+field is kept beside the attribute, as ``extra.<name>``, in the place where the
+call has it.
+
+What others have patched goes on working. A ``makeRecord`` that another library put
+there is called by ours, and one that is put there later calls ours. A subclass of
+``Logger`` that has a ``makeRecord`` of its own, and does not call that of its base
+class, is out of reach.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from mozlog_py._fields.from_record import EXCLUDED_ATTRIBUTES, STANDARD_ATTRIBUTES
+from mozlog_py._values.sanitiser import free_name
+
+from .record_factory import own_method
+
+__all__ = ["OverridingExtra", "install", "make_record"]
+
+_names: Final = vars(logging)
+#: What an extra field may not be called, whatever a record factory adds. Formatters set
+#: ``message`` and ``asctime``; ``taskName`` is the same on a Python whose records lack it.
+_RESERVED: Final = EXCLUDED_ATTRIBUTES - {"logger_name"}
+_is_unreserved: Final = _RESERVED.isdisjoint
+_COUNT: Final = len(STANDARD_ATTRIBUTES)
+_ADDED_LATER: Final = ("asctime", "message", "taskName")
+# Far more layers than any process has.
+_MAX_LAYERS: Final = 100
+
+
+class OverridingExtra(dict[str, Any]):
+    """An ``extra`` whose fields replace the attributes that a record factory has set.
+
+    For fields that are measured, such as those of a request's summary. The attributes
+    that every record has stay as they are.
+    """
+
+
+def make_record(
+    self: logging.Logger,  # noqa: ARG001 - it is a method
+    name: Any,
+    level: Any,
+    fn: Any,
+    lno: Any,
+    msg: Any,
+    args: Any,
+    exc_info: Any,
+    func: Any = None,
+    extra: Any = None,
+    sinfo: Any = None,
+) -> logging.LogRecord:
+    """Make a record as ``logging.Logger.makeRecord`` does, and refuse no ``extra``."""
+    record: logging.LogRecord = _names["_logRecordFactory"](
+        name, level, fn, lno, msg, args, exc_info, func, sinfo
+    )
+    if extra is not None:
+        facts = record.__dict__
+        try:
+            if (
+                type(extra) is dict
+                and _is_unreserved(extra)
+                # A record factory of another library has set more, which is asked as well.
+                and (len(facts) == _COUNT or facts.keys().isdisjoint(extra))
+            ):
+                facts |= extra
+                return record
+        except Exception:
+            # A key whose hash or equality raises.
+            pass
+        _place(facts, extra)
+    return record
+
+
+make_record.takes_any_extra = True  # type: ignore[attr-defined]
+
+
+def _place(facts: dict[Any, Any], extra: Any) -> None:
+    """Put the fields of an ``extra`` among a record's attributes, which it replaces none of."""
+    items = _items(extra)
+    replaces = type(extra) is OverridingExtra
+    attributes = {*facts, *_ADDED_LATER}
+    taken = {*attributes, *(key for key, _ in items if type(key) is str)}
+    numbers: dict[str, int] = {}
+    for key, value in items:
+        name = key
+        try:
+            if key in attributes and not (replaces and key not in _RESERVED):
+                name = free_name(f"extra.{key}", taken, numbers)
+                taken.add(name)
+            facts[name] = value
+        except Exception:
+            # A key whose hash or equality raises.
+            facts[free_name("<broken key>", facts, numbers)] = value
+
+
+def _items(extra: Any) -> list[tuple[Any, Any]]:
+    try:
+        if isinstance(extra, Mapping):
+            return [*extra.items()]
+        return [(key, extra[key]) for key in extra]
+    except Exception:
+        # It is no mapping: the value is a field itself.
+        return [("extra", extra)]
+
+
+def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
+    """Return a ``makeRecord`` that calls another library's with an ``extra`` that it takes."""
+    if own_method(former) is not None:
+        return make_record
+    is_method = hasattr(type(former), "__get__")
+
+    @functools.wraps(make_record)
+    def make_guarded(
+        self: logging.Logger,
+        name: Any,
+        level: Any,
+        fn: Any,
+        lno: Any,
+        msg: Any,
+        args: Any,
+        exc_info: Any,
+        func: Any = None,
+        extra: Any = None,
+        sinfo: Any = None,
+    ) -> logging.LogRecord:
+        make = former.__get__(self, type(self)) if is_method else former
+        call = name, level, fn, lno, msg, args, exc_info, func
+        fields = None if extra is None else _harmless(extra)
+        try:
+            return make(*call, fields, sinfo)  # type: ignore[no-any-return]
+        except KeyError as error:
+            if fields is None or "overwrite" not in str(error):
+                raise
+        # A record factory has set an attribute of that name.
+        record: logging.LogRecord = make(*call, None, sinfo)
+        _place(record.__dict__, fields)
+        return record
+
+    inner = getattr(former, "__wrapped__", None)
+    if callable(inner):
+        # Who takes the other's layer off, by this attribute, leaves ours there.
+        make_guarded.__wrapped__ = _guarded(inner)
+    else:
+        del make_guarded.__wrapped__
+    return make_guarded
+
+
+def _harmless(extra: Any) -> dict[Any, Any]:
+    """Return an ``extra`` with no field that is called as an attribute of every record."""
+    try:
+        if issubclass(type(extra), dict) and _is_unreserved(extra):
+            return extra  # type: ignore[no-any-return]
+    except Exception:
+        # As in make_record.
+        pass
+    facts: dict[Any, Any] = dict.fromkeys(_RESERVED)
+    _place(facts, extra)
+    fields = [*facts.items()][len(_RESERVED) :]
+    return OverridingExtra(fields) if type(extra) is OverridingExtra else dict(fields)
+
+
+def _takes_any_extra(method: Any) -> bool:
+    """Return whether a ``makeRecord`` is ours, or wraps ours."""
+    for _ in range(_MAX_LAYERS):
+        # A mock has any attribute that it is asked for.
+        if getattr(method, "takes_any_extra", None) is True:
+            return True
+        method = getattr(method, "__wrapped__", None)
+        if method is None:
+            break
+    return False
+
+
+def install() -> None:
+    """Have the loggers of ``logging`` take any ``extra``. Doing it again is harmless."""
+    present = vars(logging.Logger).get("makeRecord")
+    if present is not None and not _takes_any_extra(present):
+        logging.Logger.makeRecord = _guarded(present)  # type: ignore[method-assign]

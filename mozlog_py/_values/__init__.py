@@ -1,0 +1,3 @@
+"""The stage that makes plain values of any values."""
+
+__all__: list[str] = []

@@ -1,0 +1,132 @@
+"""Traceback frames to text, each position in the code formatted once.
+
+The moment when every request fails is the worst one to be reading source files.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+import weakref
+from collections.abc import Callable
+from types import CodeType, TracebackType
+from typing import Any, Final
+
+from mozlog_py._process.memo import is_short, remember
+
+from .foreign_tracebacks import MAX_FOREIGN_FRAMES, read_frame, source_line
+
+__all__ = ["frames_text", "one_line"]
+
+_MAX_FRAMES: Final = 100  # of one traceback, half from each end
+_MAX_REPEATS: Final = 3  # of one frame that calls itself
+
+_LINE_BREAKING: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+_CACHE_SIZE: Final = 2048
+_MAX_LENGTH: Final = 1024
+# By code position. The code object says whether it is still the one of that id. It is not
+# kept: templates and rules are compiled at run time, from data as well.
+_frames: dict[tuple[int, int], tuple[weakref.ref[CodeType], str]] = {}
+
+
+def frames_text(frames: Any, hold: Callable[[BaseException], None] | None = None) -> str:
+    """Render the frames of a traceback, most recent call last, long runs collapsed.
+
+    Args:
+        frames: A traceback, an object that looks like one, or None.
+        hold: Is given what is raised that is no ``Exception``: by the loaders that
+            sources come from, and by a foreign traceback.
+    """
+    texts: list[str] = []
+    while frames is not None:
+        if type(frames) is not TracebackType:
+            frames = _add_foreign(frames, texts, hold)
+            continue
+        code = frames.tb_frame.f_code
+        known = _frames.get((id(code), frames.tb_lasti))
+        if known is not None and known[0]() is code:
+            texts.append(known[1])
+        else:
+            texts.append(_frame_text(frames, code, hold))
+        frames = frames.tb_next
+    if len(texts) > _MAX_FRAMES or (len(texts) > _MAX_REPEATS and len({*texts}) < len(texts)):
+        texts = _collapse(texts)
+    return "".join(texts)
+
+
+def _add_foreign(
+    frames: Any, texts: list[str], hold: Callable[[BaseException], None] | None
+) -> TracebackType | None:
+    """Add the texts of foreign frames; return the interpreter's own ones behind them, if any."""
+    # Kept, so that no other object can have the id of one of them.
+    seen: dict[int, Any] = {}
+    try:
+        while frames is not None and type(frames) is not TracebackType:
+            if id(frames) in seen or len(seen) >= MAX_FOREIGN_FRAMES:
+                texts.append("  [the frames that follow are left out here]\n")
+                return None
+            seen[id(frames)] = frames
+            frame = read_frame(frames)
+            if frame is None:
+                return None
+            file, line, function = frame
+            texts.append(f'  File "{one_line(file)}", line {line}, in {one_line(function)}\n')
+            source = one_line(source_line(file, line, hold))
+            if source:
+                texts[-1] += f"    {source}\n"
+            frames = frames.tb_next
+    except BaseException as error:
+        if hold is not None and not isinstance(error, Exception):
+            hold(error)
+        texts.append("  [the frames that follow cannot be read]\n")
+        return None
+    return frames
+
+
+def _frame_text(
+    frames: TracebackType, code: CodeType, hold: Callable[[BaseException], None] | None
+) -> str:
+    # A name with a line break in it could pass for a frame of its own.
+    is_printable = code.co_filename.isprintable() and code.co_name.isprintable()
+    file, function = one_line(code.co_filename), one_line(code.co_name)
+    text = f'  File "{file}", line {frames.tb_lineno}, in {function}\n'
+    try:
+        if is_printable:
+            text = "".join(traceback.format_tb(frames, limit=1))
+    except BaseException as error:
+        # The source is fetched through loaders, which may do as they like.
+        if not isinstance(error, Exception):
+            # What was interrupted may go well the next time: it is not kept.
+            if hold is not None:
+                hold(error)
+            return text
+    # A line of generated code may have any length.
+    if is_short(text, _MAX_LENGTH):
+        remember(_frames, (id(code), frames.tb_lasti), (weakref.ref(code), text), _CACHE_SIZE)
+    return text
+
+
+def one_line(text: str) -> str:
+    """Give text in which everything that could end a line, or not be encoded, is escaped."""
+    if text.isprintable():
+        return text
+    return _LINE_BREAKING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def _collapse(texts: list[str]) -> list[str]:
+    out: list[str] = []
+    last, run = "", 0
+    for text in (*texts, ""):
+        if text == last:
+            run += 1
+        else:
+            if run > _MAX_REPEATS:
+                out.append(f"  [the line above repeats {run - _MAX_REPEATS} more times]\n")
+            last, run = text, 1
+        if run <= _MAX_REPEATS:
+            out.append(text)
+    if len(out) > _MAX_FRAMES:
+        half = _MAX_FRAMES // 2
+        out[half:-half] = [f"  [{len(out) - _MAX_FRAMES} more frames here]\n"]
+    return out

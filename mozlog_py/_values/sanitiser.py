@@ -1,0 +1,543 @@
+"""Any Python value to plain JSON values, never raising.
+
+This is the slow, correct path beside the fast one: it runs when a record holds
+anything but exact ``str``, ``int``, ``float`` and ``bool``. What it returns is
+made of exact plain types and of containers built here, because the encoder
+crashes the interpreter on some values that are not (see ``line.py``).
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import enum
+import functools
+import math
+import sys
+from collections import deque
+from collections.abc import Callable, Container
+from itertools import islice
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from .dict_items import items_of
+from .foreign_scalars import reader_of
+from .frame_cache import frames_text
+from .lazy_values import (
+    NOT_LOADED,
+    is_lazy_text,
+    loaded_object,
+    loaded_rows,
+    name_expired,
+    name_unloaded,
+    unloaded,
+)
+from .lazy_values import PACKAGES as LAZY_PACKAGES
+from .loaded_types import comes_from, defines, is_kind, type_name
+from .mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, mask_before_cut
+from .name_value_pairs import Members, members_of, view_items
+
+__all__ = [
+    "MAX_CHARACTERS",
+    "MAX_DEPTH",
+    "MAX_ITEMS",
+    "MAX_NODES",
+    "MAX_TEXT",
+    "Sanitiser",
+    "free_name",
+    "is_kind",
+    "type_name",
+]
+
+_T = TypeVar("_T")
+
+#: Containers nested deeper than this become ``"<max depth>"``.
+MAX_DEPTH: Final = 16
+#: Items kept of one container; what is beyond is counted.
+MAX_ITEMS: Final = 1000
+#: Values kept of one record, over all its containers: shared references can
+#: make a small object graph print as an endless one.
+MAX_NODES: Final = 10_000
+#: Characters kept of one record's containers and ``repr`` texts together; one
+#: large string that is shared by many items would multiply.
+MAX_CHARACTERS: Final = 1_048_576
+#: Characters kept of a ``repr``, and bytes kept of a bytes value.
+MAX_TEXT: Final = 8192
+
+_INT_MIN: Final = -(2**63)
+_INT_MAX: Final = 2**64 - 1
+# The default of sys.set_int_max_str_digits(), which users may have lifted:
+# printing is quadratic, so the bound holds all the same.
+_MAX_DIGITS: Final = 4300
+_MAX_BITS: Final = int(_MAX_DIGITS * math.log2(10))
+# Beyond this even counting the digits exactly takes longer than a log call may.
+_MAX_COUNTED_BITS: Final = 1_000_000
+
+_INFINITIES: Final = (math.inf, -math.inf)
+# Beyond MAX_CHARACTERS, this much is kept of each text.
+_MAX_TAIL: Final = 100
+_MAX_REASONS: Final = 16
+_MORE_KEY: Final = "<more>"
+_FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
+_COLLECTIONS: Final = (set, frozenset, deque)
+
+_is_more: Final = "<{} more items>".format
+
+
+class Sanitiser:
+    """One record's worth of cleaning: limits, markers and what went wrong.
+
+    ``json_default`` replaces the choice of rendering for values JSON has no
+    type for; its result is cleaned in turn.
+
+    After use, ``reasons`` holds one short sentence for each kind of loss, and
+    ``interrupt`` the ``KeyboardInterrupt``, ``SystemExit`` or ``CancelledError``
+    that a value's own code raised, for whoever can raise it again after the
+    record is written.
+    """
+
+    __slots__ = (
+        "_characters",
+        "_max_characters",
+        "_nodes",
+        "_path",
+        "_searched",
+        "exception",
+        "interrupt",
+        "json_default",
+        "reasons",
+    )
+
+    def __init__(
+        self,
+        json_default: Callable[[Any], Any] | None = None,
+        max_characters: int = MAX_CHARACTERS,
+    ) -> None:
+        self.json_default = json_default
+        self._max_characters = max_characters
+        self._searched = 0
+        self.reasons: dict[str, None] = {}
+        self.interrupt: BaseException | None = None
+        #: The record's exception, and its text as ``render_exception`` made it.
+        self.exception: tuple[Any, str] | None = None
+        self._nodes = 0
+        self._characters = 0
+        self._path: set[int] = set()
+
+    # -- entry points -----------------------------------------------------
+
+    def fields(self, fields: dict[Any, Any]) -> dict[str, Any]:
+        """Copy a record's fields into plain values; fields that are None are left out."""
+        if dict.__len__(fields) > MAX_ITEMS:
+            # What the call itself said must not be what is dropped.
+            first = {name: fields[name] for name in _FIRST if name in fields}
+            fields = {**first, **fields}
+        return self._members(fields, keep_none=False)
+
+    def value(self, value: Any) -> Any:
+        """Copy one value into plain values."""
+        return self._value(value, 0)
+
+    def text(self, value: str) -> str:
+        r"""Give an encodable exact ``str``; lone surrogates become their ``\udXXX`` text."""
+        text: str = value if type(value) is str else str.__str__(value)
+        if text.isascii():
+            return text
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return text.encode("utf-8", "backslashreplace").decode()
+        return text
+
+    def repr(self, value: Any) -> str:
+        """Give ``repr(value)``, bounded, or a marker that names the type and the exception."""
+        return self.call(repr, value)
+
+    def name(self, value: Any) -> str:
+        """Give ``str(value)``, bounded: for names of loggers and hosts, which should be text."""
+        return self.call(str.__str__ if issubclass(type(value), str) else str, value)
+
+    def call(self, render: Callable[[Any], str], value: Any) -> str:
+        """Give ``render(value)`` as bounded text, or a marker; ``render`` runs foreign code."""
+        try:
+            return self.text(self._spent(str.__str__(render(value)), MAX_TEXT))
+        except BaseException as error:
+            return self.unprintable(value, error)
+
+    def unprintable(self, value: Any, error: BaseException) -> str:
+        """Give the marker for a value whose own code raised ``error``."""
+        self.hold(error)
+        self.lost("value unprintable")
+        return f"<unprintable {type_name(type(value))}: {type_name(type(error))}>"
+
+    def hold(self, error: BaseException) -> None:
+        """Keep what is no ``Exception`` for whoever can raise it after the write."""
+        if self.interrupt is not None or isinstance(error, Exception):
+            return
+        # structlog's is for its processors, and means nothing to anybody else.
+        if not is_kind(type(error), "structlog.exceptions", "DropEvent"):
+            self.interrupt = error
+
+    def lost(self, reason: str) -> None:
+        """Remember that the line says less than the record did, and why."""
+        if len(self.reasons) < _MAX_REASONS:
+            self.reasons[reason] = None
+
+    # -- by type ----------------------------------------------------------
+
+    def _value(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind is str:
+            if depth:
+                value = self._spent(value)
+            return value if value.isascii() else self.text(value)
+        if value is None or kind is bool:
+            return value
+        if kind is int:
+            return self._integer(value)
+        if kind is float:
+            return self._float(value)
+        if kind is dict:
+            return self._nested(value, _same, depth, self._mapping)
+        if kind is list or kind is tuple:
+            return self._nested(value, _same, depth, self._array)
+        try:
+            return self._other(value, kind, depth)
+        except BaseException as error:
+            return self.unprintable(value, error)
+
+    def _integer(self, value: int) -> int | str:
+        if _INT_MIN <= value <= _INT_MAX:
+            return value
+        bits = value.bit_length()
+        if bits <= _MAX_BITS:
+            try:
+                return int.__repr__(value)
+            except ValueError:
+                # sys.set_int_max_str_digits() may be set below our own bound.
+                pass
+        self.lost("integer too long")
+        digits = int(bits * math.log10(2)) + 1
+        if bits > _MAX_COUNTED_BITS:
+            return f"<int of about {digits} digits>"
+        if abs(value) < 10 ** (digits - 1):
+            digits -= 1
+        return f"<int of {digits} digits>"
+
+    def _float(self, value: float) -> float | str:
+        if value - value == 0:
+            return value
+        if value in _INFINITIES:
+            return "Infinity" if value > 0 else "-Infinity"
+        return "NaN"
+
+    def _other(self, value: Any, kind: type, depth: int) -> Any:
+        # Subclasses give their base value, taken with the base type's methods:
+        # what they override is the application's business, not the line's.
+        if issubclass(kind, str):
+            return self.text(self._spent(str.__str__(value)) if depth else value)
+        if issubclass(kind, int):
+            return self._integer(int.__pos__(value))
+        if issubclass(kind, float):
+            return self._float(float.__pos__(value))
+        is_dict = issubclass(kind, dict)
+        if issubclass(kind, (list, tuple)):
+            return self._nested(value, _same, depth, self._array)
+        if self.json_default is not None and not is_dict:
+            return self._nested(value, self.json_default, depth)
+        opened = self._mapping_or_view(value, kind, depth)
+        if opened is not None:
+            return opened
+        if is_dict:
+            return self._nested(value, _same, depth, self._mapping)
+        return self._default(value, kind, depth)
+
+    def _mapping_or_view(self, value: Any, kind: type, depth: int) -> Any:
+        """Render what has names or items of its own, whatever its class; None for other values."""
+        try:
+            members = members_of(value, kind, MAX_ITEMS)
+            items = view_items(value, kind, MAX_ITEMS) if members is None else None
+        except Exception:
+            # The dict that it is, or its repr, may say more.
+            return None
+        if members is not None:
+            return self._nested(value, lambda _: members, depth, self._opened)
+        if items is not None:
+            return self._nested(value, lambda _: items, depth, self._viewed)
+        return None
+
+    def _default(self, value: Any, kind: type, depth: int) -> Any:
+        """Render as python-json-logger's ``defaults`` do, by base-type methods."""
+        if issubclass(kind, enum.Enum):
+            return self._nested(value, lambda member: member.value, depth)
+        if kind is not datetime.datetime and issubclass(kind, datetime.datetime):
+            reader = reader_of(kind)
+            if reader is not None:
+                return self._nested(value, reader, depth)
+        if issubclass(kind, datetime.datetime):
+            return self.call(datetime.datetime.isoformat, value)
+        if issubclass(kind, datetime.date):
+            return self.call(datetime.date.isoformat, value)
+        if issubclass(kind, datetime.time):
+            return self.call(datetime.time.isoformat, value)
+        if issubclass(kind, (bytes, bytearray, memoryview)):
+            return self._bytes(value)
+        if issubclass(kind, BaseException):
+            return self.call(lambda error: f"{type_name(kind)}: {error}", value)
+        if issubclass(kind, enum.EnumMeta):
+            return self._nested(value, lambda members: [m.value for m in members], depth)
+        if issubclass(kind, type):
+            return type_name(value)
+        if issubclass(kind, TracebackType):
+            return self.call(lambda frames: frames_text(frames, self.hold).strip(), value)
+        for base in _COLLECTIONS:
+            if issubclass(kind, base):
+                copy = functools.partial(self._collection, base)
+                return self._nested(value, _same, depth, copy)
+        if is_kind(kind, "uuid", "UUID") or is_kind(kind, "decimal", "Decimal"):
+            return self.call(str, value)
+        if is_kind(kind, "pathlib", "PurePath"):
+            return self.call(str, value)
+        reader = reader_of(kind)
+        if reader is not None:
+            return self._nested(value, reader, depth)
+        if comes_from(kind, LAZY_PACKAGES):
+            if is_lazy_text(kind):
+                return self.call(str, value)
+            name = name_unloaded(value, kind)
+            if name is not None:
+                return self.name(name)
+            loaded = loaded_object(value, kind)
+            if loaded is not None:
+                return self._nested(value, lambda _: loaded[0], depth)
+            rows = loaded_rows(value, kind)
+            if rows is not None:
+                return self._nested(value, lambda _: rows, depth, self._rows)
+        name = name_expired(value, kind)
+        if name is not None:
+            return self.name(name)
+        if defines(kind, "__dataclass_fields__"):
+            return self._dataclass(value, kind, depth)
+        return self.repr(value)
+
+    def _rows(self, rows: tuple[list[Any], int], depth: int) -> str:
+        """Return the ``repr`` of an evaluated query set, without its rows' own queries."""
+        shown, size = rows
+        texts = [self._item(row, depth) for row in self._within_budget(shown)]
+        if len(texts) < size:
+            texts.append(_is_more(size - len(texts)))
+        return f"<QuerySet [{', '.join(texts)}]>"
+
+    def _collection(self, base: type, value: Any, depth: int) -> str:
+        """Give what ``repr`` gives, item by item: nested ones grow without bound else."""
+        size = base.__len__(value)  # type: ignore[attr-defined]
+        items = base.__iter__(value)  # type: ignore[attr-defined]
+        kept = self._within_budget([*islice(items, MAX_ITEMS)])
+        texts = [self._item(item, depth) for item in kept]
+        if len(kept) < size:
+            self.lost("items dropped")
+            texts.append(_is_more(size - len(kept)))
+        inner = ", ".join(texts)
+        if base is deque:
+            most = deque.maxlen.__get__(value)
+            return f"deque([{inner}]{'' if most is None else f', maxlen={most}'})"
+        if not texts:
+            return f"{base.__name__}()"
+        return f"{{{inner}}}" if base is set else f"frozenset({{{inner}}})"
+
+    def _item(self, item: Any, depth: int) -> str:
+        kind = type(item)
+        if kind is str or kind is int:
+            return self.repr(item)
+        if issubclass(kind, _COLLECTIONS):
+            return str(self._value(item, depth))
+        if issubclass(kind, (dict, list, tuple)):
+            return self.repr(self._value(item, depth))
+        name = name_expired(item, kind)
+        if name is None and comes_from(kind, LAZY_PACKAGES):
+            name = name_unloaded(item, kind)
+        return self.repr(item) if name is None else self.name(name)
+
+    def _cut(self, text: str, most: int) -> str:
+        size = len(text)
+        if size <= most:
+            return text
+        self.lost("text truncated")
+        if has_cut_masks():
+            self._searched += min(size, most + MAX_WINDOWS)
+            if self._searched > MAX_SEARCHED:
+                return f"<truncated, {size} characters>"
+        return f"{mask_before_cut(text, most)[:most]}... <truncated, {size} characters>"
+
+    def _spent(self, text: str, most: int | None = None) -> str:
+        """Return as much of a text as this record may still hold, ``most`` characters at most."""
+        size = len(text)
+        is_long = most is not None and size > most
+        self._characters += most if is_long and most is not None else size
+        if self._characters <= self._max_characters:
+            return self._cut(text, most) if is_long and most is not None else text
+        return self._cut(text, _MAX_TAIL)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the record had more values, or characters of them, than a record may hold."""
+        return self._characters > self._max_characters or self._nodes >= MAX_NODES
+
+    def _bytes(self, value: bytes | bytearray | memoryview) -> str:
+        # The buffer itself, and not a subclass's own conversions.
+        view = memoryview(value)
+        content = view.cast("B") if view.c_contiguous else view.tobytes()
+        text = base64.urlsafe_b64encode(content[:MAX_TEXT]).decode()
+        if view.nbytes > MAX_TEXT:
+            self.lost("bytes truncated")
+            text = f"{text}... <truncated, {view.nbytes} bytes>"
+        return text
+
+    def _dataclass(self, value: Any, kind: type, depth: int) -> Any:
+        names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
+        absent = unloaded(value)
+        members = {
+            name: NOT_LOADED if name in absent else self._attribute(value, name) for name in names
+        }
+        return self._nested(value, lambda _: members, depth, self._mapping)
+
+    def _attribute(self, value: Any, name: str) -> Any:
+        try:
+            return getattr(value, name)
+        except BaseException as error:
+            return self.unprintable(value, error)
+
+    # -- containers -------------------------------------------------------
+
+    def _nested(
+        self,
+        value: Any,
+        open_: Callable[[Any], Any],
+        depth: int,
+        copy: Callable[[Any, int], Any] | None = None,
+    ) -> Any:
+        """Go one level down, where neither a cycle nor a bound forbids it."""
+        if id(value) in self._path:
+            self.lost("circular reference")
+            return "<circular>"
+        if depth >= MAX_DEPTH:
+            self.lost("nested too deeply")
+            return "<max depth>"
+        self._path.add(id(value))
+        try:
+            return (copy or self._value)(open_(value), depth + 1)
+        finally:
+            self._path.discard(id(value))
+
+    def _array(self, value: Any, depth: int) -> list[Any]:
+        base = list if issubclass(type(value), list) else tuple
+        size = base.__len__(value)
+        # The slice is the snapshot: an item's repr may change the container.
+        kept = self._within_budget([*base.__getitem__(value, slice(0, MAX_ITEMS))])
+        out = [self._value(item, depth) for item in kept]
+        if len(kept) < size:
+            self.lost("items dropped")
+            out.append(_is_more(size - len(kept)))
+        return out
+
+    def _viewed(self, items: tuple[list[Any], int], depth: int) -> list[Any]:
+        shown, left_out = items
+        out = self._array(shown, depth)
+        if left_out:
+            self.lost("items dropped")
+            out.append(_is_more(left_out))
+        return out
+
+    def _mapping(self, value: Any, depth: int) -> dict[str, Any]:
+        return self._members(value, keep_none=True, depth=depth)
+
+    def _opened(self, members: Members, depth: int) -> dict[str, Any]:
+        out = self._mapping(members.held, depth)
+        if members.left_out:
+            self.lost("items dropped")
+            out[free_name(_MORE_KEY, out)] = _is_more(members.left_out)
+        return out
+
+    def _members(self, value: Any, *, keep_none: bool, depth: int = 0) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        numbers: dict[str, int] = {}
+        items = items_of(value, MAX_ITEMS)
+        # Those of a class that keeps them elsewhere may have no end.
+        size = max(dict.__len__(value), len(items))
+        members = self._within_budget(items[:MAX_ITEMS])
+        for key, member in members:
+            name = key if type(key) is str and key.isascii() else self.key(key)
+            if name is None or (member is None and not keep_none):
+                continue
+            if depth:
+                name = self._spent(name)
+            if name in out:
+                name = free_name(name, out, numbers)
+            kind = type(member)
+            # What needs no cleaning is most of it, and a call costs more than these.
+            if (
+                (kind is str and not depth and member.isascii())
+                or (kind is int and _INT_MIN <= member <= _INT_MAX)
+                or (kind is float and member - member == 0)
+                or kind is bool
+            ):
+                out[name] = member
+            elif (made := self._value(member, depth)) is not None or keep_none:
+                out[name] = made
+        left_out = size - len(members)
+        if left_out > 0:
+            self.lost("items dropped")
+            out[free_name(_MORE_KEY, out)] = _is_more(left_out)
+        return out
+
+    def _within_budget(self, items: list[_T]) -> list[_T]:
+        """Give as many of the items as this record may still hold."""
+        left = MAX_NODES - self._nodes
+        if len(items) > left:
+            items = items[:left]
+        self._nodes += len(items)
+        return items
+
+    def key(self, key: Any) -> str | None:
+        """Give a key's text, None where the key is too broken to be one."""
+        if issubclass(type(key), str):
+            return self.text(key)
+        try:
+            hash(key)
+            # Not a tautology: this is the question whether __eq__ raises.
+            key == key  # noqa: B015, PLR0124
+        except BaseException as error:
+            self.unprintable(key, error)
+            self.lost(f"key of type {type_name(type(key))} skipped")
+            return None
+        plain = self._value(key, 0)
+        if type(plain) is str:
+            return plain
+        if plain is None or type(plain) is bool:
+            return {None: "null", True: "true", False: "false"}[plain]
+        return self.repr(plain if type(plain) is int or type(plain) is float else key)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def free_name(name: str, taken: Container[Any], numbers: dict[str, int] | None = None) -> str:
+    """Return a name that is not taken: the one asked for, or that with a number at its end.
+
+    Args:
+        name: The name asked for.
+        taken: The names that are taken. The caller adds what is returned.
+        numbers: The last number of each name, kept by the caller for one ``taken``. Without it
+            every call counts from 2, and the n-th collision of one name costs n look-ups.
+    """
+    if name not in taken:
+        return name
+    count = 1 if numbers is None else numbers.get(name, 1)
+    candidate = name
+    while candidate in taken:
+        count += 1
+        candidate = f"{name}_{count}"
+    if numbers is not None:
+        numbers[name] = count
+    return candidate

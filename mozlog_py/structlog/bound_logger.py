@@ -1,0 +1,499 @@
+"""FastBoundLogger: a bound logger that has most of its line ready before it is called.
+
+Nine calls in ten need nothing of what a chain of processors can do: what is
+bound, the context, the message and some plain fields are to become a line.
+Where the chain is a ``MozlogRenderer`` alone, the envelope and the bound fields
+are prepared once for each bound logger and level; and a call encodes its own
+fields, puts the two together and writes. Everything else takes the chain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import operator
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import structlog
+
+from mozlog_py._fields.from_event import level_number
+from mozlog_py._line.line_encoder import last_resort
+from mozlog_py._process.self_log import note
+from mozlog_py._values.sanitiser import type_name
+
+from .lazy_proxy import shorten, shorten_again
+from .level_classes import class_at, following_class
+from .levels import ALIASES, LEVELS, NAMES
+from .levels import METHODS as METHOD_NAMES
+from .line_prefix import NO_HEADS, UNPREPARABLE, UNPREPARED
+from .line_prefix import head as head_of
+from .log_methods import ASYNC_METHODS, METHODS, aexception, exception
+from .logging_changes import changes
+from .other_handlers import NOBODY, Audience, nearest_logger
+from .renderer import MozlogRenderer, WiringError
+from .run_chain import Call, outcome
+from .sink_logger import SinkLogger
+
+__all__ = ["FastBoundLogger"]
+
+_Self = TypeVar("_Self", bound="FastBoundLogger")
+
+
+class FastBoundLogger:
+    """A bound logger for chains that end with ``MozlogRenderer``.
+
+    For ``structlog.configure(wrapper_class=...)``; ``mozlog_py.configure()``
+    does it. Any chain and any logger below it work; it is fast where the chain
+    is a ``MozlogRenderer`` alone. A processor that raises is left out for that
+    event, and the line says so.
+
+    The lowest level that is heard is that of the standard library's logger of the
+    same name, also when it changes; or, for ``FastBoundLogger.at(level)``, always
+    that one. Methods below it do nothing.
+    """
+
+    __slots__ = ("_bound", "_chain", "_heads", "_is_exposed", "_logger", "_processors")
+
+    #: The lowest level that is heard.
+    _lowest: ClassVar[int | None] = None
+    #: What a class of a level was made from; None where it was written by hand.
+    _made_from: ClassVar[type[FastBoundLogger] | None] = None
+    #: Whether it is a class of loggers that follow ``logging``, and until now only.
+    _is_following: ClassVar[bool] = False
+    _is_outdated: ClassVar[bool] = False
+    #: The lowest level of one that follows other handlers, but no levels.
+    _fixed_level: ClassVar[int | None] = None
+    #: The lowest level that may interest something beside the logger below.
+    _others_from: ClassVar[int] = NOBODY
+
+    def __new__(cls: type[_Self], logger: Any, *args: Any, **kwargs: Any) -> _Self:
+        """Make a logger of the class for its level."""
+        if cls._is_following:
+            return object.__new__(cls)
+        if cls._lowest is not None:
+            if type(logger) is SinkLogger and logger.others is not None:
+                return object.__new__(following_class(cls, logger, cls._lowest))
+            return object.__new__(cls)
+        # A factory of its subclasses, in the hands of structlog's proxy. What the
+        # proxy is given may be called by another thread at once, so it must be whole.
+        made: _Self = object.__new__(following_class(cls, logger, None))
+        made.__init__(logger, *args, **kwargs)  # type: ignore[misc]
+        shorten(made, METHOD_NAMES, depth=1)
+        return made
+
+    def __init__(self, logger: Any, processors: Any, context: Any) -> None:
+        self._logger = logger
+        self._processors = processors
+        self._bound = context
+        self._chain: Any = None
+        self._heads = NO_HEADS
+        self._is_exposed = False
+
+    @classmethod
+    def at(cls: type[_Self], level: int | str) -> type[_Self]:
+        """Give the class whose loggers hear ``level`` (a name or number) and above.
+
+        Raises ``ValueError`` for a level that is not known.
+        """
+        number = level_number(level)
+        if number is None:
+            raise ValueError(f"level is {level!r}; it must be a level's name or number")
+        kind: Any = cls.__bases__[0] if cls._is_following else cls
+        made_from = vars(kind).get("_made_from") or kind
+        made: type[_Self] = class_at(made_from, number)
+        return made
+
+    # -- binding ----------------------------------------------------------
+
+    @property
+    def _context(self) -> Any:
+        # Whoever has the dict itself may change it: nothing is prepared any more.
+        self._is_exposed = True
+        self._heads = NO_HEADS
+        return self._bound
+
+    def _binding(self: _Self, context: Any) -> _Self:
+        return self.__class__(self._logger, self._processors, context)
+
+    def _copy(self, new_values: Mapping[str, Any]) -> Any:
+        bound = self._bound
+        return {**bound, **new_values} if type(bound) is dict else type(bound)(bound, **new_values)
+
+    def bind(self: _Self, /, **new_values: Any) -> _Self:
+        """Give a logger with further fields bound to it."""
+        return self._binding(self._copy(new_values))
+
+    def unbind(self: _Self, *keys: str) -> _Self:
+        """Give a logger without some fields. Raises ``KeyError`` for one that is not bound."""
+        context = self._copy({})
+        for key in keys:
+            del context[key]
+        return self._binding(context)
+
+    def try_unbind(self: _Self, *keys: str) -> _Self:
+        """Give a logger without some fields, bound or not."""
+        context = self._copy({})
+        for key in keys:
+            context.pop(key, None)
+        return self._binding(context)
+
+    def new(self: _Self, /, **new_values: Any) -> _Self:
+        """Forget what was bound, of this logger as well, and bind fields."""
+        self._context.clear()
+        return self.bind(**new_values)
+
+    # -- levels -----------------------------------------------------------
+
+    def is_enabled_for(self, level: int) -> bool:
+        """Tell whether a level is heard."""
+        return level >= self.get_effective_level()
+
+    def get_effective_level(self) -> int:
+        """Give the lowest level that is heard."""
+        return self._lowest or logging.NOTSET
+
+    # -- as the standard library's loggers have it --------------------------
+
+    isEnabledFor = is_enabled_for  # noqa: N815 - its name in logging
+    getEffectiveLevel = get_effective_level  # noqa: N815
+
+    @property
+    def name(self) -> str:
+        """The logger's name; that of the root logger for one without."""
+        name = getattr(self._logger, "name", None)
+        return name if isinstance(name, str) else logging.root.name
+
+    @property
+    def level(self) -> int:
+        """The level that was set for this name in ``logging``, 0 for none."""
+        namesake = self._existing_namesake()
+        return logging.NOTSET if namesake is None else namesake.level
+
+    @property
+    def handlers(self) -> list[logging.Handler]:
+        """The handlers that were added for this name in ``logging``."""
+        namesake = self._existing_namesake()
+        return [] if namesake is None else namesake.handlers
+
+    @property
+    def parent(self) -> logging.Logger | None:
+        """The logger of ``logging`` above the one of this name."""
+        namesake = self._existing_namesake()
+        return self._nearest() if namesake is None else namesake.parent
+
+    @property
+    def propagate(self) -> bool:
+        """Whether handlers above this name get its records."""
+        namesake = self._existing_namesake()
+        return True if namesake is None else namesake.propagate
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the logger of ``logging`` was disabled. It does not silence this one."""
+        namesake = self._existing_namesake()
+        return False if namesake is None else namesake.disabled
+
+    def setLevel(self, level: int | str) -> None:  # noqa: N802
+        """Set the level for this name in ``logging``, which this logger follows."""
+        self._namesake().setLevel(level)
+
+    def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802
+        """Add a handler for this name in ``logging``."""
+        self._namesake().addHandler(hdlr)
+
+    def removeHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802
+        """Remove a handler of this name in ``logging``."""
+        self._namesake().removeHandler(hdlr)
+
+    def hasHandlers(self) -> bool:  # noqa: N802
+        """Return whether ``logging`` has handlers for this name."""
+        return self._nearest().hasHandlers()
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Hand a record to the handlers of this name in ``logging``."""
+        self._namesake().handle(record)
+
+    def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Hand a record to the handlers of this name, without its filters."""
+        self._namesake().callHandlers(record)
+
+    def findCaller(  # noqa: N802
+        self, stack_info: bool = False, stacklevel: int = 1
+    ) -> tuple[str, int, str, str | None]:
+        """Return the file, line, function and stack that ``logging`` takes for the caller."""
+        return self._namesake().findCaller(stack_info, stacklevel)
+
+    def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: N802
+        """Make a record as ``logging`` does."""
+        return self._namesake().makeRecord(*args, **kwargs)
+
+    def getChild(self, suffix: str) -> logging.Logger:  # noqa: N802
+        """Return the logger of ``logging`` below this name."""
+        return self._namesake().getChild(suffix)
+
+    def _namesake(self) -> logging.Logger:
+        if isinstance(self._logger, logging.Logger):
+            return self._logger
+        return logging.getLogger(getattr(self._logger, "name", None))
+
+    def _nearest(self) -> logging.Logger:
+        if isinstance(self._logger, logging.Logger):
+            return self._logger
+        return nearest_logger(getattr(self._logger, "name", None))
+
+    def _existing_namesake(self) -> logging.Logger | None:
+        nearest = self._nearest()
+        return nearest if nearest.name == self.name else None
+
+    # -- logging ----------------------------------------------------------
+
+    if TYPE_CHECKING:
+        # What type checkers see: they are set below the class, from one source for all levels.
+        def debug(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def info(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def msg(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def warning(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def warn(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def error(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def err(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def critical(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def fatal(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        def exception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def adebug(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def ainfo(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def amsg(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def awarning(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def awarn(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def aerror(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def aerr(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def acritical(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def afatal(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+        async def aexception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
+
+    def log(self, level: int | str, event: Any = None, /, *args: Any, **fields: Any) -> Any:
+        """Log an event at a level, given by its number or name."""
+        number = level_number(level)
+        number = logging.INFO if number is None else number
+        if not self.is_enabled_for(number):
+            return None
+        name = NAMES.get(number)
+        if name is not None:
+            return getattr(self, name)(event, *args, **fields)
+        return self._log(number, event, args, fields)
+
+    async def alog(self, level: int | str, event: Any = None, /, *args: Any, **fields: Any) -> Any:
+        """Do as ``log``: the line is made here and now, and written in a thread."""
+        number = level_number(level)
+        number = logging.INFO if number is None else number
+        if not self.is_enabled_for(number):
+            return None
+        return await self._log_in_thread(number, event, args, fields)
+
+    # -- the ways of an event ---------------------------------------------
+
+    def _prepare(self, level: int) -> bool:
+        """Prepare what is constant in this logger's lines; False where there is more to them."""
+        processors = self._processors
+        heads = [*(self._heads if self._is_prepared_for(processors) else NO_HEADS)]
+        head = UNPREPARABLE
+        if type(processors) is list or type(processors) is tuple:
+            self._chain = processors[:]
+            if any(isinstance(processor, MozlogRenderer) for processor in processors[:-1]):
+                raise WiringError(
+                    "MozlogRenderer makes whole lines, which no processor after it could take: put "
+                    "it last"
+                )
+            is_alone = len(processors) == 1 and type(processors[0]) is MozlogRenderer
+            # Events for other handlers take the long way, on which they are records too.
+            if is_alone and not self._is_exposed and level < self._others_from:
+                head = head_of(processors[0], self._logger, level, self._bound)
+        heads[level // 10] = head
+        self._heads = heads
+        return head is not UNPREPARABLE
+
+    def _is_prepared_for(self, processors: Any) -> bool:
+        chain = self._chain
+        # By identity: they may be anybody's, and compare as they like.
+        return (
+            chain is not None
+            and len(chain) == len(processors)
+            and all(map(operator.is_, chain, processors))
+        )
+
+    def _log_otherwise(
+        self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
+    ) -> Any:
+        """Log what the fast way could not, or not yet."""
+        if level >= logging.ERROR and logging.Logger.callHandlers is not changes.call_handlers:
+            # An error reporter was set up a moment ago.
+            changes.announce()
+        if self._is_outdated:
+            self._follow()
+            return getattr(self, NAMES[level])(event, *args, **fields)
+        if level < (self._lowest or logging.NOTSET):
+            # The caller has kept the method from the time when the level was on.
+            return None
+        # It is the first call, another process, or somebody has changed the chain.
+        if not self._is_prepared_at(level) and self._prepare(level):
+            return METHODS[level](self, event, *args, **fields)
+        return self._log(level, event, args, fields)
+
+    def _is_prepared_at(self, level: int) -> bool:
+        head = self._heads[level // 10]
+        if head is UNPREPARED or not self._is_prepared_for(self._processors):
+            return False
+        return head is UNPREPARABLE or head[0] is self._processors[0].state
+
+    def _log(self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
+        interrupts: list[BaseException] = []
+        result = None
+        audience = self._audience(level) if level >= self._others_from else None
+        try:
+            made = self._outcome(level, event, args, fields, interrupts, audience)
+            if made is not None:
+                call, arguments, keywords = made
+                result = call(*arguments, **keywords)
+        except WiringError:
+            raise
+        except Exception as error:
+            self._save(error)
+        if audience is not None:
+            audience.send()
+        if interrupts:
+            raise interrupts[0]
+        return result
+
+    def _save(self, error: Exception) -> None:
+        """Say at least that there was something, at the end of the stack or of memory."""
+        if not isinstance(self._logger, SinkLogger):
+            raise error
+        self._logger.msg(last_resort(error))
+
+    async def _log_in_thread(
+        self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
+    ) -> Any:
+        interrupts: list[BaseException] = []
+        result, made = None, None
+        audience = self._audience(level) if level >= self._others_from else None
+        try:
+            made = self._outcome(level, event, args, fields, interrupts, audience)
+        except WiringError:
+            raise
+        except Exception as error:
+            self._save(error)
+        if made is not None:
+            call, arguments, keywords = made
+            write = functools.partial(call, *arguments, **keywords)
+            if audience is not None:
+                # Error reporters look at the context.
+                write = functools.partial(copy_context().run, _write_and_send, write, audience)
+            try:
+                writing = asyncio.get_running_loop().run_in_executor(None, write)
+            except RuntimeError:
+                # Another event loop than asyncio's, or one that is about to end.
+                result = write()
+            else:
+                # Who is cancelled meanwhile has logged all the same.
+                result = await asyncio.shield(writing)
+        if interrupts:
+            raise interrupts[0]
+        return result
+
+    def _outcome(
+        self,
+        level: int,
+        event: Any,
+        args: tuple[Any, ...],
+        fields: dict[str, Any],
+        interrupts: list[BaseException],
+        audience: Audience | None,
+    ) -> Call | None:
+        chain, bound = self._processors, self._bound
+        return outcome(self._logger, chain, bound, level, event, args, fields, interrupts, audience)
+
+    def _audience(self, level: int) -> Audience | None:
+        """Return what else gets an event of a level."""
+        logger = self._logger
+        try:
+            others = logger.others
+            return None if others is None else others.audience(logger.name, level)
+        except Exception as error:
+            note(f"other handlers were not found: {type_name(type(error))}")
+            return None
+
+    def _follow(self) -> None:
+        """Take the class that this logger has after a change in ``logging``."""
+        made_from = type(self).__bases__[0]
+        self.__class__ = following_class(made_from, self._logger, self._fixed_level)
+        self._heads = NO_HEADS
+        shorten_again(self)
+
+    # -- what is expected of any object -----------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, FastBoundLogger):
+            return bool(self._bound == other._bound)
+        try:
+            return bool(self._bound == other._context)  # type: ignore[attr-defined]
+        except AttributeError:
+            return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<FastBoundLogger(context={self._bound!r}, processors={self._processors!r})>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind = type(self)
+        if self._fixed_level is not None:
+            kind = kind.__bases__[0]
+        made_from = vars(kind).get("_made_from")
+        is_configured = self._processors is structlog.get_config()["processors"]
+        return _restored, (
+            made_from or kind,
+            None if made_from is None else self._lowest,
+            self._is_following and self._fixed_level is None,
+            is_configured,
+            self._logger,
+            self._processors,
+            self._bound,
+        )
+
+
+def _write_and_send(write: Callable[[], Any], audience: Audience) -> Any:
+    result = write()
+    audience.send()
+    return result
+
+
+def _restored(
+    made_from: type[_Self],
+    lowest: int | None,
+    is_following: bool,
+    is_configured: bool,
+    logger: Any,
+    chain: Any,
+    bound: Any,
+) -> _Self:
+    """Give a logger that was pickled; one with the configured chain has that of this process."""
+    config = structlog.get_config()
+    is_here = config["wrapper_class"] is made_from
+    if is_configured and is_here:
+        chain = config["processors"]
+    # Where nothing is configured, logging's own level would silence it.
+    is_following = is_following and is_here
+    kind = made_from if lowest is None or is_following else made_from.at(lowest)
+    return kind(logger, chain, bound)
+
+
+FastBoundLogger.exception = exception  # type: ignore[method-assign]
+FastBoundLogger.aexception = aexception  # type: ignore[method-assign]
+for _name, _level in LEVELS.items():
+    setattr(FastBoundLogger, _name, METHODS[_level])
+    setattr(FastBoundLogger, f"a{_name}", ASYNC_METHODS[_level])
+for _alias, _name in ALIASES.items():
+    setattr(FastBoundLogger, _alias, getattr(FastBoundLogger, _name))
+    setattr(FastBoundLogger, f"a{_alias}", getattr(FastBoundLogger, f"a{_name}"))

@@ -1,0 +1,63 @@
+"""structlog's configuration, for loggers that share a handler's sink and formatter."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import structlog
+
+from mozlog_py.formatter import MozlogFormatter
+from mozlog_py.processors import Processor
+from mozlog_py.sink import Sink
+
+from .bound_logger import FastBoundLogger
+from .logging_changes import changes
+from .other_handlers import OtherHandlers
+from .processor_chain import processors
+from .sink_logger import SinkLoggerFactory
+
+__all__ = ["chain", "share"]
+
+#: The processors of ``configure()``. Loggers that were made hold on to it and to the
+#: factory, and so follow a new configuration.
+chain: Final[list[Processor]] = []
+_factory: Final = SinkLoggerFactory()
+
+
+def share(
+    formatter: MozlogFormatter,
+    sink: Sink,
+    *,
+    is_caching: bool = True,
+    to_logging: bool | int | None = None,
+) -> None:
+    """Configure structlog: events become lines of ``formatter``, written to ``sink``.
+
+    Doing it again is harmless: loggers that are in use already follow.
+
+    Args:
+        formatter: How the lines are made.
+        sink: What they are written to.
+        is_caching: Whether structlog keeps a logger once it is made.
+        to_logging: Whether other handlers of ``logging`` get the events, or from which level;
+            None is from the level that each takes, and from ERROR for what has replaced
+            ``Logger.callHandlers``.
+    """
+    _factory.sink = sink
+    if to_logging is False:
+        _factory.others = None
+    else:
+        from_level = logging.NOTSET if to_logging is True else to_logging
+        _factory.others = OtherHandlers(sink, from_level)
+        changes.watch_handlers()
+    chain[:] = processors(formatter=formatter)
+    structlog.configure(
+        processors=chain,
+        wrapper_class=FastBoundLogger,
+        context_class=dict,
+        logger_factory=_factory,
+        cache_logger_on_first_use=is_caching,
+    )
+    changes.watch_levels()
+    changes.announce()

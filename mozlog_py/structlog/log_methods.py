@@ -1,0 +1,197 @@
+"""The methods that log: the short way from a call to its line, and what is no way at all.
+
+As ``fast`` does for records, the method repeats the last statements of
+``LineMaker.line``, and a property test holds them together; and those of
+``Sink.write``, for files, under the same tests with a strike at every bytecode.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from mozlog_py._context import trace_context
+from mozlog_py._context.trace_context import may_have_span
+from mozlog_py._fields.json_message import looks_like_json
+from mozlog_py._line.unsafe_characters import DELETE, escape_short
+from mozlog_py._process.process_id import process
+from mozlog_py._sink.write_slot import takes_turns
+from mozlog_py._values.sanitiser import MAX_ITEMS
+from mozlog_py.context import current, read_bound, read_request_id
+
+from .levels import LEVELS
+from .logging_changes import changes
+from .renderer import bound_by_structlog
+
+__all__ = [
+    "ASYNC_METHODS",
+    "METHODS",
+    "Method",
+    "aexception",
+    "exception",
+    "nothing",
+    "nothing_async",
+]
+
+#: A method of a bound logger, not bound to one yet.
+Method = Callable[..., Any]
+
+_dumps: Final = orjson.dumps
+_time_ns: Final = time.time_ns
+_modules: Final = sys.modules
+# Together with what is bound they are to be no more than a line has.
+_MOST: Final = MAX_ITEMS // 2
+_Logger: Final = logging.Logger
+_changes: Final = changes
+_IS_TRACED: Final = trace_context.is_installed()
+
+
+def method_of(name: str, level: int) -> Method:
+    """Make the method of one level; what it does not know it hands to ``_log_otherwise``."""
+    index = level // 10
+    # An error reporter may have been set up since the last error.
+    is_mild = level < logging.ERROR
+    # Each field's type is looked at, and a closure's names are found in half of the time.
+    type_, str_, int_ = type, str, int
+
+    # Python compares each keyword with each parameter that may be given by one. Where
+    # the event is, it is found among the fields, and that is not the fast way.
+    @takes_turns
+    def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
+        line = cell = count = None
+        is_msg_ours = False
+        try:
+            state, of_fields, of_message, of_context, names, is_bound, sink = self._heads[index]
+            ns = _time_ns()
+            if ns > process.until_ns:
+                process.ask(ns)
+            if self._processors[0].state is state and (
+                is_mild or _Logger.callHandlers is _changes.call_handlers
+            ):
+                if args:
+                    # Once only, also where it goes on by the chain: what is in them may log.
+                    event, args = event % args, ()
+                if type_(event) is str_ and event and not (event >= "{" and looks_like_json(event)):
+                    all_fields = fields
+                    if (
+                        read_bound()
+                        or read_request_id()
+                        or bound_by_structlog
+                        or (_IS_TRACED and "opentelemetry.trace" in _modules and may_have_span())
+                    ) and (context := current()):
+                        all_fields = {**context, **fields}
+                    if not all_fields:
+                        text = _dumps(event)
+                        if not text.isascii() or DELETE in text:
+                            text = escape_short(text)
+                        line = of_message % (ns, text)
+                    elif names.isdisjoint(all_fields):
+                        for value in all_fields.values():
+                            kind = type_(value)
+                            # The encoder would write null for NaN and the infinities.
+                            if (
+                                kind is not str_
+                                and kind is not int_
+                                and (value - value != 0.0 if kind is float else kind is not bool)
+                            ):
+                                break
+                        else:
+                            is_msg_ours = True
+                            if of_context and all_fields is not fields:
+                                # What is bound to the logger stands behind the context.
+                                of_fields, own, is_bound = of_context
+                                all_fields = {**context, **own, **fields}
+                            all_fields["msg"] = event
+                            text = _dumps(all_fields)
+                            if not text.isascii() or DELETE in text:
+                                text = escape_short(text)
+                            line = of_fields % (ns, text[1:] if is_bound else text)
+                if line:
+                    # As Sink.write does it, without a call, and with the line in a frame
+                    # that has something to catch an interrupt with.
+                    followed, longest, flush, alone, take, place, queue = sink.alone
+                    size = len(line)
+                    if size <= longest and (followed is None or followed is sys.stdout):
+                        cell = [line]
+                        flush()
+                        if take(0, cell) is cell and not queue:
+                            for count in alone:  # noqa: B007 - it is
+                                break
+                            if count == size:
+                                sink.written += 1
+                                place.clear()
+                                if queue:
+                                    sink.carry()
+                                return None
+                        sink.write_carefully(cell)
+                        return None
+                    # A line of no more than SHORT_BYTES has no room for so many.
+                    if len(all_fields) >= _MOST:
+                        line = None
+        except Exception as error:
+            if cell is not None:
+                sink.resume(cell, count, error)
+                return None
+            # Whatever it was, the chain knows what to do.
+            line = None
+        except BaseException as error:
+            if cell is not None:
+                sink.resume(cell, count, error)
+            else:
+                if is_msg_ours:
+                    fields.pop("msg", None)
+                self._log(level, event, args, fields)
+            raise
+        if line is not None:
+            sink.write(line)
+            return None
+        if is_msg_ours:
+            fields.pop("msg", None)
+        return self._log_otherwise(level, event, args, fields)
+
+    method.__name__ = name
+    method.__qualname__ = f"FastBoundLogger.{name}"
+    method.__doc__ = f"Log an event at level {level}, formatted with ``args`` where there are any."
+    return method
+
+
+def async_method_of(name: str, level: int) -> Method:
+    async def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
+        return await self._log_in_thread(level, event, args, fields)
+
+    method.__name__ = f"a{name}"
+    method.__qualname__ = f"FastBoundLogger.a{name}"
+    method.__doc__ = f"Do as ``{name}``: the line is made here and now, and written in a thread."
+    return method
+
+
+def exception(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
+    """Log an event with the exception that is being handled, as an error."""
+    fields.setdefault("exc_info", True)
+    return self.error(event, *args, **fields)
+
+
+async def aexception(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
+    """Do as ``exception``: the line is made here and now, and written in a thread."""
+    fields.setdefault("exc_info", True)
+    return await self.aerror(event, *args, **fields)
+
+
+def nothing(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
+    """Do nothing: this level is not heard."""
+    return
+
+
+async def nothing_async(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
+    """Do nothing: this level is not heard."""
+    return
+
+
+#: By level.
+METHODS: Final = {level: method_of(name, level) for name, level in LEVELS.items()}
+ASYNC_METHODS: Final = {level: async_method_of(name, level) for name, level in LEVELS.items()}
