@@ -219,7 +219,7 @@ class ASGIExchange(Exchange):
         self._has_trailers = False
         self.agent = self.lang = self.uid = ""
         self.echo = self.code = self.logger = self.querystring = self.given = self.error = None
-        self.is_over = self.has_parts_to_come = False
+        self.is_over = self.is_streaming = False
 
     def set_echo(self, options: Options, request_id: str) -> None:
         """Have the response carry the id in the header that the options name."""

@@ -23,7 +23,7 @@ from mozlog_py._fields import late_request_ids
 from mozlog_py._fields.from_record import EXCLUDED_ATTRIBUTES
 from mozlog_py._fields.request_text import MAX_TEXT, capped, shown_query
 from mozlog_py._process.self_log import note
-from mozlog_py._values.sanitiser import Sanitiser, free_name, type_name
+from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py.recordless import log_fields
 
 from ._request import sentry
@@ -102,7 +102,7 @@ class RequestSummary:
     #: Whether the client is known to have gone.
     is_client_gone: bool = False
     #: Whether a part of the body is made after ``leave``, for which ``enter`` is called.
-    has_parts_to_come: bool = False
+    is_streaming: bool = False
     #: Whether the request is over, and its summary logged.
     is_over: bool = False
     logger: Any = None
@@ -209,7 +209,7 @@ class RequestSummary:
         """Make the context what it was before ``begin``; not in another one's context."""
         before = self._before
         if before is not None and current() is self:
-            if self.has_parts_to_come:
+            if self.is_streaming:
                 self._bound = _snapshot()
             # It holds the request before this one, where that was in the context.
             self._before = None
@@ -255,10 +255,10 @@ class RequestSummary:
     def fields(self) -> dict[str, Any]:
         """Give the fields of the summary as they are now; all but an exception's."""
         fields: dict[str, Any] = {}
-        self._lay_into(fields)
+        self._fill(fields)
         return fields
 
-    def _lay_into(self, fields: dict[str, Any]) -> None:
+    def _fill(self, fields: dict[str, Any]) -> None:
         agent, lang, method, path = self.agent, self.lang, self.method, self.path
         if len(agent) + len(lang) + len(method) + len(path) > MAX_TEXT:
             agent, lang, method, path = map(capped, (agent, lang, method, path))
@@ -290,10 +290,10 @@ class RequestSummary:
         if self.is_over:
             return
         self.is_over = True
-        if self.has_parts_to_come:
+        if self.is_streaming:
             # What was bound refers to this object in turn.
             self._bound = None
-            self.has_parts_to_come = False
+            self.is_streaming = False
         logger = self.logger
         if logger is None:
             return
@@ -301,7 +301,7 @@ class RequestSummary:
         try:
             level, message = _INFO, ""
             if error is not None or self.code is None or self.is_incomplete:
-                level, message = self._judged(error)
+                level, message = self._classify(error)
                 if level is _INFO:
                     error = None
                 elif error is not None and self.uses_sentry:
@@ -319,13 +319,13 @@ class RequestSummary:
                 return
             if level is _INFO and self._added is None:
                 fields = {}
-                self._lay_into(fields)
+                self._fill(fields)
                 if log_fields(logger, level, fields):
                     return
             # As Logger.info() does it, without looking for the caller, which is this line.
             record = make_record(logger.name, level, message, _FIELDS)
             fields = record.__dict__
-            self._lay_into(fields)
+            self._fill(fields)
             if level is not _INFO or self._added is not None:
                 self._complete(fields, level, error)
                 if error is not None and self.logs_traceback:
@@ -359,7 +359,7 @@ class RequestSummary:
         if isinstance(error, Exception) and not self._is_clients_doing(error):
             sentry.report(self, error)
 
-    def _judged(self, error: BaseException | None) -> tuple[int, str]:
+    def _classify(self, error: BaseException | None) -> tuple[int, str]:
         """Return the level and the message of a request that did not end as it should."""
         if error is not None and not self._is_clients_doing(error):
             status = self.status_of_error
@@ -486,6 +486,6 @@ def _lay_over(
     for name, value in added.items():
         if name in measured or name in EXCLUDED_ATTRIBUTES:
             taken = taken or {*fields, *added}
-            name = free_name(f"extra.{name}", taken)  # noqa: PLW2901 - as it is kept
+            name = unique_key(f"extra.{name}", taken)  # noqa: PLW2901 - as it is kept
             taken.add(name)
         fields[name] = value

@@ -29,10 +29,10 @@ from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._fields.server_records import READERS
 from mozlog_py._line.line_encoder import (
     ENVELOPE_VERSION,
-    Dropped,
-    Further,
-    Interrupted,
-    LineMaker,
+    EnvelopeExtension,
+    EventDropped,
+    LineEncoder,
+    RaiseAfterWrite,
     encode,
     local_hostname,
 )
@@ -53,9 +53,9 @@ from mozlog_py._render.any_record import (
     processed_fields,
     text_ways,
 )
-from mozlog_py._render.plain_record import FieldsRenderer, Ways
+from mozlog_py._render.plain_record import Fallbacks, FieldsRenderer
 from mozlog_py._values.rules import all_plain
-from mozlog_py._values.sanitiser import Sanitiser, free_name
+from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 
 from ._render import plain_record
@@ -276,9 +276,9 @@ class MozlogFormatter(BaseJsonFormatter):
         """Give one line as text, without its newline. Never raises an ``Exception``."""
         try:
             return self.renderer()(record).decode()
-        except Dropped as dropped:
+        except EventDropped as dropped:
             return dropped.line().decode()
-        except Interrupted as interrupted:
+        except RaiseAfterWrite as interrupted:
             return line_of(interrupted).decode()
 
     def format_bytes(self, record: logging.LogRecord) -> bytes:
@@ -290,15 +290,15 @@ class MozlogFormatter(BaseJsonFormatter):
         """
         try:
             return self.renderer()(record)
-        except Dropped as dropped:
+        except EventDropped as dropped:
             return dropped.line()
-        except Interrupted as interrupted:
+        except RaiseAfterWrite as interrupted:
             return line_of(interrupted)
 
     def renderer(self, logger_name: str | None = None, max_bytes: int = 0) -> Renderer:
         """Return the function that ``format_bytes`` is made of, for a handler to call.
 
-        It raises ``Interrupted``, with the line, where a line is to be written before an
+        It raises ``RaiseAfterWrite``, with the line, where a line is to be written before an
         interrupt goes on.
 
         Args:
@@ -439,15 +439,15 @@ class MozlogFormatter(BaseJsonFormatter):
             own.pop("format", None)
         own.update(renderers={}, fields_renderers={}, _format=None)
         for follower in [*own.get("_followers", ())]:
-            begin_anew = follower()
-            if begin_anew is not None:
-                begin_anew()
+            reset_after_fork = follower()
+            if reset_after_fork is not None:
+                reset_after_fork()
 
-    def follow(self, begin_anew: Callable[[], None]) -> None:
+    def follow(self, reset_after_fork: Callable[[], None]) -> None:
         """Have a method called whenever an option has changed, as long as its object lives."""
         followers = vars(self).setdefault("_followers", set())
         followers.difference_update([one for one in followers if one() is None])
-        followers.add(weakref.WeakMethod(begin_anew))
+        followers.add(weakref.WeakMethod(reset_after_fork))
 
     def overrides(self, hook: str) -> bool:
         """Tell whether a subclass, or this instance, has its own version of a method."""
@@ -466,7 +466,7 @@ class MozlogFormatter(BaseJsonFormatter):
             if self.is_plain():
                 if logger_name is None and not max_bytes:
                     self._shorten_format(maker, render, renderers)
-                ways = Ways(render, interrupted_in(render), is_text=False)
+                ways = Fallbacks(render, interrupted_in(render), is_text=False)
                 render = self._fast(maker, ways, is_named=logger_name is not None)
         if self.prefix:
             render = prefixed(self.prefix.encode(), render, max_bytes)
@@ -474,7 +474,7 @@ class MozlogFormatter(BaseJsonFormatter):
         return render
 
     def _shorten_format(
-        self, maker: LineMaker, careful: Renderer, renderers: dict[str | None, Renderer]
+        self, maker: LineEncoder, careful: Renderer, renderers: dict[str | None, Renderer]
     ) -> None:
         """Make ``format`` of this instance the renderer itself, which saves it two calls."""
         if self.overrides("format") or self.prefix:
@@ -504,7 +504,7 @@ class MozlogFormatter(BaseJsonFormatter):
         )
 
     def _fast(
-        self, maker: LineMaker, ways: Ways[_Line], *, is_named: bool
+        self, maker: LineEncoder, ways: Fallbacks[_Line], *, is_named: bool
     ) -> Callable[[logging.LogRecord], _Line]:
         return plain_record.record_renderer(
             maker,
@@ -516,9 +516,9 @@ class MozlogFormatter(BaseJsonFormatter):
             parse_messages=self.parse_messages,
         )
 
-    def line_maker(self, logger_name: str) -> LineMaker:
+    def line_maker(self, logger_name: str) -> LineEncoder:
         """Give what makes this formatter's lines, under a logger name."""
-        return LineMaker(
+        return LineEncoder(
             logger_name,
             self.hostname,
             version=self.LOGGING_FORMAT_VERSION,
@@ -534,7 +534,7 @@ class MozlogFormatter(BaseJsonFormatter):
         """Return what masks secrets by value in this formatter's lines; None for nothing."""
         return combined_mask(line_masks(self.processors))
 
-    def _further(self) -> Further | None:
+    def _further(self) -> EnvelopeExtension | None:
         """Give what adds members to the envelope; None in plain MozLog."""
         return None
 
@@ -570,7 +570,7 @@ class MozlogFormatter(BaseJsonFormatter):
             name = self.rename_fields.get(key, key) if type(key) is str else key
             if name in out:
                 taken = taken or {*out, *fields}
-                name = free_name(f"extra.{name}", taken, numbers)
+                name = unique_key(f"extra.{name}", taken, numbers)
             out[name] = value
             if taken:
                 taken.add(name)

@@ -13,7 +13,7 @@ import functools
 import re
 from typing import Any, Final
 
-from mozlog_py._line.line_encoder import Further
+from mozlog_py._line.line_encoder import EnvelopeExtension
 from mozlog_py._line.severity import CLOUD_SEVERITIES
 from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py._values.tracebacks import HEADER, PYTHON_HEADER, python_traceback
@@ -48,7 +48,7 @@ class CloudFormatter(MozlogFormatter):
         #: The Google Cloud project that traces belong to, by its id.
         self.project = project
 
-    def _further(self) -> Further:
+    def _further(self) -> EnvelopeExtension:
         names = {name: self.rename_fields.get(name, name) for name in _READ}
         return functools.partial(cloud_members, project=self.project, names=names)
 

@@ -6,10 +6,10 @@ import logging
 from typing import Any, Final
 
 from mozlog_py._fields.from_record import LoggerName
-from mozlog_py._line.line_encoder import Dropped, Interrupted, last_resort
+from mozlog_py._line.line_encoder import EventDropped, RaiseAfterWrite, last_resort
 from mozlog_py._line.truncate import MAX_LINE_BYTES, MIN_LINE_BYTES
 from mozlog_py._render.any_record import Renderer
-from mozlog_py._sink.loss_counter import Lost
+from mozlog_py._sink.loss_counter import LossReport
 
 from ._stdlib import call_extra, record_factory
 from .formatter import MozlogFormatter, renderer_key, renders_as_usual
@@ -168,7 +168,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             else:
                 line = self._render(record)
             line += self._ending
-        except Dropped:
+        except EventDropped:
             return
         except BaseException as error:
             self._emit_rescued(record, error)
@@ -204,7 +204,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     def _emit_rescued(self, record: logging.LogRecord, error: BaseException) -> None:
         """Write a record in the middle of which something was raised; raise an interrupt after."""
         interrupt = None if isinstance(error, Exception) else error
-        if isinstance(error, Interrupted):
+        if isinstance(error, RaiseAfterWrite):
             line, interrupt = error.line, error.cause
         else:
             line = self._rescued(record, error)
@@ -248,7 +248,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         chosen: Any = formatter if hides else self._rescue
         return _line_by(chosen, self._plain_name, self._max_bytes, record, error)
 
-    def _report(self, lost: Lost) -> bytes:
+    def _report(self, lost: LossReport) -> bytes:
         """Give the line that says how many records were lost."""
         record = logging.LogRecord(
             "mozlog_py", logging.WARNING, __file__, 0, "%d records were lost", (lost,), None
@@ -283,9 +283,9 @@ def _line_by(
     """Give a formatter's line, whatever it takes; ``error`` is named where there can be none."""
     try:
         return formatter.renderer(name, max_bytes)(record)
-    except Interrupted as interrupted:
+    except RaiseAfterWrite as interrupted:
         return interrupted.line
-    except Dropped as dropped:
+    except EventDropped as dropped:
         return dropped.line()
     except BaseException:
         return last_resort(error)

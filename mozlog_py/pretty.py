@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import structlog.dev
 
-from mozlog_py._line.line_encoder import Dropped, Interrupted
+from mozlog_py._line.line_encoder import EventDropped, RaiseAfterWrite
 from mozlog_py._line.truncate import MIN_LINE_BYTES, characters_in, fitted
 from mozlog_py._line.unsafe_characters import escape_lines, escape_text
 from mozlog_py._render.any_record import Renderer, converted, envelope_of, gather
-from mozlog_py._values.sanitiser import Sanitiser, free_name
+from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, python_traceback
 
 from .formatter import MozlogFormatter, renderer_key
@@ -66,7 +66,7 @@ class PrettyFormatter(MozlogFormatter):
                 if is_own:
                     return drawn(record, converted(self, record, sanitiser), sanitiser)
                 return with_envelope(record, gather(self, record, sanitiser), sanitiser)
-            except Dropped as dropped:
+            except EventDropped as dropped:
                 would_be, draw_it = dropped.fields, drawn if is_own else with_envelope
                 dropped.line = lambda: draw_it(record, would_be, sanitiser)
                 raise
@@ -89,7 +89,7 @@ class PrettyFormatter(MozlogFormatter):
             if mask is not None:
                 text = mask.plain(text.decode()).encode()
             if sanitiser.interrupt is not None:
-                raise Interrupted(text, sanitiser.interrupt, from_value=True)
+                raise RaiseAfterWrite(text, sanitiser.interrupt, from_value=True)
             return text
 
         return draw
@@ -151,7 +151,7 @@ class PrettyFormatter(MozlogFormatter):
             name = escape_text(f"extra.{key}" if key in _COLUMNS else key)
             is_text = isinstance(value, str)
             shown = escape_text(value) if is_text else _Shown(escape_text(repr(value)))
-            event[free_name(name, event) if name in event else name] = shown
+            event[unique_key(name, event) if name in event else name] = shown
         return str(self._renderer(None, level, event)).encode("utf-8", "backslashreplace")
 
 

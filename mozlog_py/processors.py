@@ -25,8 +25,8 @@ from mozlog_py._values.sanitiser import (
     MAX_ITEMS,
     MAX_NODES,
     Sanitiser,
-    free_name,
     type_name,
+    unique_key,
 )
 
 from .context import current
@@ -129,7 +129,7 @@ class _Flat:
 
     def add(self, name: str, value: Any) -> None:
         out = self.out
-        out[free_name(name, out, self._numbers) if name in out else name] = value
+        out[unique_key(name, out, self._numbers) if name in out else name] = value
 
     def add_members(self, prefix: str, value: dict[Any, Any], depth: int) -> None:
         # An empty one is said to be there; and what is endless is left to the renderer.

@@ -254,7 +254,7 @@ class LineQueue:
         self._is_resting = True
         self._sound()
 
-    def begin_anew(self, *, had_threads: bool = False) -> None:  # noqa: ARG002
+    def reset_after_fork(self, *, had_threads: bool = False) -> None:  # noqa: ARG002
         """Begin with an empty queue in the child of a fork: its lines are the parent's."""
         self._forget()
 

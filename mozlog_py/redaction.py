@@ -33,8 +33,8 @@ from mozlog_py._values.sanitiser import (
     MAX_ITEMS,
     MAX_NODES,
     Sanitiser,
-    free_name,
     type_name,
+    unique_key,
 )
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class Redact:
                 # replace the request's id.
                 out["event"] = json.dumps(clean)
         if len(kept) < len(items):
-            out[free_name("<more>", out)] = f"<{len(items) - len(kept)} more items>"
+            out[unique_key("<more>", out)] = f"<{len(items) - len(kept)} more items>"
             degrade(out, "items dropped")
         return out
 
@@ -528,7 +528,7 @@ def _with_rest(members: dict[Any, Any], left_out: int) -> dict[Any, Any]:
         if len(members) >= MAX_ITEMS:
             members.popitem()
             left_out += 1
-        members[free_name("<more>", members)] = f"<{left_out} more items>"
+        members[unique_key("<more>", members)] = f"<{left_out} more items>"
     return members
 
 

@@ -61,7 +61,7 @@ def test_a_write_in_progress_is_completed_by_its_own_thread_alone(way: str) -> N
         pass
     # The other thread looks for an abandoned write several times meanwhile.
     for _ in range(5):
-        sink._turns.mend()
+        sink._write_slot.recover_abandoned()
         second.join(0.03)
     assert second.is_alive()
     assert stream.lines == []
@@ -77,6 +77,6 @@ def test_a_write_whose_frames_are_gone_is_completed_by_the_next_one() -> None:
     stream = io.BytesIO()
     sink = Sink(stream)
     # What is left when an exception comes between two bytecodes of the recovery itself.
-    sink._turns.place[0] = [b"abandoned\n"]
+    sink._write_slot.slot[0] = [b"abandoned\n"]
     assert sink.write(b"next\n")
     assert stream.getvalue().splitlines() == [b"abandoned", b"next"]

@@ -32,7 +32,7 @@ from mozlog_py import MozlogFormatter, MozlogHandler, context
 from mozlog_py import sink as sink_module
 from mozlog_py._process.process_id import Process, process
 from mozlog_py._values.sanitiser import MAX_ITEMS
-from mozlog_py.sink import NOT_ALONE, SHORT_BYTES, Sink
+from mozlog_py.sink import NO_DIRECT_WRITE, SHORT_BYTES, Sink
 from mozlog_py.structlog import (
     FastBoundLogger,
     MozlogRenderer,
@@ -40,7 +40,7 @@ from mozlog_py.structlog import (
     SinkLoggerFactory,
     processors,
 )
-from mozlog_py.structlog.line_prefix import UNPREPARABLE, UNPREPARED
+from mozlog_py.structlog.line_prefix import NOT_COMPILABLE, NOT_COMPILED
 
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
@@ -62,7 +62,7 @@ class Mine(FastBoundLogger.at(40)):  # type: ignore[misc]
 
 def is_prepared(log: FastBoundLogger, level: int = logging.INFO) -> bool:
     """Tell whether the fast way is open at a level."""
-    return log._heads[level // 10] not in (UNPREPARED, UNPREPARABLE)
+    return log._prefixes[level // 10] not in (NOT_COMPILED, NOT_COMPILABLE)
 
 
 class Lines:
@@ -131,12 +131,12 @@ class TestLines:
         log = made.log.bind(user="ann", n=1)
         log.info("hi", code=200)
         log.info("hi", n=2)
-        log.info("alone")
+        log.info("direct_write")
         assert made.is_prepared(log)
         assert made.fields == [
             {"user": "ann", "n": 1, "code": 200, "msg": "hi"},
             {"user": "ann", "n": 2, "msg": "hi"},
-            {"user": "ann", "n": 1, "msg": "alone"},
+            {"user": "ann", "n": 1, "msg": "direct_write"},
         ]
 
     def test_hold_the_context_above_static_fields_and_below_what_is_bound(self) -> None:
@@ -756,15 +756,15 @@ os.waitpid(child, 0)
         assert len({line["Pid"] for line in lines}) == 2
 
     def test_whoever_could_not_be_told_of_it_is_told_again(self) -> None:
-        class Interrupted:
+        class RaiseAfterWrite:
             told = 0
 
-            def prepare_anew(self) -> None:
+            def reset_after_fork(self) -> None:
                 self.told += 1
                 if self.told == 1:
                     raise KeyboardInterrupt
 
-        process, prepared = Process(), [Interrupted(), Interrupted()]
+        process, prepared = Process(), [RaiseAfterWrite(), RaiseAfterWrite()]
         for one in prepared:
             process.tell(one)
         for _ in prepared:
@@ -809,7 +809,7 @@ class TestByItself:
         made = Lines()
         for number in range(3):
             made.log.info("hi", n=number)
-        assert self.sink(made).alone is not NOT_ALONE
+        assert self.sink(made).direct_write is not NO_DIRECT_WRITE
         assert self.sink(made).written == 3
         assert [field["n"] for field in made.fields] == [0, 1, 2]
 
@@ -819,7 +819,7 @@ class TestByItself:
         made.log.info("first")
         made.log.info("hi", text="x" * length)
         by_sink = Lines()
-        self.sink(by_sink).alone = NOT_ALONE
+        self.sink(by_sink).direct_write = NO_DIRECT_WRITE
         by_sink.log.info("hi", text="x" * length)
         assert made.fields[1:] == by_sink.fields
         assert len(made.fields[1]["text"]) == min(length, len(by_sink.fields[0]["text"]))
@@ -851,7 +851,7 @@ class TestByItself:
         for _ in range(2):
             self.sink(made).stream = made.file
             made.log.info("hi")
-            assert self.sink(made).alone is not NOT_ALONE
+            assert self.sink(made).direct_write is not NO_DIRECT_WRITE
         assert made.fields == [{"msg": "hi"}] * 2
 
     def test_go_to_a_write_that_was_replaced(self) -> None:
@@ -1077,7 +1077,7 @@ class TestThroughStructlogsProxy:
     ) -> None:
         seen: list[Any] = []
         monkeypatch.setattr(
-            "mozlog_py.structlog.bound_logger.shorten",
+            "mozlog_py.structlog.bound_logger.bypass_proxy",
             lambda log, *_, **__: seen.append(log.info("hi")),
         )
         structlog.get_logger("app").info("first")

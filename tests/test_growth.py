@@ -15,7 +15,7 @@ import pytest
 from mozlog_py import MozlogFormatter
 from mozlog_py._redaction.mask import Mask
 from mozlog_py._values.flatten import flatten as strict
-from mozlog_py._values.sanitiser import MAX_CHARACTERS, MAX_ITEMS, MAX_NODES, Sanitiser, free_name
+from mozlog_py._values.sanitiser import MAX_CHARACTERS, MAX_ITEMS, MAX_NODES, Sanitiser, unique_key
 from mozlog_py.processors import CapLengths, Redact, Sample, drop_none, flatten
 
 PROGRAM = Path(__file__).parents[1] / "benchmarks" / "growth.py"
@@ -93,7 +93,7 @@ class TestNamesThatCollide:
     def test_cost_two_questions_each(self) -> None:
         names, numbers = Counting(), dict[str, int]()
         for count in range(1000):
-            names[free_name("a", names, numbers)] = count
+            names[unique_key("a", names, numbers)] = count
         assert [*names][:3] == ["a", "a_2", "a_3"]
         assert len(names) == 1000
         assert names.asked <= 4000
@@ -102,15 +102,15 @@ class TestNamesThatCollide:
         asked = ["a", "a_2", "a", "a", "a_2", "a_2_2", "b", "a", "a_2", "b"]
         with_memory, without, numbers = dict[str, int](), dict[str, int](), dict[str, int]()
         for count, name in enumerate(asked):
-            with_memory[free_name(name, with_memory, numbers)] = count
-            without[free_name(name, without)] = count
+            with_memory[unique_key(name, with_memory, numbers)] = count
+            without[unique_key(name, without)] = count
         assert with_memory == without
 
     def test_cost_no_more_where_all_numbers_are_taken(self) -> None:
         names = Counting({f"a_{count}": 0 for count in range(2, 1000)}, a=0)
         numbers = dict[str, int]()
         for count in range(1000):
-            names[free_name("a", names, numbers)] = count
+            names[unique_key("a", names, numbers)] = count
         assert names.asked <= 4000
 
 

@@ -22,7 +22,7 @@ import mozlog_py
 from mozlog_py import context
 from mozlog_py.processors import Redact, Sample
 from mozlog_py.structlog import FastBoundLogger
-from mozlog_py.structlog.line_prefix import UNPREPARABLE, UNPREPARED
+from mozlog_py.structlog.line_prefix import NOT_COMPILABLE, NOT_COMPILED
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ class TestLines:
         log = structlog.get_logger("app").bind(a=1)
         assert isinstance(log, FastBoundLogger)
         log.info("hi")
-        assert log._heads[2] not in (UNPREPARED, UNPREPARABLE)
+        assert log._prefixes[2] not in (NOT_COMPILED, NOT_COMPILABLE)
 
     def test_of_both_go_through_the_same_processors(self) -> None:
         stream = configured(processors=[Redact(), Sample(10**9, keep_from="INFO")])

@@ -15,7 +15,7 @@ from conformance import Capture, checked_lines
 
 from mozlog_py import MozlogHandler, MozlogQueueHandler
 from mozlog_py._sink import reopenable_file
-from mozlog_py._sink.reopenable_file import PathStream
+from mozlog_py._sink.reopenable_file import ReopenableFile
 from mozlog_py.sink import Sink
 
 
@@ -72,7 +72,7 @@ class TestTheFirstOpen:
     ) -> None:
         former = os.umask(umask)
         try:
-            stream = PathStream(tmp_path / "log")
+            stream = ReopenableFile(tmp_path / "log")
             (tmp_path / "log").rename(tmp_path / "log.1")
             stream.mark_as_moved()
             stream.follow()
@@ -83,7 +83,7 @@ class TestTheFirstOpen:
     def test_leaves_the_mode_of_a_file_that_is_there(self, tmp_path: Path) -> None:
         (tmp_path / "log").touch()
         (tmp_path / "log").chmod(0o604)
-        PathStream(tmp_path / "log")
+        ReopenableFile(tmp_path / "log")
         assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o604
 
     @pytest.mark.parametrize("is_there", [True, False])
@@ -101,7 +101,7 @@ class TestTheFirstOpen:
         (tmp_path / "a").symlink_to("b")
         (tmp_path / "b").symlink_to("a")
         with pytest.raises(OSError, match="symbolic links"):
-            PathStream(tmp_path / "a")
+            ReopenableFile(tmp_path / "a")
 
     def test_takes_the_null_device_and_bytes(self, log: Any, tmp_path: Path) -> None:
         null = log("/dev/null")
@@ -109,7 +109,7 @@ class TestTheFirstOpen:
         null.reopen()
         null.say("two")
         assert null.handler.lost == 0
-        assert Sink(PathStream(os.fsencode(tmp_path / "log"))).write(b"x\n")  # type: ignore[arg-type]
+        assert Sink(ReopenableFile(os.fsencode(tmp_path / "log"))).write(b"x\n")  # type: ignore[arg-type]
         assert (tmp_path / "log").read_bytes() == b"x\n"
 
     def test_of_a_fifo_without_a_reader_is_an_error_and_does_not_wait(self, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ class TestTheFirstOpen:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-        stream = PathStream(fifo)
+        stream = ReopenableFile(fifo)
         assert os.get_blocking(stream.fileno())
         sink = Sink(stream, max_line_bytes=0)
         got: list[bytes] = []
@@ -300,7 +300,7 @@ class TestWhatIsPutThereLater:
 class TestALostDescriptor:
     def test_is_not_replaced_by_what_was_put_there(self, tmp_path: Path, quiet: list[str]) -> None:
         log, crontab = tmp_path / "log", tmp_path / "crontab"
-        stream = PathStream(log)
+        stream = ReopenableFile(log)
         sink = Sink(stream)
         assert sink.write(b"one\n")
         log.unlink()
@@ -320,7 +320,7 @@ class TestALostDescriptor:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-        stream = PathStream(fifo)
+        stream = ReopenableFile(fifo)
         sink = Sink(stream)
         os.close(stream.fileno())
         assert sink.write(b"one\n")
@@ -365,7 +365,7 @@ class TestADescriptorsPath:
     ) -> None:
         reader, writer = os.pipe()
         (tmp_path / "log").symlink_to(f"/proc/self/fd/{writer}")
-        stream = PathStream(tmp_path / "log")
+        stream = ReopenableFile(tmp_path / "log")
         sink = Sink(stream)
         (tmp_path / "log").unlink()
         (tmp_path / "log").touch()
@@ -381,7 +381,7 @@ def test_the_same_note_comes_once_a_minute_and_another_at_once(
     tmp_path: Path, quiet: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "log"
-    stream = PathStream(log)
+    stream = ReopenableFile(log)
     now = [1000.0]
     monkeypatch.setattr(reopenable_file, "_monotonic", lambda: now[0])
     log.unlink()

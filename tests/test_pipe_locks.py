@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mozlog_py._sink.pipe_lock import Company, unlocked
+from mozlog_py._sink.pipe_lock import PipeLock, unlocked
 from mozlog_py.sink import Sink
 
 
@@ -25,7 +25,7 @@ class TestLocksOfPipesThatAreKept:
         if not pid:
             fcntl.lockf(writer, fcntl.LOCK_EX, 1, 0)
             # As one of ours that has the pipe open: short lines take the lock, too.
-            Company(writer).look()
+            PipeLock(writer).look()
             os.write(tell, b"1")
             time.sleep(60)
             os._exit(0)
@@ -102,8 +102,8 @@ class TestLocksOfPipesThatAreKept:
         states = [False] * 2_000 + [True] * 10_000
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.is_writable", lambda *_: states.pop(0))
         _, writer, _ = kept
-        began, company = clock[0], Company(writer)
-        company.is_shared, company.due = True, float("inf")
-        company.lock(is_long=False)
+        began, pipe_lock = clock[0], PipeLock(writer)
+        pipe_lock.is_shared, pipe_lock.due = True, float("inf")
+        pipe_lock.lock(is_long=False)
         # It is asked every five milliseconds, and two seconds come afterwards.
         assert 11 < clock[0] - began < 15

@@ -27,7 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mozlog_py import MozlogFormatter, context, schema
-from mozlog_py._line.line_encoder import LineMaker, encode
+from mozlog_py._line.line_encoder import LineEncoder, encode
 from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py.gcp import CloudFormatter
 
@@ -272,7 +272,7 @@ class TestDegradation:
         def fail(*_: Any, **__: Any) -> bytes:
             raise MemoryError
 
-        maker = LineMaker("l", "h")
+        maker = LineEncoder("l", "h")
         maker.line(0, "t", 20, 1, {"a": 1})
         monkeypatch.setattr(maker, "dumps", fail)
         monkeypatch.setattr("mozlog_py._line.line_encoder._dumps", fail)
@@ -289,7 +289,7 @@ class TestDegradation:
             raise RecursionError
 
         monkeypatch.setattr("mozlog_py._values.sanitiser.Sanitiser.fields", fail)
-        line = checked(LineMaker("l", "h").line(0, "t", 20, 1, {"a": 1}))
+        line = checked(LineEncoder("l", "h").line(0, "t", 20, 1, {"a": 1}))
         assert line["Type"] == "t"
         assert line["Fields"] == {
             "msg": "the record could not be rendered",

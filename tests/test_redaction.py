@@ -24,7 +24,7 @@ import werkzeug.datastructures
 from conformance import Capture, checked, checked_lines, fields, record
 
 from mozlog_py import MozlogFormatter, MozlogHandler
-from mozlog_py._line.line_encoder import LineMaker
+from mozlog_py._line.line_encoder import LineEncoder
 from mozlog_py.redaction import Redact
 from mozlog_py.sampling import Sample
 from mozlog_py.structlog import MozlogRenderer
@@ -229,7 +229,7 @@ class TestNoOtherWayOut:
         capture = Capture()
         capture.handler.setFormatter(MozlogFormatter(processors=[Redact()]))
         capture.logger.info("first")
-        line = LineMaker.line
+        line = LineEncoder.line
         strikes = iter([kind()])
 
         def struck(*args: Any, **kwargs: Any) -> bytes:
@@ -237,7 +237,7 @@ class TestNoOtherWayOut:
                 raise strike
             return line(*args, **kwargs)
 
-        monkeypatch.setattr(LineMaker, "line", struck)
+        monkeypatch.setattr(LineEncoder, "line", struck)
         try:
             capture.logger.info("hi", extra={"password": "s3cret"})
         except KeyboardInterrupt:
@@ -261,7 +261,7 @@ class TestNoOtherWayOut:
         handler = MozlogHandler(io.StringIO())
         handler.setFormatter(MozlogFormatter(processors=[drop]))
         handler.sink.lose("for a test", b"{}")
-        (line,) = checked_lines(handler._report(handler.sink._losses.taken()))
+        (line,) = checked_lines(handler._report(handler.sink._loss_counter.taken()))
         assert line["Fields"]["msg"] == "1 records were lost"
 
     def test_an_event_that_cannot_be_read_is_not_shown(
@@ -448,12 +448,12 @@ class TestCarriers:
         assert shape(plain) == shape(text)
 
     def test_of_a_dict_that_keeps_its_items_elsewhere_are_looked_into(self) -> None:
-        class Elsewhere(dict[str, Any]):
+        class OpaqueSink(dict[str, Any]):
             def items(self) -> Any:
                 return iter([("password", "tulip"), ("a", {"token": "tulip"})])
 
         shown = {"password": "[redacted]", "a": {"token": "[redacted]"}}
-        assert redacted(v=Elsewhere(), w=[Elsewhere()]) == {"v": shown, "w": [shown]}
+        assert redacted(v=OpaqueSink(), w=[OpaqueSink()]) == {"v": shown, "w": [shown]}
 
     def test_that_hold_themselves_or_very_much_come_to_an_end(self) -> None:
         wide: list[Any] = []

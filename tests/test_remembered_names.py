@@ -23,7 +23,7 @@ from mozlog_py import MozlogFormatter, MozlogHandler, processors
 from mozlog_py._line import line_encoder
 from mozlog_py._process import memo
 from mozlog_py._redaction.secret_shapes import Shapes
-from mozlog_py._sink.loss_counter import OTHERS, Losses
+from mozlog_py._sink.loss_counter import OTHERS, LossCounter
 from mozlog_py._stdlib import record_factory
 from mozlog_py.processors import Redact
 from mozlog_py.structlog import (
@@ -33,7 +33,7 @@ from mozlog_py.structlog import (
     level_classes,
     renderer,
 )
-from mozlog_py.structlog.line_prefix import UNPREPARABLE, UNPREPARED
+from mozlog_py.structlog.line_prefix import NOT_COMPILABLE, NOT_COMPILED
 
 LONG = "n" * 50_000
 # More than is remembered, and less than a line shows.
@@ -110,7 +110,7 @@ class TestLoggerNames:
         return io.StringIO()
 
     def test_of_any_length_and_number_make_their_lines_and_stay_few(self) -> None:
-        maker = line_encoder.LineMaker("shop", "web")
+        maker = line_encoder.LineEncoder("shop", "web")
         names = [
             f"tenant-{number}" + (LONG_LOGGER if number % 10 == 0 else "") for number in range(3000)
         ]
@@ -148,7 +148,7 @@ class TestLoggerNames:
             SinkLoggerFactory(handler.sink)("n" * 200), [MozlogRenderer()], {}
         )
         fast.info("first")
-        assert fast._heads[2] not in (UNPREPARABLE, UNPREPARED)
+        assert fast._prefixes[2] not in (NOT_COMPILABLE, NOT_COMPILED)
         assert not any(map(len, fast._processors[0]._maker.templates.values()))
 
 
@@ -193,7 +193,7 @@ class TestOthers:
         assert max(map(len, record_factory._places)) <= 512
 
     def test_causes_of_losses_stay_few_and_add_up(self) -> None:
-        losses = Losses()
+        losses = LossCounter()
         for number in range(300):
             losses.add(type(f"Error{number}", (Exception,), {})(), b'{"Severity":%d}' % number)
         assert losses.total == 300

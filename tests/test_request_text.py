@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import mozlog_py
 import mozlog_py.testing
-from dockerflow._request.options import LiveOptions
+from dockerflow._request.options import ReloadingOptions
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.settings import Settings
 from dockerflow.wsgi import DockerflowWSGI
@@ -208,7 +208,7 @@ class TestSetting:
 
     def test_is_that_of_a_configuration_as_it_is_now(self) -> None:
         held: dict[str, Any] = {VARIABLE: "yes"}
-        live = LiveOptions(held.get)
+        live = ReloadingOptions(held.get)
         assert access_line()["querystring"] == "b=1&token=[redacted]"
         held[VARIABLE] = False
         live.now()

@@ -19,10 +19,10 @@ from conformance import Capture, checked, checked_lines
 
 from mozlog_py import MozlogHandler, configure, dict_config
 from mozlog_py._line.truncate import cut
-from mozlog_py._sink.loss_counter import Losses, severity_in
-from mozlog_py._sink.pipe_lock import Company
-from mozlog_py._sink.reopenable_file import PathStream
-from mozlog_py._sink.write_slot import Ticket
+from mozlog_py._sink.loss_counter import LossCounter, severity_in
+from mozlog_py._sink.pipe_lock import PipeLock
+from mozlog_py._sink.reopenable_file import ReopenableFile
+from mozlog_py._sink.write_slot import QueuedWrite
 from mozlog_py.sink import Sink
 
 
@@ -126,7 +126,7 @@ class TestCounters:
         assert stream.getvalue() == "one\ntwo\nreport\n"
 
     def test_can_be_taken_back(self) -> None:
-        losses = Losses()
+        losses = LossCounter()
         losses.add("ENOSPC", b'{"Severity":3}')
         losses.add("EPIPE", b"for people")
         assert losses.last() == ("EPIPE", None)
@@ -275,7 +275,7 @@ class TestPaths:
         assert "cannot be opened again" in quiet[0]
 
     def test_that_were_closed_lose_and_count(self, tmp_path: Path) -> None:
-        stream = PathStream(tmp_path / "log")
+        stream = ReopenableFile(tmp_path / "log")
         sink = Sink(stream)
         assert sink.write(b"one\n")
         stream.close()
@@ -353,35 +353,35 @@ class TestPipes:
                 sink = Sink(stream)
                 for _ in range(3):
                     assert sink.write(b"x\n")
-                assert sink._company is not None
-                assert not sink._company.is_shared
+                assert sink._pipe_lock is not None
+                assert not sink._pipe_lock.is_shared
         finally:
             os.close(reader)
 
     def test_of_several_processes_are_noticed(self) -> None:
         reader, writer = os.pipe()
-        company = Company(writer)
-        company.look()
-        assert not company.is_shared
+        pipe_lock = PipeLock(writer)
+        pipe_lock.look()
+        assert not pipe_lock.is_shared
         told, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
-            mine = Company(writer)
+            mine = PipeLock(writer)
             mine.look()
             os.write(tell, b"1" if mine.is_shared else b"0")
             time.sleep(60)
             os._exit(0)
         try:
             assert os.read(told, 1) == b"1"
-            company.look()
-            assert company.is_shared
-            company.lock(is_long=False)
-            company.unlock()
+            pipe_lock.look()
+            assert pipe_lock.is_shared
+            pipe_lock.lock(is_long=False)
+            pipe_lock.unlock()
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        company.look()
-        assert not company.is_shared
+        pipe_lock.look()
+        assert not pipe_lock.is_shared
         for descriptor in (reader, writer, told, tell):
             os.close(descriptor)
 
@@ -392,12 +392,12 @@ class TestPipes:
             raise OSError(37, "no locks")
 
         reader, writer = os.pipe()
-        company = Company(writer)
+        pipe_lock = PipeLock(writer)
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.lockf", fail)
-        company.lock(is_long=True)
-        assert company.is_shared
-        company.lock(is_long=True)
-        company.unlock()
+        pipe_lock.lock(is_long=True)
+        assert pipe_lock.is_shared
+        pipe_lock.lock(is_long=True)
+        pipe_lock.unlock()
         os.close(reader)
         os.close(writer)
 
@@ -407,16 +407,16 @@ class TestPipes:
         naps: list[float] = []
         states = [False, False, True]
         reader, writer = os.pipe()
-        company = Company(writer)
-        company.look()
+        pipe_lock = PipeLock(writer)
+        pipe_lock.look()
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.sleep", naps.append)
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.is_writable", lambda *_: states.pop(0))
-        company.is_shared, company.due = True, float("inf")
-        company.lock(is_long=True)
+        pipe_lock.is_shared, pipe_lock.due = True, float("inf")
+        pipe_lock.lock(is_long=True)
         assert naps == [0.25, 0.005, 0.25]
-        company.lock(is_long=True)
+        pipe_lock.lock(is_long=True)
         assert len(naps) == 3
-        company.unlock()
+        pipe_lock.unlock()
         os.close(reader)
         os.close(writer)
 
@@ -442,7 +442,7 @@ class TestTurns:
         path = tmp_path / "log"
         sink = Sink(path)
         sink.write(b"one\n")
-        sink._place[0] = [b"left\n"]
+        sink._slot[0] = [b"left\n"]
         assert sink.write(b"two\n")
         assert path.read_bytes() == b"one\nleft\ntwo\n"
 
@@ -452,7 +452,7 @@ class TestTurns:
         sink.write(b"one\n")
         with path.open("ab") as file:
             file.write(b"le")
-        sink._place[0] = [b"left\n", 2]
+        sink._slot[0] = [b"left\n", 2]
         sink.flush()
         assert path.read_bytes() == b"one\nleft\n"
 
@@ -465,20 +465,20 @@ class TestTurns:
         sink.write(b"one\n")
         with path.open("ab") as file:
             file.write(b"left\n"[:count])
-        sink._place.update({0: [b"left\n"], 1: count})
+        sink._slot.update({0: [b"left\n"], 1: count})
         assert sink.write(b"two\n")
         assert path.read_bytes() == b"one\nleft\ntwo\n"
-        assert not sink._place
+        assert not sink._slot
 
     def test_of_a_raw_fork_begin_anew(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
         sink = Sink(path)
         sink.write(b"one\n")
-        sink._place[0] = [b"the parent's\n"]
-        theirs = Ticket(b"the parent's, too\n")
+        sink._slot[0] = [b"the parent's\n"]
+        theirs = QueuedWrite(b"the parent's, too\n")
         theirs.pid = 0  # type: ignore[misc]
         sink._queue.append(theirs)
-        sink._turns._pid -= 1
+        sink._write_slot._pid -= 1
         assert sink.write(b"two\n")
         assert path.read_bytes() == b"one\ntwo\n"
 
@@ -486,7 +486,7 @@ class TestTurns:
         path = tmp_path / "log"
         sink = Sink(path)
         sink.write(b"one\n")
-        theirs = Ticket(b"the parent's\n")
+        theirs = QueuedWrite(b"the parent's\n")
         theirs.pid = 0  # type: ignore[misc]
         sink._queue.append(theirs)
         assert sink.write(b"two\n")
@@ -496,9 +496,9 @@ class TestTurns:
         path = tmp_path / "log"
         sink = Sink(path)
         sink.write(b"one\n")
-        held: list[Any] = [b""]
-        cell = held
-        sink._place[0] = cell
+        owner: list[Any] = [b""]
+        pending = owner
+        sink._slot[0] = pending
         written: list[bool] = []
         threads = [
             threading.Thread(target=lambda n=n: written.append(sink.write(b"%d\n" % n)))
@@ -508,7 +508,7 @@ class TestTurns:
             thread.start()
         while len(sink._queue) < 5 and not written:
             time.sleep(0.001)
-        sink._turns.release(cell)
+        sink._write_slot.release(pending)
         for thread in threads:
             thread.join()
         assert written == [True] * 5

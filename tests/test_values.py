@@ -27,7 +27,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mozlog_py._line.line_encoder import LineMaker, encode
+from mozlog_py._line.line_encoder import LineEncoder, encode
 from mozlog_py._values.sanitiser import (
     MAX_CHARACTERS,
     MAX_DEPTH,
@@ -663,7 +663,7 @@ class TestHostileReprs:
         assert reasons(hostile.HugeRepr(MAX_TEXT)) == []
 
     def test_that_log_have_their_own_record_made(self) -> None:
-        maker = LineMaker("app", "host")
+        maker = LineEncoder("app", "host")
         lines: list[bytes] = []
 
         def log() -> None:

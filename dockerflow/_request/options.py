@@ -24,10 +24,10 @@ __all__ = [
     "REQUEST_ID_HEADER",
     "TRACEPARENT",
     "HeaderRoles",
-    "LiveOptions",
     "Middleware",
     "MiddlewareOptions",
     "Options",
+    "ReloadingOptions",
 ]
 
 #: What a header is to a summary; those of ids come last.
@@ -128,7 +128,7 @@ _NAMES: Final = tuple(
 )
 
 
-class LiveOptions:
+class ReloadingOptions:
     """Options made of settings that may change while the application runs.
 
     ``lookup`` and the other parameters are those of ``LiveSettings``, which are

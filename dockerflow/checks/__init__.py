@@ -9,7 +9,7 @@
 
 ``registry`` holds the checks and ``messages`` what they give. ``runner`` asks
 all of them at once, each with a deadline and each only once at a time
-(``flights``), in threads and on event loops of its own, or one after the other
+(``single_flight``), in threads and on event loops of its own, or one after the other
 in the request (``in_request``). ``surroundings`` is what a framework's adapter
 knows of these places, ``waiting`` how a caller waits on asyncio and trio.
 ``heartbeats`` is what the endpoint asks: at most a few heartbeats wait at a time

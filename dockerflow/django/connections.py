@@ -22,7 +22,7 @@ from asgiref.sync import sync_to_async as in_sensitive_thread
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 
-from dockerflow.checks._run.check_result import Outcome
+from dockerflow.checks._run.check_result import CheckResult
 from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.checks._run.worker_threads import at_thread_end
 
@@ -183,7 +183,7 @@ def _call_async(function: Callable[[], Awaitable[Any]]) -> Any:
     return async_to_sync(main)()
 
 
-async def _call_sync(call: Callable[[], Outcome]) -> Outcome:
+async def _call_sync(call: Callable[[], CheckResult]) -> CheckResult:
     outcome = call()
     if isinstance(outcome.error, SynchronousOnlyOperation):
         # What asks the database may not be called on a loop's thread.
@@ -191,8 +191,8 @@ async def _call_sync(call: Callable[[], Outcome]) -> Outcome:
     return outcome
 
 
-async def _call_sync_in_thread(call: Callable[[], Outcome]) -> Outcome:
-    outcome: Outcome = await in_sensitive_thread(call)()
+async def _call_sync_in_thread(call: Callable[[], CheckResult]) -> CheckResult:
+    outcome: CheckResult = await in_sensitive_thread(call)()
     return outcome
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.signals import setting_changed
 
-from dockerflow._request.options import LiveOptions, Options
+from dockerflow._request.options import Options, ReloadingOptions
 from dockerflow.settings import NAMES, Settings
 
 __all__ = ["current_options", "current_settings"]
@@ -22,7 +22,7 @@ def _lookup(name: str) -> Any:
 class _Cached:
     """What was made of the settings; asking Django for each on every request is slow."""
 
-    live: LiveOptions | None = None
+    live: ReloadingOptions | None = None
     options: Options | None = None
     #: What Django replaces when settings are overridden.
     wrapped: Any = None
@@ -36,7 +36,7 @@ def current_options() -> Options:
     options = _cached.options
     if options is None or vars(settings).get("_wrapped") is not _cached.wrapped:
         if _cached.live is None:
-            _cached.live = LiveOptions(
+            _cached.live = ReloadingOptions(
                 _lookup,
                 names=lambda: dir(settings),
                 where="Django's settings",

@@ -15,7 +15,7 @@ def watch_stream(response: Any, summary: RequestSummary) -> None:
 
     The summary is logged when the response is closed.
     """
-    summary.has_parts_to_come = True
+    summary.is_streaming = True
     if not hasattr(response, "file_to_stream") or response.file_to_stream is None:
         wrap = _iterated_async if getattr(response, "is_async", False) else _iterated
         response.streaming_content = wrap(response.streaming_content, summary)

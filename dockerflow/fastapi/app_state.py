@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from dockerflow._request.options import LiveOptions
+from dockerflow._request.options import ReloadingOptions
 from dockerflow._request.rate_limit import RateLimit
 
 __all__ = ["KEY", "error_limit", "live_options", "lookup"]
@@ -31,7 +31,7 @@ def _names_of(state: Any) -> list[Any]:
     return [*(held if isinstance(held, dict) else vars(state))]
 
 
-def live_options(app: Any, *, raises: bool = False) -> LiveOptions | None:
+def live_options(app: Any, *, raises: bool = False) -> ReloadingOptions | None:
     """Give the options of an application; None where it has no state to hold settings.
 
     Raises ``SettingsError`` if ``raises``; otherwise a bad setting is logged,
@@ -41,9 +41,11 @@ def live_options(app: Any, *, raises: bool = False) -> LiveOptions | None:
     if state is None:
         return None
     get = lookup(state)
-    live: LiveOptions | None = get(KEY)
+    live: ReloadingOptions | None = get(KEY)
     if live is None:
-        live = LiveOptions(get, raises=raises, names=lambda: _names_of(state), where="app.state")
+        live = ReloadingOptions(
+            get, raises=raises, names=lambda: _names_of(state), where="app.state"
+        )
         setattr(state, KEY, live)
     return live
 

@@ -31,7 +31,7 @@ from werkzeug.wsgi import ClosingIterator
 from dockerflow import checks
 from dockerflow._request.adapter import DeprecatedChecks, fill_summary
 from dockerflow._request.exchange import REQUEST, Exchange
-from dockerflow._request.options import LiveOptions, Options
+from dockerflow._request.options import Options, ReloadingOptions
 from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.checks.registry import checks_of, register_owned
 from dockerflow.endpoints import Endpoints, Reply
@@ -125,7 +125,7 @@ class Dockerflow(DeprecatedChecks):
     def init_app(self, app: Flask) -> None:
         """Install the extension in an application."""
         app.extensions["dockerflow"] = self
-        live = LiveOptions(
+        live = ReloadingOptions(
             app.config.get, self._policy, names=app.config.keys, where="Flask's config"
         )
         app.extensions[_OPTIONS] = live
@@ -303,7 +303,7 @@ class HandBegun(Exchange):
 class _FlaskWSGI(DockerflowWSGI):
     """The WSGI core around an application's ``wsgi_app``."""
 
-    def __init__(self, app: Any, extension: Dockerflow, live: LiveOptions) -> None:
+    def __init__(self, app: Any, extension: Dockerflow, live: ReloadingOptions) -> None:
         super().__init__(app, settings=live.settings(), endpoints=False)
         self._extension = extension
         self._live = live

@@ -14,7 +14,7 @@ from sanic.response import HTTPResponse
 
 from dockerflow import checks
 from dockerflow._request.adapter import DeprecatedChecks, headers_of
-from dockerflow._request.options import LiveOptions
+from dockerflow._request.options import ReloadingOptions
 from dockerflow.checks.registry import checks_of, register_owned
 from dockerflow.endpoints import (
     NAMES,
@@ -79,7 +79,7 @@ class Dockerflow(DeprecatedChecks):
 
     def init_app(self, app: Sanic[Any, Any]) -> None:
         """Install the extension in an application."""
-        live = LiveOptions(
+        live = ReloadingOptions(
             app.config.get, self._policy, names=app.config.keys, where="Sanic's config"
         )
         app.ctx.dockerflow = _Installation(
@@ -149,7 +149,7 @@ class Dockerflow(DeprecatedChecks):
 class _Installation:
     """What belongs to one application."""
 
-    def __init__(self, options: LiveOptions, endpoints: Endpoints) -> None:
+    def __init__(self, options: ReloadingOptions, endpoints: Endpoints) -> None:
         self.options = options
         self.endpoints = endpoints
 

@@ -18,7 +18,7 @@ from sanic.http import Http, Stage
 
 from dockerflow._request.adapter import fill_summary
 from dockerflow._request.exchange import REQUEST, Exchange
-from dockerflow._request.options import LiveOptions, Options
+from dockerflow._request.options import Options, ReloadingOptions
 from dockerflow._request.vary import merged_vary
 from dockerflow.request_id import FoundId, RequestIdPolicy
 from dockerflow.summary import is_cancellation
@@ -43,7 +43,7 @@ class Hooks:
     """What requests need of the extension."""
 
     #: The options of each request.
-    live: LiveOptions
+    live: ReloadingOptions
     #: Where to say that a hook of the application's has failed.
     logger: logging.Logger
     #: Returns the logger of summaries, which may be replaced.

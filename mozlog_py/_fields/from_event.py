@@ -22,7 +22,7 @@ from .from_record import (
     attributes,
     merge,
     message_members,
-    side_by_side,
+    message_with_args,
     timestamp_ns,
 )
 from .json_message import JSONMessage, looks_like_json
@@ -244,7 +244,7 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
     except BaseException as error:
         sanitiser.hold(error)
         sanitiser.lost("message and arguments do not fit")
-        return side_by_side(text, args, sanitiser)
+        return message_with_args(text, args, sanitiser)
 
 
 def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser) -> None:

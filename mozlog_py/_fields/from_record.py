@@ -18,7 +18,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, SupportsIndex
 
 from mozlog_py._values.dict_items import items_of
-from mozlog_py._values.sanitiser import Sanitiser, free_name, type_name
+from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 
 from .event_record import EventRecord
@@ -38,8 +38,8 @@ __all__ = [
     "merge",
     "message",
     "message_members",
+    "message_with_args",
     "said",
-    "side_by_side",
     "timestamp_ns",
     "with_members",
     "without_json_message",
@@ -79,7 +79,7 @@ def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     except BaseException as error:
         sanitiser.hold(error)
     sanitiser.lost("message and arguments do not fit")
-    return side_by_side(sanitiser.name(raw), getattr(record, "args", None), sanitiser)
+    return message_with_args(sanitiser.name(raw), getattr(record, "args", None), sanitiser)
 
 
 def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
@@ -94,7 +94,7 @@ def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
     return out
 
 
-def side_by_side(text: str, args: Any, sanitiser: Sanitiser) -> str:
+def message_with_args(text: str, args: Any, sanitiser: Sanitiser) -> str:
     """Give a message and the arguments that do not fit it."""
     if not args:
         return text
@@ -173,7 +173,7 @@ def _add(out: dict[Any, Any], key: Any, value: Any, numbers: dict[str, int]) -> 
         out[key] = value
     except Exception as error:
         # A key whose hash or equality raises, now that it is asked.
-        name = free_name("<broken key>", out, numbers)
+        name = unique_key("<broken key>", out, numbers)
         out[name] = f"<{type_name(type(key))}: {type_name(type(error))}>"
 
 
@@ -194,7 +194,7 @@ def merge(
             members = value.members
             continue
         if key in OWN_FIELDS and key in out:
-            out[free_name(f"extra.{key}", {*out, *said})] = out[key]
+            out[unique_key(f"extra.{key}", {*out, *said})] = out[key]
         out[key] = value
     for key, value in defaults.items():
         out.setdefault(key, value)
@@ -216,7 +216,7 @@ def with_members(fields: dict[Any, Any], members: dict[str, Any]) -> dict[Any, A
     for key, value in members.items():
         name = key
         if key in fields:
-            name = free_name(f"extra.{key}", taken, numbers)
+            name = unique_key(f"extra.{key}", taken, numbers)
             taken.add(name)
         out[name] = value
     return out

@@ -1,6 +1,6 @@
 """The one place where a MozLog line is made.
 
-``LineMaker.line`` takes what the envelope needs and a dict of Fields, and gives
+``LineEncoder.line`` takes what the envelope needs and a dict of Fields, and gives
 one line of JSON as bytes, without the newline. Everything that logs calls it;
 ``fast`` has the short cut to the same line for plain records.
 
@@ -24,7 +24,7 @@ import orjson
 from mozlog_py._process.memo import is_short
 from mozlog_py._process.self_log import DEGRADED, degraded
 from mozlog_py._values.flatten import flatten
-from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser, free_name, type_name
+from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser, type_name, unique_key
 
 from .severity import severity
 from .truncate import cut, finished
@@ -34,11 +34,11 @@ __all__ = [
     "DEGRADED",
     "ENVELOPE_VERSION",
     "MAX_TIMESTAMP",
-    "Dropped",
+    "EnvelopeExtension",
+    "EventDropped",
     "FieldsMask",
-    "Further",
-    "Interrupted",
-    "LineMaker",
+    "LineEncoder",
+    "RaiseAfterWrite",
     "clamped",
     "degrade",
     "encode",
@@ -70,7 +70,7 @@ _dumps: Final = orjson.dumps
 _Templates = dict[Any, dict[Any, dict[Any, tuple[bytes, bytes]]]]
 
 
-class Interrupted(BaseException):
+class RaiseAfterWrite(BaseException):
     """A line is made, and ``cause`` is still to be raised once it is written.
 
     ``from_value`` tells that a value's own code raised it; otherwise it came
@@ -84,7 +84,7 @@ class Interrupted(BaseException):
         self.from_value = from_value
 
 
-class Dropped(BaseException):
+class EventDropped(BaseException):
     """A processor has decided that there is to be no line.
 
     ``fields`` is what it would have said. Whoever can write nothing but lines
@@ -110,7 +110,7 @@ def encode(plain: Any, max_bytes: int = 0) -> bytes:
     return finished(text, max_bytes)
 
 
-class Further(Protocol):
+class EnvelopeExtension(Protocol):
     """Gives members of the envelope that a line has beside MozLog's own, as plain values."""
 
     def __call__(
@@ -143,7 +143,7 @@ class FieldsMask(Protocol):
         ...
 
 
-class LineMaker:
+class LineEncoder:
     """Makes the lines of one application on one host.
 
     Parameters: ``logger`` and ``hostname`` as they stand in the envelope;
@@ -170,7 +170,7 @@ class LineMaker:
         strict: bool = False,
         severity_of: Callable[[Any], int] = severity,
         json_default: Callable[[Any], Any] | None = None,
-        further: Further | None = None,
+        further: EnvelopeExtension | None = None,
         read_apart: Container[Any] = (),
         mask: FieldsMask | None = None,
         max_bytes: int = 0,
@@ -212,7 +212,7 @@ class LineMaker:
         ``sanitiser`` brings along what was already lost of the record. ``max_bytes``
         takes the place of the limit that lines of this maker have.
 
-        Never raises an ``Exception``. Raises ``Interrupted``, which holds the
+        Never raises an ``Exception``. Raises ``RaiseAfterWrite``, which holds the
         line, where a value's own code raised what is not one.
         """
         if sanitiser is None:
@@ -232,7 +232,7 @@ class LineMaker:
         if not line.isascii() or DELETE in line:
             line = finished(line, self.max_bytes if max_bytes is None else max_bytes)
         if sanitiser.interrupt is not None:
-            raise Interrupted(line, sanitiser.interrupt, from_value=True)
+            raise RaiseAfterWrite(line, sanitiser.interrupt, from_value=True)
         return line
 
     def plain_line(
@@ -256,7 +256,7 @@ class LineMaker:
 
     def extended(
         self,
-        further: Further,
+        further: EnvelopeExtension,
         line: bytes,
         type_: Any,
         level: Any,
@@ -437,7 +437,7 @@ def degrade(fields: dict[Any, Any], reason: str) -> None:
     """Have fields say one more thing that was lost; a user's field of the name is kept."""
     known = fields.get(DEGRADED)
     if known is not None and type(known) is not str:
-        fields[free_name(f"extra.{DEGRADED}", fields)] = known
+        fields[unique_key(f"extra.{DEGRADED}", fields)] = known
         known = None
     said = known.split("; ") if known else []
     # What is converted first and cleaned afterwards may lose the same twice.

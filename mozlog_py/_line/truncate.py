@@ -16,7 +16,7 @@ import orjson
 
 from mozlog_py._config.options import check_number
 from mozlog_py._process.self_log import DEGRADED, degraded
-from mozlog_py._values.sanitiser import free_name
+from mozlog_py._values.sanitiser import unique_key
 
 from .unsafe_characters import DELETE, escape
 
@@ -236,7 +236,7 @@ def _shorten_names(holder: dict[str, Any], level: int) -> None:
             head = name[:_SHORTEST]
             keep = (_SHORTEST - _MARK_BYTES) * len(head) // max(len(head), _size(head))
             shown = f"{name[:keep]}{_MARK(len(name) - keep)}"
-        holder[free_name(shown, holder) if shown in holder else shown] = value
+        holder[unique_key(shown, holder) if shown in holder else shown] = value
 
 
 def _level(sizes: list[int], room: int) -> int:

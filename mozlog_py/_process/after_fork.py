@@ -13,7 +13,7 @@ __all__ = ["Forked", "follow"]
 class Forked(Protocol):
     """Something that holds what only one of two processes may finish."""
 
-    def begin_anew(self, *, had_threads: bool) -> None:
+    def reset_after_fork(self, *, had_threads: bool) -> None:
         """Leave to the parent what is the parent's.
 
         ``had_threads``: the parent had others, in whose hands a lock may be that
@@ -44,4 +44,4 @@ def _look_around() -> None:
 
 def _begin_anew() -> None:
     for one in list(_followed):
-        one.begin_anew(had_threads=_had_threads)
+        one.reset_after_fork(had_threads=_had_threads)

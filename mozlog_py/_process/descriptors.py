@@ -26,8 +26,8 @@ except ImportError:  # Windows
 __all__ = [
     "STDERR",
     "STDOUT",
+    "DescriptorIdentity",
     "ForeignDescriptorError",
-    "Identity",
     "file_of",
     "is_redirection",
     "is_writable",
@@ -60,7 +60,7 @@ class ForeignDescriptorError(OSError):
         super().__init__(errno.EBADF, f"descriptor {descriptor} is that of another file by now")
 
 
-class Identity:
+class DescriptorIdentity:
     """What a descriptor is recognised by before each write, in the cheapest way that is exact.
 
     * A standard descriptor that child processes inherit: that they still do. What Python opens
@@ -95,7 +95,7 @@ class Identity:
             if mark is not None:
                 self._read, self._expected = _read_marks, mark
 
-    def at(self, descriptor: int) -> Identity:
+    def at(self, descriptor: int) -> DescriptorIdentity:
         """Return the identity of the same opened file at another descriptor."""
         other = copy(self)
         other._descriptor = descriptor  # noqa: SLF001 - of the same class

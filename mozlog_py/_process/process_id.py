@@ -19,7 +19,7 @@ _REGULAR_NS: Final = 20_000_000
 class Prepared(Protocol):
     """Something that has the id of the process in what it prepared."""
 
-    def prepare_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Forget what was prepared: this is another process."""
 
 
@@ -70,7 +70,7 @@ class Process:
         self._watch()
         pid = os.getpid()
         if pid != self.pid:
-            self.prepare_anew()
+            self.reset_after_fork()
             # Last: where another thread's new one is in the way of that, it is done again.
             self.pid = pid
         self.until_ns = now_ns + _INTERVAL_NS
@@ -81,10 +81,10 @@ class Process:
             for act in self.regular:
                 act()
 
-    def prepare_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Have everything that was prepared be prepared again."""
         for prepared in list(self._prepared.values()):
-            prepared.prepare_anew()
+            prepared.reset_after_fork()
 
     def _watch(self) -> None:
         """Ask anew after every fork from here on."""

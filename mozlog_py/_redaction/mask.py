@@ -18,7 +18,7 @@ import orjson
 
 from mozlog_py._line.line_encoder import encode
 from mozlog_py._values.mask_registry import MAX_SEARCHED
-from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, free_name
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
 
 from .secret_shapes import Shapes
 from .secret_values import Needle, WordGate, checked_patterns, checked_values, needles_of
@@ -328,10 +328,10 @@ class _Walk:
         for key, member in items:
             name = self._masked(key) if type(key) is str else key
             if name in out:
-                name = free_name(name, out, numbers)
+                name = unique_key(name, out, numbers)
             out[name] = self.value(member, depth + 1)
         if len(items) < len(members):
-            out[free_name("<more>", out)] = f"<{len(members) - len(items)} more items>"
+            out[unique_key("<more>", out)] = f"<{len(members) - len(items)} more items>"
         return out
 
     def _within_budget(self, items: Any) -> list[Any]:

@@ -26,12 +26,12 @@ from mozlog_py._fields.from_record import (
 )
 from mozlog_py._fields.json_message import exceeds_bounds, json_object
 from mozlog_py._fields.server_records import READERS, read_record
-from mozlog_py._line.line_encoder import Dropped, Interrupted, LineMaker, clamped, encode
+from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
-from mozlog_py._values.sanitiser import Sanitiser, free_name, type_name
+from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
-from .plain_record import Ways
+from .plain_record import Fallbacks
 
 if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask
@@ -84,20 +84,20 @@ class Hooks(Protocol):
     def formatException(self, ei: Any) -> str | list[str]: ...
     def formatStack(self, stack_info: str) -> str | list[str]: ...
     def is_value_jsonlike(self, value: str) -> bool: ...
-    def line_maker(self, logger_name: str) -> LineMaker: ...
+    def line_maker(self, logger_name: str) -> LineEncoder: ...
     def value_mask(self) -> AnyMask | None: ...
     def overrides(self, hook: str) -> bool: ...
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]: ...
     def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]: ...
 
 
-def limited(maker: LineMaker, max_bytes: int) -> LineMaker:
+def limited(maker: LineEncoder, max_bytes: int) -> LineEncoder:
     """Return a line maker whose lines take at most ``max_bytes`` without a newline; 0 for any."""
     maker.max_bytes = max_bytes
     return maker
 
 
-def careful_renderer(formatter: Hooks, maker: LineMaker, *, is_named: bool) -> Renderer:
+def careful_renderer(formatter: Hooks, maker: LineEncoder, *, is_named: bool) -> Renderer:
     """Give the renderer that takes any record.
 
     ``is_named``: the maker's logger name wins over one that a handler has left
@@ -125,7 +125,7 @@ def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
         sanitiser = Sanitiser(formatter.json_default)
         try:
             line = encode(converted(formatter, record, sanitiser), max_bytes)
-        except Dropped as dropped:
+        except EventDropped as dropped:
             document = dropped.fields
             dropped.line = lambda: encode(document, max_bytes)
             raise
@@ -134,7 +134,7 @@ def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
             maker = limited(_maker(formatter, record), max_bytes)
             return maker.line(*envelope_of(record), {}, sanitiser)
         if sanitiser.interrupt is not None:
-            raise Interrupted(line, sanitiser.interrupt, from_value=True)
+            raise RaiseAfterWrite(line, sanitiser.interrupt, from_value=True)
         return line
 
     return render
@@ -168,13 +168,13 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
         sanitiser.hold(gathered.interrupt)
     try:
         processed = _processed(formatter, record, document, sanitiser)
-    except Dropped as dropped:
+    except EventDropped as dropped:
         dropped.fields = maker.conversion(dropped.fields, sanitiser)
         raise
     return maker.conversion(processed, sanitiser)
 
 
-def _maker(formatter: Hooks, record: logging.LogRecord) -> LineMaker:
+def _maker(formatter: Hooks, record: logging.LogRecord) -> LineEncoder:
     return formatter.line_maker(given_name(record) or formatter.logger_name)
 
 
@@ -227,7 +227,7 @@ def _processed(
 
     try:
         return with_fields(processed_fields(formatter.processors, record, fields, sanitiser))
-    except Dropped as dropped:
+    except EventDropped as dropped:
         dropped.fields = with_fields(dropped.fields)
         raise
 
@@ -272,13 +272,13 @@ def conversion_sanitiser(formatter: Hooks, record: logging.LogRecord) -> Sanitis
 
 def _line(
     formatter: Hooks,
-    maker: LineMaker,
+    maker: LineEncoder,
     record: logging.LogRecord,
     sanitiser: Sanitiser,
 ) -> bytes:
     try:
         fields = gather(formatter, record, sanitiser)
-    except Dropped as dropped:
+    except EventDropped as dropped:
         would_be = dropped.fields
         dropped.line = lambda: maker.line(*envelope_of(record), would_be, sanitiser)
         raise
@@ -310,7 +310,7 @@ def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) ->
         processed = formatter.process_log_record(log_data)
         # A hook that changes what it was given often forgets to return it.
         return without_json_message(processed if isinstance(processed, dict) else log_data)
-    except Dropped:
+    except EventDropped:
         raise
     except BaseException as error:
         sanitiser.hold(error)
@@ -446,7 +446,7 @@ def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
     def with_prefix(record: logging.LogRecord) -> bytes:
         try:
             return whole(render(record))
-        except Interrupted as interrupted:
+        except RaiseAfterWrite as interrupted:
             interrupted.line = whole(interrupted.line)
             raise
 
@@ -461,7 +461,7 @@ def processed_fields(
 ) -> dict[Any, Any]:
     """Give Fields as processors leave them, which see them as an event dict.
 
-    Raises ``Dropped`` where one of them drops the event.
+    Raises ``EventDropped`` where one of them drops the event.
     """
     # Half of a second's import, for those who have processors.
     import structlog
@@ -469,7 +469,7 @@ def processed_fields(
     from mozlog_py.processors import guarded
 
     # The message keeps its place, in front of an exception, and its name is taken.
-    names = {"msg": "event", "event": free_name("extra.event", fields)}
+    names = {"msg": "event", "event": unique_key("extra.event", fields)}
     event_dict: Any = {names.get(name, name): value for name, value in fields.items()}
     event_dict.update(_record=record, _from_structlog=False)
     event_dict.setdefault("event", "")
@@ -506,7 +506,7 @@ def processed_fields(
     if is_mapping:
         out.update(dict.copy(message))
     if is_dropped:
-        raise Dropped(out)
+        raise EventDropped(out)
     return out
 
 
@@ -514,30 +514,30 @@ def interrupted_in(careful: Renderer) -> Callable[[logging.LogRecord, BaseExcept
     """Give what takes a record in the middle of which an interrupt came."""
 
     def interrupted(record: logging.LogRecord, error: BaseException) -> bytes:
-        if isinstance(error, Interrupted):
+        if isinstance(error, RaiseAfterWrite):
             raise error
         # Whether it came from a value or from outside: the record first.
-        raise Interrupted(careful(record), error, from_value=False) from None
+        raise RaiseAfterWrite(careful(record), error, from_value=False) from None
 
     return interrupted
 
 
-def text_ways(careful: Renderer) -> Ways[str]:
+def text_ways(careful: Renderer) -> Fallbacks[str]:
     """Give the same ways in text, for whoever calls ``format`` and cannot raise later."""
     interrupted = interrupted_in(careful)
 
     def in_text(record: logging.LogRecord, error: BaseException | None = None) -> str:
         try:
             return (careful(record) if error is None else interrupted(record, error)).decode()
-        except Dropped as dropped:
+        except EventDropped as dropped:
             return dropped.line().decode()
-        except Interrupted as saved:
+        except RaiseAfterWrite as saved:
             return line_of(saved).decode()
 
-    return Ways(in_text, in_text, is_text=True)
+    return Fallbacks(in_text, in_text, is_text=True)
 
 
-def line_of(interrupted: Interrupted) -> bytes:
+def line_of(interrupted: RaiseAfterWrite) -> bytes:
     """Give the line, where the interrupt was a value's own; raise what came from outside."""
     if interrupted.from_value:
         return interrupted.line

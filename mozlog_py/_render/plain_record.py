@@ -1,6 +1,6 @@
 """The short way from a LogRecord to its line, for records that hold nothing odd.
 
-``LineMaker.line`` makes every line there is. What stands here is the same
+``LineEncoder.line`` makes every line there is. What stands here is the same
 thing for the record that nine log calls in ten make: a plain LogRecord whose
 message, extra and context are exact ``str``, ``int``, ``float`` and ``bool``.
 It is one function because at this size each call costs as much as the work,
@@ -35,7 +35,7 @@ from mozlog_py._fields.from_record import (
 from mozlog_py._fields.json_message import json_object, looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._fields.server_records import READERS, read_record
-from mozlog_py._line.line_encoder import MAX_TIMESTAMP, LineMaker
+from mozlog_py._line.line_encoder import MAX_TIMESTAMP, LineEncoder
 from mozlog_py._line.truncate import finished
 from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.process_id import process
@@ -44,7 +44,7 @@ from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
 
-__all__ = ["FieldsRenderer", "Ways", "fields_renderer", "record_renderer"]
+__all__ = ["Fallbacks", "FieldsRenderer", "fields_renderer", "record_renderer"]
 
 _Line = TypeVar("_Line", bytes, str)
 
@@ -69,7 +69,7 @@ _TOO_MANY: Final = _COUNT + MAX_ITEMS
 _EXACT_UNTIL_NS: Final = START_NS + EXACT_NS
 
 
-class Ways(Generic[_Line]):
+class Fallbacks(Generic[_Line]):
     """How a record goes on that is not plain, and what a line is to be in the end."""
 
     __slots__ = ("careful", "interrupted", "is_text")
@@ -90,8 +90,8 @@ class Ways(Generic[_Line]):
 
 
 def record_renderer(
-    maker: LineMaker,
-    ways: Ways[_Line],
+    maker: LineEncoder,
+    ways: Fallbacks[_Line],
     *,
     static_fields: Mapping[str, Any],
     include_context: bool,
@@ -112,7 +112,7 @@ def record_renderer(
         parse_messages: Whether the members of a message that is JSON become Fields.
     """
 
-    def renderer(templates: Any, ways: Ways[_Line]) -> Callable[[logging.LogRecord], _Line]:
+    def renderer(templates: Any, ways: Fallbacks[_Line]) -> Callable[[logging.LogRecord], _Line]:
         return _record_renderer(
             maker,
             templates,
@@ -140,14 +140,14 @@ def record_renderer(
             return ways.interrupted(record, error)
         return render_read(read)
 
-    otherwise = Ways(render_otherwise, ways.interrupted, is_text=ways.is_text)
+    otherwise = Fallbacks(render_otherwise, ways.interrupted, is_text=ways.is_text)
     return renderer(maker.record_templates, otherwise)
 
 
 def _record_renderer(
-    maker: LineMaker,
+    maker: LineEncoder,
     templates: Any,
-    ways: Ways[_Line],
+    ways: Fallbacks[_Line],
     *,
     static_fields: Mapping[str, Any],
     include_context: bool,
@@ -315,7 +315,7 @@ def _record_renderer(
 
 
 def fields_renderer(
-    maker: LineMaker, *, static_fields: Mapping[str, Any], include_context: bool
+    maker: LineEncoder, *, static_fields: Mapping[str, Any], include_context: bool
 ) -> FieldsRenderer:
     """Return the function that makes lines of plain fields, as of a record that is logged now.
 

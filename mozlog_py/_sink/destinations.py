@@ -34,34 +34,34 @@ from typing import Any, Final, Protocol
 from mozlog_py._process.descriptors import (
     STDERR,
     STDOUT,
+    DescriptorIdentity,
     ForeignDescriptorError,
-    Identity,
     is_redirection,
     is_writable,
 )
 from mozlog_py._process.unpatched import native, sleep
 
-from .pipe_lock import CAN_LOCK, LOCK, ONE_BYTE, TURN, UNLOCK, Company, lockf
-from .reopenable_file import PathStream
+from .pipe_lock import CAN_LOCK, DROP_LOCK, ONE_BYTE, TAKE_LOCK, TURN, PipeLock, lockf
+from .reopenable_file import ReopenableFile
 
 __all__ = [
     "PIPE_BUF",
-    "Cell",
-    "DescriptorOutlet",
+    "DescriptorDestination",
+    "Destination",
     "EchoError",
-    "Outlet",
-    "StreamOutlet",
-    "counted",
+    "PendingWrite",
+    "StreamDestination",
+    "bytes_written",
     "descriptor_behind",
+    "destination_behind",
+    "destination_for",
     "is_complete",
     "is_echo",
-    "outlet_behind",
-    "outlet_for",
     "writes_in_turn",
 ]
 
 #: ``[line, count, count, ...]``: a line, and how many bytes of it each write took.
-Cell = list[Any]
+PendingWrite = list[Any]
 
 #: Bytes; a write of no more than this to a pipe is never split by the kernel.
 PIPE_BUF: Final = getattr(select, "PIPE_BUF", 512)
@@ -81,26 +81,26 @@ _TIMESTAMP: Final = re.compile(rb'\{"Timestamp":(\d+),')
 _COLORS: Final = re.compile(rb"(?:\x1b|\\+x1b|\\+u001b)\[[0-9;]*m")
 
 #: The lines that are on their way to a stream of a foreign class, with their threads.
-_being_written: Final[list[tuple[int, StreamOutlet]]] = []
+_being_written: Final[list[tuple[int, StreamDestination]]] = []
 
 
-def counted(cell: Cell) -> int:
+def bytes_written(pending: PendingWrite) -> int:
     """Give how many bytes of a cell's line are written."""
-    return sum(cell[1:])
+    return sum(pending[1:])
 
 
-def is_complete(cell: Cell) -> bool:
+def is_complete(pending: PendingWrite) -> bool:
     """Tell whether a cell's line is written to its end."""
-    return counted(cell) >= len(cell[0])
+    return bytes_written(pending) >= len(pending[0])
 
 
-class Outlet(Protocol):
+class Destination(Protocol):
     """Takes whole lines, one at a time."""
 
-    def is_outdated(self) -> bool:
+    def is_replaced(self) -> bool:
         """Return whether what is below has been replaced since the outlet was made."""
 
-    def finish(self, cell: Cell, timeout: float | None) -> None:
+    def finish(self, pending: PendingWrite, timeout: float | None) -> None:
         """Write what is left of a cell's line. Raises what the write raises.
 
         ``timeout``: seconds to wait for a descriptor that takes nothing now;
@@ -108,7 +108,7 @@ class Outlet(Protocol):
         """
 
 
-class DescriptorOutlet:
+class DescriptorDestination:
     """Writes to the descriptor below a standard stream or file.
 
     The standard descriptors belong to the process: what replaces one of them redirects the
@@ -124,20 +124,20 @@ class DescriptorOutlet:
     """
 
     def __init__(
-        self, flush: Any, look: Any, descriptor: int, identity: Identity | None = None
+        self, flush: Any, look: Any, descriptor: int, identity: DescriptorIdentity | None = None
     ) -> None:
         self.flush = flush
         self._look = look
         self.descriptor: Final = descriptor
         self.is_standard: Final = descriptor <= STDERR
-        self._identity = Identity(descriptor) if identity is None else identity
+        self._identity = DescriptorIdentity(descriptor) if identity is None else identity
         mode = os.fstat(descriptor).st_mode
         #: Who else writes to the same pipe; None where the kernel keeps lines apart.
-        self.company = Company(descriptor) if _is_shared_by_bytes(mode) else None
+        self.pipe_lock = PipeLock(descriptor) if _is_shared_by_bytes(mode) else None
         #: Bytes that the kernel takes in one piece, or not at all.
-        self.whole_bytes = PIPE_BUF if self.company is not None else sys.maxsize
+        self.whole_bytes = PIPE_BUF if self.pipe_lock is not None else sys.maxsize
 
-    def is_outdated(self) -> bool:
+    def is_replaced(self) -> bool:
         """Return whether the descriptor is that of another file than it was.
 
         A standard descriptor that is closed is not: the write tells that.
@@ -174,54 +174,54 @@ class DescriptorOutlet:
         """Flush no more; only look whether the stream is closed."""
         self.flush = self._look
 
-    def finish(self, cell: Cell, timeout: float | None = None) -> None:
+    def finish(self, pending: PendingWrite, timeout: float | None = None) -> None:
         """Write what is left of a cell's line, whatever it takes."""
-        company = self.company
+        pipe_lock = self.pipe_lock
         until = None if timeout is None else time.monotonic() + timeout
-        if company is None:
-            self._finish(cell, until)
+        if pipe_lock is None:
+            self._finish(pending, until)
             return
         # Not a lock of another file either.
         self.verify()
         try:
             try:
-                company.lock(is_long=len(cell[0]) > PIPE_BUF, until=until)
-                self._finish(cell, until)
+                pipe_lock.lock(is_long=len(pending[0]) > PIPE_BUF, until=until)
+                self._finish(pending, until)
             finally:
-                company.unlock()
+                pipe_lock.unlock()
         finally:
             # Once more: a signal's handler may have raised on the way to the other.
-            company.unlock()
+            pipe_lock.unlock()
 
     def verify(self) -> None:
         """Raise ``ForeignDescriptorError`` if the descriptor is that of another file by now."""
-        if not self.is_standard and self.is_outdated():
+        if not self.is_standard and self.is_replaced():
             raise ForeignDescriptorError(self.descriptor)
 
-    def rest_of(self, torn: Cell) -> Cell | None:
+    def remainder_of(self, partial: PendingWrite) -> PendingWrite | None:
         """Give what ends a line that was torn some time ago: its rest, where it still fits on."""
-        if self.company is not None:
+        if self.pipe_lock is not None:
             # What others wrote since then may stand behind it.
-            return [b"\n"] if self.company.is_shared else torn
+            return [b"\n"] if self.pipe_lock.is_shared else partial
         descriptor = self.descriptor
         try:
             is_last = os.lseek(descriptor, 0, os.SEEK_CUR) == os.fstat(descriptor).st_size
         except OSError:
-            return torn
-        return torn if is_last else None
+            return partial
+        return partial if is_last else None
 
-    def _finish(self, cell: Cell, until: float | None) -> None:
-        line = cell[0]
+    def _finish(self, pending: PendingWrite, until: float | None) -> None:
+        line = pending[0]
         if until is not None:
             self._wait(until, is_refused=False)
         while True:
-            done = counted(cell)
+            done = bytes_written(pending)
             if done >= len(line):
                 return
             try:
                 rest = line[done:] if done else line
-                cell.extend(map(_write, self.descriptors(), (rest,)))
-                if cell[-1] == 0:
+                pending.extend(map(_write, self.descriptors(), (rest,)))
+                if pending[-1] == 0:
                     raise OSError(errno.EIO, "the descriptor takes nothing")
             except BlockingIOError:
                 self._wait(until)
@@ -246,47 +246,47 @@ class EchoError(OSError):
     """The stream has logged the line that was written to it."""
 
 
-class StreamOutlet:
+class StreamDestination:
     """Writes to anything that has a ``write``, as text or as bytes, whichever it takes."""
 
-    __slots__ = ("_heads", "_is_ascii", "_is_binary", "_line", "_stream", "is_echoed")
+    __slots__ = ("_is_ascii", "_is_binary", "_line", "_prefixes", "_stream", "is_echoed")
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._is_binary = isinstance(stream, (io.RawIOBase, io.BufferedIOBase))
         self._is_ascii = not _is_utf8(getattr(stream, "encoding", None))
         self._line = b""
-        self._heads: deque[bytes] = deque()
+        self._prefixes: deque[bytes] = deque()
         #: The stream has logged what is being written to it.
         self.is_echoed = False
 
-    def is_outdated(self) -> bool:
+    def is_replaced(self) -> bool:
         """Return False: the stream is what lines are for, whatever is below it."""
         return False
 
-    def finish(self, cell: Cell, timeout: float | None = None) -> None:  # noqa: ARG002
+    def finish(self, pending: PendingWrite, timeout: float | None = None) -> None:  # noqa: ARG002
         """Write a line and flush, where the stream can be flushed.
 
         Raises:
             EchoError: The stream logs what is written to it; the line is still to be written.
         """
-        if len(cell) > 1:
+        if len(pending) > 1:
             # Only the stream knows how far it came, and nothing must be written twice.
             return
-        line = cell[0]
+        line = pending[0]
         if is_echo(line):
-            cell.append(len(line))
+            pending.append(len(line))
             return
         self._line, self.is_echoed = line, False
-        self._heads.clear()
-        place = _get_ident(), self
-        _being_written.append(place)
+        self._prefixes.clear()
+        slot = _get_ident(), self
+        _being_written.append(slot)
         try:
             if self._is_binary:
                 self._write_bytes(line)
             else:
                 self._write_text(line)
-            cell.append(len(line))
+            pending.append(len(line))
             flush = getattr(self._stream, "flush", None)
             if flush is not None:
                 flush()
@@ -294,20 +294,20 @@ class StreamOutlet:
             if not self.is_echoed:
                 raise
         except BaseException:
-            if len(cell) == 1:
-                cell.append(len(line))
+            if len(pending) == 1:
+                pending.append(len(line))
             raise
         finally:
-            _being_written.remove(place)
+            _being_written.remove(slot)
         if self.is_echoed:
-            del cell[1:]
+            del pending[1:]
             raise EchoError("the stream logs what is written to it")
 
     def echoes(self, line: bytes) -> bool:
         """Return whether a line has one of those in it that are being written."""
-        heads = self._heads
+        heads = self._prefixes
         if not heads:
-            heads.extend(filter(None, map(_head_of, self._line.split(b"\n"))))
+            heads.extend(filter(None, map(_beginning_of, self._line.split(b"\n"))))
         text = _COLORS.sub(b"", line)
         fields = line.partition(b'"Fields"')[2]
         for _ in range(len(heads)):
@@ -353,55 +353,55 @@ def is_echo(line: bytes) -> bool:
     """
     ident = _get_ident()
     # Other threads change the list meanwhile.
-    for thread, outlet in tuple(_being_written):
-        if thread == ident and outlet.echoes(line):
-            outlet.is_echoed = True
+    for thread, destination in tuple(_being_written):
+        if thread == ident and destination.echoes(line):
+            destination.is_echoed = True
             return True
     return False
 
 
 def writes_in_turn(
-    outlet: DescriptorOutlet, place: dict[int, Any]
+    destination: DescriptorDestination, slot: dict[int, Any]
 ) -> tuple[Iterator[int], Iterator[tuple[int, None]]]:
-    """Give two endless iterators; each step writes the line of the cell in ``place[0]`` once.
+    """Give two endless iterators; each step writes the line of the cell in ``slot[0]`` once.
 
-    The first one puts the count into ``place[1]``, and gives it; the second does
+    The first one puts the count into ``slot[1]``, and gives it; the second does
     so with the lock of the pipe, which it gives back. A step raises what the
     write raises, and a step after that goes on as if nothing had been. They are
     made once since making a ``map`` for each line costs as much as using it.
     """
 
     def steps(descriptors: Iterator[int]) -> Iterator[int]:
-        lines = map(_line_of, map(place.get, repeat(0)))
-        return map(place.setdefault, repeat(1), map(_write, descriptors, lines))
+        lines = map(_line_of, map(slot.get, repeat(0)))
+        return map(slot.setdefault, repeat(1), map(_write, descriptors, lines))
 
     def locks(descriptors: Iterator[int], kind: tuple[int, ...]) -> Iterator[None]:
         return map(lockf, descriptors, *map(repeat, kind + ONE_BYTE + TURN))
 
-    always = repeat(outlet.descriptor)
-    locked = compress(always, map(not_, locks(outlet.descriptors(is_endless=True), LOCK)))
+    always = repeat(destination.descriptor)
+    locked = compress(always, map(not_, locks(destination.descriptors(is_endless=True), TAKE_LOCK)))
     return (
-        steps(outlet.descriptors(is_endless=True)),
-        zip(steps(locked), locks(always, UNLOCK), strict=False),
+        steps(destination.descriptors(is_endless=True)),
+        zip(steps(locked), locks(always, DROP_LOCK), strict=False),
     )
 
 
-def outlet_for(stream: Any) -> Outlet:
+def destination_for(stream: Any) -> Destination:
     """Give the outlet for a stream: its descriptor where that is the same thing, else itself."""
     # Exact types only: a subclass is there to do something of its own on write.
     if type(stream) is io.TextIOWrapper and _is_utf8(stream.encoding):
-        return _descriptor_outlet(stream, stream.buffer)
+        return _descriptor_destination(stream, stream.buffer)
     if type(stream) is io.BufferedWriter or type(stream) is io.FileIO:
-        return _descriptor_outlet(stream, stream)
-    if type(stream) is PathStream:
-        return DescriptorOutlet(stream.look, stream.look, stream.fileno(), stream.identity)
+        return _descriptor_destination(stream, stream)
+    if type(stream) is ReopenableFile:
+        return DescriptorDestination(stream.look, stream.look, stream.fileno(), stream.identity)
     if _is_logging(stream):
         # What is printed to it becomes a record, and that would come back here.
-        return outlet_behind(stream)
-    return StreamOutlet(stream)
+        return destination_behind(stream)
+    return StreamDestination(stream)
 
 
-def outlet_behind(stream: Any) -> Outlet:
+def destination_behind(stream: Any) -> Destination:
     """Return the outlet for the real stream that a logging one stands in for.
 
     Raises:
@@ -410,16 +410,16 @@ def outlet_behind(stream: Any) -> Outlet:
     real = sys.__stderr__ if _is_stderr(stream) else sys.__stdout__
     if real is None or real is stream or _is_logging(real):
         return descriptor_behind(stream)
-    return outlet_for(real)
+    return destination_for(real)
 
 
-def descriptor_behind(stream: Any) -> Outlet:
+def descriptor_behind(stream: Any) -> Destination:
     """Return the outlet for the standard descriptor that a stream stands in for.
 
     Raises:
         OSError: The descriptor is closed.
     """
-    return DescriptorOutlet(_nothing, _nothing, STDERR if _is_stderr(stream) else STDOUT)
+    return DescriptorDestination(_nothing, _nothing, STDERR if _is_stderr(stream) else STDOUT)
 
 
 def _is_stderr(stream: Any) -> bool:
@@ -431,7 +431,7 @@ def _nothing() -> None:
     """Flush nothing."""
 
 
-def _head_of(line: bytes) -> bytes:
+def _beginning_of(line: bytes) -> bytes:
     found = _HEAD.match(_COLORS.sub(b"", line[:400]))
     return found[0] if found else b""
 
@@ -451,7 +451,7 @@ def _is_within(head: bytes, text: bytes, fields: bytes) -> bool:
     return stamp is not None and stamp[1] in fields
 
 
-def _descriptor_outlet(stream: Any, below: Any) -> Outlet:
+def _descriptor_destination(stream: Any, below: Any) -> Destination:
     """Return the outlet for a stream with a descriptor, or the stream's own without one.
 
     Raises:
@@ -460,14 +460,14 @@ def _descriptor_outlet(stream: Any, below: Any) -> Outlet:
     try:
         # What gzip, TLS and the like have is not a descriptor to write past them to.
         if type(getattr(below, "raw", below)) is io.FileIO:
-            return DescriptorOutlet(stream.flush, stream.fileno, stream.fileno())
+            return DescriptorDestination(stream.flush, stream.fileno, stream.fileno())
     except OSError as error:
         if error.errno == errno.EBADF:
             # The stream's buffer would keep the line, and print it when it is counted as lost.
             raise
     except ValueError:  # detached or closed
         pass
-    return StreamOutlet(stream)
+    return StreamDestination(stream)
 
 
 def _is_logging(stream: Any) -> bool:

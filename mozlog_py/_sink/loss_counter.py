@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mozlog_py._values.sanitiser import type_name
 
-__all__ = ["OTHERS", "Losses", "Lost", "severity_in"]
+__all__ = ["OTHERS", "LossCounter", "LossReport", "severity_in"]
 
 #: The cause of all that were lost once there were 100 causes.
 OTHERS: Final = "others"
@@ -18,7 +18,7 @@ _MAX_CAUSES: Final = 100
 _SEVERITY: Final = re.compile(rb'"Severity":(\d+)')
 
 
-class Lost(int):
+class LossReport(int):
     """How many records were lost since it was said last, and what is known of them.
 
     ``by_cause``: ``ENOSPC``, ``EPIPE`` and the like, or an exception's name; beyond 100
@@ -38,7 +38,7 @@ class Lost(int):
         return time_.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Losses:
+class LossCounter:
     """Counts lost lines, for the app to read and for a line that says it."""
 
     def __init__(self) -> None:
@@ -80,16 +80,16 @@ class Losses:
         """Give the cause and the severity of the line that was lost last."""
         return self._last or ("unknown", None)
 
-    def taken(self) -> Lost:
+    def taken(self) -> LossReport:
         """Give what no line has told of yet; the next begin anew."""
-        lost = Lost(self.unreported)
+        lost = LossReport(self.unreported)
         lost.by_cause = self._causes
         lost.by_severity = dict(sorted(self._severities.items(), key=str))
         lost.since_ns = self._since_ns
         self._begin()
         return lost
 
-    def untaken(self, lost: Lost) -> None:
+    def untaken(self, lost: LossReport) -> None:
         """Put back what could not be told."""
         self.unreported += lost
         self._since_ns = lost.since_ns

@@ -33,7 +33,16 @@ try:
 except ImportError:  # Windows: no locks, and lines of several processes are not kept apart
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["CAN_LOCK", "LOCK", "ONE_BYTE", "TURN", "UNLOCK", "Company", "lockf", "unlocked"]
+__all__ = [
+    "CAN_LOCK",
+    "DROP_LOCK",
+    "ONE_BYTE",
+    "TAKE_LOCK",
+    "TURN",
+    "PipeLock",
+    "lockf",
+    "unlocked",
+]
 
 #: Seconds for which a process may believe that it has the pipe to itself.
 _LOOK_EVERY_S: Final = 0.05
@@ -63,8 +72,8 @@ if CAN_LOCK:
 
 lockf: Final[Any] = getattr(fcntl, "lockf", None)
 #: The arguments of ``lockf`` for a turn, as ``map`` takes them.
-LOCK: Final = (getattr(fcntl, "LOCK_EX", 0) | getattr(fcntl, "LOCK_NB", 0),)
-UNLOCK: Final = (getattr(fcntl, "LOCK_UN", 0),)
+TAKE_LOCK: Final = (getattr(fcntl, "LOCK_EX", 0) | getattr(fcntl, "LOCK_NB", 0),)
+DROP_LOCK: Final = (getattr(fcntl, "LOCK_UN", 0),)
 ONE_BYTE: Final = (1,)
 TURN: Final = (0,)
 _monotonic: Final = time.monotonic
@@ -76,7 +85,7 @@ _IS_HELD: Final = frozenset({errno.EAGAIN, errno.EACCES})
 unlocked: Final = Tally()
 
 
-class Company:
+class PipeLock:
     """The processes that write to one pipe.
 
     ``is_shared``: every line has to be written with the lock, not only long ones.
@@ -156,7 +165,7 @@ class Company:
     def _has_locked(self) -> bool:
         """Return whether the lock is this process's now, or there is none."""
         try:
-            lockf(self._descriptor, *LOCK, *ONE_BYTE, *TURN)
+            lockf(self._descriptor, *TAKE_LOCK, *ONE_BYTE, *TURN)
         except OSError as error:
             if error.errno in _IS_HELD:
                 return False

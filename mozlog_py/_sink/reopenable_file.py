@@ -22,10 +22,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, AnyStr, Final
 
-from mozlog_py._process.descriptors import Identity, file_of
+from mozlog_py._process.descriptors import DescriptorIdentity, file_of
 from mozlog_py._process.self_log import note
 
-__all__ = ["PathStream", "reopen_on_sighup"]
+__all__ = ["ReopenableFile", "reopen_on_sighup"]
 
 _set_blocking: Final[Callable[[int, bool], None] | None] = getattr(os, "set_blocking", None)
 _FLAGS: Final = (
@@ -65,16 +65,16 @@ _RETRY_S: Final = 1.0
 _NOTE_EVERY_S: Final = 60.0
 
 _monotonic: Final = time.monotonic
-_opened: Final[weakref.WeakSet[PathStream]] = weakref.WeakSet()
+_opened: Final[weakref.WeakSet[ReopenableFile]] = weakref.WeakSet()
 # What the app had for the signal before.
 _former: list[Callable[[int, FrameType | None], Any]] = []
 
 
-class Moved(OSError):  # noqa: N818 - it is news, and no mistake
+class FileReplaced(OSError):  # noqa: N818 - it is news, and no mistake
     """It is time to look whether the path leads to another file than the one that is open."""
 
 
-class PathStream:
+class ReopenableFile:
     """A file for a sink to write to, whole lines at a time.
 
     The file is opened for append, and made with mode 0640 less the umask if it does not
@@ -118,7 +118,7 @@ class PathStream:
         self._file = file_of(found)
         self._is_reopenable: Final = stat.S_ISREG(found.st_mode) and not self._is_descriptor_link
         #: What the descriptor is recognised by.
-        self.identity = Identity(self._descriptor, is_ours=True)
+        self.identity = DescriptorIdentity(self._descriptor, is_ours=True)
         _opened.add(self)
 
     def fileno(self) -> int:
@@ -128,9 +128,9 @@ class PathStream:
         return self._descriptor
 
     def look(self) -> None:
-        """Raise ``Moved`` if it is time to look at the path."""
+        """Raise ``FileReplaced`` if it is time to look at the path."""
         if _monotonic() >= self._due:
-            raise Moved
+            raise FileReplaced
 
     def mark_as_moved(self) -> None:
         """Have the file opened again before the next line; may be called from anywhere."""
@@ -209,7 +209,7 @@ class PathStream:
             found = os.fstat(opened)
             self._check(found)
             file = file_of(found)
-            identity = Identity(opened, is_ours=True)
+            identity = DescriptorIdentity(opened, is_ours=True)
             if is_ours:
                 # In the place of the old one, so that no other file gets its number meanwhile.
                 os.dup2(opened, self._descriptor, inheritable=False)

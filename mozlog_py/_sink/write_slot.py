@@ -1,6 +1,6 @@
 """Whose turn it is to write: one line at a time, and no lock that anybody can be left with.
 
-There is a place for one cell (see ``outlet``), and whose cell stands in it may
+There is a place for one cell (see ``destination``), and whose cell stands in it may
 write. Taking the place is one C call, ``dict.setdefault``, that neither waits
 nor can be interrupted half way; who finds it taken leaves the line in a queue
 that the writing thread empties, and waits until its line is written. The short
@@ -21,9 +21,9 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final, TypeVar
 
-from .destinations import Cell, is_complete
+from .destinations import PendingWrite, is_complete
 
-__all__ = ["Ticket", "Turns", "mark_as_anothers", "takes_turns"]
+__all__ = ["QueuedWrite", "WriteSlot", "mark_as_parents", "owns_writes"]
 
 _OWNER: Final = 0
 _COUNT: Final = 1
@@ -35,11 +35,11 @@ _LOOK_AFTER_S: Final = 0.02
 
 #: The code of the functions that take a turn, by its id: code may be equal to that of other
 #: functions, and names of functions, variables or modules change.
-_TAKING_TURNS: Final[dict[int, CodeType]] = {}
+_OWNERS: Final[dict[int, CodeType]] = {}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def takes_turns(function: _Function) -> _Function:
+def owns_writes(function: _Function) -> _Function:
     """Register a function that keeps the cell of its write in one of its variables.
 
     A cell that no frame of such a function refers to any more is an abandoned write, which
@@ -48,14 +48,14 @@ def takes_turns(function: _Function) -> _Function:
     registered must have no other thread's cell in a variable: that would never be completed.
     """
     code: CodeType = function.__code__
-    _TAKING_TURNS[id(code)] = code
+    _OWNERS[id(code)] = code
     return function
 
 
-class Ticket:
+class QueuedWrite:
     """One line in the queue, or several that go together, and what became of it."""
 
-    __slots__ = ("cell", "is_deferred", "is_written", "line", "lines", "pid", "wake")
+    __slots__ = ("is_deferred", "is_written", "line", "lines", "pending", "pid", "wake")
 
     def __init__(
         self, line: bytes, *, lines: list[bytes] | None = None, is_deferred: bool = False
@@ -64,7 +64,7 @@ class Ticket:
         #: What it is made of, to be counted one by one.
         self.lines = [line] if lines is None else lines
         #: The cell that the line is on its way in, among others perhaps.
-        self.cell: Cell = [line]
+        self.pending: PendingWrite = [line]
         #: None until that is known.
         self.is_written: bool | None = None
         #: Nobody waits for it.
@@ -73,41 +73,41 @@ class Ticket:
         self.pid: Final = os.getpid()
 
 
-class Turns:
+class WriteSlot:
     """The place for the cell whose turn it is, and the queue for it."""
 
     def __init__(self) -> None:
         #: The cell whose turn it is at 0, and at 1 what its first write took, if it
         #: was the short way's.
-        self.place: Final[dict[int, Any]] = {}
-        #: ``take(0, cell) is cell``: it is this cell's turn.
-        self.take: Final = self.place.setdefault
-        self.queue: Final[deque[Ticket]] = deque()
+        self.slot: Final[dict[int, Any]] = {}
+        #: ``try_acquire(0, cell) is cell``: it is this cell's turn.
+        self.try_acquire: Final = self.slot.setdefault
+        self.queue: Final[deque[QueuedWrite]] = deque()
         self._mending = threading.Lock()
         self._pid = os.getpid()
 
-    def release(self, cell: Cell) -> None:
+    def release(self, pending: PendingWrite) -> None:
         """Let others have their turn; nothing where it is not this cell's."""
-        if self.place.get(_OWNER) is cell:
-            self.place.clear()
+        if self.slot.get(_OWNER) is pending:
+            self.slot.clear()
 
-    def settle(self, cell: Cell) -> None:
+    def fold_in_count(self, pending: PendingWrite) -> None:
         """Put into a cell what stands beside it."""
-        if len(cell) == 1 and self.place.get(_OWNER) is cell and _COUNT in self.place:
-            cell.append(self.place[_COUNT])
+        if len(pending) == 1 and self.slot.get(_OWNER) is pending and _COUNT in self.slot:
+            pending.append(self.slot[_COUNT])
 
-    def is_ours(self, held: Cell) -> bool:
-        """Tell whether this thread is in the middle of writing ``held``, further down its stack."""
-        return _is_in_hand(sys._getframe(1), held)  # noqa: SLF001
+    def is_reentrant(self, owner: PendingWrite) -> bool:
+        """Return whether this thread is writing ``owner``, further down its stack."""
+        return _is_in_hand(sys._getframe(1), owner)  # noqa: SLF001
 
-    def nap(self, ticket: Ticket, since: float) -> float:
+    def wait_briefly(self, queued: QueuedWrite, since: float) -> float:
         """Wait a little for a ticket's line; give since when to count from the next time on."""
-        wake = ticket.wake
+        wake = queued.wake
         if wake is None:
             wake = threading.Lock()
             wake.acquire()
-            ticket.wake = wake
-            if ticket.is_written is not None:
+            queued.wake = wake
+            if queued.is_written is not None:
                 return since
         length = min(_NAP_S * (1 + len(self.queue)), _LONGEST_NAP_S)
         if wake.acquire(timeout=length):
@@ -115,40 +115,40 @@ class Turns:
         now = time.monotonic()
         if now - since < _LOOK_AFTER_S:
             return since
-        self.mend()
+        self.recover_abandoned()
         return now
 
-    def mend(self) -> None:
+    def recover_abandoned(self) -> None:
         """Take over what was left behind, by an interrupted call or in a forked process."""
         if os.getpid() != self._pid:
             # Forked past Python's own hooks.
             self.forget()
             return
-        place: dict[int, Cell] = self.place
-        held = place.get(_OWNER)
-        if held is None or any(
-            _is_in_hand(frame, held)
+        slot: dict[int, PendingWrite] = self.slot
+        owner = slot.get(_OWNER)
+        if owner is None or any(
+            _is_in_hand(frame, owner)
             for frame in sys._current_frames().values()  # noqa: SLF001
         ):
             return
         if not self._mending.acquire(blocking=False):
             return
         try:
-            if place.get(_OWNER) is held:
-                self.settle(held)
-                left = Ticket(b"", is_deferred=True)
-                left.line, left.lines, left.cell = held[0], [held[0]], held
+            if slot.get(_OWNER) is owner:
+                self.fold_in_count(owner)
+                left = QueuedWrite(b"", is_deferred=True)
+                left.line, left.lines, left.pending = owner[0], [owner[0]], owner
                 # A daemon thread that ended with the interpreter, on its way back
                 # from a write that nothing was recorded of, has written it.
-                is_left = not is_complete(held) and not sys.is_finalizing()
+                is_left = not is_complete(owner) and not sys.is_finalizing()
                 if sys.is_finalizing():
-                    for ticket in list(self.queue):
-                        if ticket.cell is held:
-                            ticket.is_written = True
-                if is_left and all(one.cell is not held for one in list(self.queue)):
+                    for queued in list(self.queue):
+                        if queued.pending is owner:
+                            queued.is_written = True
+                if is_left and all(one.pending is not owner for one in list(self.queue)):
                     self.queue.appendleft(left)
                 # Ours from here on; the next to write begins with the queue.
-                place.clear()
+                slot.clear()
         finally:
             self._mending.release()
 
@@ -156,26 +156,26 @@ class Turns:
         """Begin anew in the child of a fork: what is on its way is the parent's to finish."""
         self._pid = os.getpid()
         self._mending = threading.Lock()
-        held = self.place.get(_OWNER)
-        if held is not None:
-            mark_as_anothers(held)
-        self.place.clear()
-        for ticket in list(self.queue):
-            if ticket.pid != self._pid:
-                mark_as_anothers(ticket.cell)
-                ticket.is_written = True
+        owner = self.slot.get(_OWNER)
+        if owner is not None:
+            mark_as_parents(owner)
+        self.slot.clear()
+        for queued in list(self.queue):
+            if queued.pid != self._pid:
+                mark_as_parents(queued.pending)
+                queued.is_written = True
 
 
-def mark_as_anothers(cell: Cell) -> None:
+def mark_as_parents(pending: PendingWrite) -> None:
     """Make a cell one that nothing is left of to write, for a frame that still holds it."""
-    cell[:] = [b"", 0]
+    pending[:] = [b"", 0]
 
 
-def _is_in_hand(frame: FrameType | None, held: Cell) -> bool:
+def _is_in_hand(frame: FrameType | None, owner: PendingWrite) -> bool:
     while frame is not None:
-        if id(frame.f_code) in _TAKING_TURNS and any(
+        if id(frame.f_code) in _OWNERS and any(
             # By identity: what a caller's line was made of may compare as it likes.
-            value is held
+            value is owner
             for value in list(frame.f_locals.values())
         ):
             return True

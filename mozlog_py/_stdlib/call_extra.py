@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mozlog_py._fields.from_record import EXCLUDED_ATTRIBUTES, STANDARD_ATTRIBUTES
-from mozlog_py._values.sanitiser import free_name
+from mozlog_py._values.sanitiser import unique_key
 
 from .record_factory import own_method
 
@@ -93,12 +93,12 @@ def _place(facts: dict[Any, Any], extra: Any) -> None:
         name = key
         try:
             if key in attributes and not (replaces and key not in _RESERVED):
-                name = free_name(f"extra.{key}", taken, numbers)
+                name = unique_key(f"extra.{key}", taken, numbers)
                 taken.add(name)
             facts[name] = value
         except Exception:
             # A key whose hash or equality raises.
-            facts[free_name("<broken key>", facts, numbers)] = value
+            facts[unique_key("<broken key>", facts, numbers)] = value
 
 
 def _items(extra: Any) -> list[tuple[Any, Any]]:

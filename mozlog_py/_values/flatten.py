@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from .sanitiser import MAX_CHARACTERS, free_name
+from .sanitiser import MAX_CHARACTERS, unique_key
 
 __all__ = ["flatten"]
 
@@ -27,7 +27,7 @@ def flatten(fields: dict[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     numbers: dict[str, int] = {}
     for key, value in _Leaves().of("", fields):
-        out[free_name(key, out, numbers)] = value
+        out[unique_key(key, out, numbers)] = value
     return out or {"msg": ""}
 
 

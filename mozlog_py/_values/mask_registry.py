@@ -124,11 +124,11 @@ def mask_chains(mask: TextMask) -> None:
         return
     _of_chains.add(mask)
     for follower in [*_followers]:
-        begin_anew = follower()
-        if begin_anew is None:
+        reset_after_fork = follower()
+        if reset_after_fork is None:
             _followers.discard(follower)
         else:
-            begin_anew()
+            reset_after_fork()
 
 
 def in_chains() -> list[Any]:
@@ -136,7 +136,7 @@ def in_chains() -> list[Any]:
     return list(_of_chains)
 
 
-def follow(begin_anew: Callable[[], None]) -> None:
+def follow(reset_after_fork: Callable[[], None]) -> None:
     """Call a method whenever a mask is registered for renderers, while its object lives."""
     _followers.difference_update([one for one in _followers.copy() if one() is None])
-    _followers.add(weakref.WeakMethod(begin_anew))
+    _followers.add(weakref.WeakMethod(reset_after_fork))

@@ -44,9 +44,9 @@ __all__ = [
     "MAX_NODES",
     "MAX_TEXT",
     "Sanitiser",
-    "free_name",
     "is_kind",
     "type_name",
+    "unique_key",
 ]
 
 _T = TypeVar("_T")
@@ -455,7 +455,7 @@ class Sanitiser:
         out = self._mapping(members.held, depth)
         if members.left_out:
             self.lost("items dropped")
-            out[free_name(_MORE_KEY, out)] = _is_more(members.left_out)
+            out[unique_key(_MORE_KEY, out)] = _is_more(members.left_out)
         return out
 
     def _members(self, value: Any, *, keep_none: bool, depth: int = 0) -> dict[str, Any]:
@@ -472,7 +472,7 @@ class Sanitiser:
             if depth:
                 name = self._spent(name)
             if name in out:
-                name = free_name(name, out, numbers)
+                name = unique_key(name, out, numbers)
             kind = type(member)
             # What needs no cleaning is most of it, and a call costs more than these.
             if (
@@ -487,7 +487,7 @@ class Sanitiser:
         left_out = size - len(members)
         if left_out > 0:
             self.lost("items dropped")
-            out[free_name(_MORE_KEY, out)] = _is_more(left_out)
+            out[unique_key(_MORE_KEY, out)] = _is_more(left_out)
         return out
 
     def _within_budget(self, items: list[_T]) -> list[_T]:
@@ -522,7 +522,7 @@ def _same(value: Any) -> Any:
     return value
 
 
-def free_name(name: str, taken: Container[Any], numbers: dict[str, int] | None = None) -> str:
+def unique_key(name: str, taken: Container[Any], numbers: dict[str, int] | None = None) -> str:
     """Return a name that is not taken: the one asked for, or that with a number at its end.
 
     Args:

@@ -24,11 +24,11 @@ from mozlog_py._line.line_encoder import last_resort
 from mozlog_py._process.self_log import note
 from mozlog_py._values.sanitiser import type_name
 
-from .lazy_proxy import shorten, shorten_again
+from .lazy_proxy import bypass_proxy, shorten_again
 from .level_classes import class_at, following_class
 from .levels import ALIASES, LEVELS, NAMES
 from .levels import METHODS as METHOD_NAMES
-from .line_prefix import NO_HEADS, UNPREPARABLE, UNPREPARED
+from .line_prefix import NO_HEADS, NOT_COMPILABLE, NOT_COMPILED
 from .line_prefix import head as head_of
 from .log_methods import ASYNC_METHODS, METHODS, aexception, exception
 from .logging_changes import changes
@@ -55,7 +55,7 @@ class FastBoundLogger:
     that one. Methods below it do nothing.
     """
 
-    __slots__ = ("_bound", "_chain", "_heads", "_is_exposed", "_logger", "_processors")
+    __slots__ = ("_bound", "_chain", "_is_exposed", "_logger", "_prefixes", "_processors")
 
     #: The lowest level that is heard.
     _lowest: ClassVar[int | None] = None
@@ -81,7 +81,7 @@ class FastBoundLogger:
         # proxy is given may be called by another thread at once, so it must be whole.
         made: _Self = object.__new__(following_class(cls, logger, None))
         made.__init__(logger, *args, **kwargs)  # type: ignore[misc]
-        shorten(made, METHOD_NAMES, depth=1)
+        bypass_proxy(made, METHOD_NAMES, depth=1)
         return made
 
     def __init__(self, logger: Any, processors: Any, context: Any) -> None:
@@ -89,7 +89,7 @@ class FastBoundLogger:
         self._processors = processors
         self._bound = context
         self._chain: Any = None
-        self._heads = NO_HEADS
+        self._prefixes = NO_HEADS
         self._is_exposed = False
 
     @classmethod
@@ -112,7 +112,7 @@ class FastBoundLogger:
     def _context(self) -> Any:
         # Whoever has the dict itself may change it: nothing is prepared any more.
         self._is_exposed = True
-        self._heads = NO_HEADS
+        self._prefixes = NO_HEADS
         return self._bound
 
     def _binding(self: _Self, context: Any) -> _Self:
@@ -297,8 +297,8 @@ class FastBoundLogger:
     def _prepare(self, level: int) -> bool:
         """Prepare what is constant in this logger's lines; False where there is more to them."""
         processors = self._processors
-        heads = [*(self._heads if self._is_prepared_for(processors) else NO_HEADS)]
-        head = UNPREPARABLE
+        heads = [*(self._prefixes if self._is_prepared_for(processors) else NO_HEADS)]
+        head = NOT_COMPILABLE
         if type(processors) is list or type(processors) is tuple:
             self._chain = processors[:]
             if any(isinstance(processor, MozlogRenderer) for processor in processors[:-1]):
@@ -311,8 +311,8 @@ class FastBoundLogger:
             if is_alone and not self._is_exposed and level < self._others_from:
                 head = head_of(processors[0], self._logger, level, self._bound)
         heads[level // 10] = head
-        self._heads = heads
-        return head is not UNPREPARABLE
+        self._prefixes = heads
+        return head is not NOT_COMPILABLE
 
     def _is_prepared_for(self, processors: Any) -> bool:
         chain = self._chain
@@ -323,7 +323,7 @@ class FastBoundLogger:
             and all(map(operator.is_, chain, processors))
         )
 
-    def _log_otherwise(
+    def _log_slow(
         self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
     ) -> Any:
         """Log what the fast way could not, or not yet."""
@@ -342,10 +342,10 @@ class FastBoundLogger:
         return self._log(level, event, args, fields)
 
     def _is_prepared_at(self, level: int) -> bool:
-        head = self._heads[level // 10]
-        if head is UNPREPARED or not self._is_prepared_for(self._processors):
+        head = self._prefixes[level // 10]
+        if head is NOT_COMPILED or not self._is_prepared_for(self._processors):
             return False
-        return head is UNPREPARABLE or head[0] is self._processors[0].state
+        return head is NOT_COMPILABLE or head[0] is self._processors[0].state
 
     def _log(self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
         interrupts: list[BaseException] = []
@@ -428,7 +428,7 @@ class FastBoundLogger:
         """Take the class that this logger has after a change in ``logging``."""
         made_from = type(self).__bases__[0]
         self.__class__ = following_class(made_from, self._logger, self._fixed_level)
-        self._heads = NO_HEADS
+        self._prefixes = NO_HEADS
         shorten_again(self)
 
     # -- what is expected of any object -----------------------------------

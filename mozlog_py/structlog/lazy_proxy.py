@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 
-__all__ = ["lengthen", "shorten", "shorten_again"]
+__all__ = ["bypass_proxy", "lengthen", "shorten_again"]
 
 # A private name; without it there is no short way, and nothing else is different.
 _CODE: Final = getattr(
@@ -28,7 +28,7 @@ _BIND: Final = getattr(_CODE, "__code__", None)
 _short: Final[dict[int, tuple[weakref.ref[Any], Any, tuple[str, ...]]]] = {}
 
 
-def shorten(logger: Any, names: Iterable[str], *, depth: int) -> None:
+def bypass_proxy(logger: Any, names: Iterable[str], *, depth: int) -> None:
     """Give methods of a logger to the proxy that is making it, if one is and keeps it.
 
     ``depth``: how many frames below the caller of this the proxy's would be.

@@ -17,7 +17,7 @@ from mozlog_py._process.process_id import process
 
 from .lazy_proxy import lengthen
 from .levels import ALIASES, LEVELS, METHODS, level_of
-from .log_methods import ASYNC_METHODS, aexception, exception, nothing, nothing_async
+from .log_methods import ASYNC_METHODS, aexception, exception, noop_async, nothing
 from .log_methods import METHODS as LOG_METHODS
 from .logging_changes import changes
 from .other_handlers import NOBODY
@@ -99,7 +99,7 @@ class _Epoch:
             _outdate(made)
         lengthen()
         # Methods that an application keeps, and calls without a look at the class, notice by this.
-        process.prepare_anew()
+        process.reset_after_fork()
 
 
 _Epoch.current = _Epoch()
@@ -117,12 +117,12 @@ def _make_class(made_from: Any, lowest: int, attributes: Mapping[str, Any]) -> t
     for name in (*LEVELS, *ALIASES):
         level = LEVELS[ALIASES.get(name, name)]
         if level < lowest:
-            members[name], members[f"a{name}"] = nothing, nothing_async
+            members[name], members[f"a{name}"] = nothing, noop_async
         elif getattr(made_from, name) is nothing:
             # Of a class of a higher level.
             members[name], members[f"a{name}"] = LOG_METHODS[level], ASYNC_METHODS[level]
     if lowest > logging.ERROR:
-        members["exception"], members["aexception"] = nothing, nothing_async
+        members["exception"], members["aexception"] = nothing, noop_async
     elif made_from.exception is nothing:
         members["exception"], members["aexception"] = exception, aexception
     return type(made_from.__name__, (made_from,), members)

@@ -9,13 +9,13 @@ from typing import Any, Final, NoReturn
 import structlog
 
 from mozlog_py._process.process_id import process
-from mozlog_py.sink import NOT_ALONE, Sink
+from mozlog_py.sink import NO_DIRECT_WRITE, Sink
 
 from .levels import NAMES
 from .renderer import AroundContext, MozlogRenderer
 from .sink_logger import SinkLogger
 
-__all__ = ["NO_HEADS", "UNPREPARABLE", "UNPREPARED", "Elsewhere", "Head", "head"]
+__all__ = ["NOT_COMPILABLE", "NOT_COMPILED", "NO_HEADS", "LinePrefix", "OpaqueSink", "head"]
 
 _write: Final = Sink.write
 
@@ -25,55 +25,57 @@ _write: Final = Sink.write
 #: call may have, since they are in it already or mean something; whether there are
 #: fields in it already, so that those of the call go on without a brace; and what the
 #: line is given to.
-Head = tuple[object, bytes, bytes, "AroundContext | None", frozenset[str], bool, "Sink | Elsewhere"]
+LinePrefix = tuple[
+    object, bytes, bytes, "AroundContext | None", frozenset[str], bool, "Sink | OpaqueSink"
+]
 
 
-class Elsewhere:
+class OpaqueSink:
     """What takes lines, and is no sink that a line can be written to without a call."""
 
-    __slots__ = ("alone", "write")
+    __slots__ = ("direct_write", "write")
 
     def __init__(self, write: Callable[[bytes], Any]) -> None:
         self.write = write
-        self.alone = NOT_ALONE
+        self.direct_write = NO_DIRECT_WRITE
 
 
 def _no_write(line: bytes) -> NoReturn:
     raise RuntimeError(f"nothing was prepared for {line!r}")
 
 
-def _nothing() -> Head:
+def _nothing() -> LinePrefix:
     # No renderer has such a state, so these are never taken for heads.
-    return object(), b"", b"", None, frozenset(), False, Elsewhere(_no_write)
+    return object(), b"", b"", None, frozenset(), False, OpaqueSink(_no_write)
 
 
 #: In place of a head that was not asked for yet.
-UNPREPARED: Final = _nothing()
+NOT_COMPILED: Final = _nothing()
 #: In place of a head, where a line takes more than putting two parts together.
-UNPREPARABLE: Final = _nothing()
+NOT_COMPILABLE: Final = _nothing()
 #: The heads of a logger that was not called yet, by a tenth of the level.
-NO_HEADS: Final = [UNPREPARED] * 6
+NO_HEADS: Final = [NOT_COMPILED] * 6
 
 
-def head(renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any]) -> Head:
+def head(renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any]) -> LinePrefix:
     """Give what is constant in the lines of a logger at one level, in this process.
 
-    ``bound``: what is bound to it. ``UNPREPARABLE`` where that cannot be said.
+    ``bound``: what is bound to it. ``NOT_COMPILABLE`` where that cannot be said.
     """
     if not renderer.gives_bytes_to(logger):
-        return UNPREPARABLE
-    sink: Sink | Elsewhere
+        return NOT_COMPILABLE
+    sink: Sink | OpaqueSink
     if isinstance(logger, SinkLogger):
         sink, newline = logger.sink, b"\n"
         # Somebody's own write must be asked, also where it was put on an instance.
         if type(sink) is not Sink or getattr(sink.write, "__func__", None) is not _write:
-            sink = Elsewhere(sink.write)
+            sink = OpaqueSink(sink.write)
     elif type(logger) is structlog.BytesLogger:
-        sink, newline = Elsewhere(getattr(logger, NAMES[level])), b""
+        sink, newline = OpaqueSink(getattr(logger, NAMES[level])), b""
     else:
         # What it gives back may be of interest.
-        return UNPREPARABLE
+        return NOT_COMPILABLE
     if process.pid < 0:
         process.ask(time.time_ns())
     made = renderer.head(logger, level, bound, newline)
-    return UNPREPARABLE if made is None else (renderer.state, *made, sink)
+    return NOT_COMPILABLE if made is None else (renderer.state, *made, sink)

@@ -1,7 +1,7 @@
 """The methods that log: the short way from a call to its line, and what is no way at all.
 
 As ``fast`` does for records, the method repeats the last statements of
-``LineMaker.line``, and a property test holds them together; and those of
+``LineEncoder.line``, and a property test holds them together; and those of
 ``Sink.write``, for files, under the same tests with a strike at every bytecode.
 """
 
@@ -20,7 +20,7 @@ from mozlog_py._context.trace_context import may_have_span
 from mozlog_py._fields.json_message import looks_like_json
 from mozlog_py._line.unsafe_characters import DELETE, escape_short
 from mozlog_py._process.process_id import process
-from mozlog_py._sink.write_slot import takes_turns
+from mozlog_py._sink.write_slot import owns_writes
 from mozlog_py._values.sanitiser import MAX_ITEMS
 from mozlog_py.context import current, read_bound, read_request_id
 
@@ -34,8 +34,8 @@ __all__ = [
     "Method",
     "aexception",
     "exception",
+    "noop_async",
     "nothing",
-    "nothing_async",
 ]
 
 #: A method of a bound logger, not bound to one yet.
@@ -52,7 +52,7 @@ _IS_TRACED: Final = trace_context.is_installed()
 
 
 def method_of(name: str, level: int) -> Method:
-    """Make the method of one level; what it does not know it hands to ``_log_otherwise``."""
+    """Make the method of one level; what it does not know it hands to ``_log_slow``."""
     index = level // 10
     # An error reporter may have been set up since the last error.
     is_mild = level < logging.ERROR
@@ -61,12 +61,12 @@ def method_of(name: str, level: int) -> Method:
 
     # Python compares each keyword with each parameter that may be given by one. Where
     # the event is, it is found among the fields, and that is not the fast way.
-    @takes_turns
+    @owns_writes
     def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        line = cell = count = None
+        line = pending = count = None
         is_msg_ours = False
         try:
-            state, of_fields, of_message, of_context, names, is_bound, sink = self._heads[index]
+            state, of_fields, of_message, of_context, names, is_bound, sink = self._prefixes[index]
             ns = _time_ns()
             if ns > process.until_ns:
                 process.ask(ns)
@@ -114,34 +114,36 @@ def method_of(name: str, level: int) -> Method:
                 if line:
                     # As Sink.write does it, without a call, and with the line in a frame
                     # that has something to catch an interrupt with.
-                    followed, longest, flush, alone, take, place, queue = sink.alone
+                    followed, longest, flush, direct_write, try_acquire, slot, queue = (
+                        sink.direct_write
+                    )
                     size = len(line)
                     if size <= longest and (followed is None or followed is sys.stdout):
-                        cell = [line]
+                        pending = [line]
                         flush()
-                        if take(0, cell) is cell and not queue:
-                            for count in alone:  # noqa: B007 - it is
+                        if try_acquire(0, pending) is pending and not queue:
+                            for count in direct_write:  # noqa: B007 - it is
                                 break
                             if count == size:
                                 sink.written += 1
-                                place.clear()
+                                slot.clear()
                                 if queue:
                                     sink.carry()
                                 return None
-                        sink.write_carefully(cell)
+                        sink.write_slow(pending)
                         return None
                     # A line of no more than SHORT_BYTES has no room for so many.
                     if len(all_fields) >= _MOST:
                         line = None
         except Exception as error:
-            if cell is not None:
-                sink.resume(cell, count, error)
+            if pending is not None:
+                sink.finish_after_interrupt(pending, count, error)
                 return None
             # Whatever it was, the chain knows what to do.
             line = None
         except BaseException as error:
-            if cell is not None:
-                sink.resume(cell, count, error)
+            if pending is not None:
+                sink.finish_after_interrupt(pending, count, error)
             else:
                 if is_msg_ours:
                     fields.pop("msg", None)
@@ -152,7 +154,7 @@ def method_of(name: str, level: int) -> Method:
             return None
         if is_msg_ours:
             fields.pop("msg", None)
-        return self._log_otherwise(level, event, args, fields)
+        return self._log_slow(level, event, args, fields)
 
     method.__name__ = name
     method.__qualname__ = f"FastBoundLogger.{name}"
@@ -187,7 +189,7 @@ def nothing(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> N
     return
 
 
-async def nothing_async(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
+async def noop_async(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
     """Do nothing: this level is not heard."""
     return
 

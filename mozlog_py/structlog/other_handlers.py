@@ -17,7 +17,7 @@ from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
 from mozlog_py._process.self_log import note
-from mozlog_py._values.sanitiser import free_name, type_name
+from mozlog_py._values.sanitiser import type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info
 
 from .logging_changes import changes
@@ -315,7 +315,7 @@ def _add_fields(record: logging.LogRecord, fields: Mapping[Any, Any]) -> None:
             continue
         name = key if type(key) is str else str(key)
         if name in attributes or name in _RESERVED:
-            name = free_name(f"extra.{name}", attributes)
+            name = unique_key(f"extra.{name}", attributes)
         attributes[name] = value
 
 

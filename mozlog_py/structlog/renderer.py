@@ -25,7 +25,7 @@ from mozlog_py._fields.from_event import (
 from mozlog_py._fields.from_record import merge
 from mozlog_py._fields.json_message import looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
-from mozlog_py._line.line_encoder import DEGRADED, Dropped, Interrupted, degrade, encode
+from mozlog_py._line.line_encoder import DEGRADED, EventDropped, RaiseAfterWrite, degrade, encode
 from mozlog_py._line.truncate import finished
 from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.memo import LONGEST, remember
@@ -152,7 +152,7 @@ class MozlogRenderer:
 
     def _begin(self) -> None:
         formatter = self.formatter
-        self.prepare_anew()
+        self.reset_after_fork()
         process.tell(self)
         formatter.follow(self._begin)
         self._is_plain = (
@@ -182,7 +182,7 @@ class MozlogRenderer:
                     self._covered = (*self._covered, mask)
                     self._begin()
 
-    def prepare_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Have whoever prepared something with this renderer do it again."""
         #: Another one as soon as an option of the formatter changes, and in another
         #: process.
@@ -201,7 +201,7 @@ class MozlogRenderer:
         """Render one event. Raises no ``Exception`` but for the wrong wiring."""
         try:
             line = self.render(logger, method_name, event_dict)
-        except Interrupted as interrupted:
+        except RaiseAfterWrite as interrupted:
             # Only who writes could raise it afterwards.
             if not interrupted.from_value:
                 raise interrupted.cause from None
@@ -220,7 +220,7 @@ class MozlogRenderer:
         ``own``: which of ``level`` and ``timestamp`` are fields of the call, and were
         not added by processors; None where that is not known.
 
-        Raises ``Interrupted``, with the line, where a line is to be written
+        Raises ``RaiseAfterWrite``, with the line, where a line is to be written
         before an interrupt goes on; and ``TypeError`` for the wrong wiring.
         """
         if type(logger) is not self._fitting:
@@ -308,7 +308,7 @@ class MozlogRenderer:
     def _fast_way(self) -> Callable[[Any, str, Mapping[str, Any]], bytes]:
         """Give the renderer of plain events, which sends the others their way.
 
-        ``LineMaker.line`` makes every line there is; as in ``fast`` this is the
+        ``LineEncoder.line`` makes every line there is; as in ``fast`` this is the
         same thing for an event that holds nothing odd, and a property test
         holds the two together.
         """
@@ -368,14 +368,14 @@ class MozlogRenderer:
                 if not line.isascii() or DELETE in line:
                     line = finished(line, max(0, _limit_below(logger) - 1))
                 return line
-            except Interrupted:
+            except RaiseAfterWrite:
                 raise
             except Exception:
                 # Whatever it was, the careful way knows what to do.
                 pass
             except BaseException as error:
                 line = careful(logger, method_name, event_dict)
-                raise Interrupted(line, error, from_value=False) from None
+                raise RaiseAfterWrite(line, error, from_value=False) from None
             return careful(logger, method_name, event_dict)
 
         return render
@@ -459,7 +459,7 @@ class MozlogRenderer:
                 return self.formatter.renderer(None, max_bytes)(record)
             # A secret that is cut in two would not be masked.
             return self._further_mask.line(self.formatter.renderer()(record))
-        except Dropped:
+        except EventDropped:
             raise structlog.DropEvent from None
 
     def _read(

@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 
 from mozlog_py._fields.from_event import LEVEL_AND_TIME
-from mozlog_py._line.line_encoder import Interrupted
-from mozlog_py._values.sanitiser import free_name
+from mozlog_py._line.line_encoder import RaiseAfterWrite
+from mozlog_py._values.sanitiser import unique_key
 from mozlog_py.context import current
 from mozlog_py.processors import guarded
 from mozlog_py.redaction import masked_event
@@ -47,7 +47,7 @@ def outcome(
     event_dict.update(fields)
     if "level_number" in event_dict:
         # A field of this name; for the renderer it would be the level.
-        event_dict[free_name("extra.level_number", event_dict)] = event_dict.pop("level_number")
+        event_dict[unique_key("extra.level_number", event_dict)] = event_dict.pop("level_number")
     if level not in NAMES:
         event_dict["level_number"] = level
     template, template_args = event, args
@@ -63,7 +63,7 @@ def outcome(
     if event is not None:
         if "event" in fields:
             # Somebody's field, beside the event itself.
-            event_dict[free_name("extra.event", event_dict)] = fields["event"]
+            event_dict[unique_key("extra.event", event_dict)] = fields["event"]
         event_dict["event"] = event
     *before, last = [*processors] or [_as_it_is]
     try:
@@ -132,7 +132,7 @@ def _rendered(
 ) -> bytes | str:
     try:
         line = renderer.render(logger, name, event_dict, own)
-    except Interrupted as interrupted:
+    except RaiseAfterWrite as interrupted:
         line = interrupted.line
         interrupts.append(interrupted.cause)
     return line if renderer.output == "bytes" else line.decode()

@@ -292,18 +292,18 @@ class TestCache:
         assert gone() is None
 
     def test_forgets_checks_that_are_asked_once(self) -> None:
-        board = single_flight.Flights()
+        board = single_flight.SingleFlight()
         from contextvars import copy_context
 
         from dockerflow.checks._run.signature import Check
 
         def ask(seconds: float) -> None:
             # A function of its own each time, as of a view that makes its checks.
-            flight = board.join(
-                Check("a", lambda: [*()]), None, lambda flight: flight.fly(),
+            check_run = board.join(
+                Check("a", lambda: [*()]), None, lambda check_run: check_run.run(),
                 timeout=5, cache_seconds=seconds, context=copy_context(),
             )  # fmt: skip
-            assert flight.outcome.result(60).findings == ()
+            assert check_run.outcome.result(60).findings == ()
 
         for _ in range(1000):
             ask(0)
@@ -315,7 +315,7 @@ class TestCache:
 
 class TestThreads:
     def test_are_used_again(self) -> None:
-        pool = worker_threads.Threads()
+        pool = worker_threads.WorkerThreads()
         seen: list[threading.Thread] = []
         for _ in range(20):
             done = threading.Event()
@@ -329,7 +329,7 @@ class TestThreads:
 
     def test_do_the_work_again_that_they_did_before(self) -> None:
         # A connection that it left open is there.
-        pool = worker_threads.Threads()
+        pool = worker_threads.WorkerThreads()
         seen: dict[int, set[int]] = {}
         for _ in range(20):
             done = [threading.Event() for _ in range(5)]
@@ -347,7 +347,7 @@ class TestThreads:
         assert len(set.union(*seen.values())) == 5
 
     def test_are_not_kept_for_work_that_never_comes_again(self) -> None:
-        pool = worker_threads.Threads()
+        pool = worker_threads.WorkerThreads()
         for key in range(200):
             done = threading.Event()
             pool.run(done.set, key)
@@ -357,7 +357,7 @@ class TestThreads:
         assert pool._made == len(pool._former) == worker_threads.MAX_KEPT
 
     def test_that_hang_are_not_waited_for(self, release: threading.Event) -> None:
-        pool = worker_threads.Threads()
+        pool = worker_threads.WorkerThreads()
         pool.run(lambda: release.wait(60), "a")
         done = threading.Event()
         pool.run(done.set, "a")
@@ -368,7 +368,7 @@ class TestThreads:
         assert len(pool._former) == 1
 
     def test_end_when_there_is_nothing_to_do(self) -> None:
-        pool = worker_threads.Threads(idle_seconds=0.001)
+        pool = worker_threads.WorkerThreads(idle_seconds=0.001)
         seen: list[threading.Thread] = []
         for _ in range(50):
             # Each races with the end of the one before.
@@ -382,7 +382,7 @@ class TestThreads:
         assert not pool._former
 
     def test_do_at_their_end_what_was_left_for_it_once_each(self) -> None:
-        pool = worker_threads.Threads(idle_seconds=0.001)
+        pool = worker_threads.WorkerThreads(idle_seconds=0.001)
         ended: list[str] = []
         seen: list[threading.Thread] = []
 

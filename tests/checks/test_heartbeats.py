@@ -536,17 +536,17 @@ class TestKept:
             raise LookupError("no thread")
 
         with monkeypatch.context() as patched:
-            patched.setattr(runner.Threads, "run", refuse)
+            patched.setattr(runner.WorkerThreads, "run", refuse)
             assert "LookupError" in text_of(service.ask())
         assert text_of(service.ask()) == "run 1"
 
     def test_of_a_check_that_hangs_is_logged_once_and_not_for_each_answer(
         self, now: list[float], logged: Capture
     ) -> None:
-        board = single_flight.Flights()
+        board = single_flight.SingleFlight()
         check = Check("a", list)
 
-        def ask() -> single_flight.Flight:
+        def ask() -> single_flight.CheckRun:
             return board.join(
                 check, None, lambda _: None, timeout=50, cache_seconds=1, context=copy_context(),
                 keeps_last=True,
@@ -593,7 +593,7 @@ class TestKept:
             time.sleep(0.001)
 
     def test_is_not_kept_of_applications_that_come_and_go(self, now: list[float]) -> None:
-        board = runner._board()._flights
+        board = runner._board()._single_flight
         self._count()
         before = len(board._entries)
         for _ in range(1000):

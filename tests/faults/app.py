@@ -120,8 +120,8 @@ def had(interrupt):
     while frames is not None:
         frame = frames.tb_frame
         if frame.f_code.co_filename.endswith("sink.py") and frame.f_code.co_name == "write":
-            return "cell" in frame.f_locals
-        if frame.f_code.co_filename.endswith("methods.py") and frame.f_locals.get("cell"):
+            return "pending" in frame.f_locals
+        if frame.f_code.co_filename.endswith("methods.py") and frame.f_locals.get("pending"):
             return True
         frames = frames.tb_next
     return HANDLER == "standard"

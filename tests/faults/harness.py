@@ -1,7 +1,7 @@
 """Does something to an app in a process of its own, and counts what came out.
 
 Every fault is a function of how often, by which handler, and gives an
-``Outcome``. The tests run them a few times; ``torture.py`` often, and for the
+``CheckResult``. The tests run them a few times; ``torture.py`` often, and for the
 standard library's handler as well.
 """
 
@@ -32,7 +32,7 @@ _LONG_S = 60
 
 
 @dataclass
-class Outcome:
+class CheckResult:
     """What came out of a fault."""
 
     fault: str
@@ -40,8 +40,8 @@ class Outcome:
     #: Lines that are there, whole.
     survived: int = 0
     #: What the app's sink said that it lost.
-    counted: int = 0
-    torn: int = 0
+    bytes_written: int = 0
+    partial: int = 0
     doubled: int = 0
     hung: int = 0
     #: The app's exit status, where it was not its own.
@@ -54,25 +54,25 @@ class Outcome:
 
     @property
     def is_clean(self) -> bool:
-        return not (self.torn or self.doubled or self.hung or self.status)
+        return not (self.partial or self.doubled or self.hung or self.status)
 
     @property
     def is_exact(self) -> bool:
-        return self.is_clean and self.lost == self.counted
+        return self.is_clean and self.lost == self.bytes_written
 
 
-def read_lines(outcome: Outcome, out: bytes) -> Counter:
+def read_lines(outcome: CheckResult, out: bytes) -> Counter:
     """Count the lines of an output by source and number; notice what is torn or doubled."""
     seen: Counter = Counter()
     parts = out.split(b"\n")
     tail = parts.pop()
-    outcome.torn += bool(tail)
+    outcome.partial += bool(tail)
     for line in parts:
         try:
             document = json.loads(line)
             fields = document["Fields"]
         except Exception:
-            outcome.torn += 1
+            outcome.partial += 1
             continue
         if "lost" in fields and "source" not in fields:
             continue
@@ -154,20 +154,20 @@ def drain(reader: int, *, chunk: int = 65_536, pause: float = 0.0) -> bytes:
             time.sleep(pause)
 
 
-def ended(outcome: Outcome, app: App, status: int = 0) -> dict:
+def ended(outcome: CheckResult, app: App, status: int = 0) -> dict:
     """Wait for an app's end; take what it reports into the outcome."""
     got = app.process.wait(timeout=_TIMEOUT_S)
     outcome.status = 0 if got == status else got or -1
     facts = app.report()
     outcome.facts.update(facts)
     outcome.tried += facts.get("tried", 0)
-    outcome.counted += facts.get("lost", 0)
+    outcome.bytes_written += facts.get("lost", 0)
     outcome.hung += facts.get("hung", 0)
     return facts
 
 
 def nonblocking(count, handler, unbuffered=""):
-    outcome = Outcome(f"non-blocking stdout, slow reader, PYTHONUNBUFFERED={unbuffered!r}")
+    outcome = CheckResult(f"non-blocking stdout, slow reader, PYTHONUNBUFFERED={unbuffered!r}")
     with piped("nonblocking", handler, count, unbuffered=unbuffered) as (app, reader):
         _wait_until_full(reader, app)
         out = drain(reader, chunk=32_768, pause=0.001)
@@ -187,7 +187,7 @@ def _wait_until_full(reader, app):
 
 def _timer(fault, title, count, handler, unbuffered, pad=None):
     """``pad``: bytes of a line, for a file; None is for long ones and a pipe."""
-    outcome = Outcome(title)
+    outcome = CheckResult(title)
     if pad is None:
         with piped(fault, handler, count, unbuffered=unbuffered) as (app, reader):
             out = drain(reader, chunk=20_000, pause=0.0002)
@@ -229,7 +229,7 @@ def raising_timer(count, handler, unbuffered="1", **options):
 
 
 def forks(count, handler, unbuffered=""):
-    outcome = Outcome("forks while four threads log")
+    outcome = CheckResult("forks while four threads log")
     with piped("forks", handler, count, unbuffered=unbuffered) as (app, reader):
         out = drain(reader)
         ended(outcome, app)
@@ -244,7 +244,7 @@ def _sum_of_processes(outcome, count, out):
 
 
 def forked_processes(count, handler, unbuffered=""):
-    outcome = Outcome("eight forked workers, one pipe, 100 bytes to 64 KiB")
+    outcome = CheckResult("eight forked workers, one pipe, 100 bytes to 64 KiB")
     with piped("forked_processes", handler, count, unbuffered=unbuffered) as (app, reader):
         out = drain(reader)
         ended(outcome, app)
@@ -252,7 +252,7 @@ def forked_processes(count, handler, unbuffered=""):
 
 
 def processes(count, handler, unbuffered=""):
-    outcome = Outcome("eight processes of no common parent's making, one pipe")
+    outcome = CheckResult("eight processes of no common parent's making, one pipe")
     reader, writer = os.pipe()
     apps = [
         App(
@@ -273,7 +273,7 @@ def processes(count, handler, unbuffered=""):
 
 
 def killed(count, handler, unbuffered=""):
-    outcome = Outcome("SIGKILL at random moments")
+    outcome = CheckResult("SIGKILL at random moments")
     moments = random.Random(5)
     for turn in range(count):
         with tempfile.TemporaryDirectory() as directory:
@@ -302,19 +302,19 @@ def killed(count, handler, unbuffered=""):
             os.close(reader)
             out = parts[0] if is_pipe else out_path.read_bytes()
             returned = int.from_bytes(report.read_bytes(), "little")
-        one = Outcome("")
+        one = CheckResult("")
         # The tail may be torn: its call had not returned.
         whole = out[: out.rfind(b"\n") + 1]
         seen = read_lines(one, whole)
         outcome.tried += returned
         outcome.survived += sum(("main", number) in seen for number in range(returned))
-        outcome.torn += one.torn
+        outcome.partial += one.partial
         outcome.doubled += one.doubled
     return outcome
 
 
 def dev_full(count, handler, unbuffered=""):
-    outcome = Outcome("/dev/full")
+    outcome = CheckResult("/dev/full")
     with (
         Path("/dev/full").open("wb") as full,
         App("refused", handler, count, unbuffered=unbuffered, stdout=full) as app,
@@ -324,7 +324,7 @@ def dev_full(count, handler, unbuffered=""):
 
 
 def closed_pipe(count, handler, unbuffered=""):
-    outcome = Outcome("a pipe whose reader is gone")
+    outcome = CheckResult("a pipe whose reader is gone")
     reader, writer = os.pipe()
     os.close(reader)
     with App("refused", handler, count, unbuffered=unbuffered, stdout=writer) as app:
@@ -334,7 +334,7 @@ def closed_pipe(count, handler, unbuffered=""):
 
 
 def limited(count, handler, unbuffered=""):
-    outcome = Outcome("a limit of the file's size, lifted midway")
+    outcome = CheckResult("a limit of the file's size, lifted midway")
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "out")
         with (
@@ -348,7 +348,7 @@ def limited(count, handler, unbuffered=""):
 
 def full(count, handler, unbuffered="", *, directory):
     """Fill the file system at ``directory``, which must be small and empty."""
-    outcome = Outcome("a full file system, room made midway")
+    outcome = CheckResult("a full file system, room made midway")
     ballast, path = Path(directory, "ballast"), Path(directory, "out")
     found = os.statvfs(directory)
     with path.open("ab") as file:
@@ -364,7 +364,7 @@ def full(count, handler, unbuffered="", *, directory):
 
 
 def stopped_reader(count, handler="queue", unbuffered="", *, seconds=0.0):
-    outcome = Outcome("the reader stopped, a queue that drops")
+    outcome = CheckResult("the reader stopped, a queue that drops")
     with piped(
         "stopped_reader", "queue", count,
         unbuffered=unbuffered, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -384,7 +384,7 @@ def stopped_reader(count, handler="queue", unbuffered="", *, seconds=0.0):
 
 def shutdown(count, handler, unbuffered=""):
     """The daemons' lines count for nothing: nobody knows how many they were."""
-    outcome = Outcome("daemon threads, atexit and __del__ at the end")
+    outcome = CheckResult("daemon threads, atexit and __del__ at the end")
     with piped("shutdown", handler, count, unbuffered=unbuffered, stderr=subprocess.PIPE) as (
         app,
         reader,

@@ -18,7 +18,7 @@ import pytest
 import mozlog_py.sink as sink_module
 from mozlog_py._process import descriptors
 from mozlog_py._sink import destinations, pipe_lock, reopenable_file, write_slot
-from mozlog_py.sink import NOT_ALONE, Sink
+from mozlog_py.sink import NO_DIRECT_WRITE, Sink
 from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, log_methods, processors
 
 #: Where the bytecodes are counted: all that stands between a line and its write.
@@ -118,7 +118,7 @@ class Strike:
             self.count += 1
             if self.count in self.at:
                 self.struck += 1
-                self.had_cell = frame.f_locals.get("cell") is not None
+                self.had_cell = frame.f_locals.get("pending") is not None
                 sys.settrace(None)
                 try:
                     self.deed()
@@ -200,10 +200,10 @@ def sink_on(output):
     sink = Sink(output.stream, max_line_bytes=0)
     assert seen(lambda: sink.write(line("first")))
     if output.kind == "shared":
-        sink._company.is_shared = True
-        sink._company.due = float("inf")
+        sink._pipe_lock.is_shared = True
+        sink._pipe_lock.due = float("inf")
         # The others have had their time to notice.
-        sink._company._marked_at = float("-inf")
+        sink._pipe_lock._marked_at = float("-inf")
     # The next write has a look at the descriptor, however fast the machine is.
     sink._look_at = 0.0
     return sink
@@ -312,7 +312,7 @@ def test_what_forks_at_every_bytecode_tears_no_line_and_doubles_none(kind, tmp_p
         children = []
 
         def fork():
-            children.append((bool(sink._place) or sink.written > 1, os.fork()))
+            children.append((bool(sink._slot) or sink.written > 1, os.fork()))
 
         strike = Strike(at, fork)
         assert strike.during(lambda: sink.write(line("main")))
@@ -335,7 +335,7 @@ def logger_on(output):
     sink = Sink(output.stream)
     log = FastBoundLogger.at("INFO")(SinkLoggerFactory(sink)("app"), processors("shop"), {})
     seen(lambda: log.info("first"))
-    assert (sink.alone is not NOT_ALONE) == (output.kind in ("file", "path"))
+    assert (sink.direct_write is not NO_DIRECT_WRITE) == (output.kind in ("file", "path"))
     return log, sink
 
 
@@ -435,7 +435,7 @@ class TestFastLoggerAtEveryBytecode:
             children = []
 
             def fork():
-                children.append((bool(sink._place) or sink.written > 1, os.fork()))
+                children.append((bool(sink._slot) or sink.written > 1, os.fork()))
 
             Strike(at, fork).during(lambda: log.info("main", n=1))
             if not children:

@@ -82,7 +82,7 @@ def _met(fault, count, handler):
                 return harness.full(count, handler, directory=directory)
         return fault(count, handler)
     except (TimeoutError, subprocess.TimeoutExpired) as error:
-        return harness.Outcome(f"{fault}: {error}", tried=count, hung=1)
+        return harness.CheckResult(f"{fault}: {error}", tried=count, hung=1)
 
 
 @contextmanager
@@ -104,18 +104,20 @@ def _cells(outcome) -> list[str]:
     wrong = [
         f"{count} {what}"
         for what, count in (
-            ("torn", outcome.torn), ("doubled", outcome.doubled), ("hung", outcome.hung),
+            ("partial", outcome.partial), ("doubled", outcome.doubled), ("hung", outcome.hung),
         )
         if count
     ]  # fmt: skip
     if outcome.status:
         wrong.append(f"exit status {outcome.status}")
-    counted = str(outcome.counted) if "lost" in outcome.facts or not outcome.lost else "-"
+    bytes_written = (
+        str(outcome.bytes_written) if "lost" in outcome.facts or not outcome.lost else "-"
+    )
     return [
         str(outcome.tried),
         str(outcome.survived),
         str(outcome.lost),
-        ", ".join([counted, *wrong]),
+        ", ".join([bytes_written, *wrong]),
     ]
 
 
@@ -129,11 +131,11 @@ def _table(rows) -> str:
         "tried",
         "survived",
         "lost",
-        "counted",
+        "bytes_written",
         "standard: tried",
         "survived",
         "lost",
-        "counted",
+        "bytes_written",
     ]
     rule = ["---", *["---:"] * 8]
     return "\n".join(map(_row, (head, rule, *rows)))

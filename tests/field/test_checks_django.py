@@ -122,7 +122,7 @@ print(json.dumps([counts, len(levels(client.get("/__heartbeat__")))]))
 import threading, time
 from dockerflow.checks import threads
 threads.IDLE_S = 0.01
-threads.Threads.__init__.__defaults__ = (0.01,)
+threads.WorkerThreads.__init__.__defaults__ = (0.01,)
 checks.register(types)
 assert Client().get("/__heartbeat__").status_code == 200
 while any(each.name.startswith("dockerflow-check") for each in threading.enumerate()):

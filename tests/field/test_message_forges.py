@@ -208,7 +208,7 @@ class TestHooks:
         def add_fields(self, log_data: Any, record: Any, message_dict: Any) -> None:
             super().add_fields(log_data, record, {**message_dict, "owner": "us"})
 
-    class Alone(MozlogFormatter):
+    class DirectWrite(MozlogFormatter):
         def add_fields(self, log_data: Any, record: Any, message_dict: Any) -> None:
             log_data.update(message_dict)
             log_data["owner"] = "us"
@@ -217,7 +217,7 @@ class TestHooks:
         def add_fields(self, log_data: Any, record: Any, message_dict: Any) -> None:
             super().add_fields(log_data, record, {"msg": message_dict["msg"].upper()})
 
-    @pytest.mark.parametrize("kind", [Adding, Alone])
+    @pytest.mark.parametrize("kind", [Adding, DirectWrite])
     def test_are_not_overruled(self, kind: Any) -> None:
         fields = by_handler(kind(), '{"owner": "them", "a": 1}')["Fields"]
         assert fields == {"owner": "us", "extra.owner": "them", "a": 1}

@@ -24,8 +24,8 @@ from mozlog_py._values.tracebacks import as_exc_info, python_traceback
 from .mask_credentials import mask_raised, redact
 
 __all__ = [
-    "Finding",
-    "Outcome",
+    "CheckResult",
+    "PlainMessage",
     "failure",
     "hide_given",
     "raised",
@@ -61,7 +61,7 @@ _logger: Final = logging.getLogger("dockerflow.checks.registry")
 
 
 @dataclass(frozen=True)
-class Finding:
+class PlainMessage:
     """A message in plain values; without an id its text is its key in a payload.
 
     ``logged``: what its line in the log says behind the text, and no payload says.
@@ -74,19 +74,19 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckResult:
     """The messages of one run. ``error``: what the check raised, for the log."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[PlainMessage, ...]
     error: BaseException | None = None
 
 
-def failure(id: str, text: str) -> Outcome:  # noqa: A002
+def failure(id: str, text: str) -> CheckResult:  # noqa: A002
     """Give the outcome of a check that did not answer as it should."""
-    return Outcome((Finding(ERROR, id, text),))
+    return CheckResult((PlainMessage(ERROR, id, text),))
 
 
-def raised(error: BaseException, hint: str = "") -> Outcome:
+def raised(error: BaseException, hint: str = "") -> CheckResult:
     """Return the outcome of a check that raised, which names the type of the exception alone.
 
     Its text may have credentials, hosts and anything else in it: it is for the log.
@@ -96,10 +96,10 @@ def raised(error: BaseException, hint: str = "") -> Outcome:
         hint: a text to add to the message.
     """
     text = f"the check raised {type_name(type(error))}{hint}"
-    return Outcome((Finding(ERROR, health.ERROR_CHECK_RAISED, text),), error)
+    return CheckResult((PlainMessage(ERROR, health.ERROR_CHECK_RAISED, text),), error)
 
 
-def timed_out(text: str) -> Outcome:
+def timed_out(text: str) -> CheckResult:
     """Return the outcome of a check that passed its deadline; it names the setting."""
     where = f"the deadline is timeout= of its registration, else {TIMEOUT_SETTING}"
     return failure(health.ERROR_CHECK_TIMED_OUT, f"{text}; {where}")
@@ -110,7 +110,7 @@ def read(
     deadline: float = math.inf,
     hint: str = "",
     caught: type[BaseException] = BaseException,
-) -> Outcome:
+) -> CheckResult:
     """Return the outcome of a check that returned.
 
     Any iterable of messages is taken; the check goes on while one is iterated
@@ -125,14 +125,14 @@ def read(
     """
     if inspect.iscoroutine(returned):
         returned.close()  # or the interpreter complains that nobody awaited it
-    findings: list[Finding] = []
+    findings: list[PlainMessage] = []
     try:
         if not isinstance(returned, Iterable) or (isinstance(returned, _NO_LISTS) and returned):
-            return Outcome((_invalid(returned),))
+            return CheckResult((_invalid(returned),))
         for item in islice(returned, MAX_MESSAGES + 1):
             if len(findings) == MAX_MESSAGES:
                 text = f"the check gave more than {MAX_MESSAGES} messages; the others are left out"
-                findings.append(Finding(ERROR, health.ERROR_CHECK_INVALID_RESULT, text))
+                findings.append(PlainMessage(ERROR, health.ERROR_CHECK_INVALID_RESULT, text))
                 break
             # One that has no end may be slow enough to outlive every heartbeat.
             if findings and time.monotonic() >= deadline:
@@ -145,10 +145,10 @@ def read(
             returned.close()
     except caught as error:
         return raised(error, hint)
-    return Outcome(tuple(findings))
+    return CheckResult(tuple(findings))
 
 
-def _read_item(item: Any, caught: type[BaseException]) -> Finding:
+def _read_item(item: Any, caught: type[BaseException]) -> PlainMessage:
     try:
         return _finding(item)
     except caught as error:
@@ -156,7 +156,7 @@ def _read_item(item: Any, caught: type[BaseException]) -> Finding:
         return replace(finding, logged=f": {redact(Sanitiser().name(error))}")
 
 
-def hide_given(outcome: Outcome | None, function: Any) -> None:
+def hide_given(outcome: CheckResult | None, function: Any) -> None:
     """Have what a check raised logged without what the check was given.
 
     Args:
@@ -167,14 +167,14 @@ def hide_given(outcome: Outcome | None, function: Any) -> None:
         mask_raised(outcome.error, function)
 
 
-def report(check: str, outcome: Outcome) -> None:
+def report(check: str, outcome: CheckResult) -> None:
     """Log each message at its level, as ``id: text``, with the check's name as a field."""
     for finding in outcome.findings:
         text = f"{finding.text}{finding.logged}"
         _log(check, finding.level, outcome.error, "%s: %s", finding.id, text)
 
 
-def report_late(check: str, outcome: Outcome, seconds: float) -> None:
+def report_late(check: str, outcome: CheckResult, seconds: float) -> None:
     """Log that a check which had been given up has ended, and how."""
     said = "; ".join(f"{each.text}{each.logged}" for each in outcome.findings) or "all is well"
     message = "the check %s, given up at its deadline, ended after %.1f s: %s"
@@ -197,7 +197,7 @@ def _log(check: str, level: int, error: BaseException | None, message: str, *arg
         _logger.handle(record)
 
 
-def _finding(item: Any) -> Finding:
+def _finding(item: Any) -> PlainMessage:
     # Django's messages are no instances of ours, and look the same.
     level: Any = getattr(item, "level", None)
     missing = object()
@@ -207,14 +207,14 @@ def _finding(item: Any) -> Finding:
         return _invalid(item, is_item=True)
     name = getattr(item, "id", None)
     sanitiser = Sanitiser()
-    return Finding(
+    return PlainMessage(
         min(max(int.__pos__(level), 0), MAX_LEVEL),
         None if name is None else sanitiser.name(name),
         sanitiser.name(message),
     )
 
 
-def _invalid(value: Any, *, is_item: bool = False) -> Finding:
+def _invalid(value: Any, *, is_item: bool = False) -> PlainMessage:
     what = "an item of the check's list is" if is_item else "the check returned"
     wanted = "a check message" if is_item else "a list of check messages"
     said, logged = "None", ""
@@ -224,4 +224,4 @@ def _invalid(value: Any, *, is_item: bool = False) -> Finding:
         logged = f", {redact(shown)[:MAX_SHOWN]!r}"
     hint = "; declare it with `async def`" if inspect.iscoroutine(value) else ""
     text = f"{what} not {wanted}: {said}{hint}"
-    return Finding(ERROR, health.ERROR_CHECK_INVALID_RESULT, text, logged)
+    return PlainMessage(ERROR, health.ERROR_CHECK_INVALID_RESULT, text, logged)

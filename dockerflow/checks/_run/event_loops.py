@@ -15,19 +15,19 @@ import threading
 import time
 from collections.abc import Callable
 
-from .check_result import Outcome, raised
-from .single_flight import Flight
+from .check_result import CheckResult, raised
+from .single_flight import CheckRun
 
-__all__ = ["LoopThread", "Loops", "begin"]
+__all__ = ["EventLoopPool", "LoopThread", "begin"]
 
 
-def begin(flight: Flight) -> None:
+def begin(check_run: CheckRun) -> None:
     """Begin an async check on the running loop, in place of an earlier attempt elsewhere."""
     loop = asyncio.get_running_loop()
-    attempt = flight.attempt = object()
-    flight.loop = loop
-    timer = loop.call_later(max(0.0, flight.deadline - time.monotonic()), flight.expire)
-    task: asyncio.Task[None] = flight.enter(loop.create_task, _fly(flight, attempt))
+    attempt = check_run.attempt = object()
+    check_run.loop = loop
+    timer = loop.call_later(max(0.0, check_run.deadline - time.monotonic()), check_run.expire)
+    task: asyncio.Task[None] = check_run.enter(loop.create_task, _fly(check_run, attempt))
 
     def stop() -> None:
         try:
@@ -38,32 +38,32 @@ def begin(flight: Flight) -> None:
 
     def ended(_task: asyncio.Task[None]) -> None:
         timer.cancel()
-        if flight.attempt is attempt:
+        if check_run.attempt is attempt:
             # One that was cancelled before its first step has said nothing.
-            flight.end(None)
+            check_run.end(None)
 
-    flight.stop, flight.task = stop, task
+    check_run.stop, check_run.task = stop, task
     task.add_done_callback(ended)
 
 
-async def _fly(flight: Flight, attempt: object) -> None:
+async def _fly(check_run: CheckRun, attempt: object) -> None:
     interrupt: BaseException | None = None
-    outcome: Outcome | None = None
+    outcome: CheckResult | None = None
     try:
-        with flight.surroundings():
-            returned = flight.call()
+        with check_run.surroundings():
+            returned = check_run.call()
             if inspect.isawaitable(returned):
                 returned = await returned
-            outcome = flight.read(returned)
+            outcome = check_run.read(returned)
     except asyncio.CancelledError as error:
         interrupt = error
     except BaseException as error:
-        outcome = raised(error, flight.hint)
+        outcome = raised(error, check_run.hint)
         # In the main thread this may be somebody's Ctrl-C that met the check at work.
         is_main = threading.current_thread() is threading.main_thread()
         interrupt = error if is_main and isinstance(error, KeyboardInterrupt) else None
-    if flight.attempt is attempt:
-        flight.end(outcome)
+    if check_run.attempt is attempt:
+        check_run.end(outcome)
     if interrupt is not None:
         raise interrupt
 
@@ -104,27 +104,27 @@ class LoopThread:
         self.is_blocked = False
 
 
-class Loops:
+class EventLoopPool:
     """Event loops in threads: one, and others while it is blocked."""
 
     def __init__(self, make_thread: Callable[[int], LoopThread] = LoopThread) -> None:
         self._make_thread = make_thread
         self._lock = threading.Lock()
         self._threads: list[LoopThread] = []
-        self._hosts: dict[Flight, LoopThread] = {}
-        self._moved: set[Flight] = set()
+        self._hosts: dict[CheckRun, LoopThread] = {}
+        self._moved: set[CheckRun] = set()
 
-    def start(self, flight: Flight) -> None:
+    def start(self, check_run: CheckRun) -> None:
         """Have an async check run on the loop that all share.
 
         Raises ``RuntimeError`` or ``OSError`` where no loop can be made.
         """
-        flight.outcome.add_done_callback(lambda _: self.forget(flight))
+        check_run.outcome.add_done_callback(lambda _: self.forget(check_run))
         with self._lock:
             free = (each for each in self._threads if not each.is_blocked)
             thread = next(free, None) or self._new_thread()
-            self._hosts[flight] = thread
-        thread.loop.call_soon_threadsafe(self._begin, flight, thread)
+            self._hosts[check_run] = thread
+        thread.loop.call_soon_threadsafe(self._begin, check_run, thread)
 
     def move_held_up(self) -> float:
         """Start checks anew that another one holds up, by blocking the loop that they are on.
@@ -136,18 +136,22 @@ class Loops:
         now = time.monotonic()
         later = [math.inf]
         with self._lock:
-            for flight, thread in list(self._hosts.items()):
-                asked_at = flight.deadline - 0.5 * flight.timeout
-                moved_at = flight.deadline - 0.4 * flight.timeout
+            for check_run, thread in list(self._hosts.items()):
+                asked_at = check_run.deadline - 0.5 * check_run.timeout
+                moved_at = check_run.deadline - 0.4 * check_run.timeout
                 if now < moved_at:
                     if now >= asked_at:
                         thread.doubt()
                     later.append((asked_at if now < asked_at else moved_at) - now)
-                elif flight not in self._moved and thread.is_blocked and not _is_at(flight, thread):
-                    self._move(flight)
+                elif (
+                    check_run not in self._moved
+                    and thread.is_blocked
+                    and not _is_at(check_run, thread)
+                ):
+                    self._move(check_run)
         return min(later)
 
-    def _move(self, flight: Flight) -> None:
+    def _move(self, check_run: CheckRun) -> None:
         # To one that is its own: whoever blocks a loop may be among those that move.
         used = set(self._hosts.values())
         free = (each for each in self._threads if not each.is_blocked and each not in used)
@@ -156,31 +160,31 @@ class Loops:
         except (OSError, RuntimeError):
             # Then it has the time that is left, where it is.
             return
-        stop, flight.attempt = flight.stop, None
+        stop, check_run.attempt = check_run.stop, None
         if stop is not None:
             stop()
-        self._moved.add(flight)
-        self._hosts[flight] = thread
-        thread.loop.call_soon_threadsafe(self._begin, flight, thread)
+        self._moved.add(check_run)
+        self._hosts[check_run] = thread
+        thread.loop.call_soon_threadsafe(self._begin, check_run, thread)
 
     def _new_thread(self) -> LoopThread:
         thread = self._make_thread(len(self._threads) + 1)
         self._threads.append(thread)
         return thread
 
-    def _begin(self, flight: Flight, thread: LoopThread) -> None:
-        if flight.settled_at is not None:
-            flight.end(None)
-        elif self._hosts.get(flight) is thread:
-            begin(flight)
+    def _begin(self, check_run: CheckRun, thread: LoopThread) -> None:
+        if check_run.settled_at is not None:
+            check_run.end(None)
+        elif self._hosts.get(check_run) is thread:
+            begin(check_run)
 
-    def forget(self, flight: Flight) -> None:
+    def forget(self, check_run: CheckRun) -> None:
         """Take a check for over."""
         with self._lock:
-            self._hosts.pop(flight, None)
-            self._moved.discard(flight)
+            self._hosts.pop(check_run, None)
+            self._moved.discard(check_run)
 
 
-def _is_at(flight: Flight, thread: LoopThread) -> bool:
+def _is_at(check_run: CheckRun, thread: LoopThread) -> bool:
     """Tell whether a check is what its loop is busy with."""
-    return flight.task is not None and asyncio.current_task(thread.loop) is flight.task
+    return check_run.task is not None and asyncio.current_task(thread.loop) is check_run.task

@@ -13,10 +13,10 @@ import asyncio
 import time
 from typing import Final
 
-from .check_result import Outcome
-from .event_loops import Loops, LoopThread
+from .check_result import CheckResult
+from .event_loops import EventLoopPool, LoopThread
 from .green_backend import Backend
-from .single_flight import Flight
+from .single_flight import CheckRun
 
 __all__ = ["GreenLoops"]
 
@@ -28,40 +28,40 @@ _STARTS_WITHIN_S: Final = 5.0
 
 
 class GreenLoops:
-    """Event loops in real threads, for callers in greenlets; used as ``Loops`` is."""
+    """Event loops in real threads, for callers in greenlets; used as ``EventLoopPool`` is."""
 
     def __init__(self, backend: Backend) -> None:
         self._sleep = backend.sleep
-        self._loops = Loops(lambda number: _RealLoopThread(number, backend))
+        self._loops = EventLoopPool(lambda number: _RealLoopThread(number, backend))
         self.move_held_up = self._loops.move_held_up
 
-    def fly(self, flight: Flight) -> None:
+    def run(self, check_run: CheckRun) -> None:
         """Run an async check on a loop, and wait for its end in this greenlet; never raises.
 
         Raises:
             RuntimeError, OSError: no thread can be started.
         """
-        if flight.settled_at is not None:
-            flight.end(None)
+        if check_run.settled_at is not None:
+            check_run.end(None)
             return
-        remote = _Remote(flight)
+        remote = _Remote(check_run)
 
         def stop() -> None:
             if remote.stop is not None:
                 remote.stop()
 
-        flight.stop = stop
+        check_run.stop = stop
         self._loops.start(remote)
         pause = _FIRST_PAUSE_S
         try:
-            while not remote.has_ended and not remote.is_stranded:
-                if flight.settled_at is None and time.monotonic() >= flight.deadline:
-                    flight.expire()
+            while not remote.has_ended and not remote.is_loop_closed:
+                if check_run.settled_at is None and time.monotonic() >= check_run.deadline:
+                    check_run.expire()
                 self._sleep(pause)
                 pause = min(pause * 1.5, _LONGEST_PAUSE_S)
         finally:
             self._loops.forget(remote)
-            flight.end(remote.result)
+            check_run.end(remote.result)
 
 
 class _RealLoopThread(LoopThread):
@@ -86,15 +86,15 @@ class _RealLoopThread(LoopThread):
             self._backend.sleep(_FIRST_PAUSE_S)
 
 
-class _Remote(Flight):
+class _Remote(CheckRun):
     """A run in another real thread: it takes no lock, logs nothing and wakes no waiter."""
 
-    def __init__(self, flight: Flight) -> None:
-        super().__init__(*flight.parts())
-        self.deadline, self.timeout = flight.deadline, flight.timeout
-        self.result: Outcome | None = None
+    def __init__(self, check_run: CheckRun) -> None:
+        super().__init__(*check_run.parts())
+        self.deadline, self.timeout = check_run.deadline, check_run.timeout
+        self.result: CheckResult | None = None
 
-    def settle(self, outcome: Outcome) -> bool:
+    def settle(self, outcome: CheckResult) -> bool:
         """Keep the outcome for the greenlet that looks for it."""
         try:
             self._unsettled.pop()
@@ -104,7 +104,7 @@ class _Remote(Flight):
         self.result = outcome
         return True
 
-    def end(self, outcome: Outcome | None) -> None:
+    def end(self, outcome: CheckResult | None) -> None:
         """Note that the check runs no more; None for one that was stopped."""
         if outcome is not None:
             self.settle(outcome)

@@ -16,7 +16,7 @@ from dockerflow import health
 from dockerflow.checks.messages import ERROR
 from dockerflow.checks.registry import as_checks
 
-from .check_result import Finding
+from .check_result import PlainMessage
 from .payload import ChecksResults, summarise
 from .runner import GRACE_S, Found, last_outcome, run, run_async, slots, valid_seconds
 from .signature import Check
@@ -24,7 +24,7 @@ from .surroundings import PLAIN, Surroundings
 
 __all__ = ["Heartbeat", "HeartbeatResults"]
 
-_PENDING: Final = Finding(
+_PENDING: Final = PlainMessage(
     ERROR,
     health.ERROR_CHECK_PENDING,
     "the check is running, and there is no outcome of an earlier run: as many heartbeats as "
@@ -99,7 +99,7 @@ class Heartbeat:
     def _fresh(self, checks: Sequence[Check]) -> Found | None:
         """Return the outcomes if all are fresh, None where a check is to run."""
         oldest = time.monotonic() - self.cache_seconds
-        found: list[tuple[str, Sequence[Finding]]] = []
+        found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
         for check in self._once(checks):
             last = None if check.in_request else last_outcome(check, self.config)
@@ -112,11 +112,11 @@ class Heartbeat:
     def _last(self, checks: Sequence[Check]) -> HeartbeatResults:
         """Return the last outcomes, however old they are, and which there are none of."""
         # A check in a request has no deadline. Where it hangs, what it said before is no answer.
-        is_hanging = slots().held_for(self.config) > self._longest_wait(checks)
-        found: list[tuple[str, Sequence[Finding]]] = []
+        is_timed_out_but_running = slots().held_for(self.config) > self._longest_wait(checks)
+        found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
         for check in self._once(checks):
-            last = None if is_hanging else last_outcome(check, self.config)
+            last = None if is_timed_out_but_running else last_outcome(check, self.config)
             if last is not None:
                 kept_since.append(last.at)
             found.append((check.name, (_PENDING,) if last is None else last.findings))

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .check_result import Outcome, hide_given, raised, read, report
+from .check_result import CheckResult, hide_given, raised, read, report
 from .signature import Check, bind_config
 from .surroundings import Surroundings
 
@@ -30,7 +30,7 @@ def has_running_loop() -> bool:
     return True
 
 
-def call_in_request(check: Check, config: Any, surroundings: Surroundings) -> Outcome:
+def call_in_request(check: Check, config: Any, surroundings: Surroundings) -> CheckResult:
     """Run a check to its end in this thread.
 
     An async check needs a thread without a running event loop.
@@ -46,10 +46,10 @@ def call_in_request(check: Check, config: Any, surroundings: Surroundings) -> Ou
     return _outcome_of(call)
 
 
-async def await_in_request(check: Check, config: Any, surroundings: Surroundings) -> Outcome:
+async def await_in_request(check: Check, config: Any, surroundings: Surroundings) -> CheckResult:
     """Run a check to its end where this is awaited: an async check in this task."""
 
-    def call() -> Outcome:
+    def call() -> CheckResult:
         return _outcome_of(bind_config(check.function, config))
 
     if not check.is_async:
@@ -63,7 +63,7 @@ async def await_in_request(check: Check, config: Any, surroundings: Surroundings
         return raised(error)
 
 
-def log_outcome(check: Check, outcome: Outcome) -> None:
+def log_outcome(check: Check, outcome: CheckResult) -> None:
     """Log the messages of a check; a handler that raises is none of the check's."""
     try:
         hide_given(outcome, check.function)
@@ -72,7 +72,7 @@ def log_outcome(check: Check, outcome: Outcome) -> None:
         pass
 
 
-def _outcome_of(call: Callable[[], Any]) -> Outcome:
+def _outcome_of(call: Callable[[], Any]) -> CheckResult:
     try:
         return read(call(), caught=Exception)
     except Exception as error:

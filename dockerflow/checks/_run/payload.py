@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from dockerflow.checks.messages import level_to_text
 
-from .check_result import Finding
+from .check_result import PlainMessage
 
 __all__ = ["NO_ID", "ChecksResults", "summarise"]
 
@@ -37,7 +37,7 @@ class ChecksResults:
 
 
 def summarise(
-    found: Iterable[tuple[str, Iterable[Finding]]], silenced_ids: Iterable[str]
+    found: Iterable[tuple[str, Iterable[PlainMessage]]], silenced_ids: Iterable[str]
 ) -> ChecksResults:
     """Put together what each check found, without messages whose id is silenced.
 
@@ -45,7 +45,7 @@ def summarise(
     each has its line.
     """
     silenced = set(silenced_ids)
-    by_check: dict[str, list[Finding]] = {}
+    by_check: dict[str, list[PlainMessage]] = {}
     for name, findings in found:
         by_check.setdefault(name, []).extend(each for each in findings if each.id not in silenced)
     details: dict[str, dict[str, Any]] = {}
@@ -64,7 +64,7 @@ def summarise(
     return results
 
 
-def _levels_by_id(findings: Iterable[Finding]) -> dict[str, str]:
+def _levels_by_id(findings: Iterable[PlainMessage]) -> dict[str, str]:
     levels: dict[str, int] = {}
     for each in findings:
         # Without an id the text is the key in details, and no text is to be told here.
@@ -73,7 +73,7 @@ def _levels_by_id(findings: Iterable[Finding]) -> dict[str, str]:
     return {key: level_to_text(level) for key, level in levels.items()}
 
 
-def _by_id(findings: Iterable[Finding]) -> dict[str, str]:
+def _by_id(findings: Iterable[PlainMessage]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for each in findings:
         # Without an id the text is the key: "null" would be one for all of them.

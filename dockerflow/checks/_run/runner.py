@@ -22,18 +22,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mozlog_py._values.sanitiser import Sanitiser
 
-from .check_result import Finding, Outcome, raised, timed_out
+from .check_result import CheckResult, PlainMessage, raised, timed_out
 from .green_backend import green_backend
 from .in_request import await_in_request, call_in_request, has_running_loop, log_outcome
 from .signature import Check
-from .single_flight import Flight, Flights, KeptOutcome
+from .single_flight import CheckRun, KeptOutcome, SingleFlight
 from .slots import Slots
 from .surroundings import PLAIN, Surroundings
 from .waiting import waiter
-from .worker_threads import Threads
+from .worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
-    from .event_loops import Loops
+    from .event_loops import EventLoopPool
     from .green import GreenLoops
 
 __all__ = [
@@ -68,11 +68,11 @@ class Found(NamedTuple):
     None where there is none of these.
     """
 
-    findings: list[tuple[str, Sequence[Finding]]]
+    findings: list[tuple[str, Sequence[PlainMessage]]]
     kept_since: float | None = None
 
 
-_Start = Callable[[Flight], None]
+_Start = Callable[[CheckRun], None]
 
 
 class _Board:
@@ -80,10 +80,10 @@ class _Board:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._threads = Threads()
-        self._flights = Flights()
+        self._threads = WorkerThreads()
+        self._single_flight = SingleFlight()
         self.slots = Slots()
-        self._loops: Loops | None = None
+        self._loops: EventLoopPool | None = None
         self._green: GreenLoops | None = None
 
     def join(
@@ -97,8 +97,8 @@ class _Board:
         surroundings: Surroundings,
         blocked_loop: Any = None,
         keeps_last: bool = False,
-    ) -> Flight:
-        return self._flights.join(
+    ) -> CheckRun:
+        return self._single_flight.join(
             check,
             config,
             start,
@@ -111,18 +111,18 @@ class _Board:
         )
 
     def last(self, check: Check, config: Any) -> KeptOutcome | None:
-        return self._flights.last(check, config)
+        return self._single_flight.last(check, config)
 
-    def keep(self, check: Check, config: Any, outcome: Outcome) -> None:
-        self._flights.keep(check, config, outcome)
+    def keep(self, check: Check, config: Any, outcome: CheckResult) -> None:
+        self._single_flight.keep(check, config, outcome)
 
-    def in_thread(self, flight: Flight) -> None:
-        self._threads.run(flight.fly, flight.key)
+    def in_thread(self, check_run: CheckRun) -> None:
+        self._threads.run(check_run.run, check_run.key)
 
-    def on_own_loop(self, flight: Flight) -> None:
+    def on_own_loop(self, check_run: CheckRun) -> None:
         if self._loops is None and self._green is None:
             # asyncio is large, and a service without async checks needs none of it.
-            from .event_loops import Loops
+            from .event_loops import EventLoopPool
             from .green import GreenLoops
 
             backend = green_backend()
@@ -130,12 +130,12 @@ class _Board:
                 if backend is not None:
                     self._green = self._green or GreenLoops(backend)
                 else:
-                    self._loops = self._loops or Loops()
+                    self._loops = self._loops or EventLoopPool()
         if self._green is not None:
             green = self._green
-            self._threads.run(lambda: green.fly(flight))
+            self._threads.run(lambda: green.run(check_run))
         elif self._loops is not None:
-            self._loops.start(flight)
+            self._loops.start(check_run)
 
     def move_held_up(self) -> float:
         """Help checks that a loop of ours has not begun; give the seconds until the next one."""
@@ -209,23 +209,23 @@ class _Run:
         self.board = _board()
         self._begun_at = time.monotonic()
         self._keeps_last = keeps_last
-        self.entries: list[Flight | tuple[str, Sequence[Finding]] | Check] = []
+        self.entries: list[CheckRun | tuple[str, Sequence[PlainMessage]] | Check] = []
         self._config = config
         self._timeout = timeout
         self._cache_seconds = cache_seconds
         self._surroundings = surroundings
         #: Runs that no thread can be started for.
-        self._threadless: dict[Flight, Check] = {}
+        self._threadless: dict[CheckRun, Check] = {}
         self._seen: set[tuple[str, int, int, int]] = set()
 
     def begin_elsewhere(self, check: Check, start: _Start, blocked_loop: Any = None) -> None:
         """Have a check run elsewhere, or join the run that is going on."""
 
-        def start_or_keep(flight: Flight) -> None:
+        def start_or_keep(check_run: CheckRun) -> None:
             try:
-                start(flight)
+                start(check_run)
             except _NO_THREAD:
-                self._threadless[flight] = check
+                self._threadless[check_run] = check
 
         self.entries.append(
             self.board.join(
@@ -251,63 +251,63 @@ class _Run:
     def call_here(self) -> None:
         """Run here, one after the other, what runs nowhere else."""
         with self._ending_all():
-            for flight, check in self._threadless.items():
-                flight.end(self._call(check))
+            for check_run, check in self._threadless.items():
+                check_run.end(self._call(check))
         for at, entry in enumerate(self.entries):
             if not isinstance(entry, Check):
                 continue
             if entry.is_async and (has_running_loop() or green_backend() is not None):
                 # A loop in this thread is there already, or would be in the way of others.
-                flight = self._alone(entry)
-                self.entries[at] = flight
-                self.wait([flight])
+                check_run = self._alone(entry)
+                self.entries[at] = check_run
+                self.wait([check_run])
             else:
                 self.entries[at] = self._found_here(entry, self._call(entry))
 
     async def await_here(self) -> None:
         """Do the same where this is awaited."""
         with self._ending_all():
-            for flight, check in self._threadless.items():
-                flight.end(await self._await(check))
+            for check_run, check in self._threadless.items():
+                check_run.end(await self._await(check))
         for at, entry in enumerate(self.entries):
             if isinstance(entry, Check):
                 self.entries[at] = self._found_here(entry, await self._await(entry))
 
-    def wait(self, flights: list[Flight]) -> None:
+    def wait(self, single_flight: list[CheckRun]) -> None:
         """Block until each has its outcome or has passed its deadline."""
-        while pending := _pending(flights):
+        while pending := _pending(single_flight):
             flying, patience = pending
             patience = min(patience, self.board.move_held_up())
-            futures.wait([flight.outcome for flight in flying], patience)
+            futures.wait([check_run.outcome for check_run in flying], patience)
 
-    def flights(self) -> list[Flight]:
+    def single_flight(self) -> list[CheckRun]:
         """Return the runs that there are to wait for."""
-        return [each for each in self.entries if isinstance(each, Flight)]
+        return [each for each in self.entries if isinstance(each, CheckRun)]
 
     def found(self) -> Found:
         """Return what each check found, in the order in which the caller gave them."""
-        found: list[tuple[str, Sequence[Finding]]] = []
+        found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
         # A check that is in the list twice has been asked once.
         for entry in dict.fromkeys(self.entries):
             if isinstance(entry, tuple):
                 found.append(entry)
-            elif isinstance(entry, Flight):
+            elif isinstance(entry, CheckRun):
                 found.append((entry.name, _findings(entry)))
                 if entry.settled_at is not None and entry.settled_at < self._begun_at:
                     kept_since.append(entry.settled_at)
         return Found(found, min(kept_since, default=None))
 
-    def _found_here(self, check: Check, outcome: Outcome) -> tuple[str, Sequence[Finding]]:
+    def _found_here(self, check: Check, outcome: CheckResult) -> tuple[str, Sequence[PlainMessage]]:
         log_outcome(check, outcome)
         if self._keeps_last:
             self.board.keep(check, self._config, outcome)
         return check.name, outcome.findings
 
-    def _call(self, check: Check) -> Outcome:
+    def _call(self, check: Check) -> CheckResult:
         return call_in_request(check, self._config, self._surroundings)
 
-    async def _await(self, check: Check) -> Outcome:
+    async def _await(self, check: Check) -> CheckResult:
         return await await_in_request(check, self._config, self._surroundings)
 
     @contextmanager
@@ -316,18 +316,20 @@ class _Run:
             yield
         finally:
             # An interrupt is not the check's; but others wait for the runs, or will.
-            for flight in self._threadless:
-                if not flight.has_ended:
-                    flight.end(None)
+            for check_run in self._threadless:
+                if not check_run.has_ended:
+                    check_run.end(None)
 
-    def _alone(self, check: Check) -> Flight:
+    def _alone(self, check: Check) -> CheckRun:
         """Have an async check run on a loop of ours that no other run uses."""
-        flight = Flight(check, self._config, MAX_SECONDS, copy_context(), self._surroundings.around)
+        check_run = CheckRun(
+            check, self._config, MAX_SECONDS, copy_context(), self._surroundings.around
+        )
         try:
-            self.board.on_own_loop(flight)
+            self.board.on_own_loop(check_run)
         except _NO_THREAD as error:
-            flight.end(raised(error))
-        return flight
+            check_run.end(raised(error))
+        return check_run
 
 
 def run(
@@ -361,7 +363,7 @@ def run(
             start = board.on_own_loop if each.is_async else board.in_thread
             asked.begin_elsewhere(each, start, blocked_loop)
     asked.call_here()
-    asked.wait(asked.flights())
+    asked.wait(asked.single_flight())
     return asked.found()
 
 
@@ -391,11 +393,11 @@ async def run_async(
         else:
             asked.begin_elsewhere(each, begin if each.is_async else board.in_thread)
     await asked.await_here()
-    flights = asked.flights()
-    for flight in flights:
-        if not flight.outcome.done():
-            flight.outcome.add_done_callback(waiting.wake)
-    while pending := _pending(flights):
+    single_flight = asked.single_flight()
+    for check_run in single_flight:
+        if not check_run.outcome.done():
+            check_run.outcome.add_done_callback(waiting.wake)
+    while pending := _pending(single_flight):
         patience = pending[1]
         if not waiting.has_asyncio_loop:
             patience = min(patience, board.move_held_up())
@@ -403,34 +405,34 @@ async def run_async(
     return asked.found()
 
 
-def _on_callers_loop(flight: Flight) -> None:
+def _on_callers_loop(check_run: CheckRun) -> None:
     from .event_loops import begin
 
     # It runs where the application's own coroutines do.
-    flight.hint = ""
-    begin(flight)
+    check_run.hint = ""
+    begin(check_run)
 
 
-def _pending(flights: list[Flight]) -> tuple[list[Flight], float] | None:
+def _pending(single_flight: list[CheckRun]) -> tuple[list[CheckRun], float] | None:
     """Give the runs to wait for, and for how many seconds at most; None where there are none.
 
     Runs whose deadline has passed are given up.
     """
     now = time.monotonic()
     left: list[float] = []
-    pending: list[Flight] = []
-    for flight in flights:
-        if not flight.outcome.done() and flight.deadline <= now:
-            flight.expire()
-        until = flight.deadline if now < flight.deadline else flight.deadline + GRACE_S
-        if not flight.outcome.done() and now < until:
-            pending.append(flight)
+    pending: list[CheckRun] = []
+    for check_run in single_flight:
+        if not check_run.outcome.done() and check_run.deadline <= now:
+            check_run.expire()
+        until = check_run.deadline if now < check_run.deadline else check_run.deadline + GRACE_S
+        if not check_run.outcome.done() and now < until:
+            pending.append(check_run)
             left.append(until - now)
     return (pending, min(left)) if pending else None
 
 
-def _findings(flight: Flight) -> Sequence[Finding]:
-    if flight.outcome.done():
-        return flight.outcome.result().findings
+def _findings(check_run: CheckRun) -> Sequence[PlainMessage]:
+    if check_run.outcome.done():
+        return check_run.outcome.result().findings
     text = "the check has no outcome yet: writing its log lines takes too long"
     return timed_out(text).findings

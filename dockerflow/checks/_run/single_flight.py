@@ -22,8 +22,8 @@ from dockerflow import health
 
 from .check_result import (
     ELSEWHERE,
-    Finding,
-    Outcome,
+    CheckResult,
+    PlainMessage,
     failure,
     hide_given,
     raised,
@@ -34,7 +34,7 @@ from .check_result import (
 )
 from .signature import Check, bind_config
 
-__all__ = ["Around", "Flight", "Flights", "KeptOutcome"]
+__all__ = ["Around", "CheckRun", "KeptOutcome", "SingleFlight"]
 
 #: Runs of one check that may hang at the same time.
 MAX_HANGING: Final = 16
@@ -54,11 +54,11 @@ _LAST_SURVIVES_S: Final = 10.0
 class KeptOutcome(NamedTuple):
     """What a check found in a run that is over, and when that was on ``time.monotonic()``."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[PlainMessage, ...]
     at: float
 
 
-class Flight:
+class CheckRun:
     """One run of one check, whose ``outcome`` is set at its end or at its deadline.
 
     ``timeout``: seconds from now to the deadline. ``context``: what the check
@@ -76,7 +76,7 @@ class Flight:
     ) -> None:
         self.name = check.name
         self.key = check.key(config)
-        self.outcome: Future[Outcome] = Future()
+        self.outcome: Future[CheckResult] = Future()
         # Many wait for it; a future that runs cannot be cancelled by one of them.
         self.outcome.set_running_or_notify_cancel()
         self.timeout = timeout
@@ -108,15 +108,15 @@ class Flight:
         return self._check, self._config, self.timeout, self._context, self._around
 
     @property
-    def is_stranded(self) -> bool:
+    def is_loop_closed(self) -> bool:
         """Whether its event loop was closed under it, so that it can never end."""
         loop = self.loop
         return loop is not None and not self.has_ended and bool(loop.is_closed())
 
     @property
-    def is_hanging(self) -> bool:
+    def is_timed_out_but_running(self) -> bool:
         """Whether it was given up and still runs."""
-        return self.settled_at is not None and not self.has_ended and not self.is_stranded
+        return self.settled_at is not None and not self.has_ended and not self.is_loop_closed
 
     @property
     def kept(self) -> KeptOutcome | None:
@@ -134,7 +134,7 @@ class Flight:
         """Return the context manager in which the check is called, and its messages are read."""
         return nullcontext() if self._around is None else self._around()
 
-    def read(self, returned: Any) -> Outcome:
+    def read(self, returned: Any) -> CheckResult:
         """Return the outcome of the check, which returned."""
         return read(returned, self.deadline, self.hint)
 
@@ -144,21 +144,21 @@ class Flight:
         # A copy, because the check may be inside of the context itself, and hang there.
         return function(*args) if context is None else context.copy().run(function, *args)
 
-    def fly(self) -> None:
+    def run(self) -> None:
         """Run a check that is no coroutine function, in this thread; never raises."""
         try:
-            outcome: Outcome = self.enter(self._call_and_read)
+            outcome: CheckResult = self.enter(self._call_and_read)
         except BaseException as error:
             # No thread but the main one is interrupted from outside, so that
             # this came from the check, and a check does not end the service.
             outcome = raised(error, self.hint)
         self.end(outcome)
 
-    def _call_and_read(self) -> Outcome:
+    def _call_and_read(self) -> CheckResult:
         with self.surroundings():
             return self.read(self.call())
 
-    def settle(self, outcome: Outcome) -> bool:
+    def settle(self, outcome: CheckResult) -> bool:
         """Set the outcome and log it; tell whether it was not set before."""
         try:
             self._unsettled.pop()
@@ -171,10 +171,10 @@ class Flight:
         finally:
             # Without the exception: it has the frames of the check, and what they hold, such
             # as a connection, is to be let go of while the outcome is kept.
-            self.outcome.set_result(Outcome(outcome.findings))
+            self.outcome.set_result(CheckResult(outcome.findings))
         return True
 
-    def end(self, outcome: Outcome | None) -> None:
+    def end(self, outcome: CheckResult | None) -> None:
         """Settle, now that the check runs no more; None for one that was stopped."""
         self.has_ended = True
         if outcome is None and self.settled_at is None:
@@ -211,12 +211,12 @@ class _Entry:
     __slots__ = ("hanging", "keeps_last", "kept", "kept_seconds", "latest", "owners", "refused")
 
     def __init__(self, *owners: Any) -> None:
-        self.latest: Flight | None = None
+        self.latest: CheckRun | None = None
         #: What stands for a run while the latest one hangs.
-        self.refused: Flight | None = None
+        self.refused: CheckRun | None = None
         #: The last outcome of an earlier run than the latest, or of one in a request.
         self.kept: KeptOutcome | None = None
-        self.hanging: list[Flight] = []
+        self.hanging: list[CheckRun] = []
         self.kept_seconds = 0.0
         #: Whether the last outcome is kept when no caller waits for it any more.
         self.keeps_last = False
@@ -229,7 +229,7 @@ class _Entry:
         return max((each for each in found if each), key=lambda each: each.at, default=None)
 
 
-class Flights:
+class SingleFlight:
     """The runs of all checks of a process."""
 
     def __init__(self) -> None:
@@ -241,7 +241,7 @@ class Flights:
         self,
         check: Check,
         config: Any,
-        start: Callable[[Flight], None],
+        start: Callable[[CheckRun], None],
         *,
         timeout: float,
         cache_seconds: float,
@@ -249,7 +249,7 @@ class Flights:
         around: Around | None = None,
         blocked_loop: Any = None,
         keeps_last: bool = False,
-    ) -> Flight:
+    ) -> CheckRun:
         """Give the run of a check that is going on, or was a short while ago; else a new one.
 
         ``start``: gets a new run going, called at most once and in this thread.
@@ -271,7 +271,7 @@ class Flights:
                 lost = (
                     latest is not None
                     and latest.settled_at is None
-                    and (latest.deadline <= now or latest.is_stranded)
+                    and (latest.deadline <= now or latest.is_loop_closed)
                 )
                 if latest is not None and not lost:
                     if latest.settled_at is None:
@@ -281,34 +281,34 @@ class Flights:
                     elif latest.is_conclusive and now - latest.settled_at < cache_seconds:
                         return latest
                 if not lost:
-                    flight = Flight(check, config, timeout, context, around)
+                    check_run = CheckRun(check, config, timeout, context, around)
                     refusal = _refusal(entry, timeout, now)
                     if refusal is None:
                         entry.kept = entry.last()
-                        entry.latest, entry.refused = flight, None
+                        entry.latest, entry.refused = check_run, None
                     elif entry.refused and _is_fresh(entry.refused, cache_seconds, now):
                         # It is logged once, and not for each caller.
                         return entry.refused
                     else:
-                        entry.refused = flight
+                        entry.refused = check_run
                     entry.kept_seconds = max(cache_seconds, entry.kept_seconds)
                     break
             # It logs, which takes its time: not with the lock in hand.
             if latest is not None:
                 _give_up(latest)
         if refusal is not None:
-            flight.end(timed_out(refusal))
-            return flight
+            check_run.end(timed_out(refusal))
+            return check_run
         if cache_seconds <= 0:
-            flight.outcome.add_done_callback(lambda _: self._forget(key, flight))
+            check_run.outcome.add_done_callback(lambda _: self._forget(key, check_run))
         try:
-            start(flight)
+            start(check_run)
         except BaseException as error:
-            flight.is_conclusive = False
-            flight.end(raised(error))
+            check_run.is_conclusive = False
+            check_run.end(raised(error))
             if not isinstance(error, Exception):
                 raise
-        return flight
+        return check_run
 
     def last(self, check: Check, config: Any) -> KeptOutcome | None:
         """Return the last outcome of a check, however old, None where none is kept."""
@@ -316,7 +316,7 @@ class Flights:
             entry = self._entries.get(check.key(config))
             return None if entry is None else entry.last()
 
-    def keep(self, check: Check, config: Any, outcome: Outcome) -> None:
+    def keep(self, check: Check, config: Any, outcome: CheckResult) -> None:
         """Keep the outcome of a run that was not one of ``join``: one in a request."""
         key, now = check.key(config), time.monotonic()
         with self._lock:
@@ -333,29 +333,29 @@ class Flights:
         entry = self._entries[key] = _Entry(*owners)
         return entry
 
-    def _forget(self, key: tuple[str, int, int, int], flight: Flight) -> None:
+    def _forget(self, key: tuple[str, int, int, int], check_run: CheckRun) -> None:
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None or entry.latest is not flight or not flight.has_ended:
+            if entry is None or entry.latest is not check_run or not check_run.has_ended:
                 return
             if entry.keeps_last:
                 return
-            if not any(each.is_hanging for each in entry.hanging):
+            if not any(each.is_timed_out_but_running for each in entry.hanging):
                 del self._entries[key]
 
 
-def _give_up(flight: Flight) -> None:
-    if flight.is_stranded:
-        flight.end(None)
+def _give_up(check_run: CheckRun) -> None:
+    if check_run.is_loop_closed:
+        check_run.end(None)
     else:
-        flight.expire()
+        check_run.expire()
 
 
 def _refusal(entry: _Entry, timeout: float, now: float) -> str | None:
     """Say why a check is not run again yet, None where it is."""
     latest = entry.latest
     known = entry.hanging if latest is None else [*entry.hanging, latest]
-    hanging = entry.hanging = [each for each in known if each.is_hanging]
+    hanging = entry.hanging = [each for each in known if each.is_timed_out_but_running]
     if not hanging:
         return None
     pause = min(timeout * 2 ** len(hanging), MAX_PAUSE_S)
@@ -367,8 +367,8 @@ def _refusal(entry: _Entry, timeout: float, now: float) -> str | None:
     )
 
 
-def _is_fresh(flight: Flight, cache_seconds: float, now: float) -> bool:
-    return flight.settled_at is None or now - flight.settled_at < cache_seconds
+def _is_fresh(check_run: CheckRun, cache_seconds: float, now: float) -> bool:
+    return check_run.settled_at is None or now - check_run.settled_at < cache_seconds
 
 
 def _is_over(entry: _Entry, now: float) -> bool:
@@ -377,7 +377,7 @@ def _is_over(entry: _Entry, now: float) -> bool:
     survives = max(entry.kept_seconds, _LAST_SURVIVES_S if entry.keeps_last else 0.0)
     if latest is None:
         return entry.kept is not None and now - entry.kept.at >= survives
-    if any(each.is_hanging for each in (*entry.hanging, latest)):
+    if any(each.is_timed_out_but_running for each in (*entry.hanging, latest)):
         return False
     is_kept = latest.settled_at is None or now - latest.settled_at < survives
-    return latest.is_stranded or not is_kept
+    return latest.is_loop_closed or not is_kept

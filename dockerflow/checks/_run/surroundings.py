@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .check_result import Outcome
+from .check_result import CheckResult
 from .single_flight import Around
 
 __all__ = ["PLAIN", "Surroundings"]
@@ -23,12 +23,12 @@ class Surroundings:
             asynchronous, and returns what the check returned. By default that
             is an event loop of its own.
         call_sync: calls a check that is not async on the event loop of a
-            request. It receives the call, which returns an ``Outcome``.
+            request. It receives the call, which returns an ``CheckResult``.
     """
 
     around: Around | None = None
     call_async: Callable[[Callable[[], Awaitable[Any]]], Any] | None = None
-    call_sync: Callable[[Callable[[], Outcome]], Awaitable[Outcome]] | None = None
+    call_sync: Callable[[Callable[[], CheckResult]], Awaitable[CheckResult]] | None = None
 
 
 #: Those of an application without a framework.

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Final
 
-__all__ = ["Threads", "at_thread_end"]
+__all__ = ["WorkerThreads", "at_thread_end"]
 
 #: Seconds that a thread waits for more to do before it ends.
 IDLE_S: Final = 30.0
@@ -39,14 +39,14 @@ def at_thread_end(function: _Work) -> bool:
     such as a connection that is kept for the next check.
 
     Returns:
-        False where the calling thread is not one of ``Threads``.
+        False where the calling thread is not one of ``WorkerThreads``.
     """
     if _thread.is_ours:
         _thread.at_end[function] = None
     return _thread.is_ours
 
 
-class Threads:
+class WorkerThreads:
     """Runs each piece of work in a daemon thread, at once: a busy thread holds up no other.
 
     Their number is bounded by whoever hands in work: one run of each check at
