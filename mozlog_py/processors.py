@@ -50,10 +50,10 @@ __all__ = [
 #: Characters of the text of an exception that a processor raised.
 _MAX_TEXT: Final = 300
 #: Processors of which something was said.
-_MAX_SAID: Final = 100
+_MAX_REPORTED: Final = 100
 
 # What is left of an event that could not be redacted.
-_SAFE: Final = ("_record", "_from_structlog", "level_number")
+_KEPT_UNREDACTED: Final = ("_record", "_from_structlog", "level_number")
 
 _EventDict = dict[str, Any]
 
@@ -162,7 +162,7 @@ class _Flat:
         return True
 
 
-class _Copying:
+class _CopyBudget:
     """How many nested values of one event may still be copied: as many as a line holds.
 
     Shared values make a small object graph as large as one likes. What is left as it is, is
@@ -180,7 +180,7 @@ class _Copying:
         self._searched += characters
         return self._searched <= MAX_SEARCHED
 
-    def most_of(self, container: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> int:
+    def take(self, container: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> int:
         """Return how many values of a container are copied, from its start."""
         most = min(len(container), MAX_ITEMS, self._left)
         self._left -= most
@@ -189,9 +189,9 @@ class _Copying:
 
 def drop_none(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     """Leave out what is None, in nested dicts as well."""
-    copying = _Copying()
+    budget = _CopyBudget()
     return {
-        key: _without_none(value, 1, copying)
+        key: _without_none(value, 1, budget)
         if type(value) is dict and key not in _UNTOUCHED
         else value
         for key, value in [*event_dict.items()]
@@ -199,13 +199,13 @@ def drop_none(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     }
 
 
-def _without_none(members: dict[Any, Any], depth: int, copying: _Copying) -> dict[Any, Any]:
-    most = copying.most_of(members)
+def _without_none(members: dict[Any, Any], depth: int, budget: _CopyBudget) -> dict[Any, Any]:
+    most = budget.take(members)
     if not most:
         return members
     items = [*members.items()]
     out = {
-        key: _without_none(value, depth + 1, copying)
+        key: _without_none(value, depth + 1, budget)
         if type(value) is dict and depth < MAX_DEPTH and key not in _UNTOUCHED
         else value
         for key, value in items[:most]
@@ -229,31 +229,31 @@ class CapLengths:
 
     def __call__(self, _: Any, __: str, event_dict: _EventDict) -> _EventDict:
         """Cut them."""
-        copying = _Copying()
+        budget = _CopyBudget()
         return {
-            key: value if key in _UNTOUCHED else self._capped(value, 0, copying)
+            key: value if key in _UNTOUCHED else self._capped(value, 0, budget)
             for key, value in [*event_dict.items()]
         }
 
-    def _capped(self, value: Any, depth: int, copying: _Copying) -> Any:
+    def _capped(self, value: Any, depth: int, budget: _CopyBudget) -> Any:
         kind = type(value)
         if kind is str:
-            return value if len(value) <= self._most else self._cut(value, copying)
+            return value if len(value) <= self._most else self._cut(value, budget)
         if depth >= MAX_DEPTH or not (kind is dict or kind is list or kind is tuple):
             return value
-        most = copying.most_of(value)
+        most = budget.take(value)
         if not most:
             return value
         if kind is dict:
             items = [*value.items()]
-            capped = {key: self._capped(each, depth + 1, copying) for key, each in items[:most]}
+            capped = {key: self._capped(each, depth + 1, budget) for key, each in items[:most]}
             capped.update(items[most:])
             return capped
         items = [*value]
-        return [*(self._capped(item, depth + 1, copying) for item in items[:most]), *items[most:]]
+        return [*(self._capped(item, depth + 1, budget) for item in items[:most]), *items[most:]]
 
-    def _cut(self, text: str, copying: _Copying) -> str:
-        if has_cut_masks() and not copying.may_search(min(len(text), MAX_WINDOWS + self._most)):
+    def _cut(self, text: str, budget: _CopyBudget) -> str:
+        if has_cut_masks() and not budget.may_search(min(len(text), MAX_WINDOWS + self._most)):
             return f"<cut, {len(text)} characters>"
         tail = self._most // 2
         ahead, behind = masked_ends(text, self._most - tail, tail)
@@ -293,7 +293,7 @@ def guarded(
             else:
                 processed = processor(logger, method_name, event_dict)
         except structlog.DropEvent:
-            _take_back(event_dict)
+            _forget_details(event_dict)
             raise
         except BaseException as error:
             if not isinstance(error, Exception):
@@ -301,7 +301,9 @@ def guarded(
             reason = _failure(processor, error, chain or processors, interrupts)
             if isinstance(processor, Redact):
                 # Left out as others are, it would let everything through.
-                event_dict = {name: event_dict[name] for name in _SAFE if name in event_dict}
+                event_dict = {
+                    name: event_dict[name] for name in _KEPT_UNREDACTED if name in event_dict
+                }
                 event_dict["event"] = "<not redacted>"
             else:
                 # It may be of a kind of its own, which does as it likes.
@@ -317,7 +319,7 @@ def guarded(
 
 # What was said of processors that do not work, by processor and failure: it is said once.
 # The processors are kept with it, so that no other one has their id.
-_said: Final[dict[tuple[int, str], tuple[Processor, str]]] = {}
+_reported: Final[dict[tuple[int, str], tuple[Processor, str]]] = {}
 
 
 def _failure(
@@ -334,33 +336,33 @@ def _failure(
     elif any(isinstance(each, Redact) for each in chain):
         # The text may quote what is to be redacted.
         return brief
-    return _said_once(processor, brief, f"{brief}{_text_of(error, interrupts)}{advice}")
+    return _detailed_once(processor, brief, f"{brief}{_text_of(error, interrupts)}{advice}")
 
 
 def _no_event_dict(processor: Processor, returned: object) -> str:
     """Return what to say in the line of an event for which a processor returned nothing."""
     brief = f"{_name_of(processor)} returned no event dict"
     what = "None" if returned is None else type_name(type(returned))
-    return _said_once(processor, brief, f"{brief} but {what}; end it with `return event_dict`")
+    return _detailed_once(processor, brief, f"{brief} but {what}; end it with `return event_dict`")
 
 
-def _said_once(processor: Processor, brief: str, whole: str) -> str:
+def _detailed_once(processor: Processor, brief: str, whole: str) -> str:
     """Return the whole text where it was not said of the processor yet, else the brief one."""
     key = (id(processor), brief)
-    if key in _said:
+    if key in _reported:
         return brief
-    remember(_said, key, (processor, whole), _MAX_SAID, _MAX_TEXT)
+    remember(_reported, key, (processor, whole), _MAX_REPORTED, _MAX_TEXT)
     return whole
 
 
-def _take_back(event_dict: Any) -> None:
+def _forget_details(event_dict: Any) -> None:
     """Have what only a dropped event says be said again by the next one."""
     text = event_dict.get(DEGRADED) if isinstance(event_dict, dict) else None
     if type(text) is not str:
         return
-    for key, (_, whole) in [*_said.items()]:
+    for key, (_, whole) in [*_reported.items()]:
         if whole in text:
-            _said.pop(key, None)
+            _reported.pop(key, None)
 
 
 def _has_no_frame(error: BaseException) -> bool:

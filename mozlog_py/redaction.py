@@ -57,7 +57,7 @@ _MAX_NAME: Final = 1024
 MAX_SEARCHED: Final = 65_536
 _UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
 # What is kept of an event that has more fields than a line.
-_SAID_FIRST: Final = _UNTOUCHED | {
+_KEPT_FIRST: Final = _UNTOUCHED | {
     DEGRADED,
     "_from_structlog",
     "error",
@@ -288,7 +288,7 @@ class Redact:
         """Return a message that is no text, without credentials and still no field."""
         if issubclass(type(value), str):
             return value
-        clean = self._safely(value, 1, walk)
+        clean = self._redacted(value, 1, walk)
         return clean if clean is value or type(clean) is str else repr(clean)
 
     def is_secret(self, name: Any) -> bool:
@@ -323,11 +323,11 @@ class Redact:
     def _member(self, key: Any, value: Any, depth: int, walk: _Walk) -> Any:
         if value is not None and self.is_secret(key):
             return self.marker
-        return value if is_scalar(type(value)) else self._safely(value, depth + 1, walk)
+        return value if is_scalar(type(value)) else self._redacted(value, depth + 1, walk)
 
-    def _safely(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool = False) -> Any:
+    def _redacted(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool = False) -> Any:
         try:
-            return self._looked_into(value, depth, walk, is_shown=is_shown)
+            return self._redacted_by_type(value, depth, walk, is_shown=is_shown)
         except (RecursionError, MemoryError):
             raise
         except BaseException as error:
@@ -336,7 +336,7 @@ class Redact:
                 walk.interrupts.append(error)
             return self.marker
 
-    def _looked_into(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool) -> Any:
+    def _redacted_by_type(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool) -> Any:
         """Return a value without credentials.
 
         ``is_shown``: it is an item of a container that a line shows by its ``repr``.
@@ -365,13 +365,13 @@ class Redact:
         if is_shown:
             text = walk.sanitiser._item(value, depth)  # noqa: SLF001 - as a line shows it
             return self._object(value, kind, text, walk)
-        return self._opened(value, kind, depth, walk)
+        return self._redacted_object(value, kind, depth, walk)
 
-    def _opened(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
+    def _redacted_object(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
         """Return what a line makes of a value without a JSON type, without credentials."""
         if issubclass(kind, enum.Enum):
             inner = value.value
-            return value if is_scalar(type(inner)) else self._safely(inner, depth + 1, walk)
+            return value if is_scalar(type(inner)) else self._redacted(inner, depth + 1, walk)
         if class_attribute(kind, "__dataclass_fields__") is not MISSING:
             # A line shows it as an object, with its names.
             names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
@@ -389,7 +389,7 @@ class Redact:
         shown = walk.sanitiser.value(value)
         if type(shown) is str:
             return self._object(value, kind, shown, walk)
-        clean = self._safely(shown, depth + 1, walk)
+        clean = self._redacted(shown, depth + 1, walk)
         # What was left out of it has not been seen.
         return value if clean == shown and not walk.sanitiser.is_spent else clean
 
@@ -423,7 +423,7 @@ class Redact:
 
     def _list(self, items: list[Any], left_out: int, depth: int, walk: _Walk) -> list[Any]:
         kept = walk.within_budget(items)
-        clean = [self._safely(item, depth + 1, walk) for item in kept]
+        clean = [self._redacted(item, depth + 1, walk) for item in kept]
         return _and_more(clean, left_out + len(items) - len(kept))
 
     def _collection(self, value: Any, base: Any, depth: int, walk: _Walk) -> Any:
@@ -433,7 +433,7 @@ class Redact:
             # A set of names, or the like.
             return value
         kept = walk.within_budget(items)
-        clean = [self._safely(item, depth + 1, walk, is_shown=True) for item in kept]
+        clean = [self._redacted(item, depth + 1, walk, is_shown=True) for item in kept]
         clean = _and_more(clean, base.__len__(value) - len(kept))
         if base is deque:
             return deque(clean, deque.maxlen.__get__(value))
@@ -541,7 +541,7 @@ def _attribute(value: Any, name: str) -> Any:
 
 def _of_a_line(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     """Return as many of an event's items as a line has room for, what is said first among them."""
-    first = {key for key, _ in items if type(key) is str and key in _SAID_FIRST}
+    first = {key for key, _ in items if type(key) is str and key in _KEPT_FIRST}
     room = MAX_ITEMS - 1 - len(first)
     kept = []
     for key, value in items:

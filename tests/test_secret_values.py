@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from mozlog_py import MozlogFormatter, MozlogHandler, config
 from mozlog_py._redaction.mask import Mask
 from mozlog_py._redaction.secret_shapes import Shapes
-from mozlog_py._redaction.secret_values import Needle, WordGate, needles_of
+from mozlog_py._redaction.secret_values import Needle, WordFilter, needles_of
 from mozlog_py._values import mask_registry
 from mozlog_py._values.sanitiser import MAX_TEXT
 from mozlog_py.gcp import CloudFormatter
@@ -201,7 +201,7 @@ class TestEnvironment:
         assert made.mask.text("/no/such/file\0") == AWAY
 
 
-class TestDresses:
+class TestEncodings:
     @pytest.mark.parametrize(
         "dressed",
         [
@@ -854,8 +854,8 @@ class TestShapes:
 
 class TestGate:
     def test_words_are_long_where_all_secrets_are(self) -> None:
-        assert WordGate(needles_of(["x7" * 10, "y7" * 12], AWAY)).word_bytes == 8
-        assert WordGate(needles_of(["x7" * 10, "y7" * 4], AWAY)).word_bytes == 4
+        assert WordFilter(needles_of(["x7" * 10, "y7" * 12], AWAY)).word_bytes == 8
+        assert WordFilter(needles_of(["x7" * 10, "y7" * 4], AWAY)).word_bytes == 4
 
     def test_a_secret_without_a_constant_part_is_searched_for_in_each_line(self) -> None:
         secret = "\U0001f600\u00e9\"'\\/" * 3

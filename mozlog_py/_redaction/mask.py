@@ -21,7 +21,7 @@ from mozlog_py._values.mask_registry import MAX_SEARCHED
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
 
 from .secret_shapes import Shapes
-from .secret_values import Needle, WordGate, checked_patterns, checked_values, needles_of
+from .secret_values import Needle, WordFilter, checked_patterns, checked_values, needles_of
 
 __all__ = ["AnyMask", "Mask", "combined"]
 
@@ -173,14 +173,18 @@ class Mask(AnyMask):
         self._needles = needles
         self._patterns = patterns
         self._shapes = shapes
-        self._gate = WordGate(needles)
+        self._filter = WordFilter(needles)
         self._unnoticed = [needle for needle in needles if not needle.runs]
         self.dumps = self._encoder()
 
     # -- lines ------------------------------------------------------------
 
     def _encoder(self) -> Callable[[Any], bytes]:
-        words, word_bytes, word_format = self._gate.words, self._gate.word_bytes, self._gate.format
+        words, word_bytes, word_format = (
+            self._filter.words,
+            self._filter.word_bytes,
+            self._filter.format,
+        )
         has_none_of, has_words = words.isdisjoint, bool(words)
         may_have_shape = None if self._shapes is None else self._shapes.may_be_in
         is_always_searched = bool(self._patterns or self._unnoticed)
@@ -232,7 +236,7 @@ class Mask(AnyMask):
         if line is None:
             needles, shapes = [*self._needles], self._shapes
         else:
-            found = self._gate.found(line)
+            found = self._filter.found(line)
             needles = sorted((*found, *self._unnoticed), key=_size)
             is_shaped = self._shapes is not None and self._shapes.may_be_in(line)
             shapes = self._shapes if is_shaped else None

@@ -2,7 +2,7 @@
 
 A secret that was registered by its value may stand in a line as it is, with the
 escapes of JSON (several times over) or of ``repr``, percent-encoded, or in the
-base64 of ``user:password``. For each character there is a list of such dresses.
+base64 of ``user:password``. For each character there is a list of such encodings.
 A ``Needle`` is one sequence of them, and from the same lists both the regular
 expression that finds it and the gate are made, so the gate misses nothing that
 the expression would find.
@@ -32,7 +32,7 @@ import orjson
 __all__ = [
     "MIN_CHARACTERS",
     "Needle",
-    "WordGate",
+    "WordFilter",
     "checked_patterns",
     "checked_values",
     "needles_of",
@@ -70,8 +70,8 @@ _MAX_STARTS: Final = 16
 _BASE64: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 _BASE64_END: Final = re.compile(r"[\w+/\-]*(?:=|%(?:25){0,2}3[Dd]){0,2}", re.ASCII)
 
-#: The dresses of each character of a secret.
-Dresses = Sequence[tuple[str, ...]]
+#: The encodings of each character of a secret.
+Encodings = Sequence[tuple[str, ...]]
 
 
 # -- what may be registered ---------------------------------------------------
@@ -188,15 +188,15 @@ def _members(value: str, is_secret: Callable[[str], bool]) -> list[str]:
         return []
     found: list[str] = []
 
-    def gather(members: Any, depth: int) -> None:
+    def collect(members: Any, depth: int) -> None:
         for name, member in members.items():
             if isinstance(member, str) and is_secret(name):
                 found.append(member)
             elif isinstance(member, dict) and depth < _MAX_JSON_DEPTH:
-                gather(member, depth + 1)
+                collect(member, depth + 1)
 
     try:
-        gather(json.loads(value), 0)
+        collect(json.loads(value), 0)
     except (ValueError, RecursionError):
         # It is a secret that begins with a brace.
         pass
@@ -207,41 +207,41 @@ def _members(value: str, is_secret: Callable[[str], bool]) -> list[str]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _dresses(char: str) -> tuple[str, ...]:
+def _encodings_of(char: str) -> tuple[str, ...]:
     """Return all that may stand for a character in a text, the longest first."""
     if char in _PLAIN:
         return (char,)
     if char == "\n":
         return _longest_first(_line_breaks())
-    dresses = {*_percent_encoded(char), *_escaped(char)}
+    encodings = {*_percent_encoded(char), *_escaped(char)}
     if char == "\\":
-        dresses.update("\\" * count for count in (1, 2, 4, 8, 16))
+        encodings.update("\\" * count for count in (1, 2, 4, 8, 16))
     else:
-        dresses.update("\\" * count + char for count in _QUOTE_BACKSLASHES.get(char, (0,)))
+        encodings.update("\\" * count + char for count in _QUOTE_BACKSLASHES.get(char, (0,)))
     if char in _DOUBLED:
         # Also as repr or JSON escapes that.
-        dresses.update(2 * ("\\" * count + char) for count in range(4))
+        encodings.update(2 * ("\\" * count + char) for count in range(4))
     if char == " ":
         # As a form has it, and that percent-encoded once more.
-        dresses |= {"+", *_percent_encoded("+")}
-    return _longest_first(dresses)
+        encodings |= {"+", *_percent_encoded("+")}
+    return _longest_first(encodings)
 
 
-def _longest_first(dresses: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(dresses, key=lambda dress: (-len(dress), dress)))
+def _longest_first(encodings: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(encodings, key=lambda encoding: (-len(encoding), encoding)))
 
 
 def _line_breaks() -> set[str]:
-    dresses = {"\n", "\r", "\r\n"}
+    encodings = {"\n", "\r", "\r\n"}
     for level in _LEVELS:
         run = "\\" * level
-        dresses |= {f"{run}n", f"{run}r", f"{run}r{run}n"}
+        encodings |= {f"{run}n", f"{run}r", f"{run}r{run}n"}
     for percent in _PERCENTS:
         ends = [{f"{percent}{end}", f"{percent}{end.lower()}"} for end in ("0D", "0A")]
-        dresses.update(*ends, map("".join, itertools.product(*ends)))
+        encodings.update(*ends, map("".join, itertools.product(*ends)))
         # A backslash and a letter may be no line break after all.
-        dresses.update(f"{percent}5{c}{letter}" for c in "Cc" for letter in "nr")
-    return dresses
+        encodings.update(f"{percent}5{c}{letter}" for c in "Cc" for letter in "nr")
+    return encodings
 
 
 def _percent_encoded(char: str) -> set[str]:
@@ -286,7 +286,7 @@ def _bytes(text: str) -> bytes:
 
 
 class Needle:
-    """One secret in all its dresses, or its base64 at one offset.
+    """One secret in all its encodings, or its base64 at one offset.
 
     Attributes:
         runs: Bytes that the needle has in it, as they stand in encoded JSON: one of
@@ -296,19 +296,19 @@ class Needle:
 
     """
 
-    __slots__ = ("__dict__", "_dresses", "_is_base64", "_marker", "has_long_runs", "runs", "size")
+    __slots__ = ("__dict__", "_encodings", "_is_base64", "_marker", "has_long_runs", "runs", "size")
 
-    def __init__(self, dresses: Dresses, marker: str, *, is_base64: bool = False) -> None:
-        self._dresses = dresses
+    def __init__(self, encodings: Encodings, marker: str, *, is_base64: bool = False) -> None:
+        self._encodings = encodings
         self._marker = marker
         self._is_base64 = is_base64
-        self.size = len(dresses)
-        self.has_long_runs, self.runs = _runs(dresses)
+        self.size = len(encodings)
+        self.has_long_runs, self.runs = _runs(encodings)
 
     @functools.cached_property
     def _pattern(self) -> re.Pattern[str]:
         # Compiled when it is first met: most secrets never are.
-        return re.compile(_expression(self._dresses))
+        return re.compile(_expression(self._encodings))
 
     def masked(self, text: str) -> str:
         """Return a text with each occurrence masked."""
@@ -329,9 +329,9 @@ class Needle:
         return "".join((*out, text[at:])) if out else text
 
 
-def _expression(dresses: Dresses) -> str:
+def _expression(encodings: Encodings) -> str:
     parts = []
-    for alternatives in dresses:
+    for alternatives in encodings:
         if len(alternatives) == 1:
             parts.append(re.escape(alternatives[0]))
         else:
@@ -339,18 +339,20 @@ def _expression(dresses: Dresses) -> str:
     return "".join(parts)
 
 
-def _encoded(dress: str) -> bytes:
-    """Return a dress as it stands in encoded JSON."""
+def _encoded(encoding: str) -> bytes:
+    """Return a encoding as it stands in encoded JSON."""
     try:
-        return orjson.dumps(dress)[1:-1]
+        return orjson.dumps(encoding)[1:-1]
     except ValueError:
         # A lone surrogate: only its escape gets into a line.
-        return orjson.dumps(dress.encode("utf-8", "backslashreplace").decode())[1:-1]
+        return orjson.dumps(encoding.encode("utf-8", "backslashreplace").decode())[1:-1]
 
 
-def _runs(dresses: Dresses) -> tuple[bool, frozenset[bytes]]:
+def _runs(encodings: Encodings) -> tuple[bool, frozenset[bytes]]:
     """Return the runs by which a needle is noticed, and whether they are long."""
-    encoded = [tuple({_encoded(dress) for dress in alternatives}) for alternatives in dresses]
+    encoded = [
+        tuple({_encoded(encoding) for encoding in alternatives}) for alternatives in encodings
+    ]
     # The least bytes that are left from each character on.
     left = [*itertools.accumulate(reversed([min(map(len, each)) for each in encoded]))][::-1]
     for word_bytes, most in ((_LONG, _MAX_LONG_RUNS), (_SHORT, _MAX_RUNS)):
@@ -386,7 +388,7 @@ def _expanded(
     done: set[bytes] = set()
     growing = {head}
     for alternatives in itertools.islice(encoded, start, None):
-        grown = {run + dress for run in growing for dress in alternatives}
+        grown = {run + encoding for run in growing for encoding in alternatives}
         growing = set()
         for run in grown:
             if len(run) >= size:
@@ -432,25 +434,27 @@ def needles_of(
     return sorted(needles, key=lambda needle: -needle.size)
 
 
-def _of_text(text: str) -> Dresses:
+def _of_text(text: str) -> Encodings:
     # A run of a character that may be doubled is one: each alone would multiply the ways to match.
-    return [_dresses_of_run(part) for part in _RUNS.findall(text)]
+    return [_encodings_of_run(part) for part in _RUNS.findall(text)]
 
 
-def _dresses_of_run(run: str) -> tuple[str, ...]:
+def _encodings_of_run(run: str) -> tuple[str, ...]:
     if len(run) == 1:
-        return _dresses(run)
+        return _encodings_of(run)
     if run[0] != "\\":
-        return _longest_first({dress * len(run) for dress in _dresses(run[0])})
+        return _longest_first({encoding * len(run) for encoding in _encodings_of(run[0])})
     return _longest_first(
         {"\\" * (len(run) * count) for count in (1, 2, 4, 8, 16)}
-        | {dress * len(run) for dress in _percent_encoded("\\")}
+        | {encoding * len(run) for encoding in _percent_encoded("\\")}
     )
 
 
-def _of_base64(core: str) -> Dresses:
+def _of_base64(core: str) -> Encodings:
     url_safe = {"+": "-", "/": "_"}
-    return [(*_dresses(char), url_safe[char]) if char in url_safe else (char,) for char in core]
+    return [
+        (*_encodings_of(char), url_safe[char]) if char in url_safe else (char,) for char in core
+    ]
 
 
 def _base64_cores(text: str) -> Iterable[str]:
@@ -471,7 +475,7 @@ def _base64_cores(text: str) -> Iterable[str]:
 # -- the gate -----------------------------------------------------------------
 
 
-class WordGate:
+class WordFilter:
     """Finds out which needles a line may have in it.
 
     Attributes:

@@ -24,17 +24,16 @@ from mozlog_py._line.line_encoder import last_resort
 from mozlog_py._process.self_log import note
 from mozlog_py._values.sanitiser import type_name
 
-from .lazy_proxy import bypass_proxy, shorten_again
+from .lazy_proxy import bypass_proxy, update_proxy
 from .level_classes import class_at, following_class
 from .levels import ALIASES, LEVELS, NAMES
 from .levels import METHODS as METHOD_NAMES
-from .line_prefix import NO_HEADS, NOT_COMPILABLE, NOT_COMPILED
-from .line_prefix import head as head_of
+from .line_prefix import NO_PREFIXES, NOT_COMPILABLE, NOT_COMPILED, compile_prefix
 from .log_methods import ASYNC_METHODS, METHODS, aexception, exception
 from .logging_changes import changes
-from .other_handlers import NOBODY, Audience, nearest_logger
+from .other_handlers import ABOVE_ALL_LEVELS, Recipients, nearest_logger
 from .renderer import MozlogRenderer, WiringError
-from .run_chain import Call, outcome
+from .run_chain import Call, run_chain
 from .sink_logger import SinkLogger
 
 __all__ = ["FastBoundLogger"]
@@ -67,7 +66,7 @@ class FastBoundLogger:
     #: The lowest level of one that follows other handlers, but no levels.
     _fixed_level: ClassVar[int | None] = None
     #: The lowest level that may interest something beside the logger below.
-    _others_from: ClassVar[int] = NOBODY
+    _others_from: ClassVar[int] = ABOVE_ALL_LEVELS
 
     def __new__(cls: type[_Self], logger: Any, *args: Any, **kwargs: Any) -> _Self:
         """Make a logger of the class for its level."""
@@ -89,7 +88,7 @@ class FastBoundLogger:
         self._processors = processors
         self._bound = context
         self._chain: Any = None
-        self._prefixes = NO_HEADS
+        self._prefixes = NO_PREFIXES
         self._is_exposed = False
 
     @classmethod
@@ -112,7 +111,7 @@ class FastBoundLogger:
     def _context(self) -> Any:
         # Whoever has the dict itself may change it: nothing is prepared any more.
         self._is_exposed = True
-        self._prefixes = NO_HEADS
+        self._prefixes = NO_PREFIXES
         return self._bound
 
     def _binding(self: _Self, context: Any) -> _Self:
@@ -297,8 +296,8 @@ class FastBoundLogger:
     def _prepare(self, level: int) -> bool:
         """Prepare what is constant in this logger's lines; False where there is more to them."""
         processors = self._processors
-        heads = [*(self._prefixes if self._is_prepared_for(processors) else NO_HEADS)]
-        head = NOT_COMPILABLE
+        prefixes = [*(self._prefixes if self._is_prepared_for(processors) else NO_PREFIXES)]
+        prefix = NOT_COMPILABLE
         if type(processors) is list or type(processors) is tuple:
             self._chain = processors[:]
             if any(isinstance(processor, MozlogRenderer) for processor in processors[:-1]):
@@ -309,10 +308,10 @@ class FastBoundLogger:
             is_alone = len(processors) == 1 and type(processors[0]) is MozlogRenderer
             # Events for other handlers take the long way, on which they are records too.
             if is_alone and not self._is_exposed and level < self._others_from:
-                head = head_of(processors[0], self._logger, level, self._bound)
-        heads[level // 10] = head
-        self._prefixes = heads
-        return head is not NOT_COMPILABLE
+                prefix = compile_prefix(processors[0], self._logger, level, self._bound)
+        prefixes[level // 10] = prefix
+        self._prefixes = prefixes
+        return prefix is not NOT_COMPILABLE
 
     def _is_prepared_for(self, processors: Any) -> bool:
         chain = self._chain
@@ -331,7 +330,7 @@ class FastBoundLogger:
             # An error reporter was set up a moment ago.
             changes.announce()
         if self._is_outdated:
-            self._follow()
+            self._update_class()
             return getattr(self, NAMES[level])(event, *args, **fields)
         if level < (self._lowest or logging.NOTSET):
             # The caller has kept the method from the time when the level was on.
@@ -342,17 +341,17 @@ class FastBoundLogger:
         return self._log(level, event, args, fields)
 
     def _is_prepared_at(self, level: int) -> bool:
-        head = self._prefixes[level // 10]
-        if head is NOT_COMPILED or not self._is_prepared_for(self._processors):
+        prefix = self._prefixes[level // 10]
+        if prefix is NOT_COMPILED or not self._is_prepared_for(self._processors):
             return False
-        return head is NOT_COMPILABLE or head[0] is self._processors[0].state
+        return prefix is NOT_COMPILABLE or prefix[0] is self._processors[0].state
 
     def _log(self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
         interrupts: list[BaseException] = []
         result = None
-        audience = self._audience(level) if level >= self._others_from else None
+        recipients = self._recipients(level) if level >= self._others_from else None
         try:
-            made = self._outcome(level, event, args, fields, interrupts, audience)
+            made = self._run_chain(level, event, args, fields, interrupts, recipients)
             if made is not None:
                 call, arguments, keywords = made
                 result = call(*arguments, **keywords)
@@ -360,8 +359,8 @@ class FastBoundLogger:
             raise
         except Exception as error:
             self._save(error)
-        if audience is not None:
-            audience.send()
+        if recipients is not None:
+            recipients.send()
         if interrupts:
             raise interrupts[0]
         return result
@@ -377,9 +376,9 @@ class FastBoundLogger:
     ) -> Any:
         interrupts: list[BaseException] = []
         result, made = None, None
-        audience = self._audience(level) if level >= self._others_from else None
+        recipients = self._recipients(level) if level >= self._others_from else None
         try:
-            made = self._outcome(level, event, args, fields, interrupts, audience)
+            made = self._run_chain(level, event, args, fields, interrupts, recipients)
         except WiringError:
             raise
         except Exception as error:
@@ -387,9 +386,9 @@ class FastBoundLogger:
         if made is not None:
             call, arguments, keywords = made
             write = functools.partial(call, *arguments, **keywords)
-            if audience is not None:
+            if recipients is not None:
                 # Error reporters look at the context.
-                write = functools.partial(copy_context().run, _write_and_send, write, audience)
+                write = functools.partial(copy_context().run, _write_and_send, write, recipients)
             try:
                 writing = asyncio.get_running_loop().run_in_executor(None, write)
             except RuntimeError:
@@ -402,34 +401,36 @@ class FastBoundLogger:
             raise interrupts[0]
         return result
 
-    def _outcome(
+    def _run_chain(
         self,
         level: int,
         event: Any,
         args: tuple[Any, ...],
         fields: dict[str, Any],
         interrupts: list[BaseException],
-        audience: Audience | None,
+        recipients: Recipients | None,
     ) -> Call | None:
         chain, bound = self._processors, self._bound
-        return outcome(self._logger, chain, bound, level, event, args, fields, interrupts, audience)
+        return run_chain(
+            self._logger, chain, bound, level, event, args, fields, interrupts, recipients
+        )
 
-    def _audience(self, level: int) -> Audience | None:
+    def _recipients(self, level: int) -> Recipients | None:
         """Return what else gets an event of a level."""
         logger = self._logger
         try:
             others = logger.others
-            return None if others is None else others.audience(logger.name, level)
+            return None if others is None else others.recipients(logger.name, level)
         except Exception as error:
             note(f"other handlers were not found: {type_name(type(error))}")
             return None
 
-    def _follow(self) -> None:
+    def _update_class(self) -> None:
         """Take the class that this logger has after a change in ``logging``."""
         made_from = type(self).__bases__[0]
         self.__class__ = following_class(made_from, self._logger, self._fixed_level)
-        self._prefixes = NO_HEADS
-        shorten_again(self)
+        self._prefixes = NO_PREFIXES
+        update_proxy(self)
 
     # -- what is expected of any object -----------------------------------
 
@@ -463,9 +464,9 @@ class FastBoundLogger:
         )
 
 
-def _write_and_send(write: Callable[[], Any], audience: Audience) -> Any:
+def _write_and_send(write: Callable[[], Any], recipients: Recipients) -> Any:
     result = write()
-    audience.send()
+    recipients.send()
     return result
 
 

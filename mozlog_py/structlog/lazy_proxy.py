@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 
-__all__ = ["bypass_proxy", "lengthen", "shorten_again"]
+__all__ = ["bypass_proxy", "restore_proxies", "update_proxy"]
 
 # A private name; without it there is no short way, and nothing else is different.
 _CODE: Final = getattr(
@@ -25,7 +25,7 @@ _BIND: Final = getattr(_CODE, "__code__", None)
 
 
 # The proxies that have methods, by the id of their logger, with that logger.
-_short: Final[dict[int, tuple[weakref.ref[Any], Any, tuple[str, ...]]]] = {}
+_bypassed: Final[dict[int, tuple[weakref.ref[Any], Any, tuple[str, ...]]]] = {}
 
 
 def bypass_proxy(logger: Any, names: Iterable[str], *, depth: int) -> None:
@@ -43,23 +43,23 @@ def bypass_proxy(logger: Any, names: Iterable[str], *, depth: int) -> None:
     if is_kept is True:
         key = id(logger)
         # The logger is kept with it, so that no other one has its id.
-        ended = weakref.ref(proxy, lambda _: _short.pop(key, None))
-        _short[key] = ended, logger, tuple(names)
-        shorten_again(logger)
+        ended = weakref.ref(proxy, lambda _: _bypassed.pop(key, None))
+        _bypassed[key] = ended, logger, tuple(names)
+        update_proxy(logger)
 
 
-def shorten_again(logger: Any) -> None:
+def update_proxy(logger: Any) -> None:
     """Set a logger's methods on the proxy that keeps it, if there is one."""
-    proxy, _, names = _short.get(id(logger), _NO_PROXY)
+    proxy, _, names = _bypassed.get(id(logger), _NO_PROXY)
     methods = getattr(proxy(), "__dict__", None)
     if methods is not None:
         for name in names:
             methods.setdefault(name, getattr(logger, name))
 
 
-def lengthen() -> None:
+def restore_proxies() -> None:
     """Take the methods away again: loggers are about to have others."""
-    for proxy, logger, names in list(_short.values()):
+    for proxy, logger, names in list(_bypassed.values()):
         methods = getattr(proxy(), "__dict__", {})
         for name in names:
             if getattr(methods.get(name), "__self__", None) is logger:

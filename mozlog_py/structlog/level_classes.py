@@ -15,12 +15,12 @@ from typing import Any, Final
 
 from mozlog_py._process.process_id import process
 
-from .lazy_proxy import lengthen
+from .lazy_proxy import restore_proxies
 from .levels import ALIASES, LEVELS, METHODS, level_of
-from .log_methods import ASYNC_METHODS, aexception, exception, noop_async, nothing
+from .log_methods import ASYNC_METHODS, aexception, exception, noop, noop_async
 from .log_methods import METHODS as LOG_METHODS
 from .logging_changes import changes
-from .other_handlers import NOBODY
+from .other_handlers import ABOVE_ALL_LEVELS
 from .sink_logger import SinkLogger
 
 __all__ = ["class_at", "following_class"]
@@ -53,7 +53,7 @@ def following_class(made_from: type, logger: Any, fixed_level: int | None) -> ty
         epoch = _Epoch.current
         lowest = level_of(logger) if fixed_level is None else fixed_level
         others = logger.others if type(logger) is SinkLogger else None
-        others_from = NOBODY if others is None else others.lowest_level(logger.name)
+        others_from = ABOVE_ALL_LEVELS if others is None else others.lowest_level(logger.name)
         made = epoch.class_for(made_from, fixed_level, lowest, others_from)
         # Else it was made of what is no longer so.
         if epoch is _Epoch.current:
@@ -97,7 +97,7 @@ class _Epoch:
             return
         for made in outdated:
             _outdate(made)
-        lengthen()
+        restore_proxies()
         # Methods that an application keeps, and calls without a look at the class, notice by this.
         process.reset_after_fork()
 
@@ -117,13 +117,13 @@ def _make_class(made_from: Any, lowest: int, attributes: Mapping[str, Any]) -> t
     for name in (*LEVELS, *ALIASES):
         level = LEVELS[ALIASES.get(name, name)]
         if level < lowest:
-            members[name], members[f"a{name}"] = nothing, noop_async
-        elif getattr(made_from, name) is nothing:
+            members[name], members[f"a{name}"] = noop, noop_async
+        elif getattr(made_from, name) is noop:
             # Of a class of a higher level.
             members[name], members[f"a{name}"] = LOG_METHODS[level], ASYNC_METHODS[level]
     if lowest > logging.ERROR:
-        members["exception"], members["aexception"] = nothing, noop_async
-    elif made_from.exception is nothing:
+        members["exception"], members["aexception"] = noop, noop_async
+    elif made_from.exception is noop:
         members["exception"], members["aexception"] = exception, aexception
     return type(made_from.__name__, (made_from,), members)
 
@@ -132,7 +132,7 @@ def _redirected(name: str) -> Callable[..., Any]:
     """Return a method that finds the logger its present class, and calls the one of that."""
 
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        self._follow()
+        self._update_class()
         return getattr(self, name)(*args, **kwargs)
 
     method.__name__ = name

@@ -15,7 +15,14 @@ from .levels import NAMES
 from .renderer import AroundContext, MozlogRenderer
 from .sink_logger import SinkLogger
 
-__all__ = ["NOT_COMPILABLE", "NOT_COMPILED", "NO_HEADS", "LinePrefix", "OpaqueSink", "head"]
+__all__ = [
+    "NOT_COMPILABLE",
+    "NOT_COMPILED",
+    "NO_PREFIXES",
+    "LinePrefix",
+    "OpaqueSink",
+    "compile_prefix",
+]
 
 _write: Final = Sink.write
 
@@ -44,20 +51,22 @@ def _no_write(line: bytes) -> NoReturn:
     raise RuntimeError(f"nothing was prepared for {line!r}")
 
 
-def _nothing() -> LinePrefix:
+def _unprepared() -> LinePrefix:
     # No renderer has such a state, so these are never taken for heads.
     return object(), b"", b"", None, frozenset(), False, OpaqueSink(_no_write)
 
 
 #: In place of a head that was not asked for yet.
-NOT_COMPILED: Final = _nothing()
+NOT_COMPILED: Final = _unprepared()
 #: In place of a head, where a line takes more than putting two parts together.
-NOT_COMPILABLE: Final = _nothing()
+NOT_COMPILABLE: Final = _unprepared()
 #: The heads of a logger that was not called yet, by a tenth of the level.
-NO_HEADS: Final = [NOT_COMPILED] * 6
+NO_PREFIXES: Final = [NOT_COMPILED] * 6
 
 
-def head(renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any]) -> LinePrefix:
+def compile_prefix(
+    renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any]
+) -> LinePrefix:
     """Give what is constant in the lines of a logger at one level, in this process.
 
     ``bound``: what is bound to it. ``NOT_COMPILABLE`` where that cannot be said.
@@ -77,5 +86,5 @@ def head(renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any
         return NOT_COMPILABLE
     if process.pid < 0:
         process.ask(time.time_ns())
-    made = renderer.head(logger, level, bound, newline)
+    made = renderer.compile_prefix(logger, level, bound, newline)
     return NOT_COMPILABLE if made is None else (renderer.state, *made, sink)

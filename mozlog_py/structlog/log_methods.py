@@ -34,8 +34,8 @@ __all__ = [
     "Method",
     "aexception",
     "exception",
+    "noop",
     "noop_async",
-    "nothing",
 ]
 
 #: A method of a bound logger, not bound to one yet.
@@ -184,7 +184,7 @@ async def aexception(self: Any, event: Any = None, /, *args: Any, **fields: Any)
     return await self.aerror(event, *args, **fields)
 
 
-def nothing(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
+def noop(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
     """Do nothing: this level is not heard."""
     return
 

@@ -39,7 +39,7 @@ class LoggingChanges:
         call_handlers: ``logging.Logger.callHandlers``, as it was at the last look.
     """
 
-    __slots__ = ("_cache", "_is_patched", "_loggers", "_own", "_seen", "_subscribers",
+    __slots__ = ("_cache", "_is_patched", "_loggers", "_own", "_remembered", "_subscribers",
                  "call_handlers")  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class LoggingChanges:
         self._own: logging.Logger | None = None
         self._is_patched: Any = None
         self._loggers = 0
-        self._seen: dict[int, tuple[logging.Logger, list[Any], list[Any]]] = {}
+        self._remembered: dict[int, tuple[logging.Logger, list[Any], list[Any]]] = {}
         self.call_handlers: Any = logging.Logger.callHandlers
 
     def subscribe(self, subscriber: Callable[[], None]) -> None:
@@ -57,7 +57,7 @@ class LoggingChanges:
 
     def announce(self) -> None:
         """Call the subscribers."""
-        self._seen = {}
+        self._remembered = {}
         self._loggers = len(logging.root.manager.loggerDict)
         self.call_handlers = logging.Logger.callHandlers
         for subscriber in self._subscribers:
@@ -71,8 +71,8 @@ class LoggingChanges:
         own._cache = self._cache  # type: ignore[attr-defined]  # noqa: SLF001
         self._own = own
         self._loggers = len(logging.root.manager.loggerDict)
-        if self._look not in process.regular:
-            process.regular.append(self._look)
+        if self._check not in process.regular:
+            process.regular.append(self._check)
 
     def watch_handlers(self) -> None:
         """Notice handlers that are added from now on. Doing it again is harmless."""
@@ -88,11 +88,11 @@ class LoggingChanges:
         self._is_patched = addHandler
         logging.Logger.addHandler = addHandler  # type: ignore[method-assign]
 
-    def see(self, logger: logging.Logger) -> None:
+    def remember_handlers(self, logger: logging.Logger) -> None:
         """Remember the handlers of a logger, on which a decision was based."""
         handlers = [*logger.handlers]
         levels = [getattr(handler, "level", None) for handler in handlers]
-        self._seen[id(logger)] = logger, handlers, levels
+        self._remembered[id(logger)] = logger, handlers, levels
 
     def _is_watching(self) -> bool:
         own = self._own
@@ -101,7 +101,7 @@ class LoggingChanges:
             and getattr(own, "_cache", None) is self._cache
         )
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         """Announce what has changed since the last look, if anything has. Never raises."""
         try:
             self._compare()
@@ -117,8 +117,8 @@ class LoggingChanges:
             self.announce()
         elif (
             logging.Logger.callHandlers is not self.call_handlers
-            or (self._seen and len(logging.root.manager.loggerDict) != self._loggers)
-            or any(map(_has_changed, list(self._seen.values())))
+            or (self._remembered and len(logging.root.manager.loggerDict) != self._loggers)
+            or any(map(_has_changed, list(self._remembered.values())))
         ):
             self.announce()
 

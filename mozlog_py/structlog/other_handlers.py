@@ -22,13 +22,13 @@ from mozlog_py._values.tracebacks import as_exc_info
 
 from .logging_changes import changes
 
-__all__ = ["NOBODY", "Audience", "OtherHandlers", "nearest_logger"]
+__all__ = ["ABOVE_ALL_LEVELS", "OtherHandlers", "Recipients", "nearest_logger"]
 
 #: Above all levels.
-NOBODY: Final = sys.maxsize
+ABOVE_ALL_LEVELS: Final = sys.maxsize
 
 # What an event dict says under these names has a place of its own in a record.
-_NO_FIELDS: Final = frozenset(
+_NOT_ATTRIBUTES: Final = frozenset(
     {"_from_structlog", "_logger", "_name", "_record", "event", "exc_info", "level_number",
      "positional_args", "stack_info"}
 )  # fmt: skip
@@ -38,7 +38,7 @@ _PACKAGES: Final = ("mozlog_py", "structlog")
 
 # Whether a handler is being called: what it logs itself must not get back to it.
 _is_handing_over: Final[ContextVar[bool]] = ContextVar("mozlog_handing_over", default=False)
-_nothing: Final = logging.NullHandler()
+_null_handler: Final = logging.NullHandler()
 
 
 def nearest_logger(name: Any) -> logging.Logger:
@@ -73,12 +73,12 @@ class OtherHandlers:
     def lowest_level(self, name: Any) -> int:
         """Return a level below which no event of a logger interests others.
 
-        ``NOBODY`` if nothing listens. ``changes`` announces it when that may be wrong.
+        ``ABOVE_ALL_LEVELS`` if nothing listens. ``changes`` announces it when that may be wrong.
         """
-        lowest = NOBODY
+        lowest = ABOVE_ALL_LEVELS
         logger: logging.Logger | None = nearest_logger(name)
         while logger is not None:
-            changes.see(logger)
+            changes.remember_handlers(logger)
             for handler in logger.handlers:
                 if self._is_other(handler):
                     lowest = min(lowest, _level_of(handler))
@@ -88,7 +88,7 @@ class OtherHandlers:
             lowest = min(lowest, self._reporting_level)
         return lowest if self._from_level is None else max(lowest, self._from_level)
 
-    def audience(self, name: Any, level: int) -> Audience | None:
+    def recipients(self, name: Any, level: int) -> Recipients | None:
         """Return what listens to events of one logger and level, now; None for nothing."""
         if _is_handing_over.get() or (self._from_level is not None and level < self._from_level):
             return None
@@ -110,7 +110,7 @@ class OtherHandlers:
         namesake = nearest if nearest.name == name else None
         if namesake is not None and namesake.disabled:
             return None
-        return Audience(namesake, level, handlers, call_handlers if is_reported else None)
+        return Recipients(namesake, level, handlers, call_handlers if is_reported else None)
 
     @property
     def _reporting_level(self) -> int:
@@ -124,18 +124,20 @@ class OtherHandlers:
             if getattr(handler, "has_events", False):
                 return False
             # A MemoryHandler hands on to its target.
-            return not any(map(self._writes_there, (handler, getattr(handler, "target", None))))
+            return not any(map(self._writes_to_sink, (handler, getattr(handler, "target", None))))
         except Exception:
             # An attribute of its own kind.
             return True
 
-    def _writes_there(self, handler: Any) -> bool:
+    def _writes_to_sink(self, handler: Any) -> bool:
         # A later dictConfig() may have put another handler in the place of ours.
         stream = getattr(handler, "stream", None)
-        return stream is not None and _place(stream) == _place(self._sink.stream)
+        return stream is not None and _stream_identity(stream) == _stream_identity(
+            self._sink.stream
+        )
 
 
-class Audience:
+class Recipients:
     """What gets one event: first the record of it is made, and when the line is written it is sent.
 
     Args:
@@ -208,7 +210,7 @@ class Audience:
             if self._call_handlers is not None:
                 # The handlers have it by now; and a logger without any writes to stderr.
                 stand_in = logging.Logger(record.name)  # noqa: LOG001 - it must not stay
-                stand_in.handlers = [_nothing]
+                stand_in.handlers = [_null_handler]
                 _call(self._call_handlers, stand_in, record)
         except Exception as error:
             _note_failure(error)
@@ -216,7 +218,7 @@ class Audience:
             _is_handing_over.reset(token)
 
 
-def _place(stream: Any) -> Any:
+def _stream_identity(stream: Any) -> Any:
     """Return what is equal for streams that are the same, or lead to the same path."""
     path = getattr(stream, "path", None)
     return os.path.realpath(path) if type(path) is str else id(stream)
@@ -311,7 +313,7 @@ def _add_fields(record: logging.LogRecord, fields: Mapping[Any, Any]) -> None:
     """Add the fields of an event to its record, and replace none of the record's own."""
     attributes = vars(record)
     for key, value in fields.items():
-        if key in _NO_FIELDS:
+        if key in _NOT_ATTRIBUTES:
             continue
         name = key if type(key) is str else str(key)
         if name in attributes or name in _RESERVED:

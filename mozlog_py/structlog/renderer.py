@@ -146,15 +146,15 @@ class MozlogRenderer:
         #: What the lines are made for: its options and hooks hold.
         self.formatter = formatter
         # The masks of processors in front, which a logger of ours has told of.
-        self._covered: tuple[AnyMask, ...] = ()
-        mask_registry.follow(self._begin)
-        self._begin()
+        self._masks_before: tuple[AnyMask, ...] = ()
+        mask_registry.follow(self._compile)
+        self._compile()
 
-    def _begin(self) -> None:
+    def _compile(self) -> None:
         formatter = self.formatter
         self.reset_after_fork()
         process.tell(self)
-        formatter.follow(self._begin)
+        formatter.follow(self._compile)
         self._is_plain = (
             formatter.is_plain(is_processed=self._is_complete)
             and not formatter.prefix
@@ -163,24 +163,24 @@ class MozlogRenderer:
         self._static_fields = {} if self._is_complete else dict(formatter.static_fields)
         self._include_context = formatter.include_context and not self._is_complete
         of_formatter = line_masks(formatter.processors)
-        self._masks = (*of_formatter, *self._covered, *mask_registry.in_chains())
+        self._masks = (*of_formatter, *self._masks_before, *mask_registry.in_chains())
         mask = combined_mask(self._masks)
         # A formatter with hooks makes its lines with its own mask alone.
         self._further_mask = mask if len(self._masks) > len(of_formatter) else None
         self._maker = formatter.line_maker(formatter.logger_name)
         self._maker.use_mask(mask)
-        self._fitting: type | None = None
-        self._taken_by: dict[tuple[str, ...], frozenset[str]] = {}
-        self._fast = self._fast_way() if self._is_plain else self._careful
+        self._checked_type: type | None = None
+        self._reserved_by_names: dict[tuple[str, ...], frozenset[str]] = {}
+        self._render_plain = self._plain_renderer() if self._is_plain else self._render_any
 
-    def cover(self, processors: Iterable[Any]) -> None:
+    def add_masks_of(self, processors: Iterable[Any]) -> None:
         """Mask what the processors in front mask by value, in what is added here as well."""
         for processor in processors:
             if issubclass(type(processor), Redact) and processor.mask is not None:
                 mask = processor.mask
                 if not any(mask is known for known in self._masks):
-                    self._covered = (*self._covered, mask)
-                    self._begin()
+                    self._masks_before = (*self._masks_before, mask)
+                    self._compile()
 
     def reset_after_fork(self) -> None:
         """Have whoever prepared something with this renderer do it again."""
@@ -193,9 +193,9 @@ class MozlogRenderer:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._output, self._is_complete, self.formatter = state
-        self._covered = ()
-        mask_registry.follow(self._begin)
-        self._begin()
+        self._masks_before = ()
+        mask_registry.follow(self._compile)
+        self._compile()
 
     def __call__(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes | str:
         """Render one event. Raises no ``Exception`` but for the wrong wiring."""
@@ -223,11 +223,11 @@ class MozlogRenderer:
         Raises ``RaiseAfterWrite``, with the line, where a line is to be written
         before an interrupt goes on; and ``TypeError`` for the wrong wiring.
         """
-        if type(logger) is not self._fitting:
+        if type(logger) is not self._checked_type:
             self._check_wiring(logger, event_dict)
         if own is not None:
-            return self._careful(logger, method_name, event_dict, own)
-        return self._fast(logger, method_name, event_dict)
+            return self._render_any(logger, method_name, event_dict, own)
+        return self._render_plain(logger, method_name, event_dict)
 
     def surroundings(self) -> dict[str, Any]:
         """Return the static fields and the context, as far as they are added here."""
@@ -243,7 +243,7 @@ class MozlogRenderer:
         """Tell whether its lines can be handed to a logger as they are made."""
         return self._output == "bytes" and not isinstance(logger, _TEXT_LOGGERS)
 
-    def head(
+    def compile_prefix(
         self, logger: Any, level: int, bound: dict[str, Any], newline: bytes
     ) -> tuple[bytes, bytes, AroundContext | None, frozenset[str], bool] | None:
         """Give what is constant in the lines of a bound logger, at one level in this process.
@@ -287,25 +287,25 @@ class MozlogRenderer:
             (inside if ahead else before) + b"%b}" + newline,
             inside + b'"msg":%b}}' + newline,
             of_context,
-            self._taken(constant),
+            self._reserved_names(constant),
             bool(ahead),
         )
 
-    def _taken(self, constant: dict[str, Any]) -> frozenset[str]:
+    def _reserved_names(self, constant: dict[str, Any]) -> frozenset[str]:
         """Give the names that no field of a call may have beside constant ones."""
         if not constant:
             return _IN_CALLS
         names = (*constant,)
-        taken = self._taken_by.get(names)
-        if taken is None:
-            taken = _IN_CALLS.union(names)
-            remember(self._taken_by, names, taken, _MAX_REMEMBERED, 8 * LONGEST)
-        return taken
+        reserved = self._reserved_by_names.get(names)
+        if reserved is None:
+            reserved = _IN_CALLS.union(names)
+            remember(self._reserved_by_names, names, reserved, _MAX_REMEMBERED, 8 * LONGEST)
+        return reserved
 
     def _template(self, type_: str, level: int) -> bytes:
         return self._maker.template(type_, level, process.pid)
 
-    def _fast_way(self) -> Callable[[Any, str, Mapping[str, Any]], bytes]:
+    def _plain_renderer(self) -> Callable[[Any, str, Mapping[str, Any]], bytes]:
         """Give the renderer of plain events, which sends the others their way.
 
         ``LineEncoder.line`` makes every line there is; as in ``fast`` this is the
@@ -313,7 +313,7 @@ class MozlogRenderer:
         holds the two together.
         """
         templates, further, dumps = self._maker.templates, self._maker.further, self._maker.dumps
-        careful, static, default_type = self._careful, self._static_fields, self._maker.logger
+        render_any, static, default_type = self._render_any, self._static_fields, self._maker.logger
         include_context, is_traced = self._include_context, trace_context.is_installed()
         # Each field's type is looked at, and a closure's names are found in half of the time.
         type_, str_, int_ = type, str, int
@@ -321,7 +321,7 @@ class MozlogRenderer:
         def render(logger: Any, method_name: str, event_dict: Any) -> bytes:
             try:
                 if type(event_dict) is not dict:
-                    return careful(logger, method_name, event_dict)
+                    return render_any(logger, method_name, event_dict)
                 fields: dict[str, Any]
                 if include_context and (
                     read_bound()
@@ -343,13 +343,13 @@ class MozlogRenderer:
                         and kind is not int_
                         and (value - value != 0.0 if kind is float else kind is not bool)
                     ):
-                        return careful(logger, method_name, event_dict)
+                        return render_any(logger, method_name, event_dict)
                 if not _is_plainly_named(fields) or len(fields) >= MAX_ITEMS:
-                    return careful(logger, method_name, event_dict)
+                    return render_any(logger, method_name, event_dict)
                 if type(message) is not str or not message:
-                    return careful(logger, method_name, event_dict)
+                    return render_any(logger, method_name, event_dict)
                 if message >= "{" and looks_like_json(message):
-                    return careful(logger, method_name, event_dict)
+                    return render_any(logger, method_name, event_dict)
                 ns = _time_ns()
                 if ns > process.until_ns:
                     process.ask(ns)
@@ -374,13 +374,13 @@ class MozlogRenderer:
                 # Whatever it was, the careful way knows what to do.
                 pass
             except BaseException as error:
-                line = careful(logger, method_name, event_dict)
+                line = render_any(logger, method_name, event_dict)
                 raise RaiseAfterWrite(line, error, from_value=False) from None
-            return careful(logger, method_name, event_dict)
+            return render_any(logger, method_name, event_dict)
 
         return render
 
-    def _careful(
+    def _render_any(
         self,
         logger: Any,
         method_name: str,
@@ -396,13 +396,13 @@ class MozlogRenderer:
                 return self._line(name, method_name, event_dict, own, max_bytes)
             return self._line_of_formatter(name, method_name, event_dict, own, max_bytes)
         except Exception as error:
-            remains = _remains(event_dict, error)
+            fallback = _fallback_fields(event_dict, error)
             if self.formatter.processors and not self._is_complete:
                 # What they have not seen may be what they are there to hide.
-                remains = {DEGRADED: remains[DEGRADED]}
+                fallback = {DEGRADED: fallback[DEGRADED]}
             level = level_number(method_name)
             now = time.time_ns()
-            return self._maker.line(now, name, level, None, remains, max_bytes=max_bytes)
+            return self._maker.line(now, name, level, None, fallback, max_bytes=max_bytes)
 
     def _line(
         self,
@@ -495,7 +495,7 @@ class MozlogRenderer:
                 'MozlogRenderer(output="text") gives text and BytesLogger wants bytes: leave '
                 "output out, or use structlog.PrintLoggerFactory()"
             )
-        self._fitting = kind
+        self._checked_type = kind
 
 
 def _limit_below(logger: Any) -> int:
@@ -520,7 +520,7 @@ def _name_of(logger: Any) -> str | None:
     return name if type(name) is str and name else None
 
 
-def _remains(event_dict: Any, error: Exception) -> dict[str, Any]:
+def _fallback_fields(event_dict: Any, error: Exception) -> dict[str, Any]:
     """Give what is left to say of an event that could not be read."""
     reason = f"event not readable: {type_name(type(error))}"
     if not isinstance(event_dict, dict):

@@ -15,16 +15,16 @@ from mozlog_py.processors import guarded
 from mozlog_py.redaction import masked_event
 
 from .levels import NAMES
-from .other_handlers import Audience
+from .other_handlers import Recipients
 from .renderer import MozlogRenderer, WiringError
 
-__all__ = ["Call", "outcome"]
+__all__ = ["Call", "run_chain"]
 
 #: What is to be called with a line, and with what.
 Call = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
 
 
-def outcome(
+def run_chain(
     logger: Any,
     processors: Any,
     bound: Any,
@@ -33,13 +33,13 @@ def outcome(
     args: tuple[Any, ...],
     fields: dict[str, Any],
     interrupts: list[BaseException],
-    audience: Audience | None = None,
+    recipients: Recipients | None = None,
 ) -> Call | None:
     """Run a chain; give what is to be called with its outcome, None for a dropped event.
 
     ``logger`` is the one below the chain, ``bound`` what is bound to the one above
     it. What was raised that is no ``Exception`` is put into ``interrupts``, to be
-    raised after the call. ``audience``: what else gets the event; its record is made
+    raised after the call. ``recipients``: what else gets the event; its record is made
     here. Raises ``WiringError``.
     """
     name = NAMES.get(level, "info")
@@ -68,25 +68,25 @@ def outcome(
     *before, last = [*processors] or [_as_it_is]
     try:
         event_dict = guarded(before, logger, name, event_dict, interrupts)
-        if audience is not None:
+        if recipients is not None:
             renderer = last if isinstance(last, MozlogRenderer) else None
             surroundings = dict if renderer is None else renderer.surroundings
             default_name = "root" if renderer is None else renderer.formatter.logger_name
             type_ = getattr(logger, "name", None) or default_name
-            heard = masked_event(before, event_dict)
-            audience.make_record(type_, surroundings, heard, template, template_args, event)
+            visible = masked_event(before, event_dict)
+            recipients.make_record(type_, surroundings, visible, template, template_args, event)
         if isinstance(last, MozlogRenderer):
             own = None
             if "level" in event_dict or "timestamp" in event_dict:
                 static = last.formatter.static_fields
                 own = _own_of_call(event_dict, (fields, bound, current(), static))
-            last.cover(before)
+            last.add_masks_of(before)
             event_dict = _rendered(last, logger, name, event_dict, interrupts, own)
         else:
             event_dict = last(logger, name, masked_event(before, event_dict))
     except structlog.DropEvent:
-        if audience is not None:
-            audience.drop_record()
+        if recipients is not None:
+            recipients.drop_record()
         return None
     call = getattr(logger, name)
     if isinstance(event_dict, (str, bytes, bytearray)):
