@@ -668,7 +668,7 @@ class TestChains:
 
     def test_that_are_wired_wrongly_are_explained(self) -> None:
         log = FastBoundLogger.at(1)(structlog.PrintLogger(io.StringIO()), processors("shop"), {})
-        with pytest.raises(TypeError, match="PrintLogger wants text"):
+        with pytest.raises(TypeError, match="PrintLogger takes text"):
             log.info("hi")
 
     @pytest.mark.parametrize("is_prepared", [False, True])
@@ -1066,7 +1066,7 @@ class TestThroughStructlogsProxy:
     def test_nothing_is_shortened_without_structlogs_private_name(
         self, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py.structlog.lazy_proxy._BIND", None)
+        monkeypatch.setattr("mozlog_py.structlog.lazy_proxy._BIND_CODE", None)
         log = structlog.get_logger("app")
         log.info("first")
         assert "info" not in vars(log)

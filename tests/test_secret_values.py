@@ -579,9 +579,49 @@ class TestChains:
             assert checked(logger.info(SECRET))["Fields"] == {"msg": AWAY}
         assert len(covered._masks) == 1
         assert checked(alone(None, "info", {"event": SECRET}))["Fields"] == {"msg": SECRET}
-        # structlog's own loggers call the processor itself, which knows no renderer.
+        # Without a chain that can be read, every renderer of the process masks.
         redact(None, "info", {"event": "x"})
         assert checked(alone(None, "info", {"event": SECRET}))["Fields"] == {"msg": AWAY}
+
+    @pytest.mark.parametrize(
+        "wrapper", [structlog.BoundLogger, structlog.make_filtering_bound_logger(20)]
+    )
+    def test_a_logger_of_structlog_leaves_renderers_of_other_chains_as_they_are(
+        self, wrapper: Any
+    ) -> None:
+        alone, behind = MozlogRenderer("shop"), MozlogRenderer("shop")
+        logger = structlog.wrap_logger(
+            structlog.ReturnLogger(),
+            processors=[Redact(values=[SECRET]), behind],
+            wrapper_class=wrapper,
+        ).bind()
+        for _ in range(2):
+            got = checked(logger.info(f"a {SECRET}", n=SECRET))["Fields"]
+            assert got == {"n": AWAY, "msg": f"a {AWAY}"}
+        assert len(behind._masks) == 1
+        assert checked(alone(None, "info", {"event": SECRET}))["Fields"] == {"msg": SECRET}
+
+    def test_a_formatter_of_structlog_leaves_renderers_of_other_chains_as_they_are(self) -> None:
+        alone = MozlogRenderer("shop")
+        formatter = structlog.stdlib.ProcessorFormatter(
+            processors=[
+                Redact(values=[SECRET]),
+                MozlogRenderer("shop", output="text", static_fields={"release": SECRET}),
+            ]
+        )
+        got = checked(formatter.format(record(f"a {SECRET}")))["Fields"]
+        assert got == {"release": AWAY, "msg": f"a {AWAY}"}
+        assert checked(alone(None, "info", {"event": SECRET}))["Fields"] == {"msg": SECRET}
+
+    @pytest.mark.parametrize("last", ["wrapped", "iterator"])
+    def test_a_chain_that_cannot_be_read_masks_in_every_renderer(self, last: str) -> None:
+        behind = MozlogRenderer("shop", static_fields={"release": SECRET})
+        redact = Redact(values=[SECRET])
+        chain: Any = [redact, lambda *event: behind(*event)]
+        if last == "iterator":
+            chain = iter([redact, behind])
+        logger = structlog.BoundLogger(structlog.ReturnLogger(), chain, {})
+        assert checked(logger.info("x"))["Fields"] == {"release": AWAY, "msg": "x"}
 
     def test_handlers_beside_ours_get_masked_texts(self, untouched_process: None) -> None:
         heard: list[logging.LogRecord] = []

@@ -357,12 +357,12 @@ class TestWrongWiring:
         structlog.configure(
             processors=[MozlogRenderer("shop")], logger_factory=factory(io.StringIO())
         )
-        with pytest.raises(TypeError, match=r'wants text.*MozlogRenderer\(output="text"\)'):
+        with pytest.raises(TypeError, match=r'takes text.*MozlogRenderer\(output="text"\)'):
             structlog.get_logger().info("hi")
 
     def test_of_bytes_into_a_processor_formatter_is_explained(self) -> None:
         formatter = structlog.stdlib.ProcessorFormatter(processors=[MozlogRenderer("shop")])
-        with pytest.raises(TypeError, match="ProcessorFormatter wants text"):
+        with pytest.raises(TypeError, match="ProcessorFormatter takes text"):
             formatter.format(record())
 
     def test_of_bytes_into_the_standard_library_is_explained(self) -> None:
@@ -377,7 +377,7 @@ class TestWrongWiring:
             processors=[MozlogRenderer("shop", output="text")],
             logger_factory=structlog.BytesLoggerFactory(io.BytesIO()),
         )
-        with pytest.raises(TypeError, match="BytesLogger wants bytes"):
+        with pytest.raises(TypeError, match="BytesLogger takes bytes"):
             structlog.get_logger().info("hi")
 
     def test_of_an_unknown_output_is_refused(self) -> None:
