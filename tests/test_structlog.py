@@ -369,7 +369,7 @@ class TestWrongWiring:
         structlog.configure(
             processors=[MozlogRenderer("shop")], logger_factory=structlog.stdlib.LoggerFactory()
         )
-        with pytest.raises(TypeError, match=r'logging\.Logger wants.*output="text"\)$'):
+        with pytest.raises(TypeError, match=r'logging\.Logger takes.*output="text"\)$'):
             structlog.get_logger("test.wrong").error("hi")
 
     def test_of_text_into_a_bytes_logger_is_explained(self) -> None:
