@@ -1,4 +1,4 @@
-"""MozlogRenderer: structlog's events as the same lines, through its own recipes."""
+"""MozlogRenderer: events of structlog become the same lines, in the chains of its recipes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def unconfigured() -> Iterator[None]:
 
 
 def rendered(event_dict: dict[Any, Any], method: str = "info", **options: Any) -> dict[str, Any]:
-    """Give the parsed line of an event dict, rendered by itself."""
+    """Return the parsed line of an event dict, rendered without a chain."""
     line = MozlogRenderer("shop", **options)(
         structlog.BytesLogger(io.BytesIO()), method, event_dict
     )
@@ -116,7 +116,7 @@ class TestEnvelope:
 
 
 class TestFields:
-    def test_hold_what_was_bound_and_what_was_said(self) -> None:
+    def test_hold_the_bound_fields_and_those_of_the_call(self) -> None:
         got = shown({"event": "hi", "user": "ann", "n": [1, {2}], "none": None})
         assert got == {"user": "ann", "n": [1, "{2}"], "msg": "hi"}
 
@@ -423,7 +423,7 @@ class TestAnyEvent:
         rendered(event_dict, strict=strict)
 
     @given(st.text(), EXTRA.filter(lambda extra: extra.keys().isdisjoint(STRUCTLOG_KEYS)))
-    def test_has_the_fields_that_the_standard_library_gives(
+    def test_has_the_fields_of_a_record_of_logging(
         self, message: str, extra: dict[str, Any]
     ) -> None:
         made = record(message)
