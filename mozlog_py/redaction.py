@@ -21,6 +21,7 @@ from mozlog_py._fields.json_message import (
 )
 from mozlog_py._line.line_encoder import degrade
 from mozlog_py._process.memo import remember
+from mozlog_py._redaction.chain_masks import mask_renderers
 from mozlog_py._redaction.line_limits import (
     RESERVED,
     items_copied,
@@ -225,11 +226,8 @@ class Redact:
         interrupts: list[BaseException] = []
         out = self.redacted(event_dict, interrupts)
         if self.mask is not None:
-            # Not at the top, since most processes have no mask.
-            from mozlog_py._redaction.chain_masks import mask_renderers
-
             # The chain may end with any renderer, and a MozlogRenderer adds tracebacks and more.
-            mask_renderers(self, self.mask, sys._getframe(1))  # noqa: SLF001
+            mask_renderers(self.mask, sys._getframe(1))  # noqa: SLF001
             out = self.mask.event(out)
         if interrupts:
             raise interrupts[0]
@@ -540,7 +538,7 @@ def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
     except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
     # A pattern of bytes would raise at its first use, and every secret would pass.
     if not (isinstance(compiled, re.Pattern) and isinstance(compiled.pattern, str)):
         raise ValueError(

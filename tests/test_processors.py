@@ -184,7 +184,7 @@ class TestRedact:
     @pytest.mark.parametrize(
         ("options", "message"),
         [({"keys": "password"}, "put it in a list"), ({"patterns": "x"}, "put it in a list"),
-         ({"patterns": ["("]}, "is no regular expression"),
+         ({"patterns": ["("]}, "is not a regular expression"),
          ({"defaults": False}, "nothing would be redacted")],
     )  # fmt: skip
     def test_refuses_what_would_not_redact(self, options: Any, message: str) -> None:

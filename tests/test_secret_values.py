@@ -104,7 +104,7 @@ class TestConfiguration:
             Redact(value_patterns=[pattern])
 
     def test_a_pattern_that_is_none_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="is no regular expression: unterminated"):
+        with pytest.raises(ValueError, match="is not a regular expression: unterminated"):
             Redact(value_patterns=["emp-["])
 
     def test_values_alone_are_enough(self) -> None:

@@ -105,7 +105,7 @@ def checked_patterns(patterns: Any) -> list[re.Pattern[str]]:
     """Return the regular expressions of secrets, compiled.
 
     Raises:
-        ValueError: A pattern is no regular expression of text, or matches the empty text.
+        ValueError: A pattern is not a regular expression of text, or matches the empty text.
 
     """
     if isinstance(patterns, (str, bytes, re.Pattern)):
@@ -115,7 +115,7 @@ def checked_patterns(patterns: Any) -> list[re.Pattern[str]]:
         try:
             made = re.compile(pattern) if isinstance(pattern, str) else pattern
         except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
         if not (isinstance(made, re.Pattern) and isinstance(made.pattern, str)):
             raise ValueError(
                 f"value_patterns has {pattern!r} in it; it must be a text or a compiled regular "

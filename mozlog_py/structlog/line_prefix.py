@@ -55,7 +55,7 @@ class OpaqueSink:
 
 
 def _no_write(line: bytes) -> NoReturn:
-    raise RuntimeError(f"nothing was prepared for {line!r}")
+    raise RuntimeError(f"no line prefix is compiled for {line!r}")
 
 
 def _unprepared() -> LinePrefix:

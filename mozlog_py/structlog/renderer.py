@@ -139,8 +139,8 @@ class MozlogRenderer(ChainRenderer):
             formatter = MozlogFormatter(logger_name=logger_name or "Dockerflow", **options)
         elif options or logger_name is not None:
             raise OptionError(
-                "a formatter brings its own logger_name, hostname, static_fields and so on: give "
-                "MozlogRenderer either the formatter or those"
+                "a formatter has its own logger_name, hostname, static_fields and so on: pass "
+                "MozlogRenderer either the formatter or these options"
             )
         self._output = output
         self._is_complete = is_last_of_chain
@@ -182,10 +182,15 @@ class MozlogRenderer(ChainRenderer):
         """
         for processor in processors:
             if issubclass(type(processor), Redact) and processor.mask is not None:
-                mask = processor.mask
-                if not any(mask is known for known in self._masks):
-                    self._masks_before = (*self._masks_before, mask)
-                    self._compile()
+                self.add_mask(processor.mask)
+
+    def add_mask(self, mask: AnyMask) -> None:
+        """Apply a mask to each line from now on."""
+        for known in self._masks:
+            if known is mask:
+                return
+        self._masks_before = (*self._masks_before, mask)
+        self._compile()
 
     def reset_after_fork(self) -> None:
         """Invalidate every line prefix that this renderer has compiled."""
