@@ -26,6 +26,7 @@ from dockerflow.checks._run.in_test import is_test_running
 from dockerflow.checks._run.surroundings import PLAIN, Surroundings
 from dockerflow.checks.registry import checks_of
 from mozlog_py._line.line_encoder import encode
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py._values.tracebacks import leave_out_frames
 
@@ -135,7 +136,8 @@ def version_of(found: Any) -> Reply:
     if found is None:
         return Reply(404, (_TEXT, _NO_STORE), b"version.json not found")
     # Imported by the first that asks.
-    from dockerflow._request.public_url import public_version
+    with fork_safe_import():
+        from dockerflow._request.public_url import public_version
 
     return _json(200, public_version(found))
 

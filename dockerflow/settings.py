@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._process.memo import remember
 
 __all__ = [
@@ -340,7 +341,8 @@ def _behind_prefix(written: str) -> str:
     # Names of the environment are many, and most have nothing in common with it.
     if not 8 <= len(head) <= 11 or len(set(head) - _LETTERS) > 1:
         return ""
-    from difflib import SequenceMatcher
+    with fork_safe_import():
+        from difflib import SequenceMatcher
 
     is_alike = SequenceMatcher(None, f"{head}_", _PREFIX).ratio() >= _PREFIX_ALIKE
     return rest if is_alike else ""
@@ -348,7 +350,8 @@ def _behind_prefix(written: str) -> str:
 
 def _alike(rest: str) -> list[str]:
     # Needed for few names, and not at import.
-    from difflib import get_close_matches
+    with fork_safe_import():
+        from difflib import get_close_matches
 
     near = get_close_matches(rest, _RESTS, 1, _ALIKE)
     # One with further words is another name: DOCKERFLOW_SENTRY_DSN.

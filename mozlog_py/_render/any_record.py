@@ -28,6 +28,7 @@ from mozlog_py._fields.json_message import exceeds_bounds, json_object
 from mozlog_py._fields.server_records import READERS, read_record
 from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
@@ -204,7 +205,8 @@ def _processed(
     """
     if not formatter.processors or is_processed(record):
         return document
-    from mozlog_py.redaction import Redact
+    with fork_safe_import():
+        from mozlog_py.redaction import Redact
 
     given: Any = dict.get(document, "Fields")
     is_whole = issubclass(type(given), dict)
@@ -464,9 +466,10 @@ def processed_fields(
     Raises ``EventDropped`` where one of them drops the event.
     """
     # Half of a second's import, for those who have processors.
-    import structlog
+    with fork_safe_import():
+        import structlog
 
-    from mozlog_py.processors import guarded
+        from mozlog_py.processors import guarded
 
     # The message keeps its place, in front of an exception, and its name is taken.
     names = {"msg": "event", "event": unique_key("extra.event", fields)}

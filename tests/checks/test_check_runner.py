@@ -457,3 +457,42 @@ print(heartbeat())
 """
         )
         assert out == "{'sync': 'ok', 'async': 'ok'}\n" * 2
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+    @pytest.mark.parametrize("module", ["asyncio", "dockerflow.checks._run.event_loops"])
+    def test_that_is_forked_in_the_middle_of_the_first_async_check_runs_its_own(
+        self, module: str
+    ) -> None:
+        out = self.run_python(
+            f"""
+import os, signal, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from dockerflow import checks
+assert "asyncio" not in sys.modules
+is_importing, has_forked = threading.Event(), threading.Event()
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "{module}" and not is_importing.is_set():
+            is_importing.set()
+            # A fork that waits for this import is not there before the time is over.
+            has_forked.wait(0.3)
+sys.meta_path.insert(0, Finder())
+async def coroutine():
+    return []
+def heartbeat():
+    return checks.run_checks([("async", coroutine)], timeout=30).statuses
+first = threading.Thread(target=heartbeat)
+first.start()
+assert is_importing.wait(30)
+child = os.fork()
+has_forked.set()
+if not child:
+    signal.alarm(20)  # ends a child that waits for a lock which no thread releases
+    print(heartbeat(), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+first.join()
+print(heartbeat())
+"""
+        )
+        assert out == "{'async': 'ok'}\n" * 2

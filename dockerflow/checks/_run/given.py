@@ -7,6 +7,8 @@ them, however it is quoted. Nothing here raises for an object of another kind.
 
 from __future__ import annotations
 
+# The codec of host names, which Python would import at its first use in a check's thread.
+import encodings.idna  # noqa: F401
 import functools
 import re
 from collections import deque

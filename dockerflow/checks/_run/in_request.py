@@ -12,6 +12,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from mozlog_py._process.fork_safe_import import fork_safe_import
+
 from .check_result import CheckResult, hide_given, raised, read, report
 from .signature import Check, bind_config
 from .surroundings import Surroundings
@@ -21,7 +23,8 @@ __all__ = ["await_in_request", "call_in_request", "has_running_loop", "log_outco
 
 def has_running_loop() -> bool:
     """Return whether this thread is busy with an event loop of asyncio."""
-    import asyncio
+    with fork_safe_import():
+        import asyncio
 
     try:
         asyncio.get_running_loop()
@@ -80,7 +83,8 @@ def _outcome_of(call: Callable[[], Any]) -> CheckResult:
 
 
 def _on_loop_of_its_own(function: Callable[[], Awaitable[Any]]) -> Any:
-    import asyncio
+    with fork_safe_import():
+        import asyncio
 
     async def main() -> Any:
         returned: Any = function()

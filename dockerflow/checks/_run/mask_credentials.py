@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow.checks.messages import MASK
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._values.tracebacks import mask_exception, mask_of
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class _Hidden:
 
 def mask_for(*given: Any) -> TextMask:
     """Return what masks the texts of a check, by what the check was given."""
-    from .given import parts_of
-    from .text_mask import TextMask
+    with fork_safe_import():
+        from .given import parts_of
+        from .text_mask import TextMask
 
     return TextMask(parts_of(*given))
 
@@ -52,11 +54,12 @@ def mask_raised(error: BaseException, function: Any) -> None:
         function: The check.
     """
     try:
-        from mozlog_py._redaction.secret_values import secrets_in_environment
-        from mozlog_py._values.credential_names import is_credential
+        with fork_safe_import():
+            from mozlog_py._redaction.secret_values import secrets_in_environment
+            from mozlog_py._values.credential_names import is_credential
 
-        from .given import parts_of_bound
-        from .text_mask import TextMask
+            from .given import parts_of_bound
+            from .text_mask import TextMask
 
         parts = parts_of_bound(function)
         former = mask_of(error)

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._values.sanitiser import Sanitiser
 
 from .check_result import CheckResult, PlainMessage, raised, timed_out
@@ -122,8 +123,9 @@ class _Board:
     def on_own_loop(self, check_run: CheckRun) -> None:
         if self._loops is None and self._green is None:
             # asyncio is large, and a service without async checks needs none of it.
-            from .event_loops import EventLoopPool
-            from .green import GreenLoops
+            with fork_safe_import():
+                from .event_loops import EventLoopPool
+                from .green import GreenLoops
 
             backend = green_backend()
             with self._lock:
@@ -406,7 +408,8 @@ async def run_async(
 
 
 def _on_callers_loop(check_run: CheckRun) -> None:
-    from .event_loops import begin
+    with fork_safe_import():
+        from .event_loops import begin
 
     # It runs where the application's own coroutines do.
     check_run.hint = ""
