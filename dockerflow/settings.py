@@ -134,7 +134,7 @@ def _seconds(value: Any) -> float:
     raise ValueError
 
 
-def _some_seconds(value: Any) -> float:
+def _positive_seconds(value: Any) -> float:
     if number := _seconds(value):
         return number
     raise ValueError
@@ -153,7 +153,7 @@ def _details(value: Any) -> str:
     raise ValueError
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
@@ -162,7 +162,7 @@ def _rule(coerce: Callable[[Any], Any], allowed: str) -> dict[str, Any]:
 
 
 _SWITCH: Final = _rule(_switch, "true or false (also 1, 0, yes, no, on, off)")
-_ANYTHING: Final = _rule(_as_it_is, "")
+_ANYTHING: Final = _rule(_unchanged, "")
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,8 @@ class Settings:
     error_endpoint: bool = field(default=True, metadata=_SWITCH)
     #: Seconds that a check may take, where it was not registered with its own.
     check_timeout_seconds: float = field(
-        default=5.0, metadata=_rule(_some_seconds, "a number of seconds above 0, and up to 86,400")
+        default=5.0,
+        metadata=_rule(_positive_seconds, "a number of seconds above 0, and up to 86,400"),
     )
     #: Checks to register, as dotted names; Django only.
     checks: Any = field(default=None, metadata=_ANYTHING)

@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     given = {key: getattr(options, key) for key in KEYS}
     try:
-        facts = describe(options.directory, os.environ, given)
-        text = render(facts)
+        contents = describe(options.directory, os.environ, given)
+        text = render(contents)
         if options.output != "-":
             write(text, Path(options.output))
     except (UnknownCommitError, OSError) as error:

@@ -101,18 +101,18 @@ class Repository:
         self.trouble = self._refusal(done.stderr)
         return ""
 
-    def _refusal(self, said: str) -> str:
-        if "dubious ownership" in said or "unsafe repository" in said:
-            hinted = re.search(r"safe\.directory (.+)", said)
+    def _refusal(self, stderr: str) -> str:
+        if "dubious ownership" in stderr or "unsafe repository" in stderr:
+            hinted = re.search(r"safe\.directory (.+)", stderr)
             return (
                 f"git does not read the repository of {self._folder}, because another user owns "
                 "it; run this as its owner or, if you trust its contents, let git read it with "
                 "`git config --global --add safe.directory "
                 f"{hinted[1] if hinted else self._folder.resolve()}`"
             )
-        lines = said.strip().splitlines()
-        says = f" (git says {lines[-1]!r})" if lines else ""
-        return f"{self._folder} is in no git repository with a commit{says}"
+        lines = stderr.strip().splitlines()
+        quoted = f" (git says {lines[-1]!r})" if lines else ""
+        return f"{self._folder} is in no git repository with a commit{quoted}"
 
 
 def _absolute_git() -> str | None:

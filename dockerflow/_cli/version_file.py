@@ -24,7 +24,7 @@ __all__ = ["KEYS", "UnknownCommitError", "describe", "render", "write"]
 #: The keys of a version file, in the order of the specification.
 KEYS: Final = ("source", "version", "commit", "build")
 
-_Facts = dict[str, str]
+_Contents = dict[str, str]
 
 # A variable that only this CI sets, and where it has what; the first that is set counts.
 _SERVICES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
@@ -95,29 +95,35 @@ class UnknownCommitError(LookupError):
     """Neither the environment nor git says what is being built."""
 
 
-def describe(folder: Path, environ: Mapping[str, str], given: Mapping[str, str]) -> _Facts:
+def describe(folder: Path, environ: Mapping[str, str], given: Mapping[str, str]) -> _Contents:
     """Give the contents of a version file; what is not known is an empty text.
 
     ``given`` counts first, then what the CI has set in ``environ``, then what
     git says of ``folder``. Raises ``UnknownCommitError`` where there is no commit.
     """
-    facts = {key: given.get(key) or _from_ci(key, environ) for key in KEYS}
+    contents = {key: given.get(key) or _from_ci(key, environ) for key in KEYS}
     # A tag belongs to its commit: where CI names the commit and no tag, there is none.
-    unknown = [key for key in _GIT if not facts[key] and not (key == "version" and facts["commit"])]
+    unknown = [
+        key for key in _GIT if not contents[key] and not (key == "version" and contents["commit"])
+    ]
     repository = Repository(folder)
     for key in unknown:
-        facts[key] = repository.ask(*_GIT[key])
-    if not facts["commit"]:
+        contents[key] = repository.ask(*_GIT[key])
+    if not contents["commit"]:
         raise UnknownCommitError(
             f"there is no commit: no variable of a known CI is set, and {repository.trouble}; "
             "give it with --commit"
         )
-    return {**facts, "source": _public(facts["source"]), "build": public_url(facts["build"])}
+    return {
+        **contents,
+        "source": _public(contents["source"]),
+        "build": public_url(contents["build"]),
+    }
 
 
-def render(facts: Mapping[str, str]) -> str:
+def render(contents: Mapping[str, str]) -> str:
     """Give the text of a version file."""
-    return f"{json.dumps(facts, indent=2)}\n"
+    return f"{json.dumps(contents, indent=2)}\n"
 
 
 def write(text: str, path: Path) -> None:
@@ -135,7 +141,7 @@ def write(text: str, path: Path) -> None:
 
 
 def _from_ci(key: str, environ: Mapping[str, str]) -> str:
-    for mark, facts in _SERVICES.items():
+    for mark, contents in _SERVICES.items():
         if not environ.get(mark):
             continue
         if mark == "GITHUB_ACTIONS" and key == "version":
@@ -144,7 +150,7 @@ def _from_ci(key: str, environ: Mapping[str, str]) -> str:
         if mark == "TASK_ID" and key in _TASKCLUSTER:
             found = {name for name in environ if name.endswith(_TASKCLUSTER[key])}
             return environ[found.pop()] if len(found) == 1 else ""
-        return next(filter(None, (_filled(each, environ) for each in facts[key])), "")
+        return next(filter(None, (_filled(each, environ) for each in contents[key])), "")
     return ""
 
 

@@ -31,11 +31,11 @@ def check_disk_space(
         text = f"The free space at {os.fspath(path)!r} cannot be read: {error}"
         return [Error(text, id=health.ERROR_DISK_UNREADABLE)]
     if free < error_below:
-        return [Error(_said(path, free, error_below), id=health.ERROR_DISK_SPACE_LOW)]
+        return [Error(_text(path, free, error_below), id=health.ERROR_DISK_SPACE_LOW)]
     if free < warning_below:
-        return [Warning(_said(path, free, warning_below), id=health.WARNING_DISK_SPACE_LOW)]
+        return [Warning(_text(path, free, warning_below), id=health.WARNING_DISK_SPACE_LOW)]
     return []
 
 
-def _said(path: str | os.PathLike[str], free: int, wanted: int) -> str:
+def _text(path: str | os.PathLike[str], free: int, wanted: int) -> str:
     return f"{os.fspath(path)!r} has {free:,} bytes free, less than {wanted:,}"

@@ -92,8 +92,8 @@ class CheckMessage:
         return f"{about}: {name}{self.msg}{hint}"
 
     def __repr__(self) -> str:
-        said = ", ".join(f"{name}={getattr(self, name)!r}" for name in _COMPARED)
-        return f"<{type(self).__name__}: {said}>"
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in _COMPARED)
+        return f"<{type(self).__name__}: {shown}>"
 
     def is_serious(self, level: int = ERROR) -> bool:
         """Tell whether the message is at least of this level."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from dockerflow.checks._run.payload import ChecksResults, summarise
-from dockerflow.checks._run.runner import DEFAULT_TIMEOUT_S, drawn, run, run_async, valid_seconds
+from dockerflow.checks._run.runner import DEFAULT_TIMEOUT_S, run, run_async, snapshot, valid_seconds
 from dockerflow.checks._run.signature import NO_CONFIG, Check, missing_arguments, name_of
 from dockerflow.checks._run.surroundings import PLAIN, Surroundings
 
@@ -195,7 +195,7 @@ def checks_of(
             registered with ``register_owned``. One whose name is not in
             ``registered`` any more is left out.
     """
-    for name, check in drawn(registered.items()):
+    for name, check in snapshot(registered.items()):
         if not is_owned(check):
             yield name, check
         elif name in own:
@@ -266,7 +266,7 @@ def run_checks(
         cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
         surroundings=surroundings,
     )
-    return summarise(found.findings, silenced_check_ids or ())
+    return summarise(found.messages, silenced_check_ids or ())
 
 
 async def run_checks_async(
@@ -291,7 +291,7 @@ async def run_checks_async(
         cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
         surroundings=surroundings,
     )
-    return summarise(found.findings, silenced_check_ids or ())
+    return summarise(found.messages, silenced_check_ids or ())
 
 
 def as_checks(pairs: _Checks, in_request: bool) -> list[Check]:
@@ -301,7 +301,7 @@ def as_checks(pairs: _Checks, in_request: bool) -> list[Check]:
         pairs: names and checks.
         in_request: whether all run in the request's own thread and context.
     """
-    return [_as_check(str(name), name, function, in_request) for name, function in drawn(pairs)]
+    return [_as_check(str(name), name, function, in_request) for name, function in snapshot(pairs)]
 
 
 def _as_check(text: str, name: str, function: Callable[..., Any], in_request: bool) -> Check:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerflow import checks, health
-from dockerflow.checks._run.check_result import ELSEWHERE
+from dockerflow.checks._run.check_result import OWN_THREAD_HINT
 
 DEADLINE = "the deadline is timeout= of its registration, else DOCKERFLOW_CHECK_TIMEOUT_SECONDS"
 
@@ -121,14 +121,14 @@ class TestRaises:
         assert key == health.ERROR_CHECK_RAISED
         assert text.startswith("the check raised ")
         if shown is not None:
-            assert text.removesuffix(ELSEWHERE) == f"the check raised {shown}"
+            assert text.removesuffix(OWN_THREAD_HINT) == f"the check raised {shown}"
 
     def test_an_interrupt_in_a_thread(self, run: Run) -> None:
         def breaks() -> Found:
             raise KeyboardInterrupt
 
         # Nobody but the check itself interrupts a thread.
-        text = f"the check raised KeyboardInterrupt{ELSEWHERE}"
+        text = f"the check raised KeyboardInterrupt{OWN_THREAD_HINT}"
         assert only_error(run(around(breaks)))[1] == text
 
     def test_an_interrupt_on_a_loop_of_ours(self) -> None:
@@ -137,7 +137,7 @@ class TestRaises:
 
         for _ in range(2):
             results = checks.run_checks(around(breaks))
-            text = f"the check raised KeyboardInterrupt{ELSEWHERE}"
+            text = f"the check raised KeyboardInterrupt{OWN_THREAD_HINT}"
             assert only_error(results)[1] == text
 
     def test_an_interrupt_in_the_main_thread_goes_on_to_the_program(self, logged: Capture) -> None:
@@ -185,7 +185,7 @@ class TestRaises:
     def test_what_cannot_be_called(self, make: Any, shown: str, run: Run) -> None:
         key, text = only_error(run(around(make())))
         assert key == health.ERROR_CHECK_RAISED
-        assert text == f"the check raised {shown}{ELSEWHERE}"
+        assert text == f"the check raised {shown}{OWN_THREAD_HINT}"
 
 
 class TestReturns:
@@ -252,7 +252,7 @@ class TestReturns:
 
     def test_a_list_that_cannot_be_gone_through(self, run: Run) -> None:
         text = only_error(run(around(RaisingIteration)))[1]
-        assert text == f"the check raised LookupError{ELSEWHERE}"
+        assert text == f"the check raised LookupError{OWN_THREAD_HINT}"
 
     @KINDS
     @pytest.mark.parametrize("empty", [{}, "", b"", iter(()), (), range(0)])
@@ -448,7 +448,7 @@ class TestRegistersAnother:
         try:
             for _ in range(3):
                 items = checks.get_checks().items()
-                assert len(checks.registry.drawn(items)) >= 500
+                assert len(checks.registry.snapshot(items)) >= 500
         finally:
             stop.set()
             thread.join()

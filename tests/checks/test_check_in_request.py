@@ -37,7 +37,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(runner, "_boards", {})
+    monkeypatch.setattr(runner, "_process_runners", {})
     monkeypatch.setattr(threading.Thread, "start", refuse)
 
 

@@ -15,7 +15,7 @@ import pytest
 from conformance import Capture
 
 from dockerflow import checks, health
-from dockerflow.checks._run.check_result import ELSEWHERE
+from dockerflow.checks._run.check_result import OWN_THREAD_HINT
 from mozlog_py import context
 
 Run = Callable[..., checks.ChecksResults]
@@ -172,7 +172,7 @@ class TestLog:
 
         run([("a", breaks)])
         (fields,) = logged.fields
-        said = f"{health.ERROR_CHECK_RAISED}: the check raised LookupError{ELSEWHERE}"
+        said = f"{health.ERROR_CHECK_RAISED}: the check raised LookupError{OWN_THREAD_HINT}"
         assert fields["msg"] == said
         assert fields["error"] == "LookupError('gone')"
         assert "in breaks" in fields["traceback"]

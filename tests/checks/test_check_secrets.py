@@ -183,11 +183,11 @@ class TestRaised:
         def breaks(dsn: str) -> Any:
             raise LookupError(f"refused: {dsn}")
 
-        monkeypatch.setattr("dockerflow.checks._run.given.parts_of_bound", refuse)
+        monkeypatch.setattr("dockerflow.checks._run.credential_parts.parts_of_bound", refuse)
         run([("a", functools.partial(breaks, DSN))])
         assert logged.fields[0]["error"] == "LookupError(***)"
         assert not tells(said(logged))
-        monkeypatch.setattr("dockerflow.checks._run.given.parts_of", refuse)
+        monkeypatch.setattr("dockerflow.checks._run.credential_parts.parts_of", refuse)
         assert mask_credentials.redact("tulip") == "***"
 
     def test_a_check_that_ends_late_is_masked(self, logged: Capture) -> None:

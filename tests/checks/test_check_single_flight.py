@@ -292,25 +292,25 @@ class TestCache:
         assert gone() is None
 
     def test_forgets_checks_that_are_asked_once(self) -> None:
-        board = single_flight.SingleFlight()
+        runs = single_flight.SingleFlight()
         from contextvars import copy_context
 
         from dockerflow.checks._run.signature import Check
 
         def ask(seconds: float) -> None:
             # A function of its own each time, as of a view that makes its checks.
-            check_run = board.join(
+            check_run = runs.join(
                 Check("a", lambda: [*()]), None, lambda check_run: check_run.run(),
                 timeout=5, cache_seconds=seconds, context=copy_context(),
             )  # fmt: skip
-            assert check_run.outcome.result(60).findings == ()
+            assert check_run.outcome.result(60).messages == ()
 
         for _ in range(1000):
             ask(0)
-        assert board._entries == {}
+        assert runs._entries == {}
         for _ in range(1000):
             ask(1e-9)
-        assert 0 < len(board._entries) <= 200
+        assert 0 < len(runs._entries) <= 200
 
 
 class TestThreads:
@@ -354,7 +354,7 @@ class TestThreads:
             assert done.wait(60)
             while len(pool._idle) < min(key + 1, worker_threads.MAX_KEPT):
                 time.sleep(0.001)
-        assert pool._made == len(pool._former) == worker_threads.MAX_KEPT
+        assert pool._made == len(pool._last_worker) == worker_threads.MAX_KEPT
 
     def test_that_hang_are_not_waited_for(self, release: threading.Event) -> None:
         pool = worker_threads.WorkerThreads()
@@ -365,7 +365,7 @@ class TestThreads:
         release.set()
         while len(pool._idle) < 2:
             time.sleep(0.001)
-        assert len(pool._former) == 1
+        assert len(pool._last_worker) == 1
 
     def test_end_when_there_is_nothing_to_do(self) -> None:
         pool = worker_threads.WorkerThreads(idle_seconds=0.001)
@@ -379,7 +379,7 @@ class TestThreads:
             thread.join(60)
             assert not thread.is_alive()
         assert not pool._idle
-        assert not pool._former
+        assert not pool._last_worker
 
     def test_do_at_their_end_what_was_left_for_it_once_each(self) -> None:
         pool = worker_threads.WorkerThreads(idle_seconds=0.001)

@@ -543,30 +543,30 @@ class TestKept:
     def test_of_a_check_that_hangs_is_logged_once_and_not_for_each_answer(
         self, now: list[float], logged: Capture
     ) -> None:
-        board = single_flight.SingleFlight()
+        runs = single_flight.SingleFlight()
         check = Check("a", list)
 
         def ask() -> single_flight.CheckRun:
-            return board.join(
+            return runs.join(
                 check, None, lambda _: None, timeout=50, cache_seconds=1, context=copy_context(),
                 keeps_last=True,
             )  # fmt: skip
 
         run = ask()
-        run.expire()
+        run.time_out()
         assert ask() is run
         for count in (2, 3):
             now[0] += 1.5
             refused = ask()
             assert refused is not run
             assert [ask() for _ in range(5)] == [refused] * 5
-            assert "the check hangs" in refused.outcome.result().findings[0].text
-            assert board.last(check, None) == refused.kept
+            assert "the check hangs" in refused.outcome.result().messages[0].text
+            assert runs.last(check, None) == refused.kept
             assert len(reports(logged)) == count
         run.end(None)
         assert ask() not in (run, refused)
         # Until that run has an outcome, the last one is that of before.
-        assert board.last(check, None) == refused.kept
+        assert runs.last(check, None) == refused.kept
 
     def test_holds_on_to_nothing_of_a_check_that_raised(
         self, monkeypatch: pytest.MonkeyPatch
@@ -593,13 +593,13 @@ class TestKept:
             time.sleep(0.001)
 
     def test_is_not_kept_of_applications_that_come_and_go(self, now: list[float]) -> None:
-        board = runner._board()._single_flight
+        runs = runner._process_runner()._single_flight
         self._count()
-        before = len(board._entries)
+        before = len(runs._entries)
         for _ in range(1000):
             assert Service(heartbeat_cache_seconds=1).ask().status == 200
             now[0] += 1
-        assert len(board._entries) - before <= 200
+        assert len(runs._entries) - before <= 200
 
     def test_of_a_check_that_is_in_the_list_twice_is_there_once(self) -> None:
         def check() -> Found:

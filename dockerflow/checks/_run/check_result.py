@@ -27,7 +27,7 @@ __all__ = [
     "CheckResult",
     "PlainMessage",
     "failure",
-    "hide_given",
+    "mask_error",
     "raised",
     "read",
     "report",
@@ -47,7 +47,7 @@ IN_REQUEST_SETTING: Final = "DOCKERFLOW_CHECKS_IN_REQUEST"
 TIMEOUT_SETTING: Final = "DOCKERFLOW_CHECK_TIMEOUT_SECONDS"
 
 #: What is added to the message of a check that raised in a thread of this package.
-ELSEWHERE: Final = (
+OWN_THREAD_HINT: Final = (
     f"; it ran in a thread of its own: {IN_REQUEST_SETTING}, or register(in_request=True), "
     "runs it in the request's"
 )
@@ -77,7 +77,7 @@ class PlainMessage:
 class CheckResult:
     """The messages of one run. ``error``: what the check raised, for the log."""
 
-    findings: tuple[PlainMessage, ...]
+    messages: tuple[PlainMessage, ...]
     error: BaseException | None = None
 
 
@@ -125,38 +125,38 @@ def read(
     """
     if inspect.iscoroutine(returned):
         returned.close()  # or the interpreter complains that nobody awaited it
-    findings: list[PlainMessage] = []
+    messages: list[PlainMessage] = []
     try:
         if not isinstance(returned, Iterable) or (isinstance(returned, _NO_LISTS) and returned):
             return CheckResult((_invalid(returned),))
         for item in islice(returned, MAX_MESSAGES + 1):
-            if len(findings) == MAX_MESSAGES:
+            if len(messages) == MAX_MESSAGES:
                 text = f"the check gave more than {MAX_MESSAGES} messages; the others are left out"
-                findings.append(PlainMessage(ERROR, health.ERROR_CHECK_INVALID_RESULT, text))
+                messages.append(PlainMessage(ERROR, health.ERROR_CHECK_INVALID_RESULT, text))
                 break
             # One that has no end may be slow enough to outlive every heartbeat.
-            if findings and time.monotonic() >= deadline:
+            if messages and time.monotonic() >= deadline:
                 late = timed_out("the check was still giving messages at its deadline")
-                findings.extend(late.findings)
+                messages.extend(late.messages)
                 break
-            findings.append(_read_item(item, caught))
+            messages.append(_read_item(item, caught))
         if type(returned) is types.GeneratorType:
             # What it holds is let go of here, in the thread that runs the check.
             returned.close()
     except caught as error:
         return raised(error, hint)
-    return CheckResult(tuple(findings))
+    return CheckResult(tuple(messages))
 
 
 def _read_item(item: Any, caught: type[BaseException]) -> PlainMessage:
     try:
-        return _finding(item)
+        return _plain_message(item)
     except caught as error:
-        (finding,) = raised(error).findings
-        return replace(finding, logged=f": {redact(Sanitiser().name(error))}")
+        (message,) = raised(error).messages
+        return replace(message, logged=f": {redact(Sanitiser().name(error))}")
 
 
-def hide_given(outcome: CheckResult | None, function: Any) -> None:
+def mask_error(outcome: CheckResult | None, function: Any) -> None:
     """Have what a check raised logged without what the check was given.
 
     Args:
@@ -169,16 +169,16 @@ def hide_given(outcome: CheckResult | None, function: Any) -> None:
 
 def report(check: str, outcome: CheckResult) -> None:
     """Log each message at its level, as ``id: text``, with the check's name as a field."""
-    for finding in outcome.findings:
-        text = f"{finding.text}{finding.logged}"
-        _log(check, finding.level, outcome.error, "%s: %s", finding.id, text)
+    for message in outcome.messages:
+        text = f"{message.text}{message.logged}"
+        _log(check, message.level, outcome.error, "%s: %s", message.id, text)
 
 
 def report_late(check: str, outcome: CheckResult, seconds: float) -> None:
     """Log that a check which had been given up has ended, and how."""
-    said = "; ".join(f"{each.text}{each.logged}" for each in outcome.findings) or "all is well"
+    text = "; ".join(f"{each.text}{each.logged}" for each in outcome.messages) or "all is well"
     message = "the check %s, given up at its deadline, ended after %.1f s: %s"
-    _log(check, logging.WARNING, outcome.error, message, check, seconds, said)
+    _log(check, logging.WARNING, outcome.error, message, check, seconds, text)
 
 
 def _log(check: str, level: int, error: BaseException | None, message: str, *args: Any) -> None:
@@ -197,7 +197,7 @@ def _log(check: str, level: int, error: BaseException | None, message: str, *arg
         _logger.handle(record)
 
 
-def _finding(item: Any) -> PlainMessage:
+def _plain_message(item: Any) -> PlainMessage:
     # Django's messages are no instances of ours, and look the same.
     level: Any = getattr(item, "level", None)
     missing = object()
@@ -217,11 +217,11 @@ def _finding(item: Any) -> PlainMessage:
 def _invalid(value: Any, *, is_item: bool = False) -> PlainMessage:
     what = "an item of the check's list is" if is_item else "the check returned"
     wanted = "a check message" if is_item else "a list of check messages"
-    said, logged = "None", ""
+    text, logged = "None", ""
     if value is not None:
-        said = type_name(type(value))
+        text = type_name(type(value))
         shown = value if type(value) is str else Sanitiser().repr(value)
         logged = f", {redact(shown)[:MAX_SHOWN]!r}"
     hint = "; declare it with `async def`" if inspect.iscoroutine(value) else ""
-    text = f"{what} not {wanted}: {said}{hint}"
+    text = f"{what} not {wanted}: {text}{hint}"
     return PlainMessage(ERROR, health.ERROR_CHECK_INVALID_RESULT, text, logged)

@@ -26,8 +26,8 @@ def begin(check_run: CheckRun) -> None:
     loop = asyncio.get_running_loop()
     attempt = check_run.attempt = object()
     check_run.loop = loop
-    timer = loop.call_later(max(0.0, check_run.deadline - time.monotonic()), check_run.expire)
-    task: asyncio.Task[None] = check_run.enter(loop.create_task, _fly(check_run, attempt))
+    timer = loop.call_later(max(0.0, check_run.deadline - time.monotonic()), check_run.time_out)
+    task: asyncio.Task[None] = check_run.enter(loop.create_task, _run(check_run, attempt))
 
     def stop() -> None:
         try:
@@ -46,7 +46,7 @@ def begin(check_run: CheckRun) -> None:
     task.add_done_callback(ended)
 
 
-async def _fly(check_run: CheckRun, attempt: object) -> None:
+async def _run(check_run: CheckRun, attempt: object) -> None:
     interrupt: BaseException | None = None
     outcome: CheckResult | None = None
     try:
@@ -94,13 +94,13 @@ class LoopThread:
                 # A task that a check left behind raised SystemExit.
                 del error
 
-    def doubt(self) -> None:
+    def probe(self) -> None:
         """Take the loop for blocked until it does something."""
         if not self.is_blocked:
             self.is_blocked = True
-            self.loop.call_soon_threadsafe(self._trust)
+            self.loop.call_soon_threadsafe(self._answer_probe)
 
-    def _trust(self) -> None:
+    def _answer_probe(self) -> None:
         self.is_blocked = False
 
 
@@ -111,22 +111,22 @@ class EventLoopPool:
         self._make_thread = make_thread
         self._lock = threading.Lock()
         self._threads: list[LoopThread] = []
-        self._hosts: dict[CheckRun, LoopThread] = {}
-        self._moved: set[CheckRun] = set()
+        self._thread_of: dict[CheckRun, LoopThread] = {}
+        self._restarted: set[CheckRun] = set()
 
     def start(self, check_run: CheckRun) -> None:
         """Have an async check run on the loop that all share.
 
         Raises ``RuntimeError`` or ``OSError`` where no loop can be made.
         """
-        check_run.outcome.add_done_callback(lambda _: self.forget(check_run))
+        check_run.outcome.add_done_callback(lambda _: self.discard(check_run))
         with self._lock:
             free = (each for each in self._threads if not each.is_blocked)
             thread = next(free, None) or self._new_thread()
-            self._hosts[check_run] = thread
+            self._thread_of[check_run] = thread
         thread.loop.call_soon_threadsafe(self._begin, check_run, thread)
 
-    def move_held_up(self) -> float:
+    def restart_held_up(self) -> float:
         """Start checks anew that another one holds up, by blocking the loop that they are on.
 
         A loop is asked for a sign of life when half of a check's time is over,
@@ -136,24 +136,24 @@ class EventLoopPool:
         now = time.monotonic()
         later = [math.inf]
         with self._lock:
-            for check_run, thread in list(self._hosts.items()):
+            for check_run, thread in list(self._thread_of.items()):
                 asked_at = check_run.deadline - 0.5 * check_run.timeout
                 moved_at = check_run.deadline - 0.4 * check_run.timeout
                 if now < moved_at:
                     if now >= asked_at:
-                        thread.doubt()
+                        thread.probe()
                     later.append((asked_at if now < asked_at else moved_at) - now)
                 elif (
-                    check_run not in self._moved
+                    check_run not in self._restarted
                     and thread.is_blocked
-                    and not _is_at(check_run, thread)
+                    and not _is_running(check_run, thread)
                 ):
-                    self._move(check_run)
+                    self._restart(check_run)
         return min(later)
 
-    def _move(self, check_run: CheckRun) -> None:
+    def _restart(self, check_run: CheckRun) -> None:
         # To one that is its own: whoever blocks a loop may be among those that move.
-        used = set(self._hosts.values())
+        used = set(self._thread_of.values())
         free = (each for each in self._threads if not each.is_blocked and each not in used)
         try:
             thread = next(free, None) or self._new_thread()
@@ -163,8 +163,8 @@ class EventLoopPool:
         stop, check_run.attempt = check_run.stop, None
         if stop is not None:
             stop()
-        self._moved.add(check_run)
-        self._hosts[check_run] = thread
+        self._restarted.add(check_run)
+        self._thread_of[check_run] = thread
         thread.loop.call_soon_threadsafe(self._begin, check_run, thread)
 
     def _new_thread(self) -> LoopThread:
@@ -173,18 +173,18 @@ class EventLoopPool:
         return thread
 
     def _begin(self, check_run: CheckRun, thread: LoopThread) -> None:
-        if check_run.settled_at is not None:
+        if check_run.outcome_set_at is not None:
             check_run.end(None)
-        elif self._hosts.get(check_run) is thread:
+        elif self._thread_of.get(check_run) is thread:
             begin(check_run)
 
-    def forget(self, check_run: CheckRun) -> None:
+    def discard(self, check_run: CheckRun) -> None:
         """Take a check for over."""
         with self._lock:
-            self._hosts.pop(check_run, None)
-            self._moved.discard(check_run)
+            self._thread_of.pop(check_run, None)
+            self._restarted.discard(check_run)
 
 
-def _is_at(check_run: CheckRun, thread: LoopThread) -> bool:
+def _is_running(check_run: CheckRun, thread: LoopThread) -> bool:
     """Tell whether a check is what its loop is busy with."""
     return check_run.task is not None and asyncio.current_task(thread.loop) is check_run.task

@@ -33,7 +33,7 @@ class GreenLoops:
     def __init__(self, backend: Backend) -> None:
         self._sleep = backend.sleep
         self._loops = EventLoopPool(lambda number: _RealLoopThread(number, backend))
-        self.move_held_up = self._loops.move_held_up
+        self.restart_held_up = self._loops.restart_held_up
 
     def run(self, check_run: CheckRun) -> None:
         """Run an async check on a loop, and wait for its end in this greenlet; never raises.
@@ -41,7 +41,7 @@ class GreenLoops:
         Raises:
             RuntimeError, OSError: no thread can be started.
         """
-        if check_run.settled_at is not None:
+        if check_run.outcome_set_at is not None:
             check_run.end(None)
             return
         remote = _Remote(check_run)
@@ -55,12 +55,12 @@ class GreenLoops:
         pause = _FIRST_PAUSE_S
         try:
             while not remote.has_ended and not remote.is_loop_closed:
-                if check_run.settled_at is None and time.monotonic() >= check_run.deadline:
-                    check_run.expire()
+                if check_run.outcome_set_at is None and time.monotonic() >= check_run.deadline:
+                    check_run.time_out()
                 self._sleep(pause)
                 pause = min(pause * 1.5, _LONGEST_PAUSE_S)
         finally:
-            self._loops.forget(remote)
+            self._loops.discard(remote)
             check_run.end(remote.result)
 
 
@@ -90,25 +90,25 @@ class _Remote(CheckRun):
     """A run in another real thread: it takes no lock, logs nothing and wakes no waiter."""
 
     def __init__(self, check_run: CheckRun) -> None:
-        super().__init__(*check_run.parts())
+        super().__init__(*check_run.arguments())
         self.deadline, self.timeout = check_run.deadline, check_run.timeout
         self.result: CheckResult | None = None
 
-    def settle(self, outcome: CheckResult) -> bool:
+    def set_outcome(self, outcome: CheckResult) -> bool:
         """Keep the outcome for the greenlet that looks for it."""
         try:
-            self._unsettled.pop()
+            self._outcome_unset.pop()
         except IndexError:
             return False
-        self.settled_at = time.monotonic()
+        self.outcome_set_at = time.monotonic()
         self.result = outcome
         return True
 
     def end(self, outcome: CheckResult | None) -> None:
         """Note that the check runs no more; None for one that was stopped."""
         if outcome is not None:
-            self.settle(outcome)
+            self.set_outcome(outcome)
         self.has_ended = True
 
-    def expire(self) -> None:
+    def time_out(self) -> None:
         """Leave it to the greenlet's own run, which stops this one."""

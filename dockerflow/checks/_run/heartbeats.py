@@ -18,7 +18,7 @@ from dockerflow.checks.registry import as_checks
 
 from .check_result import PlainMessage
 from .payload import ChecksResults, summarise
-from .runner import GRACE_S, Found, last_outcome, run, run_async, slots, valid_seconds
+from .runner import GRACE_S, BatchResult, last_outcome, run, run_async, slots, valid_seconds
 from .signature import Check
 from .surroundings import PLAIN, Surroundings
 
@@ -70,22 +70,22 @@ class Heartbeat:
     def run(self) -> HeartbeatResults:
         """Return the results, and block for them if this heartbeat may wait."""
         checks = as_checks(self.pairs, self.in_request)
-        found = self._fresh(checks)
+        found = self._fresh_outcomes(checks)
         if found is None:
             with slots().acquired(self.config, self.max_waiting) as slot:
                 if slot is not None:
                     found = run(checks, **self._options())
-        return self._last(checks) if found is None else self._results(found)
+        return self._last_results(checks) if found is None else self._results(found)
 
     async def run_async(self) -> HeartbeatResults:
         """Return the results, and await them if this heartbeat may wait."""
         checks = as_checks(self.pairs, self.in_request)
-        found = self._fresh(checks)
+        found = self._fresh_outcomes(checks)
         if found is None:
             with slots().acquired(self.config, self.max_waiting) as slot:
                 if slot is not None:
                     found = await run_async(checks, **self._options())
-        return self._last(checks) if found is None else self._results(found)
+        return self._last_results(checks) if found is None else self._results(found)
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -96,32 +96,32 @@ class Heartbeat:
             "keeps_last": True,
         }
 
-    def _fresh(self, checks: Sequence[Check]) -> Found | None:
+    def _fresh_outcomes(self, checks: Sequence[Check]) -> BatchResult | None:
         """Return the outcomes if all are fresh, None where a check is to run."""
         oldest = time.monotonic() - self.cache_seconds
         found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
-        for check in self._once(checks):
+        for check in self._distinct(checks):
             last = None if check.in_request else last_outcome(check, self.config)
             if last is None or last.at <= oldest:
                 return None
-            found.append((check.name, last.findings))
+            found.append((check.name, last.messages))
             kept_since.append(last.at)
-        return Found(found, min(kept_since, default=None))
+        return BatchResult(found, min(kept_since, default=None))
 
-    def _last(self, checks: Sequence[Check]) -> HeartbeatResults:
+    def _last_results(self, checks: Sequence[Check]) -> HeartbeatResults:
         """Return the last outcomes, however old they are, and which there are none of."""
         # A check in a request has no deadline. Where it hangs, what it said before is no answer.
-        is_timed_out_but_running = slots().held_for(self.config) > self._longest_wait(checks)
+        has_hung = slots().held_for(self.config) > self._longest_wait(checks)
         found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
-        for check in self._once(checks):
-            last = None if is_timed_out_but_running else last_outcome(check, self.config)
+        for check in self._distinct(checks):
+            last = None if has_hung else last_outcome(check, self.config)
             if last is not None:
                 kept_since.append(last.at)
-            found.append((check.name, (_PENDING,) if last is None else last.findings))
+            found.append((check.name, (_PENDING,) if last is None else last.messages))
         is_known = len(kept_since) == len(found)
-        return self._results(Found(found, min(kept_since, default=None)), is_known=is_known)
+        return self._results(BatchResult(found, min(kept_since, default=None)), is_known=is_known)
 
     def _longest_wait(self, checks: Sequence[Check]) -> float:
         """Return the seconds after which a heartbeat that still waits is hanging."""
@@ -131,14 +131,14 @@ class Heartbeat:
             (in_turn if check.in_request else at_once).append(seconds)
         return max(at_once) + sum(in_turn) + GRACE_S
 
-    def _once(self, checks: Sequence[Check]) -> list[Check]:
+    def _distinct(self, checks: Sequence[Check]) -> list[Check]:
         # One that is in the list twice is asked once.
         return list({check.key(self.config): check for check in checks}.values())
 
-    def _results(self, found: Found, *, is_known: bool = True) -> HeartbeatResults:
-        results = summarise(found.findings, self.silenced or ())
-        since = found.kept_since
+    def _results(self, found: BatchResult, *, is_known: bool = True) -> HeartbeatResults:
+        results = summarise(found.messages, self.silenced or ())
+        since = found.oldest_kept_at
         age = None if since is None else max(0.0, time.monotonic() - since)
-        told = HeartbeatResults(results.details, results.statuses, results.level, age, is_known)
-        told.levels = results.levels
-        return told
+        answer = HeartbeatResults(results.details, results.statuses, results.level, age, is_known)
+        answer.levels = results.levels
+        return answer

@@ -14,7 +14,7 @@ from typing import Any
 
 from mozlog_py._process.fork_safe_import import fork_safe_import
 
-from .check_result import CheckResult, hide_given, raised, read, report
+from .check_result import CheckResult, mask_error, raised, read, report
 from .signature import Check, bind_config
 from .surroundings import Surroundings
 
@@ -69,7 +69,7 @@ async def await_in_request(check: Check, config: Any, surroundings: Surroundings
 def log_outcome(check: Check, outcome: CheckResult) -> None:
     """Log the messages of a check; a handler that raises is none of the check's."""
     try:
-        hide_given(outcome, check.function)
+        mask_error(outcome, check.function)
         report(check.name, outcome)
     except Exception:
         pass

@@ -1,6 +1,6 @@
 """Texts of other people's exceptions, without what a stranger must not see.
 
-What masks them (``text_mask``, ``given``) is imported when the first check fails.
+What masks them (``text_mask``, ``credential_parts``) is imported when the first check fails.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Hidden:
 def mask_for(*given: Any) -> TextMask:
     """Return what masks the texts of a check, by what the check was given."""
     with fork_safe_import():
-        from .given import parts_of
+        from .credential_parts import parts_of
         from .text_mask import TextMask
 
     return TextMask(parts_of(*given))
@@ -58,7 +58,7 @@ def mask_raised(error: BaseException, function: Any) -> None:
             from mozlog_py._redaction.secret_values import secrets_in_environment
             from mozlog_py._values.credential_names import is_credential
 
-            from .given import parts_of_bound
+            from .credential_parts import parts_of_bound
             from .text_mask import TextMask
 
         parts = parts_of_bound(function)

@@ -46,8 +46,8 @@ def summarise(
     """
     silenced = set(silenced_ids)
     by_check: dict[str, list[PlainMessage]] = {}
-    for name, findings in found:
-        by_check.setdefault(name, []).extend(each for each in findings if each.id not in silenced)
+    for name, messages in found:
+        by_check.setdefault(name, []).extend(each for each in messages if each.id not in silenced)
     details: dict[str, dict[str, Any]] = {}
     levels: dict[str, dict[str, Any]] = {}
     statuses: dict[str, str] = {}
@@ -64,18 +64,18 @@ def summarise(
     return results
 
 
-def _levels_by_id(findings: Iterable[PlainMessage]) -> dict[str, str]:
+def _levels_by_id(messages: Iterable[PlainMessage]) -> dict[str, str]:
     levels: dict[str, int] = {}
-    for each in findings:
+    for each in messages:
         # Without an id the text is the key in details, and no text is to be told here.
         key = each.id or NO_ID
         levels[key] = max(each.level, levels.get(key, 0))
     return {key: level_to_text(level) for key, level in levels.items()}
 
 
-def _by_id(findings: Iterable[PlainMessage]) -> dict[str, str]:
+def _by_id(messages: Iterable[PlainMessage]) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for each in findings:
+    for each in messages:
         # Without an id the text is the key: "null" would be one for all of them.
         key = each.id or each.text
         texts[key] = f"{texts[key]}\n{each.text}" if each.id and key in texts else each.text

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_TIMEOUT_S",
     "GRACE_S",
-    "Found",
-    "drawn",
+    "BatchResult",
     "last_outcome",
     "run",
     "run_async",
     "slots",
+    "snapshot",
     "valid_seconds",
 ]
 
@@ -61,22 +61,22 @@ GRACE_S: Final = 0.2
 _NO_THREAD: Final = (MemoryError, OSError, RuntimeError)
 
 
-class Found(NamedTuple):
+class BatchResult(NamedTuple):
     """What the checks found that one caller asked for.
 
-    ``findings``: each check's name, and what it found. ``kept_since``: the moment on
+    ``findings``: each check's name, and what it found. ``oldest_kept_at``: the moment on
     ``time.monotonic()`` of the oldest outcome that was there before the caller asked,
     None where there is none of these.
     """
 
-    findings: list[tuple[str, Sequence[PlainMessage]]]
-    kept_since: float | None = None
+    messages: list[tuple[str, Sequence[PlainMessage]]]
+    oldest_kept_at: float | None = None
 
 
 _Start = Callable[[CheckRun], None]
 
 
-class _Board:
+class _ProcessRunner:
     """All that runs checks in one process."""
 
     def __init__(self) -> None:
@@ -139,20 +139,20 @@ class _Board:
         elif self._loops is not None:
             self._loops.start(check_run)
 
-    def move_held_up(self) -> float:
+    def restart_held_up(self) -> float:
         """Help checks that a loop of ours has not begun; give the seconds until the next one."""
         loops = self._loops or self._green
-        return math.inf if loops is None else loops.move_held_up()
+        return math.inf if loops is None else loops.restart_held_up()
 
 
 # By process id: a forked child has none of its parent's threads, and must
 # neither wait for its runs nor take apart its event loops.
-_boards: Final[dict[int, _Board]] = {}
+_process_runners: Final[dict[int, _ProcessRunner]] = {}
 
 
-def _board() -> _Board:
+def _process_runner() -> _ProcessRunner:
     process = os.getpid()
-    return _boards.get(process) or _boards.setdefault(process, _Board())
+    return _process_runners.get(process) or _process_runners.setdefault(process, _ProcessRunner())
 
 
 def last_outcome(check: Check, config: Any) -> KeptOutcome | None:
@@ -160,15 +160,15 @@ def last_outcome(check: Check, config: Any) -> KeptOutcome | None:
 
     It is kept for callers of ``run`` that have asked for ``keeps_last``.
     """
-    return _board().last(check, config)
+    return _process_runner().last(check, config)
 
 
 def slots() -> Slots:
     """Return what counts the callers that wait, of this process."""
-    return _board().slots
+    return _process_runner().slots
 
 
-def drawn(checks: Iterable[tuple[str, Callable[..., Any]]]) -> list[tuple[str, Any]]:
+def snapshot(checks: Iterable[tuple[str, Callable[..., Any]]]) -> list[tuple[str, Any]]:
     """Give a list of what may change while one goes through it."""
     while True:
         try:
@@ -193,7 +193,7 @@ def valid_seconds(name: str, value: Any, *, or_none: bool = False) -> float:
     return float(value)
 
 
-class _Run:
+class _Batch:
     """The checks that one caller asked for.
 
     ``entries`` has for each check the run that the caller waits for, or what a
@@ -208,7 +208,7 @@ class _Run:
         surroundings: Surroundings,
         keeps_last: bool,
     ) -> None:
-        self.board = _board()
+        self.runner = _process_runner()
         self._begun_at = time.monotonic()
         self._keeps_last = keeps_last
         self.entries: list[CheckRun | tuple[str, Sequence[PlainMessage]] | Check] = []
@@ -220,7 +220,7 @@ class _Run:
         self._threadless: dict[CheckRun, Check] = {}
         self._seen: set[tuple[str, int, int, int]] = set()
 
-    def begin_elsewhere(self, check: Check, start: _Start, blocked_loop: Any = None) -> None:
+    def start_or_join(self, check: Check, start: _Start, blocked_loop: Any = None) -> None:
         """Have a check run elsewhere, or join the run that is going on."""
 
         def start_or_keep(check_run: CheckRun) -> None:
@@ -230,7 +230,7 @@ class _Run:
                 self._threadless[check_run] = check
 
         self.entries.append(
-            self.board.join(
+            self.runner.join(
                 check,
                 self._config,
                 start_or_keep,
@@ -242,7 +242,7 @@ class _Run:
             )
         )
 
-    def keep_for_here(self, check: Check) -> None:
+    def add_in_request(self, check: Check) -> None:
         """Have a check run here, when the others have begun elsewhere."""
         key = check.key(self._config)
         # One that is in the list twice is asked once.
@@ -250,9 +250,9 @@ class _Run:
             self._seen.add(key)
             self.entries.append(check)
 
-    def call_here(self) -> None:
+    def run_in_request(self) -> None:
         """Run here, one after the other, what runs nowhere else."""
-        with self._ending_all():
+        with self._ends_all_runs():
             for check_run, check in self._threadless.items():
                 check_run.end(self._call(check))
         for at, entry in enumerate(self.entries):
@@ -260,51 +260,53 @@ class _Run:
                 continue
             if entry.is_async and (has_running_loop() or green_backend() is not None):
                 # A loop in this thread is there already, or would be in the way of others.
-                check_run = self._alone(entry)
+                check_run = self._run_on_own_loop(entry)
                 self.entries[at] = check_run
                 self.wait([check_run])
             else:
-                self.entries[at] = self._found_here(entry, self._call(entry))
+                self.entries[at] = self._finish_in_request(entry, self._call(entry))
 
-    async def await_here(self) -> None:
+    async def run_in_request_async(self) -> None:
         """Do the same where this is awaited."""
-        with self._ending_all():
+        with self._ends_all_runs():
             for check_run, check in self._threadless.items():
                 check_run.end(await self._await(check))
         for at, entry in enumerate(self.entries):
             if isinstance(entry, Check):
-                self.entries[at] = self._found_here(entry, await self._await(entry))
+                self.entries[at] = self._finish_in_request(entry, await self._await(entry))
 
-    def wait(self, single_flight: list[CheckRun]) -> None:
+    def wait(self, runs: list[CheckRun]) -> None:
         """Block until each has its outcome or has passed its deadline."""
-        while pending := _pending(single_flight):
-            flying, patience = pending
-            patience = min(patience, self.board.move_held_up())
-            futures.wait([check_run.outcome for check_run in flying], patience)
+        while pending := _unfinished(runs):
+            unfinished, patience = pending
+            patience = min(patience, self.runner.restart_held_up())
+            futures.wait([check_run.outcome for check_run in unfinished], patience)
 
-    def single_flight(self) -> list[CheckRun]:
+    def runs(self) -> list[CheckRun]:
         """Return the runs that there are to wait for."""
         return [each for each in self.entries if isinstance(each, CheckRun)]
 
-    def found(self) -> Found:
+    def result(self) -> BatchResult:
         """Return what each check found, in the order in which the caller gave them."""
         found: list[tuple[str, Sequence[PlainMessage]]] = []
-        kept_since: list[float] = []
+        oldest_kept_at: list[float] = []
         # A check that is in the list twice has been asked once.
         for entry in dict.fromkeys(self.entries):
             if isinstance(entry, tuple):
                 found.append(entry)
             elif isinstance(entry, CheckRun):
-                found.append((entry.name, _findings(entry)))
-                if entry.settled_at is not None and entry.settled_at < self._begun_at:
-                    kept_since.append(entry.settled_at)
-        return Found(found, min(kept_since, default=None))
+                found.append((entry.name, _messages_of(entry)))
+                if entry.outcome_set_at is not None and entry.outcome_set_at < self._begun_at:
+                    oldest_kept_at.append(entry.outcome_set_at)
+        return BatchResult(found, min(oldest_kept_at, default=None))
 
-    def _found_here(self, check: Check, outcome: CheckResult) -> tuple[str, Sequence[PlainMessage]]:
+    def _finish_in_request(
+        self, check: Check, outcome: CheckResult
+    ) -> tuple[str, Sequence[PlainMessage]]:
         log_outcome(check, outcome)
         if self._keeps_last:
-            self.board.keep(check, self._config, outcome)
-        return check.name, outcome.findings
+            self.runner.keep(check, self._config, outcome)
+        return check.name, outcome.messages
 
     def _call(self, check: Check) -> CheckResult:
         return call_in_request(check, self._config, self._surroundings)
@@ -313,7 +315,7 @@ class _Run:
         return await await_in_request(check, self._config, self._surroundings)
 
     @contextmanager
-    def _ending_all(self) -> Iterator[None]:
+    def _ends_all_runs(self) -> Iterator[None]:
         try:
             yield
         finally:
@@ -322,13 +324,13 @@ class _Run:
                 if not check_run.has_ended:
                     check_run.end(None)
 
-    def _alone(self, check: Check) -> CheckRun:
+    def _run_on_own_loop(self, check: Check) -> CheckRun:
         """Have an async check run on a loop of ours that no other run uses."""
         check_run = CheckRun(
             check, self._config, MAX_SECONDS, copy_context(), self._surroundings.around
         )
         try:
-            self.board.on_own_loop(check_run)
+            self.runner.on_own_loop(check_run)
         except _NO_THREAD as error:
             check_run.end(raised(error))
         return check_run
@@ -342,7 +344,7 @@ def run(
     cache_seconds: float,
     surroundings: Surroundings = PLAIN,
     keeps_last: bool = False,
-) -> Found:
+) -> BatchResult:
     """Run checks, and block until each has given its findings or passed its deadline.
 
     Args:
@@ -356,17 +358,17 @@ def run(
     # A run on the loop that this call is about to block could not go on.
     module = sys.modules.get("asyncio")
     blocked_loop = None if module is None else module._get_running_loop()  # noqa: SLF001
-    asked = _Run(config, timeout, cache_seconds, surroundings, keeps_last)
-    board = asked.board
+    batch = _Batch(config, timeout, cache_seconds, surroundings, keeps_last)
+    runner = batch.runner
     for each in checks:
         if each.in_request:
-            asked.keep_for_here(each)
+            batch.add_in_request(each)
         else:
-            start = board.on_own_loop if each.is_async else board.in_thread
-            asked.begin_elsewhere(each, start, blocked_loop)
-    asked.call_here()
-    asked.wait(asked.single_flight())
-    return asked.found()
+            start = runner.on_own_loop if each.is_async else runner.in_thread
+            batch.start_or_join(each, start, blocked_loop)
+    batch.run_in_request()
+    batch.wait(batch.runs())
+    return batch.result()
 
 
 async def run_async(
@@ -377,7 +379,7 @@ async def run_async(
     cache_seconds: float,
     surroundings: Surroundings = PLAIN,
     keeps_last: bool = False,
-) -> Found:
+) -> BatchResult:
     """Run checks, and wait until each has given its findings or passed its deadline.
 
     Cancelling this does not cancel the runs: others may wait for them.
@@ -385,26 +387,26 @@ async def run_async(
     Raises:
         RuntimeError: it is awaited on neither asyncio nor trio.
     """
-    asked = _Run(config, timeout, cache_seconds, surroundings, keeps_last)
-    board = asked.board
+    batch = _Batch(config, timeout, cache_seconds, surroundings, keeps_last)
+    runner = batch.runner
     waiting = waiter()
-    begin = _on_callers_loop if waiting.has_asyncio_loop else board.on_own_loop
+    begin = _on_callers_loop if waiting.has_asyncio_loop else runner.on_own_loop
     for each in checks:
         if each.in_request:
-            asked.keep_for_here(each)
+            batch.add_in_request(each)
         else:
-            asked.begin_elsewhere(each, begin if each.is_async else board.in_thread)
-    await asked.await_here()
-    single_flight = asked.single_flight()
-    for check_run in single_flight:
+            batch.start_or_join(each, begin if each.is_async else runner.in_thread)
+    await batch.run_in_request_async()
+    runs = batch.runs()
+    for check_run in runs:
         if not check_run.outcome.done():
             check_run.outcome.add_done_callback(waiting.wake)
-    while pending := _pending(single_flight):
+    while pending := _unfinished(runs):
         patience = pending[1]
         if not waiting.has_asyncio_loop:
-            patience = min(patience, board.move_held_up())
+            patience = min(patience, runner.restart_held_up())
         await waiting.wait(patience)
-    return asked.found()
+    return batch.result()
 
 
 def _on_callers_loop(check_run: CheckRun) -> None:
@@ -416,7 +418,7 @@ def _on_callers_loop(check_run: CheckRun) -> None:
     begin(check_run)
 
 
-def _pending(single_flight: list[CheckRun]) -> tuple[list[CheckRun], float] | None:
+def _unfinished(runs: list[CheckRun]) -> tuple[list[CheckRun], float] | None:
     """Give the runs to wait for, and for how many seconds at most; None where there are none.
 
     Runs whose deadline has passed are given up.
@@ -424,9 +426,9 @@ def _pending(single_flight: list[CheckRun]) -> tuple[list[CheckRun], float] | No
     now = time.monotonic()
     left: list[float] = []
     pending: list[CheckRun] = []
-    for check_run in single_flight:
+    for check_run in runs:
         if not check_run.outcome.done() and check_run.deadline <= now:
-            check_run.expire()
+            check_run.time_out()
         until = check_run.deadline if now < check_run.deadline else check_run.deadline + GRACE_S
         if not check_run.outcome.done() and now < until:
             pending.append(check_run)
@@ -434,8 +436,8 @@ def _pending(single_flight: list[CheckRun]) -> tuple[list[CheckRun], float] | No
     return (pending, min(left)) if pending else None
 
 
-def _findings(check_run: CheckRun) -> Sequence[PlainMessage]:
+def _messages_of(check_run: CheckRun) -> Sequence[PlainMessage]:
     if check_run.outcome.done():
-        return check_run.outcome.result().findings
+        return check_run.outcome.result().messages
     text = "the check has no outcome yet: writing its log lines takes too long"
-    return timed_out(text).findings
+    return timed_out(text).messages

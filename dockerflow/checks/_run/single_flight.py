@@ -21,11 +21,11 @@ from typing import Any, Final, NamedTuple
 from dockerflow import health
 
 from .check_result import (
-    ELSEWHERE,
+    OWN_THREAD_HINT,
     CheckResult,
     PlainMessage,
     failure,
-    hide_given,
+    mask_error,
     raised,
     read,
     report,
@@ -54,7 +54,7 @@ _LAST_SURVIVES_S: Final = 10.0
 class KeptOutcome(NamedTuple):
     """What a check found in a run that is over, and when that was on ``time.monotonic()``."""
 
-    findings: tuple[PlainMessage, ...]
+    messages: tuple[PlainMessage, ...]
     at: float
 
 
@@ -82,13 +82,13 @@ class CheckRun:
         self.timeout = timeout
         self.started_at = time.monotonic()
         self.deadline = self.started_at + timeout
-        self.settled_at: float | None = None
+        self.outcome_set_at: float | None = None
         #: Whether the check runs no more. One that was given up may run on.
         self.has_ended = False
         #: Whether the outcome is the check's, and not that of a run which was cancelled.
-        self.is_conclusive = True
+        self.is_from_check = True
         #: What to add to the message of a check that raised: where it ran.
-        self.hint = ELSEWHERE
+        self.hint = OWN_THREAD_HINT
         #: Of one on an event loop: the loop, the task, which attempt it is, what stops it.
         self.loop: Any = None
         self.task: Any = None
@@ -100,9 +100,9 @@ class CheckRun:
         self._around = around
         # Popped by the caller that settles, in one uninterruptible step: no lock, for one
         # that has greenlets in place of threads must not be taken in a real thread.
-        self._unsettled = [True]
+        self._outcome_unset = [True]
 
-    def parts(self) -> tuple[Check, Any, float, Context, Around | None]:
+    def arguments(self) -> tuple[Check, Any, float, Context, Around | None]:
         """Return what the flight was made of, for another one that does its work."""
         assert self._check is not None and self._context is not None  # noqa: S101, PT018
         return self._check, self._config, self.timeout, self._context, self._around
@@ -116,14 +116,14 @@ class CheckRun:
     @property
     def is_timed_out_but_running(self) -> bool:
         """Whether it was given up and still runs."""
-        return self.settled_at is not None and not self.has_ended and not self.is_loop_closed
+        return self.outcome_set_at is not None and not self.has_ended and not self.is_loop_closed
 
     @property
     def kept(self) -> KeptOutcome | None:
         """The outcome for callers that do not wait, None while there is none to keep."""
-        if self.settled_at is None or not self.is_conclusive or not self.outcome.done():
+        if self.outcome_set_at is None or not self.is_from_check or not self.outcome.done():
             return None
-        return KeptOutcome(self.outcome.result().findings, self.settled_at)
+        return KeptOutcome(self.outcome.result().messages, self.outcome_set_at)
 
     def call(self) -> Any:
         """Call the check, with the configuration if it wants it."""
@@ -158,41 +158,41 @@ class CheckRun:
         with self.surroundings():
             return self.read(self.call())
 
-    def settle(self, outcome: CheckResult) -> bool:
+    def set_outcome(self, outcome: CheckResult) -> bool:
         """Set the outcome and log it; tell whether it was not set before."""
         try:
-            self._unsettled.pop()
+            self._outcome_unset.pop()
         except IndexError:
             return False
-        self.settled_at = time.monotonic()
+        self.outcome_set_at = time.monotonic()
         try:
             # Before anybody can see the outcome: whoever has it can rely on its lines.
             self._log(report, outcome)
         finally:
             # Without the exception: it has the frames of the check, and what they hold, such
             # as a connection, is to be let go of while the outcome is kept.
-            self.outcome.set_result(CheckResult(outcome.findings))
+            self.outcome.set_result(CheckResult(outcome.messages))
         return True
 
     def end(self, outcome: CheckResult | None) -> None:
         """Settle, now that the check runs no more; None for one that was stopped."""
         self.has_ended = True
-        if outcome is None and self.settled_at is None:
-            self.is_conclusive = False
+        if outcome is None and self.outcome_set_at is None:
+            self.is_from_check = False
         try:
             if self._check is not None:
-                hide_given(outcome, self._check.function)
+                mask_error(outcome, self._check.function)
             stopped = failure(health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
-            if not self.settle(outcome or stopped) and outcome is not None:
+            if not self.set_outcome(outcome or stopped) and outcome is not None:
                 self._log(report_late, outcome, time.monotonic() - self.started_at)
         finally:
             # Whoever keeps the outcome for a while need not keep a request with it.
             self._check = self._config = self._context = self._around = None
             self.loop = self.task = self.stop = None
 
-    def expire(self) -> None:
+    def time_out(self) -> None:
         """Give the run up, its deadline having passed."""
-        if self.settle(timed_out(f"the check gave no answer within {self.timeout:g} s")):
+        if self.set_outcome(timed_out(f"the check gave no answer within {self.timeout:g} s")):
             stop = self.stop
             if stop is not None:
                 stop()
@@ -270,19 +270,19 @@ class SingleFlight:
                 latest = entry.latest
                 lost = (
                     latest is not None
-                    and latest.settled_at is None
+                    and latest.outcome_set_at is None
                     and (latest.deadline <= now or latest.is_loop_closed)
                 )
                 if latest is not None and not lost:
-                    if latest.settled_at is None:
+                    if latest.outcome_set_at is None:
                         if latest.loop is None or latest.loop is not blocked_loop:
                             return latest
                         entry = _Entry()
-                    elif latest.is_conclusive and now - latest.settled_at < cache_seconds:
+                    elif latest.is_from_check and now - latest.outcome_set_at < cache_seconds:
                         return latest
                 if not lost:
                     check_run = CheckRun(check, config, timeout, context, around)
-                    refusal = _refusal(entry, timeout, now)
+                    refusal = _reason_to_refuse(entry, timeout, now)
                     if refusal is None:
                         entry.kept = entry.last()
                         entry.latest, entry.refused = check_run, None
@@ -304,7 +304,7 @@ class SingleFlight:
         try:
             start(check_run)
         except BaseException as error:
-            check_run.is_conclusive = False
+            check_run.is_from_check = False
             check_run.end(raised(error))
             if not isinstance(error, Exception):
                 raise
@@ -322,7 +322,7 @@ class SingleFlight:
         with self._lock:
             entry = self._entries.get(key) or self._new_entry(key, now, check.function, config)
             entry.keeps_last = True
-            entry.kept = KeptOutcome(outcome.findings, now)
+            entry.kept = KeptOutcome(outcome.messages, now)
 
     def _new_entry(self, key: tuple[str, int, int, int], now: float, *owners: Any) -> _Entry:
         if len(self._entries) >= self._sweep_at:
@@ -348,10 +348,10 @@ def _give_up(check_run: CheckRun) -> None:
     if check_run.is_loop_closed:
         check_run.end(None)
     else:
-        check_run.expire()
+        check_run.time_out()
 
 
-def _refusal(entry: _Entry, timeout: float, now: float) -> str | None:
+def _reason_to_refuse(entry: _Entry, timeout: float, now: float) -> str | None:
     """Say why a check is not run again yet, None where it is."""
     latest = entry.latest
     known = entry.hanging if latest is None else [*entry.hanging, latest]
@@ -368,7 +368,7 @@ def _refusal(entry: _Entry, timeout: float, now: float) -> str | None:
 
 
 def _is_fresh(check_run: CheckRun, cache_seconds: float, now: float) -> bool:
-    return check_run.settled_at is None or now - check_run.settled_at < cache_seconds
+    return check_run.outcome_set_at is None or now - check_run.outcome_set_at < cache_seconds
 
 
 def _is_over(entry: _Entry, now: float) -> bool:
@@ -379,5 +379,5 @@ def _is_over(entry: _Entry, now: float) -> bool:
         return entry.kept is not None and now - entry.kept.at >= survives
     if any(each.is_timed_out_but_running for each in (*entry.hanging, latest)):
         return False
-    is_kept = latest.settled_at is None or now - latest.settled_at < survives
+    is_kept = latest.outcome_set_at is None or now - latest.outcome_set_at < survives
     return latest.is_loop_closed or not is_kept

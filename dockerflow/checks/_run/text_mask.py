@@ -18,7 +18,7 @@ from mozlog_py._redaction.mask import Mask
 from mozlog_py._redaction.secret_texts import masked_text
 from mozlog_py._redaction.secret_values import MIN_CHARACTERS, needles_of
 
-from .given import Parts
+from .credential_parts import Parts
 
 __all__ = ["TextMask"]
 

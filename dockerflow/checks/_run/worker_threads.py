@@ -60,7 +60,7 @@ class WorkerThreads:
         #: The idle ones, those that were busy last at the end.
         self._idle: dict[_Worker, None] = {}
         #: By its key, the thread that did a piece of work last.
-        self._former: dict[Hashable, _Worker] = {}
+        self._last_worker: dict[Hashable, _Worker] = {}
         self._made = 0
 
     def run(self, work: _Work, key: Hashable = None) -> None:
@@ -74,26 +74,26 @@ class WorkerThreads:
             RuntimeError, MemoryError, OSError: no thread can be started.
         """
         with self._lock:
-            worker = self._idle_for(key)
+            worker = self._take_idle(key)
             if worker is not None:
-                self._keep_for(key, worker)
+                self._assign(key, worker)
                 worker.work = work
                 worker.has_work.notify()
                 return
             worker = _Worker(self._lock, work)
-            self._keep_for(key, worker)
+            self._assign(key, worker)
             self._made += 1
             name = f"dockerflow-check-{self._made}"
         try:
             threading.Thread(target=self._serve, args=(worker,), name=name, daemon=True).start()
         except BaseException:
             with self._lock:
-                self._forget(worker)
+                self._unassign(worker)
             raise
 
-    def _idle_for(self, key: Hashable) -> _Worker | None:
+    def _take_idle(self, key: Hashable) -> _Worker | None:
         """Take a thread that may do a piece of work, None where a new one is to be started."""
-        worker = self._former.get(key)
+        worker = self._last_worker.get(key)
         if worker is None or worker not in self._idle:
             kept_for_none = (each for each in reversed(self._idle) if each.key is None)
             worker = next(kept_for_none, None)
@@ -104,16 +104,16 @@ class WorkerThreads:
             del self._idle[worker]
         return worker
 
-    def _keep_for(self, key: Hashable, worker: _Worker) -> None:
+    def _assign(self, key: Hashable, worker: _Worker) -> None:
         if worker.key != key:
-            self._forget(worker)
+            self._unassign(worker)
             worker.key = key
         if key is not None:
-            self._former[key] = worker
+            self._last_worker[key] = worker
 
-    def _forget(self, worker: _Worker) -> None:
-        if worker.key is not None and self._former.get(worker.key) is worker:
-            del self._former[worker.key]
+    def _unassign(self, worker: _Worker) -> None:
+        if worker.key is not None and self._last_worker.get(worker.key) is worker:
+            del self._last_worker[worker.key]
         worker.key = None
 
     def _serve(self, worker: _Worker) -> None:
@@ -122,7 +122,7 @@ class WorkerThreads:
             worker.work()
             worker.work = None  # an idle thread must not hold on to a request
             with self._lock:
-                if self._former.get(worker.key) is not worker:
+                if self._last_worker.get(worker.key) is not worker:
                     # It hung, and another one is kept for its work by now.
                     worker.key = None
                 self._idle[worker] = None
@@ -131,7 +131,7 @@ class WorkerThreads:
                 worker.has_work.wait_for(lambda: worker.work is not None, self._idle_seconds)
                 if worker.work is None:
                     del self._idle[worker]
-                    self._forget(worker)
+                    self._unassign(worker)
         for function in _thread.at_end:
             try:
                 function()
