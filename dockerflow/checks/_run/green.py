@@ -1,10 +1,9 @@
-"""Async checks where greenlets take the place of threads (gevent, eventlet).
+"""Async checks where greenlets replace threads (gevent, eventlet).
 
-There a "thread" is a greenlet, and an event loop that runs in one counts as
-running in the one real thread that all greenlets share: whatever starts a loop
-of its own there fails from then on. So the loops of checks run in real threads.
-Locks and events that are patched must not be waited for across real threads;
-a greenlet looks at plain attributes instead, now and then.
+There a "thread" is a greenlet. An event loop that runs in a greenlet counts as running in
+the one real thread that all greenlets share, so that no other loop can start in it. So the
+loops of checks run in real threads. A patched lock or event must not be waited for across
+real threads: the greenlet polls plain attributes instead.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .single_flight import CheckRun
 
 __all__ = ["GreenLoops"]
 
-#: Seconds between two looks at a check, first and at most.
+#: Seconds between two polls of a run: the first pause, and the longest.
 _FIRST_PAUSE_S: Final = 0.001
 _LONGEST_PAUSE_S: Final = 0.05
 
@@ -28,7 +27,11 @@ _STARTS_WITHIN_S: Final = 5.0
 
 
 class GreenLoops:
-    """Event loops in real threads, for callers in greenlets; used as ``EventLoopPool`` is."""
+    """Event loops in real threads, for callers in greenlets.
+
+    Args:
+        backend: The library that has replaced threads.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._sleep = backend.sleep
@@ -36,10 +39,11 @@ class GreenLoops:
         self.restart_held_up = self._loops.restart_held_up
 
     def run(self, check_run: CheckRun) -> None:
-        """Run an async check on a loop, and wait for its end in this greenlet; never raises.
+        """Run an async check on a loop in a real thread, and wait in this greenlet for its end.
 
         Raises:
-            RuntimeError, OSError: no thread can be started.
+            RuntimeError: No thread can be started.
+            OSError: As above.
         """
         if check_run.outcome_set_at is not None:
             check_run.end(None)
@@ -73,7 +77,7 @@ class _RealLoopThread(LoopThread):
         made: list[asyncio.AbstractEventLoop] = []
 
         def serve() -> None:
-            # Made here: what a loop is made of may belong to the thread that makes it.
+            # In this thread, because parts of a loop may belong to the thread that makes them.
             self.loop = asyncio.new_event_loop()
             made.append(self.loop)
             self._serve()
@@ -87,7 +91,7 @@ class _RealLoopThread(LoopThread):
 
 
 class _Remote(CheckRun):
-    """A run in another real thread: it takes no lock, logs nothing and wakes no waiter."""
+    """A run in another real thread: it acquires no lock, logs nothing and wakes no waiter."""
 
     def __init__(self, check_run: CheckRun) -> None:
         super().__init__(*check_run.arguments())
@@ -95,7 +99,7 @@ class _Remote(CheckRun):
         self.result: CheckResult | None = None
 
     def set_outcome(self, outcome: CheckResult) -> bool:
-        """Keep the outcome for the greenlet that looks for it."""
+        """Keep the outcome for the greenlet that polls; return False if there is one already."""
         try:
             self._outcome_unset.pop()
         except IndexError:
@@ -105,10 +109,10 @@ class _Remote(CheckRun):
         return True
 
     def end(self, outcome: CheckResult | None) -> None:
-        """Note that the check runs no more; None for one that was stopped."""
+        """Note that the check has stopped running; ``outcome`` is None if it was cancelled."""
         if outcome is not None:
             self.set_outcome(outcome)
         self.has_ended = True
 
     def time_out(self) -> None:
-        """Leave it to the greenlet's own run, which stops this one."""
+        """Do nothing: the greenlet's own run times out, and cancels this one."""
