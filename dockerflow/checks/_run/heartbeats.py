@@ -1,8 +1,8 @@
-"""One heartbeat: outcomes that are fresh, a wait for the checks, or their last outcomes.
+"""One heartbeat: it returns fresh outcomes, waits for the checks, or returns the last outcomes.
 
-A heartbeat holds a thread of its server while it waits. So at most a few of one
-application wait at a time. The others are answered at once, by the last outcome of
-each check and its age, or by the word that there is none yet.
+A heartbeat holds a thread of its server while it waits. So only a few heartbeats of an
+application wait at a time. The others return at once, with the last outcome of each check
+and its age, or with a message that there is no outcome yet.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ _PENDING: Final = PlainMessage(
 
 @dataclass
 class HeartbeatResults(ChecksResults):
-    """What a heartbeat is answered with.
+    """The results of a heartbeat.
 
-    ``age``: the seconds since the oldest outcome in it that was there before the
-    heartbeat came, None where there is none of these. ``is_known``: whether each
-    check has an outcome.
+    Attributes:
+        age: The seconds since the oldest outcome that was set before the heartbeat came;
+            None if there is no such outcome.
+        is_known: Whether each check has an outcome.
     """
 
     age: float | None = None
@@ -47,15 +48,18 @@ class HeartbeatResults(ChecksResults):
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What a heartbeat runs, and how.
+    """One heartbeat.
 
-    ``pairs``: names and checks. ``silenced``: ids of messages to leave out.
-    ``config``: the application's configuration, which stands for the application.
-    ``timeout``: seconds that a check has which has no deadline of its own.
-    ``cache_seconds``: seconds for which an outcome is fresh. ``max_waiting``: how
-    many heartbeats of the application wait at a time, 0 for any number.
-    ``in_request``: whether all checks run in the request's own thread and context.
-    ``surroundings``: what a framework's adapter knows.
+    Attributes:
+        pairs: Names and checks.
+        silenced: The ids of messages to leave out.
+        config: The application's configuration. Its identity stands for the application.
+        timeout: The deadline in seconds of a check without its own.
+        cache_seconds: Seconds for which an outcome is fresh.
+        max_waiting: The number of heartbeats of the application that wait at a time; 0 for
+            no limit.
+        in_request: Whether all checks run in the request's thread and context.
+        surroundings: How a framework has checks called.
     """
 
     pairs: Iterable[tuple[str, Callable[..., Any]]]
@@ -68,7 +72,7 @@ class Heartbeat:
     surroundings: Surroundings = PLAIN
 
     def run(self) -> HeartbeatResults:
-        """Return the results, and block for them if this heartbeat may wait."""
+        """Return the results; block until the checks have run if this heartbeat has a slot."""
         checks = as_checks(self.pairs, self.in_request)
         found = self._fresh_outcomes(checks)
         if found is None:
@@ -78,7 +82,7 @@ class Heartbeat:
         return self._last_results(checks) if found is None else self._results(found)
 
     async def run_async(self) -> HeartbeatResults:
-        """Return the results, and await them if this heartbeat may wait."""
+        """Return the results; await the checks if this heartbeat has a slot."""
         checks = as_checks(self.pairs, self.in_request)
         found = self._fresh_outcomes(checks)
         if found is None:
@@ -97,7 +101,7 @@ class Heartbeat:
         }
 
     def _fresh_outcomes(self, checks: Sequence[Check]) -> BatchResult | None:
-        """Return the outcomes if all are fresh, None where a check is to run."""
+        """Return the outcomes if all are fresh; None if a check has to run."""
         oldest = time.monotonic() - self.cache_seconds
         found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
@@ -110,8 +114,8 @@ class Heartbeat:
         return BatchResult(found, min(kept_since, default=None))
 
     def _last_results(self, checks: Sequence[Check]) -> HeartbeatResults:
-        """Return the last outcomes, however old they are, and which there are none of."""
-        # A check in a request has no deadline. Where it hangs, what it said before is no answer.
+        """Return the last outcomes, of any age, and an error for each check without one."""
+        # A check in a request has no deadline. If it hangs, its last outcome is no answer.
         has_hung = slots().held_for(self.config) > self._longest_wait(checks)
         found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
@@ -124,7 +128,7 @@ class Heartbeat:
         return self._results(BatchResult(found, min(kept_since, default=None)), is_known=is_known)
 
     def _longest_wait(self, checks: Sequence[Check]) -> float:
-        """Return the seconds after which a heartbeat that still waits is hanging."""
+        """Return the seconds after which a heartbeat that still waits must be hanging."""
         at_once, in_turn = [0.0], [0.0]
         for check in checks:
             seconds = self.timeout if check.timeout is None else check.timeout
@@ -132,7 +136,7 @@ class Heartbeat:
         return max(at_once) + sum(in_turn) + GRACE_S
 
     def _distinct(self, checks: Sequence[Check]) -> list[Check]:
-        # One that is in the list twice is asked once.
+        # A check that is in the list twice runs once.
         return list({check.key(self.config): check for check in checks}.values())
 
     def _results(self, found: BatchResult, *, is_known: bool = True) -> HeartbeatResults:
