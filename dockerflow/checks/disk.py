@@ -20,10 +20,12 @@ __all__ = ["check_disk_space"]
 def check_disk_space(
     path: str | os.PathLike[str], error_below: int, warning_below: int = 0
 ) -> list[CheckMessage]:
-    """Check that the file system that holds ``path`` has room.
+    """Check that a file system has enough free space.
 
-    ``error_below`` and ``warning_below``: free bytes below which the check
-    fails, and below which it warns.
+    Args:
+        path: A path on the file system.
+        error_below: The number of free bytes below which the check fails.
+        warning_below: The number of free bytes below which it warns.
     """
     try:
         free = shutil.disk_usage(path).free
