@@ -1,4 +1,4 @@
-"""Checks that do their worst: each is an error under its own name, and the others answer."""
+"""Hostile checks: each becomes an error under its own name, and does not affect the others."""
 
 import asyncio
 import functools
@@ -26,7 +26,7 @@ Found = list[checks.CheckMessage]
 
 
 class Boom(BaseException):
-    """What nobody catches."""
+    """An exception that ``except Exception`` does not catch."""
 
 
 class RaisingError(Exception):
@@ -62,14 +62,14 @@ class RaisingIteration(list[Any]):
 
 
 class Odd:
-    """Looks like a message."""
+    """An object with the attributes of a message."""
 
     def __init__(self, **attributes: Any) -> None:
         vars(self).update(attributes)
 
 
 def only_error(results: checks.ChecksResults, name: str = "odd") -> tuple[str, str]:
-    """Give the id and text of the one error there must be, beside a check that passes."""
+    """Return the id and text of the only error; the other checks must pass."""
     assert results.statuses == {"before": "ok", name: "error", "after": "ok"}
     assert results.level == checks.ERROR
     assert set(results.details) == {name}
@@ -127,7 +127,7 @@ class TestRaises:
         def breaks() -> Found:
             raise KeyboardInterrupt
 
-        # Nobody but the check itself interrupts a thread.
+        # Only the check itself can interrupt a worker thread.
         text = f"the check raised KeyboardInterrupt{OWN_THREAD_HINT}"
         assert only_error(run(around(breaks)))[1] == text
 
@@ -215,7 +215,7 @@ class TestReturns:
 
     @KINDS
     def test_a_coroutine_where_none_is_expected(self, kind: Any, run: Run) -> None:
-        # A warning that nobody awaited it would fail this test.
+        # A warning that it was never awaited would fail this test.
         def gives() -> Any:
             return a_coroutine()
 
@@ -257,7 +257,7 @@ class TestReturns:
     @KINDS
     @pytest.mark.parametrize("empty", [{}, "", b"", iter(()), (), range(0)])
     def test_nothing_in_whatever_form(self, kind: Any, empty: Any, run: Run) -> None:
-        # As upstream, which goes through it.
+        # As upstream, which iterates over it.
         assert run([("a", kind(lambda: empty))]).statuses == {"a": "ok"}
 
     @KINDS
@@ -300,7 +300,7 @@ class TestReturns:
         )
 
     def test_messages_of_another_make(self, run: Run) -> None:
-        # Django's are not ours, and have the same attributes.
+        # Django's messages are of another class with the same attributes.
         foreign = Odd(level=30, msg="from elsewhere", hint=None, obj=None, id="auth.W001")
         results = run([("a", lambda: [foreign])])
         assert results.details["a"]["messages"] == {"auth.W001": "from elsewhere"}
@@ -392,7 +392,7 @@ class TestHangs:
             caplog.clear()
             release.set()
             assert done.wait(60)
-            # A new run joins the wait for the thread's last words.
+            # A new run waits for the same thread.
             while not caplog.records:
                 checks.run_checks([("other", list)])
         assert caplog.records[0].getMessage().startswith("the check slow, given up at its deadline")
@@ -417,7 +417,7 @@ class TestHangs:
         assert 1 <= len(runs) <= 16
         assert any(text.startswith("the check hangs: ") for text in texts)
         release.set()
-        # Once they have ended it runs again, whenever that is.
+        # The check runs again after the former runs have ended.
         while checks.run_checks(pairs).level:
             pass
 

@@ -1,4 +1,4 @@
-"""Registering checks: names, decorators, partials, and what is refused."""
+"""Registering checks: names, decorators, partials, and invalid checks."""
 
 import functools
 import importlib

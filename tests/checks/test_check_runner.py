@@ -1,4 +1,4 @@
-"""Running checks: every kind of check, on every kind of caller, at once and in time."""
+"""Running checks: every kind of check, from every kind of caller, in parallel and in time."""
 
 import asyncio
 import functools
@@ -23,7 +23,7 @@ Found = list[checks.CheckMessage]
 
 
 class Storage:
-    """Checks as methods, objects and objects that are async."""
+    """Checks as methods, as callable objects, and as async ones."""
 
     def sync(self, *args: Any) -> Found:
         return [checks.Info(f"{args}", id="x")]
@@ -328,7 +328,7 @@ class TestLoop:
         asyncio.run(main())
 
     def test_for_callers_without_one_stays_the_same(self) -> None:
-        # What a client of a database has on a loop is good on that loop only.
+        # The connections of a database's client work on the loop of their first use only.
         seen: set[Any] = set()
 
         async def check() -> Found:
@@ -350,7 +350,7 @@ class TestLoop:
                 return []
 
             task = asyncio.create_task(checks.run_checks_async([("a", check)]))
-            # The run has begun on this very loop when it is blocked.
+            # The run has started on this loop before the loop is blocked.
             await asyncio.sleep(0)
             assert checks.run_checks([("a", check)], timeout=30).statuses == {"a": "ok"}
             assert (await task).statuses == {"a": "ok"}
@@ -380,7 +380,7 @@ class TestLoop:
         )
         assert results.statuses == {"before": "info", "blocks": "error", "after": "info"}
         release.set()
-        # The loop is used again when it answers again.
+        # The loop is used again after it has run the probe.
         assert checks.run_checks([("after", begins_after)]).statuses == {"after": "info"}
 
 
@@ -407,7 +407,7 @@ class TestProcess:
         return done.stdout
 
     def test_ends_although_checks_hang(self) -> None:
-        # Without a deadline on the exit, this would run into the timeout of the test.
+        # An exit that joins the threads would run into the timeout of the test.
         assert self.run_python(
             """
 import asyncio, threading, logging
@@ -474,7 +474,7 @@ class Finder:
     def find_spec(self, name, *_):
         if name == "{module}" and not is_importing.is_set():
             is_importing.set()
-            # A fork that waits for this import is not there before the time is over.
+            # A fork that waits for this import has not happened when the time is over.
             has_forked.wait(0.3)
 sys.meta_path.insert(0, Finder())
 async def coroutine():

@@ -1,4 +1,4 @@
-"""Storms of heartbeats: each check runs once at a time, and once for as long as it is kept."""
+"""Storms of heartbeats: one run of each check at a time, and none while its outcome is fresh."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ Found = list[checks.CheckMessage]
 
 
 class Counter:
-    """A check that counts its runs, and waits until it is let go."""
+    """A check that counts its runs, and blocks until the test releases it."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -66,7 +66,7 @@ class TestStorm:
             ]
             while not check.started.is_set():
                 await asyncio.sleep(0.001)
-            # All have asked by now: they were there before the check began.
+            # All callers have joined the run.
             await asyncio.sleep(0)
             check.go.set()
             return [text_of(each) for each in await asyncio.gather(*storm)]
@@ -203,7 +203,7 @@ class TestRun:
         asking = loop.create_task(checks.run_checks_async([("a", check)], timeout=30))
         while not runs:
             loop.run_until_complete(asyncio.sleep(0))
-        # As a server does that is in a hurry; the tasks are never heard of again.
+        # As a server does that stops at once: its tasks never end.
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             loop.run_until_complete(asking)
@@ -298,7 +298,7 @@ class TestCache:
         from dockerflow.checks._run.signature import Check
 
         def ask(seconds: float) -> None:
-            # A function of its own each time, as of a view that makes its checks.
+            # Another function each time, as of a view that makes its checks.
             check_run = runs.join(
                 Check("a", lambda: [*()]), None, lambda check_run: check_run.run(),
                 timeout=5, cache_seconds=seconds, context=copy_context(),
@@ -328,7 +328,7 @@ class TestThreads:
         assert seen[0].name == "dockerflow-check-1"
 
     def test_do_the_work_again_that_they_did_before(self) -> None:
-        # A connection that it left open is there.
+        # The thread may have a connection that the check has left open.
         pool = worker_threads.WorkerThreads()
         seen: dict[int, set[int]] = {}
         for _ in range(20):
@@ -371,7 +371,7 @@ class TestThreads:
         pool = worker_threads.WorkerThreads(idle_seconds=0.001)
         seen: list[threading.Thread] = []
         for _ in range(50):
-            # Each races with the end of the one before.
+            # Each races with the end of the previous one.
             done = threading.Event()
             pool.run(lambda done=done: (seen.append(threading.current_thread()), done.set()))
             assert done.wait(60)
