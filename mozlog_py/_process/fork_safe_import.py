@@ -11,9 +11,8 @@ a fork acquires locks of other libraries. Both waits are bounded for the same re
 from __future__ import annotations
 
 import os
-import threading
 import time
-from types import TracebackType
+from threading import get_ident
 from typing import Final
 
 __all__ = ["fork_safe_import"]
@@ -43,24 +42,24 @@ class fork_safe_import:  # noqa: N801 - used like a function
     __slots__ = ()
 
     def __enter__(self) -> None:
-        _register()
-        thread = threading.get_ident()
+        if not _is_registered:
+            _register()
+        # An import notes itself before it looks for forks, and a fork does the reverse: at
+        # least one of the two sees the other.
+        _importing[self] = get_ident()
+        if _forking:
+            self._wait_for_fork()
+
+    def _wait_for_fork(self) -> None:
+        thread = get_ident()
         until = time.monotonic() + IMPORT_WAITS_S
-        while True:
-            # First its own mark, then a look at the other side's, as a fork does: at least
-            # one of the two sees the other.
-            _importing[self] = thread
-            if not _others([*_forking], thread) or time.monotonic() >= until:
-                return
+        while _others([*_forking], thread) and time.monotonic() < until:
+            # Without its note meanwhile, or the fork would wait for this import.
             del _importing[self]
             time.sleep(_PAUSE_S)
+            _importing[self] = thread
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # In the child of a fork the entry is gone already.
         _importing.pop(self, None)
 
@@ -78,7 +77,7 @@ def _register() -> None:
 
 
 def _wait_for_imports() -> None:
-    thread = threading.get_ident()
+    thread = get_ident()
     _forking[thread] = None
     until = time.monotonic() + FORK_WAITS_S
     # An import of this thread goes on in the child: a signal handler has interrupted it.
@@ -91,7 +90,7 @@ def _others(threads: list[int], thread: int) -> bool:
 
 
 def _end_fork() -> None:
-    _forking.pop(threading.get_ident(), None)
+    _forking.pop(get_ident(), None)
 
 
 def _reset() -> None:

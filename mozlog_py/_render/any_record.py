@@ -58,6 +58,8 @@ __all__ = [
 
 # What processors are handed beside the fields, and what they add for a renderer.
 _PASSED: Final = frozenset({"_from_structlog", "_record", "event"})
+# Whether the first record with processors has imported what they need.
+_has_imports = False
 _ENVELOPE_KEYS: Final = frozenset({"level", "level_number", "logger", "timestamp"})
 
 #: Renders one record as one line, without its newline.
@@ -205,8 +207,9 @@ def _processed(
     """
     if not formatter.processors or is_processed(record):
         return document
-    with fork_safe_import():
-        from mozlog_py.redaction import Redact
+    if not _has_imports:
+        _import_for_processors()
+    from mozlog_py.redaction import Redact
 
     given: Any = dict.get(document, "Fields")
     is_whole = issubclass(type(given), dict)
@@ -455,6 +458,16 @@ def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
     return with_prefix
 
 
+def _import_for_processors() -> None:
+    global _has_imports
+    with fork_safe_import():
+        import structlog  # noqa: F401
+
+        import mozlog_py.processors
+        import mozlog_py.redaction  # noqa: F401
+    _has_imports = True
+
+
 def processed_fields(
     processors: Sequence[Callable[[Any, str, Any], Any]],
     record: logging.LogRecord,
@@ -466,10 +479,11 @@ def processed_fields(
     Raises ``EventDropped`` where one of them drops the event.
     """
     # Half of a second's import, for those who have processors.
-    with fork_safe_import():
-        import structlog
+    if not _has_imports:
+        _import_for_processors()
+    import structlog
 
-        from mozlog_py.processors import guarded
+    from mozlog_py.processors import guarded
 
     # The message keeps its place, in front of an exception, and its name is taken.
     names = {"msg": "event", "event": unique_key("extra.event", fields)}

@@ -496,3 +496,29 @@ print(heartbeat())
 """
         )
         assert out == "{'async': 'ok'}\n" * 2
+
+    def test_runs_checks_while_another_thread_imports_asyncio(self) -> None:
+        out = self.run_python(
+            """
+import sys, threading
+from dockerflow import checks
+from dockerflow._request.cancellation import is_asyncio_running
+is_importing, may_go_on = threading.Event(), threading.Event()
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "asyncio.base_events":
+            is_importing.set()
+            assert may_go_on.wait(30)
+sys.meta_path.insert(0, Finder())
+def imports():
+    import asyncio
+other = threading.Thread(target=imports)
+other.start()
+assert is_importing.wait(30)
+assert not hasattr(sys.modules["asyncio"], "_get_running_loop")
+print(checks.run_checks([("sync", list)]).statuses, is_asyncio_running())
+may_go_on.set()
+other.join()
+"""
+        )
+        assert out == "{'sync': 'ok'} False\n"

@@ -366,8 +366,7 @@ def run(
         keeps_last: Whether ``last_outcome`` has to know the outcomes.
     """
     # A run on the loop that this call blocks could not go on.
-    module = sys.modules.get("asyncio")
-    blocked_loop = None if module is None else module._get_running_loop()  # noqa: SLF001
+    blocked_loop = _running_loop()
     batch = _Batch(config, timeout, cache_seconds, surroundings, keeps_last)
     runner = batch.runner
     for each in checks:
@@ -379,6 +378,12 @@ def run(
     batch.run_in_request()
     batch.wait(batch.runs())
     return batch.result()
+
+
+def _running_loop() -> Any:
+    # Another thread may be in the middle of importing asyncio. Then no loop runs yet.
+    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return None if running_loop is None else running_loop()
 
 
 async def run_async(

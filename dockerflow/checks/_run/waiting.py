@@ -36,7 +36,8 @@ def waiter() -> Waiter:
             # First, because trio may run as the guest of an asyncio loop.
             trio.lowlevel.current_task()
             return _TrioWaiter(trio)
-        except RuntimeError:
+        except (AttributeError, RuntimeError):
+            # No run of trio in this thread; another thread may still be importing it.
             pass
     return _AsyncioWaiter()
 
