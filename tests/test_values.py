@@ -625,7 +625,7 @@ class TestHostileSubclasses:
         assert clean({hostile.LyingInt(5): 1}) == {"5": 1}
 
     def test_of_text_are_names_by_their_base_value(self) -> None:
-        assert Sanitiser().name(hostile.HostileStr("app")) == "app"
+        assert Sanitiser().text_of(hostile.HostileStr("app")) == "app"
         assert Sanitiser().text(hostile.HostileStr("app")) == "app"
 
 

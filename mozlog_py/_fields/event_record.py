@@ -18,7 +18,7 @@ class EventRecord(logging.LogRecord):
     well have a field ``name`` or ``filename``, which a record has for itself.
     """
 
-    __slots__ = ("fields", "is_complete", "said", "timestamp_ns")
+    __slots__ = ("call_fields", "fields", "is_complete", "timestamp_ns")
 
     def __init__(
         self,
@@ -26,12 +26,12 @@ class EventRecord(logging.LogRecord):
         type_: str,
         level: int,
         fields: dict[Any, Any],
-        said: dict[Any, Any],
+        call_fields: dict[Any, Any],
         exc_info: _Triple | None,
         *,
         is_complete: bool,
     ) -> None:
-        message = said.get("msg", "")
+        message = call_fields.get("msg", "")
         super().__init__(type_, level, "", 0, message, (), exc_info)
         #: The time in full, which is too long for ``created``.
         self.timestamp_ns = timestamp_ns
@@ -40,6 +40,6 @@ class EventRecord(logging.LogRecord):
         #: What the event carries beside what the call said.
         self.fields = fields
         #: The fields that the call itself made: message, exception, stack.
-        self.said = said
+        self.call_fields = call_fields
         #: Whether processors, static fields and context have been at it already.
         self.is_complete = is_complete

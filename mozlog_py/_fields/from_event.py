@@ -19,7 +19,7 @@ from .from_record import (
     HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
     add_exception,
-    attributes,
+    extra_fields,
     merge,
     message_members,
     message_with_args,
@@ -92,7 +92,7 @@ class Event(NamedTuple):
     #: What it carries beside what the call said.
     fields: dict[Any, Any]
     #: What the call itself said: message, exception, stack.
-    said: dict[Any, Any]
+    call_fields: dict[Any, Any]
     exc_info: Any
 
 
@@ -160,13 +160,13 @@ def read_event(
         for name in _INTERNAL:
             fields.pop(name, None)
     exc_info = fields.get("exc_info")
-    said = _said(fields, sanitiser, parse_messages=parse_messages)
+    call_fields = _call_fields(fields, sanitiser, parse_messages=parse_messages)
     level = _level(fields, method_name, record, own)
     type_ = fields.pop("logger", None)
     if type_ is None:
         type_ = default_type if record is None else getattr(record, "name", default_type)
-    ns = _time(fields, said, record, own)
-    return Event(ns, type_, level, getattr(record, "process", None), fields, said, exc_info)
+    ns = _time(fields, call_fields, record, own)
+    return Event(ns, type_, level, getattr(record, "process", None), fields, call_fields, exc_info)
 
 
 def _is_formatted(event: Any, record: Any, sanitiser: Sanitiser) -> bool:
@@ -177,13 +177,13 @@ def _is_formatted(event: Any, record: Any, sanitiser: Sanitiser) -> bool:
     """
     message = record.msg
     return type(event) is not str or event != (
-        message if type(message) is str else sanitiser.name(message)
+        message if type(message) is str else sanitiser.text_of(message)
     )
 
 
 def _extra(record: Any) -> dict[Any, Any]:
     """Return what a log call of the standard library had as ``extra``."""
-    return attributes(record, HIDDEN_ATTRIBUTES)
+    return extra_fields(record, HIDDEN_ATTRIBUTES)
 
 
 def _read_of_server(record: logging.LogRecord, fields: dict[Any, Any]) -> logging.LogRecord:
@@ -204,14 +204,16 @@ def _read_of_server(record: logging.LogRecord, fields: dict[Any, Any]) -> loggin
     return record
 
 
-def _said(fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool) -> dict[Any, Any]:
-    said: dict[Any, Any] = {}
+def _call_fields(
+    fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool
+) -> dict[Any, Any]:
+    call_fields: dict[Any, Any] = {}
     message = _message(fields, sanitiser)
     if isinstance(message, dict):
-        said.update(message)
+        call_fields.update(message)
     elif message:
         is_json = parse_messages and looks_like_json(message)
-        said["msg"] = JSONMessage.read(message) if is_json else message
+        call_fields["msg"] = JSONMessage.read(message) if is_json else message
     own: dict[str, Any] = {}
     _exception(fields, own, sanitiser)
     asked = fields.get("stack_info")
@@ -222,7 +224,7 @@ def _said(fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool)
             own["stack"] = asked
     if type(fields.get("stack")) is str:
         own["stack"] = fields.pop("stack")
-    return merge(said, own) if own else said
+    return merge(call_fields, own) if own else call_fields
 
 
 def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, Any]:
@@ -232,7 +234,7 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
         return ""
     if issubclass(type(event), dict):
         return message_members(event, sanitiser)
-    text = sanitiser.name(event) if type(event) is not str else event
+    text = sanitiser.text_of(event) if type(event) is not str else event
     try:
         if not args:
             return text
@@ -242,8 +244,8 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
         is_mapping = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
         return str(text % (args[0] if is_mapping else tuple(args)))
     except BaseException as error:
-        sanitiser.hold(error)
-        sanitiser.lost("message and arguments do not fit")
+        sanitiser.defer_interrupt(error)
+        sanitiser.add_reason("message and arguments do not fit")
         return message_with_args(text, args, sanitiser)
 
 
@@ -291,14 +293,14 @@ def _level(
 
 
 def _time(
-    fields: dict[Any, Any], said: dict[Any, Any], record: Any, own: frozenset[str] | None
+    fields: dict[Any, Any], call_fields: dict[Any, Any], record: Any, own: frozenset[str] | None
 ) -> int:
     ns = time.time_ns() if record is None else timestamp_ns(record)
     stamp = fields.get("timestamp")
     if stamp is None or (own is not None and "timestamp" in own):
         return ns
     if type(stamp) is str:
-        said["Time"] = fields.pop("timestamp")
+        call_fields["Time"] = fields.pop("timestamp")
     elif type(stamp) is float or (own is not None and type(stamp) is int):
         # TimeStamper without a format gives seconds since the epoch.
         if own is None and not abs(stamp - ns / 1e9) < _NEAR_S:

@@ -34,12 +34,12 @@ __all__ = [
     "START_NS",
     "LoggerName",
     "add_exception",
-    "attributes",
+    "call_fields",
+    "extra_fields",
     "merge",
     "message",
     "message_members",
     "message_with_args",
-    "said",
     "timestamp_ns",
     "with_members",
     "without_json_message",
@@ -77,9 +77,9 @@ def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     try:
         return str.__str__(record.getMessage())
     except BaseException as error:
-        sanitiser.hold(error)
-    sanitiser.lost("message and arguments do not fit")
-    return message_with_args(sanitiser.name(raw), getattr(record, "args", None), sanitiser)
+        sanitiser.defer_interrupt(error)
+    sanitiser.add_reason("message and arguments do not fit")
+    return message_with_args(sanitiser.text_of(raw), getattr(record, "args", None), sanitiser)
 
 
 def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
@@ -103,7 +103,7 @@ def message_with_args(text: str, args: Any, sanitiser: Sanitiser) -> str:
     return f"{text} ({', '.join(shown)}{',' if len(shown) == 1 else ''})"
 
 
-def said(
+def call_fields(
     record: Any,
     sanitiser: Sanitiser,
     is_json: Callable[[str], bool] = looks_like_json,
@@ -111,8 +111,8 @@ def said(
     """Give the fields that the log call itself made: message, exception and stack."""
     if type(record) is EventRecord:
         if record.exc_info is not None:
-            sanitiser.exception = record.exc_info, record.said.get("traceback", "")
-        return dict(record.said)
+            sanitiser.exception = record.exc_info, record.call_fields.get("traceback", "")
+        return dict(record.call_fields)
     out: dict[Any, Any] = {}
     text = message(record, sanitiser)
     if isinstance(text, dict):
@@ -123,7 +123,7 @@ def said(
     _exception(record, own, sanitiser)
     stack = getattr(record, "stack_info", None)
     if stack:
-        own["stack"] = sanitiser.name(stack)
+        own["stack"] = sanitiser.text_of(stack)
     return merge(out, own) if own else out
 
 
@@ -135,7 +135,7 @@ def add_exception(exc_info: Any, out: dict[str, Any], sanitiser: Sanitiser) -> N
             out["error"], out["traceback"] = render_exception(triple, sanitiser)
     except Exception as error:
         out["error"] = sanitiser.repr(exc_info)
-        sanitiser.lost(f"exception not rendered: {type_name(type(error))}")
+        sanitiser.add_reason(f"exception not rendered: {type_name(type(error))}")
 
 
 def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
@@ -144,10 +144,10 @@ def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
         add_exception(exc_info, out, sanitiser)
     elif text := getattr(record, "exc_text", None):
         # The record crossed a process border, which no traceback does.
-        out["traceback"] = sanitiser.name(text)
+        out["traceback"] = sanitiser.text_of(text)
 
 
-def attributes(record: Any, excluded: Container[str]) -> dict[Any, Any]:
+def extra_fields(record: Any, excluded: Container[str]) -> dict[Any, Any]:
     """Return what a record carries beside its excluded attributes, in the record's order.
 
     A ``logger_name`` that came with the call is among it, and none that a handler has left.
@@ -179,7 +179,7 @@ def _add(out: dict[Any, Any], key: Any, value: Any, numbers: dict[str, int]) -> 
 
 def merge(
     fields: Mapping[Any, Any],
-    said: Mapping[Any, Any],
+    call_fields: Mapping[Any, Any],
     defaults: Mapping[Any, Any] = _NO_FIELDS,
 ) -> dict[Any, Any]:
     """Return the fields of a line: what the call said laid over the other fields.
@@ -189,12 +189,12 @@ def merge(
     """
     out = dict(fields)
     members: dict[str, Any] | None = None
-    for key, value in said.items():
+    for key, value in call_fields.items():
         if type(value) is JSONMessage and key == "msg":
             members = value.members
             continue
         if key in OWN_FIELDS and key in out:
-            out[unique_key(f"extra.{key}", {*out, *said})] = out[key]
+            out[unique_key(f"extra.{key}", {*out, *call_fields})] = out[key]
         out[key] = value
     for key, value in defaults.items():
         out.setdefault(key, value)

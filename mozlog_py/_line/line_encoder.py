@@ -336,12 +336,12 @@ class LineEncoder:
         self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser
     ) -> dict[str, str | int]:
         """Give what every line of one logger, level and process has in common."""
-        names = _type_text(type_), sanitiser.name(self.logger), sanitiser.name(self.hostname)
+        names = _type_text(type_), sanitiser.text_of(self.logger), sanitiser.text_of(self.hostname)
         if self.mask is not None:
             names = tuple(map(self.mask.plain, names))
         return {
             **dict(zip(("Type", "Logger", "Hostname"), names, strict=True)),
-            "EnvVersion": sanitiser.name(self.version),
+            "EnvVersion": sanitiser.text_of(self.version),
             "Severity": self.severity_of(level),
             "Pid": pid if type(pid) is int and 0 <= pid <= _MAX_PID else os.getpid(),
         }
@@ -417,7 +417,7 @@ def _type_text(type_: Any) -> str:
     if type_ is None:
         return "root"
     is_plain = type(type_) is str and len(type_) <= MAX_TEXT and type_.isascii()
-    return type_ if is_plain else Sanitiser().name(type_)
+    return type_ if is_plain else Sanitiser().text_of(type_)
 
 
 def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:

@@ -53,7 +53,9 @@ def read_frame(value: Any) -> Frame | None:
     return str.__str__(file), number, str.__str__(function)
 
 
-def source_line(file: str, line: int, hold: Callable[[BaseException], None] | None = None) -> str:
+def source_line(
+    file: str, line: int, defer_interrupt: Callable[[BaseException], None] | None = None
+) -> str:
     """Return a line of a source file without its indentation; an empty text without one.
 
     Args:
@@ -66,6 +68,6 @@ def source_line(file: str, line: int, hold: Callable[[BaseException], None] | No
         is_long = len(source) > _MAX_SOURCE
         return mask_before_cut(source, _MAX_SOURCE)[:_MAX_SOURCE] if is_long else source
     except BaseException as error:
-        if hold is not None and not isinstance(error, Exception):
-            hold(error)
+        if defer_interrupt is not None and not isinstance(error, Exception):
+            defer_interrupt(error)
         return ""

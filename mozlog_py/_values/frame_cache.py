@@ -30,7 +30,7 @@ _MAX_LENGTH: Final = 1024
 _frames: dict[tuple[int, int], tuple[weakref.ref[CodeType], str]] = {}
 
 
-def frames_text(frames: Any, hold: Callable[[BaseException], None] | None = None) -> str:
+def frames_text(frames: Any, defer_interrupt: Callable[[BaseException], None] | None = None) -> str:
     """Render the frames of a traceback, most recent call last, long runs collapsed.
 
     Args:
@@ -41,14 +41,14 @@ def frames_text(frames: Any, hold: Callable[[BaseException], None] | None = None
     texts: list[str] = []
     while frames is not None:
         if type(frames) is not TracebackType:
-            frames = _add_foreign(frames, texts, hold)
+            frames = _add_foreign(frames, texts, defer_interrupt)
             continue
         code = frames.tb_frame.f_code
         known = _frames.get((id(code), frames.tb_lasti))
         if known is not None and known[0]() is code:
             texts.append(known[1])
         else:
-            texts.append(_frame_text(frames, code, hold))
+            texts.append(_frame_text(frames, code, defer_interrupt))
         frames = frames.tb_next
     if len(texts) > _MAX_FRAMES or (len(texts) > _MAX_REPEATS and len({*texts}) < len(texts)):
         texts = _collapse(texts)
@@ -56,7 +56,7 @@ def frames_text(frames: Any, hold: Callable[[BaseException], None] | None = None
 
 
 def _add_foreign(
-    frames: Any, texts: list[str], hold: Callable[[BaseException], None] | None
+    frames: Any, texts: list[str], defer_interrupt: Callable[[BaseException], None] | None
 ) -> TracebackType | None:
     """Add the texts of foreign frames; return the interpreter's own ones behind them, if any."""
     # Kept, so that no other object can have the id of one of them.
@@ -72,20 +72,20 @@ def _add_foreign(
                 return None
             file, line, function = frame
             texts.append(f'  File "{one_line(file)}", line {line}, in {one_line(function)}\n')
-            source = one_line(source_line(file, line, hold))
+            source = one_line(source_line(file, line, defer_interrupt))
             if source:
                 texts[-1] += f"    {source}\n"
             frames = frames.tb_next
     except BaseException as error:
-        if hold is not None and not isinstance(error, Exception):
-            hold(error)
+        if defer_interrupt is not None and not isinstance(error, Exception):
+            defer_interrupt(error)
         texts.append("  [the frames that follow cannot be read]\n")
         return None
     return frames
 
 
 def _frame_text(
-    frames: TracebackType, code: CodeType, hold: Callable[[BaseException], None] | None
+    frames: TracebackType, code: CodeType, defer_interrupt: Callable[[BaseException], None] | None
 ) -> str:
     # A name with a line break in it could pass for a frame of its own.
     is_printable = code.co_filename.isprintable() and code.co_name.isprintable()
@@ -98,8 +98,8 @@ def _frame_text(
         # The source is fetched through loaders, which may do as they like.
         if not isinstance(error, Exception):
             # What was interrupted may go well the next time: it is not kept.
-            if hold is not None:
-                hold(error)
+            if defer_interrupt is not None:
+                defer_interrupt(error)
             return text
     # A line of generated code may have any length.
     if is_short(text, _MAX_LENGTH):

@@ -153,7 +153,7 @@ class Sanitiser:
         """Give ``repr(value)``, bounded, or a marker that names the type and the exception."""
         return self.call(repr, value)
 
-    def name(self, value: Any) -> str:
+    def text_of(self, value: Any) -> str:
         """Give ``str(value)``, bounded: for names of loggers and hosts, which should be text."""
         return self.call(str.__str__ if issubclass(type(value), str) else str, value)
 
@@ -166,11 +166,11 @@ class Sanitiser:
 
     def unprintable(self, value: Any, error: BaseException) -> str:
         """Give the marker for a value whose own code raised ``error``."""
-        self.hold(error)
-        self.lost("value unprintable")
+        self.defer_interrupt(error)
+        self.add_reason("value unprintable")
         return f"<unprintable {type_name(type(value))}: {type_name(type(error))}>"
 
-    def hold(self, error: BaseException) -> None:
+    def defer_interrupt(self, error: BaseException) -> None:
         """Keep what is no ``Exception`` for whoever can raise it after the write."""
         if self.interrupt is not None or isinstance(error, Exception):
             return
@@ -178,7 +178,7 @@ class Sanitiser:
         if not is_kind(type(error), "structlog.exceptions", "DropEvent"):
             self.interrupt = error
 
-    def lost(self, reason: str) -> None:
+    def add_reason(self, reason: str) -> None:
         """Remember that the line says less than the record did, and why."""
         if len(self.reasons) < _MAX_REASONS:
             self.reasons[reason] = None
@@ -216,7 +216,7 @@ class Sanitiser:
             except ValueError:
                 # sys.set_int_max_str_digits() may be set below our own bound.
                 pass
-        self.lost("integer too long")
+        self.add_reason("integer too long")
         digits = int(bits * math.log10(2)) + 1
         if bits > _MAX_COUNTED_BITS:
             return f"<int of about {digits} digits>"
@@ -289,7 +289,9 @@ class Sanitiser:
         if issubclass(kind, type):
             return type_name(value)
         if issubclass(kind, TracebackType):
-            return self.call(lambda frames: frames_text(frames, self.hold).strip(), value)
+            return self.call(
+                lambda frames: frames_text(frames, self.defer_interrupt).strip(), value
+            )
         for base in _COLLECTIONS:
             if issubclass(kind, base):
                 copy = functools.partial(self._collection, base)
@@ -306,7 +308,7 @@ class Sanitiser:
                 return self.call(str, value)
             name = name_unloaded(value, kind)
             if name is not None:
-                return self.name(name)
+                return self.text_of(name)
             loaded = loaded_object(value, kind)
             if loaded is not None:
                 return self._nested(value, lambda _: loaded[0], depth)
@@ -315,7 +317,7 @@ class Sanitiser:
                 return self._nested(value, lambda _: rows, depth, self._rows)
         name = name_expired(value, kind)
         if name is not None:
-            return self.name(name)
+            return self.text_of(name)
         if defines(kind, "__dataclass_fields__"):
             return self._dataclass(value, kind, depth)
         return self.repr(value)
@@ -335,7 +337,7 @@ class Sanitiser:
         kept = self._within_budget([*islice(items, MAX_ITEMS)])
         texts = [self._item(item, depth) for item in kept]
         if len(kept) < size:
-            self.lost("items dropped")
+            self.add_reason("items dropped")
             texts.append(_is_more(size - len(kept)))
         inner = ", ".join(texts)
         if base is deque:
@@ -356,13 +358,13 @@ class Sanitiser:
         name = name_expired(item, kind)
         if name is None and comes_from(kind, LAZY_PACKAGES):
             name = name_unloaded(item, kind)
-        return self.repr(item) if name is None else self.name(name)
+        return self.repr(item) if name is None else self.text_of(name)
 
     def _cut(self, text: str, most: int) -> str:
         size = len(text)
         if size <= most:
             return text
-        self.lost("text truncated")
+        self.add_reason("text truncated")
         if has_cut_masks():
             self._searched += min(size, most + MAX_WINDOWS)
             if self._searched > MAX_SEARCHED:
@@ -389,7 +391,7 @@ class Sanitiser:
         content = view.cast("B") if view.c_contiguous else view.tobytes()
         text = base64.urlsafe_b64encode(content[:MAX_TEXT]).decode()
         if view.nbytes > MAX_TEXT:
-            self.lost("bytes truncated")
+            self.add_reason("bytes truncated")
             text = f"{text}... <truncated, {view.nbytes} bytes>"
         return text
 
@@ -418,10 +420,10 @@ class Sanitiser:
     ) -> Any:
         """Go one level down, where neither a cycle nor a bound forbids it."""
         if id(value) in self._path:
-            self.lost("circular reference")
+            self.add_reason("circular reference")
             return "<circular>"
         if depth >= MAX_DEPTH:
-            self.lost("nested too deeply")
+            self.add_reason("nested too deeply")
             return "<max depth>"
         self._path.add(id(value))
         try:
@@ -436,7 +438,7 @@ class Sanitiser:
         kept = self._within_budget([*base.__getitem__(value, slice(0, MAX_ITEMS))])
         out = [self._value(item, depth) for item in kept]
         if len(kept) < size:
-            self.lost("items dropped")
+            self.add_reason("items dropped")
             out.append(_is_more(size - len(kept)))
         return out
 
@@ -444,7 +446,7 @@ class Sanitiser:
         shown, left_out = items
         out = self._array(shown, depth)
         if left_out:
-            self.lost("items dropped")
+            self.add_reason("items dropped")
             out.append(_is_more(left_out))
         return out
 
@@ -454,7 +456,7 @@ class Sanitiser:
     def _opened(self, members: Members, depth: int) -> dict[str, Any]:
         out = self._mapping(members.held, depth)
         if members.left_out:
-            self.lost("items dropped")
+            self.add_reason("items dropped")
             out[unique_key(_MORE_KEY, out)] = _is_more(members.left_out)
         return out
 
@@ -486,7 +488,7 @@ class Sanitiser:
                 out[name] = made
         left_out = size - len(members)
         if left_out > 0:
-            self.lost("items dropped")
+            self.add_reason("items dropped")
             out[unique_key(_MORE_KEY, out)] = _is_more(left_out)
         return out
 
@@ -508,7 +510,7 @@ class Sanitiser:
             key == key  # noqa: B015, PLR0124
         except BaseException as error:
             self.unprintable(key, error)
-            self.lost(f"key of type {type_name(type(key))} skipped")
+            self.add_reason(f"key of type {type_name(type(key))} skipped")
             return None
         plain = self._value(key, 0)
         if type(plain) is str:

@@ -276,7 +276,7 @@ class _Story:
         if self.mask is not None:
             text = _masked_lines(text, self.mask)
         if len(text) > _MAX_CHARACTERS:
-            self.sanitiser.lost("traceback truncated")
+            self.sanitiser.add_reason("traceback truncated")
             half = _MAX_CHARACTERS // 2
             start, end = masked_ends(text, half, half)
             text = f"{start}\n[... {len(text)} characters in all ...]\n{end}"
@@ -315,14 +315,14 @@ class _Story:
         try:
             notes = getattr(value, "__notes__", None)
         except BaseException as raised:
-            self.sanitiser.hold(raised)
-            self.sanitiser.lost("notes of an exception unreadable")
+            self.sanitiser.defer_interrupt(raised)
+            self.sanitiser.add_reason("notes of an exception unreadable")
             return
         if notes is not None:
             self._notes(notes)
 
     def head(self, kind: Any, value: Any, frames: Any, error: str) -> None:
-        self.out.append(frames_text(frames, self.sanitiser.hold))
+        self.out.append(frames_text(frames, self.sanitiser.defer_interrupt))
         self.out.append(f"{self._class_text(kind)}\n{one_line(error)}\n")
         if not _shows_its_text(value) and _is_exception(value):
             text = self._text(value)
@@ -344,9 +344,9 @@ class _Story:
         try:
             text = str.__str__(_str_of(value)(value))
         except BaseException as raised:
-            self.sanitiser.hold(raised)
+            self.sanitiser.defer_interrupt(raised)
             return ""
-        return self.sanitiser.name(text)
+        return self.sanitiser.text_of(text)
 
     def _before(self, value: BaseException) -> list[tuple[BaseException | None, str]]:
         """Give the exceptions that led to one, newest first, each with its link to the next."""
@@ -360,7 +360,7 @@ class _Story:
                 link, earlier = self.context_link, context_of(at)
             if earlier is not None:
                 if id(earlier) in self.seen or self.left <= 0:
-                    self.sanitiser.lost("exception chain cut")
+                    self.sanitiser.add_reason("exception chain cut")
                     earlier = None
                     before.append((None, link))
                 else:
@@ -380,7 +380,7 @@ class _Story:
         for note in shown:
             if self.mask is not None and issubclass(type(note), str):
                 # By the text, and not by what its repr makes of the quotes in it.
-                text = repr(_masked(self.mask.text, self.sanitiser.name(note)))
+                text = repr(_masked(self.mask.text, self.sanitiser.text_of(note)))
             else:
                 text = self.sanitiser.repr(note)
             self.out.append(f"note: {one_line(text)}\n")
@@ -393,8 +393,8 @@ class _Story:
         try:
             members = tuple(value.exceptions)  # type: ignore[attr-defined]
         except BaseException as raised:
-            self.sanitiser.hold(raised)
-            self.sanitiser.lost("members of an exception group unreadable")
+            self.sanitiser.defer_interrupt(raised)
+            self.sanitiser.add_reason("members of an exception group unreadable")
             return
         if depth >= _MAX_GROUP_DEPTH:
             self.out.append(f"  [{len(members)} exceptions, nested too deeply]\n")
@@ -430,7 +430,7 @@ class _PythonStory(_Story):
         frames: Any,
         error: str,
     ) -> None:
-        text = frames_text(frames, self.sanitiser.hold)
+        text = frames_text(frames, self.sanitiser.defer_interrupt)
         if text:
             self.out.append(f"{PYTHON_HEADER}{text}")
         if not _is_exception(value):

@@ -418,10 +418,10 @@ class MozlogRenderer:
         if self._include_context and (context := current()):
             around = {**around, **context}
         around = {**around, **event.fields}
-        if self._include_context and "traceback" in event.said:
+        if self._include_context and "traceback" in event.call_fields:
             # True where a processor has made a text of the exception that is being handled.
             add_request_id(around, event.exc_info or True)
-        fields = merge(around, event.said)
+        fields = merge(around, event.call_fields)
         return self._maker.line(
             event.timestamp_ns, event.type_, event.level, event.pid, fields, sanitiser, max_bytes
         )
@@ -448,7 +448,7 @@ class MozlogRenderer:
             event.type_,
             event.level,
             event.fields,
-            event.said,
+            event.call_fields,
             exc_info,
             is_complete=self._is_complete,
         )

@@ -153,7 +153,7 @@ def _read_item(item: Any, caught: type[BaseException]) -> PlainMessage:
         return _finding(item)
     except caught as error:
         (finding,) = raised(error).findings
-        return replace(finding, logged=f": {redact(Sanitiser().name(error))}")
+        return replace(finding, logged=f": {redact(Sanitiser().text_of(error))}")
 
 
 def hide_given(outcome: CheckResult | None, function: Any) -> None:
@@ -209,8 +209,8 @@ def _finding(item: Any) -> PlainMessage:
     sanitiser = Sanitiser()
     return PlainMessage(
         min(max(int.__pos__(level), 0), MAX_LEVEL),
-        None if name is None else sanitiser.name(name),
-        sanitiser.name(message),
+        None if name is None else sanitiser.text_of(name),
+        sanitiser.text_of(message),
     )
 
 
