@@ -54,7 +54,7 @@ from mozlog_py._render.any_record import (
     text_ways,
 )
 from mozlog_py._render.plain_record import Fallbacks, FieldsRenderer
-from mozlog_py._values.rules import all_plain
+from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 

@@ -39,7 +39,7 @@ from mozlog_py._line.line_encoder import MAX_TIMESTAMP, LineEncoder
 from mozlog_py._line.truncate import finished
 from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.process_id import process
-from mozlog_py._values.rules import all_plain
+from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 from mozlog_py.context import current, read_bound, read_request_id, structlog_registry

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from .loaded_types import defines
+from .class_lookup import defines
 
 __all__ = ["items_of"]
 

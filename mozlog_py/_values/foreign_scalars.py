@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from .loaded_types import comes_from, is_kind, loaded_type
+from .class_lookup import comes_from, is_kind, loaded_type
 
 __all__ = ["reader_of"]
 

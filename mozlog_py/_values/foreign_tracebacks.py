@@ -61,7 +61,7 @@ def source_line(
     Args:
         file: The file's name, as frames have it.
         line: The line's number, from 1.
-        hold: Is given what is raised that is no ``Exception``.
+        defer_interrupt: Is called with what is raised that is no ``Exception``.
     """
     try:
         source = linecache.getline(file, line).strip()

@@ -35,8 +35,8 @@ def frames_text(frames: Any, defer_interrupt: Callable[[BaseException], None] | 
 
     Args:
         frames: A traceback, an object that looks like one, or None.
-        hold: Is given what is raised that is no ``Exception``: by the loaders that
-            sources come from, and by a foreign traceback.
+        defer_interrupt: Is called with what is raised that is no ``Exception``: by the
+            loaders of the sources, or by a foreign traceback.
     """
     texts: list[str] = []
     while frames is not None:

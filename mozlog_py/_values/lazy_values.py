@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection
 from typing import Any, Final
 
-from .loaded_types import is_kind, loaded_type, type_name
+from .class_lookup import is_kind, loaded_type, type_name
 
 __all__ = [
     "NOT_LOADED",

@@ -13,7 +13,7 @@ from collections.abc import Iterator, MappingView
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from .rules import MISSING, class_attribute, is_named
+from .class_lookup import MISSING, class_attribute, is_named
 
 __all__ = ["Members", "members_of", "view_items"]
 

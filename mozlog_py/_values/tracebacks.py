@@ -18,11 +18,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar, Final, Protocol, TypeGuard
 
+from .class_lookup import class_attribute, loaded_type, module_of, type_name
 from .foreign_tracebacks import looks_like_traceback
 from .frame_cache import frames_text, one_line
-from .loaded_types import loaded_type, module_of, type_name
 from .mask_registry import masked_ends
-from .rules import class_attribute
 from .sanitiser import MAX_TEXT, Sanitiser
 
 __all__ = [
