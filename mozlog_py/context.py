@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextvars import Context, ContextVar, copy_context
 from types import TracebackType
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
@@ -22,7 +22,7 @@ from mozlog_py._context.structlog_variables import (
     fields_now,
     structlog_registry,
 )
-from mozlog_py._context.trace_context import span_fields
+from mozlog_py._context.trace_context import may_have_span, span_fields
 
 __all__ = [
     "bind",
@@ -32,6 +32,7 @@ __all__ = [
     "current",
     "get",
     "has_bound",
+    "has_context",
     "read_bound",
     "read_request_id",
     "request_id_context",
@@ -188,6 +189,22 @@ def has_bound() -> bool:
         return True
     registry = structlog_registry()
     return isinstance(registry, dict) and bool(bound_now(registry))
+
+
+def has_context(fields: Container[str] = ()) -> bool:
+    """Return whether ``current()`` may add to fields, at less than half of its price.
+
+    True may be wrong, where a span or an unbound name of structlog is in the context.
+
+    Args:
+        fields: The names of the fields of the call, whose own ``rid`` wins.
+    """
+    return bool(
+        read_bound()
+        or (read_request_id() and "rid" not in fields)
+        or structlog_registry()
+        or ("opentelemetry.trace" in _modules and may_have_span())
+    )
 
 
 def get() -> dict[str, Any]:

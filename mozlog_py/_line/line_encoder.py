@@ -224,13 +224,16 @@ class LineEncoder:
         except Exception:
             template = self._template(type_, level, pid, sanitiser)
         plain, text = self._fields(fields, sanitiser)
-        line = template % (clamped(timestamp_ns), text)
-        if self.further is not None:
-            line = self.extended(
-                self.further, line, type_, level, plain, sanitiser.exception, max_bytes
-            )
-        if not line.isascii() or DELETE in line:
-            line = finished(line, self.max_bytes if max_bytes is None else max_bytes)
+        line = self.encode_line(
+            template,
+            clamped(timestamp_ns),
+            text,
+            type_,
+            level,
+            plain,
+            sanitiser.exception,
+            max_bytes,
+        )
         if sanitiser.interrupt is not None:
             raise RaiseAfterWrite(line, sanitiser.interrupt, from_value=True)
         return line
@@ -247,11 +250,42 @@ class LineEncoder:
             pid: The process that logs.
             fields: Few enough for a line, and at least one.
         """
-        line = self.template(type_, level, pid) % (clamped(timestamp_ns), _dumps(fields))
+        template = self.template(type_, level, pid)
+        text = _dumps(fields)
+        return self.encode_line(template, clamped(timestamp_ns), text, type_, level, fields)
+
+    def encode_line(
+        self,
+        template: bytes,
+        timestamp_ns: int,
+        text: bytes,
+        type_: Any,
+        level: Any,
+        fields: dict[str, Any],
+        exception: tuple[Any, str] | None = None,
+        max_bytes: int | None = None,
+    ) -> bytes:
+        """Return a line: its template filled, its envelope extended, its characters escaped.
+
+        This order is the one rule of how a line is made. The masks have replaced secrets in
+        ``text`` before a cut, and a cut comes before the escapes, which it could break.
+
+        Args:
+            template: What surrounds the time and ``text``.
+            timestamp_ns: Nanoseconds since the epoch, within the bounds of the envelope.
+            text: The Fields, or their only member, as JSON with secrets masked.
+            type_: The logger's name.
+            level: The Python level.
+            fields: The Fields in plain values, for ``further``.
+            exception: As a ``Sanitiser`` has it, for ``further``.
+            max_bytes: What the line may take without its newline, 0 for no limit; None for
+                the limit of this encoder.
+        """
+        line = template % (timestamp_ns, text)
         if self.further is not None:
-            line = self.extended(self.further, line, type_, level, fields)
+            line = self.extended(self.further, line, type_, level, fields, exception, max_bytes)
         if not line.isascii() or DELETE in line:
-            line = finished(line, self.max_bytes)
+            line = finished(line, self.max_bytes if max_bytes is None else max_bytes)
         return line
 
     def extended(
@@ -266,15 +300,14 @@ class LineEncoder:
     ) -> bytes:
         """Return a line with the members that ``further`` adds to its envelope, not escaped yet.
 
-        ``fields`` are those of the line, plain; ``exception`` as a ``Sanitiser`` has it;
-        ``max_bytes`` as of ``line``. A line that is longer without them is cut with them.
+        A line that is too long without them is cut together with them.
         """
         limit = self.max_bytes if max_bytes is None else max_bytes
         try:
             severity = self.severity_of(level)
             further_members = further(_type_text(type_), severity, fields, exception)
             if 0 < limit < len(line):
-                # They repeat what is long in Fields, and that is not encoded once more.
+                # The members repeat long texts of the Fields: they are cut before they are encoded.
                 return cut(line, limit, self._masked(further_members))
             members = self.dumps(further_members)
         except Exception:

@@ -42,7 +42,7 @@ from mozlog_py._process.process_id import process
 from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
-from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
+from mozlog_py.context import current, has_context, read_bound, read_request_id, structlog_registry
 
 __all__ = ["Fallbacks", "FieldsRenderer", "fields_renderer", "record_renderer"]
 
@@ -325,18 +325,12 @@ def fields_renderer(
         include_context: Whether what is bound is on it as well.
     """
     static = dict(static_fields)
-    is_traced = trace_context.is_installed()
 
     def render(type_: str, level: int, fields: dict[str, Any]) -> bytes | None:
         ns = _time_ns()
         if ns > process.until_ns:
             process.ask(ns)
-        if include_context and (
-            read_bound()
-            or ("rid" not in fields and read_request_id())
-            or structlog_registry()
-            or (is_traced and "opentelemetry.trace" in _modules and may_have_span())
-        ):
+        if include_context and has_context(fields):
             fields = {**static, **current(), **fields}
         elif static:
             fields = {**static, **fields}

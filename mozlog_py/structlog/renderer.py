@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from mozlog_py._config.options import OptionError, check_switch, check_text, shown
-from mozlog_py._context import trace_context
-from mozlog_py._context.trace_context import may_have_span
 from mozlog_py._fields.event_record import EventRecord
 from mozlog_py._fields.from_event import (
     LEVEL_AND_TIME,
@@ -26,15 +24,13 @@ from mozlog_py._fields.from_record import merge
 from mozlog_py._fields.json_message import looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._line.line_encoder import DEGRADED, EventDropped, RaiseAfterWrite, degrade, encode
-from mozlog_py._line.truncate import finished
-from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.memo import LONGEST, remember
 from mozlog_py._process.process_id import process
 from mozlog_py._values import mask_registry
 from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser, type_name
 from mozlog_py._values.tracebacks import as_exc_info
-from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
+from mozlog_py.context import current, has_context, structlog_registry
 from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.redaction import Redact, combined_mask, line_masks
 from mozlog_py.typing import Output, RendererOptions
@@ -312,39 +308,27 @@ class MozlogRenderer:
         same thing for an event that holds nothing odd, and a property test
         holds the two together.
         """
-        templates, further, dumps = self._maker.templates, self._maker.further, self._maker.dumps
-        careful, static, default_type = self._careful, self._static_fields, self._maker.logger
-        include_context, is_traced = self._include_context, trace_context.is_installed()
-        # Each field's type is looked at, and a closure's names are found in half of the time.
-        type_, str_, int_ = type, str, int
+        maker, careful, static = self._maker, self._careful, self._static_fields
+        templates, dumps, encode_line = maker.templates, maker.dumps, maker.encode_line
+        default_type, include_context = maker.logger, self._include_context
 
         def render(logger: Any, method_name: str, event_dict: Any) -> bytes:
             try:
                 if type(event_dict) is not dict:
                     return careful(logger, method_name, event_dict)
                 fields: dict[str, Any]
-                if include_context and (
-                    read_bound()
-                    or read_request_id()
-                    or bound_by_structlog
-                    or (is_traced and "opentelemetry.trace" in _modules and may_have_span())
-                ):
+                if include_context and has_context():
                     fields = {**static, **current(), **event_dict}
                 elif static:
                     fields = {**static, **event_dict}
                 else:
                     fields = event_dict.copy()
                 message = fields.pop("event")
-                for value in fields.values():
-                    kind = type_(value)
-                    # The encoder would write null for NaN and the infinities.
-                    if (
-                        kind is not str_
-                        and kind is not int_
-                        and (value - value != 0.0 if kind is float else kind is not bool)
-                    ):
-                        return careful(logger, method_name, event_dict)
-                if not _is_plainly_named(fields) or len(fields) >= MAX_ITEMS:
+                if (
+                    not all_plain(fields.values())
+                    or not _is_plainly_named(fields)
+                    or len(fields) >= MAX_ITEMS
+                ):
                     return careful(logger, method_name, event_dict)
                 if type(message) is not str or not message:
                     return careful(logger, method_name, event_dict)
@@ -356,18 +340,14 @@ class MozlogRenderer:
                 name = getattr(logger, "name", None) or default_type
                 level = LEVELS[method_name]
                 of_fields, of_message = templates[process.pid][name][level]
+                limit = _limit_below(logger)
                 if fields:
                     fields["msg"] = message
-                    line = of_fields % (ns, dumps(fields))
-                else:
-                    line = of_message % (ns, dumps(message))
-                if further is not None:
-                    fields = fields or {"msg": message}
-                    limit = max(0, _limit_below(logger) - 1)
-                    line = self._maker.extended(further, line, name, level, fields, None, limit)
-                if not line.isascii() or DELETE in line:
-                    line = finished(line, max(0, _limit_below(logger) - 1))
-                return line
+                    return encode_line(
+                        of_fields, ns, dumps(fields), name, level, fields, None, limit
+                    )
+                fields = {"msg": message}
+                return encode_line(of_message, ns, dumps(message), name, level, fields, None, limit)
             except RaiseAfterWrite:
                 raise
             except Exception:
@@ -388,7 +368,7 @@ class MozlogRenderer:
         own: frozenset[str] | None = None,
     ) -> bytes:
         name = _name_of(logger) or self._maker.logger
-        max_bytes = max(0, _limit_below(logger) - 1)
+        max_bytes = _limit_below(logger)
         try:
             if event_dict.get("stack_info") is True and "stack" not in event_dict:
                 event_dict = _add_stack(logger, method_name, {**event_dict})
@@ -499,12 +479,13 @@ class MozlogRenderer:
 
 
 def _limit_below(logger: Any) -> int:
-    """Return what a line may take, its newline included, below a logger of ours; 0 for any."""
+    """Return what a line may take, without its newline, below a logger of ours; 0 for any."""
     try:
-        limit = logger.sink.max_line_bytes
+        # With a default, getattr() raises nothing for the loggers that have no sink.
+        limit = getattr(getattr(logger, "sink", None), "max_line_bytes", 0)
     except Exception:
         return 0
-    return limit if type(limit) is int else 0
+    return limit - 1 if type(limit) is int and limit > 0 else 0
 
 
 def _members(fields: dict[str, Any]) -> bytes:
