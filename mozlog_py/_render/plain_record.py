@@ -36,7 +36,6 @@ from mozlog_py._fields.json_message import json_object, looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._fields.server_records import READERS, read_record
 from mozlog_py._line.line_encoder import MAX_TIMESTAMP, LineEncoder
-from mozlog_py._line.truncate import finished
 from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.process_id import process
 from mozlog_py._values.plain_types import all_plain
@@ -298,11 +297,9 @@ def _record_renderer(
                     line = of_fields % (ns, _dumps(fields))
                 else:
                     line = of_message % (ns, _dumps(message))
-                if further is not None:
+                if further is not None or not line.isascii() or DELETE in line:
                     fields = fields or {"msg": message}
-                    line = maker.extended(further, line, facts["name"], facts["levelno"], fields)
-                if not line.isascii() or DELETE in line:
-                    line = finished(line, maker.max_bytes)
+                    line = maker.complete(line, facts["name"], facts["levelno"], fields)
                 return line.decode() if is_text else line
         except Exception:
             # Whatever it was, the careful way knows what to do.

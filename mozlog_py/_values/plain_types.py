@@ -36,8 +36,10 @@ def all_plain(values: Iterable[Any]) -> bool:
     """
     for value in values:
         kind = type(value)
-        if kind is str or kind is int or kind is bool:
-            continue
-        if kind is not float or value - value != 0:
+        if (
+            kind is not str
+            and kind is not int
+            and (value - value != 0 if kind is float else kind is not bool)
+        ):
             return False
     return True

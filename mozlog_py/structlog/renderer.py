@@ -24,6 +24,7 @@ from mozlog_py._fields.from_record import merge
 from mozlog_py._fields.json_message import looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._line.line_encoder import DEGRADED, EventDropped, RaiseAfterWrite, degrade, encode
+from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.memo import LONGEST, remember
 from mozlog_py._process.process_id import process
 from mozlog_py._values import mask_registry
@@ -309,7 +310,7 @@ class MozlogRenderer:
         holds the two together.
         """
         maker, careful, static = self._maker, self._careful, self._static_fields
-        templates, dumps, encode_line = maker.templates, maker.dumps, maker.encode_line
+        templates, dumps, is_extended = maker.templates, maker.dumps, maker.further is not None
         default_type, include_context = maker.logger, self._include_context
 
         def render(logger: Any, method_name: str, event_dict: Any) -> bytes:
@@ -340,14 +341,16 @@ class MozlogRenderer:
                 name = getattr(logger, "name", None) or default_type
                 level = LEVELS[method_name]
                 of_fields, of_message = templates[process.pid][name][level]
-                limit = _limit_below(logger)
                 if fields:
                     fields["msg"] = message
-                    return encode_line(
-                        of_fields, ns, dumps(fields), name, level, fields, None, limit
-                    )
-                fields = {"msg": message}
-                return encode_line(of_message, ns, dumps(message), name, level, fields, None, limit)
+                    line = of_fields % (ns, dumps(fields))
+                else:
+                    fields = {"msg": message}
+                    line = of_message % (ns, dumps(message))
+                if is_extended or not line.isascii() or DELETE in line:
+                    limit = _limit_below(logger)
+                    return maker.complete(line, name, level, fields, None, limit)
+                return line
             except RaiseAfterWrite:
                 raise
             except Exception:
