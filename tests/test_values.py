@@ -44,7 +44,7 @@ PROPERTY = settings(
 
 
 def assert_plain(value: Any) -> None:
-    """Check that the encoder can be given a value: it crashes on what is not plain."""
+    """Check that a value is plain: orjson ends the process on some other values."""
     kind = type(value)
     if kind is dict:
         for key, member in value.items():

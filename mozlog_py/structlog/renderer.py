@@ -325,7 +325,7 @@ class MozlogRenderer:
                 else:
                     fields = event_dict.copy()
                 message = fields.pop("event")
-                if (
+                if fields and (
                     not all_plain(fields.values())
                     or not _is_plainly_named(fields)
                     or len(fields) >= MAX_ITEMS
