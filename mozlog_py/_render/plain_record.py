@@ -212,7 +212,7 @@ def _record_renderer(
                 for name, value in pairs:
                     fields[name] = value
                     kind = type_(value)
-                    # The encoder would write null for NaN and the infinities.
+                    # As all_plain() does: a call costs several percent of a line.
                     if (
                         kind is not str_
                         and kind is not int_
@@ -228,6 +228,7 @@ def _record_renderer(
                     if not without_late(fields):
                         return careful(record)
                     is_odd = is_odd and not all_plain(fields.values())
+            # As has_context() does.
             if include_context and (
                 read_bound()
                 or (read_request_id() and "rid" not in fields)
