@@ -1,8 +1,8 @@
 """Exceptions to text: frames, chains, notes and groups, bounded and unforgeable.
 
 The exception and its notes are rendered with ``repr``, so their text cannot begin a line or pass
-for a frame. Where the ``repr`` of an exception lacks its ``str``, as that of an ``OSError`` lacks
-the file's name, a line with that text follows, escaped and behind the name of the class.
+for a frame. The ``repr`` of some exceptions lacks their ``str``: that of an ``OSError`` lacks the
+file's name. A line with that text follows then, escaped and behind the name of the class.
 
 An exception may carry a mask of its texts (``mask_exception``). Every function here applies it
 to the exception, to those that led to it, and to the source lines.
