@@ -13,6 +13,7 @@ import structlog
 from mozlog_py._config.options import OptionError
 from mozlog_py._context.brought_ids import RANGE, brought, number_for
 from mozlog_py._fields.from_event import event_level, level_number
+from mozlog_py._values.plain_types import is_scalar
 from mozlog_py._values.sanitiser import Sanitiser
 
 from .context import current
@@ -172,7 +173,6 @@ def _text(value: Any) -> str:
         return ""
     sanitiser = Sanitiser()
     plain = sanitiser.value(value)
-    kind = type(plain)
-    if sanitiser.reasons or not (kind is str or kind is int or kind is float or kind is bool):
+    if sanitiser.reasons or plain is None or not is_scalar(type(plain)):
         return ""
     return str(plain)

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from mozlog_py._values.rules import is_scalar, slots_of
+from mozlog_py._values.class_lookup import slots_of
+from mozlog_py._values.plain_types import is_scalar
 
 __all__ = ["MaskedRepr", "mask", "secret_texts", "shows"]
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from mozlog_py._config.options import OptionError, check_switch, check_text, shown
-from mozlog_py._context import trace_context
-from mozlog_py._context.trace_context import may_have_span
 from mozlog_py._fields.event_record import EventRecord
 from mozlog_py._fields.from_event import (
     LEVEL_AND_TIME,
@@ -26,16 +24,15 @@ from mozlog_py._fields.from_record import merge
 from mozlog_py._fields.json_message import looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._line.line_encoder import DEGRADED, EventDropped, RaiseAfterWrite, degrade, encode
-from mozlog_py._line.truncate import finished
 from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.memo import LONGEST, remember
 from mozlog_py._process.process_id import process
 from mozlog_py._redaction.chain_masks import ChainRenderer
 from mozlog_py._values import mask_registry
-from mozlog_py._values.rules import all_plain
+from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser, type_name
 from mozlog_py._values.tracebacks import as_exc_info
-from mozlog_py.context import current, read_bound, read_request_id, structlog_registry
+from mozlog_py.context import current, has_context, structlog_registry
 from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.redaction import Redact, combined_mask, line_masks
 from mozlog_py.typing import Output, RendererOptions
@@ -346,39 +343,26 @@ class MozlogRenderer(ChainRenderer):
         than they do. A property test compares the two.
         """
         maker, render_any, static = self._maker, self._render_any, self._static_fields
-        templates, dumps, default_type = maker.templates, maker.dumps, maker.logger
-        is_extended = maker.further is not None
-        include_context, is_traced = self._include_context, trace_context.is_installed()
-        # These are read for every field: a closure's variable takes half the time of a builtin.
-        type_, str_, int_ = type, str, int
+        templates, dumps, is_extended = maker.templates, maker.dumps, maker.further is not None
+        default_type, include_context = maker.logger, self._include_context
 
         def render(logger: Any, method_name: str, event_dict: Any) -> bytes:
             try:
                 if type(event_dict) is not dict:
                     return render_any(logger, method_name, event_dict)
                 fields: dict[str, Any]
-                if include_context and (
-                    read_bound()
-                    or read_request_id()
-                    or bound_by_structlog
-                    or (is_traced and "opentelemetry.trace" in _modules and may_have_span())
-                ):
+                if include_context and has_context():
                     fields = {**static, **current(), **event_dict}
                 elif static:
                     fields = {**static, **event_dict}
                 else:
                     fields = event_dict.copy()
                 message = fields.pop("event")
-                for value in fields.values():
-                    kind = type_(value)
-                    # The encoder would write null for NaN and the infinities.
-                    if (
-                        kind is not str_
-                        and kind is not int_
-                        and (value - value != 0.0 if kind is float else kind is not bool)
-                    ):
-                        return render_any(logger, method_name, event_dict)
-                if not _is_plainly_named(fields) or len(fields) >= MAX_ITEMS:
+                if fields and (
+                    not all_plain(fields.values())
+                    or not _is_plainly_named(fields)
+                    or len(fields) >= MAX_ITEMS
+                ):
                     return render_any(logger, method_name, event_dict)
                 if type(message) is not str or not message:
                     return render_any(logger, method_name, event_dict)
@@ -394,9 +378,11 @@ class MozlogRenderer(ChainRenderer):
                     fields["msg"] = message
                     line = of_fields % (ns, dumps(fields))
                 else:
+                    fields = {"msg": message}
                     line = of_message % (ns, dumps(message))
                 if is_extended or not line.isascii() or DELETE in line:
-                    line = self._completed(line, logger, name, level, fields or {"msg": message})
+                    limit = _limit_below(logger)
+                    return maker.complete(line, name, level, fields, None, limit)
                 return line
             except RaiseAfterWrite:
                 raise
@@ -410,16 +396,6 @@ class MozlogRenderer(ChainRenderer):
 
         return render
 
-    def _completed(
-        self, line: bytes, logger: Any, name: str, level: int, fields: dict[str, Any]
-    ) -> bytes:
-        """Return a line with the extension of its envelope, its characters escaped."""
-        limit = max(0, _limit_below(logger) - 1)
-        if self._maker.further is not None:
-            further = self._maker.further
-            line = self._maker.extended(further, line, name, level, fields, None, limit)
-        return line if line.isascii() and DELETE not in line else finished(line, limit)
-
     def _render_any(
         self,
         logger: Any,
@@ -428,7 +404,7 @@ class MozlogRenderer(ChainRenderer):
         own: frozenset[str] | None = None,
     ) -> bytes:
         name = _name_of(logger) or self._maker.logger
-        max_bytes = max(0, _limit_below(logger) - 1)
+        max_bytes = _limit_below(logger)
         try:
             if event_dict.get("stack_info") is True and "stack" not in event_dict:
                 event_dict = _add_stack(logger, method_name, {**event_dict})
@@ -458,10 +434,10 @@ class MozlogRenderer(ChainRenderer):
         if self._include_context and (context := current()):
             around = {**around, **context}
         around = {**around, **event.fields}
-        if self._include_context and "traceback" in event.said:
+        if self._include_context and "traceback" in event.call_fields:
             # If a processor has made a text of the exception, the one being handled is meant.
             add_request_id(around, event.exc_info or True)
-        fields = merge(around, event.said)
+        fields = merge(around, event.call_fields)
         return self._maker.line(
             event.timestamp_ns, event.type_, event.level, event.pid, fields, sanitiser, max_bytes
         )
@@ -488,7 +464,7 @@ class MozlogRenderer(ChainRenderer):
             event.type_,
             event.level,
             event.fields,
-            event.said,
+            event.call_fields,
             exc_info,
             is_complete=self._is_complete,
         )
@@ -517,15 +493,16 @@ class MozlogRenderer(ChainRenderer):
 
 
 def _limit_below(logger: Any) -> int:
-    """Return how many bytes a line may have, its newline included; 0 for any number.
+    """Return how many bytes a line may have, its newline left out; 0 for any number.
 
     Only the sink of a ``SinkLogger`` has a limit.
     """
     try:
-        limit = logger.sink.max_line_bytes
+        # With a default, getattr() raises nothing for the loggers that have no sink.
+        limit = getattr(getattr(logger, "sink", None), "max_line_bytes", 0)
     except Exception:
         return 0
-    return limit if type(limit) is int else 0
+    return limit - 1 if type(limit) is int and limit > 0 else 0
 
 
 def _members(fields: dict[str, Any]) -> bytes:
