@@ -23,7 +23,7 @@ from mozlog_py._config.options import (
 from mozlog_py._config.overlap import warn_of_overlap
 from mozlog_py._fields.request_text import check_variable
 from mozlog_py._line.truncate import check_max_line_bytes
-from mozlog_py._stdlib.minimal_records import gather_all, gather_less
+from mozlog_py._stdlib.minimal_records import use_full_records, use_minimal_records
 
 from .formatter import checked_processors
 from .queued import check_queue_options
@@ -118,7 +118,7 @@ def dict_config(
         OptionError: An option cannot be met; it is a ``ValueError`` and a ``TypeError``.
             For a level or a format that is not known, its text lists those that are.
     """
-    config = _described(
+    config = _build_config(
         logger_name,
         level=level,
         format=format,
@@ -144,7 +144,7 @@ def dict_config(
     return config
 
 
-def _described(
+def _build_config(
     logger_name: str,
     *,
     level: Level | None,
@@ -226,7 +226,7 @@ def _described(
                 for name, of in (loggers or {}).items()
             },
         },
-        "root": {"level": _chosen_level(level), "handlers": ["mozlog"]},
+        "root": {"level": _root_level(level), "handlers": ["mozlog"]},
     }
 
 
@@ -283,7 +283,7 @@ def configure(
     from mozlog_py._stdlib.excepthooks import log_uncaught
     from mozlog_py.structlog.configure import share
 
-    config = _described(
+    config = _build_config(
         logger_name,
         level=level,
         format=format,
@@ -330,9 +330,9 @@ def configure(
         if "level" in settings:
             logging.getLogger(name).setLevel(settings["level"])
     if lean:
-        gather_less()
+        use_minimal_records()
     else:
-        gather_all()
+        use_full_records()
     warn_of_overlap()
 
 
@@ -428,7 +428,7 @@ def _format(given: str | None, stream: Any) -> str:
     return known
 
 
-def _chosen_level(given: int | str | None) -> int:
+def _root_level(given: int | str | None) -> int:
     if given is not None:
         return _level(given, "level")
     for variable in _LEVEL_VARIABLES:

@@ -1,7 +1,7 @@
 """MozlogFormatter: the front for the standard library's ``logging``.
 
 Its options decide once, when the first record comes, how records are rendered:
-the fast way where nothing is asked for that it leaves out, else the careful way
+the fast way where nothing is asked for that it leaves out, else the general way
 with all the options and hooks of a python-json-logger formatter.
 """
 
@@ -39,19 +39,19 @@ from mozlog_py._line.line_encoder import (
 from mozlog_py._line.severity import severity
 from mozlog_py._render.any_record import (
     Renderer,
-    careful_renderer,
+    collect_fields,
     conversion_sanitiser,
     converting_renderer,
-    envelope_of,
-    gather,
-    given_name,
-    interrupted_in,
+    envelope_values,
+    general_renderer,
+    handler_name_of,
+    interrupt_fallback,
     is_converting,
-    limited,
     line_of,
     prefixed,
     processed_fields,
-    text_ways,
+    text_fallbacks,
+    with_max_bytes,
 )
 from mozlog_py._render.plain_record import Fallbacks, FieldsRenderer
 from mozlog_py._values.rules import all_plain
@@ -70,9 +70,9 @@ __all__ = [
     "MozlogFormatter",
     "check_fmt",
     "checked_processors",
-    "names_nothing",
+    "fmt_problem",
+    "has_standard_lines",
     "renderer_key",
-    "renders_as_usual",
 ]
 
 _LEVELS: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
@@ -151,7 +151,7 @@ class MozlogFormatter(BaseJsonFormatter):
 
     #: Whether a class itself, and none that derives from it, makes the same lines as this one
     #: and differs in what its constructor takes: a handler then renders with it as with this.
-    _renders_as_usual: ClassVar[bool] = True
+    _has_standard_lines: ClassVar[bool] = True
 
     #: Read when the first record is rendered.
     EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = set(EXCLUDED_ATTRIBUTES)
@@ -331,7 +331,7 @@ class MozlogFormatter(BaseJsonFormatter):
             and self._excluded() <= EXCLUDED_ATTRIBUTES
         ):
             render = plain_record.fields_renderer(
-                limited(self.line_maker(logger_name), max_bytes),
+                with_max_bytes(self.line_encoder_for(logger_name), max_bytes),
                 static_fields=self.static_fields,
                 include_context=self.include_context,
             )
@@ -347,12 +347,12 @@ class MozlogFormatter(BaseJsonFormatter):
         that the processors have seen.
         """
         sanitiser = conversion_sanitiser(self, record)
-        fields = gather(self, record, sanitiser)
-        maker = self.line_maker(given_name(record) or self.logger_name)
-        document = maker.envelope(*envelope_of(record), fields, sanitiser, is_raw=True)
-        if maker.mask is None or is_converting(self, record):
+        fields = collect_fields(self, record, sanitiser)
+        encoder = self.line_encoder_for(handler_name_of(record) or self.logger_name)
+        document = encoder.envelope(*envelope_values(record), fields, sanitiser, is_raw=True)
+        if encoder.mask is None or is_converting(self, record):
             return document
-        return maker.mask.raw(document)
+        return encoder.mask.raw(document)
 
     # -- hooks ------------------------------------------------------------
 
@@ -423,31 +423,31 @@ class MozlogFormatter(BaseJsonFormatter):
     def __setattr__(self, name: str, value: Any) -> None:
         # What renders was made for the options as they were.
         super().__setattr__(name, value)
-        self._forget()
+        self._discard_compiled()
 
     def __getstate__(self) -> dict[str, Any]:
-        self._forget()
+        self._discard_compiled()
         return {key: value for key, value in vars(self).items() if key not in _COMPILED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._forget()
+        self._discard_compiled()
 
-    def _forget(self) -> None:
+    def _discard_compiled(self) -> None:
         own = vars(self)
         if own.get("format") is own.get("_format"):
             own.pop("format", None)
         own.update(renderers={}, fields_renderers={}, _format=None)
         for follower in [*own.get("_followers", ())]:
-            reset_after_fork = follower()
-            if reset_after_fork is not None:
-                reset_after_fork()
+            callback = follower()
+            if callback is not None:
+                callback()
 
-    def follow(self, reset_after_fork: Callable[[], None]) -> None:
+    def call_on_change(self, callback: Callable[[], None]) -> None:
         """Have a method called whenever an option has changed, as long as its object lives."""
         followers = vars(self).setdefault("_followers", set())
         followers.difference_update([one for one in followers if one() is None])
-        followers.add(weakref.WeakMethod(reset_after_fork))
+        followers.add(weakref.WeakMethod(callback))
 
     def overrides(self, hook: str) -> bool:
         """Tell whether a subclass, or this instance, has its own version of a method."""
@@ -461,28 +461,30 @@ class MozlogFormatter(BaseJsonFormatter):
         if self.overrides("convert_record"):
             render = converting_renderer(self, max_bytes)
         else:
-            maker = limited(self.line_maker(logger_name or self.logger_name), max_bytes)
-            render = careful_renderer(self, maker, is_named=logger_name is not None)
+            encoder = with_max_bytes(
+                self.line_encoder_for(logger_name or self.logger_name), max_bytes
+            )
+            render = general_renderer(self, encoder, is_named=logger_name is not None)
             if self.is_plain():
                 if logger_name is None and not max_bytes:
-                    self._shorten_format(maker, render, renderers)
-                ways = Fallbacks(render, interrupted_in(render), is_text=False)
-                render = self._fast(maker, ways, is_named=logger_name is not None)
+                    self._replace_format(encoder, render, renderers)
+                fallbacks = Fallbacks(render, interrupt_fallback(render), is_text=False)
+                render = self._plain_renderer(encoder, fallbacks, is_named=logger_name is not None)
         if self.prefix:
             render = prefixed(self.prefix.encode(), render, max_bytes)
         renderers[renderer_key(logger_name, max_bytes)] = render
         return render
 
-    def _shorten_format(
-        self, maker: LineEncoder, careful: Renderer, renderers: dict[str | None, Renderer]
+    def _replace_format(
+        self, encoder: LineEncoder, general: Renderer, renderers: dict[str | None, Renderer]
     ) -> None:
         """Make ``format`` of this instance the renderer itself, which saves it two calls."""
         if self.overrides("format") or self.prefix:
             return
-        render = self._fast(maker, text_ways(careful), is_named=False)
+        render = self._plain_renderer(encoder, text_fallbacks(general), is_named=False)
         vars(self).update(format=render, _format=render)
         if self.renderers is not renderers:
-            self._forget()
+            self._discard_compiled()
 
     def is_plain(self, *, is_processed: bool = False) -> bool:
         """Tell whether nothing is asked for that the fast way leaves out.
@@ -503,12 +505,12 @@ class MozlogFormatter(BaseJsonFormatter):
             or not self._excluded().issuperset(STANDARD_ATTRIBUTES)
         )
 
-    def _fast(
-        self, maker: LineEncoder, ways: Fallbacks[_Line], *, is_named: bool
+    def _plain_renderer(
+        self, encoder: LineEncoder, fallbacks: Fallbacks[_Line], *, is_named: bool
     ) -> Callable[[logging.LogRecord], _Line]:
         return plain_record.record_renderer(
-            maker,
-            ways,
+            encoder,
+            fallbacks,
             static_fields=self.static_fields,
             include_context=self.include_context,
             excluded=frozenset(self._excluded()),
@@ -516,7 +518,7 @@ class MozlogFormatter(BaseJsonFormatter):
             parse_messages=self.parse_messages,
         )
 
-    def line_maker(self, logger_name: str) -> LineEncoder:
+    def line_encoder_for(self, logger_name: str) -> LineEncoder:
         """Give what makes this formatter's lines, under a logger name."""
         return LineEncoder(
             logger_name,
@@ -525,7 +527,7 @@ class MozlogFormatter(BaseJsonFormatter):
             strict=self.strict,
             severity_of=self._severity_of(),
             json_default=self.json_default,
-            further=self._further(),
+            further=self._envelope_extension(),
             read_apart=READERS,
             mask=self.value_mask(),
         )
@@ -534,7 +536,7 @@ class MozlogFormatter(BaseJsonFormatter):
         """Return what masks secrets by value in this formatter's lines; None for nothing."""
         return combined_mask(line_masks(self.processors))
 
-    def _further(self) -> EnvelopeExtension | None:
+    def _envelope_extension(self) -> EnvelopeExtension | None:
         """Give what adds members to the envelope; None in plain MozLog."""
         return None
 
@@ -588,12 +590,12 @@ def renderer_key(logger_name: str | None, max_bytes: int) -> str | None:
     return f"{logger_name or ''}\n{max_bytes}" if max_bytes else logger_name
 
 
-def renders_as_usual(formatter: object) -> bool:
+def has_standard_lines(formatter: object) -> bool:
     """Return whether a formatter is of a class whose lines are those of ``MozlogFormatter``."""
-    return vars(type(formatter)).get("_renders_as_usual") is True
+    return vars(type(formatter)).get("_has_standard_lines") is True
 
 
-def names_nothing(fmt: object, style: object) -> str | None:
+def fmt_problem(fmt: object, style: object) -> str | None:
     """Return what is wrong with a text as ``fmt`` that names no attribute of records; else None.
 
     One that is malformed is left to the base class.
@@ -624,7 +626,7 @@ def check_fmt(fmt: object, style: object) -> None:
         )
     if not isinstance(fmt, str):
         return
-    problem = names_nothing(fmt, style)
+    problem = fmt_problem(fmt, style)
     if problem is not None:
         raise OptionError(problem)
 

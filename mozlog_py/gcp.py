@@ -48,7 +48,7 @@ class CloudFormatter(MozlogFormatter):
         #: The Google Cloud project that traces belong to, by its id.
         self.project = project
 
-    def _further(self) -> EnvelopeExtension:
+    def _envelope_extension(self) -> EnvelopeExtension:
         names = {name: self.rename_fields.get(name, name) for name in _READ}
         return functools.partial(cloud_members, project=self.project, names=names)
 

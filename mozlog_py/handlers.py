@@ -12,7 +12,7 @@ from mozlog_py._render.any_record import Renderer
 from mozlog_py._sink.loss_counter import LossReport
 
 from ._stdlib import call_extra, record_factory
-from .formatter import MozlogFormatter, renderer_key, renders_as_usual
+from .formatter import MozlogFormatter, has_standard_lines, renderer_key
 from .sink import Sink
 from .typing import Stream
 
@@ -129,7 +129,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             self._is_format_usual = False
             self._direct = None
         elif name == "formatter":
-            is_direct = self._is_format_usual and renders_as_usual(value)
+            is_direct = self._is_format_usual and has_standard_lines(value)
             self._direct = value if is_direct else None
         elif name == "terminator":
             self._ending = value.encode()

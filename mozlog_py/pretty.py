@@ -11,7 +11,7 @@ import structlog.dev
 from mozlog_py._line.line_encoder import EventDropped, RaiseAfterWrite
 from mozlog_py._line.truncate import MIN_LINE_BYTES, characters_in, fitted
 from mozlog_py._line.unsafe_characters import escape_lines, escape_text
-from mozlog_py._render.any_record import Renderer, converted, envelope_of, gather
+from mozlog_py._render.any_record import Renderer, collect_fields, converted, envelope_values
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, python_traceback
 
@@ -57,7 +57,7 @@ class PrettyFormatter(MozlogFormatter):
         return draw
 
     def _drawing(self, line: Renderer, logger_name: str | None, max_bytes: int) -> Renderer:
-        maker = self.line_maker(logger_name or self.logger_name)
+        encoder = self.line_encoder_for(logger_name or self.logger_name)
         is_own = self.overrides("convert_record")
 
         def draw(record: logging.LogRecord) -> bytes:
@@ -65,7 +65,7 @@ class PrettyFormatter(MozlogFormatter):
             try:
                 if is_own:
                     return drawn(record, converted(self, record, sanitiser), sanitiser)
-                return with_envelope(record, gather(self, record, sanitiser), sanitiser)
+                return with_envelope(record, collect_fields(self, record, sanitiser), sanitiser)
             except EventDropped as dropped:
                 would_be, draw_it = dropped.fields, drawn if is_own else with_envelope
                 dropped.line = lambda: draw_it(record, would_be, sanitiser)
@@ -75,11 +75,11 @@ class PrettyFormatter(MozlogFormatter):
                 return line(record)
 
         def with_envelope(record: logging.LogRecord, fields: Any, sanitiser: Sanitiser) -> bytes:
-            envelope = maker.envelope(*envelope_of(record), fields, sanitiser)
+            envelope = encoder.envelope(*envelope_values(record), fields, sanitiser)
             return drawn(record, envelope, sanitiser)
 
         def drawn(record: logging.LogRecord, document: Any, sanitiser: Sanitiser) -> bytes:
-            mask = maker.mask
+            mask = encoder.mask
             whole = self._with_python_traceback(record, document, sanitiser)
             if mask is not None and whole is not document:
                 # The traceback as Python writes it is not masked yet, and is cut below.

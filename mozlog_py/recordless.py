@@ -19,10 +19,10 @@ from .handlers import MozlogHandler
 __all__ = ["log_fields"]
 
 _Logger: Final = logging.Logger
-_handle: Final = record_factory.own_method(logging.Logger.handle)
-_call_handlers: Final = record_factory.own_method(logging.Logger.callHandlers)
+_handle: Final = record_factory.unpatched_method(logging.Logger.handle)
+_call_handlers: Final = record_factory.unpatched_method(logging.Logger.callHandlers)
 _LogRecord: Final = logging.LogRecord
-_init: Final = record_factory.own_method(logging.LogRecord.__init__)
+_init: Final = record_factory.unpatched_method(logging.LogRecord.__init__)
 _own_emit: Final = MozlogHandler.emit
 _own_handle: Final = MozlogHandler.handle
 

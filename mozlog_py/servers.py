@@ -19,7 +19,7 @@ from mozlog_py._fields.late_request_ids import request_id_of, served, take_faile
 from mozlog_py._fields.request_text import log_query_strings
 from mozlog_py._fields.server_records import CALL_ATTRIBUTE, LoggedCall, access_fields, error_line
 from mozlog_py._stdlib.daphne_access import log_access, remember_failure
-from mozlog_py._stdlib.propagating_logger import hand_over, keep_off_console
+from mozlog_py._stdlib.propagating_logger import make_propagating, remove_console_handler
 
 from .celery import connect_signals
 from .context import read_request_id
@@ -216,12 +216,12 @@ def take_over() -> None:
     """
     for name in SERVER_LOGGERS:
         logger = logging.getLogger(name)
-        hand_over(logger, ACCESS_LOGGERS)
+        make_propagating(logger, ACCESS_LOGGERS)
         kind = filter_for(name)
         others = [one for one in logger.filters if type(one) is not kind]
         # Before those of the application: what they refuse has taken its id with it.
         logger.filters = [kind(), *others]
     # Not in dict_config(), which would take away the handler that mails to Django's ADMINS.
-    keep_off_console(logging.getLogger("django"))
+    remove_console_handler(logging.getLogger("django"))
     connect_signals()
     log_access()

@@ -499,8 +499,8 @@ class TestOptions:
 
     def test_that_change_while_the_first_line_is_made_count_for_the_next(self) -> None:
         class Slow(MozlogFormatter):
-            def line_maker(self, logger_name: str) -> Any:
-                maker = super().line_maker(logger_name)
+            def line_encoder_for(self, logger_name: str) -> Any:
+                maker = super().line_encoder_for(logger_name)
                 if self.hostname == "old":
                     self.hostname = "new"
                 return maker

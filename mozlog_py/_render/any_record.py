@@ -1,4 +1,4 @@
-"""The careful way from a LogRecord to its line: any record, all options, every hook.
+"""The general way from a LogRecord to its line: any record, all options, every hook.
 
 What runs here may be anybody's: a record class, a subclass's hooks, the code of
 a logged value. Whatever it raises, there is a line.
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
 __all__ = [
     "Hooks",
     "Renderer",
-    "careful_renderer",
+    "collect_fields",
     "conversion_sanitiser",
     "converted",
     "converting_renderer",
-    "envelope_of",
-    "gather",
-    "given_name",
-    "interrupted_in",
+    "envelope_values",
+    "general_renderer",
+    "handler_name_of",
+    "interrupt_fallback",
     "is_converting",
-    "limited",
     "line_of",
     "prefixed",
     "processed_fields",
-    "text_ways",
+    "text_fallbacks",
+    "with_max_bytes",
 ]
 
 # What processors are handed beside the fields, and what they add for a renderer.
@@ -64,7 +64,7 @@ Renderer = Callable[[logging.LogRecord], bytes]
 
 
 class Hooks(Protocol):
-    """What a formatter is asked for on the careful way; ``MozlogFormatter`` says what it is."""
+    """What a formatter is asked for on the general way; ``MozlogFormatter`` says what it is."""
 
     exc_info_as_array: bool
     json_default: Callable[[Any], Any] | None
@@ -84,30 +84,32 @@ class Hooks(Protocol):
     def formatException(self, ei: Any) -> str | list[str]: ...
     def formatStack(self, stack_info: str) -> str | list[str]: ...
     def is_value_jsonlike(self, value: str) -> bool: ...
-    def line_maker(self, logger_name: str) -> LineEncoder: ...
+    def line_encoder_for(self, logger_name: str) -> LineEncoder: ...
     def value_mask(self) -> AnyMask | None: ...
     def overrides(self, hook: str) -> bool: ...
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]: ...
     def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]: ...
 
 
-def limited(maker: LineEncoder, max_bytes: int) -> LineEncoder:
-    """Return a line maker whose lines take at most ``max_bytes`` without a newline; 0 for any."""
-    maker.max_bytes = max_bytes
-    return maker
+def with_max_bytes(encoder: LineEncoder, max_bytes: int) -> LineEncoder:
+    """Return a line encoder whose lines take at most ``max_bytes`` without a newline; 0 for any."""
+    encoder.max_bytes = max_bytes
+    return encoder
 
 
-def careful_renderer(formatter: Hooks, maker: LineEncoder, *, is_named: bool) -> Renderer:
+def general_renderer(formatter: Hooks, encoder: LineEncoder, *, is_named: bool) -> Renderer:
     """Give the renderer that takes any record.
 
-    ``is_named``: the maker's logger name wins over one that a handler has left
+    ``is_named``: the encoder's logger name wins over one that a handler has left
     on the record.
     """
 
     def render(record: logging.LogRecord) -> bytes:
         sanitiser = Sanitiser(formatter.json_default)
-        name = None if is_named else given_name(record)
-        chosen = limited(formatter.line_maker(name), maker.max_bytes) if name else maker
+        name = None if is_named else handler_name_of(record)
+        chosen = (
+            with_max_bytes(formatter.line_encoder_for(name), encoder.max_bytes) if name else encoder
+        )
         return _line(formatter, chosen, record, sanitiser)
 
     return render
@@ -131,8 +133,8 @@ def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
             raise
         except Exception as error:
             sanitiser.lost(f"line not rendered: {type_name(type(error))}")
-            maker = limited(_maker(formatter, record), max_bytes)
-            return maker.line(*envelope_of(record), {}, sanitiser)
+            encoder = with_max_bytes(_encoder(formatter, record), max_bytes)
+            return encoder.line(*envelope_values(record), {}, sanitiser)
         if sanitiser.interrupt is not None:
             raise RaiseAfterWrite(line, sanitiser.interrupt, from_value=True)
         return line
@@ -151,7 +153,7 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
         Dropped: A processor drops the event; its ``fields`` are the whole line.
     """
     gathered = Sanitiser(formatter.json_default)
-    maker = _maker(formatter, record)
+    encoder = _encoder(formatter, record)
     token = _converting.set(_Conversion(formatter, record, gathered, is_raw=True))
     try:
         document: Any = formatter.convert_record(record)
@@ -160,8 +162,8 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
     except BaseException as error:
         sanitiser.lost(f"convert_record raised {type_name(type(error))}")
         sanitiser.hold(error)
-        fields = formatter.renamed(_message_alone(formatter, record, gathered))
-        document = maker.envelope(*envelope_of(record), fields, gathered, is_raw=True)
+        fields = formatter.renamed(_message_only(formatter, record, gathered))
+        document = encoder.envelope(*envelope_values(record), fields, gathered, is_raw=True)
     finally:
         _converting.reset(token)
     if gathered.interrupt is not None:
@@ -169,16 +171,16 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
     try:
         processed = _processed(formatter, record, document, sanitiser)
     except EventDropped as dropped:
-        dropped.fields = maker.conversion(dropped.fields, sanitiser)
+        dropped.fields = encoder.conversion(dropped.fields, sanitiser)
         raise
-    return maker.conversion(processed, sanitiser)
+    return encoder.conversion(processed, sanitiser)
 
 
-def _maker(formatter: Hooks, record: logging.LogRecord) -> LineEncoder:
-    return formatter.line_maker(given_name(record) or formatter.logger_name)
+def _encoder(formatter: Hooks, record: logging.LogRecord) -> LineEncoder:
+    return formatter.line_encoder_for(handler_name_of(record) or formatter.logger_name)
 
 
-def _message_alone(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
+def _message_only(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
     """Return the message of a record as the one field, where it has no fields in it."""
     try:
         said: Any = record.said if type(record) is EventRecord else message(record, sanitiser)
@@ -272,15 +274,15 @@ def conversion_sanitiser(formatter: Hooks, record: logging.LogRecord) -> Sanitis
 
 def _line(
     formatter: Hooks,
-    maker: LineEncoder,
+    encoder: LineEncoder,
     record: logging.LogRecord,
     sanitiser: Sanitiser,
 ) -> bytes:
     try:
-        fields = gather(formatter, record, sanitiser)
+        fields = collect_fields(formatter, record, sanitiser)
     except EventDropped as dropped:
         would_be = dropped.fields
-        dropped.line = lambda: maker.line(*envelope_of(record), would_be, sanitiser)
+        dropped.line = lambda: encoder.line(*envelope_values(record), would_be, sanitiser)
         raise
     except Exception as error:
         sanitiser.lost(f"record not readable: {type_name(type(error))}")
@@ -289,10 +291,12 @@ def _line(
             fields = {} if formatter.processors else merge({}, said(record, sanitiser))
         except Exception:
             fields = {}
-    return maker.line(*envelope_of(record), fields, sanitiser)
+    return encoder.line(*envelope_values(record), fields, sanitiser)
 
 
-def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
+def collect_fields(
+    formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser
+) -> dict[str, Any]:
     """Give a record's Fields, as the formatter's options and hooks want them."""
     is_raw = is_converting(formatter, record)
     record = _as_read(_unwrapped(formatter, record, sanitiser), sanitiser)
@@ -401,13 +405,13 @@ def _called(hook: Callable[[Any], Any], value: Any, sanitiser: Sanitiser) -> Any
         return sanitiser.unprintable(value, error)
 
 
-def given_name(record: Any) -> str | None:
+def handler_name_of(record: Any) -> str | None:
     """Give the logger name that a handler of ours has left on a record."""
     name = getattr(record, "logger_name", None)
     return name if type(name) is LoggerName else None
 
 
-def envelope_of(record: Any) -> tuple[int, Any, Any, Any]:
+def envelope_values(record: Any) -> tuple[int, Any, Any, Any]:
     """Give a record's time (nanoseconds), logger, level and process, whatever they are."""
     return (
         timestamp_ns(record),
@@ -510,25 +514,25 @@ def processed_fields(
     return out
 
 
-def interrupted_in(careful: Renderer) -> Callable[[logging.LogRecord, BaseException], bytes]:
+def interrupt_fallback(general: Renderer) -> Callable[[logging.LogRecord, BaseException], bytes]:
     """Give what takes a record in the middle of which an interrupt came."""
 
     def interrupted(record: logging.LogRecord, error: BaseException) -> bytes:
         if isinstance(error, RaiseAfterWrite):
             raise error
         # Whether it came from a value or from outside: the record first.
-        raise RaiseAfterWrite(careful(record), error, from_value=False) from None
+        raise RaiseAfterWrite(general(record), error, from_value=False) from None
 
     return interrupted
 
 
-def text_ways(careful: Renderer) -> Fallbacks[str]:
-    """Give the same ways in text, for whoever calls ``format`` and cannot raise later."""
-    interrupted = interrupted_in(careful)
+def text_fallbacks(general: Renderer) -> Fallbacks[str]:
+    """Give the same fallbacks in text, for whoever calls ``format`` and cannot raise later."""
+    interrupted = interrupt_fallback(general)
 
     def in_text(record: logging.LogRecord, error: BaseException | None = None) -> str:
         try:
-            return (careful(record) if error is None else interrupted(record, error)).decode()
+            return (general(record) if error is None else interrupted(record, error)).decode()
         except EventDropped as dropped:
             return dropped.line().decode()
         except RaiseAfterWrite as saved:

@@ -21,7 +21,7 @@ from typing import Any, Final
 from mozlog_py._fields.from_record import EXCLUDED_ATTRIBUTES, STANDARD_ATTRIBUTES
 from mozlog_py._values.sanitiser import unique_key
 
-from .record_factory import own_method
+from .record_factory import unpatched_method
 
 __all__ = ["OverridingExtra", "install", "make_record"]
 
@@ -30,7 +30,7 @@ _names: Final = vars(logging)
 #: ``message`` and ``asctime``; ``taskName`` is the same on a Python whose records lack it.
 _RESERVED: Final = EXCLUDED_ATTRIBUTES - {"logger_name"}
 _is_unreserved: Final = _RESERVED.isdisjoint
-_COUNT: Final = len(STANDARD_ATTRIBUTES)
+_STANDARD_COUNT: Final = len(STANDARD_ATTRIBUTES)
 _ADDED_LATER: Final = ("asctime", "message", "taskName")
 # Far more layers than any process has.
 _MAX_LAYERS: Final = 100
@@ -62,31 +62,31 @@ def make_record(
         name, level, fn, lno, msg, args, exc_info, func, sinfo
     )
     if extra is not None:
-        facts = record.__dict__
+        attrs = record.__dict__
         try:
             if (
                 type(extra) is dict
                 and _is_unreserved(extra)
                 # A record factory of another library has set more, which is asked as well.
-                and (len(facts) == _COUNT or facts.keys().isdisjoint(extra))
+                and (len(attrs) == _STANDARD_COUNT or attrs.keys().isdisjoint(extra))
             ):
-                facts |= extra
+                attrs |= extra
                 return record
         except Exception:
             # A key whose hash or equality raises.
             pass
-        _place(facts, extra)
+        _place_fields(attrs, extra)
     return record
 
 
 make_record.takes_any_extra = True  # type: ignore[attr-defined]
 
 
-def _place(facts: dict[Any, Any], extra: Any) -> None:
+def _place_fields(attrs: dict[Any, Any], extra: Any) -> None:
     """Put the fields of an ``extra`` among a record's attributes, which it replaces none of."""
-    items = _items(extra)
+    items = _extra_items(extra)
     replaces = type(extra) is OverridingExtra
-    attributes = {*facts, *_ADDED_LATER}
+    attributes = {*attrs, *_ADDED_LATER}
     taken = {*attributes, *(key for key, _ in items if type(key) is str)}
     numbers: dict[str, int] = {}
     for key, value in items:
@@ -95,13 +95,13 @@ def _place(facts: dict[Any, Any], extra: Any) -> None:
             if key in attributes and not (replaces and key not in _RESERVED):
                 name = unique_key(f"extra.{key}", taken, numbers)
                 taken.add(name)
-            facts[name] = value
+            attrs[name] = value
         except Exception:
             # A key whose hash or equality raises.
-            facts[unique_key("<broken key>", facts, numbers)] = value
+            attrs[unique_key("<broken key>", attrs, numbers)] = value
 
 
-def _items(extra: Any) -> list[tuple[Any, Any]]:
+def _extra_items(extra: Any) -> list[tuple[Any, Any]]:
     try:
         if isinstance(extra, Mapping):
             return [*extra.items()]
@@ -113,7 +113,7 @@ def _items(extra: Any) -> list[tuple[Any, Any]]:
 
 def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
     """Return a ``makeRecord`` that calls another library's with an ``extra`` that it takes."""
-    if own_method(former) is not None:
+    if unpatched_method(former) is not None:
         return make_record
     is_method = hasattr(type(former), "__get__")
 
@@ -141,7 +141,7 @@ def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
                 raise
         # A record factory has set an attribute of that name.
         record: logging.LogRecord = make(*call, None, sinfo)
-        _place(record.__dict__, fields)
+        _place_fields(record.__dict__, fields)
         return record
 
     inner = getattr(former, "__wrapped__", None)
@@ -161,9 +161,9 @@ def _harmless(extra: Any) -> dict[Any, Any]:
     except Exception:
         # As in make_record.
         pass
-    facts: dict[Any, Any] = dict.fromkeys(_RESERVED)
-    _place(facts, extra)
-    fields = [*facts.items()][len(_RESERVED) :]
+    attrs: dict[Any, Any] = dict.fromkeys(_RESERVED)
+    _place_fields(attrs, extra)
+    fields = [*attrs.items()][len(_RESERVED) :]
     return OverridingExtra(fields) if type(extra) is OverridingExtra else dict(fields)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-__all__ = ["gather_all", "gather_less"]
+__all__ = ["use_full_records", "use_minimal_records"]
 
 # The caller's file and function, and the names of thread, process and task.
 _SWITCHES: Final = {
@@ -22,7 +22,7 @@ _SWITCHES: Final = {
 _former: dict[str, Any] = {}
 
 
-def gather_less() -> None:
+def use_minimal_records() -> None:
     """Have records made without their caller, stack, and thread, process and task names."""
     for name, value in _SWITCHES.items():
         # The one for tasks came with 3.12.
@@ -31,7 +31,7 @@ def gather_less() -> None:
             setattr(logging, name, value)
 
 
-def gather_all() -> None:
-    """Undo what ``gather_less`` did, if it did anything."""
+def use_full_records() -> None:
+    """Undo what ``use_minimal_records`` did, if it did anything."""
     while _former:
         setattr(logging, *_former.popitem())

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Container
 from typing import Any, Final
 
-__all__ = ["PropagatingLogger", "hand_over", "keep_off_console"]
+__all__ = ["PropagatingLogger", "make_propagating", "remove_console_handler"]
 
 # The kinds of handlers that servers set. A handler of another class is the application's.
 _OF_SERVERS: Final = (logging.StreamHandler, logging.FileHandler)
@@ -16,11 +16,11 @@ _OF_WERKZEUG: Final = ("werkzeug._internal", "_ColorStreamHandler")
 # Only what has it is Django's own for the console.
 _OF_DJANGO: Final = ("django.utils.log", "RequireDebugTrue")
 
-_nothing: Final = logging.NullHandler()
+_NO_OUTPUT: Final = logging.NullHandler()
 _access_loggers: Final[set[str]] = set()
 
 
-def hand_over(logger: logging.Logger, access_loggers: Container[str]) -> None:
+def make_propagating(logger: logging.Logger, access_loggers: Container[str]) -> None:
     """Make a logger a ``PropagatingLogger``, whatever its class. Twice is once.
 
     Args:
@@ -34,7 +34,7 @@ def hand_over(logger: logging.Logger, access_loggers: Container[str]) -> None:
     logger.handlers = logger.handlers
 
 
-def keep_off_console(logger: logging.Logger) -> None:
+def remove_console_handler(logger: logging.Logger) -> None:
     """Have a logger without the handler that Django adds for the console. Twice is once.
 
     Its other handlers, which the application has chosen, and ``propagate`` stay.
@@ -94,7 +94,7 @@ def _is_of_server(handler: logging.Handler) -> bool:
 
 
 def _stand_in(handler: logging.Handler) -> logging.Handler:
-    return _nothing if _is_of_server(handler) else handler
+    return _NO_OUTPUT if _is_of_server(handler) else handler
 
 
 class _ConsoleFreeLogger(logging.Logger):
@@ -108,7 +108,7 @@ def _without_console(handler: logging.Handler) -> logging.Handler:
     is_djangos = type(handler) is logging.StreamHandler and any(
         (type(one).__module__, type(one).__qualname__) == _OF_DJANGO for one in handler.filters
     )
-    return _nothing if is_djangos else handler
+    return _NO_OUTPUT if is_djangos else handler
 
 
 _classes: Final[dict[tuple[type, type], type]] = {

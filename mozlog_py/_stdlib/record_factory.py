@@ -21,10 +21,10 @@ from typing import Any, Final
 from mozlog_py._fields.from_record import HAS_NANOSECONDS
 from mozlog_py._process.memo import remember
 
-__all__ = ["install", "make_record", "own_method"]
+__all__ = ["install", "make_record", "unpatched_method"]
 
 
-def own_method(method: Any) -> Any:
+def unpatched_method(method: Any) -> Any:
     """Return a method of a class of ``logging``, None where something else stands in its place.
 
     A tracer may have patched it before this module was imported. By its code it is told
@@ -38,7 +38,7 @@ def own_method(method: Any) -> Any:
 _LogRecord: Final = logging.LogRecord
 _new: Final = logging.LogRecord.__new__
 #: None, which no method is, where it was patched already.
-_init: Final = own_method(logging.LogRecord.__init__)
+_init: Final = unpatched_method(logging.LogRecord.__init__)
 _names: Final = vars(logging)
 _modules: Final = sys.modules
 _HAS_TASKS: Final = hasattr(logging, "logAsyncioTasks")
@@ -49,11 +49,11 @@ _level_names: Final[dict[Any, Any]] = _names.get("_levelToName", {})
 _TIMES: Final = ("created", "msecs", "relativeCreated")
 
 # Paths are those of code and few, but nothing keeps a caller from making them up.
-_MAX_PLACES: Final = 1000
+_MAX_PATHS: Final = 1000
 _MAX_LENGTH: Final = 512
 
 #: The name of the file and of the module, by path.
-_places: Final[dict[str, tuple[str, str]]] = {}
+_files_and_modules: Final[dict[str, tuple[str, str]]] = {}
 
 
 def make_record(
@@ -92,7 +92,7 @@ def make_record(
     record.levelname = _level_names.get(level) or logging.getLevelName(level)
     record.levelno = level
     record.pathname = pathname
-    record.filename, record.module = _places.get(pathname) or _place(pathname)
+    record.filename, record.module = _files_and_modules.get(pathname) or _file_and_module(pathname)
     record.exc_info = exc_info
     record.exc_text = None
     record.stack_info = sinfo
@@ -140,10 +140,10 @@ def _is_mapping(argument: Any) -> bool:
     return isinstance(argument, Mapping) and bool(argument)
 
 
-def _place(pathname: str) -> tuple[str, str]:
+def _file_and_module(pathname: str) -> tuple[str, str]:
     filename = os.path.basename(pathname)  # noqa: PTH119 - as LogRecord does it
     place = filename, os.path.splitext(filename)[0]  # noqa: PTH122
-    remember(_places, pathname, place, _MAX_PLACES, _MAX_LENGTH)
+    remember(_files_and_modules, pathname, place, _MAX_PATHS, _MAX_LENGTH)
     return place
 
 

@@ -154,7 +154,7 @@ class MozlogRenderer:
         formatter = self.formatter
         self.reset_after_fork()
         process.tell(self)
-        formatter.follow(self._begin)
+        formatter.call_on_change(self._begin)
         self._is_plain = (
             formatter.is_plain(is_processed=self._is_complete)
             and not formatter.prefix
@@ -167,7 +167,7 @@ class MozlogRenderer:
         mask = combined_mask(self._masks)
         # A formatter with hooks makes its lines with its own mask alone.
         self._further_mask = mask if len(self._masks) > len(of_formatter) else None
-        self._maker = formatter.line_maker(formatter.logger_name)
+        self._maker = formatter.line_encoder_for(formatter.logger_name)
         self._maker.use_mask(mask)
         self._fitting: type | None = None
         self._taken_by: dict[tuple[str, ...], frozenset[str]] = {}
