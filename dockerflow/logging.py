@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import mozlog_py.formatter
+from mozlog_py._config.formatter_options import fmt_problem
 from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 from mozlog_py.context import request_id_context
-from mozlog_py.formatter import fmt_problem
 from mozlog_py.handlers import MozlogHandler
 from mozlog_py.typing import Style
 

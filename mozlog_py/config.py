@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mozlog_py._config.formatter_options import checked_processors
 from mozlog_py._config.options import (
     OptionError,
     check_mapping,
@@ -25,7 +26,6 @@ from mozlog_py._fields.request_text import check_variable
 from mozlog_py._line.truncate import check_max_line_bytes
 from mozlog_py._stdlib.minimal_records import use_full_records, use_minimal_records
 
-from .formatter import checked_processors
 from .queued import check_queue_options
 from .servers import SERVER_LOGGERS, filter_for, take_over
 from .typing import FormatName, FormatterOptions, Level, Processor, QueueOptions, Stream

@@ -1,7 +1,7 @@
-"""The general way from a LogRecord to its line: any record, all options, every hook.
+"""The general renderer: any record, all options, every hook.
 
-What runs here may be anybody's: a record class, a subclass's hooks, the code of
-a logged value. Whatever it raises, there is a line.
+It calls code of the application: a record class, the hooks of a subclass, the methods of a
+logged value. If that code raises, the record still has a line.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask
 
 __all__ = [
+    "RENDER_SIGNALS",
     "Hooks",
     "Renderer",
     "collect_fields",
@@ -48,6 +49,7 @@ __all__ = [
     "handler_name_of",
     "interrupt_fallback",
     "is_converting",
+    "line_in",
     "line_of",
     "prefixed",
     "processed_fields",
@@ -55,16 +57,19 @@ __all__ = [
     "with_max_bytes",
 ]
 
-# What processors are handed beside the fields, and what they add for a renderer.
+# Keys of the event dict beside the fields, and keys that processors add for a renderer.
 _PASSED: Final = frozenset({"_from_structlog", "_record", "event"})
 _ENVELOPE_KEYS: Final = frozenset({"level", "level_number", "logger", "timestamp"})
+
+#: Raised by a renderer in place of a return: the line is dropped, or an interrupt follows it.
+RENDER_SIGNALS: Final = (EventDropped, RaiseAfterWrite)
 
 #: Renders one record as one line, without its newline.
 Renderer = Callable[[logging.LogRecord], bytes]
 
 
 class Hooks(Protocol):
-    """What a formatter is asked for on the general way; ``MozlogFormatter`` says what it is."""
+    """The part of ``MozlogFormatter`` that the general renderer uses."""
 
     exc_info_as_array: bool
     json_default: Callable[[Any], Any] | None
@@ -92,16 +97,24 @@ class Hooks(Protocol):
 
 
 def with_max_bytes(encoder: LineEncoder, max_bytes: int) -> LineEncoder:
-    """Return a line encoder whose lines take at most ``max_bytes`` without a newline; 0 for any."""
+    """Return a line encoder with its limit set.
+
+    Args:
+        encoder: The encoder, which is changed.
+        max_bytes: The limit of a line in bytes, without its newline; 0 for no limit.
+    """
     encoder.max_bytes = max_bytes
     return encoder
 
 
 def general_renderer(formatter: Hooks, encoder: LineEncoder, *, is_named: bool) -> Renderer:
-    """Give the renderer that takes any record.
+    """Return the renderer of any record.
 
-    ``is_named``: the encoder's logger name wins over one that a handler has left
-    on the record.
+    Args:
+        formatter: Has the options and hooks.
+        encoder: Encodes the lines.
+        is_named: Whether the encoder's logger name wins over the name that a handler has set
+            on the record.
     """
 
     def render(record: logging.LogRecord) -> bytes:
@@ -116,11 +129,11 @@ def general_renderer(formatter: Hooks, encoder: LineEncoder, *, is_named: bool) 
 
 
 def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
-    """Return the renderer for a subclass that makes whole lines, in ``convert_record``.
+    """Return the renderer for a subclass that overrides ``convert_record``.
 
     Args:
-        formatter: Has the subclass's own ``convert_record``.
-        max_bytes: What a line may take without its newline; 0 for no limit.
+        formatter: Overrides ``convert_record``.
+        max_bytes: The limit of a line in bytes, without its newline; 0 for no limit.
     """
 
     def render(record: logging.LogRecord) -> bytes:
@@ -143,18 +156,18 @@ def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
 
 
 def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
-    """Return the line that a subclass makes of a record, as a dict of plain values.
+    """Return the line of a record from an overridden ``convert_record``, as plain values.
 
-    ``convert_record`` sees the values as they were logged, as upstream's does. What it returns
-    goes through the processors and is cleaned. If it raises, the line has the envelope, the
-    message and a note: any other field may be one that it was there to hide.
+    ``convert_record`` sees the values as logged, as upstream's does. The returned dict passes
+    through the processors and is made plain. If ``convert_record`` raises, the line has the
+    envelope, the message and a note: the override may exist to hide any other field.
 
     Raises:
-        Dropped: A processor drops the event; its ``fields`` are the whole line.
+        EventDropped: A processor drops the event. Its ``fields`` are the whole line.
     """
-    gathered = Sanitiser(formatter.json_default)
+    raw_sanitiser = Sanitiser(formatter.json_default)
     encoder = _encoder(formatter, record)
-    token = _converting.set(_Conversion(formatter, record, gathered, is_raw=True))
+    token = _converting.set(_Conversion(formatter, record, raw_sanitiser, is_raw=True))
     try:
         document: Any = formatter.convert_record(record)
         if not issubclass(type(document), dict):
@@ -162,12 +175,12 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
     except BaseException as error:
         sanitiser.lost(f"convert_record raised {type_name(type(error))}")
         sanitiser.hold(error)
-        fields = formatter.renamed(_message_only(formatter, record, gathered))
-        document = encoder.envelope(*envelope_values(record), fields, gathered, is_raw=True)
+        fields = formatter.renamed(_message_only(formatter, record, raw_sanitiser))
+        document = encoder.envelope(*envelope_values(record), fields, raw_sanitiser, is_raw=True)
     finally:
         _converting.reset(token)
-    if gathered.interrupt is not None:
-        sanitiser.hold(gathered.interrupt)
+    if raw_sanitiser.interrupt is not None:
+        sanitiser.hold(raw_sanitiser.interrupt)
     try:
         processed = _processed(formatter, record, document, sanitiser)
     except EventDropped as dropped:
@@ -181,35 +194,35 @@ def _encoder(formatter: Hooks, record: logging.LogRecord) -> LineEncoder:
 
 
 def _message_only(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
-    """Return the message of a record as the one field, where it has no fields in it."""
+    """Return the message of a record as the only field; no field if the message has members."""
     try:
-        said: Any = record.said if type(record) is EventRecord else message(record, sanitiser)
-        text = dict.get(said, "msg") if issubclass(type(said), dict) else said
+        content: Any = record.said if type(record) is EventRecord else message(record, sanitiser)
+        text = dict.get(content, "msg") if issubclass(type(content), dict) else content
     except Exception:
         return {}
     if type(text) is not str or not text:
         return {}
-    has_fields = _json_test(formatter, sanitiser)(text) and (
-        # Nor has anything hidden what is in a text that is not parsed.
+    has_members = _json_test(formatter, sanitiser)(text) and (
+        # A text too large to be parsed counts as well: no processor has seen its members.
         exceeds_bounds(text) or json_object(text) is not None
     )
-    return {} if has_fields else {"msg": text}
+    return {} if has_members else {"msg": text}
 
 
 def _processed(
     formatter: Hooks, record: Any, document: dict[Any, Any], sanitiser: Sanitiser
 ) -> dict[Any, Any]:
-    """Return a whole line as processors leave it.
+    """Return a whole line after the processors have run.
 
-    They see its Fields under their names before they were renamed; ``Redact`` sees the other
-    members of the line as well.
+    The processors see its Fields under their names before ``rename_fields``. ``Redact`` also
+    sees the other members of the line.
     """
     if not formatter.processors or is_processed(record):
         return document
     from mozlog_py.redaction import Redact
 
-    given: Any = dict.get(document, "Fields")
-    is_whole = issubclass(type(given), dict)
+    renamed_fields: Any = dict.get(document, "Fields")
+    is_whole = issubclass(type(renamed_fields), dict)
     others = {name: each for name, each in dict.items(document) if name != "Fields" or not is_whole}
     interrupts: list[BaseException] = []
     for processor in formatter.processors:
@@ -219,11 +232,11 @@ def _processed(
         sanitiser.hold(error)
     if not is_whole:
         return others
-    former = {new: old for old, new in formatter.rename_fields.items() if old not in given}
-    fields = {former.get(name, name): each for name, each in dict.items(given)}
+    former = {new: old for old, new in formatter.rename_fields.items() if old not in renamed_fields}
+    fields = {former.get(name, name): each for name, each in dict.items(renamed_fields)}
 
     def with_fields(fields: dict[Any, Any]) -> dict[Any, Any]:
-        # Where they stood before.
+        # The members keep their order.
         renamed = formatter.renamed(fields)
         return {name: others.get(name, renamed) for name in dict.keys(document)}
 
@@ -235,26 +248,27 @@ def _processed(
 
 
 def is_processed(record: Any) -> bool:
-    """Return whether a record is an event that a chain of processors has completed."""
+    """Return whether a record is an event that has passed through a chain of processors."""
     return type(record) is EventRecord and record.is_complete
 
 
 class _Conversion(NamedTuple):
-    """The record that a formatter converts, and how."""
+    """A record that a formatter is converting."""
 
     formatter: Any
     record: Any
     sanitiser: Sanitiser
-    #: Whether its Fields go through the processors later.
+    #: Whether the processors run after the conversion.
     is_raw: bool
 
 
-# A subclass calls convert_record of its base class, and cannot hand an interrupt on.
+# The conversion in progress. A subclass calls convert_record of its base class without a
+# sanitiser, so the base class finds the renderer's sanitiser here.
 _converting: Final[ContextVar[_Conversion | None]] = ContextVar("mozlog_converting", default=None)
 
 
 def is_converting(formatter: Hooks, record: logging.LogRecord) -> bool:
-    """Return whether a formatter's ``convert_record`` is called for a record, for its line."""
+    """Return whether the renderer is calling a formatter's ``convert_record`` for a record."""
     conversion = _converting.get()
     return (
         conversion is not None
@@ -265,7 +279,10 @@ def is_converting(formatter: Hooks, record: logging.LogRecord) -> bool:
 
 
 def conversion_sanitiser(formatter: Hooks, record: logging.LogRecord) -> Sanitiser:
-    """Return the sanitiser for ``convert_record``: its renderer's, which looks at it afterwards."""
+    """Return the sanitiser for ``convert_record``.
+
+    During rendering it is the renderer's own, which reports its interrupt and reasons.
+    """
     conversion = _converting.get()
     if conversion is not None and conversion.formatter is formatter and conversion.record is record:
         return conversion.sanitiser
@@ -287,7 +304,7 @@ def _line(
     except Exception as error:
         sanitiser.lost(f"record not readable: {type_name(type(error))}")
         try:
-            # What processors have not seen may be what they are there to hide.
+            # The processors have not seen these fields, and may exist to hide one.
             fields = {} if formatter.processors else merge({}, said(record, sanitiser))
         except Exception:
             fields = {}
@@ -297,7 +314,7 @@ def _line(
 def collect_fields(
     formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser
 ) -> dict[str, Any]:
-    """Give a record's Fields, as the formatter's options and hooks want them."""
+    """Return the Fields of a record, after the formatter's options, hooks and processors."""
     is_raw = is_converting(formatter, record)
     record = _as_read(_unwrapped(formatter, record, sanitiser), sanitiser)
     message_dict = said(record, sanitiser, _json_test(formatter, sanitiser))
@@ -306,13 +323,13 @@ def collect_fields(
         name = formatter.timestamp if isinstance(formatter.timestamp, str) else "Time"
         message_dict[name] = _rfc3339(timestamp_ns(record))
     log_data: dict[str, Any] = {}
-    # Processors are run far below, where what they raise cannot be handed up.
+    # The processors run inside fill(), which hooks call without a sanitiser.
     conversion = _Conversion(formatter, record, sanitiser, is_raw)
     token = _converting.set(conversion) if formatter.processors else None
     try:
         formatter.add_fields(log_data, record, message_dict)
         processed = formatter.process_log_record(log_data)
-        # A hook that changes what it was given often forgets to return it.
+        # A hook that changes its argument in place often returns None.
         return without_json_message(processed if isinstance(processed, dict) else log_data)
     except EventDropped:
         raise
@@ -328,7 +345,7 @@ def collect_fields(
 
 
 def _unwrapped(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> Any:
-    """Give a record that structlog's ``wrap_for_formatter`` made as the event that is in it."""
+    """Return the event of a record from structlog's ``wrap_for_formatter``; else the record."""
     wrapped = getattr(record, "msg", None)
     if type(wrapped) is not dict or "event" not in wrapped or not hasattr(record, "_logger"):
         return record
@@ -353,7 +370,7 @@ def _unwrapped(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> Any:
 
 
 def _as_read(record: Any, sanitiser: Sanitiser) -> Any:
-    """Return a server's record as its line shows it, and any other one as it is."""
+    """Return a record with the fields of a server's message; any other record unchanged."""
     name = _attribute(record, "name")
     if type(name) is not str or name not in READERS or type(record) is EventRecord:
         return record
@@ -406,13 +423,13 @@ def _called(hook: Callable[[Any], Any], value: Any, sanitiser: Sanitiser) -> Any
 
 
 def handler_name_of(record: Any) -> str | None:
-    """Give the logger name that a handler of ours has left on a record."""
+    """Return the logger name that a ``MozlogHandler`` has set on a record; None without one."""
     name = getattr(record, "logger_name", None)
     return name if type(name) is LoggerName else None
 
 
 def envelope_values(record: Any) -> tuple[int, Any, Any, Any]:
-    """Give a record's time (nanoseconds), logger, level and process, whatever they are."""
+    """Return a record's time in nanoseconds, logger, level and process, of any types."""
     return (
         timestamp_ns(record),
         _attribute(record, "name"),
@@ -437,10 +454,10 @@ def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
     """Return a renderer whose lines begin with ``prefix``.
 
     Args:
-        prefix: Stands in front of every line.
+        prefix: The text in front of every line.
         render: Renders the lines.
-        max_bytes: What a line may take with its prefix; 0 for no limit. The sink cannot cut
-            it: with a prefix it is no JSON.
+        max_bytes: The limit of a line in bytes, its prefix included; 0 for no limit. The sink
+            cannot cut a line with a prefix, which is not JSON.
     """
     left = max(MIN_LINE_BYTES // 2, max_bytes - len(prefix)) if max_bytes else 0
 
@@ -463,16 +480,23 @@ def processed_fields(
     fields: dict[Any, Any],
     sanitiser: Sanitiser,
 ) -> dict[Any, Any]:
-    """Give Fields as processors leave them, which see them as an event dict.
+    """Return Fields after the processors have run, which see them as an event dict.
 
-    Raises ``EventDropped`` where one of them drops the event.
+    Args:
+        processors: The processors, in their order.
+        record: The record, ``_record`` in the event dict.
+        fields: The Fields.
+        sanitiser: Keeps an interrupt that a processor raises.
+
+    Raises:
+        EventDropped: A processor drops the event.
     """
-    # Half of a second's import, for those who have processors.
+    # Imported here: structlog takes long to import, and only processors need it.
     import structlog
 
     from mozlog_py.processors import guarded
 
-    # The message keeps its place, in front of an exception, and its name is taken.
+    # The message keeps its position, and a field named "event" gets another name.
     names = {"msg": "event", "event": unique_key("extra.event", fields)}
     event_dict: Any = {names.get(name, name): value for name, value in fields.items()}
     event_dict.update(_record=record, _from_structlog=False)
@@ -487,7 +511,7 @@ def processed_fields(
                 (processor,), None, method_name, event_dict, interrupts, processors
             )
         except structlog.DropEvent:
-            # Whoever can drop nothing writes it all the same, as the others leave it.
+            # The other processors still run: a plain handler writes the line in any case.
             is_dropped = True
     for error in interrupts:
         sanitiser.hold(error)
@@ -515,34 +539,49 @@ def processed_fields(
 
 
 def interrupt_fallback(general: Renderer) -> Callable[[logging.LogRecord, BaseException], bytes]:
-    """Give what takes a record in the middle of which an interrupt came."""
+    """Return the function that takes over a record whose rendering was interrupted."""
 
     def interrupted(record: logging.LogRecord, error: BaseException) -> bytes:
         if isinstance(error, RaiseAfterWrite):
             raise error
-        # Whether it came from a value or from outside: the record first.
+        # A value or a signal's handler raised it: the line is written first.
         raise RaiseAfterWrite(general(record), error, from_value=False) from None
 
     return interrupted
 
 
 def text_fallbacks(general: Renderer) -> Fallbacks[str]:
-    """Give the same fallbacks in text, for whoever calls ``format`` and cannot raise later."""
+    """Return fallbacks that return text, for ``format``, which cannot raise after a write."""
     interrupted = interrupt_fallback(general)
 
     def in_text(record: logging.LogRecord, error: BaseException | None = None) -> str:
         try:
             return (general(record) if error is None else interrupted(record, error)).decode()
-        except EventDropped as dropped:
-            return dropped.line().decode()
-        except RaiseAfterWrite as saved:
-            return line_of(saved).decode()
+        except RENDER_SIGNALS as signal:
+            return line_of(signal).decode()
 
     return Fallbacks(in_text, in_text, is_text=True)
 
 
-def line_of(interrupted: RaiseAfterWrite) -> bytes:
-    """Give the line, where the interrupt was a value's own; raise what came from outside."""
-    if interrupted.from_value:
+def line_in(signal: EventDropped | RaiseAfterWrite) -> bytes:
+    """Return the line that a renderer's signal carries, of a dropped event as well."""
+    if isinstance(signal, RaiseAfterWrite):
+        return signal.line
+    try:
+        return signal.line()
+    except RaiseAfterWrite as interrupted:
         return interrupted.line
-    raise interrupted.cause from None
+
+
+def line_of(signal: EventDropped | RaiseAfterWrite) -> bytes:
+    """Return the line for a caller that can neither drop an event nor raise after a write.
+
+    Args:
+        signal: Raised by a renderer.
+
+    Raises:
+        BaseException: The cause of a ``RaiseAfterWrite``, unless a value's code raised it.
+    """
+    if isinstance(signal, RaiseAfterWrite) and not signal.from_value:
+        raise signal.cause from None
+    return line_in(signal)

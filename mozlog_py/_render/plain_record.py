@@ -1,11 +1,10 @@
-"""The short way from a LogRecord to its line, for records that hold nothing odd.
+"""The plain renderer: one hot function for records of exact plain types.
 
-``LineEncoder.line`` makes every line there is. What stands here is the same
-thing for the record that nine log calls in ten make: a plain LogRecord whose
-message, extra and context are exact ``str``, ``int``, ``float`` and ``bool``.
-It is one function because at this size each call costs as much as the work,
-and whatever it does not know it hands to the general way. A property test
-holds the two together: the same Fields in the same order for the same record.
+Nine log calls in ten make such a record: a ``logging.LogRecord`` whose message, ``extra`` and
+context are exactly ``str``, ``int``, ``float`` and ``bool``. The function repeats the last
+statements of ``LineEncoder.line``, because a call would take as long as the work. It passes
+every other record to the general renderer. A property test compares the two: the same record
+has the same Fields in the same order.
 """
 
 from __future__ import annotations
@@ -48,16 +47,16 @@ __all__ = ["Fallbacks", "FieldsRenderer", "fields_renderer", "record_renderer"]
 
 _Line = TypeVar("_Line", bytes, str)
 
-#: Makes a line of a logger's name, a level and fields; None where they are not plain.
+#: Renders a logger's name, a level and fields as a line; returns None for fields of other types.
 FieldsRenderer = Callable[[str, int, "dict[str, Any]"], "bytes | None"]
 
-# Names of this module cost less than a closure's, which each call copies; but for
-# those that are looked at for each field.
+# A global name costs less than a variable of the closure, which each call copies. Names that
+# are read for each field are the exception.
 _LogRecord: Final = logging.LogRecord
 _dumps: Final = orjson.dumps
 _modules: Final = sys.modules
 _time_ns: Final = time.time_ns
-# What reversed() would look up, at half of its price.
+# The methods that reversed() would look up, at half of its cost.
 _latest_first: Final = dict.__reversed__
 _latest_items_first: Final[Any] = type({}.items()).__reversed__
 
@@ -70,7 +69,7 @@ _EXACT_UNTIL_NS: Final = START_NS + EXACT_NS
 
 
 class Fallbacks(Generic[_Line]):
-    """How a record goes on that is not plain, and what a line is to be in the end."""
+    """The functions that take over the records that the plain renderer does not support."""
 
     __slots__ = ("general", "interrupted", "is_text")
 
@@ -83,9 +82,9 @@ class Fallbacks(Generic[_Line]):
     ) -> None:
         #: Renders any record.
         self.general: Callable[[logging.LogRecord], _Line] = general
-        #: Takes a record in the middle of which a KeyboardInterrupt or the like came.
+        #: Takes over a record whose rendering a ``KeyboardInterrupt`` or the like interrupted.
         self.interrupted: Callable[[logging.LogRecord, BaseException], _Line] = interrupted
-        #: Whether lines are given as ``str``, and not as ``bytes``.
+        #: Whether lines are ``str``, and not ``bytes``.
         self.is_text = is_text
 
 
@@ -99,15 +98,15 @@ def record_renderer(
     is_named: bool,
     parse_messages: bool = True,
 ) -> Callable[[logging.LogRecord], _Line]:
-    """Return the function that renders plain records, and sends the others their way.
+    """Return the function that renders plain records, and calls a fallback for the others.
 
     Args:
-        encoder: What makes lines of Fields.
-        fallbacks: How a record goes on that is not plain.
-        static_fields: Fields of every line, all plain.
-        include_context: Whether lines have what is bound in the context.
-        excluded: The attributes of records that are no Fields.
-        is_named: Whether the encoder's logger name wins over one that a handler has left
+        encoder: Encodes the lines.
+        fallbacks: Take over the other records.
+        static_fields: Fields of every line, all of exact plain types.
+        include_context: Whether lines show the fields bound in the context.
+        excluded: The attributes of records that are not Fields.
+        is_named: Whether the encoder's logger name wins over the name that a handler has set
             on the record.
         parse_messages: Whether the members of a message that is JSON become Fields.
     """
@@ -126,8 +125,8 @@ def record_renderer(
             parse_messages=parse_messages,
         )
 
-    # A server's record has no template there, so it ends up in render_special. The copy
-    # of it that was read has one here.
+    # encoder.record_templates has none for the loggers of servers, so their records end in
+    # render_special. encoder.templates has one for the copy that read_record() returns.
     render_read = renderer(encoder.templates, fallbacks)
 
     def render_special(record: logging.LogRecord) -> _Line:
@@ -142,8 +141,8 @@ def record_renderer(
             return fallbacks.interrupted(record, error)
         return render_read(read)
 
-    otherwise = Fallbacks(render_special, fallbacks.interrupted, is_text=fallbacks.is_text)
-    return renderer(encoder.record_templates, otherwise)
+    special = Fallbacks(render_special, fallbacks.interrupted, is_text=fallbacks.is_text)
+    return renderer(encoder.record_templates, special)
 
 
 def _record_renderer(
@@ -160,7 +159,7 @@ def _record_renderer(
     further = encoder.further
     general, is_text = fallbacks.general, fallbacks.is_text
     formatter_leftovers = excluded.difference(STANDARD_ATTRIBUTES)
-    # Beside these, which other formatters and other Pythons leave on a record.
+    # "message", "asctime" and "logger_name" are looked for in any case.
     is_excluding = not formatter_leftovers <= HIDDEN_ATTRIBUTES
     static = dict(static_fields)
     is_traced = trace_context.is_installed()
@@ -168,30 +167,15 @@ def _record_renderer(
     is_structlog_late = bound_by_structlog is None
     last, type_, str_, int_ = _LAST_STANDARD, type, str, int
 
-    def remove_leftovers(fields: dict[str, Any]) -> bool:
-        """Take out what is no field; False where the record has a name of its own."""
-        name = fields.get("logger_name")
-        for leftover in formatter_leftovers.intersection(fields):
-            # What the call has as its own stays in its place.
-            if leftover != "logger_name":
-                del fields[leftover]
-        given = name.given if type(name) is LoggerName else name
-        if given is not None:
-            fields["logger_name"] = given
-        else:
-            fields.pop("logger_name", None)
-        return is_named or type(name) is not LoggerName
-
-    def render(record: logging.LogRecord) -> Any:
+    def render_record(record: logging.LogRecord) -> Any:
         try:
             attrs = record.__dict__
             if type(record) is not _LogRecord:
                 return general(record)
             fields: dict[str, Any] = {}
             needs_sanitiser = False
-            # A plain record is born with the standard attributes in their order, and
-            # what a call adds stands extra_items them, in the order of the call: where the
-            # last of them has its place, none is missing.
+            # A record has the standard attributes in their order, and the fields of the call
+            # after them. If the last standard attribute has its position, none is missing.
             count = len(attrs)
             if count == _STANDARD_COUNT:
                 for name in _latest_first(attrs):
@@ -201,7 +185,7 @@ def _record_renderer(
             else:
                 pairs: Iterable[tuple[str, Any]]
                 if count == _ONE_EXTRA:
-                    # From the end it is the shorter way.
+                    # Reading from the end takes fewer steps.
                     extra_items = _latest_items_first(attrs.items())
                     pairs = (next(extra_items),)
                 else:
@@ -215,7 +199,7 @@ def _record_renderer(
                 for name, value in pairs:
                     fields[name] = value
                     kind = type_(value)
-                    # The encoder would write null for NaN and the infinities.
+                    # orjson would write null for NaN and the infinities.
                     if (
                         kind is not str_
                         and kind is not int_
@@ -228,7 +212,7 @@ def _record_renderer(
                     or "asctime" in fields
                     or (is_excluding and not excluded.isdisjoint(fields))
                 ):
-                    if not remove_leftovers(fields):
+                    if _remove_leftovers(fields, formatter_leftovers) and not is_named:
                         return general(record)
                     needs_sanitiser = needs_sanitiser and not all_plain(fields.values())
             if include_context and (
@@ -265,7 +249,7 @@ def _record_renderer(
                     or not fields
                 ):
                     return general(record)
-                # It stands in front of the exception.
+                # _add_exception() has added it, in front of the exception.
                 message = ""
             elif message:
                 if message >= "{" and parse_messages and looks_like_json(message):
@@ -284,13 +268,14 @@ def _record_renderer(
                 return general(record)
             if HAS_NANOSECONDS:
                 ns = START_NS + int(attrs["relativeCreated"] * 1e6 + 0.5)
-                # Far from the start the milliseconds are not exact, as with a frozen clock.
+                # Far from the start, as with a frozen clock, relativeCreated is inexact.
                 if not START_NS <= ns < _EXACT_UNTIL_NS or ns / 1e9 != attrs["created"]:
                     ns = timestamp_ns(record)
             else:
                 ns = int(attrs["created"] * 1e9)
             if needs_sanitiser:
-                # As below: without a template, the record is read apart.
+                # Raises KeyError for the logger of a server, as the template below does: the
+                # general fallback then reads the record.
                 templates[attrs["process"]][attrs["name"]]
                 if message:
                     fields["msg"] = message
@@ -311,24 +296,48 @@ def _record_renderer(
                     line = finished(line, encoder.max_bytes)
                 return line.decode() if is_text else line
         except Exception:
-            # Whatever it was, the general way knows what to do.
+            # The general renderer meets the same error, and notes it in the line.
             pass
         except BaseException as error:
             return fallbacks.interrupted(record, error)
         return general(record)
 
-    return render
+    return render_record
+
+
+def _remove_leftovers(fields: dict[str, Any], leftovers: frozenset[str]) -> bool:
+    """Remove the attributes that formatters and handlers have set on a record.
+
+    Args:
+        fields: The fields of the call, and the attributes beside them. It is changed.
+        leftovers: The names of the attributes.
+
+    Returns:
+        Whether a ``MozlogHandler`` has set its logger name on the record.
+    """
+    name = fields.get("logger_name")
+    for leftover in leftovers.intersection(fields):
+        # A field of the call that is named "logger_name" keeps its position.
+        if leftover != "logger_name":
+            del fields[leftover]
+    has_handler_name = type(name) is LoggerName
+    given = name.given if has_handler_name else name
+    if given is not None:
+        fields["logger_name"] = given
+    else:
+        fields.pop("logger_name", None)
+    return has_handler_name
 
 
 def fields_renderer(
     encoder: LineEncoder, *, static_fields: Mapping[str, Any], include_context: bool
 ) -> FieldsRenderer:
-    """Return the function that makes lines of plain fields, as of a record that is logged now.
+    """Return the function that renders plain fields as a record that is logged now.
 
     Args:
-        encoder: Makes the lines.
-        static_fields: On every line.
-        include_context: Whether what is bound is on it as well.
+        encoder: Encodes the lines.
+        static_fields: Fields of every line.
+        include_context: Whether lines show the fields bound in the context.
     """
     static = dict(static_fields)
     is_traced = trace_context.is_installed()
@@ -356,16 +365,16 @@ def fields_renderer(
 def _add_exception(
     attrs: dict[str, Any], fields: dict[str, Any], message: Any, include_request_id: bool
 ) -> bool:
-    """Add a message and what the plain exception extra_items it says.
+    """Add a record's message and its exception to the fields.
 
     Args:
-        attrs: A record's attributes.
-        fields: Filled with the message and the exception.
+        attrs: The record's attributes.
+        fields: The fields, which are changed.
         message: The record's message.
-        include_request_id: Whether the request's id may be that of the exception.
+        include_request_id: Whether to add the request id that belongs to the exception.
 
     Returns:
-        False where it takes more than that.
+        False if the record needs the general renderer.
     """
     if attrs["stack_info"] or not attrs["exc_info"] or not OWN_FIELDS.isdisjoint(fields):
         return False
