@@ -320,13 +320,12 @@ def _remove_leftovers(fields: dict[str, Any], leftovers: frozenset[str]) -> bool
         # A field of the call that is named "logger_name" keeps its position.
         if leftover != "logger_name":
             del fields[leftover]
-    has_handler_name = type(name) is LoggerName
-    given = name.given if has_handler_name else name
+    given = name.given if type(name) is LoggerName else name
     if given is not None:
         fields["logger_name"] = given
     else:
         fields.pop("logger_name", None)
-    return has_handler_name
+    return type(name) is LoggerName
 
 
 def fields_renderer(
