@@ -1,4 +1,4 @@
-"""Exceptions that nobody caught, as records: of the main thread, of threads, of ``__del__``."""
+"""Logs uncaught exceptions: of the main thread, of threads, and of ``__del__``."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ LOGGER_NAME: Final = "uncaught"
 
 _logger: Final = logging.getLogger(LOGGER_NAME)
 
-# Set while a former hook runs, which may hand on to ours in turn.
+# The former hooks that are running in this thread. One may call the hook of this module.
 _calling: Final = threading.local()
 
 _MAX_NESTED: Final = 8
 
-# The hooks that somebody else had set (an error reporter, say) and still wants called.
+# The hooks of other libraries, such as error reporters, which are called afterwards.
 _former_hooks: dict[str, Callable[..., Any]] = {}
 
 
 def log_uncaught() -> None:
-    """Log uncaught exceptions from here on, in place of the interpreter's own printing.
+    """Log uncaught exceptions, in place of the interpreter's output.
 
-    Sets ``sys.excepthook``, ``threading.excepthook`` and ``sys.unraisablehook``;
-    a hook that somebody else has set there is called afterwards. Doing it twice
-    is doing it once. A ``KeyboardInterrupt`` is left to the interpreter, whose
-    exit status tells of it.
+    Sets ``sys.excepthook``, ``threading.excepthook`` and ``sys.unraisablehook``. Each calls the
+    former hook of another library afterwards. A second call changes nothing. A
+    ``KeyboardInterrupt`` is left to the interpreter, which sets its exit status.
     """
     if sys.excepthook is not _log_exception:
         _former_hooks["exception"] = sys.excepthook
@@ -45,7 +44,7 @@ def log_uncaught() -> None:
 
 
 def _is_enabled(level: int) -> bool:
-    # A later dictConfig or fileConfig disables the loggers that it does not name.
+    # A later dictConfig or fileConfig may have disabled the loggers that it does not name.
     _logger.disabled = False
     return _logger.isEnabledFor(level) and _logger.hasHandlers()
 
@@ -67,13 +66,13 @@ def _call_former(
 
 
 def _is_called_back(hook: str, default: Callable[..., Any], error: Any, *args: Any) -> bool:
-    """Tell whether a former hook has called ours in turn, as chaining ones do."""
-    for handed, its_error, is_logged in getattr(_calling, "on", ()):
-        if handed == hook and its_error is error:
+    """Return whether a former hook has called the hook of this module, as chained hooks do."""
+    for name, its_error, is_logged in getattr(_calling, "on", ()):
+        if name == hook and its_error is error:
             if not is_logged:
                 default(*args)
             return True
-    # One that wraps each exception in another would go on for ever.
+    # A hook that wraps each exception in a new one would recur without an end.
     return len(getattr(_calling, "on", ())) >= _MAX_NESTED
 
 
@@ -103,7 +102,7 @@ def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
 
 
 def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
-    # This runs in __del__, at the interpreter's shutdown too.
+    # Called for an exception in __del__, also during the shutdown of the interpreter.
     if _is_called_back("unraisable", sys.__unraisablehook__, args.exc_value, args):
         return
     is_logged = args.exc_value is not None and _is_enabled(logging.ERROR)
