@@ -250,7 +250,7 @@ class TestNoOtherWayOut:
         def broken(*_: Any) -> Any:
             raise LookupError
 
-        monkeypatch.setattr("mozlog_py._render.any_record.gather", broken)
+        monkeypatch.setattr("mozlog_py._render.any_record.collect_fields", broken)
         got = fields(MozlogFormatter(processors=[Redact()]), record({"password": "s3cret"}))
         assert got == {"mozlog.degraded": "record not readable: LookupError"}
 
