@@ -59,11 +59,11 @@ from mozlog_py._render.any_record import (
     is_converting,
     line_of,
     prefixed,
-    processed_fields,
     text_fallbacks,
     with_max_bytes,
 )
 from mozlog_py._render.plain_record import Fallbacks, FieldsRenderer
+from mozlog_py._render.run_processors import processed_fields
 from mozlog_py._values.rules import all_plain
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception

@@ -7,7 +7,7 @@ logged value. If that code raises, the record still has a line.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -28,10 +28,11 @@ from mozlog_py._fields.json_message import exceeds_bounds, json_object
 from mozlog_py._fields.server_records import READERS, read_record
 from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
-from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
+from mozlog_py._values.sanitiser import Sanitiser, type_name
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
 from .plain_record import Fallbacks
+from .run_processors import import_for_processors, processed_fields
 
 if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask
@@ -52,14 +53,9 @@ __all__ = [
     "line_in",
     "line_of",
     "prefixed",
-    "processed_fields",
     "text_fallbacks",
     "with_max_bytes",
 ]
-
-# Keys of the event dict beside the fields, and keys that processors add for a renderer.
-_PASSED: Final = frozenset({"_from_structlog", "_record", "event"})
-_ENVELOPE_KEYS: Final = frozenset({"level", "level_number", "logger", "timestamp"})
 
 #: Raised by a renderer in place of a return: the line is dropped, or an interrupt follows it.
 #: They are exceptions because a result object for each line would cost over 3 % of a line.
@@ -220,6 +216,7 @@ def _processed(
     """
     if not formatter.processors or is_processed(record):
         return document
+    import_for_processors()
     from mozlog_py.redaction import Redact
 
     renamed_fields: Any = dict.get(document, "Fields")
@@ -473,70 +470,6 @@ def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
             raise
 
     return with_prefix
-
-
-def processed_fields(
-    processors: Sequence[Callable[[Any, str, Any], Any]],
-    record: logging.LogRecord,
-    fields: dict[Any, Any],
-    sanitiser: Sanitiser,
-) -> dict[Any, Any]:
-    """Return Fields after the processors have run, which see them as an event dict.
-
-    Args:
-        processors: The processors, in their order.
-        record: The record, ``_record`` in the event dict.
-        fields: The Fields.
-        sanitiser: Keeps an interrupt that a processor raises.
-
-    Raises:
-        EventDropped: A processor drops the event.
-    """
-    # Imported here: structlog takes long to import, and only processors need it.
-    import structlog
-
-    from mozlog_py.processors import guarded
-
-    # The message keeps its position, and a field named "event" gets another name.
-    names = {"msg": "event", "event": unique_key("extra.event", fields)}
-    event_dict: Any = {names.get(name, name): value for name, value in fields.items()}
-    event_dict.update(_record=record, _from_structlog=False)
-    event_dict.setdefault("event", "")
-    taken = {name: fields[name] for name in _ENVELOPE_KEYS if name in fields}
-    interrupts: list[BaseException] = []
-    method_name = str(getattr(record, "levelname", "info")).lower()
-    is_dropped = False
-    for processor in processors:
-        try:
-            event_dict = guarded(
-                (processor,), None, method_name, event_dict, interrupts, processors
-            )
-        except structlog.DropEvent:
-            # The other processors still run: a plain handler writes the line in any case.
-            is_dropped = True
-    for error in interrupts:
-        sanitiser.hold(error)
-    message = event_dict.get("event", "")
-    is_empty = message is None or (type(message) is str and not message)
-    is_mapping = issubclass(type(message), dict)
-    out: dict[Any, Any] = {}
-    for name, value in event_dict.items():
-        if name == "event":
-            if not is_empty and not is_mapping:
-                out["msg"] = message
-        elif (
-            name not in _PASSED
-            and (name not in _ENVELOPE_KEYS or name in taken)
-            and (name != "msg" or name not in out)
-        ):
-            out[name] = value
-    if type(stamp := event_dict.get("timestamp")) is str and "timestamp" not in taken:
-        out.setdefault("Time", stamp)
-    if is_mapping:
-        out.update(dict.copy(message))
-    if is_dropped:
-        raise EventDropped(out)
-    return out
 
 
 def interrupt_fallback(general: Renderer) -> Callable[[logging.LogRecord, BaseException], bytes]:
