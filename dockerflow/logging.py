@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import mozlog_py.formatter
+from mozlog_py._config.formatter_options import fmt_problem
 from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 from mozlog_py.context import request_id_context
-from mozlog_py.formatter import names_nothing
 from mozlog_py.handlers import MozlogHandler
 from mozlog_py.typing import Style
 
@@ -50,7 +50,7 @@ class MozlogFormatter(mozlog_py.formatter.MozlogFormatter, metaclass=_Metaclass)
     instance of this class, because the formatter of a ``MozlogHandler`` has to be one.
     """
 
-    _renders_as_usual: ClassVar[bool] = True
+    _has_standard_lines: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class MozlogFormatter(mozlog_py.formatter.MozlogFormatter, metaclass=_Metaclass)
         *args: Any,
         **options: Any,
     ) -> None:
-        problem = names_nothing(fmt, style)
+        problem = fmt_problem(fmt, style)
         if problem is not None:
             warnings.warn(f"{problem}. It is left out", stacklevel=2)
             fmt = None
@@ -78,7 +78,7 @@ class MozlogFormatter(mozlog_py.formatter.MozlogFormatter, metaclass=_Metaclass)
 class JsonLogFormatter(MozlogFormatter):
     """The old name of ``MozlogFormatter``, with a ``DeprecationWarning``."""
 
-    _renders_as_usual: ClassVar[bool] = True
+    _has_standard_lines: ClassVar[bool] = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warnings.warn(

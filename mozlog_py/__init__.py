@@ -2,15 +2,15 @@
 
 ::
 
-    stdlib LogRecord ──► fields ──► line ──► sink
-                           ▲
-                        context
+    log call ──► _fields ──► _values ──► _line ──► sink
+                    ▲
+                 context
 
-The modules are named after the stages: ``fields`` gathers what a record says,
-``values`` makes any Python value plain, ``line`` makes the line (``fast`` is
-the short way for plain records), ``sink`` writes it. ``formatter`` and
-``handlers`` are the fronts for ``logging``, ``structlog`` the one for structlog
-(whose event dicts ``events`` reads), and ``config`` sets all of it up.
+Each stage is a folder. ``_fields`` collects the fields of a call, ``_values`` makes any Python
+value plain, ``_line`` encodes the line, ``_sink`` writes it. ``_render`` takes one record through
+the first three. ``formatter`` and ``handlers`` are the interface for ``logging``, ``structlog`` is
+the one for structlog, and ``config`` sets up both. ``_redaction`` masks secrets, ``_process``
+knows this process, ``_stdlib`` changes ``logging``, and ``_config`` checks options.
 """
 
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Where the names are defined. A module is imported when a name of it is asked for: pytest
+# The modules that define the names. A module is imported at the first access to its name: pytest
 # imports this package for its plugin, in every project that has it installed.
 _MODULES = {
     "MozlogFormatter": "formatter",
@@ -44,11 +44,11 @@ _MODULES = {
     "dict_config": "config",
 }
 
-# Type checkers know the names from above, and no others.
+# Hidden from type checkers, which would accept any name of a module with __getattr__.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Return a public name or a module of the package, which is imported for it."""
+        """Import and return a public name or a module of the package."""
         if not name.startswith("_"):
             from importlib import import_module
 
@@ -66,5 +66,5 @@ if not TYPE_CHECKING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        """Return the names, those that are not imported yet included."""
+        """Return all names, also those that are not imported yet."""
         return sorted({*globals(), *__all__})

@@ -1,7 +1,6 @@
-"""Celery: the worker's logging is left alone, and lines of a task say which task.
+"""Celery: keeps the application's logging in a worker, and adds the task's fields to lines.
 
-``configure()`` calls ``connect_signals``. A service with a ``dictConfig`` of its own
-can call it by itself.
+``configure()`` calls ``connect_signals``. A service with its own ``dictConfig`` may call it.
 """
 
 from __future__ import annotations
@@ -19,21 +18,20 @@ __all__ = ["connect_signals"]
 
 _UID: Final = "mozlog_py"
 
-#: The tasks that run in this context, the outermost first: the id, and the context before.
+#: The running tasks of this context, the outermost first: its id, and the context before it.
 _running: Final[ContextVar[tuple[tuple[Any, Context], ...]]] = ContextVar(
     "mozlog_celery_tasks", default=()
 )
 
 
 def connect_signals() -> None:
-    """Have Celery leave logging as it is, and bind each task's fields to its lines.
+    """Register receivers that keep logging unchanged, and bind the fields of each task.
 
-    Celery need not be installed, nor be imported yet: it takes half of a second to
-    import. Calling this twice is calling it once.
+    Celery need not be installed or imported: this function does not import it, because its
+    import takes half a second. A second call changes nothing.
 
-    All lines that are logged while a task runs have ``task_id``, ``task_name`` and
-    ``retries``, in every pool and where a task runs eagerly. At its end the context is
-    what it was before the task.
+    All lines of a running task have ``task_id``, ``task_name`` and ``retries``, in every pool
+    and for eager tasks. The end of the task restores the context.
     """
     call_when_imported("celery.signals", _connect)
 
@@ -47,31 +45,31 @@ def _connect(signals: ModuleType) -> None:
 
 
 def _logging_is_set_up(**_: Any) -> None:
-    """Do nothing: that there is a receiver is all that Celery asks for."""
+    """Do nothing: Celery leaves logging unchanged if this signal has a receiver."""
 
 
 def _begin_task(*, task_id: Any, task: Any, **_: Any) -> None:
-    """Bind what tells one task from another."""
+    """Bind the fields of a task."""
     request = task.request
     tasks = _running.get()
     if tasks and not request.is_eager:
-        # Only eager tasks run inside of others. The end of this one was not announced.
+        # Only an eager task runs inside another: no signal announced the end of the former one.
         restore(tasks[0][1])
         tasks = ()
-    # First of all: a soft time limit may be raised anywhere below.
+    # Before the rest: a soft time limit may raise an exception at any later statement.
     _running.set((*tasks, (task_id, snapshot())))
     bind(
         task_id=task_id,
-        # A shadow is the name that a caller has given a task, for logs.
+        # The caller may set a shadow: a name of the task for logs.
         task_name=getattr(request, "shadow", None) or task.name,
         retries=getattr(request, "retries", None) or 0,
     )
-    # What other receivers log of the end is of the task as well.
+    # Lines that other receivers log at the end belong to the task.
     _move(_signals_of().task_postrun, _end_task, to_end=True)
 
 
 def _end_task(*, task_id: Any, **_: Any) -> None:
-    """Make the context what it was before the task."""
+    """Restore the context from before the task."""
     tasks = _running.get()
     for index in range(len(tasks) - 1, -1, -1):
         if tasks[index][0] == task_id:
@@ -81,16 +79,16 @@ def _end_task(*, task_id: Any, **_: Any) -> None:
 
 
 def _signals_of() -> Any:
-    from celery import signals  # imported by now: it has sent one
+    from celery import signals  # already imported: it has sent a signal
 
     return signals
 
 
 def _move(signal: Any, receiver: Any, *, to_end: bool) -> None:
-    """Have a receiver called before all others of a signal, or after them.
+    """Move a receiver before all others of a signal, or after them.
 
-    Celery calls them in the order in which they were connected, and has no other way
-    to say which is first. In a Celery that keeps them otherwise the order stays.
+    Celery calls receivers in the order of their connection, and has no interface to change it.
+    If a version of Celery stores them differently, the order stays.
     """
     with suppress(AttributeError, IndexError, TypeError, ValueError):
         receivers = signal.receivers

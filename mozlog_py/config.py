@@ -1,4 +1,4 @@
-"""One call for all of it: ``dict_config`` describes the set-up, ``configure`` applies it."""
+"""Configuration of ``logging`` and structlog: built by ``dict_config``, set by ``configure``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mozlog_py._config.formatter_options import checked_processors
 from mozlog_py._config.options import (
     OptionError,
     check_mapping,
@@ -23,9 +24,8 @@ from mozlog_py._config.options import (
 from mozlog_py._config.overlap import warn_of_overlap
 from mozlog_py._fields.request_text import check_variable
 from mozlog_py._line.truncate import check_max_line_bytes
-from mozlog_py._stdlib.minimal_records import gather_all, gather_less
+from mozlog_py._stdlib.minimal_records import use_full_records, use_minimal_records
 
-from .formatter import checked_processors
 from .queued import check_queue_options
 from .servers import SERVER_LOGGERS, filter_for, take_over
 from .typing import FormatName, FormatterOptions, Level, Processor, QueueOptions, Stream
@@ -41,7 +41,7 @@ _FORMATTERS: Final[Mapping[str, str]] = {
 #: The known values of ``format`` and ``LOG_FORMAT``.
 FORMATS: Final = tuple(sorted(_FORMATTERS))
 
-#: What services call them today, which is understood as well.
+#: Other names of the formats, as common services use them.
 ALIASES: Final[Mapping[str, str]] = {
     "console": "pretty",
     "json": "mozlog",
@@ -49,22 +49,31 @@ ALIASES: Final[Mapping[str, str]] = {
     "text": "pretty",
 }
 
-# The variables that a level is read from, the first that is set.
+# The environment variables for the level: the first that is set wins.
 _LEVEL_VARIABLES: Final = ("LOG_LEVEL", "LOGGING_LEVEL")
 
-# The options of formatters that are code, which a text may name: ``ext://package.function``.
+# The options of formatters that are code, which a text may name as ``ext://package.function``.
 _RESOLVABLE: Final = frozenset({"()", "json_default", "processors"})
-# The options of formatters that are no parameters of their own here.
+# The options of formatters that dict_config() has no parameter for.
 _FORMATTER_OPTIONS: Final = frozenset(FormatterOptions.__annotations__)
+# The options of formatters that are refused in formatter_options.
+_OWN_PARAMETERS: Final = (
+    "logger_name",
+    "static_fields",
+    "strict",
+    "hostname",
+    "include_context",
+    "parse_messages",
+)
 
 
-#: Whether structlog keeps a logger once it is made. Off under pytest, whose plugins
-#: for structlog change a configuration that kept loggers would not look at again.
+#: Whether structlog caches its loggers. False under pytest: plugins for structlog change the
+#: configuration, which a cached logger does not read again.
 is_caching_loggers = "mozlog_py.pytest_plugin" not in sys.modules
 
 
 def is_kept(handler: logging.Handler) -> bool:
-    """Return whether ``configure()`` leaves a handler at the root logger: those of pytest."""
+    """Return whether ``configure()`` keeps a handler of the root logger: pytest's are kept."""
     return type(handler).__module__ == "_pytest.logging"
 
 
@@ -86,39 +95,44 @@ def dict_config(
     max_line_bytes: int | None = None,
     queue: bool | QueueOptions = False,
 ) -> dict[str, Any]:
-    """Give a complete configuration for ``logging.config.dictConfig``.
+    """Return a complete configuration for ``logging.config.dictConfig``.
 
-    It can be used as it is for gunicorn's ``logconfig_dict`` and uvicorn's
-    ``log_config``: every logger, the servers' included, writes to one handler
-    at the root.
+    gunicorn's ``logconfig_dict`` and uvicorn's ``log_config`` take it unchanged. Every logger,
+    the servers' included, writes to one handler at the root. An environment variable that is
+    empty counts as not set.
 
-    - ``logger_name``: the application, ``Logger`` in the envelope.
-    - ``level``: a level's name or number; else ``LOG_LEVEL`` of the environment, else
-      ``LOGGING_LEVEL``; else INFO.
-    - ``format``: ``mozlog``, ``gcp`` (MozLog with Cloud Logging's keys) or
-      ``pretty``; else ``LOG_FORMAT`` of the environment; else ``pretty`` where
-      the stream is a terminal and ``mozlog`` elsewhere. ``json`` is ``mozlog``;
-      ``text``, ``plain`` and ``console`` are ``pretty``.
-    - ``stream``: where to; None follows ``sys.stdout``; a path is a file to append to.
-      A text is a path where it has a directory or a suffix: ``./shop``, ``shop.log``.
-    - ``loggers``: levels of single loggers, by name.
-    - ``project``: the Google Cloud project of the ``gcp`` format's traces; else
-      ``GOOGLE_CLOUD_PROJECT`` of the environment.
-    - ``processors``: processors that see every event before its line is made.
-    - ``hostname``, ``static_fields``, ``strict``, ``include_context``, ``parse_messages``,
-      and by name in ``formatter_options`` everything else: as in ``MozlogFormatter``.
-    - ``max_line_bytes``: as in ``MozlogHandler``; 0 for no limit.
-    - ``queue``: write in a thread, as ``MozlogQueueHandler`` does; its options by name.
+    Where code is wanted (``processors``, ``json_default``), a text that begins with ``ext://``
+    or ``cfg://`` names it. Elsewhere such a text is refused, because ``dictConfig`` would
+    import what the text names, also if it comes from outside the application.
 
-    An environment variable that is set and empty counts as not set. A text that begins with
-    ``ext://`` or ``cfg://`` names code where code is wanted (processors, ``json_default``), and
-    is refused elsewhere: ``dictConfig`` would import what a label from outside says.
+    Args:
+        logger_name: The application, ``Logger`` in the envelope.
+        level: The root logger's level, by name or number; else ``LOG_LEVEL`` of the
+            environment, else ``LOGGING_LEVEL``, else INFO.
+        format: ``mozlog`` (or ``json``), ``gcp`` (MozLog with Cloud Logging's keys) or
+            ``pretty`` (or ``text``, ``plain``, ``console``); else ``LOG_FORMAT`` of the
+            environment. Without either, ``pretty`` if the stream is a terminal, else ``mozlog``.
+        stream: The destination; None follows ``sys.stdout``; a path is a file to append to.
+            A text is a path if it has a directory or a suffix: ``./shop``, ``shop.log``.
+        loggers: Levels of single loggers, by name.
+        hostname: As in ``MozlogFormatter``.
+        static_fields: As in ``MozlogFormatter``.
+        strict: As in ``MozlogFormatter``.
+        include_context: As in ``MozlogFormatter``.
+        parse_messages: As in ``MozlogFormatter``.
+        project: The Google Cloud project of the ``gcp`` format's traces; else
+            ``GOOGLE_CLOUD_PROJECT`` of the environment.
+        processors: Processors that see every event before its line is encoded.
+        formatter_options: The other options of ``MozlogFormatter``, by name.
+        max_line_bytes: The limit of a line in bytes, as in ``MozlogHandler``; 0 for no limit.
+        queue: Whether a thread writes the lines, as ``MozlogQueueHandler`` does; or the options
+            of that handler, by name.
 
     Raises:
-        OptionError: An option cannot be met; it is a ``ValueError`` and a ``TypeError``.
-            For a level or a format that is not known, its text lists those that are.
+        OptionError: An option is invalid; the error is a ``ValueError`` and a ``TypeError``.
+            For an unknown level or format, its text lists the known ones.
     """
-    config = _described(
+    config = _build_config(
         logger_name,
         level=level,
         format=format,
@@ -144,13 +158,52 @@ def dict_config(
     return config
 
 
-def _described(
+def _build_config(
     logger_name: str,
     *,
     level: Level | None,
     format: FormatName | None,  # noqa: A002 - the name that people look for
     stream: Stream | None,
     loggers: Mapping[str, Level] | None,
+    max_line_bytes: int | None,
+    queue: bool | QueueOptions,
+    **options: Any,
+) -> dict[str, Any]:
+    """Return the configuration, with all texts as they are.
+
+    The parameters are those of ``dict_config``; ``options`` are those of the formatter. Raises
+    ``OptionError`` for an invalid option.
+    """
+    _check_kinds(logger_name, stream, loggers, **options)
+    if max_line_bytes is not None:
+        check_max_line_bytes(max_line_bytes)
+    _check_queue(queue)
+    check_variable()
+    chosen = _resolve_format(format, stream)
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "mozlog": _formatter_config(logger_name, chosen, stream, **options),
+            # uvicorn writes use_colors into these two; no handler has them.
+            "default": {"class": "logging.Formatter"},
+            "access": {"class": "logging.Formatter"},
+        },
+        "filters": {
+            kind: {"()": f"mozlog_py.servers.{kind}"}
+            for kind in (filter_for(name).__name__ for name in SERVER_LOGGERS)
+        },
+        "handlers": {"mozlog": _handler_config(logger_name, stream, max_line_bytes, queue)},
+        "loggers": _loggers_config(loggers or {}),
+        "root": {"level": _root_level(level), "handlers": ["mozlog"]},
+    }
+
+
+def _formatter_config(
+    logger_name: str,
+    chosen: str,
+    stream: Stream | None,
+    *,
     hostname: str | None,
     static_fields: Mapping[str, Any] | None,
     strict: bool,
@@ -159,20 +212,7 @@ def _described(
     project: str | None,
     processors: Sequence[Processor],
     formatter_options: FormatterOptions | None,
-    max_line_bytes: int | None,
-    queue: bool | QueueOptions,
 ) -> dict[str, Any]:
-    """Return the configuration, whatever its texts are. Raises ``OptionError``."""
-    _check_kinds(logger_name, stream, loggers, static_fields, formatter_options, hostname, project)
-    _check_processors(processors)
-    check_switch("strict", strict)
-    check_switch("include_context", include_context)
-    check_switch("parse_messages", parse_messages)
-    if max_line_bytes is not None:
-        check_max_line_bytes(max_line_bytes)
-    _check_queue(queue)
-    check_variable()
-    chosen = _format(format, stream)
     formatter: dict[str, Any] = {
         "()": _FORMATTERS[chosen],
         "logger_name": logger_name,
@@ -191,6 +231,12 @@ def _described(
         formatter["project"] = project or os.environ.get("GOOGLE_CLOUD_PROJECT") or None
     if chosen == "pretty":
         formatter["colors"] = _is_colorful(sys.stdout if stream is None else stream)
+    return formatter
+
+
+def _handler_config(
+    logger_name: str, stream: Stream | None, max_line_bytes: int | None, queue: bool | QueueOptions
+) -> dict[str, Any]:
     handler: dict[str, Any] = {
         "class": "mozlog_py.handlers.MozlogHandler",
         "name": logger_name,
@@ -203,31 +249,18 @@ def _described(
         handler.update(queue if isinstance(queue, Mapping) else {})
     if stream is not None:
         handler["stream"] = stream
-    filters = {name: filter_for(name).__name__ for name in SERVER_LOGGERS}
-    servers: dict[str, dict[str, Any]] = {
-        name: {"handlers": [], "propagate": True, "filters": [filters[name]]}
+    return handler
+
+
+def _loggers_config(levels: Mapping[str, Level]) -> dict[str, dict[str, Any]]:
+    loggers: dict[str, dict[str, Any]] = {
+        name: {"handlers": [], "propagate": True, "filters": [filter_for(name).__name__]}
         for name in SERVER_LOGGERS
     }
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {
-            "mozlog": formatter,
-            # uvicorn writes use_colors into these two; no handler has them.
-            "default": {"class": "logging.Formatter"},
-            "access": {"class": "logging.Formatter"},
-        },
-        "filters": {kind: {"()": f"mozlog_py.servers.{kind}"} for kind in filters.values()},
-        "handlers": {"mozlog": handler},
-        "loggers": {
-            **servers,
-            **{
-                name: {**servers.get(name, {}), "level": _level(of, f"loggers[{name!r}]")}
-                for name, of in (loggers or {}).items()
-            },
-        },
-        "root": {"level": _chosen_level(level), "handlers": ["mozlog"]},
-    }
+    for name, level in levels.items():
+        number = _level(level, f"loggers[{name!r}]")
+        loggers[name] = {**loggers.get(name, {}), "level": number}
+    return loggers
 
 
 def configure(
@@ -250,40 +283,52 @@ def configure(
     lean: bool = False,
     structlog_to_logging: bool | Level | None = None,
 ) -> None:
-    """Set up ``logging`` and structlog together; the parameters are those of ``dict_config``.
+    """Set up ``logging`` and structlog together.
 
-    Records and events go to one stream, in one format, with one context, and
-    through the same ``processors``. ``structlog.get_logger()`` gives a
-    ``FastBoundLogger``, which hears what the standard library's logger of the
-    same name hears.
+    Records and events go to one stream, in one format, with one context, and pass through the
+    same ``processors``. ``structlog.get_logger()`` returns a ``FastBoundLogger``, which has the
+    level of the standard library's logger of the same name.
 
-    Warnings and uncaught exceptions (of the main thread, of threads, and those
-    that Python can only ignore) become records too, and so do those of servers
-    (``mozlog_py.servers``), whenever they configure their own logging. Replaces
-    the handlers of the root logger; calling it again is harmless. Where
-    ``stream`` is a path, SIGHUP opens it anew.
+    Warnings and uncaught exceptions become records: those of the main thread, of threads, and
+    those that Python can only ignore. So do the records of servers (``mozlog_py.servers``),
+    also if a server configures its own logging later. The handlers of the root logger are
+    replaced; a second call is harmless. If ``stream`` is a path, SIGHUP opens it again.
 
-    ``lean``: ``logging`` does not gather for each record who called it, and the
-    names of its thread, process and task, which no line of ours shows; other
-    handlers then have none to show either, and ``stack_info=True`` adds no stack.
+    A text that begins with ``ext://`` or ``cfg://`` stays text, except where code is wanted
+    (``processors``, ``json_default``): there it names the code.
 
-    ``structlog_to_logging``: events of structlog also reach handlers beside ours, on the
-    logger of the same name and those above it, as records: from the level that a handler
-    takes; and from ERROR, where only ``Logger.callHandlers`` was replaced, as sentry-sdk
-    does. A level is the lowest one for both; True is all events, False none.
+    Args:
+        logger_name: As in ``dict_config``, like all parameters but the last two.
+        level: As in ``dict_config``.
+        format: As in ``dict_config``.
+        stream: As in ``dict_config``.
+        loggers: As in ``dict_config``.
+        hostname: As in ``MozlogFormatter``.
+        static_fields: As in ``MozlogFormatter``.
+        strict: As in ``MozlogFormatter``.
+        include_context: As in ``MozlogFormatter``.
+        parse_messages: As in ``MozlogFormatter``.
+        project: As in ``dict_config``.
+        processors: As in ``dict_config``.
+        formatter_options: As in ``dict_config``.
+        max_line_bytes: As in ``dict_config``.
+        queue: As in ``dict_config``.
+        lean: Whether ``logging`` leaves out the caller of a record and the names of its thread,
+            process and task. MozLog lines show none of these, but other handlers may.
+            ``stack_info=True`` then adds no stack.
+        structlog_to_logging: Whether events of structlog also reach other handlers as records,
+            on the logger of the same name and those above it. By default a handler gets the
+            records from its own level; if only ``Logger.callHandlers`` was replaced, as
+            sentry-sdk does, it gets those from ERROR. A level is the lowest one for both; True
+            is all events, False none.
 
-    Texts are taken as they are, also those that begin with ``ext://`` or ``cfg://``; only where
-    code is wanted (processors, ``json_default``) do they name it. Otherwise raises
-    ``OptionError`` as ``dict_config`` does.
+    Raises:
+        OptionError: As in ``dict_config``.
     """
     check_switch("lean", lean)
-    # Half of the import time of this package, and needless for a bare formatter.
-    from logging.config import dictConfig
-
-    from mozlog_py._stdlib.excepthooks import log_uncaught
-    from mozlog_py.structlog.configure import share
-
-    config = _described(
+    if structlog_to_logging is not None and not isinstance(structlog_to_logging, bool):
+        structlog_to_logging = _level(structlog_to_logging, "structlog_to_logging")
+    config = _build_config(
         logger_name,
         level=level,
         format=format,
@@ -300,46 +345,55 @@ def configure(
         max_line_bytes=max_line_bytes,
         queue=queue,
     )
-    _take_texts_as_they_are(config)
-    to_logging = structlog_to_logging
-    if to_logging is not None and not isinstance(to_logging, bool):
-        to_logging = _level(to_logging, "structlog_to_logging")
-    root = logging.getLogger()
-    kept = [handler for handler in root.handlers if is_kept(handler)]
-    # take_over() does more for these, and leaves more as it is: access logs that
-    # are switched off, and handlers that are not the servers' own.
-    servers = {name: config["loggers"].pop(name) for name in SERVER_LOGGERS}
-    try:
-        dictConfig(config)
-    except ValueError as error:
-        # What it says itself is which part of the dict it was about.
-        raise (error.__cause__ or error) from None
-    # OpenTelemetry replaces dictConfig, and adds its own.
-    handler: Any = next(each for each in root.handlers if hasattr(each, "sink"))
-    for each in kept:
-        root.addHandler(each)
-    share(handler.formatter, handler.sink, is_caching=is_caching_loggers, to_logging=to_logging)
+    _keep_texts(config)
+    _apply(config, structlog_to_logging)
     if isinstance(stream, (str, os.PathLike)):
         from mozlog_py._sink.reopenable_file import reopen_on_sighup
 
         reopen_on_sighup()
+    if lean:
+        use_minimal_records()
+    else:
+        use_full_records()
+    warn_of_overlap()
+
+
+def _apply(config: dict[str, Any], to_logging: bool | int | None) -> None:
+    """Set up ``logging``, structlog, warnings, hooks and the loggers of servers."""
+    # Imported here: these take half of this package's import time, and only this call needs them.
+    from logging.config import dictConfig
+
+    from mozlog_py._stdlib.excepthooks import log_uncaught
+    from mozlog_py.structlog.configure import share
+
+    root = logging.getLogger()
+    kept = [handler for handler in root.handlers if is_kept(handler)]
+    # take_over() sets up these loggers. It keeps an access log that is switched off, and the
+    # application's handlers, which dictConfig() would change.
+    servers = {name: config["loggers"].pop(name) for name in SERVER_LOGGERS}
+    try:
+        dictConfig(config)
+    except ValueError as error:
+        # dictConfig() names only a part of the dict; its cause names the option.
+        raise (error.__cause__ or error) from None
+    # OpenTelemetry replaces dictConfig() and adds a handler of its own.
+    handler: Any = next(each for each in root.handlers if hasattr(each, "sink"))
+    for each in kept:
+        root.addHandler(each)
+    share(handler.formatter, handler.sink, is_caching=is_caching_loggers, to_logging=to_logging)
     logging.captureWarnings(True)
     log_uncaught()
     take_over()
     for name, settings in servers.items():
         if "level" in settings:
             logging.getLogger(name).setLevel(settings["level"])
-    if lean:
-        gather_less()
-    else:
-        gather_all()
-    warn_of_overlap()
 
 
-def _take_texts_as_they_are(config: dict[str, Any]) -> None:
-    """Have ``dictConfig`` resolve no text of a configuration but those that name code.
+def _keep_texts(config: dict[str, Any]) -> None:
+    """Change a configuration so that ``dictConfig`` resolves only texts that name code.
 
-    It resolves what is in dicts, lists and tuples; in an object it does not look.
+    ``dictConfig`` resolves the texts in dicts, lists and tuples, but not those in an object.
+    The options therefore move into a ``functools.partial``.
     """
     formatter = config["formatters"]["mozlog"]
     options = {name: formatter.pop(name) for name in [*formatter] if name not in _RESOLVABLE}
@@ -361,39 +415,42 @@ def _check_kinds(
     logger_name: object,
     stream: object,
     loggers: object,
-    static_fields: object,
-    formatter_options: Any,
+    *,
     hostname: object,
+    static_fields: object,
+    strict: object,
+    include_context: object,
+    parse_messages: object,
     project: object,
+    processors: Any,
+    formatter_options: Any,
 ) -> None:
+    """Raise ``OptionError`` for an option of a wrong type."""
     check_text("logger_name", logger_name, "it names the application")
     check_stream("stream", stream, "logger_name")
-    for name, given, meaning in (
+    for name, value, meaning in (
         ("hostname", hostname, "it stands in place of this host's name"),
         ("project", project, "it is the id of a Google Cloud project"),
     ):
-        if given is not None:
-            check_text(name, given, meaning)
+        if value is not None:
+            check_text(name, value, meaning)
     check_mapping("formatter_options", formatter_options, "{'timestamp': True}")
     check_mapping("loggers", loggers, "{'shop.cart': 'DEBUG'}")
     check_mapping("static_fields", static_fields, "{'env': 'prod'}")
-    for name in (
-        "logger_name",
-        "static_fields",
-        "strict",
-        "hostname",
-        "include_context",
-        "parse_messages",
-    ):
+    for name in _OWN_PARAMETERS:
         if name in (formatter_options or {}):
             raise OptionError(
                 f"formatter_options has {name} in it, which is a parameter of its own"
             )
     check_names("formatter_options", formatter_options or {}, _FORMATTER_OPTIONS)
+    _check_processors(processors)
+    check_switch("strict", strict)
+    check_switch("include_context", include_context)
+    check_switch("parse_messages", parse_messages)
 
 
 def _check_processors(processors: Any) -> None:
-    """Raise ``OptionError`` for what is no list of processors; dictConfig resolves texts."""
+    """Raise ``OptionError`` for invalid processors. A text is left to ``dictConfig``."""
     if isinstance(processors, (list, tuple)):
         processors = [each for each in processors if not isinstance(each, str)]
     checked_processors(processors)
@@ -413,8 +470,10 @@ def _check_queue(queue: object) -> None:
         )
 
 
-def _format(given: str | None, stream: Any) -> str:
-    source, name = ("format", given) if given is not None else _from_environment("LOG_FORMAT")
+def _resolve_format(requested: str | None, stream: Any) -> str:
+    source, name = (
+        ("format", requested) if requested is not None else _from_environment("LOG_FORMAT")
+    )
     if name is None:
         return "pretty" if _is_terminal(sys.stdout if stream is None else stream) else "mozlog"
     known = name.strip().lower() if isinstance(name, str) else ""
@@ -428,9 +487,9 @@ def _format(given: str | None, stream: Any) -> str:
     return known
 
 
-def _chosen_level(given: int | str | None) -> int:
-    if given is not None:
-        return _level(given, "level")
+def _root_level(requested: int | str | None) -> int:
+    if requested is not None:
+        return _level(requested, "level")
     for variable in _LEVEL_VARIABLES:
         source, name = _from_environment(variable)
         if name is not None:
@@ -461,7 +520,7 @@ def _level(level: int | str, source: str) -> int:
 def _is_terminal(stream: Any) -> bool:
     try:
         return bool(stream.isatty())
-    except Exception:  # no stream, closed, or a stand-in without the method
+    except Exception:  # no stream, a closed one, or a test double without the method
         return False
 
 

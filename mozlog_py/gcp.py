@@ -1,8 +1,8 @@
 """MozLog and Cloud Logging in one line: the ``gcp`` format.
 
-Cloud Logging reads ``severity``, ``message`` and the trace keys at the top
-level of a JSON line, Error Reporting ``stack_trace``, and MozLog does not use those
-names, so one line can be both.
+At the top level of a JSON line, Cloud Logging reads ``severity``, ``message`` and the trace
+keys, and Error Reporting reads ``stack_trace``. MozLog uses none of these names, so one line
+serves both.
 Sources: https://cloud.google.com/logging/docs/structured-logging and
 https://cloud.google.com/error-reporting/docs/formatting-error-messages
 """
@@ -27,28 +27,31 @@ _SPAN: Final = "logging.googleapis.com/spanId"
 _SAMPLED: Final = "logging.googleapis.com/trace_sampled"
 
 
-# The fields that Cloud Logging's members are made of.
+# The fields that the members for Cloud Logging are derived from.
 _READ: Final = ("msg", "error", "trace_id", "span_id", "trace_flags", "traceback")
 
-# The two lines that stand for an exception in the field ``traceback``.
+# The two lines that show an exception in the field ``traceback``.
 _EXCEPTION: Final = re.compile(r"^<class '(?:__main__\.)?([^'\n]+)'>\n(.*)$", re.MULTILINE)
 
 
 class CloudFormatter(MozlogFormatter):
-    """Formats records as MozLog lines that Cloud Logging understands as well.
+    """Formats records as MozLog lines that Cloud Logging reads as well.
 
-    Takes what ``MozlogFormatter`` takes, and ``project``: the Google Cloud
-    project that traces belong to. The trace keys are made of the fields
-    ``trace_id``, ``span_id`` and ``trace_flags``, wherever those come from, and
-    ``stack_trace`` is the field ``traceback`` in Python's own format.
+    The trace keys are derived from the fields ``trace_id``, ``span_id`` and ``trace_flags`` of
+    any origin. ``stack_trace`` is the field ``traceback`` in Python's own format.
+
+    Args:
+        args: As in ``MozlogFormatter``.
+        project: The id of the Google Cloud project that traces belong to.
+        kwargs: As in ``MozlogFormatter``.
     """
 
     def __init__(self, *args: Any, project: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        #: The Google Cloud project that traces belong to, by its id.
+        #: The id of the Google Cloud project that traces belong to.
         self.project = project
 
-    def _further(self) -> EnvelopeExtension:
+    def _envelope_extension(self) -> EnvelopeExtension:
         names = {name: self.rename_fields.get(name, name) for name in _READ}
         return functools.partial(cloud_members, project=self.project, names=names)
 
@@ -68,15 +71,14 @@ def cloud_members(
         type_: The logger's name.
         severity: The syslog severity.
         fields: The line's fields.
-        exception: The exception that was logged, and its text before processors and
-            hooks had a hand in it.
-        project: The Google Cloud project that traces belong to.
-        names: What the fields that the members are made of are called.
+        exception: The logged exception, and its text before processors and hooks.
+        project: The id of the Google Cloud project that traces belong to.
+        names: The names of the fields in the line, by their original names.
     """
     message, error, trace, span, flags, traceback = (fields.get(names[name]) for name in _READ)
     members: dict[str, Any] = {
         "severity": CLOUD_SEVERITIES[severity],
-        # An entry without a message shows as its whole JSON.
+        # Cloud Logging shows an entry without a message as its whole JSON.
         "message": str(message or error or type_),
     }
     if trace:
@@ -92,9 +94,9 @@ def cloud_members(
 
 
 def _stack_trace(traceback: Any, exception: tuple[Any, str] | None) -> str | None:
-    """Return a line's traceback in Python's own format; None where the line has none.
+    """Return a line's traceback in Python's own format; None if the line has none.
 
-    What a processor or a hook has made of the text counts: it may have hidden something.
+    The field is the source, because a processor or a hook may have hidden a part of the text.
     """
     text = "\n".join(map(str, traceback)) if type(traceback) is list else traceback
     if type(text) is not str:
@@ -103,12 +105,12 @@ def _stack_trace(traceback: Any, exception: tuple[Any, str] | None) -> str | Non
         return python_traceback(exception[0], Sanitiser())
     if text.startswith(HEADER):
         return PYTHON_HEADER + _EXCEPTION.sub(r"\1: \2", text[len(HEADER) :])
-    # Made by structlog, or in the process that a record comes from.
+    # structlog, or the process that sent the record, has formatted it.
     return text if text.startswith(PYTHON_HEADER) else None
 
 
 def _is_sampled(flags: Any) -> bool:
-    """Read the sampled bit of W3C trace flags, given as a number or as two hex digits."""
+    """Return the sampled bit of W3C trace flags, which are a number or two hex digits."""
     try:
         return bool((int(flags, 16) if isinstance(flags, str) else int(flags)) & 1)
     except Exception:

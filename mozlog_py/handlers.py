@@ -8,11 +8,11 @@ from typing import Any, Final
 from mozlog_py._fields.from_record import LoggerName
 from mozlog_py._line.line_encoder import EventDropped, RaiseAfterWrite, last_resort
 from mozlog_py._line.truncate import MAX_LINE_BYTES, MIN_LINE_BYTES
-from mozlog_py._render.any_record import Renderer
+from mozlog_py._render.any_record import RENDER_SIGNALS, Renderer, line_in
 from mozlog_py._sink.loss_counter import LossReport
 
 from ._stdlib import call_extra, record_factory
-from .formatter import MozlogFormatter, renderer_key, renders_as_usual
+from .formatter import MozlogFormatter, has_standard_lines, renderer_key
 from .sink import Sink
 from .typing import Stream
 
@@ -129,7 +129,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             self._is_format_usual = False
             self._direct = None
         elif name == "formatter":
-            is_direct = self._is_format_usual and renders_as_usual(value)
+            is_direct = self._is_format_usual and has_standard_lines(value)
             self._direct = value if is_direct else None
         elif name == "terminator":
             self._ending = value.encode()
@@ -283,9 +283,7 @@ def _line_by(
     """Give a formatter's line, whatever it takes; ``error`` is named where there can be none."""
     try:
         return formatter.renderer(name, max_bytes)(record)
-    except RaiseAfterWrite as interrupted:
-        return interrupted.line
-    except EventDropped as dropped:
-        return dropped.line()
+    except RENDER_SIGNALS as signal:
+        return line_in(signal)
     except BaseException:
         return last_resort(error)

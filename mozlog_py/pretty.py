@@ -1,4 +1,4 @@
-"""Records for people: the ``pretty`` format, drawn by structlog's console renderer."""
+"""The ``pretty`` format: records for people, drawn by structlog's console renderer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog.dev
 from mozlog_py._line.line_encoder import EventDropped, RaiseAfterWrite
 from mozlog_py._line.truncate import MIN_LINE_BYTES, characters_in, fitted
 from mozlog_py._line.unsafe_characters import escape_lines, escape_text
-from mozlog_py._render.any_record import Renderer, collect_fields, converted, envelope_of
+from mozlog_py._render.any_record import Renderer, collect_fields, converted, envelope_values
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, python_traceback
 
@@ -19,7 +19,7 @@ from .formatter import MozlogFormatter, renderer_key
 
 __all__ = ["PrettyFormatter"]
 
-# What the console renderer takes for columns of its own.
+# The keys that the console renderer shows in columns.
 _COLUMNS: Final = frozenset(
     {"event", "exc_info", "exception", "level", "logger", "logger_name", "stack", "timestamp"}
 )
@@ -35,8 +35,10 @@ _LEAST_BYTES: Final = MIN_LINE_BYTES // 4
 class PrettyFormatter(MozlogFormatter):
     """Formats records as readable text, with the same Fields as the MozLog line.
 
-    Takes what ``MozlogFormatter`` takes, and ``colors``: whether the output may
-    hold ANSI colours.
+    Args:
+        args: As in ``MozlogFormatter``.
+        colors: Whether the text has ANSI colours.
+        kwargs: As in ``MozlogFormatter``.
     """
 
     def __init__(self, *args: Any, colors: bool = False, **kwargs: Any) -> None:
@@ -47,42 +49,45 @@ class PrettyFormatter(MozlogFormatter):
         )
 
     def is_plain(self, *, is_processed: bool = False) -> bool:  # noqa: ARG002 - as in the base class
-        """Tell that no line of JSON is asked for."""
+        """Return False: the plain renderer encodes JSON only."""
         return False
 
     def _compile(self, logger_name: str | None, max_bytes: int) -> Renderer:
         renderers = self.renderers
-        draw = self._drawing(super()._compile(logger_name, max_bytes), logger_name, max_bytes)
+        fallback = super()._compile(logger_name, max_bytes)
+        draw = self._pretty_renderer(fallback, logger_name, max_bytes)
         renderers[renderer_key(logger_name, max_bytes)] = draw
         return draw
 
-    def _drawing(self, line: Renderer, logger_name: str | None, max_bytes: int) -> Renderer:
-        maker = self.line_maker(logger_name or self.logger_name)
-        is_own = self.overrides("convert_record")
+    def _pretty_renderer(
+        self, fallback: Renderer, logger_name: str | None, max_bytes: int
+    ) -> Renderer:
+        encoder = self.line_encoder_for(logger_name or self.logger_name)
+        is_converting = self.overrides("convert_record")
 
         def draw(record: logging.LogRecord) -> bytes:
             sanitiser = Sanitiser(self.json_default)
             try:
-                if is_own:
+                if is_converting:
                     return drawn(record, converted(self, record, sanitiser), sanitiser)
                 return with_envelope(record, collect_fields(self, record, sanitiser), sanitiser)
             except EventDropped as dropped:
-                would_be, draw_it = dropped.fields, drawn if is_own else with_envelope
-                dropped.line = lambda: draw_it(record, would_be, sanitiser)
+                fields, draw_fields = dropped.fields, drawn if is_converting else with_envelope
+                dropped.line = lambda: draw_fields(record, fields, sanitiser)
                 raise
             except Exception:
-                # Another's renderer: what it cannot draw is still a line.
-                return line(record)
+                # structlog's renderer raised: the record is shown as a MozLog line.
+                return fallback(record)
 
         def with_envelope(record: logging.LogRecord, fields: Any, sanitiser: Sanitiser) -> bytes:
-            envelope = maker.envelope(*envelope_of(record), fields, sanitiser)
+            envelope = encoder.envelope(*envelope_values(record), fields, sanitiser)
             return drawn(record, envelope, sanitiser)
 
         def drawn(record: logging.LogRecord, document: Any, sanitiser: Sanitiser) -> bytes:
-            mask = maker.mask
+            mask = encoder.mask
             whole = self._with_python_traceback(record, document, sanitiser)
             if mask is not None and whole is not document:
-                # The traceback as Python writes it is not masked yet, and is cut below.
+                # Python's own traceback is not masked yet. It is masked before it is cut.
                 whole["Fields"] = mask.plain(whole["Fields"])
             level = escape_text(str(record.levelname).lower())
             text = self._within(whole, level, max_bytes)
@@ -97,21 +102,21 @@ class PrettyFormatter(MozlogFormatter):
     def _with_python_traceback(
         self, record: logging.LogRecord, document: dict[str, Any], sanitiser: Sanitiser
     ) -> dict[str, Any]:
-        """Return a line with its exception as Python writes it; itself if it has none."""
+        """Return a line with its traceback in Python's format; the same line if it has none."""
         fields = document["Fields"]
-        # Where a hook had a hand in it, what it made of it is what is shown.
+        # A hook may have changed the traceback: its result is shown.
         if "traceback" not in fields or any(map(self.overrides, _HOOKS)):
             return document
         traceback = _traceback(record, sanitiser)
         if not traceback:
             return document
         fields = {**fields, "traceback": traceback}
-        # The last line of the traceback says it.
+        # The last line of the traceback shows the same.
         fields.pop("error", None)
         return {**document, "Fields": fields}
 
     def _within(self, document: dict[str, Any], level: str, max_bytes: int) -> bytes:
-        """Draw a line in at most ``max_bytes``, if that is no 0; what is cut is cut first."""
+        """Draw a line in at most ``max_bytes`` bytes; 0 for no limit. Texts are cut before."""
         if not max_bytes:
             return self._draw(document, level)
         whole, size = document, characters_in(document)
@@ -119,16 +124,16 @@ class PrettyFormatter(MozlogFormatter):
         if size > max_bytes:
             document = fitted(whole, max_bytes, reason)
         drawn = self._draw(document, level)
-        room = max_bytes
+        limit = max_bytes
         for _ in range(_ROUNDS):
             excess = len(drawn) - max_bytes
             if excess <= 0:
                 return drawn
-            # Indents, colours and escapes take other room than those of JSON do.
-            room -= excess + len(drawn) // 64
-            if room < _LEAST_BYTES:
+            # The size of indents, colours and escapes differs from that of JSON.
+            limit -= excess + len(drawn) // 64
+            if limit < _LEAST_BYTES:
                 break
-            document = fitted(whole, room, reason)
+            document = fitted(whole, limit, reason)
             drawn = self._draw(document, level)
         if len(drawn) <= max_bytes:
             return drawn
@@ -156,7 +161,7 @@ class PrettyFormatter(MozlogFormatter):
 
 
 class _Shown:
-    """A value that is drawn by a ``repr`` of ours: its own leaves characters that hide."""
+    """A value whose ``repr`` is a given text, without the hidden characters of its own."""
 
     __slots__ = ("_text",)
 
@@ -168,16 +173,16 @@ class _Shown:
 
 
 def _indented(text: str | list[str]) -> str:
-    """Return lines that cannot be taken for lines of the log, which begin at the margin."""
+    """Return indented lines: only the first line of a record begins at the margin."""
     lines = text if isinstance(text, list) else str(text).split("\n")
     escaped = escape_lines("\n".join(map(str, lines)).rstrip("\n"))
     indented = _INDENT + escaped.replace("\n", "\n" + _INDENT)
-    # Lines that are empty stay so.
+    # Empty lines have no indent.
     return indented.replace(_INDENT + "\n", "\n")
 
 
 def _local_time(ns: int) -> str:
-    # Aware of its zone and shown without it: people read the clock on their wall.
+    # Local time without its zone, as on a terminal's clock.
     time = datetime.fromtimestamp(ns / 1e9, tz=timezone.utc).astimezone()
     return time.replace(tzinfo=None).isoformat(" ", "milliseconds")
 

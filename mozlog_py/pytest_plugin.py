@@ -1,6 +1,7 @@
-"""What pytest has of this package, wherever it is installed: fixtures and an ini option.
+"""The pytest plugin: fixtures and an ini option.
 
-Nothing else of the package is imported before one of them is used.
+pytest loads it in every project with this distribution installed. It imports the rest of the
+package only when a fixture or the option is used.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ __all__ = [
     "pytest_runtest_call",
 ]
 
-# config asks whether this module is imported when it is itself: structlog's plugins change
-# a configuration that kept loggers would not look at again. It may be imported already.
+# Under pytest, structlog caches no logger: its plugins change the configuration, which a cached
+# logger does not read again. config tests for this module when it is imported; here it is
+# already imported.
 _config = sys.modules.get("mozlog_py.config")
 if _config is not None:
     vars(_config)["is_caching_loggers"] = False
@@ -29,7 +31,7 @@ _OPTION = "mozlog_no_leaks"
 
 @pytest.fixture
 def mozlog_lines() -> Iterator[list[dict[str, Any]]]:
-    """Collect the lines that the test logs, each parsed into a dict, as they come."""
+    """Collect the lines of the test, each parsed into a dict."""
     from .testing import capture_lines
 
     with capture_lines() as lines:
@@ -38,7 +40,7 @@ def mozlog_lines() -> Iterator[list[dict[str, Any]]]:
 
 @pytest.fixture
 def mozlog_no_leaks() -> Iterator[None]:
-    """Fail the test if it leaves something bound in the logging context."""
+    """Fail the test if it leaves a field bound in the logging context."""
     from .testing import no_leaks
 
     with no_leaks():
@@ -46,7 +48,7 @@ def mozlog_no_leaks() -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the ini option that has every test checked."""
+    """Add the ini option for ``no_leaks()`` in every test."""
     parser.addini(
         _OPTION, "fail tests that leave something in the logging context", "bool", default=False
     )
@@ -54,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Check a test, where all are checked."""
+    """Run a test within ``no_leaks()`` if the ini option is set."""
     if not item.config.getini(_OPTION):
         return (yield)
     from .testing import no_leaks

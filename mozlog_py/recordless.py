@@ -1,11 +1,10 @@
-"""Fields that are logged without a LogRecord, where nothing could see that record.
+"""Logs fields without a LogRecord, if no other code could see that record.
 
-A summary has a dozen fields and no message. To make a record of them, to hand it from
-the logger to its handler, and to read the fields back takes most of the time of its
-line. Where the only thing that hears a logger is one ``MozlogHandler`` with a plain
-``MozlogFormatter``, the line is made of the fields themselves. Whatever could look at
-a record is asked for at each call, so that it is heard from then on: handlers, filters,
-record factories, and replaced methods of ``logging``.
+A summary has a dozen fields and no message. Making a record, passing it from the logger to its
+handler and reading the fields back takes most of the time of its line. If one ``MozlogHandler``
+with a plain ``MozlogFormatter`` is the only handler of a logger, the line is rendered from the
+fields themselves. Each call tests for code that could see a record: handlers, filters, record
+factories, and replaced methods of ``logging``.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from .handlers import MozlogHandler
 __all__ = ["log_fields"]
 
 _Logger: Final = logging.Logger
-_handle: Final = record_factory.own_method(logging.Logger.handle)
-_call_handlers: Final = record_factory.own_method(logging.Logger.callHandlers)
+_handle: Final = record_factory.unpatched_method(logging.Logger.handle)
+_call_handlers: Final = record_factory.unpatched_method(logging.Logger.callHandlers)
 _LogRecord: Final = logging.LogRecord
-_init: Final = record_factory.own_method(logging.LogRecord.__init__)
+_init: Final = record_factory.unpatched_method(logging.LogRecord.__init__)
 _own_emit: Final = MozlogHandler.emit
 _own_handle: Final = MozlogHandler.handle
 
 
 def log_fields(logger: logging.Logger, level: int, fields: dict[str, Any]) -> bool:
-    """Write one line of fields, if nothing but a handler of ours would see their record.
+    """Write one line of fields, if only a ``MozlogHandler`` would see their record.
 
     Args:
         logger: A plain ``logging.Logger`` with the methods of its class, which is
             enabled for the level.
         level: The Python level.
         fields: The Fields of the line, in their order. None of them has the name of an
-            attribute that records have.
+            attribute of records.
 
     Returns:
-        Whether that is done, or the line is counted as lost. If not, nothing has
-        happened, and the fields are to be logged as a record.
+        Whether the line is written, or counted as lost. If False, the caller has to log the
+        fields as a record.
     """
     handler = _only_handler(logger)
     if handler is None or handler.level > level:
@@ -47,10 +46,10 @@ def log_fields(logger: logging.Logger, level: int, fields: dict[str, Any]) -> bo
     try:
         line = handler.line_of_fields(logger.name, level, fields)
     except Exception:
-        # A record goes the careful way.
+        # With a record, the general renderer shows the cause in the line.
         return False
     except BaseException:
-        # A signal's handler has raised it. The line comes first.
+        # A signal's handler raised it: the line is written before the exception goes on.
         record = logging.LogRecord(logger.name, level, __file__, 0, "", (), None)
         vars(record).update(fields)
         handler.handle(record)
@@ -62,7 +61,7 @@ def log_fields(logger: logging.Logger, level: int, fields: dict[str, Any]) -> bo
 
 
 def _only_handler(logger: logging.Logger) -> MozlogHandler | None:
-    """Return the handler that is all that hears a logger, None if there is more or less."""
+    """Return the only handler of a logger's records; None if other code could see them."""
     if (
         logger.filters
         or _Logger.handle is not _handle

@@ -1,8 +1,8 @@
-"""What a valid MozLog 2.0 line is, as JSON Schema and as a check of whole lines.
+"""The definition of a valid MozLog 2.0 line: JSON Schemas, and a validator of whole lines.
 
-``validate`` goes further than a schema can: a line is one line of UTF-8, with
-no control character in it and no key twice. It needs no package beside this
-one; a test holds it against the schema files and a full validator.
+``validate`` also checks rules that a schema cannot express: a line is one line of UTF-8, without
+control characters and without duplicate keys. It needs no other package. A test compares it with
+the schema files and a full validator.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, Final, NamedTuple
 __all__ = ["Problem", "load", "validate"]
 
 _VERSION: Final = re.compile(r"[0-9]+(\.[0-9]+){0,2}")
-# C0, DEL, C1 and the two Unicode separators: what may end a line or drive a terminal.
+# C0, DEL, C1 and the two Unicode separators, which end a line or control a terminal.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STRINGS: Final = ("Type", "Logger", "Hostname", "EnvVersion")
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with a line: where (as ``$.Fields.code``), and what."""
+    """A problem of a line: its path, such as ``$.Fields.code``, and a message."""
 
     path: str
     message: str
@@ -31,12 +31,13 @@ class Problem(NamedTuple):
 
 
 def load(*, strict: bool = False) -> dict[str, Any]:
-    """Give the JSON Schema (draft 2020-12) of a line.
+    """Return the JSON Schema (draft 2020-12) of a line.
 
-    ``strict=True`` gives the one that restricts Fields to what machines expect;
-    a strict line satisfies both.
+    Args:
+        strict: Whether to return the machine schema, which restricts Fields. A strict line
+            satisfies both schemas.
     """
-    # Costs more to import than all the rest, and few need it.
+    # Imported here: it takes longer to import than the rest of this module.
     from importlib import resources
 
     name = "mozlog.strict.schema.json" if strict else "mozlog.schema.json"
@@ -46,10 +47,11 @@ def load(*, strict: bool = False) -> dict[str, Any]:
 
 
 def validate(line: str | bytes, *, strict: bool = False) -> list[Problem]:
-    """Say what is wrong with a line; an empty list means it is valid.
+    """Return the problems of a line; an empty list if it is valid. Never raises.
 
-    One newline at its end is allowed. ``strict=True`` also asks for Fields that
-    satisfy the machine schema. Raises nothing, whatever the line is.
+    Args:
+        line: The line, with or without one newline at its end.
+        strict: Whether Fields have to satisfy the machine schema.
     """
     if isinstance(line, bytes):
         try:
@@ -77,7 +79,7 @@ def validate(line: str | bytes, *, strict: bool = False) -> list[Problem]:
 
 
 class _Members(list[tuple[str, Any]]):
-    """A JSON object as it was written, doubled keys included."""
+    """The members of a JSON object, with duplicate keys."""
 
     def as_dict(self) -> dict[str, Any]:
         return dict(self)

@@ -1,12 +1,12 @@
-"""The loggers of servers, taken over: their records go where all others go.
+"""Takes over the loggers of servers: their records go to the root logger's handlers.
 
-Servers, development servers and Celery come with handlers of their own, which write
-sentences beside our lines; and some of them set those up after the application has
-configured logging. What is taken over here stays so.
+Servers, development servers and Celery have handlers of their own, which write text between
+MozLog lines. Some servers set these up after the application has configured logging. A logger
+that is taken over ignores them.
 
-The filters here add the id of a request to records, and what copies of a record need.
-They change nothing that a server has put there: ``_fields.server_records`` makes fields
-of a record when its line is rendered.
+The filters of this module add the id of a request to records, and the data that copies of a
+record need. They change no attribute that a server has set: ``_fields.server_records`` reads
+the fields of a record when its line is rendered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mozlog_py._fields.late_request_ids import request_id_of, served, take_faile
 from mozlog_py._fields.request_text import log_query_strings
 from mozlog_py._fields.server_records import CALL_ATTRIBUTE, LoggedCall, access_fields, error_line
 from mozlog_py._stdlib.daphne_access import log_access, remember_failure
-from mozlog_py._stdlib.propagating_logger import hand_over, keep_off_console
+from mozlog_py._stdlib.propagating_logger import make_propagating, remove_console_handler
 
 from .celery import connect_signals
 from .context import read_request_id
@@ -36,7 +36,7 @@ __all__ = [
     "take_over",
 ]
 
-#: The loggers with a record for each request, which a server can switch off.
+#: The loggers with one record for each request, which a server can switch off.
 ACCESS_LOGGERS: Final = (
     "aiohttp.access",
     "daphne.access",
@@ -49,7 +49,7 @@ ACCESS_LOGGERS: Final = (
     "uvicorn.access",
 )
 
-#: The loggers that are taken over.
+#: The loggers that ``take_over`` changes.
 SERVER_LOGGERS: Final = (
     "_granian",
     "_granian.utils",
@@ -73,23 +73,23 @@ SERVER_LOGGERS: Final = (
     "uvicorn.error",
     "waitress",
     "waitress.queue",
-    # Requests and errors.
+    # One logger for requests and for errors.
     "werkzeug",
     *ACCESS_LOGGERS,
 )
 
-# Those that log a request when the application has returned, in the context that it left.
+# The loggers that log a request after the application has returned, in the context it left.
 _LOGGING_WHEN_SERVED: Final = frozenset({"granian.access", "gunicorn.access", "werkzeug"})
-# Those whose messages have the text of a traceback in them.
+# The loggers whose messages contain the text of a traceback.
 _LOGGING_TRACEBACKS: Final = frozenset({"_granian.utils", "werkzeug"})
 
 
-#: All loggers by name. ``getLogger`` takes a lock.
+#: All loggers by name; ``getLogger`` would acquire a lock.
 _loggers: Final = logging.Logger.manager.loggerDict
 
 
 class _SameAsAny(logging.Filter):
-    """A filter that a logger has once, however often it is configured."""
+    """A filter that equals every other of its class, so that a logger has it once."""
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self)
@@ -99,14 +99,14 @@ class _SameAsAny(logging.Filter):
 
 
 class WithoutColors(_SameAsAny):
-    """Lets every record through; configurations that were kept in files name it."""
+    """Lets every record through. Configurations stored in files name it."""
 
 
 class ErrorFields(WithoutColors):
-    """Adds to a server's line about an exception the id of the request that raised it.
+    """Adds the request's id to a server's record of an exception.
 
-    A server logs that outside of all requests. The context may still be that of another
-    one, as it is in daphne, whose timer runs in the context that set it last.
+    A server logs the exception outside of the request. The context may then be that of another
+    request: a timer of daphne runs in the context that started it.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -121,10 +121,9 @@ class ErrorFields(WithoutColors):
 
 
 class ExceptionFields(_SameAsAny):
-    """Adds the request's id to a record that has the text of a traceback as its message.
+    """Adds the request's id to a record whose message is the text of a traceback.
 
-    That is the id of the request that ended last with an exception of that name in this
-    thread.
+    It is the id of the last request in this thread that ended with an exception of that name.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -141,8 +140,8 @@ class ExceptionFields(_SameAsAny):
 class AccessFields(_SameAsAny):
     """Adds the request's id to the record that a server logs for each request.
 
-    The context has it where the server logs while the response is sent; gunicorn, granian
-    and Werkzeug log when the application has returned.
+    If the server logs while it sends the response, the context has the id. gunicorn, granian
+    and Werkzeug log after the application has returned.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -163,7 +162,7 @@ class AccessFields(_SameAsAny):
 
 def _add_served_id(record: logging.LogRecord) -> None:
     fields = access_fields(vars(record))
-    # Taken in any case, or it would be there for a later request's line.
+    # Taken in any case, so that no later request gets this id.
     last = take_served(fields.get("method"), fields.get("path"))
     request_id = fields.get("rid") or last
     if request_id and not (read_request_id() or hasattr(record, "rid")):
@@ -180,7 +179,7 @@ def _add_failed_id(record: logging.LogRecord) -> None:
 
 
 def _is_copied(name: str) -> bool:
-    """Return whether a handler gets the records of a logger that makes copies of them."""
+    """Return whether a handler of a logger's records copies them."""
     logger: Any = _loggers.get(name)
     while logger is not None:
         for handler in logger.handlers:
@@ -192,12 +191,12 @@ def _is_copied(name: str) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _drops_arguments(kind: type) -> bool:
-    # As QueueHandler, SocketHandler and structlog's ProcessorFormatter do in their copies.
+    # The methods of QueueHandler, SocketHandler and structlog's ProcessorFormatter.
     return any(hasattr(kind, name) for name in ("prepare", "makePickle", "wrap_for_formatter"))
 
 
 def filter_for(name: str) -> type[logging.Filter]:
-    """Return the class of the filter that the records of a server's logger pass through.
+    """Return the class of the filter for a server's logger.
 
     Args:
         name: The logger's name.
@@ -208,20 +207,19 @@ def filter_for(name: str) -> type[logging.Filter]:
 
 
 def take_over() -> None:
-    """Have the records of servers go to the root logger's handlers, now and from here on.
+    """Send the records of servers to the root logger's handlers, also if a server starts later.
 
-    An access log that a server has switched off (without handlers, and not
-    propagating, as uvicorn does) stays off. Handlers of other kinds than
-    servers have are left alone. Doing it twice is doing it once.
+    An access log that a server has switched off stays off: it has no handlers and does not
+    propagate, as in uvicorn. Handlers of the application stay. A second call changes nothing.
     """
     for name in SERVER_LOGGERS:
         logger = logging.getLogger(name)
-        hand_over(logger, ACCESS_LOGGERS)
+        make_propagating(logger, ACCESS_LOGGERS)
         kind = filter_for(name)
         others = [one for one in logger.filters if type(one) is not kind]
-        # Before those of the application: what they refuse has taken its id with it.
+        # First, so that a record which a later filter refuses still takes its stored id.
         logger.filters = [kind(), *others]
-    # Not in dict_config(), which would take away the handler that mails to Django's ADMINS.
-    keep_off_console(logging.getLogger("django"))
+    # Not in dict_config(), which would remove the handler that mails to Django's ADMINS.
+    remove_console_handler(logging.getLogger("django"))
     connect_signals()
     log_access()

@@ -1,4 +1,4 @@
-"""For tests of services: what was logged, as parsed MozLog lines.
+"""Support for tests of services: the logged lines, as parsed MozLog lines.
 
 ::
 
@@ -6,12 +6,11 @@
         logging.getLogger("app").info("hello")
     assert lines[0]["Fields"]["msg"] == "hello"
 
-Under pytest the fixture ``mozlog_lines`` gives the same list for a whole test.
+Under pytest the fixture ``mozlog_lines`` returns the same list for a whole test.
 
-``no_leaks()`` fails where a block leaves something bound in the logging context,
-which would show in the lines of whatever runs there next. Under pytest the
-fixture ``mozlog_no_leaks`` does it for one test, and the ini option
-``mozlog_no_leaks = true`` for all.
+``no_leaks()`` fails if a block leaves a field bound in the logging context, which would appear
+in the lines of the next code in this context. Under pytest the fixture ``mozlog_no_leaks`` does
+so for one test, and the ini option ``mozlog_no_leaks = true`` for all tests.
 """
 
 from __future__ import annotations
@@ -41,17 +40,20 @@ def capture_lines(
 ) -> Iterator[list[dict[str, Any]]]:
     """Collect the lines that are logged within the block, each parsed into a dict.
 
-    Those of structlog's loggers as well, where ``mozlog_py.configure()`` set it up.
+    If ``mozlog_py.configure()`` has set up structlog, the lines of its loggers are collected
+    as well.
 
-    ``logger``: the one to listen to, with what propagates to it; None is the
-    root. ``level``: the lowest level to let through; the logger's own level is
-    lowered to it for the length of the block. ``formatter``: how lines are
-    made; None is ``MozlogFormatter()``.
+    Args:
+        logger: The logger whose records, with those that propagate to it, are collected; None
+            is the root logger.
+        level: The lowest level to collect. The block sets the logger's own level to it.
+        formatter: Formats the lines; None is ``MozlogFormatter()``.
 
-    Raises ``AssertionError`` on leaving, if a line is not valid MozLog.
+    Raises:
+        AssertionError: At the end of the block, if a line is not valid MozLog.
     """
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
-    handler = _Collecting(formatter or MozlogFormatter())
+    handler = _CollectingHandler(formatter or MozlogFormatter())
     former = target.level
     target.addHandler(handler)
     target.setLevel(level if level != logging.NOTSET else 1)
@@ -67,10 +69,13 @@ def capture_lines(
 
 @contextmanager
 def no_leaks() -> Iterator[None]:
-    """Fail where the block leaves fields in the context that were not there, or others.
+    """Fail if the block leaves the logging context changed.
 
-    What it finds is taken away again, so that one leak is one failure. Raises
-    ``AssertionError`` on leaving, unless the block itself raises.
+    The context is restored, so that one leak causes one failure.
+
+    Raises:
+        AssertionError: At the end of the block, if the context differs and the block has not
+            raised.
     """
     snapshot = context.snapshot()
     before = _shown()
@@ -85,15 +90,15 @@ def no_leaks() -> Iterator[None]:
                 + "; ".join(
                     [*(f"left behind {field}" for field in left), *(f"lost {n}" for n in lost)]
                 )
-                + ". Whatever runs here next logs with it: bind with `with context.bound(...)`, or "
-                "clear() at the end"
+                + ". The next code in this context logs with it: bind with "
+                "`with context.bound(...)`, or clear() at the end"
             )
     finally:
         context.restore(snapshot)
 
 
 def _shown() -> dict[str, Any]:
-    # A span is its library's business, and over when that says so.
+    # The tracing library ends a span, possibly after the block.
     return {name: value for name, value in context.get().items() if name not in SPAN_FIELDS}
 
 
@@ -101,8 +106,8 @@ def _differs(name: str, after: dict[str, Any], before: dict[str, Any]) -> bool:
     return name not in before or after[name] is not before[name]
 
 
-class _Collecting(logging.Handler):
-    #: It gets the events of structlog from the chain: no record of them is made for it.
+class _CollectingHandler(logging.Handler):
+    #: Events of structlog reach this handler from the chain, without a record.
     has_events = True
 
     def __init__(self, formatter: MozlogFormatter) -> None:
@@ -115,18 +120,18 @@ class _Collecting(logging.Handler):
         self.collect(self.format(record))
 
     def collect(self, line: str) -> None:
-        """Take a line; what is wrong with it is said at the end of the block."""
+        """Store a line, and its problems for the end of the block."""
         problems = validate(line, strict=getattr(self.formatter, "strict", False))
         self.problems.extend(f"{problem} in {line}" for problem in problems)
         try:
             self.lines.append(json.loads(line))
         except ValueError:
-            # Said already, and no reason to raise where it was logged.
+            # validate() has noted the problem. The log call itself must not raise.
             pass
 
 
 @contextmanager
-def _listening_to_structlog(handler: _Collecting, name: str | None) -> Iterator[None]:
+def _listening_to_structlog(handler: _CollectingHandler, name: str | None) -> Iterator[None]:
     setup = sys.modules.get("mozlog_py.structlog.configure")
     if setup is None or not setup.chain:
         yield

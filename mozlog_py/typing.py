@@ -1,6 +1,6 @@
-"""The types of options, for annotations of services and for our own.
+"""The types of options, for annotations in services and in this package.
 
-Nothing here is needed at run time.
+This module has no effect at run time.
 """
 
 from __future__ import annotations
@@ -24,45 +24,44 @@ __all__ = [
     "TextStream",
 ]
 
-#: The formats of ``configure()``, and the names that other libraries have for them.
+#: The formats of ``configure()``, and their names in other libraries.
 FormatName: TypeAlias = Literal["mozlog", "gcp", "pretty", "json", "text", "plain", "console"]
-#: A level: its number, or its name in any case.
+#: A level: its number, or its name in lower or upper case.
 Level: TypeAlias = int | str
-#: What a full queue does.
+#: The action of a full queue.
 Policy: TypeAlias = Literal["block", "drop_newest", "drop_oldest"]
-#: How ``fmt`` names attributes of records.
+#: The syntax of ``fmt`` for attributes of records.
 Style: TypeAlias = Literal["%", "{", "$", ","]
-#: What ``MozlogRenderer`` gives.
+#: The type that ``MozlogRenderer`` returns.
 Output: TypeAlias = Literal["bytes", "text"]
 
 
 class TextStream(Protocol):
-    """What lines may be written to as text: ``sys.stderr``, an open file, a ``StringIO``."""
+    """A destination of text: ``sys.stderr``, an open file, a ``StringIO``."""
 
     def write(self, text: str, /) -> object:
         """Write a text."""
 
 
 class BinaryStream(Protocol):
-    """What lines may be written to as bytes: ``sys.stderr.buffer``, a ``BytesIO``."""
+    """A destination of bytes: ``sys.stderr.buffer``, a ``BytesIO``."""
 
     def write(self, data: bytes, /) -> object:
         """Write bytes."""
 
 
-#: Where lines go. A text is a path, and must look like one: ``"./shop"``, ``"shop.log"``.
+#: The destination of lines. A text is a path with a directory or a suffix: ``"./shop"``.
 Stream: TypeAlias = Union[TextStream, BinaryStream, str, "os.PathLike[str]"]
 
-#: A processor of structlog or of ours: takes the logger, the method's name and the event
-#: dict, and returns the event dict. (structlog's type has the last processor of a chain
-#: in it as well, which returns a line.)
+#: A processor of structlog or of this package: a function of the logger, the method's name and
+#: the event dict, which returns the event dict. The last processor of a chain returns a line.
 Processor: TypeAlias = Callable[
     [Any, str, Any], Union[Mapping[str, Any], str, bytes, bytearray, "tuple[Any, ...]"]
 ]
 
 
 class QueueOptions(TypedDict, total=False):
-    """The options of ``queue=``, as those of ``MozlogQueueHandler``."""
+    """The options of ``queue=``, as in ``MozlogQueueHandler``."""
 
     max_bytes: int
     policy: Policy
@@ -72,7 +71,7 @@ class QueueOptions(TypedDict, total=False):
 
 
 class FormatterOptions(TypedDict, total=False):
-    """The options of ``formatter_options=``, as those of ``MozlogFormatter``."""
+    """The options of ``formatter_options=``, as in ``MozlogFormatter``."""
 
     fmt: str | Sequence[str] | None
     datefmt: str | None
@@ -92,7 +91,7 @@ class FormatterOptions(TypedDict, total=False):
 
 
 class RendererOptions(TypedDict, total=False):
-    """The options of ``MozlogRenderer`` that are those of its formatter."""
+    """The options that ``MozlogRenderer`` passes to its formatter."""
 
     hostname: str | None
     strict: bool

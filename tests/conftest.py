@@ -118,7 +118,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }
     yield
     structlog.reset_defaults()
-    minimal_records.gather_all()
+    minimal_records.use_full_records()
     logging.setLogRecordFactory(factory)
     logging.Logger.makeRecord = make_record  # type: ignore[method-assign]
     for name, logger in logging.Logger.manager.loggerDict.items():
@@ -130,7 +130,7 @@ def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 logger.setLevel(logging.NOTSET)
     root.handlers[:], root.level = handlers, level
     sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
-    excepthooks._former.clear()
+    excepthooks._former_hooks.clear()
     logging.captureWarnings(False)
     warnings.showwarning = shown
     sys.meta_path[:] = finders

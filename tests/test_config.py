@@ -351,7 +351,7 @@ class TestCloudFormat:
         line = checked(formatter.format(made))
         assert line == checked(formatter.format_bytes(made))
         raw = formatter.convert_record(made)
-        assert line == formatter.line_maker("x").conversion(raw, Sanitiser())
+        assert line == formatter.line_encoder_for("x").conversion(raw, Sanitiser())
         return line
 
     def test_is_mozlog_with_severity_and_message(self) -> None:
@@ -755,9 +755,9 @@ class TestUncaught:
 
     def test_is_installed_once(self) -> None:
         excepthooks.log_uncaught()
-        former = dict(excepthooks._former)
+        former = dict(excepthooks._former_hooks)
         excepthooks.log_uncaught()
-        assert excepthooks._former == former
+        assert excepthooks._former_hooks == former
 
     @pytest.mark.parametrize("unbuffered", ["", "1"])
     def test_exception_of_a_process_is_a_line_and_its_exit_status_stays(

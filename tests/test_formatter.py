@@ -17,6 +17,7 @@ from typing import Any
 
 import hostile
 import pytest
+import structlog
 from conformance import Capture, checked, fields, record, render
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 
@@ -499,8 +500,8 @@ class TestOptions:
 
     def test_that_change_while_the_first_line_is_made_count_for_the_next(self) -> None:
         class Slow(MozlogFormatter):
-            def line_maker(self, logger_name: str) -> Any:
-                maker = super().line_maker(logger_name)
+            def line_encoder_for(self, logger_name: str) -> Any:
+                maker = super().line_encoder_for(logger_name)
                 if self.hostname == "old":
                     self.hostname = "new"
                 return maker
@@ -1210,6 +1211,18 @@ class TestInterrupts:
     def test_of_an_argument_are_shown_as_a_marker(self) -> None:
         got = fields(MozlogFormatter(), record("%s", self.Interrupting()))
         assert got["msg"] == "%s (<unprintable Interrupting: KeyboardInterrupt>,)"
+
+    @pytest.mark.parametrize("kind", [MozlogFormatter, CloudFormatter, PrettyFormatter])
+    def test_of_a_value_are_shown_as_a_marker_where_a_processor_drops_the_event(
+        self, kind: type[MozlogFormatter]
+    ) -> None:
+        def drop(*_: Any) -> Any:
+            raise structlog.DropEvent
+
+        formatter = kind(processors=[drop])
+        made = record(value=self.Interrupting())
+        assert "<unprintable Interrupting: KeyboardInterrupt>" in formatter.format(made)
+        assert b"<unprintable Interrupting: KeyboardInterrupt>" in formatter.format_bytes(made)
 
     def test_from_outside_are_not_swallowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Once:

@@ -167,7 +167,7 @@ sys.meta_path.insert(0, Finder())
 
 class TestOverlap:
     def test_is_looked_for_once_a_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(overlap._State, "is_said", False)
+        monkeypatch.setattr(overlap._State, "is_logged", False)
         looks: list[None] = []
         monkeypatch.setattr(overlap, "overlap", lambda: looks.append(None))
         for kind in (DockerflowASGI, DockerflowWSGI):
@@ -178,7 +178,7 @@ class TestOverlap:
         def fail() -> None:
             raise RuntimeError
 
-        monkeypatch.setattr(overlap._State, "is_said", False)
+        monkeypatch.setattr(overlap._State, "is_logged", False)
         monkeypatch.setattr(overlap, "overlap", fail)
         overlap.warn_of_overlap()
 
@@ -198,7 +198,7 @@ class TestOverlap:
     def test_goes_to_whatever_hears_it(
         self, monkeypatch: pytest.MonkeyPatch, untouched_process: None
     ) -> None:
-        monkeypatch.setattr(overlap._State, "is_said", False)
+        monkeypatch.setattr(overlap._State, "is_logged", False)
         monkeypatch.setattr(overlap, "overlap", lambda: "both are here")
         stream = io.StringIO()
         logger = logging.getLogger("mozlog_py")

@@ -174,7 +174,7 @@ class TestAnyRecord:
         self, made: logging.LogRecord, formatter: MozlogFormatter
     ) -> None:
         raw = formatter.convert_record(made)
-        maker = formatter.line_maker("x")
+        maker = formatter.line_encoder_for("x")
         converted = json.loads(encode(maker.conversion(raw, Sanitiser(formatter.json_default))))
         line = checked(formatter.format(made))
         # Without a usable time both have the present, each its own.

@@ -45,13 +45,13 @@ PLACE = "/srv/shop/cart.py"
 
 @pytest.fixture(autouse=True)
 def _untouched(untouched_process: None) -> Iterator[None]:
-    record_factory._places.clear()
+    record_factory._files_and_modules.clear()
     yield
-    record_factory._places.clear()
+    record_factory._files_and_modules.clear()
 
 
 class Hostile(Exception):
-    """What a value of somebody else's raises."""
+    """Raised by a value of the application."""
 
 
 class Settings(Mapping[str, Any]):
@@ -80,7 +80,7 @@ class Text(str):
 
 
 def arguments(**changed: Any) -> dict[str, Any]:
-    """Give the arguments of an ordinary record, but for what is changed."""
+    """Return the arguments of an ordinary record, with some changed."""
     return {
         "name": "shop", "level": 20, "pathname": PLACE, "lineno": 7, "msg": "%s paid",
         "args": ("Ann",), "exc_info": None, "func": "pay", "sinfo": None, **changed,
@@ -88,7 +88,7 @@ def arguments(**changed: Any) -> dict[str, Any]:
 
 
 def outcome(make: Callable[..., logging.LogRecord], given_: dict[str, Any]) -> Any:
-    """Give a record, or the error in its place."""
+    """Return a record, or the error in its place."""
     try:
         return make(**given_)
     except Exception as error:
@@ -211,7 +211,7 @@ class TestMakeRecord:
     def test_lets_an_interrupt_through(self) -> None:
         class Interrupting(Settings):
             def __bool__(self) -> bool:
-                # Once, as somebody's Ctrl-C.
+                # Once, as Ctrl-C does.
                 raise interrupts.pop() if interrupts else Hostile
 
         interrupts = [KeyboardInterrupt]
@@ -271,21 +271,21 @@ class TestPlaces:
     def test_of_the_same_path_are_the_same(self) -> None:
         made = [compare(pathname=PLACE) for _ in range(2)]
         assert [(r.filename, r.module) for r in made] == [("cart.py", "cart")] * 2
-        assert list(record_factory._places) == [PLACE]
+        assert list(record_factory._files_and_modules) == [PLACE]
 
     @pytest.mark.parametrize("path", [None, 7, b"/a/b.py", Path("/a/b.py"), Text("/a/b.py"), []])
     def test_that_are_no_text_are_left_to_logging(self, path: Any) -> None:
         compare(pathname=path)
-        assert record_factory._places == {}
+        assert record_factory._files_and_modules == {}
 
     def test_do_not_fill_the_memory(self) -> None:
         for number in range(2_500):
             assert make_record(**arguments(pathname=f"/a/{number}.py")).module == str(number)
-            assert len(record_factory._places) <= 1000
+            assert len(record_factory._files_and_modules) <= 1000
         assert compare(pathname="/" + "a" * 1000).filename == "a" * 1000
-        assert "/" + "a" * 1000 not in record_factory._places
+        assert "/" + "a" * 1000 not in record_factory._files_and_modules
         compare(pathname="/" + "a" * 499)
-        assert "/" + "a" * 499 in record_factory._places
+        assert "/" + "a" * 499 in record_factory._files_and_modules
 
 
 class TestThreads:

@@ -184,13 +184,13 @@ class TestOthers:
         assert max(map(len, roles)) <= memo.LONGEST
 
     def test_paths_of_records_stay_few_and_short(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(record_factory, "_places", {})
+        monkeypatch.setattr(record_factory, "_files_and_modules", {})
         for number in range(3000):
             path = f"/{'x' * (number % 7 * 1000)}/{number}.py"
             made = record_factory.make_record("a", 20, path, 1, "x", (), None)
             assert (made.filename, made.module) == (f"{number}.py", str(number))
-        assert 0 < len(record_factory._places) <= 1000
-        assert max(map(len, record_factory._places)) <= 512
+        assert 0 < len(record_factory._files_and_modules) <= 1000
+        assert max(map(len, record_factory._files_and_modules)) <= 512
 
     def test_causes_of_losses_stay_few_and_add_up(self) -> None:
         losses = LossCounter()

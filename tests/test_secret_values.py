@@ -116,7 +116,7 @@ class TestConfiguration:
 
     def test_where_neither_is_used_lines_are_encoded_as_ever(self) -> None:
         assert Redact().mask is None
-        maker = MozlogFormatter(processors=[Redact()]).line_maker("shop")
+        maker = MozlogFormatter(processors=[Redact()]).line_encoder_for("shop")
         assert maker.mask is None
         assert maker.dumps is orjson.dumps
 

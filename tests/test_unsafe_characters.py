@@ -219,7 +219,7 @@ class TestNames:
         for kind in ("a", "ž"):
             made = checked_lines(formatter.format(record(name=kind * 1_000_000)) + "\n")[0]
             assert made["Type"].endswith("... <truncated, 1000000 characters>")
-        maker = formatter.line_maker("x")
+        maker = formatter.line_encoder_for("x")
         maker.line(0, "a" * 1_000_000, 20, None, {})
         assert maker.templates == {}
         handler.close()

@@ -27,17 +27,17 @@ __all__ = ["has_patched_make_record", "is_standard", "log", "make_record", "stan
 
 _Logger: Final = logging.Logger
 # What patches of them are told from; None where one was there before this module.
-_make_record: Final = record_factory.own_method(logging.Logger.makeRecord)
+_make_record: Final = record_factory.unpatched_method(logging.Logger.makeRecord)
 # What handlers of ours put in its place makes the same records.
 _made_by_ours: Final = call_extra.make_record
-_info: Final = record_factory.own_method(logging.Logger.info)
-_error: Final = record_factory.own_method(logging.Logger.error)
+_info: Final = record_factory.unpatched_method(logging.Logger.info)
+_error: Final = record_factory.unpatched_method(logging.Logger.error)
 # Beside ``manager``, which those have that getLogger() has made.
 _ATTRIBUTE_COUNT: Final = len(vars(logging.Logger("")))  # noqa: LOG001 - one with no manager
 _INFO: Final = logging.INFO
 _LogRecord: Final = logging.LogRecord
 _new: Final = logging.LogRecord.__new__
-_init: Final = record_factory.own_method(logging.LogRecord.__init__)
+_init: Final = record_factory.unpatched_method(logging.LogRecord.__init__)
 _get_ident: Final = threading.get_ident
 _current_thread: Final = threading.current_thread
 _modules: Final = sys.modules

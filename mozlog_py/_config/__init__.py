@@ -1,3 +1,3 @@
-"""What options may be, and what is installed."""
+"""Checks of options and of the installation."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What options may be: one check for each kind of option, and one error for all.
+"""Checks of options: one function for each kind of option, and one error for all.
 
 An error names the option, shows its value, and says what to write instead.
 """
@@ -23,10 +23,10 @@ __all__ = [
 ]
 
 _MAX_SHOWN: Final = 200
-# What logging.config looks up and imports in place of a text, wherever that stands.
+# The beginnings of texts that logging.config replaces with an object, at any depth.
 # Source: logging.config.BaseConfigurator.value_converters.
 _RESOLVED: Final = ("cfg://", "ext://")
-# What a text may mean that is no path; a dictConfig resolves the last form.
+# Texts that name a standard stream, and not a path. dictConfig resolves the last form.
 _STANDARD_STREAMS: Final = {
     f"{prefix}{name}": f"sys.{name}"
     for prefix in ("", "sys.", "ext://sys.")
@@ -35,15 +35,15 @@ _STANDARD_STREAMS: Final = {
 
 
 class OptionError(TypeError, ValueError):
-    """An option has a value that it cannot have; the text says which, and what to write.
+    """An option has an invalid value. The text names the option and says what to write.
 
-    It is both a ``TypeError`` and a ``ValueError``: whether ``queue=5`` is one or the
-    other is a matter of taste, and callers that catch either are right.
+    The error is both a ``TypeError`` and a ``ValueError``, so that callers may catch either:
+    ``queue=5`` has a wrong type as well as a wrong value.
     """
 
 
 def shown(value: object) -> str:
-    """Return the ``repr`` of a value for an error's text, of at most 200 characters."""
+    """Return the first 200 characters of a value's ``repr``, for the text of an error."""
     try:
         text = repr(value)
     except Exception:
@@ -52,7 +52,7 @@ def shown(value: object) -> str:
 
 
 def check_switch(name: str, value: object) -> bool:
-    """Return a switch as a bool; 0 and 1 are taken as well. Raises ``OptionError``."""
+    """Return a switch as a bool. Raise ``OptionError`` unless it is a bool, 0 or 1."""
     if value is True or value is False:
         return value
     if type(value) is int and value in (0, 1):
@@ -62,19 +62,25 @@ def check_switch(name: str, value: object) -> bool:
 
 
 def check_text(name: str, value: object, meaning: str) -> None:
-    """Raise ``OptionError`` for what is no text. ``meaning``: what the text is for."""
+    """Raise ``OptionError`` for a value that is not text.
+
+    Args:
+        name: The option.
+        value: Its value.
+        meaning: The use of the text, for the error's text.
+    """
     if not isinstance(value, str):
         raise OptionError(f"{name} is {shown(value)}; it must be text: {meaning}")
 
 
 def check_unresolved(name: str, value: object) -> None:
-    """Raise ``OptionError`` for a text that ``logging.config`` would not take as a text.
+    """Raise ``OptionError`` for a text that ``logging.config`` would replace with an object.
 
     Args:
         name: The option.
-        value: Its value; what dicts, lists and tuples in it hold is looked at as well.
+        value: Its value. The contents of dicts, lists and tuples are checked as well.
     """
-    # Each container once: one may hold itself.
+    # Each container is checked once, because it may contain itself.
     seen: set[int] = set()
     waiting = [value]
     while waiting:
@@ -83,8 +89,8 @@ def check_unresolved(name: str, value: object) -> None:
             if each.startswith(_RESOLVED):
                 raise OptionError(
                     f"{name} has the text {shown(each)}, which logging.config would import or "
-                    "look up in a dictConfig, whoever it comes from; configure() takes it as a "
-                    "text"
+                    "look up in a dictConfig, also if it comes from outside; configure() takes it "
+                    "as a text"
                 )
         elif isinstance(each, (Mapping, list, tuple)) and id(each) not in seen:
             seen.add(id(each))
@@ -92,21 +98,21 @@ def check_unresolved(name: str, value: object) -> None:
 
 
 def check_mapping(name: str, value: object, example: str = "") -> None:
-    """Raise ``OptionError`` for what is neither None nor a mapping."""
+    """Raise ``OptionError`` for a value that is neither None nor a mapping."""
     if value is not None and not isinstance(value, Mapping):
         such_as = f", such as {example}" if example else ""
         raise OptionError(f"{name} is {shown(value)}; it must be a dict{such_as}")
 
 
 def check_number(name: str, value: object, *, least: float, allowed: str, whole: bool) -> None:
-    """Raise ``OptionError`` for what is no number of at least ``least``.
+    """Raise ``OptionError`` for a value that is not a number of at least ``least``.
 
     Args:
         name: The option.
         value: Its value.
-        least: The smallest number that it may be.
-        allowed: What it must be, for the error's text.
-        whole: Whether only an ``int`` will do.
+        least: The smallest allowed number.
+        allowed: The allowed values, for the error's text.
+        whole: Whether the number has to be an ``int``.
     """
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
@@ -118,7 +124,7 @@ def check_names(name: str, given: Mapping[Any, Any], known: Collection[str]) -> 
     unknown = [key for key in given if key not in known]
     if not unknown:
         return
-    # Needed for this error only.
+    # Imported here: only this error needs it.
     from difflib import get_close_matches
 
     near = get_close_matches(str(unknown[0]), known, 1)
@@ -130,7 +136,7 @@ def check_names(name: str, given: Mapping[Any, Any], known: Collection[str]) -> 
 
 
 def check_no_positional(function: str, positional: tuple[object, ...], hint: str = "") -> None:
-    """Raise ``OptionError`` where fields were given by position, as in ``bind({...})``."""
+    """Raise ``OptionError`` for positional arguments in place of fields: ``bind({...})``."""
     if not positional:
         return
     first = positional[0]
@@ -144,15 +150,15 @@ def check_no_positional(function: str, positional: tuple[object, ...], hint: str
 
 
 def check_stream(name: str, stream: object, named_by: str = "name") -> None:
-    """Raise ``OptionError`` for what is neither a stream nor, beyond doubt, a path.
+    """Raise ``OptionError`` for a value that is neither a stream nor clearly a path.
 
-    A text without a separator and a suffix is an application's name or a stream's more
-    often than a file's.
+    A text without a separator or a suffix is more often the name of an application or of a
+    stream than that of a file.
 
     Args:
         name: The option.
         stream: Its value; None follows ``sys.stdout``.
-        named_by: The option that takes the application's name.
+        named_by: The option for the application's name.
     """
     if stream is None or isinstance(stream, os.PathLike):
         return
@@ -187,5 +193,5 @@ def _has_write(stream: object) -> bool:
     try:
         return hasattr(stream, "write")
     except Exception:
-        # A stand-in that raises something of its own; the sink counts what it cannot write.
+        # A test double may raise any exception. The sink counts lines that it cannot write.
         return True

@@ -1,8 +1,8 @@
-"""The distribution ``dockerflow`` installed beside ours: both have a package of that name.
+"""Detects the distribution ``dockerflow`` beside mozlog-py: both have a package ``dockerflow``.
 
-Whichever was installed last has written its files over the other's, and to uninstall
-one deletes files of both. That is said once a process, in a line, when logging or an
-adapter is set up; at import it would be a warning, which can end a process.
+The one that was installed last has overwritten the other's files, and uninstalling one deletes
+files of both. A log record says so once a process, when logging or an adapter is set up. At
+import only a Python warning could say it, and ``-W error`` turns that into an exception.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Final
 
 __all__ = ["FILES_OF_OURS", "MARKER", "overlap", "warn_of_overlap"]
 
-#: A name of our ``dockerflow/__init__.py`` that no other distribution's has.
+#: A name in ``dockerflow/__init__.py`` of mozlog-py, but of no other distribution.
 MARKER: Final = "_IS_OF_MOZLOG_PY"
 
-#: Files of our package ``dockerflow`` that the other distribution does not have, and an
-#: application's own package of that name hardly all.
+#: Files of mozlog-py's package ``dockerflow`` that the other distribution does not have. An
+#: application's own package of that name is unlikely to have all of them.
 FILES_OF_OURS: Final = ("endpoints.py", "request_id.py", "summary.py")
 
 _PACKAGE: Final = "dockerflow"
@@ -30,27 +30,27 @@ _logger: Final = logging.getLogger("mozlog_py")
 
 
 class _State:
-    """Whether it was said in this process."""
+    """Whether the warning was logged in this process."""
 
-    is_said = False
+    is_logged = False
 
 
 def warn_of_overlap() -> None:
-    """Log a warning, once a process, where ``overlap`` finds something. Never raises."""
-    if _State.is_said:
+    """Log a warning, once a process, if ``overlap`` finds a problem. Never raises."""
+    if _State.is_logged:
         return
-    _State.is_said = True
+    _State.is_logged = True
     try:
         text = overlap()
     except Exception:
-        # An importer or an installation of a kind of its own is no reason to fail.
+        # An unusual importer or installation must not prevent the set-up.
         return
     if text is not None:
         _logger.warning("%s", text)
 
 
 def overlap() -> str | None:
-    """Return what is wrong with the package ``dockerflow``, and how to repair it; else None."""
+    """Return the problem of the package ``dockerflow`` and its repair; None without one."""
     version = _version_of_other()
     has_marker = _has_marker()
     if version is not None:
@@ -73,13 +73,13 @@ def overlap() -> str | None:
 
 
 def _version_of_other() -> str | None:
-    """Return the version of an installed distribution ``dockerflow``, None without one."""
-    # importlib.metadata knows it as well, and takes longer to import than all of this package.
+    """Return the version of an installed distribution ``dockerflow``; None without one."""
+    # importlib.metadata takes longer to import than this whole package.
     for place in sys.path:
         try:
             names = os.listdir(place or os.curdir)  # noqa: PTH208 - as below
         except OSError:
-            # Not there, or an archive.
+            # The folder does not exist, or is an archive.
             continue
         for name in names:
             found = _METADATA.fullmatch(name)
@@ -89,7 +89,7 @@ def _version_of_other() -> str | None:
 
 
 def _has_marker() -> bool | None:
-    """Return whether the package ``dockerflow`` is ours; None where it does not exist."""
+    """Return whether the package ``dockerflow`` is mozlog-py's; None if it does not exist."""
     module = sys.modules.get(_PACKAGE)
     if module is not None:
         return hasattr(module, "__path__") and MARKER in vars(module)
@@ -99,20 +99,20 @@ def _has_marker() -> bool | None:
     if spec is None:
         return None
     if spec.origin is None:
-        # A folder without __init__.py: files of ours that were left behind.
+        # A folder without __init__.py: an uninstallation has left files there.
         return False
-    # Not imported to find out: that is the application's decision.
+    # Read, and not imported: the application decides what is imported.
     get_source = getattr(spec.loader, "get_source", None)
     if get_source is not None:
         source = get_source(_PACKAGE)
         return source is None or MARKER in source
-    # pytest has a loader of its own for the packages of its plug-ins.
+    # The loader of pytest for packages of plug-ins has no get_source().
     with open(spec.origin, "rb") as file:  # noqa: PTH123 - pathlib takes long to import
         return MARKER.encode() in file.read()
 
 
 def _has_files_of_ours() -> bool:
-    """Return whether modules that only our package ``dockerflow`` has are where it is found."""
+    """Return whether the package ``dockerflow`` has files that only mozlog-py's has."""
     module = sys.modules.get(_PACKAGE)
     places = getattr(module, "__path__", None)
     if places is None:

@@ -1,13 +1,13 @@
-"""The careful way from a LogRecord to its line: any record, all options, every hook.
+"""The general renderer: any record, all options, every hook.
 
-What runs here may be anybody's: a record class, a subclass's hooks, the code of
-a logged value. Whatever it raises, there is a line.
+It calls code of the application: a record class, the hooks of a subclass, the methods of a
+logged value. If that code raises, the record still has a line.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -28,46 +28,45 @@ from mozlog_py._fields.json_message import exceeds_bounds, json_object
 from mozlog_py._fields.server_records import READERS, read_record
 from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
-from mozlog_py._process.fork_safe_import import fork_safe_import
-from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
+from mozlog_py._values.sanitiser import Sanitiser, type_name
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
 from .plain_record import Fallbacks
+from .run_processors import import_for_processors, processed_fields
 
 if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask
 
 __all__ = [
+    "RENDER_SIGNALS",
     "Hooks",
     "Renderer",
-    "careful_renderer",
     "collect_fields",
     "conversion_sanitiser",
     "converted",
     "converting_renderer",
-    "envelope_of",
-    "given_name",
-    "interrupted_in",
+    "envelope_values",
+    "general_renderer",
+    "handler_name_of",
+    "interrupt_fallback",
     "is_converting",
-    "limited",
+    "line_in",
     "line_of",
     "prefixed",
-    "processed_fields",
-    "text_ways",
+    "text_fallbacks",
+    "with_max_bytes",
 ]
 
-# What processors are handed beside the fields, and what they add for a renderer.
-_PASSED: Final = frozenset({"_from_structlog", "_record", "event"})
-# Whether the first record with processors has imported what they need.
-_has_imports = False
-_ENVELOPE_KEYS: Final = frozenset({"level", "level_number", "logger", "timestamp"})
+#: Raised by a renderer in place of a return: the line is dropped, or an interrupt follows it.
+#: They are exceptions because a result object for each line would cost over 3 % of a line.
+RENDER_SIGNALS: Final = (EventDropped, RaiseAfterWrite)
 
 #: Renders one record as one line, without its newline.
 Renderer = Callable[[logging.LogRecord], bytes]
 
 
 class Hooks(Protocol):
-    """What a formatter is asked for on the careful way; ``MozlogFormatter`` says what it is."""
+    """The part of ``MozlogFormatter`` that the general renderer uses."""
 
     exc_info_as_array: bool
     json_default: Callable[[Any], Any] | None
@@ -87,41 +86,51 @@ class Hooks(Protocol):
     def formatException(self, ei: Any) -> str | list[str]: ...
     def formatStack(self, stack_info: str) -> str | list[str]: ...
     def is_value_jsonlike(self, value: str) -> bool: ...
-    def line_maker(self, logger_name: str) -> LineEncoder: ...
+    def line_encoder_for(self, logger_name: str) -> LineEncoder: ...
     def value_mask(self) -> AnyMask | None: ...
     def overrides(self, hook: str) -> bool: ...
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]: ...
     def renamed(self, fields: dict[Any, Any]) -> dict[Any, Any]: ...
 
 
-def limited(maker: LineEncoder, max_bytes: int) -> LineEncoder:
-    """Return a line maker whose lines take at most ``max_bytes`` without a newline; 0 for any."""
-    maker.max_bytes = max_bytes
-    return maker
+def with_max_bytes(encoder: LineEncoder, max_bytes: int) -> LineEncoder:
+    """Return a line encoder with its limit set.
+
+    Args:
+        encoder: The encoder, which is changed.
+        max_bytes: The limit of a line in bytes, without its newline; 0 for no limit.
+    """
+    encoder.max_bytes = max_bytes
+    return encoder
 
 
-def careful_renderer(formatter: Hooks, maker: LineEncoder, *, is_named: bool) -> Renderer:
-    """Give the renderer that takes any record.
+def general_renderer(formatter: Hooks, encoder: LineEncoder, *, is_named: bool) -> Renderer:
+    """Return the renderer of any record.
 
-    ``is_named``: the maker's logger name wins over one that a handler has left
-    on the record.
+    Args:
+        formatter: Has the options and hooks.
+        encoder: Encodes the lines.
+        is_named: Whether the encoder's logger name wins over the name that a handler has set
+            on the record.
     """
 
     def render(record: logging.LogRecord) -> bytes:
         sanitiser = Sanitiser(formatter.json_default)
-        name = None if is_named else given_name(record)
-        chosen = limited(formatter.line_maker(name), maker.max_bytes) if name else maker
+        name = None if is_named else handler_name_of(record)
+        chosen = (
+            with_max_bytes(formatter.line_encoder_for(name), encoder.max_bytes) if name else encoder
+        )
         return _line(formatter, chosen, record, sanitiser)
 
     return render
 
 
 def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
-    """Return the renderer for a subclass that makes whole lines, in ``convert_record``.
+    """Return the renderer for a subclass that overrides ``convert_record``.
 
     Args:
-        formatter: Has the subclass's own ``convert_record``.
-        max_bytes: What a line may take without its newline; 0 for no limit.
+        formatter: Overrides ``convert_record``.
+        max_bytes: The limit of a line in bytes, without its newline; 0 for no limit.
     """
 
     def render(record: logging.LogRecord) -> bytes:
@@ -134,8 +143,8 @@ def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
             raise
         except Exception as error:
             sanitiser.add_reason(f"line not rendered: {type_name(type(error))}")
-            maker = limited(_maker(formatter, record), max_bytes)
-            return maker.line(*envelope_of(record), {}, sanitiser)
+            encoder = with_max_bytes(_encoder(formatter, record), max_bytes)
+            return encoder.line(*envelope_values(record), {}, sanitiser)
         if sanitiser.interrupt is not None:
             raise RaiseAfterWrite(line, sanitiser.interrupt, from_value=True)
         return line
@@ -144,18 +153,18 @@ def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
 
 
 def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
-    """Return the line that a subclass makes of a record, as a dict of plain values.
+    """Return the line of a record from an overridden ``convert_record``, as plain values.
 
-    ``convert_record`` sees the values as they were logged, as upstream's does. What it returns
-    goes through the processors and is cleaned. If it raises, the line has the envelope, the
-    message and a note: any other field may be one that it was there to hide.
+    ``convert_record`` sees the values as logged, as upstream's does. The returned dict passes
+    through the processors and is made plain. If ``convert_record`` raises, the line has the
+    envelope, the message and a note: the override may exist to hide any other field.
 
     Raises:
-        Dropped: A processor drops the event; its ``fields`` are the whole line.
+        EventDropped: A processor drops the event. Its ``fields`` are the whole line.
     """
-    gathered = Sanitiser(formatter.json_default)
-    maker = _maker(formatter, record)
-    token = _converting.set(_Conversion(formatter, record, gathered, is_raw=True))
+    raw_sanitiser = Sanitiser(formatter.json_default)
+    encoder = _encoder(formatter, record)
+    token = _converting.set(_Conversion(formatter, record, raw_sanitiser, is_raw=True))
     try:
         document: Any = formatter.convert_record(record)
         if not issubclass(type(document), dict):
@@ -163,58 +172,57 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
     except BaseException as error:
         sanitiser.add_reason(f"convert_record raised {type_name(type(error))}")
         sanitiser.defer_interrupt(error)
-        fields = formatter.renamed(_message_alone(formatter, record, gathered))
-        document = maker.envelope(*envelope_of(record), fields, gathered, is_raw=True)
+        fields = formatter.renamed(_message_only(formatter, record, raw_sanitiser))
+        document = encoder.envelope(*envelope_values(record), fields, raw_sanitiser, is_raw=True)
     finally:
         _converting.reset(token)
-    if gathered.interrupt is not None:
-        sanitiser.defer_interrupt(gathered.interrupt)
+    if raw_sanitiser.interrupt is not None:
+        sanitiser.defer_interrupt(raw_sanitiser.interrupt)
     try:
         processed = _processed(formatter, record, document, sanitiser)
     except EventDropped as dropped:
-        dropped.fields = maker.conversion(dropped.fields, sanitiser)
+        dropped.fields = encoder.conversion(dropped.fields, sanitiser)
         raise
-    return maker.conversion(processed, sanitiser)
+    return encoder.conversion(processed, sanitiser)
 
 
-def _maker(formatter: Hooks, record: logging.LogRecord) -> LineEncoder:
-    return formatter.line_maker(given_name(record) or formatter.logger_name)
+def _encoder(formatter: Hooks, record: logging.LogRecord) -> LineEncoder:
+    return formatter.line_encoder_for(handler_name_of(record) or formatter.logger_name)
 
 
-def _message_alone(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
-    """Return the message of a record as the one field, where it has no fields in it."""
+def _message_only(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
+    """Return the message of a record as the only field; no field if the message has members."""
     try:
-        call_fields: Any = (
+        content: Any = (
             record.call_fields if type(record) is EventRecord else message(record, sanitiser)
         )
-        text = dict.get(call_fields, "msg") if issubclass(type(call_fields), dict) else call_fields
+        text = dict.get(content, "msg") if issubclass(type(content), dict) else content
     except Exception:
         return {}
     if type(text) is not str or not text:
         return {}
-    has_fields = _json_test(formatter, sanitiser)(text) and (
-        # Nor has anything hidden what is in a text that is not parsed.
+    has_members = _json_test(formatter, sanitiser)(text) and (
+        # A text too large to be parsed counts as well: no processor has seen its members.
         exceeds_bounds(text) or json_object(text) is not None
     )
-    return {} if has_fields else {"msg": text}
+    return {} if has_members else {"msg": text}
 
 
 def _processed(
     formatter: Hooks, record: Any, document: dict[Any, Any], sanitiser: Sanitiser
 ) -> dict[Any, Any]:
-    """Return a whole line as processors leave it.
+    """Return a whole line after the processors have run.
 
-    They see its Fields under their names before they were renamed; ``Redact`` sees the other
-    members of the line as well.
+    The processors see its Fields under their names before ``rename_fields``. ``Redact`` also
+    sees the other members of the line.
     """
     if not formatter.processors or is_processed(record):
         return document
-    if not _has_imports:
-        _import_for_processors()
+    import_for_processors()
     from mozlog_py.redaction import Redact
 
-    given: Any = dict.get(document, "Fields")
-    is_whole = issubclass(type(given), dict)
+    renamed_fields: Any = dict.get(document, "Fields")
+    is_whole = issubclass(type(renamed_fields), dict)
     others = {name: each for name, each in dict.items(document) if name != "Fields" or not is_whole}
     interrupts: list[BaseException] = []
     for processor in formatter.processors:
@@ -224,11 +232,11 @@ def _processed(
         sanitiser.defer_interrupt(error)
     if not is_whole:
         return others
-    former = {new: old for old, new in formatter.rename_fields.items() if old not in given}
-    fields = {former.get(name, name): each for name, each in dict.items(given)}
+    former = {new: old for old, new in formatter.rename_fields.items() if old not in renamed_fields}
+    fields = {former.get(name, name): each for name, each in dict.items(renamed_fields)}
 
     def with_fields(fields: dict[Any, Any]) -> dict[Any, Any]:
-        # Where they stood before.
+        # The members keep their order.
         renamed = formatter.renamed(fields)
         return {name: others.get(name, renamed) for name in dict.keys(document)}
 
@@ -240,26 +248,27 @@ def _processed(
 
 
 def is_processed(record: Any) -> bool:
-    """Return whether a record is an event that a chain of processors has completed."""
+    """Return whether a record is an event that has passed through a chain of processors."""
     return type(record) is EventRecord and record.is_complete
 
 
 class _Conversion(NamedTuple):
-    """The record that a formatter converts, and how."""
+    """A record that a formatter is converting."""
 
     formatter: Any
     record: Any
     sanitiser: Sanitiser
-    #: Whether its Fields go through the processors later.
+    #: Whether the processors run after the conversion.
     is_raw: bool
 
 
-# A subclass calls convert_record of its base class, and cannot hand an interrupt on.
+# The conversion in progress. A subclass calls convert_record of its base class without a
+# sanitiser, so the base class finds the renderer's sanitiser here.
 _converting: Final[ContextVar[_Conversion | None]] = ContextVar("mozlog_converting", default=None)
 
 
 def is_converting(formatter: Hooks, record: logging.LogRecord) -> bool:
-    """Return whether a formatter's ``convert_record`` is called for a record, for its line."""
+    """Return whether the renderer is calling a formatter's ``convert_record`` for a record."""
     conversion = _converting.get()
     return (
         conversion is not None
@@ -270,7 +279,10 @@ def is_converting(formatter: Hooks, record: logging.LogRecord) -> bool:
 
 
 def conversion_sanitiser(formatter: Hooks, record: logging.LogRecord) -> Sanitiser:
-    """Return the sanitiser for ``convert_record``: its renderer's, which looks at it afterwards."""
+    """Return the sanitiser for ``convert_record``.
+
+    During rendering it is the renderer's own, which reports its interrupt and reasons.
+    """
     conversion = _converting.get()
     if conversion is not None and conversion.formatter is formatter and conversion.record is record:
         return conversion.sanitiser
@@ -279,7 +291,7 @@ def conversion_sanitiser(formatter: Hooks, record: logging.LogRecord) -> Sanitis
 
 def _line(
     formatter: Hooks,
-    maker: LineEncoder,
+    encoder: LineEncoder,
     record: logging.LogRecord,
     sanitiser: Sanitiser,
 ) -> bytes:
@@ -287,22 +299,22 @@ def _line(
         fields = collect_fields(formatter, record, sanitiser)
     except EventDropped as dropped:
         would_be = dropped.fields
-        dropped.line = lambda: maker.line(*envelope_of(record), would_be, sanitiser)
+        dropped.line = lambda: encoder.line(*envelope_values(record), would_be, sanitiser)
         raise
     except Exception as error:
         sanitiser.add_reason(f"record not readable: {type_name(type(error))}")
         try:
-            # What processors have not seen may be what they are there to hide.
+            # The processors have not seen these fields, and may exist to hide one.
             fields = {} if formatter.processors else merge({}, call_fields(record, sanitiser))
         except Exception:
             fields = {}
-    return maker.line(*envelope_of(record), fields, sanitiser)
+    return encoder.line(*envelope_values(record), fields, sanitiser)
 
 
 def collect_fields(
     formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser
 ) -> dict[str, Any]:
-    """Give a record's Fields, as the formatter's options and hooks want them."""
+    """Return the Fields of a record, after the formatter's options, hooks and processors."""
     is_raw = is_converting(formatter, record)
     record = _as_read(_unwrapped(formatter, record, sanitiser), sanitiser)
     message_dict = call_fields(record, sanitiser, _json_test(formatter, sanitiser))
@@ -311,13 +323,13 @@ def collect_fields(
         name = formatter.timestamp if isinstance(formatter.timestamp, str) else "Time"
         message_dict[name] = _rfc3339(timestamp_ns(record))
     log_data: dict[str, Any] = {}
-    # Processors are run far below, where what they raise cannot be handed up.
+    # The processors run inside fill(), which hooks call without a sanitiser.
     conversion = _Conversion(formatter, record, sanitiser, is_raw)
     token = _converting.set(conversion) if formatter.processors else None
     try:
         formatter.add_fields(log_data, record, message_dict)
         processed = formatter.process_log_record(log_data)
-        # A hook that changes what it was given often forgets to return it.
+        # A hook that changes its argument in place often returns None.
         return without_json_message(processed if isinstance(processed, dict) else log_data)
     except EventDropped:
         raise
@@ -333,7 +345,7 @@ def collect_fields(
 
 
 def _unwrapped(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> Any:
-    """Give a record that structlog's ``wrap_for_formatter`` made as the event that is in it."""
+    """Return the event of a record from structlog's ``wrap_for_formatter``; else the record."""
     wrapped = getattr(record, "msg", None)
     if type(wrapped) is not dict or "event" not in wrapped or not hasattr(record, "_logger"):
         return record
@@ -358,7 +370,7 @@ def _unwrapped(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> Any:
 
 
 def _as_read(record: Any, sanitiser: Sanitiser) -> Any:
-    """Return a server's record as its line shows it, and any other one as it is."""
+    """Return a record with the fields of a server's message; any other record unchanged."""
     name = _attribute(record, "name")
     if type(name) is not str or name not in READERS or type(record) is EventRecord:
         return record
@@ -410,14 +422,14 @@ def _called(hook: Callable[[Any], Any], value: Any, sanitiser: Sanitiser) -> Any
         return sanitiser.unprintable(value, error)
 
 
-def given_name(record: Any) -> str | None:
-    """Give the logger name that a handler of ours has left on a record."""
+def handler_name_of(record: Any) -> str | None:
+    """Return the logger name that a ``MozlogHandler`` has set on a record; None without one."""
     name = getattr(record, "logger_name", None)
     return name if type(name) is LoggerName else None
 
 
-def envelope_of(record: Any) -> tuple[int, Any, Any, Any]:
-    """Give a record's time (nanoseconds), logger, level and process, whatever they are."""
+def envelope_values(record: Any) -> tuple[int, Any, Any, Any]:
+    """Return a record's time in nanoseconds, logger, level and process, of any types."""
     return (
         timestamp_ns(record),
         _attribute(record, "name"),
@@ -442,10 +454,10 @@ def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
     """Return a renderer whose lines begin with ``prefix``.
 
     Args:
-        prefix: Stands in front of every line.
+        prefix: The text in front of every line.
         render: Renders the lines.
-        max_bytes: What a line may take with its prefix; 0 for no limit. The sink cannot cut
-            it: with a prefix it is no JSON.
+        max_bytes: The limit of a line in bytes, its prefix included; 0 for no limit. The sink
+            cannot cut a line with a prefix, which is not JSON.
     """
     left = max(MIN_LINE_BYTES // 2, max_bytes - len(prefix)) if max_bytes else 0
 
@@ -462,104 +474,50 @@ def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
     return with_prefix
 
 
-def _import_for_processors() -> None:
-    global _has_imports
-    with fork_safe_import():
-        import structlog  # noqa: F401
-
-        import mozlog_py.processors
-        import mozlog_py.redaction  # noqa: F401
-    _has_imports = True
-
-
-def processed_fields(
-    processors: Sequence[Callable[[Any, str, Any], Any]],
-    record: logging.LogRecord,
-    fields: dict[Any, Any],
-    sanitiser: Sanitiser,
-) -> dict[Any, Any]:
-    """Give Fields as processors leave them, which see them as an event dict.
-
-    Raises ``EventDropped`` where one of them drops the event.
-    """
-    # Half of a second's import, for those who have processors.
-    if not _has_imports:
-        _import_for_processors()
-    import structlog
-
-    from mozlog_py.processors import guarded
-
-    # The message keeps its place, in front of an exception, and its name is taken.
-    names = {"msg": "event", "event": unique_key("extra.event", fields)}
-    event_dict: Any = {names.get(name, name): value for name, value in fields.items()}
-    event_dict.update(_record=record, _from_structlog=False)
-    event_dict.setdefault("event", "")
-    taken = {name: fields[name] for name in _ENVELOPE_KEYS if name in fields}
-    interrupts: list[BaseException] = []
-    method_name = str(getattr(record, "levelname", "info")).lower()
-    is_dropped = False
-    for processor in processors:
-        try:
-            event_dict = guarded(
-                (processor,), None, method_name, event_dict, interrupts, processors
-            )
-        except structlog.DropEvent:
-            # Whoever can drop nothing writes it all the same, as the others leave it.
-            is_dropped = True
-    for error in interrupts:
-        sanitiser.defer_interrupt(error)
-    message = event_dict.get("event", "")
-    is_empty = message is None or (type(message) is str and not message)
-    is_mapping = issubclass(type(message), dict)
-    out: dict[Any, Any] = {}
-    for name, value in event_dict.items():
-        if name == "event":
-            if not is_empty and not is_mapping:
-                out["msg"] = message
-        elif (
-            name not in _PASSED
-            and (name not in _ENVELOPE_KEYS or name in taken)
-            and (name != "msg" or name not in out)
-        ):
-            out[name] = value
-    if type(stamp := event_dict.get("timestamp")) is str and "timestamp" not in taken:
-        out.setdefault("Time", stamp)
-    if is_mapping:
-        out.update(dict.copy(message))
-    if is_dropped:
-        raise EventDropped(out)
-    return out
-
-
-def interrupted_in(careful: Renderer) -> Callable[[logging.LogRecord, BaseException], bytes]:
-    """Give what takes a record in the middle of which an interrupt came."""
+def interrupt_fallback(general: Renderer) -> Callable[[logging.LogRecord, BaseException], bytes]:
+    """Return the function that takes over a record whose rendering was interrupted."""
 
     def interrupted(record: logging.LogRecord, error: BaseException) -> bytes:
         if isinstance(error, RaiseAfterWrite):
             raise error
-        # Whether it came from a value or from outside: the record first.
-        raise RaiseAfterWrite(careful(record), error, from_value=False) from None
+        # A value or a signal's handler raised it: the line is written first.
+        raise RaiseAfterWrite(general(record), error, from_value=False) from None
 
     return interrupted
 
 
-def text_ways(careful: Renderer) -> Fallbacks[str]:
-    """Give the same ways in text, for whoever calls ``format`` and cannot raise later."""
-    interrupted = interrupted_in(careful)
+def text_fallbacks(general: Renderer) -> Fallbacks[str]:
+    """Return fallbacks that return text, for ``format``, which cannot raise after a write."""
+    interrupted = interrupt_fallback(general)
 
     def in_text(record: logging.LogRecord, error: BaseException | None = None) -> str:
         try:
-            return (careful(record) if error is None else interrupted(record, error)).decode()
-        except EventDropped as dropped:
-            return dropped.line().decode()
-        except RaiseAfterWrite as saved:
-            return line_of(saved).decode()
+            return (general(record) if error is None else interrupted(record, error)).decode()
+        except RENDER_SIGNALS as signal:
+            return line_of(signal).decode()
 
     return Fallbacks(in_text, in_text, is_text=True)
 
 
-def line_of(interrupted: RaiseAfterWrite) -> bytes:
-    """Give the line, where the interrupt was a value's own; raise what came from outside."""
-    if interrupted.from_value:
+def line_in(signal: EventDropped | RaiseAfterWrite) -> bytes:
+    """Return the line that a renderer's signal carries, of a dropped event as well."""
+    if isinstance(signal, RaiseAfterWrite):
+        return signal.line
+    try:
+        return signal.line()
+    except RaiseAfterWrite as interrupted:
         return interrupted.line
-    raise interrupted.cause from None
+
+
+def line_of(signal: EventDropped | RaiseAfterWrite) -> bytes:
+    """Return the line for a caller that can neither drop an event nor raise after a write.
+
+    Args:
+        signal: Raised by a renderer.
+
+    Raises:
+        BaseException: The cause of a ``RaiseAfterWrite``, unless a value's code raised it.
+    """
+    if isinstance(signal, RaiseAfterWrite) and not signal.from_value:
+        raise signal.cause from None
+    return line_in(signal)

@@ -1,11 +1,10 @@
-"""The short way from a LogRecord to its line, for records that hold nothing odd.
+"""The plain renderer: one hot function for records of exact plain types.
 
-``LineEncoder.line`` makes every line there is. What stands here is the same
-thing for the record that nine log calls in ten make: a plain LogRecord whose
-message, extra and context are exact ``str``, ``int``, ``float`` and ``bool``.
-It is one function because at this size each call costs as much as the work,
-and whatever it does not know it hands to the careful way. A property test
-holds the two together: the same Fields in the same order for the same record.
+Nine log calls in ten make such a record: a ``logging.LogRecord`` whose message, ``extra`` and
+context are exactly ``str``, ``int``, ``float`` and ``bool``. The function repeats the last
+statements of ``LineEncoder.line``, because a call would take as long as the work. It passes
+every other record to the general renderer. A property test compares the two: the same record
+has the same Fields in the same order.
 """
 
 from __future__ import annotations
@@ -47,50 +46,50 @@ __all__ = ["Fallbacks", "FieldsRenderer", "fields_renderer", "record_renderer"]
 
 _Line = TypeVar("_Line", bytes, str)
 
-#: Makes a line of a logger's name, a level and fields; None where they are not plain.
+#: Renders a logger's name, a level and fields as a line; returns None for fields of other types.
 FieldsRenderer = Callable[[str, int, "dict[str, Any]"], "bytes | None"]
 
-# Names of this module cost less than a closure's, which each call copies; but for
-# those that are looked at for each field.
+# A global name costs less than a variable of the closure, which each call copies. Names that
+# are read for each field are the exception.
 _LogRecord: Final = logging.LogRecord
 _dumps: Final = orjson.dumps
 _modules: Final = sys.modules
 _time_ns: Final = time.time_ns
-# What reversed() would look up, at half of its price.
+# The methods that reversed() would look up, at half of its cost.
 _latest_first: Final = dict.__reversed__
 _latest_items_first: Final[Any] = type({}.items()).__reversed__
 
-_LAST: Final = STANDARD_ATTRIBUTES[-1]
-_COUNT: Final = len(STANDARD_ATTRIBUTES)
-_INDEX_OF_LAST: Final = _COUNT - 1
-_ONE_MORE: Final = _COUNT + 1
-_TOO_MANY: Final = _COUNT + MAX_ITEMS
+_LAST_STANDARD: Final = STANDARD_ATTRIBUTES[-1]
+_STANDARD_COUNT: Final = len(STANDARD_ATTRIBUTES)
+_INDEX_OF_LAST: Final = _STANDARD_COUNT - 1
+_ONE_EXTRA: Final = _STANDARD_COUNT + 1
+_TOO_MANY_ATTRIBUTES: Final = _STANDARD_COUNT + MAX_ITEMS
 _EXACT_UNTIL_NS: Final = START_NS + EXACT_NS
 
 
 class Fallbacks(Generic[_Line]):
-    """How a record goes on that is not plain, and what a line is to be in the end."""
+    """The functions that take over the records that the plain renderer does not support."""
 
-    __slots__ = ("careful", "interrupted", "is_text")
+    __slots__ = ("general", "interrupted", "is_text")
 
     def __init__(
         self,
-        careful: Callable[[logging.LogRecord], _Line],
+        general: Callable[[logging.LogRecord], _Line],
         interrupted: Callable[[logging.LogRecord, BaseException], _Line],
         *,
         is_text: bool,
     ) -> None:
         #: Renders any record.
-        self.careful: Callable[[logging.LogRecord], _Line] = careful
-        #: Takes a record in the middle of which a KeyboardInterrupt or the like came.
+        self.general: Callable[[logging.LogRecord], _Line] = general
+        #: Takes over a record whose rendering a ``KeyboardInterrupt`` or the like interrupted.
         self.interrupted: Callable[[logging.LogRecord, BaseException], _Line] = interrupted
-        #: Whether lines are given as ``str``, and not as ``bytes``.
+        #: Whether lines are ``str``, and not ``bytes``.
         self.is_text = is_text
 
 
 def record_renderer(
-    maker: LineEncoder,
-    ways: Fallbacks[_Line],
+    encoder: LineEncoder,
+    fallbacks: Fallbacks[_Line],
     *,
     static_fields: Mapping[str, Any],
     include_context: bool,
@@ -98,24 +97,26 @@ def record_renderer(
     is_named: bool,
     parse_messages: bool = True,
 ) -> Callable[[logging.LogRecord], _Line]:
-    """Return the function that renders plain records, and sends the others their way.
+    """Return the function that renders plain records, and calls a fallback for the others.
 
     Args:
-        maker: What makes lines of Fields.
-        ways: How a record goes on that is not plain.
-        static_fields: Fields of every line, all plain.
-        include_context: Whether lines have what is bound in the context.
-        excluded: The attributes of records that are no Fields.
-        is_named: Whether the maker's logger name wins over one that a handler has left
+        encoder: Encodes the lines.
+        fallbacks: Take over the other records.
+        static_fields: Fields of every line, all of exact plain types.
+        include_context: Whether lines show the fields bound in the context.
+        excluded: The attributes of records that are not Fields.
+        is_named: Whether the encoder's logger name wins over the name that a handler has set
             on the record.
         parse_messages: Whether the members of a message that is JSON become Fields.
     """
 
-    def renderer(templates: Any, ways: Fallbacks[_Line]) -> Callable[[logging.LogRecord], _Line]:
+    def renderer(
+        templates: Any, fallbacks: Fallbacks[_Line]
+    ) -> Callable[[logging.LogRecord], _Line]:
         return _record_renderer(
-            maker,
+            encoder,
             templates,
-            ways,
+            fallbacks,
             static_fields=static_fields,
             include_context=include_context,
             excluded=excluded,
@@ -123,30 +124,30 @@ def record_renderer(
             parse_messages=parse_messages,
         )
 
-    # A server's record has no template there, so it ends up in render_otherwise. The copy
-    # of it that was read has one here.
-    render_read = renderer(maker.templates, ways)
+    # encoder.record_templates has none for the loggers of servers, so their records end in
+    # render_special. encoder.templates has one for the copy that read_record() returns.
+    render_read = renderer(encoder.templates, fallbacks)
 
-    def render_otherwise(record: logging.LogRecord) -> _Line:
+    def render_special(record: logging.LogRecord) -> _Line:
         if type(record) is not _LogRecord:
-            return ways.careful(record)
+            return fallbacks.general(record)
         name = record.__dict__.get("name")
         if type(name) is not str or name not in READERS:
-            return ways.careful(record)
+            return fallbacks.general(record)
         try:
             read = read_record(record)
         except BaseException as error:
-            return ways.interrupted(record, error)
+            return fallbacks.interrupted(record, error)
         return render_read(read)
 
-    otherwise = Fallbacks(render_otherwise, ways.interrupted, is_text=ways.is_text)
-    return renderer(maker.record_templates, otherwise)
+    special = Fallbacks(render_special, fallbacks.interrupted, is_text=fallbacks.is_text)
+    return renderer(encoder.record_templates, special)
 
 
 def _record_renderer(
-    maker: LineEncoder,
+    encoder: LineEncoder,
     templates: Any,
-    ways: Fallbacks[_Line],
+    fallbacks: Fallbacks[_Line],
     *,
     static_fields: Mapping[str, Any],
     include_context: bool,
@@ -154,81 +155,65 @@ def _record_renderer(
     is_named: bool,
     parse_messages: bool,
 ) -> Callable[[logging.LogRecord], _Line]:
-    further = maker.further
-    careful, is_text = ways.careful, ways.is_text
-    late = excluded.difference(STANDARD_ATTRIBUTES)
-    # Beside these, which other formatters and other Pythons leave on a record.
-    is_excluding = not late <= HIDDEN_ATTRIBUTES
+    further = encoder.further
+    general, is_text = fallbacks.general, fallbacks.is_text
+    formatter_leftovers = excluded.difference(STANDARD_ATTRIBUTES)
+    # "message", "asctime" and "logger_name" are looked for in any case.
+    is_excluding = not formatter_leftovers <= HIDDEN_ATTRIBUTES
     static = dict(static_fields)
     is_traced = trace_context.is_installed()
     bound_by_structlog = structlog_registry()
     is_structlog_late = bound_by_structlog is None
-    last, type_, str_, int_ = _LAST, type, str, int
+    last, type_, str_, int_ = _LAST_STANDARD, type, str, int
 
-    def without_late(fields: dict[str, Any]) -> bool:
-        """Take out what is no field; False where the record has a name of its own."""
-        name = fields.get("logger_name")
-        for late_name in late.intersection(fields):
-            # What the call has as its own stays in its place.
-            if late_name != "logger_name":
-                del fields[late_name]
-        given = name.given if type(name) is LoggerName else name
-        if given is not None:
-            fields["logger_name"] = given
-        else:
-            fields.pop("logger_name", None)
-        return is_named or type(name) is not LoggerName
-
-    def render(record: logging.LogRecord) -> Any:
+    def render_record(record: logging.LogRecord) -> Any:
         try:
-            facts = record.__dict__
+            attrs = record.__dict__
             if type(record) is not _LogRecord:
-                return careful(record)
+                return general(record)
             fields: dict[str, Any] = {}
-            is_odd = False
-            # A plain record is born with the standard attributes in their order, and
-            # what a call adds stands behind them, in the order of the call: where the
-            # last of them has its place, none is missing.
-            count = len(facts)
-            if count == _COUNT:
-                for name in _latest_first(facts):
+            needs_sanitiser = False
+            # A record has the standard attributes in their order, and the fields of the call
+            # after them. If the last standard attribute has its position, none is missing.
+            count = len(attrs)
+            if count == _STANDARD_COUNT:
+                for name in _latest_first(attrs):
                     if name is last:
                         break
-                    return careful(record)
+                    return general(record)
             else:
                 pairs: Iterable[tuple[str, Any]]
-                if count == _ONE_MORE:
-                    # From the end it is the shorter way.
-                    behind = _latest_items_first(facts.items())
-                    pairs = (next(behind),)
+                if count == _ONE_EXTRA:
+                    # Reading from the end takes fewer steps.
+                    extra_items = _latest_items_first(attrs.items())
+                    pairs = (next(extra_items),)
                 else:
-                    behind = pairs = islice(facts.items(), _INDEX_OF_LAST, None)
-                for name, _ in behind:
-                    if name is last and count < _TOO_MANY:
+                    extra_items = pairs = islice(attrs.items(), _INDEX_OF_LAST, None)
+                for name, _ in extra_items:
+                    if name is last and count < _TOO_MANY_ATTRIBUTES:
                         break
-                    return careful(record)
+                    return general(record)
                 else:
-                    return careful(record)
+                    return general(record)
                 for name, value in pairs:
                     fields[name] = value
                     kind = type_(value)
-                    # As all_plain() does: a call costs several percent of a line.
+                    # orjson would write null for NaN and the infinities.
                     if (
                         kind is not str_
                         and kind is not int_
                         and (value - value != 0.0 if kind is float else kind is not bool)
                     ):
-                        is_odd = True
+                        needs_sanitiser = True
                 if (
                     "message" in fields
                     or "logger_name" in fields
                     or "asctime" in fields
                     or (is_excluding and not excluded.isdisjoint(fields))
                 ):
-                    if not without_late(fields):
-                        return careful(record)
-                    is_odd = is_odd and not all_plain(fields.values())
-            # As has_context() does.
+                    if _remove_leftovers(fields, formatter_leftovers) and not is_named:
+                        return general(record)
+                    needs_sanitiser = needs_sanitiser and not all_plain(fields.values())
             if include_context and (
                 read_bound()
                 or (read_request_id() and "rid" not in fields)
@@ -239,59 +224,64 @@ def _record_renderer(
                 context = current()
                 if context or static:
                     fields = {**static, **context, **fields}
-                    is_odd = is_odd or not all_plain(context.values())
+                    needs_sanitiser = needs_sanitiser or not all_plain(context.values())
                     if len(fields) >= MAX_ITEMS or not OWN_FIELDS.isdisjoint(fields):
-                        return careful(record)
+                        return general(record)
             elif static:
                 fields = {**static, **fields}
-            message, args = facts["msg"], facts["args"]
+            message, args = attrs["msg"], attrs["args"]
             if type(message) is not str:
                 if issubclass(type(message), dict):
-                    return careful(record)
+                    return general(record)
                 message = record.getMessage()
-                is_odd = is_odd or type(message) is not str
+                needs_sanitiser = needs_sanitiser or type(message) is not str
             elif args:
                 message = message % args
             if (
-                facts["exc_info"] is not None
-                or facts["exc_text"] is not None
-                or facts["stack_info"] is not None
+                attrs["exc_info"] is not None
+                or attrs["exc_text"] is not None
+                or attrs["stack_info"] is not None
             ):
                 if (
                     further is not None
-                    or not _add_exception(facts, fields, message, include_context)
+                    or not _add_exception(attrs, fields, message, include_context)
                     or not fields
                 ):
-                    return careful(record)
-                # It stands in front of the exception.
+                    return general(record)
+                # _add_exception() has added it, in front of the exception.
                 message = ""
             elif message:
                 if message >= "{" and parse_messages and looks_like_json(message):
                     blob = json_object(message)
                     if blob is not None:
                         if not blob or not OWN_FIELDS.isdisjoint(fields):
-                            return careful(record)
+                            return general(record)
                         fields = with_members(fields, blob) if fields else blob
-                        is_odd = is_odd or len(fields) >= MAX_ITEMS or not all_plain(blob.values())
+                        needs_sanitiser = (
+                            needs_sanitiser
+                            or len(fields) >= MAX_ITEMS
+                            or not all_plain(blob.values())
+                        )
                         message = ""
             elif not fields:
-                return careful(record)
+                return general(record)
             if HAS_NANOSECONDS:
-                ns = START_NS + int(facts["relativeCreated"] * 1e6 + 0.5)
-                # Far from the start the milliseconds are not exact, as with a frozen clock.
-                if not START_NS <= ns < _EXACT_UNTIL_NS or ns / 1e9 != facts["created"]:
+                ns = START_NS + int(attrs["relativeCreated"] * 1e6 + 0.5)
+                # Far from the start, as with a frozen clock, relativeCreated is inexact.
+                if not START_NS <= ns < _EXACT_UNTIL_NS or ns / 1e9 != attrs["created"]:
                     ns = timestamp_ns(record)
             else:
-                ns = int(facts["created"] * 1e9)
-            if is_odd:
-                # As below: without a template, the record is read apart.
-                templates[facts["process"]][facts["name"]]
+                ns = int(attrs["created"] * 1e9)
+            if needs_sanitiser:
+                # Raises KeyError for the logger of a server, as the template below does: the
+                # general fallback then reads the record.
+                templates[attrs["process"]][attrs["name"]]
                 if message:
                     fields["msg"] = message
-                line = maker.line(ns, facts["name"], facts["levelno"], facts["process"], fields)
+                line = encoder.line(ns, attrs["name"], attrs["levelno"], attrs["process"], fields)
                 return line.decode() if is_text else line
             if 0 <= ns <= MAX_TIMESTAMP:
-                of_fields, of_message = templates[facts["process"]][facts["name"]][facts["levelno"]]
+                of_fields, of_message = templates[attrs["process"]][attrs["name"]][attrs["levelno"]]
                 if fields:
                     if message:
                         fields["msg"] = message
@@ -300,27 +290,50 @@ def _record_renderer(
                     line = of_message % (ns, _dumps(message))
                 if further is not None or not line.isascii() or DELETE in line:
                     fields = fields or {"msg": message}
-                    line = maker.complete(line, facts["name"], facts["levelno"], fields)
+                    line = encoder.complete(line, attrs["name"], attrs["levelno"], fields)
                 return line.decode() if is_text else line
         except Exception:
-            # Whatever it was, the careful way knows what to do.
+            # The general renderer meets the same error, and notes it in the line.
             pass
         except BaseException as error:
-            return ways.interrupted(record, error)
-        return careful(record)
+            return fallbacks.interrupted(record, error)
+        return general(record)
 
-    return render
+    return render_record
+
+
+def _remove_leftovers(fields: dict[str, Any], leftovers: frozenset[str]) -> bool:
+    """Remove the attributes that formatters and handlers have set on a record.
+
+    Args:
+        fields: The fields of the call, and the attributes beside them. It is changed.
+        leftovers: The names of the attributes.
+
+    Returns:
+        Whether a ``MozlogHandler`` has set its logger name on the record.
+    """
+    name = fields.get("logger_name")
+    for leftover in leftovers.intersection(fields):
+        # A field of the call that is named "logger_name" keeps its position.
+        if leftover != "logger_name":
+            del fields[leftover]
+    given = name.given if type(name) is LoggerName else name
+    if given is not None:
+        fields["logger_name"] = given
+    else:
+        fields.pop("logger_name", None)
+    return type(name) is LoggerName
 
 
 def fields_renderer(
-    maker: LineEncoder, *, static_fields: Mapping[str, Any], include_context: bool
+    encoder: LineEncoder, *, static_fields: Mapping[str, Any], include_context: bool
 ) -> FieldsRenderer:
-    """Return the function that makes lines of plain fields, as of a record that is logged now.
+    """Return the function that renders plain fields as a record that is logged now.
 
     Args:
-        maker: Makes the lines.
-        static_fields: On every line.
-        include_context: Whether what is bound is on it as well.
+        encoder: Encodes the lines.
+        static_fields: Fields of every line.
+        include_context: Whether lines show the fields bound in the context.
     """
     static = dict(static_fields)
 
@@ -334,33 +347,33 @@ def fields_renderer(
             fields = {**static, **fields}
         if not all_plain(fields.values()) or len(fields) >= MAX_ITEMS:
             return None
-        return maker.plain_line(ns, type_, level, process.pid, fields)
+        return encoder.plain_line(ns, type_, level, process.pid, fields)
 
     return render
 
 
 def _add_exception(
-    facts: dict[str, Any], fields: dict[str, Any], message: Any, has_id: bool
+    attrs: dict[str, Any], fields: dict[str, Any], message: Any, include_request_id: bool
 ) -> bool:
-    """Add a message and what the plain exception behind it says.
+    """Add a record's message and its exception to the fields.
 
     Args:
-        facts: A record's attributes.
-        fields: Filled with the message and the exception.
+        attrs: The record's attributes.
+        fields: The fields, which are changed.
         message: The record's message.
-        has_id: Whether the request's id may be that of the exception.
+        include_request_id: Whether to add the request id that belongs to the exception.
 
     Returns:
-        False where it takes more than that.
+        False if the record needs the general renderer.
     """
-    if facts["stack_info"] or not facts["exc_info"] or not OWN_FIELDS.isdisjoint(fields):
+    if attrs["stack_info"] or not attrs["exc_info"] or not OWN_FIELDS.isdisjoint(fields):
         return False
     if len(fields) > MAX_ITEMS - len(OWN_FIELDS):
         return False
     if type(message) is not str or (message >= "{" and looks_like_json(message)):
         return False
-    triple = as_exc_info(facts["exc_info"])
-    if has_id and triple is not None:
+    triple = as_exc_info(attrs["exc_info"])
+    if include_request_id and triple is not None:
         add_request_id(fields, triple)
     if message:
         fields["msg"] = message

@@ -1,3 +1,3 @@
-"""What is changed in ``logging`` and in the interpreter, by ``configure()`` only."""
+"""Changes to ``logging`` and to the interpreter, made by ``configure()`` and handlers."""
 
 __all__: list[str] = []

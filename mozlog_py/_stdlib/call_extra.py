@@ -1,14 +1,12 @@
-"""The ``extra`` of a log call, put onto its record whatever its names are.
+"""Replaces ``logging.Logger.makeRecord`` with one that accepts any ``extra``.
 
-``logging.Logger.makeRecord`` raises ``KeyError`` for a name that the record has
-already: in the middle of a request, on a branch that no test takes. Here such a
-field is kept beside the attribute, as ``extra.<name>``, in the place where the
-call has it.
+The original raises ``KeyError`` for a name that the record already has, possibly in a request,
+on a branch that no test covers. Here such a field is stored beside the attribute, as
+``extra.<name>``, in its position in the call. ``docs/design/record-factory.md`` has the reasons.
 
-What others have patched goes on working. A ``makeRecord`` that another library put
-there is called by ours, and one that is put there later calls ours. A subclass of
-``Logger`` that has a ``makeRecord`` of its own, and does not call that of its base
-class, is out of reach.
+Patches of other libraries keep working: a ``makeRecord`` from before is called by this one, and
+a later one calls this one. The limit is a subclass of ``Logger`` whose own ``makeRecord`` does
+not call that of its base class.
 """
 
 from __future__ import annotations
@@ -21,26 +19,26 @@ from typing import Any, Final
 from mozlog_py._fields.from_record import EXCLUDED_ATTRIBUTES, STANDARD_ATTRIBUTES
 from mozlog_py._values.sanitiser import unique_key
 
-from .record_factory import own_method
+from .record_factory import unpatched_method
 
 __all__ = ["OverridingExtra", "install", "make_record"]
 
 _names: Final = vars(logging)
-#: What an extra field may not be called, whatever a record factory adds. Formatters set
-#: ``message`` and ``asctime``; ``taskName`` is the same on a Python whose records lack it.
+#: The names that no field of ``extra`` keeps, without those that a record factory adds.
+#: Formatters set ``message`` and ``asctime``. ``taskName`` is reserved on every Python.
 _RESERVED: Final = EXCLUDED_ATTRIBUTES - {"logger_name"}
 _is_unreserved: Final = _RESERVED.isdisjoint
-_COUNT: Final = len(STANDARD_ATTRIBUTES)
+_STANDARD_COUNT: Final = len(STANDARD_ATTRIBUTES)
 _ADDED_LATER: Final = ("asctime", "message", "taskName")
-# Far more layers than any process has.
+# A bound for chains of wrappers that refer to themselves.
 _MAX_LAYERS: Final = 100
 
 
 class OverridingExtra(dict[str, Any]):
     """An ``extra`` whose fields replace the attributes that a record factory has set.
 
-    For fields that are measured, such as those of a request's summary. The attributes
-    that every record has stay as they are.
+    It is for measured fields, such as those of a request's summary. The standard attributes of
+    records are not replaced.
     """
 
 
@@ -57,36 +55,36 @@ def make_record(
     extra: Any = None,
     sinfo: Any = None,
 ) -> logging.LogRecord:
-    """Make a record as ``logging.Logger.makeRecord`` does, and refuse no ``extra``."""
+    """Make a record as ``logging.Logger.makeRecord`` does, but accept any ``extra``."""
     record: logging.LogRecord = _names["_logRecordFactory"](
         name, level, fn, lno, msg, args, exc_info, func, sinfo
     )
     if extra is not None:
-        facts = record.__dict__
+        attrs = record.__dict__
         try:
             if (
                 type(extra) is dict
                 and _is_unreserved(extra)
-                # A record factory of another library has set more, which is asked as well.
-                and (len(facts) == _COUNT or facts.keys().isdisjoint(extra))
+                # The record factory of another library may have set further attributes.
+                and (len(attrs) == _STANDARD_COUNT or attrs.keys().isdisjoint(extra))
             ):
-                facts |= extra
+                attrs |= extra
                 return record
         except Exception:
-            # A key whose hash or equality raises.
+            # The hash or equality of a key raises: _place_fields() handles it.
             pass
-        _place(facts, extra)
+        _place_fields(attrs, extra)
     return record
 
 
 make_record.takes_any_extra = True  # type: ignore[attr-defined]
 
 
-def _place(facts: dict[Any, Any], extra: Any) -> None:
-    """Put the fields of an ``extra`` among a record's attributes, which it replaces none of."""
-    items = _items(extra)
+def _place_fields(attrs: dict[Any, Any], extra: Any) -> None:
+    """Add the fields of an ``extra`` to a record's attributes, under unused names."""
+    items = _extra_items(extra)
     replaces = type(extra) is OverridingExtra
-    attributes = {*facts, *_ADDED_LATER}
+    attributes = {*attrs, *_ADDED_LATER}
     taken = {*attributes, *(key for key, _ in items if type(key) is str)}
     numbers: dict[str, int] = {}
     for key, value in items:
@@ -95,25 +93,25 @@ def _place(facts: dict[Any, Any], extra: Any) -> None:
             if key in attributes and not (replaces and key not in _RESERVED):
                 name = unique_key(f"extra.{key}", taken, numbers)
                 taken.add(name)
-            facts[name] = value
+            attrs[name] = value
         except Exception:
-            # A key whose hash or equality raises.
-            facts[unique_key("<broken key>", facts, numbers)] = value
+            # The hash or equality of the key raises.
+            attrs[unique_key("<broken key>", attrs, numbers)] = value
 
 
-def _items(extra: Any) -> list[tuple[Any, Any]]:
+def _extra_items(extra: Any) -> list[tuple[Any, Any]]:
     try:
         if isinstance(extra, Mapping):
             return [*extra.items()]
         return [(key, extra[key]) for key in extra]
     except Exception:
-        # It is no mapping: the value is a field itself.
+        # The value is not a mapping: it becomes one field.
         return [("extra", extra)]
 
 
 def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
-    """Return a ``makeRecord`` that calls another library's with an ``extra`` that it takes."""
-    if own_method(former) is not None:
+    """Return a ``makeRecord`` that calls another library's with an ``extra`` that it accepts."""
+    if unpatched_method(former) is not None:
         return make_record
     is_method = hasattr(type(former), "__get__")
 
@@ -139,14 +137,14 @@ def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
         except KeyError as error:
             if fields is None or "overwrite" not in str(error):
                 raise
-        # A record factory has set an attribute of that name.
+        # The record factory has set an attribute of that name.
         record: logging.LogRecord = make(*call, None, sinfo)
-        _place(record.__dict__, fields)
+        _place_fields(record.__dict__, fields)
         return record
 
     inner = getattr(former, "__wrapped__", None)
     if callable(inner):
-        # Who takes the other's layer off, by this attribute, leaves ours there.
+        # A library that removes its own wrapper by this attribute keeps this function.
         make_guarded.__wrapped__ = _guarded(inner)
     else:
         del make_guarded.__wrapped__
@@ -154,23 +152,23 @@ def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
 
 
 def _harmless(extra: Any) -> dict[Any, Any]:
-    """Return an ``extra`` with no field that is called as an attribute of every record."""
+    """Return an ``extra`` without names of standard attributes."""
     try:
         if issubclass(type(extra), dict) and _is_unreserved(extra):
             return extra  # type: ignore[no-any-return]
     except Exception:
-        # As in make_record.
+        # The hash or equality of a key raises, as in make_record().
         pass
-    facts: dict[Any, Any] = dict.fromkeys(_RESERVED)
-    _place(facts, extra)
-    fields = [*facts.items()][len(_RESERVED) :]
+    attrs: dict[Any, Any] = dict.fromkeys(_RESERVED)
+    _place_fields(attrs, extra)
+    fields = [*attrs.items()][len(_RESERVED) :]
     return OverridingExtra(fields) if type(extra) is OverridingExtra else dict(fields)
 
 
 def _takes_any_extra(method: Any) -> bool:
-    """Return whether a ``makeRecord`` is ours, or wraps ours."""
+    """Return whether a ``makeRecord`` is that of this module, or wraps it."""
     for _ in range(_MAX_LAYERS):
-        # A mock has any attribute that it is asked for.
+        # Compared with True, because a mock has every attribute.
         if getattr(method, "takes_any_extra", None) is True:
             return True
         method = getattr(method, "__wrapped__", None)
@@ -180,7 +178,7 @@ def _takes_any_extra(method: Any) -> bool:
 
 
 def install() -> None:
-    """Have the loggers of ``logging`` take any ``extra``. Doing it again is harmless."""
+    """Replace ``Logger.makeRecord``. A second call changes nothing."""
     present = vars(logging.Logger).get("makeRecord")
     if present is not None and not _takes_any_extra(present):
         logging.Logger.makeRecord = _guarded(present)  # type: ignore[method-assign]

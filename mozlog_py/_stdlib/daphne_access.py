@@ -1,7 +1,7 @@
-"""Daphne's access log, which is text on standard output, as records of ``daphne.access``.
+"""Turns the access log of daphne, which is text on stdout, into records of ``daphne.access``.
 
-Daphne answers for an application that has raised from a timer, in the context of some
-other request. There an entry is logged in a context of its own.
+If the application has raised, daphne answers from a timer, in the context of another request.
+Such an entry is logged in a context of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["log_access", "remember_failure"]
 
 _logger: Final = logging.getLogger("daphne.access")
 _HTTP: Final = '%(client)s - "%(method)s %(path)s" %(status)s'
-# As the development server of daphne logs them.
+# The texts of daphne's development server.
 _WEBSOCKET: Final = {
     "connected": "WebSocket CONNECT %(path)s [%(client)s]",
     "connecting": "WebSocket HANDSHAKING %(path)s [%(client)s]",
@@ -29,21 +29,21 @@ _WEBSOCKET: Final = {
     "rejected": "WebSocket REJECT %(path)s [%(client)s]",
 }
 
-#: The id of the request whose exception was logged last, for the entry that follows.
+#: The id of the request whose exception was logged last, for the next entry.
 _failed: Final[list[str | None]] = [None]
 
 
 def log_access() -> None:
-    """Have daphne log its access entries where it would print them. Twice is once."""
+    """Make daphne log the access entries that it would print. A second call changes nothing."""
     call_when_imported("daphne.access", _replace_generator)
     call_when_imported("daphne.server", _replace_log_action)
 
 
 def remember_failure(request_id: str | None) -> None:
-    """Keep the id of a request for its access entry, which daphne makes next.
+    """Store the id of a request for its access entry, which daphne makes next.
 
     Args:
-        request_id: The id that the exception has that daphne logs.
+        request_id: The id that belongs to the exception in daphne's record.
     """
     _failed[0] = request_id
 
@@ -67,7 +67,7 @@ def _replace(module: ModuleType, class_name: str, name: str, wrap: Callable[...,
 
 def _logging(original: Callable[..., Any]) -> Callable[..., Any]:
     def log(self: Any, protocol: str, action: str, details: Mapping[str, Any]) -> Any:
-        """Log what has happened, unless the entries go to a file."""
+        """Log an access entry, unless daphne writes its entries to a file."""
         streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
         if not any(self.stream is stream for stream in streams):
             return original(self, protocol, action, details)
@@ -82,7 +82,7 @@ def _logging(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _in_context(original: Callable[..., Any]) -> Callable[..., Any]:
     def log_action(self: Any, protocol: str, action: str, details: Mapping[str, Any]) -> Any:
-        """Call the access log, in the context of the request or in an empty one."""
+        """Call the access log in the context of the request, or in an empty one."""
         if _is_in_task():
             return original(self, protocol, action, details)
         context = Context()
@@ -95,7 +95,7 @@ def _in_context(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_in_task() -> bool:
-    import asyncio  # daphne has loaded it; a service without it should not have to
+    import asyncio  # imported here: daphne has loaded it, other services may not need it
 
     try:
         return asyncio.current_task() is not None

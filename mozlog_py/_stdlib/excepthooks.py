@@ -1,4 +1,4 @@
-"""Exceptions that nobody caught, as records: of the main thread, of threads, of ``__del__``."""
+"""Logs uncaught exceptions: of the main thread, of threads, and of ``__del__``."""
 
 from __future__ import annotations
 
@@ -16,102 +16,101 @@ LOGGER_NAME: Final = "uncaught"
 
 _logger: Final = logging.getLogger(LOGGER_NAME)
 
-# Set while a former hook runs, which may hand on to ours in turn.
-_handing: Final = threading.local()
+# The former hooks that are running in this thread. One may call the hook of this module.
+_calling: Final = threading.local()
 
-_MAX_HANDED: Final = 8
+_MAX_NESTED: Final = 8
 
-# The hooks that somebody else had set (an error reporter, say) and still wants called.
-_former: dict[str, Callable[..., Any]] = {}
+# The hooks of other libraries, such as error reporters, which are called afterwards.
+_former_hooks: dict[str, Callable[..., Any]] = {}
 
 
 def log_uncaught() -> None:
-    """Log uncaught exceptions from here on, in place of the interpreter's own printing.
+    """Log uncaught exceptions, in place of the interpreter's output.
 
-    Sets ``sys.excepthook``, ``threading.excepthook`` and ``sys.unraisablehook``;
-    a hook that somebody else has set there is called afterwards. Doing it twice
-    is doing it once. A ``KeyboardInterrupt`` is left to the interpreter, whose
-    exit status tells of it.
+    Sets ``sys.excepthook``, ``threading.excepthook`` and ``sys.unraisablehook``. Each calls the
+    former hook of another library afterwards. A second call changes nothing. A
+    ``KeyboardInterrupt`` is left to the interpreter, which sets its exit status.
     """
     if sys.excepthook is not _log_exception:
-        _former["exception"] = sys.excepthook
+        _former_hooks["exception"] = sys.excepthook
         sys.excepthook = _log_exception
     if threading.excepthook is not _log_thread_exception:
-        _former["thread"] = threading.excepthook
+        _former_hooks["thread"] = threading.excepthook
         threading.excepthook = _log_thread_exception
     if sys.unraisablehook is not _log_unraisable:
-        _former["unraisable"] = sys.unraisablehook
+        _former_hooks["unraisable"] = sys.unraisablehook
         sys.unraisablehook = _log_unraisable
 
 
-def _is_heard(level: int) -> bool:
-    # A later dictConfig or fileConfig disables the loggers that it does not name.
+def _is_enabled(level: int) -> bool:
+    # A later dictConfig or fileConfig may have disabled the loggers that it does not name.
     _logger.disabled = False
     return _logger.isEnabledFor(level) and _logger.hasHandlers()
 
 
-def _hand_on(
+def _call_former(
     hook: str, default: Callable[..., Any], error: Any, *args: Any, is_logged: bool
 ) -> None:
-    former = _former.get(hook, default)
+    former = _former_hooks.get(hook, default)
     if former is default:
         if not is_logged:
             default(*args)
         return
-    before = getattr(_handing, "on", ())
-    _handing.on = (*before, (hook, error, is_logged))
+    before = getattr(_calling, "on", ())
+    _calling.on = (*before, (hook, error, is_logged))
     try:
         former(*args)
     finally:
-        _handing.on = before
+        _calling.on = before
 
 
-def _is_handed_back(hook: str, default: Callable[..., Any], error: Any, *args: Any) -> bool:
-    """Tell whether a former hook has called ours in turn, as chaining ones do."""
-    for handed, its_error, is_logged in getattr(_handing, "on", ()):
-        if handed == hook and its_error is error:
+def _is_called_back(hook: str, default: Callable[..., Any], error: Any, *args: Any) -> bool:
+    """Return whether a former hook has called the hook of this module, as chained hooks do."""
+    for name, its_error, is_logged in getattr(_calling, "on", ()):
+        if name == hook and its_error is error:
             if not is_logged:
                 default(*args)
             return True
-    # One that wraps each exception in another would go on for ever.
-    return len(getattr(_handing, "on", ())) >= _MAX_HANDED
+    # A hook that wraps each exception in a new one would recur without an end.
+    return len(getattr(_calling, "on", ())) >= _MAX_NESTED
 
 
 def _log_exception(
     kind: type[BaseException], error: BaseException, frames: TracebackType | None
 ) -> None:
-    if _is_handed_back("exception", sys.__excepthook__, error, kind, error, frames):
+    if _is_called_back("exception", sys.__excepthook__, error, kind, error, frames):
         return
-    is_ours = not issubclass(kind, KeyboardInterrupt) and _is_heard(logging.CRITICAL)
-    if is_ours:
+    is_logged = not issubclass(kind, KeyboardInterrupt) and _is_enabled(logging.CRITICAL)
+    if is_logged:
         _logger.critical("uncaught exception", exc_info=(kind, error, frames))
-    _hand_on("exception", sys.__excepthook__, error, kind, error, frames, is_logged=is_ours)
+    _call_former("exception", sys.__excepthook__, error, kind, error, frames, is_logged=is_logged)
 
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
-    if _is_handed_back("thread", threading.__excepthook__, args.exc_value, args):
+    if _is_called_back("thread", threading.__excepthook__, args.exc_value, args):
         return
-    is_ours = args.exc_type is not SystemExit and args.exc_value is not None
-    is_ours = is_ours and _is_heard(logging.CRITICAL)
-    if is_ours and args.exc_value is not None:
+    is_logged = args.exc_type is not SystemExit and args.exc_value is not None
+    is_logged = is_logged and _is_enabled(logging.CRITICAL)
+    if is_logged and args.exc_value is not None:
         _logger.critical(
             "uncaught exception in thread %s",
             "unknown" if args.thread is None else args.thread.name,
             exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
         )
-    _hand_on("thread", threading.__excepthook__, args.exc_value, args, is_logged=is_ours)
+    _call_former("thread", threading.__excepthook__, args.exc_value, args, is_logged=is_logged)
 
 
 def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
-    # This runs in __del__, at the interpreter's shutdown too.
-    if _is_handed_back("unraisable", sys.__unraisablehook__, args.exc_value, args):
+    # Called for an exception in __del__, also during the shutdown of the interpreter.
+    if _is_called_back("unraisable", sys.__unraisablehook__, args.exc_value, args):
         return
-    is_ours = args.exc_value is not None and _is_heard(logging.ERROR)
-    if is_ours and args.exc_value is not None:
+    is_logged = args.exc_value is not None and _is_enabled(logging.ERROR)
+    if is_logged and args.exc_value is not None:
         _logger.error(
             "%s %r",
             args.err_msg or "exception ignored in",
             args.object,
             exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
         )
-    _hand_on("unraisable", sys.__unraisablehook__, args.exc_value, args, is_logged=is_ours)
+    _call_former("unraisable", sys.__unraisablehook__, args.exc_value, args, is_logged=is_logged)

@@ -1,4 +1,4 @@
-"""Calls a function with a module once that is imported, without importing it."""
+"""Calls a function when a module is imported, without importing it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ _Callback = Callable[[ModuleType], None]
 
 
 def call_when_imported(name: str, callback: _Callback) -> None:
-    """Call a function with a module: now where it is imported, else when that is done.
+    """Call a function with a module: now if it is imported, else after its import.
 
     Args:
         name: The module's full name.
-        callback: It is called once for each time that this function is. What it raises
-            is raised by the import.
+        callback: Called once. The import raises its exceptions.
     """
     module = sys.modules.get(name)
     if module is not None:
@@ -35,17 +34,17 @@ def call_when_imported(name: str, callback: _Callback) -> None:
 
 
 class _Finder:
-    """Waits for one module to be imported."""
+    """A finder that notices the import of one module."""
 
     def __init__(self, name: str, callback: _Callback) -> None:
         self.name: Final = name
         self.callback = callback
 
     def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
-        """Return the spec that the module has without this, with the callback behind it."""
+        """Return the module's spec from the other finders, with the callback after execution."""
         if name != self.name:
             return None
-        from importlib.util import find_spec  # the import in progress has loaded it
+        from importlib.util import find_spec  # already loaded by the import in progress
 
         sys.meta_path.remove(self)
         spec = find_spec(name)

@@ -1,6 +1,6 @@
-"""Lean records: without what ``logging`` gathers for every record and no MozLog line shows.
+"""Minimal records, without the attributes that ``logging`` collects and no MozLog line shows.
 
-One thing that lines do show goes with it: the stack of ``stack_info=True``.
+The stack of ``stack_info=True``, which lines show, is left out as well.
 Source: https://docs.python.org/3/howto/logging.html#optimization
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-__all__ = ["gather_all", "gather_less"]
+__all__ = ["use_full_records", "use_minimal_records"]
 
-# The caller's file and function, and the names of thread, process and task.
+# They collect the caller's file and function, and the names of thread, process and task.
 _SWITCHES: Final = {
     "_srcfile": None,
     "logAsyncioTasks": False,
@@ -22,16 +22,16 @@ _SWITCHES: Final = {
 _former: dict[str, Any] = {}
 
 
-def gather_less() -> None:
-    """Have records made without their caller, stack, and thread, process and task names."""
+def use_minimal_records() -> None:
+    """Switch off the caller, the stack, and the names of thread, process and task."""
     for name, value in _SWITCHES.items():
-        # The one for tasks came with 3.12.
+        # Python has the switch for tasks since 3.12.
         if hasattr(logging, name) and name not in _former:
             _former[name] = getattr(logging, name)
             setattr(logging, name, value)
 
 
-def gather_all() -> None:
-    """Undo what ``gather_less`` did, if it did anything."""
+def use_full_records() -> None:
+    """Restore the switches that ``use_minimal_records`` has changed."""
     while _former:
         setattr(logging, *_former.popitem())

@@ -1,4 +1,4 @@
-"""Loggers that keep no handler of a server's: their records go to the root logger's."""
+"""Logger classes that refuse a server's handlers and propagate records to the root logger."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import logging
 from collections.abc import Container
 from typing import Any, Final
 
-__all__ = ["PropagatingLogger", "hand_over", "keep_off_console"]
+__all__ = ["PropagatingLogger", "make_propagating", "remove_console_handler"]
 
-# The kinds of handlers that servers set. A handler of another class is the application's.
+# The classes of servers' handlers. A handler of another class is the application's.
 _OF_SERVERS: Final = (logging.StreamHandler, logging.FileHandler)
-# Werkzeug has a class of its own, for terminals of Windows.
+# The class of Werkzeug for terminals of Windows.
 _OF_WERKZEUG: Final = ("werkzeug._internal", "_ColorStreamHandler")
 
-# Only what has it is Django's own for the console.
+# The filter that tells Django's own console handler from the application's.
 _OF_DJANGO: Final = ("django.utils.log", "RequireDebugTrue")
 
-_nothing: Final = logging.NullHandler()
+_NO_OUTPUT: Final = logging.NullHandler()
 _access_loggers: Final[set[str]] = set()
 
 
-def hand_over(logger: logging.Logger, access_loggers: Container[str]) -> None:
-    """Make a logger a ``PropagatingLogger``, whatever its class. Twice is once.
+def make_propagating(logger: logging.Logger, access_loggers: Container[str]) -> None:
+    """Change the class of a logger to a ``PropagatingLogger``. A second call changes nothing.
 
     Args:
-        logger: The logger.
-        access_loggers: The names of those that a server can switch off.
+        logger: A logger of any class.
+        access_loggers: The names of the loggers that a server can switch off.
     """
     if logger.name in access_loggers:
         _access_loggers.add(logger.name)
     _derive(logger, PropagatingLogger)
-    # Setting them is what takes the server's own away.
+    # The assignment replaces the server's handlers.
     logger.handlers = logger.handlers
 
 
-def keep_off_console(logger: logging.Logger) -> None:
-    """Have a logger without the handler that Django adds for the console. Twice is once.
+def remove_console_handler(logger: logging.Logger) -> None:
+    """Remove the console handler of Django from a logger, now and later.
 
-    Its other handlers, which the application has chosen, and ``propagate`` stay.
+    Its other handlers, which the application has chosen, and ``propagate`` stay. A second call
+    changes nothing.
 
     Args:
         logger: The logger ``django``.
@@ -47,40 +48,39 @@ def keep_off_console(logger: logging.Logger) -> None:
 
 
 class PropagatingLogger(logging.Logger):
-    """A logger that keeps no handler of a server's, and hands its records on instead.
+    """A logger that refuses the handlers of servers, and propagates its records.
 
-    In place of such a handler it has one that does nothing: servers look at
-    what they have set, and a logger with handlers is one that is to be heard.
-    The methods that a record passes through are those of ``logging``: loggers
-    below it, and error reporters that replace them, find nothing unusual.
+    A ``NullHandler`` takes the place of a refused handler, because servers test whether a
+    logger has handlers. The methods that a record passes through are those of ``logging``, so
+    that child loggers and error reporters that replace them work.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # hypercorn sets the whole list; and uvicorn an empty one for no access log.
+        # hypercorn sets the whole list. uvicorn sets an empty one to switch off the access log.
         if name == "handlers" and any(map(_is_of_server, value)):
-            value = [*dict.fromkeys(map(_stand_in, value))]
+            value = [*dict.fromkeys(map(_replacement, value))]
         super().__setattr__(name, value)
 
     def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802 - as in logging
-        """Add a handler, or what stands in for one of a kind that servers add."""
-        super().addHandler(_stand_in(hdlr))
+        """Add a handler, or a ``NullHandler`` in place of a server's."""
+        super().addHandler(_replacement(hdlr))
 
     @property
     def propagate(self) -> bool:
-        """Whether records are handed on: always, but for an access log that is switched off."""
+        """Whether records propagate: always, except for an access log that is switched off."""
         return bool(
             vars(self)["propagate"]
             or self.handlers
             or self.name not in _access_loggers
-            or self._is_lent()
+            or self._shares_handlers()
         )
 
     @propagate.setter
     def propagate(self, is_propagating: bool) -> None:
         vars(self)["propagate"] = is_propagating
 
-    def _is_lent(self) -> bool:
-        # uvicorn's worker for gunicorn uses the list of gunicorn's logger.
+    def _shares_handlers(self) -> bool:
+        # uvicorn's worker for gunicorn shares the list of handlers with gunicorn's logger.
         lender = logging.getLogger("gunicorn.access")
         return self is not lender and self.handlers is lender.handlers and lender.propagate
 
@@ -93,22 +93,22 @@ def _is_of_server(handler: logging.Handler) -> bool:
     )
 
 
-def _stand_in(handler: logging.Handler) -> logging.Handler:
-    return _nothing if _is_of_server(handler) else handler
+def _replacement(handler: logging.Handler) -> logging.Handler:
+    return _NO_OUTPUT if _is_of_server(handler) else handler
 
 
 class _ConsoleFreeLogger(logging.Logger):
     def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802 - as in logging
-        """Add a handler, or what stands in for Django's for the console."""
+        """Add a handler, or a ``NullHandler`` in place of Django's for the console."""
         super().addHandler(_without_console(hdlr))
 
 
 def _without_console(handler: logging.Handler) -> logging.Handler:
-    # Source: the configuration that Django applies before that of the settings.
+    # Source: django.utils.log.DEFAULT_LOGGING, which Django applies before the settings.
     is_djangos = type(handler) is logging.StreamHandler and any(
         (type(one).__module__, type(one).__qualname__) == _OF_DJANGO for one in handler.filters
     )
-    return _nothing if is_djangos else handler
+    return _NO_OUTPUT if is_djangos else handler
 
 
 _classes: Final[dict[tuple[type, type], type]] = {
@@ -117,11 +117,11 @@ _classes: Final[dict[tuple[type, type], type]] = {
 
 
 def _derive(logger: logging.Logger, base: type) -> None:
-    """Have a logger be of a class, beside the one that it has."""
+    """Change the class of a logger to one derived from ``base`` and its own class."""
     kind = type(logger)
     if issubclass(kind, base):
         return
     if (base, kind) not in _classes:
-        # The application has set a logger class of its own.
+        # A class that the application has set with setLoggerClass().
         _classes[base, kind] = type(kind.__name__, (base, kind), {})
     logger.__class__ = _classes[base, kind]

@@ -1,10 +1,9 @@
-"""A factory of LogRecords for ``logging``: the standard ones, in about half of the time.
+"""A factory of standard LogRecords that takes about half the time of ``logging.LogRecord``.
 
-``logging.LogRecord`` asks anew for every record what its level is called, what
-in its path is the file's name, and whether its arguments are a mapping. Most of
-that is known beforehand. What is made here has the same attributes, in the same
-order, with the same values; a property test holds the two together, and
-whatever is odd is left to ``LogRecord`` itself.
+``logging.LogRecord`` looks up the level's name, splits the path and tests the arguments for a
+mapping anew for each record. This factory keeps the results. Its records have the same
+attributes, in the same order, with the same values; a property test compares them. Arguments of
+unusual types go to ``LogRecord`` itself. ``docs/design/record-factory.md`` has the reasons.
 Source: https://docs.python.org/3/library/logging.html#logging.setLogRecordFactory
 """
 
@@ -21,14 +20,14 @@ from typing import Any, Final
 from mozlog_py._fields.from_record import HAS_NANOSECONDS
 from mozlog_py._process.memo import remember
 
-__all__ = ["install", "make_record", "own_method"]
+__all__ = ["install", "make_record", "unpatched_method"]
 
 
-def own_method(method: Any) -> Any:
-    """Return a method of a class of ``logging``, None where something else stands in its place.
+def unpatched_method(method: Any) -> Any:
+    """Return a method of a class of ``logging``; None if another library has replaced it.
 
-    A tracer may have patched it before this module was imported. By its code it is told
-    from that: a wrapper takes over the name and the module of what it wraps.
+    A tracer may have patched the method before this module was imported. Its wrapper copies
+    the name and the module of the original, so the file of its code decides.
     """
     source = logging.addLevelName.__code__.co_filename
     is_own = type(method) is FunctionType and method.__code__.co_filename == source
@@ -37,23 +36,23 @@ def own_method(method: Any) -> Any:
 
 _LogRecord: Final = logging.LogRecord
 _new: Final = logging.LogRecord.__new__
-#: None, which no method is, where it was patched already.
-_init: Final = own_method(logging.LogRecord.__init__)
+#: None if it was patched before this import; then no method is identical to it.
+_init: Final = unpatched_method(logging.LogRecord.__init__)
 _names: Final = vars(logging)
 _modules: Final = sys.modules
 _HAS_TASKS: Final = hasattr(logging, "logAsyncioTasks")
-# When the process began: seconds, since 3.13 nanoseconds.
+# The start of the process: in seconds, since 3.13 in nanoseconds.
 _START: Final = _names.get("_startTime", 0)
-# What addLevelName() writes to; without it, getLevelName() is asked each time.
+# The dict that addLevelName() changes. On a Python without it, getLevelName() is called.
 _level_names: Final[dict[Any, Any]] = _names.get("_levelToName", {})
 _TIMES: Final = ("created", "msecs", "relativeCreated")
 
-# Paths are those of code and few, but nothing keeps a caller from making them up.
-_MAX_PLACES: Final = 1000
+# A process has few paths of code, but a caller may pass any text as one.
+_MAX_PATHS: Final = 1000
 _MAX_LENGTH: Final = 512
 
-#: The name of the file and of the module, by path.
-_places: Final[dict[str, tuple[str, str]]] = {}
+#: The names of the file and the module, by path.
+_files_and_modules: Final[dict[str, tuple[str, str]]] = {}
 
 
 def make_record(
@@ -68,31 +67,31 @@ def make_record(
     sinfo: Any = None,
     **kwargs: Any,
 ) -> logging.LogRecord:
-    """Make the record that ``logging.LogRecord`` is for the same arguments.
+    """Return the record that ``logging.LogRecord`` makes of the same arguments.
 
-    Raises what that raises.
+    Raises:
+        Exception: As ``logging.LogRecord`` does.
     """
     if type(pathname) is not str or type(level) is not int or _LogRecord.__init__ is not _init:
         return _LogRecord(name, level, pathname, lineno, msg, args, exc_info, func, sinfo, **kwargs)
-    # What is raised here goes on, as it does there: it may be a signal's handler that
-    # ends a task which took too long. One attribute after the other, as LogRecord itself
-    # does it: a dict for all of them would no longer share its keys with the other
-    # records, which costs an eighth of a whole call. What others may replace (clocks in
-    # tests, threads by gevent) is looked up in its module at each call, as it is there.
+    # An exception is raised to the caller, as from LogRecord: a signal's handler may end a task
+    # that took too long. The attributes are set one by one: an update from a dict would end the
+    # sharing of keys between records, which costs an eighth of a call. Clocks and threads are
+    # read from their modules at each call, because tests and gevent replace them.
     now = _names["time"].time_ns() if HAS_NANOSECONDS else _names["time"].time()
     record: Any = _new(_LogRecord)
     record.name = name
     record.msg = msg
     if args and len(args) == 1:
         kind = type(args[0])
-        # To ask the ABC takes longer than all else here.
+        # A test against the ABC takes longer than the rest of this function.
         if kind is not str and kind is not int and kind is not float and _is_mapping(args[0]):
             args = args[0]
     record.args = args
     record.levelname = _level_names.get(level) or logging.getLevelName(level)
     record.levelno = level
     record.pathname = pathname
-    record.filename, record.module = _places.get(pathname) or _place(pathname)
+    record.filename, record.module = _files_and_modules.get(pathname) or _file_and_module(pathname)
     record.exc_info = exc_info
     record.exc_text = None
     record.stack_info = sinfo
@@ -102,7 +101,7 @@ def make_record(
         record.created = seconds = now / 1e9
         milliseconds = now // 1_000_000 % 1000
         if milliseconds == 999 and int(seconds) != now // 1_000_000_000:
-            # The seconds were rounded up to the next.
+            # The division has rounded up to the next second.
             milliseconds = 0
         record.msecs = milliseconds + 0.0
         record.relativeCreated = (now - _START) / 1e6
@@ -119,20 +118,16 @@ def make_record(
         record.threadName = None
     if not logging.logMultiprocessing:
         record.processName = None
+    elif "multiprocessing" in _modules:
+        record.processName = _process_name()
     else:
         record.processName = "MainProcess"
-        if "multiprocessing" in _modules:
-            try:
-                record.processName = _modules["multiprocessing"].current_process().name
-            except Exception:
-                # LogRecord passes over it as well: it may be half imported.
-                pass
-    # A fork past the interpreter changes it as well: it is asked for each time.
+    # Not kept: a fork by an extension module calls no hook of the interpreter.
     record.process = os.getpid() if logging.logProcesses else None
     if _HAS_TASKS:
-        # The types of 3.11 do not know it.
-        is_told: bool = logging.logAsyncioTasks  # type: ignore[attr-defined, unused-ignore]
-        record.taskName = _task_name() if is_told else None
+        # The type stubs of 3.11 lack this switch.
+        has_task: bool = logging.logAsyncioTasks  # type: ignore[attr-defined, unused-ignore]
+        record.taskName = _task_name() if has_task else None
     return record  # type: ignore[no-any-return]
 
 
@@ -140,36 +135,44 @@ def _is_mapping(argument: Any) -> bool:
     return isinstance(argument, Mapping) and bool(argument)
 
 
-def _place(pathname: str) -> tuple[str, str]:
+def _process_name() -> Any:
+    try:
+        return _modules["multiprocessing"].current_process().name
+    except Exception:
+        # As in LogRecord: the module may be partially imported.
+        return "MainProcess"
+
+
+def _file_and_module(pathname: str) -> tuple[str, str]:
     filename = os.path.basename(pathname)  # noqa: PTH119 - as LogRecord does it
-    place = filename, os.path.splitext(filename)[0]  # noqa: PTH122
-    remember(_places, pathname, place, _MAX_PLACES, _MAX_LENGTH)
-    return place
+    names = filename, os.path.splitext(filename)[0]  # noqa: PTH122
+    remember(_files_and_modules, pathname, names, _MAX_PATHS, _MAX_LENGTH)
+    return names
 
 
 def _task_name() -> str | None:
     asyncio: Any = _modules.get("asyncio")
     try:
-        # Where no loop runs, current_task() raises, which takes longer than all else here.
+        # Without a running loop, current_task() raises, which takes longer than this function.
         loop = asyncio._get_running_loop() if asyncio else None  # noqa: SLF001 - asyncio exports it
         task = None if loop is None else asyncio.current_task(loop)
         return None if task is None else task.get_name()
     except Exception:
-        # LogRecord passes over it as well.
+        # As in LogRecord.
         return None
 
 
 class _Installation:
-    """Whether it was installed in this process."""
+    """Whether the factory was installed in this process."""
 
     is_done = False
 
 
 def install() -> None:
-    """Have ``logging`` make its records here, unless it has a factory of somebody else's.
+    """Set this factory as that of ``logging``, unless another one is set.
 
-    Once in a process: whoever sets ``logging.LogRecord`` back afterwards keeps it. On a
-    Python whose records are not the ones that are made here nothing is changed.
+    This happens once in a process: an application that sets ``logging.LogRecord`` again keeps
+    it. On a Python whose records differ from those of this factory, nothing changes.
     """
     if _Installation.is_done or logging.getLogRecordFactory() is not _LogRecord:
         return
@@ -179,19 +182,19 @@ def install() -> None:
 
 
 def _is_standard() -> bool:
-    """Tell whether records of ours are those of this Python."""
+    """Return whether the records of this factory equal those of this Python."""
     arguments: Any = ("name", logging.INFO, __file__, 1, "%s", ("a",), None, "function", None)
     try:
-        ours, theirs = vars(make_record(*arguments)), vars(_LogRecord(*arguments))
+        ours, standard = vars(make_record(*arguments)), vars(_LogRecord(*arguments))
         return (
-            list(ours) == list(theirs)
-            and all(ours[name] == theirs[name] for name in theirs if name not in _TIMES)
+            list(ours) == list(standard)
+            and all(ours[name] == standard[name] for name in standard if name not in _TIMES)
             # Python 3.10.0 had fractions of milliseconds.
-            and theirs["msecs"] % 1 == 0
-            # Of one unit, and counted from one beginning.
-            and abs(ours["created"] - theirs["created"]) < 60
-            and abs(ours["relativeCreated"] - theirs["relativeCreated"]) < 60_000
+            and standard["msecs"] % 1 == 0
+            # The times have the same unit and the same origin.
+            and abs(ours["created"] - standard["created"]) < 60
+            and abs(ours["relativeCreated"] - standard["relativeCreated"]) < 60_000
         )
     except Exception:
-        # A clock that a test has replaced, perhaps.
+        # A test may have replaced a clock.
         return False

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mozlog_py.formatter import MozlogFormatter, checked_processors
+from mozlog_py._config.formatter_options import checked_processors
+from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.processors import StaticFields, merge_context
 from mozlog_py.typing import Output, Processor, RendererOptions
 

@@ -152,7 +152,7 @@ class MozlogRenderer(ChainRenderer):
         formatter = self.formatter
         self.reset_after_fork()
         process.tell(self)
-        formatter.follow(self._compile)
+        formatter.call_on_change(self._compile)
         self._is_plain = (
             formatter.is_plain(is_processed=self._is_complete)
             and not formatter.prefix
@@ -165,7 +165,7 @@ class MozlogRenderer(ChainRenderer):
         mask = combined_mask(self._masks)
         # The render function of a formatter with hooks applies the formatter's own mask only.
         self._further_mask = mask if len(self._masks) > len(of_formatter) else None
-        self._maker = formatter.line_maker(formatter.logger_name)
+        self._maker = formatter.line_encoder_for(formatter.logger_name)
         self._maker.use_mask(mask)
         self._checked_type: type | None = None
         self._reserved_by_names: dict[tuple[str, ...], frozenset[str]] = {}
