@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import dockerflow.summary  # noqa: F401 - whose function all records say has logged them
 from dockerflow._request import summary_record
 from dockerflow._request.summary_record import make_record
 from mozlog_py._stdlib import record_factory
