@@ -14,7 +14,7 @@ from mozlog_py._line.unsafe_characters import escape
 
 
 def checked(line: str | bytes, *, strict: bool = False) -> dict[str, Any]:
-    """Give a line parsed, after asserting that it is a valid one."""
+    """Return a line parsed, after asserting that it is a valid one."""
     problems = schema.validate(line, strict=strict)
     assert not problems, f"{problems} in {line!r}"
     raw = line.encode() if isinstance(line, str) else line
@@ -25,7 +25,7 @@ def checked(line: str | bytes, *, strict: bool = False) -> dict[str, Any]:
 
 
 def checked_lines(text: str | bytes, *, strict: bool = False) -> list[dict[str, Any]]:
-    """Give all lines of an output parsed; it must end with a newline."""
+    """Return all lines of an output parsed; it must end with a newline."""
     if isinstance(text, bytes):
         text = text.decode()
     assert not text or text.endswith("\n"), f"torn tail: {text[-80:]!r}"
@@ -50,7 +50,7 @@ def record(
 
 
 def render(formatter: logging.Formatter, made: logging.LogRecord) -> dict[str, Any]:
-    """Give the parsed line of a record; text and bytes must be the same line."""
+    """Return the parsed line of a record; text and bytes must be the same line."""
     text = formatter.format(made)
     strict = getattr(formatter, "strict", False)
     if isinstance(formatter, MozlogFormatter):
@@ -62,7 +62,7 @@ def render(formatter: logging.Formatter, made: logging.LogRecord) -> dict[str, A
 
 
 def fields(formatter: logging.Formatter, made: logging.LogRecord) -> dict[str, Any]:
-    """Give the Fields of a record's line."""
+    """Return the Fields of a record's line."""
     got = render(formatter, made)["Fields"]
     assert isinstance(got, dict)
     return got

@@ -25,7 +25,7 @@ pytest_plugins = ["services"]
 usual_make_record = logging.Logger.makeRecord
 
 # Before a test of any folder imports it, or its assertions show nothing.
-pytest.register_assert_rewrite("contract")
+pytest.register_assert_rewrite("contract", "hostile_runs", "real_servers")
 
 # How fast examples are made and run depends on the machine, and says nothing.
 # CI tries the same examples each time; MOZLOG_EXAMPLES asks for more of them.

@@ -87,7 +87,7 @@ class Snippet:
 
 
 def snippets_of(page: Path) -> dict[str, Snippet]:
-    """Give the snippets of a page by name, after asserting that all are marked."""
+    """Return the snippets of a page by name, after asserting that all are marked."""
     text = page.read_text("utf-8")
     path = str(page.relative_to(ROOT))
     found = [
@@ -117,7 +117,7 @@ def _comparable(line: dict[str, Any], shown: dict[str, Any]) -> Any:
 
 
 def _left_out(value: Any, shown: Any) -> Any:
-    """Give a value with ``…`` for each text that is left out in what is shown."""
+    """Return a value with ``…`` for each text that is left out in what is shown."""
     if isinstance(shown, str) and "…" in shown and isinstance(value, str):
         pattern = ".+".join(map(re.escape, shown.split("…")))
         return shown if re.fullmatch(pattern, value, re.DOTALL) else value

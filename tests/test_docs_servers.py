@@ -66,7 +66,7 @@ def test_signals_without_celery(tmp_path: Path) -> None:
 
 
 def with_port(snippet: str, before: str) -> str:
-    """Give a snippet with a free port in it, which ``server`` puts on the command line."""
+    """Return a snippet with a free port in it, which ``server`` puts on the command line."""
     assert before in snippet
     given = "port=int(__import__('sys').argv[1]), "
     return snippet.replace(before, f"{given}{before}")

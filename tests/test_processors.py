@@ -14,7 +14,7 @@ import structlog
 from conformance import Capture, checked, checked_lines, fields, record, render
 from hypothesis import given
 from hypothesis import strategies as st
-from test_properties import NESTED, TEXTS
+from strategies import NESTED, TEXTS
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
@@ -38,7 +38,7 @@ ONE_ARGUMENT = (
 
 
 def run(processor: Any, event: Any = None, /, method: str = "info", **more: Any) -> Any:
-    """Give what a processor makes of an event dict, which must not be changed below its top."""
+    """Return the result of a processor; it must not change the event dict below its top level."""
     return processor(None, method, {**(event or {}), **more})
 
 

@@ -19,7 +19,7 @@ def standard(level: int, message: str) -> logging.LogRecord:
 
 
 def compare(level: int = 20, message: str = "m") -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give the attributes of one of ours that is no first one, and of one of logging's."""
+    """Return the attributes of one of ours that is no first one, and of one of logging's."""
     make_record("s", level, "first")
     ours, theirs = make_record("s", level, message), standard(level, message)
     assert type(ours) is logging.LogRecord

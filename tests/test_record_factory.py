@@ -51,7 +51,7 @@ def _untouched(untouched_process: None) -> Iterator[None]:
 
 
 class Hostile(Exception):
-    """What a value of somebody else's raises."""
+    """The exception that a hostile value raises."""
 
 
 class Settings(Mapping[str, Any]):
@@ -80,7 +80,7 @@ class Text(str):
 
 
 def arguments(**changed: Any) -> dict[str, Any]:
-    """Give the arguments of an ordinary record, but for what is changed."""
+    """Return the arguments of an ordinary record, but for what is changed."""
     return {
         "name": "shop", "level": 20, "pathname": PLACE, "lineno": 7, "msg": "%s paid",
         "args": ("Ann",), "exc_info": None, "func": "pay", "sinfo": None, **changed,
@@ -88,7 +88,7 @@ def arguments(**changed: Any) -> dict[str, Any]:
 
 
 def outcome(make: Callable[..., logging.LogRecord], given_: dict[str, Any]) -> Any:
-    """Give a record, or the error in its place."""
+    """Return a record, or the error in its place."""
     try:
         return make(**given_)
     except Exception as error:
@@ -211,7 +211,7 @@ class TestMakeRecord:
     def test_lets_an_interrupt_through(self) -> None:
         class Interrupting(Settings):
             def __bool__(self) -> bool:
-                # Once, as somebody's Ctrl-C.
+                # Once, as Ctrl-C does.
                 raise interrupts.pop() if interrupts else Hostile
 
         interrupts = [KeyboardInterrupt]

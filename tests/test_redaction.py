@@ -48,7 +48,7 @@ class TestConfiguration:
 
 
 def redacted(**extra: Any) -> dict[str, Any]:
-    """Give the fields of a record beside a password, which none of them may bring to light."""
+    """Return the fields of a record beside a password, which none of them may bring to light."""
     got = fields(MozlogFormatter(processors=[Redact()]), record("hi", password="tulip", **extra))
     assert got.pop("password") == "[redacted]"
     assert got.pop("msg") == "hi"

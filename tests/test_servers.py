@@ -109,7 +109,7 @@ def of_path(lines: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
 
 
 def assert_served(kind: str, output: bytes, *, is_access_logged: bool = True) -> list[Any]:
-    """Give the lines of an output, after looking at those of the two requests of ``ask``."""
+    """Return the lines of an output, after looking at those of the two requests of ``ask``."""
     lines = checked_lines(output)
     assert {line["Logger"] for line in lines} == {"service"}
     assert {tuple(line) for line in lines} == {tuple(lines[0])}

@@ -16,7 +16,7 @@ import structlog
 from conformance import Capture, checked, checked_lines, fields, record
 from hypothesis import given
 from hypothesis import strategies as st
-from test_properties import EXTRA, KEYS, NESTED
+from strategies import EXTRA, KEYS, NESTED
 
 from mozlog_py import MozlogFormatter, context
 from mozlog_py._config.options import OptionError
@@ -36,7 +36,7 @@ def unconfigured() -> Iterator[None]:
 
 
 def rendered(event_dict: dict[Any, Any], method: str = "info", **options: Any) -> dict[str, Any]:
-    """Give the parsed line of an event dict, rendered by itself."""
+    """Return the parsed line of an event dict, rendered by itself."""
     line = MozlogRenderer("shop", **options)(
         structlog.BytesLogger(io.BytesIO()), method, event_dict
     )

@@ -26,7 +26,7 @@ def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def within() -> Iterator[Callable[..., Any]]:
-    """Give what calls a function in a context of the test's own."""
+    """Yield a function that calls another one in a context of the test's own."""
     own = Context()
     yield own.run
     del own
@@ -34,7 +34,7 @@ def within() -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Give a list that grows by one for each branch and each variable that is looked at."""
+    """Return a list that grows by one for each branch and each variable that is looked at."""
     seen: list[object] = []
     referents, of_structlog = structlog_variables._referents, structlog_variables._of_structlog
 

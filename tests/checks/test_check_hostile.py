@@ -26,7 +26,7 @@ Found = list[checks.CheckMessage]
 
 
 class Boom(BaseException):
-    """What nobody catches."""
+    """An exception that no ``except Exception`` catches."""
 
 
 class RaisingError(Exception):
@@ -69,7 +69,7 @@ class Odd:
 
 
 def only_error(results: checks.ChecksResults, name: str = "odd") -> tuple[str, str]:
-    """Give the id and text of the one error there must be, beside a check that passes."""
+    """Return the id and text of the one error there must be, beside a check that passes."""
     assert results.statuses == {"before": "ok", name: "error", "after": "ok"}
     assert results.level == checks.ERROR
     assert set(results.details) == {name}
@@ -127,7 +127,7 @@ class TestRaises:
         def breaks() -> Found:
             raise KeyboardInterrupt
 
-        # Nobody but the check itself interrupts a thread.
+        # Only the check itself interrupts a thread.
         text = f"the check raised KeyboardInterrupt{ELSEWHERE}"
         assert only_error(run(around(breaks)))[1] == text
 
@@ -215,7 +215,7 @@ class TestReturns:
 
     @KINDS
     def test_a_coroutine_where_none_is_expected(self, kind: Any, run: Run) -> None:
-        # A warning that nobody awaited it would fail this test.
+        # The warning of a coroutine that was never awaited would fail this test.
         def gives() -> Any:
             return a_coroutine()
 

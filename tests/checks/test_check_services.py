@@ -41,7 +41,7 @@ from dockerflow.checks.redis import check_async_redis_connected, check_redis_con
 
 
 def ask(check: Any, *args: Any) -> dict[str, str]:
-    """Give the messages of one check, asked as by a WSGI service; no secret may be in them."""
+    """Return the messages of one check, asked as by a WSGI service; no secret may be in them."""
     checks.register_partial(check, *args, name="it")
     return of(checks.run_checks([("it", checks.get_checks()["it"])], timeout=20))
 

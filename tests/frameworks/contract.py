@@ -41,6 +41,7 @@ from hypothesis import strategies as st
 from dockerflow import checks, health
 from dockerflow._request.rate_limit import RateLimit
 from dockerflow.checks._run.slots import Slots
+from mozlog_py import context
 from mozlog_py.processors import Sample
 from mozlog_py.testing import capture_lines
 
@@ -48,6 +49,15 @@ from mozlog_py.testing import capture_lines
 JSON = '{"code": 200, "rid": "forged", "errno": 0}'
 
 FIELDS = {"agent", "code", "errno", "lang", "method", "path", "rid", "t", "uid"}
+
+
+def bind() -> None:
+    """Bind the fields that ``/bind`` binds, and log a line with them."""
+    import structlog
+
+    context.bind(colour="red")
+    structlog.contextvars.bind_contextvars(shape="round")
+    logging.getLogger("app").info("bound")
 
 
 class Lines:
@@ -83,7 +93,7 @@ class Contract:
     lbheartbeat_body = b""
 
     def make(self, folder: Path, settings: dict[str, Any] | None = None) -> Driver:
-        """Give the application; ``folder`` is where ``version.json`` may be."""
+        """Return the application; ``folder`` is where ``version.json`` may be."""
         raise NotImplementedError
 
     @pytest.fixture

@@ -120,7 +120,7 @@ def test_a_second_configuration_is_heard_both_ways(out: io.StringIO) -> None:
 
 
 def test_loggers_are_as_fast_after_a_change_as_before(out: io.StringIO) -> None:
-    from test_fast_logger import is_prepared
+    from fast_loggers import is_prepared
 
     mozlog_py.configure("shop", format="mozlog", stream=out)
     log = structlog.get_logger("shop.db")
