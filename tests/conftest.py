@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from selection import mark_processes
+from selection import mark_all
 
 from dockerflow import checks
 from mozlog_py import config, context
@@ -40,7 +40,7 @@ settings.load_profile("mozlog")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    mark_processes(items)
+    mark_all(items)
 
 
 @pytest.fixture(autouse=True)

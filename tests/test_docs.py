@@ -29,6 +29,7 @@ def ids(snippet: Snippet) -> str:
     return f"{snippet.page.removeprefix('docs/')}: {snippet.name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", [s for s in SNIPPETS if not s.is_for_pytest], ids=ids)
 def test_a_snippet_prints_the_lines_that_its_page_shows(
     snippet: Snippet, capfdbinary: pytest.CaptureFixture[bytes]

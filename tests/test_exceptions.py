@@ -785,6 +785,7 @@ class TestOddTracebacks:
             '  File "<made>", line 2, in f\n  File "<made>", line 3, in <module>\n'
         )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("action", [rendered, error_of])
     def test_leave_nothing_behind_that_keeps_the_frames_alive(
         self, action: Callable[[Any], str]

@@ -971,6 +971,7 @@ MEANINGFUL = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 class TestAnyCall:
     @given(CALLS)
     def test_gives_the_same_fields_by_the_fast_logger_the_chain_and_logging(

@@ -38,6 +38,7 @@ from mozlog_py._line.line_encoder import LineEncoder, encode
 from mozlog_py._values.sanitiser import Sanitiser
 
 
+@pytest.mark.slow
 class TestAnyRecord:
     @given(RECORDS, FORMATTERS)
     def test_gives_one_valid_line(
@@ -111,6 +112,7 @@ class TestPlainRecords:
         expected = self.reference(made, extra, bound)
         assert line == json.loads(json.dumps(expected))
 
+    @pytest.mark.slow
     @given(
         st.dictionaries(
             NAMES,

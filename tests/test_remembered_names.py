@@ -49,6 +49,7 @@ def sources() -> list[tuple[Path, ast.Module]]:
     return found
 
 
+@pytest.mark.slow
 class TestTheRule:
     def test_stands_in_one_place(self) -> None:
         """A memo that is cleared when it is full, and is not ``memo.remember``, has no length."""

@@ -417,6 +417,7 @@ STRUCTLOG_KEYS = [
 EVENTS = st.dictionaries(KEYS | st.sampled_from(STRUCTLOG_KEYS), NESTED, max_size=8)
 
 
+@pytest.mark.slow
 class TestAnyEvent:
     @given(EVENTS, st.booleans())
     def test_gives_one_valid_line(self, event_dict: dict[Any, Any], strict: bool) -> None:

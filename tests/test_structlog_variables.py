@@ -66,6 +66,7 @@ def fill_with_others(count: int = 30) -> list[ContextVar[Any]]:
     return variables
 
 
+@pytest.mark.slow
 class TestNamesThatWereBoundOnce:
     def test_elsewhere_are_not_looked_at(
         self, within: Callable[..., Any], looked_at: list[object]
@@ -169,6 +170,7 @@ def unaskable() -> Any:
 
 
 class TestWhatIsBound:
+    @pytest.mark.slow
     def test_is_what_structlog_says_whatever_was_bound_before(
         self, within: Callable[..., Any]
     ) -> None:
@@ -260,6 +262,7 @@ class TestWhatIsBound:
 
         within(read)
 
+    @pytest.mark.slow
     def test_is_kept_no_longer_than_its_context(self) -> None:
         class Request:
             pass

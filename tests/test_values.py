@@ -825,6 +825,7 @@ class TestDepth:
         assert len(json.dumps(clean(value))) < 4 * MAX_TEXT
 
 
+@pytest.mark.slow
 class TestSize:
     def test_of_a_million_items_is_capped_and_counted(self) -> None:
         cleaned = clean([0] * 1_000_000)
@@ -1075,6 +1076,7 @@ def odd_values() -> st.SearchStrategy[Any]:
     )
 
 
+@pytest.mark.slow
 class TestAnything:
     @PROPERTY
     @given(odd_values())

@@ -127,6 +127,7 @@ class TestFlask:
         assert answer.json["status"] == "error"
 
 
+@pytest.mark.slow
 class TestDjangoChecks:
     @pytest.mark.parametrize(
         ("error", "number"), [(OperationalError, "E001"), (ImproperlyConfigured, "E003")]

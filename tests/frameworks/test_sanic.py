@@ -137,6 +137,7 @@ def check_of(checked: Any) -> list[Any]:
     return []
 
 
+@pytest.mark.slow
 class TestMemory:
     def test_a_request_does_not_keep_those_before_it(self) -> None:
         driver = driver_of(application())
