@@ -1,7 +1,7 @@
-"""Every line that a test makes is checked on its way: valid MozLog, one line, parsed.
+"""Validate each line that a test makes, and parse it.
 
-The tests get their lines from here only, so that none of them can assert on a
-line that a collector would refuse.
+Tests read lines only through this module, so that no test asserts on a line that a
+collector would refuse.
 """
 
 import io
@@ -14,7 +14,7 @@ from mozlog_py._line.unsafe_characters import escape
 
 
 def checked(line: str | bytes, *, strict: bool = False) -> dict[str, Any]:
-    """Return a line parsed, after asserting that it is a valid one."""
+    """Return the parsed line, after asserting that it is valid."""
     problems = schema.validate(line, strict=strict)
     assert not problems, f"{problems} in {line!r}"
     raw = line.encode() if isinstance(line, str) else line
@@ -25,10 +25,10 @@ def checked(line: str | bytes, *, strict: bool = False) -> dict[str, Any]:
 
 
 def checked_lines(text: str | bytes, *, strict: bool = False) -> list[dict[str, Any]]:
-    """Return all lines of an output parsed; it must end with a newline."""
+    """Return the parsed lines of an output, which must end with a newline."""
     if isinstance(text, bytes):
         text = text.decode()
-    assert not text or text.endswith("\n"), f"torn tail: {text[-80:]!r}"
+    assert not text or text.endswith("\n"), f"the last line is partial: {text[-80:]!r}"
     return [checked(line, strict=strict) for line in text.split("\n")[:-1]]
 
 

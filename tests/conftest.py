@@ -1,4 +1,4 @@
-"""What every test starts from: no context, and the interpreter's hooks as they were."""
+"""The state that each test starts from: no context, and the interpreter's original hooks."""
 
 import logging
 import os
@@ -52,7 +52,7 @@ def no_context() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_masks() -> Iterator[None]:
-    """Leave no mask to the renderers of other tests: one lives until it is collected."""
+    """Remove the masks that a test has registered: a mask lives until it is collected."""
     yield
     mask_registry._of_chains.clear()
     mask_registry._of_cuts.clear()
@@ -60,26 +60,26 @@ def no_masks() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_query_strings() -> None:
-    """Forget what the application of another test has said of query strings."""
+    """Reset the switch for query strings to its default."""
     request_text.log_query_strings(None)
 
 
 @pytest.fixture
 def query_strings(monkeypatch: pytest.MonkeyPatch, no_query_strings: None) -> None:
-    """Have access records show query strings, here and in the processes that a test starts."""
+    """Show query strings in access records, here and in the processes that a test starts."""
     monkeypatch.setenv(request_text.VARIABLE, "true")
 
 
 @pytest.fixture(autouse=True)
 def no_notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test have its note: there is one a second, and it may be taken already."""
+    """Allow each test its note on stderr: the logger writes one a second."""
     monkeypatch.setattr(self_log, "_last", float("-inf"))
     monkeypatch.setattr(self_log, "_withheld", 0)
 
 
 @pytest.fixture
 def no_checks() -> Iterator[None]:
-    """Have no check registered, and none left behind."""
+    """Remove all registered checks before and after a test."""
     checks.clear_checks()
     yield
     checks.clear_checks()
@@ -87,7 +87,7 @@ def no_checks() -> Iterator[None]:
 
 @pytest.fixture
 def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put back all that ``configure()`` changes outside of its own objects."""
+    """Restore all that ``configure()`` changes outside of its own objects."""
     for variable in (
         "LOG_LEVEL", "LOGGING_LEVEL", "LOG_FORMAT", "NO_COLOR", "FORCE_COLOR",
         "GOOGLE_CLOUD_PROJECT",

@@ -56,7 +56,7 @@ __all__ = [
 
 
 class Hostile(Exception):
-    """What hostile values raise."""
+    """The exception that hostile values raise."""
 
 
 def _refuse(*_args: Any, **_kwargs: Any) -> NoReturn:

@@ -304,6 +304,7 @@ class TestFrameCache:
             rendered(failing("raise ValueError"))
         assert 0 < len(empty_cache) <= 16
 
+    @pytest.mark.slow
     def test_keeps_no_code_that_was_made_at_run_time(self) -> None:
         error = failing("raise ValueError", "<template>")
         assert error.__traceback__ is not None

@@ -786,6 +786,7 @@ os.waitpid(child, 0)
             renderer.state is not state for renderer, state in zip(renderers, states, strict=True)
         )
 
+    @pytest.mark.slow
     def test_renderers_are_not_kept_alive_for_it(self) -> None:
         before = len(process._prepared)
         for _ in range(50):

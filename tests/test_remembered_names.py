@@ -84,6 +84,7 @@ class TestTheRule:
 
 
 class TestRedact:
+    @pytest.mark.slow
     def test_remembers_few_and_short_names(self) -> None:
         redact = Redact(shapes=True)
         for number in range(3000):
@@ -110,6 +111,7 @@ class TestLoggerNames:
     def out(self) -> io.StringIO:
         return io.StringIO()
 
+    @pytest.mark.slow
     def test_of_any_length_and_number_make_their_lines_and_stay_few(self) -> None:
         maker = line_encoder.LineEncoder("shop", "web")
         names = [
@@ -162,6 +164,7 @@ class TestOthers:
         assert 0 < len(made._taken_by) <= renderer._MAX_REMEMBERED
         assert max(sum(map(len, names)) for names in made._taken_by) <= 8 * memo.LONGEST
 
+    @pytest.mark.slow
     def test_classes_of_loggers_that_are_gone_are_not_kept(self) -> None:
         def log() -> list[weakref.ref[Any]]:
             own = type("Own", (FastBoundLogger,), {"__slots__": ()})

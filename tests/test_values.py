@@ -807,6 +807,7 @@ class TestDepth:
         value = hostile.nested(MAX_DEPTH, lambda inner: [inner])
         assert Sanitiser().fields({"a": value}) == {"a": clean(value)}
 
+    @pytest.mark.slow
     def test_of_a_hundred_thousand_is_no_more_trouble(self) -> None:
         value = hostile.nested(100_000, lambda inner: [inner])
         expected = hostile.nested(MAX_DEPTH, lambda inner: [inner], "<max depth>")
