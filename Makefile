@@ -64,7 +64,7 @@ unit: $(VENV)/.installed
 # For the inner loop: no test that starts a process or takes long, and few examples.
 # Bytecode is written whatever the environment says: rewriting assertions anew takes long.
 quick: $(VENV)/.installed
-	PYTHONDONTWRITEBYTECODE= MOZLOG_EXAMPLES=5 $(BIN)/python -m pytest --quiet -m "not processes and not slow" --ignore=tests/field --ignore=tests/faults
+	PYTHONDONTWRITEBYTECODE= MOZLOG_EXAMPLES=3 $(BIN)/python -m pytest --quiet -m "not processes and not slow" --ignore=tests/field --ignore=tests/faults
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

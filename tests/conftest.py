@@ -1,5 +1,6 @@
 """The state that each test starts from: no context, and the interpreter's original hooks."""
 
+import gc
 import logging
 import os
 import sys
@@ -41,6 +42,12 @@ settings.load_profile("mozlog")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     mark_all(items)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what is collected from garbage collection: each test would pay for all modules."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
