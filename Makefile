@@ -16,7 +16,7 @@ help:
 	@echo "make demo         a real service, its database taken away, and all that it logs"
 	@echo "make test         all: lint, types, layers, tests, coverage, upstream's tests, the built wheel"
 	@echo "make upstream     upstream's own tests, with upstream and with ours"
-	@echo "make quick        the tests that start no server, database or other process (under a minute)"
+	@echo "make quick        the tests that start no process and do not take long (under a minute)"
 	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
 	@echo "make torture      every fault of tests/faults, often, and a table of what survived"
 	@echo "make attack       what a stranger can try on the example services, and a table of what held"
@@ -31,19 +31,24 @@ $(VENV)/.installed: pyproject.toml Makefile
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
 
-# The tests of the tree wait for servers half of their time; the others run beside them,
-# and so does a part of the tree's, which makes both take equally long.
+# Each test of the tree runs once, in one of three lanes beside each other. The tests of the
+# first lane wait for servers most of their time; the second lane has all others, without those
+# that the third lane takes besides upstream's tests and the wheel.
+SERVER_TESTS := tests/field
 BESIDE_TESTS := tests/field/core tests/test_hostile_lines.py
 
 test: lint types layers
 	$(BIN)/coverage erase
-	$(MAKE) --no-print-directory --output-sync=target --jobs=2 most beside
+	$(MAKE) --no-print-directory --output-sync=target --jobs=3 servers most beside
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-.PHONY: most beside
+.PHONY: servers most beside
+servers: $(VENV)/.installed
+	$(BIN)/coverage run -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
+
 most: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(BESIDE_TESTS))
+	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(BESIDE_TESTS))
 
 beside: upstream
 	@$(MAKE) --no-print-directory wheel-test
@@ -56,14 +61,16 @@ unit: $(VENV)/.installed
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-# For the inner loop: no test that starts a process or a server, and few examples.
+# For the inner loop: no test that starts a process or takes long, and few examples.
 # Bytecode is written whatever the environment says: rewriting assertions anew takes long.
 quick: $(VENV)/.installed
-	PYTHONDONTWRITEBYTECODE= MOZLOG_EXAMPLES=5 $(BIN)/python -m pytest --quiet -m "not processes" --ignore=tests/field --ignore=tests/faults
+	PYTHONDONTWRITEBYTECODE= MOZLOG_EXAMPLES=3 $(BIN)/python -m pytest --quiet -m "not processes and not slow" --ignore=tests/field --ignore=tests/faults
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/prose.py
+	$(BIN)/python tools/code_lines.py
 
 types: $(VENV)/.installed
 	$(BIN)/mypy
@@ -77,24 +84,29 @@ upstream: $(VENV)/.installed
 	$(BIN)/python tests/upstream/gate.py
 
 # The wheel in an environment without the tree: what users get is what is tested. It
-# differs from the tree in which files it has, in its metadata and in where it is: all
-# tests in one process import and use every module of it; the others here are those of
-# names, versions and files, the command line, the pytest plug-in, the snippets, the
-# examples and the servers' configuration. Faults, databases and real servers test code,
-# and have done so in the tree.
-WHEEL_TESTS := tests/test_package.py tests/test_testing.py tests/test_readme.py \
-  tests/test_docs.py tests/test_docs_servers.py tests/test_examples.py \
-  tests/checks/test_version.py tests/test_servers.py
+# differs from the tree in which files it has, in its metadata and in where it is. These are
+# the tests that packaging can break: names, imports, data files, versions, the command line,
+# the pytest plug-in, the snippets, the examples and the servers' configuration. All other
+# tests are of code, and run once, in the tree.
+WHEEL_TESTS := tests/test_package.py tests/test_former_state.py tests/test_schema.py \
+  tests/test_testing.py tests/test_readme.py tests/test_docs.py tests/test_docs_servers.py \
+  tests/test_examples.py tests/checks/test_version.py tests/test_servers.py
 
-wheel-test: $(VENV)/.installed
-	rm -rf dist .matrix/wheel
-	$(BIN)/python -m build --quiet --wheel
+# The environment stays until the requirements change; the wheel is new each time.
+.matrix/wheel/.installed: pyproject.toml Makefile
+	rm -rf .matrix/wheel
 	$(PYTHON) -m venv .matrix/wheel
 	.matrix/wheel/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	.matrix/wheel/bin/python -m pip install --quiet --group test dist/*.whl
+	.matrix/wheel/bin/python -m pip install --quiet --group test
+	@touch $@
+
+wheel-test: $(VENV)/.installed .matrix/wheel/.installed
+	rm -rf dist .matrix/wheel/tree
+	$(BIN)/python -m build --quiet --wheel
+	.matrix/wheel/bin/python -m pip install --quiet dist/*.whl
+	.matrix/wheel/bin/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
 	mkdir .matrix/wheel/tree && cp -R tests docs examples README.md Makefile pyproject.toml .matrix/wheel/tree/
-	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet -m "not processes" --ignore=tests/field --ignore=tests/faults
-	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet -m processes $(WHEEL_TESTS)
+	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet $(WHEEL_TESTS)
 
 test-matrix:
 	@for version in $(VERSIONS) oldest oldest-sanic; do \

@@ -61,7 +61,7 @@ class Case:
     is_again: bool = False
 
     def record(self, number: int) -> logging.LogRecord:
-        """Give the record with this number, made as ``Logger.info`` or ``.exception`` would."""
+        """Return the record with this number, made as ``Logger.info`` or ``.exception`` would."""
         if not self.is_again:
             return self.new_record(number)
         if number == 0:
@@ -102,7 +102,7 @@ class Event:
     fields: tuple[str, ...] = ()
 
     def values(self, number: int) -> tuple[Any, ...]:
-        """Give the values of the fields of the event with this number."""
+        """Return the values of the fields of the event with this number."""
         of_all = extras(8, number)
         return tuple(of_all[name] for name in self.fields)
 
@@ -149,7 +149,7 @@ UNHEARD = Event("unheard", "one field", ("uid",))
 
 
 def extras(count: int, number: int) -> dict[str, Any]:
-    """Give ``count`` extras; each further eight hold the same kinds of values."""
+    """Return ``count`` extras; each further eight hold the same kinds of values."""
     eight = {
         "method": "GET",
         "path": f"/v1/items/{number}",

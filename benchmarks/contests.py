@@ -52,11 +52,11 @@ class Contest:
     fields_between: int = 0
     #: Why a contender is not timed, or no longer.
     wrong: dict[Contender, str] = field(default_factory=dict)
-    #: Why a contender cannot be timed here, which is nobody's fault.
+    #: Why a contender cannot be timed here, without a fault of the contender.
     not_run: dict[Contender, str] = field(default_factory=dict)
     #: By contender, for each round: the ns per call of the measure, and its own.
     rounds: dict[Contender, list[tuple[float, float]]] = field(default_factory=dict)
-    #: The ns of each round of a measure that nobody is compared with.
+    #: The ns of each round of a measure that has no contender.
     alone: list[float] = field(default_factory=list)
 
     @property
@@ -87,7 +87,7 @@ class Contest:
                 self.rounds.setdefault(contender, []).append(turns)
 
     def results(self) -> dict[str, Any]:
-        """Give what came out, the measure first."""
+        """Return the results, the measure first."""
         everybody = [self._measure_result(), *map(self._result, self.others)]
         return {"group": self.group, "title": self.title, "contenders": everybody}
 
@@ -124,7 +124,7 @@ class Contest:
 
 
 def contests() -> list[Contest]:
-    """Give all contests of a run."""
+    """Return all contests of a run."""
     out = []
     rivals = [rival for rival in RIVALS if rival is not OURS]
     for case in FORMATS:

@@ -56,7 +56,7 @@ class NoWorker:
         self._reason = reason
 
     def ask(self, _: str, **__: Any) -> dict[str, Any]:
-        """Give the reason."""
+        """Return the reason."""
         return {"not_run": self._reason}
 
     def close(self) -> None:

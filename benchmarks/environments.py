@@ -59,7 +59,7 @@ class NotHere(Exception):  # noqa: N818 - the machine is as it is
 
 
 def prepare(name: str, *, is_installing: bool) -> Path:
-    """Give the Python of an environment, which is made where it isn't there yet.
+    """Return the Python of an environment, which is made where it isn't there yet.
 
     ``is_installing``: our project is installed anew, as it is now; otherwise
     what is there of it is only what its dependencies came with.
@@ -92,7 +92,7 @@ def prepare(name: str, *, is_installing: bool) -> Path:
 
 
 def prepare_node() -> tuple[str, Path]:
-    """Give Node's program, and the directory with the packages, which are installed by npm.
+    """Return Node's program, and the directory with the packages, which are installed by npm.
 
     Raises ``NotHere`` where there is no Node.js, or npm fails.
     """

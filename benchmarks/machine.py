@@ -32,7 +32,7 @@ def _cpu() -> str:
 
 
 def one_cpu() -> int | None:
-    """Give a processor for all workers to stay on, None where that cannot be asked for.
+    """Return a processor for all workers to stay on, None where that cannot be asked for.
 
     Processors differ in who else is using them, which is no rival's fault. They
     never work at the same time, so that sharing one costs them nothing.

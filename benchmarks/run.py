@@ -38,7 +38,7 @@ _WARM_UP = 2
 
 
 def main() -> int:
-    """Run the whole of it; 1 where somebody's output was wrong."""
+    """Run the whole of it; return 1 where the output of a contender was wrong."""
     options = _options()
     if options.against is not None:
         return _run_against(options)

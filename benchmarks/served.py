@@ -68,7 +68,7 @@ class _Service:
         self._bare, self._dressed = _loop.run_until_complete(applications(name, logger))
 
     async def overhead(self, budget_ns: int) -> float:
-        """Give the ns that a request has on top."""
+        """Return the ns that a request has on top."""
         # It was opened for appending: what comes next is the first again.
         os.truncate(self._path, 0)
         bare, dressed = self._bare, self._dressed

@@ -127,7 +127,7 @@ def _check(lines: list[str], expected: int, rival: Rival) -> None:
 
 @contextmanager
 def _output(*, is_pipe: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Give a path to write to, and what gives the lines that arrived there."""
+    """Return a path to write to, and a function that returns the lines written there."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "log")
         if not is_pipe:

@@ -1,9 +1,8 @@
 """Nanoseconds per call, of a function of one argument.
 
-What is handed to the function is made between the timed stretches, a few at a
-time. Many would have left the processor's cache before their turn (with 256 at
-a time, a record of 64 fields takes a sixth longer), while in life a record is
-formatted as soon as it is made.
+The arguments are made between the timed stretches, a few at a time. Many arguments would have
+left the processor's cache before their turn: with 256 at a time, a record of 64 fields takes a
+sixth longer. In services a record is formatted as soon as it is made.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class _Log:
         os.truncate(self._path, 0)
 
     def lines(self) -> list[str]:
-        """Give the lines, but for those that a buffer still holds: they are not logged yet."""
+        """Return the lines, but for those that a buffer still holds: they are not logged yet."""
         return self._path.read_text(encoding="utf-8").splitlines()
 
 

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _own_pipe() -> TextIO:
-    """Keep stdout for answers, whoever else may print to it."""
+    """Keep stdout for answers, whatever else prints to it."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return answers

@@ -112,7 +112,7 @@ def main() -> int:
 
 @contextmanager
 def a_database(folder: Path) -> Iterator[Database]:
-    """Give PostgreSQL from the wheel that the tests use; an SQLite file where that cannot be."""
+    """Yield PostgreSQL from the wheel that the tests use, or an SQLite file without that wheel."""
     sys.path.append(str(SERVICE.parents[1] / "tests"))
     with contextlib.ExitStack() as stack:
         why = "no wheel of it for this platform"
@@ -208,7 +208,7 @@ def ask(base: str, asks: list[Ask], *, says: str = "", is_shown: bool = True) ->
 
 
 def judge(lines: list[str], statuses: list[int]) -> list[str]:
-    """Give what is wrong with the lines, of which one must sum up each request."""
+    """Return what is wrong with the lines; each request must have one summary."""
     wrong = [str(problem) for line in lines for problem in schema.validate(line)]
     if not wrong:
         parsed = map(json.loads, lines)

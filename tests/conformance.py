@@ -1,7 +1,7 @@
-"""Every line that a test makes is checked on its way: valid MozLog, one line, parsed.
+"""Validate each line that a test makes, and parse it.
 
-The tests get their lines from here only, so that none of them can assert on a
-line that a collector would refuse.
+Tests read lines only through this module, so that no test asserts on a line that a
+collector would refuse.
 """
 
 import io
@@ -14,7 +14,7 @@ from mozlog_py._line.unsafe_characters import escape
 
 
 def checked(line: str | bytes, *, strict: bool = False) -> dict[str, Any]:
-    """Give a line parsed, after asserting that it is a valid one."""
+    """Return the parsed line, after asserting that it is valid."""
     problems = schema.validate(line, strict=strict)
     assert not problems, f"{problems} in {line!r}"
     raw = line.encode() if isinstance(line, str) else line
@@ -25,10 +25,10 @@ def checked(line: str | bytes, *, strict: bool = False) -> dict[str, Any]:
 
 
 def checked_lines(text: str | bytes, *, strict: bool = False) -> list[dict[str, Any]]:
-    """Give all lines of an output parsed; it must end with a newline."""
+    """Return the parsed lines of an output, which must end with a newline."""
     if isinstance(text, bytes):
         text = text.decode()
-    assert not text or text.endswith("\n"), f"torn tail: {text[-80:]!r}"
+    assert not text or text.endswith("\n"), f"the last line is partial: {text[-80:]!r}"
     return [checked(line, strict=strict) for line in text.split("\n")[:-1]]
 
 
@@ -50,7 +50,7 @@ def record(
 
 
 def render(formatter: logging.Formatter, made: logging.LogRecord) -> dict[str, Any]:
-    """Give the parsed line of a record; text and bytes must be the same line."""
+    """Return the parsed line of a record; text and bytes must be the same line."""
     text = formatter.format(made)
     strict = getattr(formatter, "strict", False)
     if isinstance(formatter, MozlogFormatter):
@@ -62,7 +62,7 @@ def render(formatter: logging.Formatter, made: logging.LogRecord) -> dict[str, A
 
 
 def fields(formatter: logging.Formatter, made: logging.LogRecord) -> dict[str, Any]:
-    """Give the Fields of a record's line."""
+    """Return the Fields of a record's line."""
     got = render(formatter, made)["Fields"]
     assert isinstance(got, dict)
     return got

@@ -1,5 +1,6 @@
-"""What every test starts from: no context, and the interpreter's hooks as they were."""
+"""The state that each test starts from: no context, and the interpreter's original hooks."""
 
+import gc
 import logging
 import os
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from selection import mark_processes
+from selection import mark_all
 
 from dockerflow import checks
 from mozlog_py import config, context
@@ -25,7 +26,7 @@ pytest_plugins = ["services"]
 usual_make_record = logging.Logger.makeRecord
 
 # Before a test of any folder imports it, or its assertions show nothing.
-pytest.register_assert_rewrite("contract")
+pytest.register_assert_rewrite("contract", "hostile_runs", "real_servers")
 
 # How fast examples are made and run depends on the machine, and says nothing.
 # CI tries the same examples each time; MOZLOG_EXAMPLES asks for more of them.
@@ -40,7 +41,13 @@ settings.load_profile("mozlog")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    mark_processes(items)
+    mark_all(items)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what is collected from garbage collection: each test would pay for all modules."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +59,7 @@ def no_context() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_masks() -> Iterator[None]:
-    """Leave no mask to the renderers of other tests: one lives until it is collected."""
+    """Remove the masks that a test has registered: a mask lives until it is collected."""
     yield
     mask_registry._of_chains.clear()
     mask_registry._of_cuts.clear()
@@ -60,26 +67,26 @@ def no_masks() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_query_strings() -> None:
-    """Forget what the application of another test has said of query strings."""
+    """Reset the switch for query strings to its default."""
     request_text.log_query_strings(None)
 
 
 @pytest.fixture
 def query_strings(monkeypatch: pytest.MonkeyPatch, no_query_strings: None) -> None:
-    """Have access records show query strings, here and in the processes that a test starts."""
+    """Show query strings in access records, here and in the processes that a test starts."""
     monkeypatch.setenv(request_text.VARIABLE, "true")
 
 
 @pytest.fixture(autouse=True)
 def no_notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test have its note: there is one a second, and it may be taken already."""
+    """Allow each test its note on stderr: the logger writes one a second."""
     monkeypatch.setattr(self_log, "_last", float("-inf"))
     monkeypatch.setattr(self_log, "_withheld", 0)
 
 
 @pytest.fixture
 def no_checks() -> Iterator[None]:
-    """Have no check registered, and none left behind."""
+    """Remove all registered checks before and after a test."""
     checks.clear_checks()
     yield
     checks.clear_checks()
@@ -87,7 +94,7 @@ def no_checks() -> Iterator[None]:
 
 @pytest.fixture
 def untouched_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put back all that ``configure()`` changes outside of its own objects."""
+    """Restore all that ``configure()`` changes outside of its own objects."""
     for variable in (
         "LOG_LEVEL", "LOGGING_LEVEL", "LOG_FORMAT", "NO_COLOR", "FORCE_COLOR",
         "GOOGLE_CLOUD_PROJECT",

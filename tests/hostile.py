@@ -56,7 +56,7 @@ __all__ = [
 
 
 class Hostile(Exception):
-    """What hostile values raise."""
+    """The exception that hostile values raise."""
 
 
 def _refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
@@ -79,7 +79,7 @@ _NEEDED = {
 
 
 def _overrides(base: type) -> dict[str, Any]:
-    """Give a class body in which everything that ``base`` can do raises."""
+    """Return a class body in which everything that ``base`` can do raises."""
     return {name: _refuse for name in dir(base) if name not in _NEEDED}
 
 
@@ -315,7 +315,7 @@ class Slotted:
 
 
 def slotted_with_a_hole() -> Slotted:
-    """Give a dataclass whose second slot was never set; orjson dies of it."""
+    """Return a dataclass whose second slot was never set; orjson dies of it."""
     holed = object.__new__(Slotted)
     holed.here = 1
     return holed
@@ -434,7 +434,7 @@ def liars() -> st.SearchStrategy[Liar]:
 
 
 def broken_uuid() -> uuid.UUID:
-    """Give a UUID without its number."""
+    """Return a UUID without its number."""
     return object.__new__(uuid.UUID)
 
 
@@ -446,7 +446,7 @@ def in_thread(action: Callable[[], object]) -> None:
 
 
 def nested(depth: int, wrap: Callable[[Any], Any], innermost: Any = "innermost") -> Any:
-    """Give ``innermost`` with ``depth`` containers around it."""
+    """Return ``innermost`` with ``depth`` containers around it."""
     value = innermost
     for _ in range(depth):
         value = wrap(value)
@@ -454,7 +454,7 @@ def nested(depth: int, wrap: Callable[[Any], Any], innermost: Any = "innermost")
 
 
 def raised(error: BaseException) -> BaseException:
-    """Give an exception that was raised and caught, so that it has a traceback."""
+    """Return an exception that was raised and caught, so that it has a traceback."""
     try:
         raise error
     except BaseException as caught:

@@ -525,7 +525,7 @@ def _(log: Front) -> None:
     for level in (-5, 10**30, 0):
         log.record(levelno=level)
     for level in ("LOUD", None):
-        # An event's level that is none is a field; its method says what the level is.
+        # A value that names no level is a field of the event; the method decides its level.
         log.record(levelno=level) if log.name == "formatter" else log(level_number=level)
 
 

@@ -1,7 +1,7 @@
 """Ports on loopback for servers of tests, while another run tests on the same machine.
 
-The usual way (bind to port 0, close, start the server) has a gap in which another
-process may be given the port, and a test that stops its server opens the gap again.
+The usual way is to bind to port 0, to close the socket and to start the server. In between,
+the kernel may assign the port to another process, also after a test has stopped its server.
 """
 
 from __future__ import annotations

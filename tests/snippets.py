@@ -43,18 +43,18 @@ class Snippet:
 
     @property
     def needs_a_process(self) -> bool:
-        """Whether it configures what a process can have only once."""
+        """Return whether it configures something that a process can have only once."""
         return "settings.configure(" in self.code
 
     def run(self) -> dict[str, Any]:
-        """Run it in this process, and in a context of its own; give what it defines."""
+        """Run it in this process and in its own context; return the names that it defines."""
         code = compile(self.code, f"{self.page}: {self.name}", "exec")
         defined = {"__name__": "__main__"}
         contextvars.Context().run(exec, code, defined)
         return defined
 
     def run_apart(self, more: str = "", folder: Path | None = None) -> bytes:
-        """Run it, and more code behind it, in a process of its own; give what it printed."""
+        """Run it and more code in a new process; return the output."""
         done = subprocess.run(
             # Django never closes a database in memory.
             [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c",
@@ -65,7 +65,7 @@ class Snippet:
         return done.stdout
 
     def run_under_pytest(self, directory: Path) -> str:
-        """Run it as a file of tests, in a process of its own; give what pytest says."""
+        """Run it as a file of tests in a new process; return the output of pytest."""
         file = directory / "test_snippet.py"
         file.write_text(self.code, "utf-8")
         done = subprocess.run(
@@ -77,7 +77,7 @@ class Snippet:
         return done.stdout
 
     def assert_shows(self, output: bytes) -> list[dict[str, Any]]:
-        """Assert that an output is the lines that the page shows; give them."""
+        """Assert that an output has the lines that the page shows; return them."""
         lines = checked_lines(output)
         assert [_comparable(line, by) for line, by in zip(lines, self.shown)] == [
             _lasting(shown) for shown in self.shown
@@ -87,7 +87,7 @@ class Snippet:
 
 
 def snippets_of(page: Path) -> dict[str, Snippet]:
-    """Give the snippets of a page by name, after asserting that all are marked."""
+    """Return the snippets of a page by name, after asserting that all are marked."""
     text = page.read_text("utf-8")
     path = str(page.relative_to(ROOT))
     found = [
@@ -117,7 +117,7 @@ def _comparable(line: dict[str, Any], shown: dict[str, Any]) -> Any:
 
 
 def _left_out(value: Any, shown: Any) -> Any:
-    """Give a value with ``…`` for each text that is left out in what is shown."""
+    """Return a value with ``…`` for each text that is left out in what is shown."""
     if isinstance(shown, str) and "…" in shown and isinstance(value, str):
         pattern = ".+".join(map(re.escape, shown.split("…")))
         return shown if re.fullmatch(pattern, value, re.DOTALL) else value

@@ -29,7 +29,7 @@ def nothing_bound() -> Iterator[None]:
 
 
 def in_new_thread() -> list[dict[str, Any]]:
-    """Return the fields that a thread without a copy of this context has."""
+    """Return the fields that a thread without a copy of this context sees."""
     seen: list[dict[str, Any]] = []
     # From 3.14 on a thread may inherit its starter's context.
     thread = threading.Thread(target=lambda: contextvars.Context().run(lambda: seen.append(get())))

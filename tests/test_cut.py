@@ -59,6 +59,7 @@ def front(request: pytest.FixtureRequest) -> Iterator[Log]:
         del logging.root.manager.loggerDict[name]
 
 
+@pytest.mark.slow
 class TestLongTexts:
     @pytest.mark.parametrize("layout", ["mozlog", "gcp"])
     @pytest.mark.parametrize("text", ["m", "\u2028", "\x1b", "\x7f", "ü\U000e0041", "日本"])

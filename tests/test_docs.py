@@ -29,6 +29,7 @@ def ids(snippet: Snippet) -> str:
     return f"{snippet.page.removeprefix('docs/')}: {snippet.name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", [s for s in SNIPPETS if not s.is_for_pytest], ids=ids)
 def test_a_snippet_prints_the_lines_that_its_page_shows(
     snippet: Snippet, capfdbinary: pytest.CaptureFixture[bytes]
@@ -85,7 +86,7 @@ def test_the_index_leads_to_every_page() -> None:
 
 
 def rows(heading: str) -> list[list[str]]:
-    """Give the cells of the first table below a heading of the page about Dockerflow."""
+    """Return the cells of the first table below a heading of the page about Dockerflow."""
     text = (ROOT / "docs" / "dockerflow.md").read_text("utf-8")
     table = text.split(f"\n{heading}", 1)[1].split("| --- ", 1)[1].split("\n\n", 1)[0]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[1:]]

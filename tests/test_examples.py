@@ -51,7 +51,7 @@ class Service:
     out: Path
 
     def get(self, path: str) -> tuple[int, str, str]:
-        """Give status, body, and the id of the request."""
+        """Return status, body, and the id of the request."""
         url = f"http://127.0.0.1:{self.port}{path}"
         try:
             answer = urllib.request.urlopen(url, timeout=_PATIENCE_S)

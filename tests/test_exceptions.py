@@ -28,7 +28,7 @@ CONTEXT = "\nWhile the exception above was being handled, the one below was rais
 
 
 def rendered(error: Any, sanitiser: Sanitiser | None = None) -> str:
-    """Return the text of an exception without its header."""
+    """Return the text of an exception, its header taken off."""
     exc_info = as_exc_info(error)
     assert exc_info is not None
     text = render_exception(exc_info, sanitiser or Sanitiser())[1]
@@ -304,6 +304,7 @@ class TestFrameCache:
             rendered(failing("raise ValueError"))
         assert 0 < len(empty_cache) <= 16
 
+    @pytest.mark.slow
     def test_keeps_no_code_that_was_made_at_run_time(self) -> None:
         error = failing("raise ValueError", "<template>")
         assert error.__traceback__ is not None
@@ -785,6 +786,7 @@ class TestOddTracebacks:
             '  File "<made>", line 2, in f\n  File "<made>", line 3, in <module>\n'
         )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("action", [rendered, error_of])
     def test_leave_nothing_behind_that_keeps_the_frames_alive(
         self, action: Callable[[Any], str]

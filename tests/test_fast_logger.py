@@ -23,9 +23,10 @@ import hostile
 import pytest
 import structlog
 from conformance import Capture, checked, checked_lines
+from fast_loggers import is_prepared
 from hypothesis import given
 from hypothesis import strategies as st
-from test_properties import NESTED, PLAIN_SCALARS, TEXTS
+from strategies import NESTED, PLAIN_SCALARS, TEXTS
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
@@ -40,7 +41,6 @@ from mozlog_py.structlog import (
     SinkLoggerFactory,
     processors,
 )
-from mozlog_py.structlog.line_prefix import NOT_COMPILABLE, NOT_COMPILED
 
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
@@ -58,11 +58,6 @@ class Mine(FastBoundLogger.at(40)):  # type: ignore[misc]
     """A class of an application, derived from the class of a level."""
 
     __slots__ = ()
-
-
-def is_prepared(log: FastBoundLogger, level: int = logging.INFO) -> bool:
-    """Return whether a logger has a prefix for a level."""
-    return log._prefixes[level // 10] not in (NOT_COMPILED, NOT_COMPILABLE)
 
 
 class Lines:
@@ -791,6 +786,7 @@ os.waitpid(child, 0)
             renderer.state is not state for renderer, state in zip(renderers, states, strict=True)
         )
 
+    @pytest.mark.slow
     def test_renderers_are_not_kept_alive_for_it(self) -> None:
         before = len(process._prepared)
         for _ in range(50):
@@ -976,6 +972,7 @@ MEANINGFUL = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 class TestAnyCall:
     @given(CALLS)
     def test_makes_the_same_fields_in_the_fast_logger_the_chain_and_logging(

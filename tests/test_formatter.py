@@ -129,6 +129,7 @@ class TestEnvelope:
     def test_survives_any_logger_name(self, name: Any, shown: str) -> None:
         assert render(MozlogFormatter(), record(name=name))["Type"] == shown
 
+    @pytest.mark.slow
     def test_does_not_grow_with_the_number_of_loggers(self) -> None:
         formatter = MozlogFormatter()
         for number in range(3000):

@@ -132,6 +132,7 @@ def size_of(value: Any) -> int:
     return count
 
 
+@pytest.mark.slow
 class TestSharedContainers:
     """Ten values that hold each other sixteen deep have ten to the sixteenth members."""
 

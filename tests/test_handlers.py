@@ -720,6 +720,7 @@ class TestDiagnostics:
         assert self_log._withheld == 1
 
 
+@pytest.mark.slow
 def test_no_file_descriptor_is_left_open() -> None:
     gc.collect()
     before = len(list(Path("/proc/self/fd").iterdir()))

@@ -89,6 +89,7 @@ class TestBounds:
         value = {"a": [{"b": [n, {}]} for n in range(500)], "c": [[]] * 300}
         assert json_object(json.dumps(value)) == value
 
+    @pytest.mark.slow
     def test_of_the_depth_is_what_the_text_has(self) -> None:
         source = random.Random(7)
 

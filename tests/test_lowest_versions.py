@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from hostile_lines import CASES, FRONTS, Case
-from test_hostile_lines import Run, assert_survived, named
+from hostile_runs import Run, assert_survived, named
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".matrix" / "lowest"

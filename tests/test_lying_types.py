@@ -216,6 +216,7 @@ def is_type(node: ast.expr, names: set[str]) -> bool:
     return isinstance(node, ast.Name) and node.id in names
 
 
+@pytest.mark.slow
 def test_no_module_looks_up_the_type_of_a_value() -> None:
     paths = [*(ROOT / "mozlog_py").rglob("*.py"), *(ROOT / "dockerflow").rglob("*.py")]
     assert len(paths) > 100

@@ -118,6 +118,7 @@ class TestMappings:
     def test_are_not_what_has_no_pairs_or_does_not_show_them(self, value: Any) -> None:
         assert members_of(value, type(value), MAX_ITEMS) is None
 
+    @pytest.mark.slow
     def test_of_pandas_stay_the_text_that_pandas_makes(self) -> None:
         pandas = pytest.importorskip("pandas", reason="an optional library of users")
         for value in (pandas.Series({"a": 1}), pandas.DataFrame({"a": [1]})):

@@ -18,7 +18,7 @@ class TestLocksOfPipesThatAreKept:
 
     @pytest.fixture
     def kept(self) -> Iterator[tuple[int, int, Callable[[], None]]]:
-        """Give both ends of a pipe whose lock another process has, and what ends that process."""
+        """Yield both ends of a pipe that another process has locked, and a call that ends it."""
         reader, writer = os.pipe()
         told, tell = os.pipe()
         pid = os.fork()

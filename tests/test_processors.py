@@ -14,7 +14,7 @@ import structlog
 from conformance import Capture, checked, checked_lines, fields, record, render
 from hypothesis import given
 from hypothesis import strategies as st
-from test_properties import NESTED, TEXTS
+from strategies import NESTED, TEXTS
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
@@ -202,6 +202,7 @@ class TestRedact:
         got = run(Redact(), nested={b"password": 1, hostile.LyingStr("token"): 2, 7: 3})
         assert [*got["nested"].values()] == ["[redacted]", "[redacted]", 3]
 
+    @pytest.mark.slow
     @given(st.dictionaries(TEXTS, NESTED, max_size=4))
     def test_never_raises_and_never_shows_a_secret(self, event: dict[str, Any]) -> None:
         event["deep"] = {"a": [{"password": "s3cret-7731"}]}

@@ -6,10 +6,7 @@ the interpreter is a failure there, and not the end of the test run.
 
 from __future__ import annotations
 
-import collections
-import datetime
 import decimal
-import enum
 import json
 import logging
 import math
@@ -25,142 +22,23 @@ import pytest
 from conformance import checked, record
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import (
+    EXTRA,
+    FORMATTERS,
+    JSON_MESSAGES,
+    NAMES,
+    PLAIN_SCALARS,
+    RECORDS,
+    TEXTS,
+    changed,
+)
 
 from mozlog_py import MozlogFormatter, context, schema
 from mozlog_py._line.line_encoder import LineEncoder, encode
 from mozlog_py._values.sanitiser import Sanitiser
-from mozlog_py.gcp import CloudFormatter
 
 
-class Colour(enum.Enum):
-    RED = "red"
-    NESTED = (1, float("nan"))
-
-
-class Broken(enum.Enum):
-    VALUE = 1
-
-    @property
-    def value(self) -> Any:
-        raise LookupError
-
-
-Pair = collections.namedtuple("Pair", "left right")
-
-PLAIN_SCALARS = (
-    st.text()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-)
-#: Text with all that JSON, terminals and UTF-8 stumble over.
-TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(
-    ["\ud800", "\udfff\ud800", "\x7f", "\x85\x9b", "\u2028\u2029", "\x00\x1b[0m", '"\\', "%s%d{}"]
-)
-HOSTILE = st.sampled_from(
-    [
-        hostile.RaisingRepr,
-        hostile.RecursiveRepr,
-        hostile.NonStringRepr,
-        hostile.RaisingProperty,
-        hostile.slotted_with_a_hole,
-        hostile.broken_uuid,
-        lambda: hostile.LyingStr("text"),
-        lambda: hostile.LyingInt(7),
-        lambda: hostile.LyingFloat(7.5),
-        lambda: hostile.LyingList([1, 2]),
-        lambda: hostile.LyingDict({"a": 1}),
-        lambda: datetime.datetime(1, 1, 1, tzinfo=hostile.Zone(LookupError())),
-        lambda: datetime.datetime(1, 1, 1, tzinfo=hostile.Zone("nonsense")),
-        lambda: Broken.VALUE,
-        lambda: Colour.NESTED,
-        lambda: Colour,
-        lambda: LookupError("x"),
-        lambda: (generated for generated in ()),
-        lambda: memoryview(b"abc"),
-        object,
-    ]
-).map(lambda make: make())
-VALUES = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(-(10**30), 10**30)
-    | st.floats()
-    | TEXTS
-    | st.binary(max_size=20)
-    | st.datetimes(timezones=st.none() | st.just(datetime.timezone.utc))
-    | st.dates()
-    | st.times()
-    | st.timedeltas()
-    | st.uuids()
-    | st.decimals()
-    | st.complex_numbers()
-    | st.sampled_from(Colour)
-    | st.builds(pathlib.PurePosixPath, st.sampled_from(["/a", "b/ž"]))
-    | HOSTILE
-)
-KEYS = TEXTS | st.integers() | st.booleans() | st.none() | st.floats() | st.tuples(st.integers())
-NESTED = st.recursive(
-    VALUES,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.tuples(inner, inner)
-        | st.builds(Pair, inner, inner)
-        | st.builds(collections.deque, st.lists(inner, max_size=2))
-        | st.dictionaries(KEYS, inner, max_size=4)
-        | st.dictionaries(TEXTS, inner, max_size=3).map(collections.OrderedDict)
-        | st.frozensets(st.integers(), max_size=3)
-    ),
-    max_leaves=12,
-)
-#: What a logger lets through as the name of an extra field.
-NAMES = TEXTS.filter(lambda key: key not in MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS)
-#: Messages that are JSON objects, or nearly.
-JSON_MESSAGES = st.builds(
-    lambda members, end: json.dumps(members) + end,
-    st.dictionaries(
-        st.sampled_from(["msg", "error", "a", "b", "Time"]),
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-            lambda inner: st.lists(inner, max_size=3),
-        ),
-        max_size=4,
-    ),
-    st.sampled_from(["", " ", "}"]),
-)
-EXTRA = st.dictionaries(NAMES, NESTED, max_size=6)
-FORMATTERS = st.sampled_from(
-    [
-        MozlogFormatter(),
-        MozlogFormatter(strict=True),
-        MozlogFormatter(static_fields={"env": "prod", "msg": 1}, timestamp=True),
-        MozlogFormatter(rename_fields={"msg": "message"}, json_default=repr),
-        MozlogFormatter("%(levelname)s %(asctime)s", exc_info_as_array=True),
-        CloudFormatter(project="p"),
-    ]
-)
-LEVELS = st.integers() | st.floats() | st.none() | st.sampled_from(["INFO", 10, 20, 30, 40, 50])
-RECORDS = st.builds(
-    lambda message, args, extra, level, created, name, process: _changed(
-        record(message, *args, name=name), extra, levelno=level, created=created, process=process
-    ),
-    TEXTS | NESTED,
-    st.lists(NESTED, max_size=2),
-    EXTRA,
-    LEVELS,
-    st.floats() | st.none() | st.integers(),
-    TEXTS | st.none() | st.integers(),
-    st.integers() | st.none() | TEXTS,
-)
-
-
-def _changed(made: logging.LogRecord, *changes: dict[str, Any], **more: Any) -> logging.LogRecord:
-    for change in (*changes, more):
-        vars(made).update(change)
-    return made
-
-
+@pytest.mark.slow
 class TestAnyRecord:
     @given(RECORDS, FORMATTERS)
     def test_gives_one_valid_line(
@@ -185,7 +63,7 @@ class TestAnyRecord:
 
     @given(EXTRA)
     def test_carries_every_field_that_is_not_none(self, extra: dict[str, Any]) -> None:
-        fields = checked(MozlogFormatter().format(_changed(record(), extra)))["Fields"]
+        fields = checked(MozlogFormatter().format(changed(record(), extra)))["Fields"]
         expected = {_text(key) for key, value in extra.items() if value is not None}
         assert expected <= set(fields) | {f"extra.{key}" for key in fields}
 
@@ -228,12 +106,13 @@ class TestPlainRecords:
     def test_give_what_a_plain_encoder_gives(
         self, message: str, extra: dict[str, Any], bound: dict[str, Any], level: int
     ) -> None:
-        made = _changed(record("%s", message, level=level), extra, created=1_700_000_000.25)
+        made = changed(record("%s", message, level=level), extra, created=1_700_000_000.25)
         with context.bound(**bound):
             line = checked(MozlogFormatter(hostname="host").format(made))
         expected = self.reference(made, extra, bound)
         assert line == json.loads(json.dumps(expected))
 
+    @pytest.mark.slow
     @given(
         st.dictionaries(
             NAMES,
@@ -249,7 +128,7 @@ class TestPlainRecords:
             def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
                 return log_data
 
-        made = _changed(record(message), extra)
+        made = changed(record(message), extra)
         fast = checked(MozlogFormatter().format(made))
         careful = checked(Careful().format(made))
         assert fast == careful
@@ -303,7 +182,8 @@ sys.path[:0] = {path!r}
 import faulthandler
 faulthandler.enable()
 from hypothesis import given, seed, settings, HealthCheck
-import test_properties as properties
+import strategies
+from mozlog_py import schema
 
 lines = 0
 
@@ -312,10 +192,10 @@ lines = 0
     max_examples={examples}, database=None, deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-@given(properties.RECORDS, properties.FORMATTERS)
+@given(strategies.RECORDS, strategies.FORMATTERS)
 def batch(made, formatter):
     global lines
-    assert not properties.schema.validate(formatter.format(made), strict=formatter.strict)
+    assert not schema.validate(formatter.format(made), strict=formatter.strict)
     lines += 1
 
 batch()

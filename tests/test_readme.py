@@ -144,6 +144,7 @@ with override_settings(MIDDLEWARE=[]):
 """
 
 
+@pytest.mark.slow
 def test_django(tmp_path: Path) -> None:
     (tmp_path / "urls.py").write_text(SNIPPETS["django-urls"].code)
     said = SNIPPETS["django-settings"].run_apart(DJANGO, tmp_path).decode().splitlines()

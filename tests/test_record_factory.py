@@ -51,7 +51,7 @@ def _untouched(untouched_process: None) -> Iterator[None]:
 
 
 class Hostile(Exception):
-    """Raised by a value of the application."""
+    """The exception that a hostile value raises."""
 
 
 class Settings(Mapping[str, Any]):
@@ -80,7 +80,7 @@ class Text(str):
 
 
 def arguments(**changed: Any) -> dict[str, Any]:
-    """Return the arguments of an ordinary record, with some changed."""
+    """Return the arguments of an ordinary record, but for what is changed."""
     return {
         "name": "shop", "level": 20, "pathname": PLACE, "lineno": 7, "msg": "%s paid",
         "args": ("Ann",), "exc_info": None, "func": "pay", "sinfo": None, **changed,

@@ -455,6 +455,7 @@ class TestCarriers:
         shown = {"password": "[redacted]", "a": {"token": "[redacted]"}}
         assert redacted(v=OpaqueSink(), w=[OpaqueSink()]) == {"v": shown, "w": [shown]}
 
+    @pytest.mark.slow
     def test_that_hold_themselves_or_very_much_come_to_an_end(self) -> None:
         wide: list[Any] = []
         wide.extend([wide] * 1000)

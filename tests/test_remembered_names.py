@@ -49,6 +49,7 @@ def sources() -> list[tuple[Path, ast.Module]]:
     return found
 
 
+@pytest.mark.slow
 class TestTheRule:
     def test_stands_in_one_place(self) -> None:
         """A memo that is cleared when it is full, and is not ``memo.remember``, has no length."""
@@ -83,6 +84,7 @@ class TestTheRule:
 
 
 class TestRedact:
+    @pytest.mark.slow
     def test_remembers_few_and_short_names(self) -> None:
         redact = Redact(shapes=True)
         for number in range(3000):
@@ -109,6 +111,7 @@ class TestLoggerNames:
     def out(self) -> io.StringIO:
         return io.StringIO()
 
+    @pytest.mark.slow
     def test_of_any_length_and_number_make_their_lines_and_stay_few(self) -> None:
         maker = line_encoder.LineEncoder("shop", "web")
         names = [
@@ -161,6 +164,7 @@ class TestOthers:
         assert 0 < len(made._reserved_by_names) <= renderer._MAX_REMEMBERED
         assert max(sum(map(len, names)) for names in made._reserved_by_names) <= 8 * memo.LONGEST
 
+    @pytest.mark.slow
     def test_classes_of_loggers_that_are_gone_are_not_kept(self) -> None:
         def log() -> list[weakref.ref[Any]]:
             own = type("Own", (FastBoundLogger,), {"__slots__": ()})

@@ -858,6 +858,7 @@ class TestShapes:
             assert not shapes.may_be_in(b'{"u":"/?%s=1"}' % (b"a" * (100 + number)))
         assert len(shapes._known) <= 1024
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "text",
         [

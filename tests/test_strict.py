@@ -27,7 +27,7 @@ def is_array(value: Any) -> bool:
 
 
 def is_machine_value(value: Any) -> bool:
-    """Return whether the machine schema allows a value, by another implementation of it."""
+    """Return whether the machine schema allows a value, without asking the schema."""
     if type(value) is dict:
         return (
             value.keys() == {"value", "representation"}

@@ -16,7 +16,7 @@ import structlog
 from conformance import Capture, checked, checked_lines, fields, record
 from hypothesis import given
 from hypothesis import strategies as st
-from test_properties import EXTRA, KEYS, NESTED
+from strategies import EXTRA, KEYS, NESTED
 
 from mozlog_py import MozlogFormatter, context
 from mozlog_py._config.options import OptionError
@@ -417,6 +417,7 @@ STRUCTLOG_KEYS = [
 EVENTS = st.dictionaries(KEYS | st.sampled_from(STRUCTLOG_KEYS), NESTED, max_size=8)
 
 
+@pytest.mark.slow
 class TestAnyEvent:
     @given(EVENTS, st.booleans())
     def test_gives_one_valid_line(self, event_dict: dict[Any, Any], strict: bool) -> None:

@@ -26,7 +26,7 @@ def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def within() -> Iterator[Callable[..., Any]]:
-    """Give what calls a function in a context of the test's own."""
+    """Yield a function that calls another one in a context of the test's own."""
     own = Context()
     yield own.run
     del own
@@ -34,7 +34,7 @@ def within() -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Give a list that grows by one for each branch and each variable that is looked at."""
+    """Return a list that grows by one for each branch and each variable that is looked at."""
     seen: list[object] = []
     referents, of_structlog = structlog_variables._referents, structlog_variables._of_structlog
 
@@ -66,6 +66,7 @@ def fill_with_others(count: int = 30) -> list[ContextVar[Any]]:
     return variables
 
 
+@pytest.mark.slow
 class TestNamesThatWereBoundOnce:
     def test_elsewhere_are_not_looked_at(
         self, within: Callable[..., Any], looked_at: list[object]
@@ -169,6 +170,7 @@ def unaskable() -> Any:
 
 
 class TestWhatIsBound:
+    @pytest.mark.slow
     def test_is_what_structlog_says_whatever_was_bound_before(
         self, within: Callable[..., Any]
     ) -> None:
@@ -260,6 +262,7 @@ class TestWhatIsBound:
 
         within(read)
 
+    @pytest.mark.slow
     def test_is_kept_no_longer_than_its_context(self) -> None:
         class Request:
             pass

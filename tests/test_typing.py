@@ -100,6 +100,7 @@ def marked(checker: Callable[[], Reported]) -> dict[int, set[str]]:
     }
 
 
+@pytest.mark.slow
 @each_checker
 @pytest.mark.parametrize("file", [GOOD, LOGGERS], ids=lambda file: file.stem)
 def test_good_uses_are_taken(checker: Callable[[], Reported], file: Path) -> None:

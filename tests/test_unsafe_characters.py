@@ -29,6 +29,7 @@ HIDING = "\u202e\u2066\u200b\u200d\U000e0041\ufe0f\u3164\xad\ufeff\u061c\u2028"
 ORDINARY = "Grüße, “quoted” \u2013 5 °C, 日本語のテキスト、\uff01, ключ, 😀 \U0001d11e \x20\xa0"
 
 
+@pytest.mark.slow
 class TestTheRule:
     def test_holds_for_each_character_and_for_no_other(self) -> None:
         for code in range(sys.maxunicode + 1):

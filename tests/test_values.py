@@ -807,6 +807,7 @@ class TestDepth:
         value = hostile.nested(MAX_DEPTH, lambda inner: [inner])
         assert Sanitiser().fields({"a": value}) == {"a": clean(value)}
 
+    @pytest.mark.slow
     def test_of_a_hundred_thousand_is_no_more_trouble(self) -> None:
         value = hostile.nested(100_000, lambda inner: [inner])
         expected = hostile.nested(MAX_DEPTH, lambda inner: [inner], "<max depth>")
@@ -825,6 +826,7 @@ class TestDepth:
         assert len(json.dumps(clean(value))) < 4 * MAX_TEXT
 
 
+@pytest.mark.slow
 class TestSize:
     def test_of_a_million_items_is_capped_and_counted(self) -> None:
         cleaned = clean([0] * 1_000_000)
@@ -1075,6 +1077,7 @@ def odd_values() -> st.SearchStrategy[Any]:
     )
 
 
+@pytest.mark.slow
 class TestAnything:
     @PROPERTY
     @given(odd_values())

@@ -23,7 +23,8 @@ PAGES = ("*.md", "docs/**/*.md", ".github/**/*.md")
 SOURCES = ("mozlog_py", "dockerflow", "tests", "benchmarks", "examples", "tools")
 
 WORDS = re.compile(
-    r"\b(?:whoever|whomever|somebody|someone|anybody|anyone|nobody|no-one|that is none)(?:'s)?\b",
+    r"\b(?:whoever|whomever|somebody|someone|anybody|anyone|nobody|no-one"
+    r"|(?-i:that is none))(?:'s)?\b",
     re.IGNORECASE,
 )
 #: Verbs that say nothing of what a function does.

@@ -475,6 +475,7 @@ OUTCOMES = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.lists(OUTCOMES, max_size=4))
 def test_whatever_checks_give_is_plain_and_named(outcomes: list[Any]) -> None:
     import json

@@ -357,6 +357,7 @@ class TestLoop:
 
         asyncio.run(main())
 
+    @pytest.mark.slow
     def test_that_one_check_blocks_does_not_hold_up_the_others(
         self, release: threading.Event
     ) -> None:

@@ -40,6 +40,7 @@ def said(logged: Capture) -> str:
     return "\n".join(str(value) for fields in logged.fields for value in fields.values())
 
 
+@pytest.mark.slow
 class TestAttack:
     def test_no_shape_of_a_secret_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MOZLOG_ATTACK_QUICK", "1")

@@ -98,6 +98,7 @@ class TestEngine:
             "DB-API error: unable to open database file",
         )
 
+    @pytest.mark.slow
     def test_tells_of_an_engine_that_cannot_be_used(self) -> None:
         engine = Mock(url=sa.engine.make_url(f"sqlite://u:{PASSWORD}@h"))
         engine.connect.side_effect = sa.exc.ArgumentError(f"no plugin for {PASSWORD}")
@@ -430,6 +431,7 @@ assert not clients & set(sys.modules), clients & set(sys.modules)
 """
         subprocess.run([sys.executable, "-I", "-c", source], check=True, timeout=60)
 
+    @pytest.mark.slow
     def test_say_which_client_is_missing(
         self, monkeypatch: pytest.MonkeyPatch, logged: Capture
     ) -> None:

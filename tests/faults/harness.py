@@ -181,7 +181,7 @@ def _wait_until_full(reader, app):
     while app.process.poll() is None and waiting[0] < 60_000:
         time.sleep(0.005)
         fcntl.ioctl(reader, termios.FIONREAD, waiting)
-    # Whoever gives up does so now.
+    # A writer that gives up does so now.
     time.sleep(0.05)
 
 
@@ -369,7 +369,7 @@ def stopped_reader(count, handler="queue", unbuffered="", *, seconds=0.0):
         "stopped_reader", "queue", count,
         unbuffered=unbuffered, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as (app, reader):  # fmt: skip
-        # It says when all of its calls have returned; until then nobody reads.
+        # It says when all of its calls have returned; until then nothing reads the pipe.
         while b"done" not in (line := app.process.stderr.readline()):
             assert line, "the app ended"
         time.sleep(seconds)
@@ -383,7 +383,7 @@ def stopped_reader(count, handler="queue", unbuffered="", *, seconds=0.0):
 
 
 def shutdown(count, handler, unbuffered=""):
-    """The daemons' lines count for nothing: nobody knows how many they were."""
+    """The lines of the daemon threads are not counted: their number is unknown."""
     outcome = CheckResult("daemon threads, atexit and __del__ at the end")
     with piped("shutdown", handler, count, unbuffered=unbuffered, stderr=subprocess.PIPE) as (
         app,

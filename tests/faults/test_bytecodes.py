@@ -159,7 +159,7 @@ class Output:
         else:
             self.reader, writer = os.pipe()
         if kind == "small":
-            # It takes a page, and then nothing until somebody reads.
+            # It takes a page, and then nothing until the pipe is read.
             fcntl.fcntl(writer, _SET_PIPE_SIZE, 4096)
             os.set_blocking(writer, False)
         self.stream = os.fdopen(writer, "wb")
@@ -182,7 +182,7 @@ class Output:
 
 
 def names(out):
-    """Give the names in an output's lines, all of which must be whole."""
+    """Return the names in an output's lines, all of which must be whole."""
     found = []
     for text in out.split(b"\n")[:-1]:
         name = text[6:].split(b'"')[0].decode()
@@ -223,7 +223,7 @@ def bytecodes(tmp_path, kind, pad):
 
 
 def every(count, most=400):
-    """Give the places to strike at: all, or evenly spread where there are too many."""
+    """Return the places to strike at: all, or evenly spread where there are too many."""
     step = max(1, -(-count // most))
     return range(1, count + 1, step)
 
@@ -340,7 +340,7 @@ def logger_on(output):
 
 
 def events(out):
-    """Give the events of an output's lines, with the process that each says it is of."""
+    """Return the events of an output's lines, with the process that each says it is of."""
     assert out.endswith(b"\n")
     lines = [json.loads(line) for line in out.splitlines()]
     return [(line["Fields"]["msg"], line["Pid"]) for line in lines]

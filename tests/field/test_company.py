@@ -4,8 +4,8 @@ import json
 import uuid
 
 import pytest
+from sockets import peer
 from stack import Stack
-from test_websockets import peer
 
 FLASK = ("company-flask", "company-flask-late")
 FASTAPI = ("company-fastapi-outside", "company-fastapi-inside")

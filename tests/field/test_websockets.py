@@ -2,14 +2,13 @@
 
 import contextlib
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sockets import peer
 from stack import ASGI, Seen, Stack
 from table import shows
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 #: Servers to which an application may say how it refuses a handshake.
 DENYING = ("uvicorn-asyncio-h11", "uvicorn-uvloop-h11", "hypercorn-asyncio", "hypercorn-trio")
@@ -18,14 +17,6 @@ APPS = ("bare", "starlette", "fastapi")
 HANDING_OVER = ("gunicorn-gthread", "gunicorn-gevent", "werkzeug")
 #: hypercorn calls each connection that its client closed an abnormal one.
 UNKNOWN_CODE = {"hypercorn-asyncio": 1006, "hypercorn-trio": 1006}
-
-
-@contextlib.contextmanager
-def peer(stack: Stack, path: str, rid: str | None = "abc") -> Iterator[ClientConnection]:
-    headers = {} if rid is None else {"X-Request-Id": rid}
-    url = f"ws://127.0.0.1:{stack.port}{path}"
-    with connect(url, additional_headers=headers, open_timeout=10, close_timeout=5) as it:
-        yield it
 
 
 def refused(stack: Stack, path: str, rid: str = "abc") -> Any:

@@ -41,6 +41,7 @@ from hypothesis import strategies as st
 from dockerflow import checks, health
 from dockerflow._request.rate_limit import RateLimit
 from dockerflow.checks._run.slots import Slots
+from mozlog_py import context
 from mozlog_py.processors import Sample
 from mozlog_py.testing import capture_lines
 
@@ -48,6 +49,15 @@ from mozlog_py.testing import capture_lines
 JSON = '{"code": 200, "rid": "forged", "errno": 0}'
 
 FIELDS = {"agent", "code", "errno", "lang", "method", "path", "rid", "t", "uid"}
+
+
+def bind() -> None:
+    """Bind the fields that ``/bind`` binds, and log a line with them."""
+    import structlog
+
+    context.bind(colour="red")
+    structlog.contextvars.bind_contextvars(shape="round")
+    logging.getLogger("app").info("bound")
 
 
 class Lines:
@@ -83,7 +93,7 @@ class Contract:
     lbheartbeat_body = b""
 
     def make(self, folder: Path, settings: dict[str, Any] | None = None) -> Driver:
-        """Give the application; ``folder`` is where ``version.json`` may be."""
+        """Return the application; ``folder`` is where ``version.json`` may be."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -202,6 +212,7 @@ class Contract:
 
     # -- what comes from outside --------------------------------------------
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "path",
         ["/%00", "/a%0Ab", "/a%2Fb", "/%2e%2e/x", "/..", "/%ff", "/%C2%85", "//", "/%F0%9F%9A%80"],
@@ -268,6 +279,7 @@ class Contract:
         driver.get("/", headers=[("X-Request-Id", value) for value in ("no way", "a", "b")])
         assert lines.summary["rid"] == "a"
 
+    @pytest.mark.slow
     def test_chance_decides_once_about_a_request_that_brings_its_id(
         self, driver: Driver, lines: Lines
     ) -> None:
@@ -276,6 +288,7 @@ class Contract:
         # Three of a stream's parts and the summary. One id for all, so no hash of it decides.
         assert set(kept) == {0, 4}
 
+    @pytest.mark.slow
     def test_a_hash_decides_about_a_request_that_brings_no_id(
         self, driver: Driver, lines: Lines
     ) -> None:
@@ -287,6 +300,7 @@ class Contract:
                 is_kept = zlib.crc32(request_id.encode()) < 2**31
                 assert len(of_request(lines, request_id)) == (4 if is_kept else 0)
 
+    @pytest.mark.slow
     def test_a_secret_decides_alike_about_all_requests_with_one_id(
         self, driver: Driver, lines: Lines
     ) -> None:
@@ -695,6 +709,7 @@ def flood() -> Any:
     plain = st.characters(codec="ascii", categories=["L", "N", "P"], exclude_characters="%?#")
     headers = ["User-Agent", "Accept-Language", "x-request-id", "X-Request-ID", "traceparent"]
 
+    @pytest.mark.slow
     @given(
         method=st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "BREW"]),
         path=st.one_of(

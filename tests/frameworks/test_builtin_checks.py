@@ -14,12 +14,12 @@ import pytest
 import redis
 import redis.asyncio
 import sqlalchemy as sa
+from contract_sanic import application as sanic_application
+from contract_sanic import driver_of, loop, quiet_sanic  # noqa: F401 - fixtures
 from drivers import Driver, WSGIDriver
 from flask import Flask
+from real_servers import GUNICORN, UVICORN, ask, served_from
 from services import PASSWORD, Postgres, Redis
-from test_real_servers import _GUNICORN, _UVICORN, ask, served_from
-from test_sanic import application as sanic_application
-from test_sanic import driver_of, loop, quiet_sanic  # noqa: F401 - fixtures
 
 from dockerflow import checks, health
 from dockerflow.flask import Dockerflow
@@ -32,7 +32,7 @@ Found = tuple[int, dict[str, list[str]]]
 
 
 def read(status: int | None, body: bytes) -> Found:
-    """Give the status of a heartbeat, and the ids of what each check said."""
+    """Return the status of a heartbeat, and the ids of what each check said."""
     assert PASSWORD.encode() not in body
     payload = json.loads(body)
     details = payload["details"]
@@ -137,7 +137,7 @@ class TestFlask:
 
     def test_warns_of_migrations_until_they_are_applied(self, flask_service: FlaskService) -> None:
         driver = flask_service.driver
-        # Nobody has made any yet.
+        # There are no migrations yet.
         said = {"check_migrations_applied": [health.INFO_CANT_CHECK_MIGRATIONS]}
         assert heartbeat(driver) == (200, said)
         flask_service.begin_migrations("one", "two")
@@ -251,9 +251,9 @@ class TestDjango:
     @pytest.mark.parametrize(
         ("command", "max_age", "status"),
         [
-            ([*_GUNICORN, "--threads", "4"], 0, 500),
-            ([*_GUNICORN, "--threads", "4"], 600, 503),
-            (_UVICORN, 0, 500),
+            ([*GUNICORN, "--threads", "4"], 0, 500),
+            ([*GUNICORN, "--threads", "4"], 600, 503),
+            (UVICORN, 0, 500),
         ],
         ids=["gunicorn", "gunicorn-persistent", "uvicorn"],
     )
@@ -270,7 +270,7 @@ class TestDjango:
         monkeypatch.setenv("POSTGRES_PORT", str(postgres.port))
         monkeypatch.setenv("REDIS_URL", redis_server.url)
         source = DJANGO.format(
-            password=PASSWORD, max_age=max_age, status=status, is_async=command is _UVICORN
+            password=PASSWORD, max_age=max_age, status=status, is_async=command is UVICORN
         )
         migrations = tmp_path / "shop" / "migrations"
         migrations.mkdir(parents=True)

@@ -10,13 +10,13 @@ from unittest import mock
 import pytest
 import redis
 from contract import Lines
+from contract_django import quiet_django  # noqa: F401 - a fixture, and Django's settings
 from django.apps import apps
 from django.core import checks as django_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import OperationalError
 from django.test import Client, RequestFactory, override_settings
 from flask import Flask
-from test_django import quiet_django  # noqa: F401 - a fixture, and Django's settings
 
 from dockerflow import checks
 from dockerflow.django import checks as builtin
@@ -127,6 +127,7 @@ class TestFlask:
         assert answer.json["status"] == "error"
 
 
+@pytest.mark.slow
 class TestDjangoChecks:
     @pytest.mark.parametrize(
         ("error", "number"), [(OperationalError, "E001"), (ImproperlyConfigured, "E003")]

@@ -2,54 +2,38 @@
 
 import asyncio
 import gc
-import logging
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import django
 import pytest
 from conformance import Capture
 from contract import Contract, Lines
-from django.conf import settings
+from contract_django import (  # before what needs Django's settings
+    MIDDLEWARE,
+    get_asgi_application,
+    get_wsgi_application,
+    quiet_django,  # noqa: F401 - a fixture
+)
+from django.contrib.auth import get_user
+from django.core.checks import run_checks
+from django.http import FileResponse, Http404, HttpResponse
+from django.test import Client, RequestFactory, override_settings
+from django.urls import path
+from django.utils.functional import SimpleLazyObject
 from drivers import Answer, ASGIDriver, Driver, WSGIDriver
 
-MIDDLEWARE = ["dockerflow.django.middleware.DockerflowMiddleware"]
-
-if not settings.configured:
-    settings.configure(
-        ALLOWED_HOSTS=["*"],
-        # A file without a name, for each connection its own: Django closes none in memory.
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "file:"}},
-        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "dockerflow.django"],
-        LOGGING_CONFIG=None,
-        MIDDLEWARE=MIDDLEWARE,
-        ROOT_URLCONF="django_urls",
-        SECRET_KEY="of tests",
-    )
-    django.setup()
-
-from django.contrib.auth import get_user  # noqa: E402 - after the settings
-from django.core.asgi import get_asgi_application  # noqa: E402
-from django.core.checks import run_checks  # noqa: E402
-from django.core.wsgi import get_wsgi_application  # noqa: E402
-from django.http import FileResponse, Http404, HttpResponse  # noqa: E402
-from django.test import Client, RequestFactory, override_settings  # noqa: E402
-from django.urls import path  # noqa: E402
-from django.utils.functional import SimpleLazyObject  # noqa: E402
-
-from dockerflow import checks  # noqa: E402
-from dockerflow.asgi import DockerflowASGI  # noqa: E402
-from dockerflow.checks._run.slots import Slots  # noqa: E402
-from dockerflow.django import DockerflowMiddleware, dockerflow_view, signals, views  # noqa: E402
-from dockerflow.django.checks import register  # noqa: E402
-from dockerflow.request_id import RequestIdPolicy  # noqa: E402
-from dockerflow.settings import SettingsError  # noqa: E402
-from dockerflow.wsgi import DockerflowWSGI  # noqa: E402
-from mozlog_py import context  # noqa: E402
+from dockerflow import checks
+from dockerflow.asgi import DockerflowASGI
+from dockerflow.checks._run.slots import Slots
+from dockerflow.django import DockerflowMiddleware, dockerflow_view, signals, views
+from dockerflow.django.checks import register
+from dockerflow.request_id import RequestIdPolicy
+from dockerflow.settings import SettingsError
+from dockerflow.wsgi import DockerflowWSGI
+from mozlog_py import context
 
 
 class Overriding(Driver):
@@ -66,16 +50,6 @@ class Overriding(Driver):
 
 def overrides(folder: Path, given: dict[str, Any] | None) -> dict[str, Any]:
     return {"BASE_DIR": folder, "DOCKERFLOW_HEARTBEAT_DETAILS": "always", **(given or {})}
-
-
-@pytest.fixture(autouse=True)
-def quiet_django() -> Iterator[None]:
-    # What Django itself says of an answer is not looked at here.
-    logging.getLogger("django").disabled = True
-    logging.getLogger("django.request").disabled = True
-    yield
-    logging.getLogger("django").disabled = False
-    logging.getLogger("django.request").disabled = False
 
 
 class TestContract(Contract):

@@ -1,139 +1,22 @@
 """Real servers and sockets: many clients at once, clients that go, requests that are none."""
 
 import json
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance import checked_lines
-from ports import free_port
-
-HERE = str(Path(__file__).parent)
-# What is served is what these tests belong to, whatever is installed.
-ROOT = str(Path(__file__).parents[2])
-
-_UVICORN = ["uvicorn", "served:app", "--port", "PORT", "--no-access-log"]
-_GUNICORN = ["gunicorn", "served:app", "-b", "127.0.0.1:PORT"]
-_SANIC = ["sanic", "served:app", "--port", "PORT", "--single-process", "--no-access-logs"]
-
-#: How each application is served; the module below gives ``app``.
-SERVERS = {
-    "asgi-uvicorn": ("asgi", _UVICORN),
-    "asgi-uvicorn-h11": ("asgi", [*_UVICORN, "--http", "h11"]),
-    "fastapi-uvicorn": ("fastapi", _UVICORN),
-    "django-uvicorn": ("django_asgi", _UVICORN),
-    "wsgi-gthread": ("wsgi", [*_GUNICORN, "--threads", "8"]),
-    "flask-gthread": ("flask", [*_GUNICORN, "--threads", "8"]),
-    "flask-sync": ("flask", _GUNICORN),
-    "django-gthread": ("django", [*_GUNICORN, "--threads", "8"]),
-    "sanic": ("sanic", _SANIC),
-}
-
-SERVED = """
-import logging, sys, time
-sys.path[:0] = [{here!r}, {tests!r}]
-import mozlog_py
-mozlog_py.configure("service", format="mozlog")
-logging.getLogger("sanic").handlers.clear()
-kind = {kind!r}
-if kind == "asgi":
-    from dockerflow.asgi import DockerflowASGI
-    from test_asgi import application
-    app = DockerflowASGI(application)
-elif kind == "wsgi":
-    from dockerflow.wsgi import DockerflowWSGI
-    from test_wsgi import application
-    app = DockerflowWSGI(application)
-elif kind == "fastapi":
-    from test_fastapi import application
-    app = application(".")
-elif kind == "flask":
-    from test_flask import application
-    app = application(".")
-elif kind == "sanic":
-    from test_sanic import application
-    app = application(".")
-else:
-    import test_django
-    app = test_django.get_asgi_application() if kind == "django_asgi" else (
-        test_django.get_wsgi_application())
-"""
-
-
-@contextmanager
-def served(folder: Path, server: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Serve an application; give its port, and a list that will hold its lines."""
-    kind, command = SERVERS[server]
-    source = SERVED.format(here=HERE, tests=str(Path(HERE).parent), kind=kind)
-    with served_from(folder, source, command) as it:
-        yield it
-
-
-@contextmanager
-def served_from(
-    folder: Path, source: str, command: list[str]
-) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Serve the ``app`` of a module, of which the source is given."""
-    (folder / "served.py").write_text(source)
-    port = free_port()
-    lines: list[dict[str, Any]] = []
-    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        arguments = [part.replace("PORT", str(port)) for part in command]
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", *arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-        )
-    try:
-        for _ in range(600):
-            if b" 200 " in (ask(port, b"GET /__lbheartbeat__ HTTP/1.1\r\nHost: x\r\n") or b""):
-                break
-            assert process.poll() is None, (folder / "err").read_text()
-            time.sleep(0.05)
-        else:
-            raise AssertionError("the server does not answer")
-        yield port, lines
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
-            # Its workers are of its own session, and must not outlive the test.
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait(timeout=20)
-        output = (folder / "out").read_text().split("\n")
-        # A server may greet its user on standard output.
-        lines += checked_lines("".join(f"{line}\n" for line in output if line.startswith('{"')))
-
-
-def ask(port: int, head: bytes, *, reads: bool = True) -> bytes | None:
-    """Send a request; give all of the answer, None where there is none."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-            connection.sendall(head + b"Connection: close\r\n\r\n")
-            parts = []
-            while reads and (part := connection.recv(65536)):
-                parts.append(part)
-            return b"".join(parts)
-    except OSError:
-        return None
+from real_servers import (
+    GUNICORN,
+    SERVERS,
+    UVICORN,
+    ask,
+    served,
+    served_from,
+)
 
 
 def summaries(lines: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
@@ -284,12 +167,12 @@ _HYPERCORN = ["hypercorn", "served:app", "-b", "127.0.0.1:PORT"]
 @pytest.mark.parametrize(
     ("setup", "command"),
     [
-        (READING_ASGI, [*_UVICORN, "--http", "h11"]),
-        (READING_ASGI, [*_UVICORN, "--http", "httptools"]),
+        (READING_ASGI, [*UVICORN, "--http", "h11"]),
+        (READING_ASGI, [*UVICORN, "--http", "httptools"]),
         (READING_ASGI, _HYPERCORN),
-        (READING_WSGI, [*_GUNICORN, "--threads", "8"]),
+        (READING_WSGI, [*GUNICORN, "--threads", "8"]),
         (READING_WSGI, ["waitress", "--listen=127.0.0.1:PORT", "served:app"]),
-        (READING_FLASK, [*_GUNICORN, "--threads", "8"]),
+        (READING_FLASK, [*GUNICORN, "--threads", "8"]),
         (READING_FLASK, ["flask", "--app", "served", "run", "--port", "PORT"]),
     ],
     ids=["h11", "httptools", "hypercorn", "gunicorn", "waitress", "flask-gunicorn", "flask-run"],

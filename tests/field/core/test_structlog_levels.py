@@ -122,7 +122,7 @@ def test_a_second_configuration_raises_and_lowers_levels(out: io.StringIO) -> No
 
 
 def test_loggers_are_as_fast_after_a_change_as_before(out: io.StringIO) -> None:
-    from test_fast_logger import is_prepared
+    from fast_loggers import is_prepared
 
     mozlog_py.configure("shop", format="mozlog", stream=out)
     log = structlog.get_logger("shop.db")

@@ -438,7 +438,7 @@ class TestTheSwitch:
 
 class TestWithoutOtherHandlers:
     def test_prefixes_stay_valid(self, out: io.StringIO) -> None:
-        from test_fast_logger import is_prepared
+        from fast_loggers import is_prepared
 
         mozlog_py.configure("shop", format="mozlog", stream=out)
         log = structlog.get_logger("shop")
