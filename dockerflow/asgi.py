@@ -218,7 +218,9 @@ class ASGIExchange(Exchange):
         # What every request asks for is found sooner here than on the class.
         self._has_trailers = False
         self.agent = self.lang = self.uid = ""
-        self.echo = self.code = self.logger = self.querystring = self.given = self.error = None
+        self.echo = self.code = self.logger = self.querystring = self.overridden_fields = (
+            self.error
+        ) = None
         self.is_over = self.is_streaming = False
 
     def set_echo(self, options: Options, request_id: str) -> None:
@@ -416,7 +418,7 @@ class WebSocketExchange(ASGIExchange):
         if self._is_accepted:
             self.code = self._close_code
             if self.code is None:
-                is_bug = error is not None and not self._is_clients_doing(error)
+                is_bug = error is not None and not self.is_disconnect(error)
                 # What servers send then (RFC 6455, 7.4.1).
                 self.code = _INTERNAL_ERROR if is_bug else _NORMAL_CLOSURE
         super().finish(error)

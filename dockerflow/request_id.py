@@ -233,10 +233,6 @@ class RequestIdPolicy:
         )
         return _ACCEPTING[self.validator] if is_plain else _refuse
 
-    def choose(self, values: list[str], traceparents: list[str], client: str | None = None) -> str:
-        """Return the id of a request; the parameters are those of ``resolve``."""
-        return self.resolve(values, traceparents, client).value
-
     def resolve(
         self, values: list[str], traceparents: list[str], client: str | None = None
     ) -> FoundId:

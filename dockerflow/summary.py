@@ -94,7 +94,7 @@ class RequestSummary:
     #: Whether the summary of such an exception has its traceback.
     logs_traceback: bool = True
     #: The fields that an application's own hook gave in place of ``fields``.
-    given: dict[str, Any] | None = None
+    overridden_fields: dict[str, Any] | None = None
     #: An application's own hook that returns such fields when the request ends.
     make_fields: Callable[[], dict[str, Any]] | None = None
     #: Whether the application has ended without the last part of its response.
@@ -255,10 +255,10 @@ class RequestSummary:
     def fields(self) -> dict[str, Any]:
         """Give the fields of the summary as they are now; all but an exception's."""
         fields: dict[str, Any] = {}
-        self._fill(fields)
+        self._set_fields(fields)
         return fields
 
-    def _fill(self, fields: dict[str, Any]) -> None:
+    def _set_fields(self, fields: dict[str, Any]) -> None:
         agent, lang, method, path = self.agent, self.lang, self.method, self.path
         if len(agent) + len(lang) + len(method) + len(path) > MAX_TEXT:
             agent, lang, method, path = map(capped, (agent, lang, method, path))
@@ -307,11 +307,11 @@ class RequestSummary:
                 elif error is not None and self.uses_sentry:
                     reporting = sentry.Reporting(self, error)
                     reporting.begin()
-            given = self.given
+            overridden = self.overridden_fields
             if self.make_fields is not None:
-                given = self._made_fields(self.make_fields)
-            if given is not None or not is_standard(logger):
-                fields = self.fields() if given is None else self._measured(given)
+                overridden = self._made_fields(self.make_fields)
+            if overridden is not None or not is_standard(logger):
+                fields = self.fields() if overridden is None else self._measured(overridden)
                 self._complete(fields, level, error)
                 log(logger, level, message, fields, error if self.logs_traceback else None)
                 return
@@ -319,13 +319,13 @@ class RequestSummary:
                 return
             if level is _INFO and self._added is None:
                 fields = {}
-                self._fill(fields)
+                self._set_fields(fields)
                 if log_fields(logger, level, fields):
                     return
             # As Logger.info() does it, without looking for the caller, which is this line.
             record = make_record(logger.name, level, message, _FIELDS)
             fields = record.__dict__
-            self._fill(fields)
+            self._set_fields(fields)
             if level is not _INFO or self._added is not None:
                 self._complete(fields, level, error)
                 if error is not None and self.logs_traceback:
@@ -356,12 +356,12 @@ class RequestSummary:
 
     def report_late(self, error: BaseException) -> None:
         """Report an exception that was raised after the summary was logged."""
-        if isinstance(error, Exception) and not self._is_clients_doing(error):
+        if isinstance(error, Exception) and not self.is_disconnect(error):
             sentry.report(self, error)
 
     def _classify(self, error: BaseException | None) -> tuple[int, str]:
         """Return the level and the message of a request that did not end as it should."""
-        if error is not None and not self._is_clients_doing(error):
+        if error is not None and not self.is_disconnect(error):
             status = self.status_of_error
             if status is not None and error is self.error and self.code in (None, status):
                 self.code = status
@@ -387,18 +387,18 @@ class RequestSummary:
             if error is not None and not self.logs_traceback:
                 fields["error"] = Sanitiser().repr(error)
         if self._added:
-            _lay_over(fields, self._added.copy())
+            _fill(fields, self._added.copy())
 
-    def _measured(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _measured(self, overridden: dict[str, Any]) -> dict[str, Any]:
         """Give a hook's fields with what is known only now."""
         fields: dict[str, Any] = {}
-        _lay_over(fields, given, frozenset())
+        _fill(fields, overridden, frozenset())
         fields["code"] = self.code
         if "t" in fields and self.started_ns is not None:
             fields["t"] = ((self.ended_ns or _monotonic_ns()) - self.started_ns) // 1_000_000
         return fields
 
-    def _is_clients_doing(self, error: BaseException) -> bool:
+    def is_disconnect(self, error: BaseException) -> bool:
         """Return whether an exception says no more than what the client has done.
 
         That it has gone: servers say it by an OSError from send(), frameworks by
@@ -479,7 +479,7 @@ def _text(error: BaseException) -> str:
     return f"{type_name(type(error))}: {text}" if text[:1] == "{" else text
 
 
-def _lay_over(
+def _fill(
     fields: dict[str, Any], added: dict[str, Any], measured: frozenset[str] = _MEASURED
 ) -> None:
     taken: set[str] = set()

@@ -41,7 +41,7 @@ def fill_summary(
         summary.started_ns = None
     try:
         if make_fields is not None:
-            summary.given = make_fields()
+            summary.overridden_fields = make_fields()
         elif read_user_id is not None:
             summary.uid = read_user_id()
     except Exception:

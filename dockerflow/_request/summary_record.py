@@ -173,27 +173,27 @@ def make_record(
         return _made_by_logging(factory, logger, level, message, names, error)
     record = _new(_LogRecord)
     # A dict that is copied is not filled name by name.
-    record.__dict__ = facts = first.copy()
-    facts["msg"] = message
+    record.__dict__ = attrs = first.copy()
+    attrs["msg"] = message
     if error is not None:
-        facts["exc_info"] = as_exc_info(error)
+        attrs["exc_info"] = as_exc_info(error)
     if HAS_NANOSECONDS:
-        facts["created"] = seconds = ns / 1e9
+        attrs["created"] = seconds = ns / 1e9
         milliseconds = ns // 1_000_000 % 1000
         if milliseconds == 999 and int(seconds) != ns // 1_000_000_000:
             # The seconds were rounded up to the next.
             milliseconds = 0
-        facts["msecs"] = milliseconds + 0.0
-        facts["relativeCreated"] = (ns - START_NS) / 1e6
+        attrs["msecs"] = milliseconds + 0.0
+        attrs["relativeCreated"] = (ns - START_NS) / 1e6
     else:
-        facts["created"] = now = _time()
+        attrs["created"] = now = _time()
         # The whole milliseconds, for any time since 1970.
-        facts["msecs"] = now % 1.0 * 1000 // 1.0
-        facts["relativeCreated"] = (now - _START) * 1000
-    facts["thread"] = _get_ident()
-    facts["threadName"] = _current_thread().name
+        attrs["msecs"] = now % 1.0 * 1000 // 1.0
+        attrs["relativeCreated"] = (now - _START) * 1000
+    attrs["thread"] = _get_ident()
+    attrs["threadName"] = _current_thread().name
     if _HAS_TASKS:
-        facts["taskName"] = _task_name()
+        attrs["taskName"] = _task_name()
     return record
 
 
@@ -216,11 +216,11 @@ def _made_by_logging(
     ):
         # Neither the exception nor its text: the first record would keep them, and the
         # exception's frames, for good.
-        facts = {**vars(record), "msg": "", "exc_info": None, **dict.fromkeys(names)}
+        attrs = {**vars(record), "msg": "", "exc_info": None, **dict.fromkeys(names)}
         if record.process == process.pid:
             # By identity it is compared in a third of the time.
-            facts["process"] = process.pid
-        remember(_first, key, (names, facts), _MAX_FIRST)
+            attrs["process"] = process.pid
+        remember(_first, key, (names, attrs), _MAX_FIRST)
     vars(record).update(dict.fromkeys(names))
     return record
 

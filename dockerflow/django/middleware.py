@@ -330,11 +330,11 @@ def extract_request_id(request: HttpRequest) -> None:
         request.META.get(options.environ_name),
         request.META.get("HTTP_TRACEPARENT"),
     )
-    request_id = options.policy.choose(
+    request_id = options.policy.resolve(
         [value] if value else [],
         [traceparent] if traceparent else [],
         request.META.get("REMOTE_ADDR"),
-    )
+    ).value
     request_id_context.set(request_id)
     request._id = request_id  # type: ignore[attr-defined]
 

@@ -371,11 +371,11 @@ def _leave(error: BaseException | None) -> None:  # noqa: ARG001
 def extract_request_id(request: Request) -> None:
     """Set the id of a request from its headers: in the logging context and in ``flask.g``."""
     policy = current_app.extensions[_OPTIONS]().policy
-    request_id = policy.choose(
+    request_id = policy.resolve(
         request.headers.getlist(policy.header_name),
         request.headers.getlist("traceparent"),
         request.remote_addr,
-    )
+    ).value
     request_id_context.set(request_id)
     g._request_id = request_id
     if "request_id" not in g:
