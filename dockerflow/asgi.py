@@ -36,7 +36,6 @@ from dockerflow._request.server_task import (
 from dockerflow._request.summary_record import has_patched_make_record
 from dockerflow._request.vary import VARY, vary_asgi
 from mozlog_py import context
-from mozlog_py._fields.late_request_ids import attach_request_id
 from mozlog_py._fields.request_text import decoded_header
 
 from .endpoints import ENDS, Endpoints, Reply, endpoint_of
@@ -323,9 +322,7 @@ class ASGIExchange(Exchange):
 
     def fail(self, error: BaseException) -> None:
         """End the request by what the application has raised."""
-        if self.rid is not None:
-            # The server logs it where this context is gone.
-            attach_request_id(error, self.rid)
+        self.attach_id(error)
         if not self.is_over:
             if (
                 not self.is_client_gone

@@ -27,9 +27,10 @@ from dockerflow._request.options import Middleware, Options
 from dockerflow._request.vary import vary_wsgi
 from mozlog_py import context
 from mozlog_py._context.brought_ids import put_back
-from mozlog_py._fields.late_request_ids import attach_request_id, remember_served, served
+from mozlog_py._fields.late_request_ids import remember_served, served
 
 from .endpoints import ENDS, Reply, endpoint_of
+from .request_id import FoundId
 from .summary import current
 
 __all__ = ["DockerflowWSGI", "WSGIExchange"]
@@ -110,20 +111,26 @@ def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bo
         return None
     value: str = get(options.environ_name, "")
     request_id: str
-    traceparent = get("HTTP_TRACEPARENT") if options.uses_traceparent else None
-    if not (value or traceparent):
+    if not (value or (options.uses_traceparent and get("HTTP_TRACEPARENT"))):
         request_id = options.generate()
     elif options.accepts(value):
         request_id = value
         exchange.id_header = options.echo_name
     else:
-        request_id, exchange.id_header = options.policy.resolve(
-            [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
-        )
+        request_id, exchange.id_header = resolve_environ(environ, options)
     environ[REQUEST_ID] = request_id
     if options.echoes_all or options.policy.may_echo(request_id):
         exchange.set_echo(options, request_id)
     return request_id
+
+
+def resolve_environ(environ: Environ, options: Options) -> FoundId:
+    """Return the id that an environ's headers say, else a new one."""
+    get = environ.get
+    value, traceparent = get(options.environ_name), get("HTTP_TRACEPARENT")
+    return options.policy.resolve(
+        [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
+    )
 
 
 class WSGIExchange(Exchange):
@@ -182,9 +189,7 @@ class WSGIExchange(Exchange):
 
     def fail(self, error: BaseException, environ: Environ | None = None) -> None:
         """End the request by what the application has raised, the server's ``environ`` given."""
-        if self.rid is not None:
-            # The server logs it where this context is gone.
-            attach_request_id(error, self.rid)
+        self.attach_id(error)
         if self.code is None and environ is not None and _hands_over_socket(error, environ):
             self.has_served_socket = True
             self.finish()

@@ -19,7 +19,7 @@ import dockerflow.flask
 import dockerflow.sanic
 from dockerflow import settings
 from dockerflow.django import live_settings
-from dockerflow.fastapi.app_state import live_options
+from dockerflow._request.app_state import live_options
 from dockerflow.settings import NAMES, LiveSettings, Settings, SettingsError
 
 

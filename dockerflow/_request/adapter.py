@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from dockerflow import checks
+from dockerflow.checks._run.heartbeats import HeartbeatResults
 from dockerflow.endpoints import Reply
 from dockerflow.summary import RequestSummary
 
 __all__ = [
-    "DeprecatedChecks",
     "fill_summary",
     "headers_of",
+    "heartbeat_signal",
+    "own_hook",
+    "upstream_reply",
     "user_id",
 ]
+
+_S = TypeVar("_S")
 
 
 def fill_summary(
@@ -72,6 +76,18 @@ def user_id(user: Any, read_id: Callable[[Any], Any]) -> str | int:
         return ""
 
 
+def own_hook(owner: Any, base: type, name: str) -> Callable[..., dict[str, Any]] | None:
+    """Return a hook that a subclass overrides, as a bound method; None if it does not.
+
+    Args:
+        owner: The object that has the hook.
+        base: The class that defines the hook.
+        name: The hook's name.
+    """
+    is_own = getattr(type(owner), name) is not getattr(base, name)
+    return getattr(owner, name) if is_own else None
+
+
 def headers_of(reply: Reply, method: str) -> tuple[bytes, dict[str, str]]:
     """Return the body and the headers to answer a request with, without a body for HEAD."""
     headers = dict(reply.headers)
@@ -79,25 +95,34 @@ def headers_of(reply: Reply, method: str) -> tuple[bytes, dict[str, str]]:
     return b"" if method == "HEAD" else reply.body, headers
 
 
-class DeprecatedChecks:
-    """The names that an extension had before ``dockerflow.checks``; each warns."""
+def upstream_reply(name: str, reply: Reply, content_type: str) -> Reply:
+    """Return an endpoint's reply with the body and the content type that upstream sends.
 
-    @property
-    def checks(self) -> dict[str, Callable[..., Any]]:
-        """All registered checks; ``dockerflow.checks.get_checks()`` takes its place."""
-        _deprecated("Dockerflow.checks", "dockerflow.checks.get_checks()")
-        return checks.get_checks()
-
-    def init_check(self, check: Callable[..., Any], obj: Any) -> Any:
-        """Register a check of something; ``dockerflow.checks.register_partial`` takes its place."""
-        _deprecated("Dockerflow.init_check()", "dockerflow.checks.register_partial()")
-        return checks.register_partial(check, obj)
-
-    def check(self, func: Any = None, name: str | None = None) -> Any:
-        """Register a check; ``dockerflow.checks.register`` takes its place."""
-        _deprecated("Dockerflow.check()", "dockerflow.checks.register()")
-        return checks.register(func=func, name=name)
+    Args:
+        name: The endpoint. Upstream's ``lbheartbeat`` has no body, and its answer that there
+            is no version is a page of the framework's default type.
+        reply: The reply.
+        content_type: The framework's default content type.
+    """
+    if name == "lbheartbeat" and reply.status == 200:
+        reply = reply._replace(body=b"")
+    elif name != "version" or reply.status != 404:
+        return reply
+    headers = {**dict(reply.headers), "Content-Type": content_type}
+    return reply._replace(headers=tuple(headers.items()))
 
 
-def _deprecated(what: str, instead: str) -> None:
-    warnings.warn(f"{what} is deprecated, use {instead}", DeprecationWarning, stacklevel=3)
+def heartbeat_signal(results: HeartbeatResults, *, passed: _S, failed: _S) -> _S | None:
+    """Return the signal to send for a heartbeat.
+
+    Args:
+        results: The results of its checks.
+        passed: The signal for results without an error.
+        failed: The signal for results with one.
+
+    Returns:
+        One of the two; None if no check has ended yet, so that the result is not known.
+    """
+    if not results.is_known:
+        return None
+    return failed if results.level >= checks.ERROR else passed

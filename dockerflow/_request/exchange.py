@@ -7,11 +7,16 @@ The outermost layer begins the exchange and logs its summary; the others join it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Container, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import RequestSummary, current
+from mozlog_py._fields.late_request_ids import attach_request_id
+
+from .vary import merged_vary
+
+if TYPE_CHECKING:
+    from .options import Options
 
 __all__ = ["REQUEST", "REQUEST_ID", "Exchange", "enclosing_exchange", "marked_method"]
 
@@ -33,25 +38,41 @@ class Exchange(RequestSummary):
     #: The very object that the scope or environ holds as the method.
     method_mark: str | None = None
 
-    def begin_with(
-        self,
-        policy: RequestIdPolicy,
-        values: list[str],
-        traceparents: list[str],
-        client: str | None,
-    ) -> None:
-        """Begin with the id that the request's headers say, else with a new one.
+    def set_echo(self, options: Options, request_id: str) -> None:  # noqa: ARG002
+        """Have the response carry the id in the header that the options name."""
+        self.echo_name = options.echo_name
+
+    def echo_headers(
+        self, names: Container[str], vary: Iterable[str], vary_name: str = "Vary"
+    ) -> dict[str, str]:
+        """Return the headers to set on the response: the id's, and ``Vary`` if caches need it.
 
         Args:
-            policy: How an id is found.
-            values: What the id's header says, once for each time it was sent.
-            traceparents: The same of ``traceparent``.
-            client: The client's address, None where it is not known.
+            names: The names of the headers that the response has, in any case.
+            vary: The values of its ``Vary``, one for each time that it is there.
+            vary_name: The name to send ``Vary`` by.
         """
-        request_id, self.id_header = policy.resolve(values, traceparents, client)
-        self.begin(request_id)
-        if policy.may_echo(request_id):
-            self.echo_name = policy.header_name
+        name, request_id = self.echo_name, self.rid
+        # Where the application has set that header itself, its value stays.
+        if name is None or request_id is None or name in names:
+            return {}
+        headers = {name: request_id}
+        if self.id_header is not None:
+            merged = merged_vary(tuple(vary), self.id_header)
+            if merged is not None:
+                headers[vary_name] = merged
+        return headers
+
+    def attach_id(self, error: BaseException) -> None:
+        """Attach the id to an exception: its server logs it where this context is gone."""
+        if self.rid is not None:
+            attach_request_id(error, self.rid)
+
+    def leave_with(self, error: BaseException) -> None:
+        """End the request by an exception that nothing has handled, and leave its context."""
+        self.attach_id(error)
+        self.finish(error)
+        self.leave()
 
 
 def marked_method(method: str) -> str:

@@ -10,13 +10,13 @@ from dockerflow import version
 from dockerflow.endpoints import Endpoints, application_root
 from dockerflow.request_id import RequestIdPolicy, new_id
 from dockerflow.settings import LiveSettings, Settings
-from dockerflow.summary import LOGGER_NAME, current
+from dockerflow.summary import LOGGER_NAME
 from mozlog_py._config.options import OptionError, check_switch, shown
 from mozlog_py._config.overlap import warn_of_overlap
 from mozlog_py._fields.request_text import log_query_strings
 from mozlog_py._process.memo import remember
 
-from .exchange import REQUEST
+from .layer import Layer
 
 __all__ = [
     "AGENT",
@@ -183,7 +183,7 @@ class MiddlewareOptions(TypedDict, total=False):
     endpoints: bool
 
 
-class Middleware:
+class Middleware(Layer):
     """The parameters of ``DockerflowASGI`` and ``DockerflowWSGI``.
 
     ``app``: the application. ``settings``: what ``DOCKERFLOW_*`` says, read
@@ -248,38 +248,3 @@ class Middleware:
     def _options_of(self, holder: Any) -> Options:  # noqa: ARG002
         """Return the options for the request of a scope or an environ."""
         return self._options
-
-    def _read(self, exchange: Any, holder: Any, options: Options, gives_id: bool) -> str | None:
-        """Take what the summary needs from a scope or an environ; return the id to be given."""
-        raise NotImplementedError
-
-    def _querystring_of(self, holder: Any) -> bytes:
-        """Return the query string of a scope or an environ."""
-        raise NotImplementedError
-
-    def _join(self, exchange: Any, holder: Any) -> None:
-        """Add what this layer has for a request to the exchange of a layer further out."""
-        holder[REQUEST] = exchange
-        if current() is not exchange:
-            # A bridge has started this in another context.
-            exchange.adopt_context()
-        if (self._gives_ids and exchange.rid is None) or (
-            self._gives_summaries and exchange.logger is None
-        ):
-            request_id = self._contribute(exchange, holder)
-            if request_id is not None:
-                exchange.set_request_id(request_id)
-
-    def _contribute(self, exchange: Any, holder: Any) -> str | None:
-        """Add what this layer has for a request; return the id if it comes from this layer."""
-        options = self._options_of(holder)
-        gives_id = self._gives_ids and exchange.rid is None
-        request_id = None
-        if gives_id or not exchange.is_read:
-            request_id = self._read(exchange, holder, options, gives_id)
-        if self._gives_summaries and exchange.logger is None:
-            exchange.logger = self._logger
-            exchange.use(options)
-            if options.querystring:
-                exchange.querystring = self._querystring_of(holder)
-        return request_id

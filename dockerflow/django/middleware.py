@@ -22,15 +22,14 @@ from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.utils.functional import LazyObject, empty
 
-from dockerflow._request.adapter import fill_summary, user_id
+from dockerflow._request.adapter import fill_summary, own_hook, user_id
 from dockerflow._request.cancellation import is_task_cancelled
-from dockerflow._request.exchange import REQUEST_ID, Exchange, enclosing_exchange
+from dockerflow._request.exchange import Exchange, enclosing_exchange
+from dockerflow._request.layer import Layer
 from dockerflow._request.options import Options
-from dockerflow._request.vary import merged_vary
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary, current, is_cancellation
-from dockerflow.wsgi import querystring_of
-from mozlog_py._fields.late_request_ids import attach_request_id
+from dockerflow.wsgi import querystring_of, read_environ, resolve_environ
 from mozlog_py.context import request_id_context
 
 from . import views
@@ -84,6 +83,7 @@ class DockerflowMiddleware:
         #: Where summaries go.
         self.summary_logger: Any = logging.getLogger(LOGGER_NAME)
         self._is_async = get_response is not None and iscoroutinefunction(get_response)
+        self._layer = _DjangoLayer(self)
         if self._is_async:
             markcoroutinefunction(self)
         current_options()
@@ -103,7 +103,7 @@ class DockerflowMiddleware:
             return self._answered(request, response, summary)
         except BaseException as error:
             if isinstance(summary, DjangoSummary):
-                summary.fail(error)
+                summary.leave_with(error)
             raise
 
     async def _serve_async(self, request: HttpRequest) -> Any:
@@ -117,7 +117,7 @@ class DockerflowMiddleware:
             return self._answered(request, response, summary)
         except BaseException as error:
             if isinstance(summary, DjangoSummary):
-                summary.fail(error)
+                summary.leave_with(error)
             raise
 
     # -- by hand, as in upstream ----------------------------------------------
@@ -155,94 +155,44 @@ class DockerflowMiddleware:
 
     # -- what a request goes through --------------------------------------------
 
-    def _begin(self, request: HttpRequest, *, is_served: bool = False) -> RequestSummary | None:
+    def _begin(self, request: HttpRequest, *, is_served: bool = False) -> Any:
         """Begin a request or join it; None where another one of this class has done so."""
-        held = getattr(request, _SUMMARY, None)
-        if held is not None and not held.is_over:
+        former = getattr(request, _SUMMARY, None)
+        if former is not None and not former.is_over:
             return None
-        outer = _enclosing(request)
-        options = current_options()
-        policy = self.request_id or options.policy
-        meta = request.META
-        environ_name = options.environ_name
-        if self.request_id is not None:
-            environ_name = f"HTTP_{policy.header_name.upper().replace('-', '_')}"
-        value = meta.get(environ_name)
-        if outer is not None:
-            self._join(outer, request, options, value)
-            vars(request).update(
-                {_SUMMARY: outer, "_id": outer.rid, "_start_timestamp": time.time()}
-            )
-            return outer
-        summary = DjangoSummary()
-        summary.method, summary.path = request.method or "", request.path
-        summary.agent = meta.get("HTTP_USER_AGENT", "")
-        summary.lang = meta.get("HTTP_ACCEPT_LANGUAGE", "")
-        if options.querystring:
-            summary.querystring = _query_string(request)
-        summary.logger = self.summary_logger
-        summary.use(options)
-        if self.request_id is None and value and options.accepts(value):
-            summary.begin(value)
-            summary.id_header = options.echo_name
-            summary.echo_name = options.echo_name if options.echoes_all else None
+        summary: Any = _enclosing(request)
+        if summary is not None:
+            self._layer.complete(summary, request)
         else:
-            traceparent = meta.get("HTTP_TRACEPARENT")
-            summary.begin_with(
-                policy,
-                [value] if value else [],
-                [traceparent] if traceparent else [],
-                meta.get("REMOTE_ADDR"),
-            )
-        # META is the environ under WSGI, which gunicorn shows to its access log.
-        meta[REQUEST_ID] = summary.rid
-        summary.is_served = is_served
+            summary = DjangoSummary()
+            summary.method, summary.path = request.method or "", request.path
+            summary.is_served = is_served
+            self._layer.begin(summary, request)
         vars(request).update(
             {_SUMMARY: summary, "_id": summary.rid, "_start_timestamp": time.time()}
         )
         return summary
 
-    def _join(self, outer: Any, request: HttpRequest, options: Options, value: str | None) -> None:
-        """Add the id and the summary to the exchange of a layer further out that has none."""
-        meta = request.META
-        if outer.rid is None:
-            if self.request_id is not None:
-                options = Options(current_settings(), self.request_id)
-            traceparent = meta.get("HTTP_TRACEPARENT")
-            request_id, outer.id_header = options.policy.resolve(
-                [value] if value else [],
-                [traceparent] if traceparent else [],
-                meta.get("REMOTE_ADDR"),
-            )
-            outer.set_request_id(request_id)
-            if options.policy.may_echo(request_id):
-                outer.set_echo(options, request_id)
-        if outer.logger is None:
-            outer.agent = meta.get("HTTP_USER_AGENT", "")
-            outer.lang = meta.get("HTTP_ACCEPT_LANGUAGE", "")
-            if options.querystring:
-                outer.querystring = _query_string(request)
-            outer.logger = self.summary_logger
-            outer.use(options)
-
     def _endpoint(self, request: HttpRequest) -> Any:
-        for pattern, view in self.viewpatterns:
-            if pattern.match(request.path_info):
-                return view(request)
-        return None
+        view = self._view_of(request)
+        return None if view is None else view(request)
 
     async def _endpoint_async(self, request: HttpRequest) -> Any:
-        for pattern, view in self.viewpatterns:
-            if pattern.match(request.path_info):
-                if view is views.heartbeat:
-                    return await views.aheartbeat(request)
-                if view in _OURS:
-                    # They block nothing, and need no thread, which might not come.
-                    return view(request)
-                if inspect.iscoroutinefunction(view):
-                    return await view(request)
-                return await sync_to_async(view, thread_sensitive=True)(request)
-        return None
+        view = self._view_of(request)
+        if view is None:
+            return None
+        if view is views.heartbeat:
+            return await views.aheartbeat(request)
+        if view in _OURS:
+            # They block nothing, and need no thread, which might not come.
+            return view(request)
+        if inspect.iscoroutinefunction(view):
+            return await view(request)
+        return await sync_to_async(view, thread_sensitive=True)(request)
+
+    def _view_of(self, request: HttpRequest) -> Callable[..., Any] | None:
+        path = request.path_info
+        return next((view for pattern, view in self.viewpatterns if pattern.match(path)), None)
 
     def _answered(self, request: HttpRequest, response: Any, summary: Any) -> Any:
         if summary.is_over:
@@ -252,18 +202,11 @@ class DockerflowMiddleware:
             # The layer further out sees the response, and ends the request.
             return response
         summary.code = getattr(response, "status_code", None)
-        if (
-            summary.echo_name is not None
-            and summary.rid is not None
-            and isinstance(response, HttpResponseBase)
-            and summary.echo_name not in response.headers
-        ):
-            response.headers[summary.echo_name] = summary.rid
-            if summary.id_header is not None:
-                held = response.headers.get("Vary")
-                merged = merged_vary((held,) if held else (), summary.id_header)
-                if merged is not None:
-                    response.headers["Vary"] = merged
+        if isinstance(response, HttpResponseBase):
+            headers = response.headers
+            vary = headers.get("Vary")
+            for name, value in summary.echo_headers(headers, (vary,) if vary else ()).items():
+                headers[name] = value
         if getattr(response, "streaming", False):
             watch_stream(response, summary)
         else:
@@ -276,13 +219,13 @@ class DockerflowMiddleware:
 
     def _fill(self, request: HttpRequest, summary: Any) -> None:
         """Take in what the summary says of the user, and what a subclass adds."""
-        is_own = type(self)._build_extra_meta is not DockerflowMiddleware._build_extra_meta
+        make_fields = own_hook(self, DockerflowMiddleware, "_build_extra_meta")
         fill_summary(
             summary,
             _logger,
             has_start=hasattr(request, "_start_timestamp"),
             read_user_id=lambda: _user_id(request),
-            make_fields=(lambda: self._build_extra_meta(request)) if is_own else None,
+            make_fields=None if make_fields is None else lambda: make_fields(request),
         )
 
     def _build_extra_meta(self, request: HttpRequest) -> dict[str, Any]:
@@ -298,6 +241,36 @@ class DockerflowMiddleware:
         return fields
 
 
+class _DjangoLayer(Layer):
+    """Reads the requests of one middleware."""
+
+    def __init__(self, middleware: DockerflowMiddleware) -> None:
+        self._middleware = middleware
+        # The settings' options, and those that are made of them with the middleware's policy.
+        self._made: tuple[Options | None, Options | None] = None, None
+
+    def _options_of(self, holder: HttpRequest) -> Options:  # noqa: ARG002
+        self._logger = self._middleware.summary_logger
+        options, policy = current_options(), self._middleware.request_id
+        if policy is None:
+            return options
+        made_of, own = self._made
+        if own is None or made_of is not options or own.policy is not policy:
+            own = Options(current_settings(), policy)
+            self._made = options, own
+        return own
+
+    def _read(
+        self, exchange: Any, holder: HttpRequest, options: Options, gives_id: bool
+    ) -> str | None:
+        # META is the environ under WSGI; gunicorn's access log reads the id there.
+        return read_environ(exchange, holder.META, options, gives_id)
+
+    def _querystring_of(self, holder: HttpRequest) -> str | bytes:
+        scope = vars(holder).get("scope")
+        return querystring_of(holder.META) if scope is None else scope.get("query_string", b"")
+
+
 class DjangoSummary(Exchange):
     """One request in Django: its summary, and what the middleware is to do in the end."""
 
@@ -309,13 +282,6 @@ class DjangoSummary(Exchange):
         if current() is not self:
             self.enter()
 
-    def fail(self, error: BaseException) -> None:
-        """End the request by what has passed all of Django's own handlers."""
-        if self.rid is not None:
-            attach_request_id(error, self.rid)
-        self.finish(error)
-        self.leave()
-
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary; Django cancels the task of a request when its client has gone."""
         if error is not None and is_cancellation(error) and is_task_cancelled() is not False:
@@ -325,16 +291,7 @@ class DjangoSummary(Exchange):
 
 def extract_request_id(request: HttpRequest) -> None:
     """Set the id of a request from its headers: in the logging context and as ``_id``."""
-    options = current_options()
-    value, traceparent = (
-        request.META.get(options.environ_name),
-        request.META.get("HTTP_TRACEPARENT"),
-    )
-    request_id = options.policy.resolve(
-        [value] if value else [],
-        [traceparent] if traceparent else [],
-        request.META.get("REMOTE_ADDR"),
-    ).value
+    request_id = resolve_environ(request.META, current_options()).value
     request_id_context.set(request_id)
     request._id = request_id  # type: ignore[attr-defined]
 
@@ -373,11 +330,3 @@ def _user_id(request: HttpRequest) -> Any:
 
 def _primary_key_of(user: Any) -> Any:
     return user.pk
-
-
-def _query_string(request: HttpRequest) -> bytes:
-    scope = vars(request).get("scope")
-    if scope is None:
-        return querystring_of(request.META)
-    raw: bytes | str = scope.get("query_string", b"")
-    return raw.encode() if isinstance(raw, str) else raw

@@ -17,11 +17,11 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.checks.registry import registry as django_check_registry
 from django.db import transaction
-from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.utils.module_loading import import_string
 
 from dockerflow import checks
+from dockerflow._request.adapter import headers_of, heartbeat_signal, upstream_reply
 from dockerflow._request.rate_limit import RateLimit
 from dockerflow.checks._run.heartbeats import HeartbeatResults
 from dockerflow.checks._run.surroundings import Surroundings
@@ -79,12 +79,8 @@ def _settings() -> Settings:
 
 
 def version(request: HttpRequest) -> HttpResponse:
-    """Give what ``version.json`` in ``BASE_DIR`` says, or ``DOCKERFLOW_VERSION_CALLBACK``."""
-    reply = _endpoints().answer("version", _method(request))
-    response = _response(reply, request)
-    if reply.status == 404:
-        response["Content-Type"] = _HTML
-    return response
+    """Return what ``version.json`` in ``BASE_DIR`` says, or ``DOCKERFLOW_VERSION_CALLBACK``."""
+    return _answer("version", request)
 
 
 # A transaction around the view (ATOMIC_REQUESTS) would have its checks run inside of it.
@@ -111,19 +107,13 @@ async def aheartbeat(request: HttpRequest) -> HttpResponse:
 
 
 def lbheartbeat(request: HttpRequest) -> HttpResponse:
-    """Say that the process serves."""
-    reply = _endpoints().answer("lbheartbeat", _method(request))
-    if reply.status == 200:
-        reply = reply._replace(body=b"")
-    response = _response(reply, request)
-    if reply.status == 200:
-        response["Content-Type"] = _HTML
-    return response
+    """Return that the process serves."""
+    return _answer("lbheartbeat", request)
 
 
 def error(request: HttpRequest) -> HttpResponse:
     """Raise an exception, to test how errors are reported."""
-    return _response(_endpoints().answer("error", _method(request)), request)
+    return _answer("error", request)
 
 
 @transaction.non_atomic_requests
@@ -145,13 +135,14 @@ def _method(request: HttpRequest) -> str:
     return request.method or "GET"
 
 
+def _answer(name: str, request: HttpRequest) -> HttpResponse:
+    reply = _endpoints().answer(name, _method(request))
+    return _response(upstream_reply(name, reply, _HTML), request)
+
+
 def _response(reply: Reply, request: HttpRequest) -> HttpResponse:
-    body = b"" if request.method == "HEAD" else reply.body
-    response = HttpResponse(body, status=reply.status)
-    for name, value in reply.headers:
-        response[name] = value
-    response["Content-Length"] = str(len(reply.body))
-    return response
+    body, headers = headers_of(reply, _method(request))
+    return HttpResponse(body, status=reply.status, headers=headers)
 
 
 def _endpoints(surroundings: Surroundings = BESIDE_SYNC_REQUEST) -> Endpoints:
@@ -198,11 +189,10 @@ def _as_ours(check: Any) -> Callable[[], Any]:
 
 
 def _told(endpoints: Endpoints, results: HeartbeatResults) -> Reply:
-    if not results.is_known:
-        # The checks have not said how they are, so that the signals have nothing to say.
-        return endpoints.heartbeat(results)
-    signal: Signal = heartbeat_failed if results.level >= checks.ERROR else heartbeat_passed
-    for _, raised in signal.send_robust(sender=heartbeat, level=results.level):
-        if isinstance(raised, Exception):
-            logger.error("A receiver of a heartbeat signal failed", exc_info=raised)
+    """Return the reply for the results of the checks, and send their signal."""
+    signal = heartbeat_signal(results, passed=heartbeat_passed, failed=heartbeat_failed)
+    if signal is not None:
+        for _, raised in signal.send_robust(sender=heartbeat, level=results.level):
+            if isinstance(raised, Exception):
+                logger.error("A receiver of a heartbeat signal failed", exc_info=raised)
     return endpoints.heartbeat(results)

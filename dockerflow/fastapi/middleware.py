@@ -5,60 +5,20 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from dockerflow._request.coroutine_function import returns_coroutine
+from starlette.middleware.errors import ServerErrorMiddleware
+
 from dockerflow._request.exchange import REQUEST
-from dockerflow._request.options import Options
-from dockerflow.asgi import ASGIExchange, DockerflowASGI, Scope
+from dockerflow._request.outermost import surround
+from dockerflow._request.state_layer import StateLayer
+from dockerflow.asgi import Scope
 from dockerflow.request_id import RequestIdPolicy
-from dockerflow.settings import SettingsError
 from dockerflow.summary import LOGGER_NAME, RequestSummary
 from mozlog_py.handlers import MozlogHandler
-
-from .app_state import KEY, live_options
-from .outermost import surround
 
 __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 
 
-class _Layer(DockerflowASGI):
-    """One of the two, with the settings of the application that is served."""
-
-    #: What was given in place of the settings.
-    _policy: RequestIdPolicy | None
-
-    @returns_coroutine
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
-        """Serve one connection; nearly always one that a layer further out has begun."""
-        outer = scope.get(REQUEST)
-        if isinstance(outer, ASGIExchange) and not outer.is_over:
-            self._join(outer, scope)
-            app = self.app
-            return app(scope, receive, send)
-        return super().__call__(scope, receive, send)
-
-    async def _serve_other(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass it on; at the start, say what is wrong with a setting."""
-        if scope["type"] == "lifespan":
-            try:
-                live_options(scope.get("app"), raises=True)
-            except SettingsError as error:
-                await receive()
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
-        await self.app(scope, receive, send)
-
-    def _options_of(self, scope: Any) -> Options:
-        if self._policy is not None:
-            return self._options
-        try:
-            # What live_options() finds, for each request but the first.
-            live = scope["app"].state._state[KEY]
-        except (AttributeError, KeyError):
-            live = live_options(scope.get("app"))
-        return live.now() if live is not None else self._options
-
-
-class RequestIdMiddleware(_Layer):
+class RequestIdMiddleware(StateLayer):
     """Gives each request an id: in the logging context, and in the response.
 
     ``request_id``: the policy; made of the settings by default.
@@ -73,7 +33,7 @@ class RequestIdMiddleware(_Layer):
             self.app, self._logger, self._gives_summaries = app.app, app._logger, True
 
 
-class MozlogRequestSummaryLogger(_Layer):
+class MozlogRequestSummaryLogger(StateLayer):
     """Logs each request's summary.
 
     ``logger``: where it goes. By default that is ``request.summary``, which
@@ -89,7 +49,6 @@ class MozlogRequestSummaryLogger(_Layer):
             if not any(isinstance(each, _Unconfigured) for each in logger.handlers):
                 logger.addHandler(_Unconfigured())
         super().__init__(app, logger=logger, request_ids=False, endpoints=False)
-        self._policy = None
 
     def _contribute(self, exchange: Any, scope: Scope) -> str | None:
         if type(self)._format is not MozlogRequestSummaryLogger._format:
@@ -118,11 +77,7 @@ def _info(exchange: RequestSummary, scope: Scope) -> dict[str, Any]:
     }
 
 
-def _is_layer(middleware: Any) -> bool:
-    return isinstance(middleware, type) and issubclass(middleware, _Layer)
-
-
-surround(_is_layer)
+surround(ServerErrorMiddleware)
 
 
 class _Unconfigured(MozlogHandler):

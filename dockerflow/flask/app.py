@@ -7,12 +7,11 @@ server around them, the hooks begin and end requests themselves.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from flask import (
     Blueprint,
@@ -28,17 +27,21 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wsgi import ClosingIterator
 
-from dockerflow import checks
-from dockerflow._request.adapter import DeprecatedChecks, fill_summary
+from dockerflow._request.adapter import (
+    fill_summary,
+    heartbeat_signal,
+    own_hook,
+    upstream_reply,
+)
 from dockerflow._request.exchange import REQUEST, Exchange
-from dockerflow._request.options import Options, ReloadingOptions
+from dockerflow._request.extension import Extension, Installation
+from dockerflow._request.layer import LiveLayer
 from dockerflow.checks._run.surroundings import Surroundings
-from dockerflow.checks.registry import checks_of, register_owned
 from dockerflow.endpoints import Endpoints, Reply
 from dockerflow.request_id import RequestIdPolicy
-from dockerflow.summary import LOGGER_NAME, RequestSummary
+from dockerflow.summary import RequestSummary
 from dockerflow.version import get_version
-from dockerflow.wsgi import DockerflowWSGI, WSGIExchange, querystring_of
+from dockerflow.wsgi import DockerflowWSGI, WSGIExchange, resolve_environ
 from mozlog_py.context import request_id_context
 
 from .checks import check_database_connected, check_migrations_applied, check_redis_connected
@@ -55,11 +58,9 @@ else:
 
 __all__ = ["Dockerflow", "HeartbeatFailure", "extract_request_id"]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-# Where app.extensions holds the options of an application.
-_OPTIONS: Final = "dockerflow.options"
-_ENDPOINTS: Final = "dockerflow.endpoints"
+# The keys of app.extensions for what belongs to one application.
+_INSTALLATION: Final = "dockerflow.installation"
+_CORE: Final = "dockerflow.core"
 # What upstream's answers without JSON claim to be.
 _HTML: Final = "text/html; charset=utf-8"
 # What flask-login gives, to be told from what a test puts in its place.
@@ -76,16 +77,21 @@ class HeartbeatFailure(InternalServerError):  # noqa: N818 - upstream's name
     """A heartbeat found an error; its response is in it."""
 
 
-class Dockerflow(DeprecatedChecks):
+class Dockerflow(Extension):
     """The extension; one object can serve several applications.
 
-    ``db``, ``redis``, ``migrate``: a Flask-SQLAlchemy database, a Redis client
-    and a Flask-Migrate object to check. ``silenced_checks``: ids of messages
-    that do not count. ``version_path``: the folder of ``version.json``, by
-    default the one above the application's. ``request_id``: the policy for
-    ids, made of the configuration by default.
+    Args:
+        app: The application to install it in; more with ``init_app``.
+        db: A Flask-SQLAlchemy database to check.
+        redis: A Redis client to check.
+        migrate: A Flask-Migrate object to check.
+        silenced_checks: Ids of messages that do not count.
+        version_path: The folder of ``version.json``, by default the one above the
+            application's.
+        request_id: The policy for ids, by default made of the configuration.
 
-    Raises ``SettingsError`` where the application's configuration is bad.
+    Raises:
+        SettingsError: If the application's configuration is bad.
     """
 
     def __init__(
@@ -100,44 +106,29 @@ class Dockerflow(DeprecatedChecks):
         request_id: RequestIdPolicy | None = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
-        self.logger = logging.getLogger("dockerflow.flask")
-        self.logger.setLevel(logging.INFO)
-        #: Where summaries go.
-        self.summary_logger: Any = logging.getLogger(LOGGER_NAME)
-        self.silenced_checks = silenced_checks or []
-        self.version_path = version_path
-        self._version_callback: Callable[[str], Any] = get_version
-        self._policy = request_id
+        super().__init__(
+            "dockerflow.flask",
+            read_version=get_version,
+            version_path=version_path,
+            silenced_checks=silenced_checks,
+            request_id=request_id,
+            own_checks=(
+                (check_database_connected, db),
+                (check_redis_connected, redis),
+                (check_migrations_applied, migrate),
+            ),
+        )
         self._blueprint = _blueprint(self)
-        #: The checks that count only in heartbeats of this object's applications.
-        self._own_checks: dict[str, Callable[..., Any]] = {}
-        for check, checked in (
-            (check_database_connected, db),
-            (check_redis_connected, redis),
-            (check_migrations_applied, migrate),
-        ):
-            if checked is not None:
-                name, own = register_owned(check, checked)
-                self._own_checks[name] = own
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
         """Install the extension in an application."""
-        app.extensions["dockerflow"] = self
-        live = ReloadingOptions(
-            app.config.get, self._policy, names=app.config.keys, where="Flask's config"
-        )
-        app.extensions[_OPTIONS] = live
         root = str(Path(app.root_path).parent)
-        app.extensions[_ENDPOINTS] = Endpoints(
-            settings=live.settings,
-            read_version=lambda: self._version_callback(self.version_path or root),
-            find_checks=lambda: checks_of(checks.get_checks(), self._own_checks),
-            silenced_checks=self.silenced_checks,
-            config=app.config,
-            is_debug=lambda: bool(app.debug),
-            logger=self.logger,
+        installation = self._install(
+            app,
+            "Flask's config",
+            lambda: self._version_callback(self.version_path or root),
             # Two checks that run at the same time must not share a session of a database.
             surroundings=Surroundings(around=app.app_context),
         )
@@ -147,7 +138,11 @@ class Dockerflow(DeprecatedChecks):
         app.after_request(self._after_request)
         app.teardown_request(_leave)
         got_request_exception.connect(self._got_request_exception, sender=app)
-        app.wsgi_app = _FlaskWSGI(app.wsgi_app, self, live)  # type: ignore[method-assign]
+        live = installation.options
+        core = _FlaskWSGI(app.wsgi_app, settings=live.settings(), endpoints=False)
+        core.follow(self, live.now)
+        app.wsgi_app = core  # type: ignore[method-assign]
+        app.extensions.update({"dockerflow": self, _INSTALLATION: installation, _CORE: core})
 
     # -- the hooks ----------------------------------------------------------
 
@@ -155,7 +150,9 @@ class Dockerflow(DeprecatedChecks):
         served: Any = _request()
         summary: Any = served.environ.get(REQUEST)
         if summary is None or summary.is_over:
-            summary = self._begin_by_hand(served)
+            summary = HandBegun()
+            summary.method, summary.path = served.method, served.path
+            current_app.extensions[_CORE].begin(summary, served.environ)
         own = _globals()
         own._dockerflow_summary = summary
         own._request_id = summary.rid
@@ -206,35 +203,14 @@ class Dockerflow(DeprecatedChecks):
             summary.code = summary.status_of_error or 500
             summary.finish(exception)
 
-    def _begin_by_hand(self, served: Request) -> HandBegun:
-        options: Options = current_app.extensions[_OPTIONS]()
-        summary = HandBegun()
-        summary.method, summary.path = served.method, served.path
-        headers = served.headers
-        summary.agent = headers.get("User-Agent", "")
-        summary.lang = headers.get("Accept-Language", "")
-        if options.querystring:
-            summary.querystring = querystring_of(served.environ)
-        summary.logger = self.summary_logger
-        summary.use(options)
-        policy = options.policy
-        summary.begin_with(
-            policy,
-            headers.getlist(policy.header_name),
-            headers.getlist("traceparent"),
-            served.remote_addr,
-        )
-        return summary
-
     def _fill(self, summary: RequestSummary, own: Any) -> None:
-        """Take in what is known only while Flask's own context is there."""
-        is_own_hook = type(self).summary_extra is not Dockerflow.summary_extra
+        """Read what is known only while Flask's own context is there."""
         fill_summary(
             summary,
             self.logger,
             has_start=hasattr(own, "_start_timestamp"),
             read_user_id=self.user_id,
-            make_fields=self.summary_extra if is_own_hook else None,
+            make_fields=own_hook(self, Dockerflow, "summary_extra"),
         )
 
     # -- what a subclass may change -------------------------------------------
@@ -252,45 +228,30 @@ class Dockerflow(DeprecatedChecks):
         summary.uid = self.user_id()
         return summary.fields()
 
-    def version_callback(self, func: _F) -> _F:
-        """Have a function give the version: a decorator. It gets the folder of ``version.json``."""
-        self._version_callback = func
-        return func
-
     # -- the endpoints ----------------------------------------------------------
 
     def _version_view(self) -> Response:
-        reply = _endpoints().answer("version", request.method)
-        response = _response(reply)
-        if reply.status == 404:
-            response.content_type = _HTML
-        return response
+        return _answer("version")
 
     def _lbheartbeat_view(self) -> Response:
-        reply = _endpoints().answer("lbheartbeat", request.method)
-        response = _response(reply._replace(body=b""))
-        response.content_type = _HTML
-        return response
+        return _answer("lbheartbeat")
+
+    def _error_view(self) -> Response:
+        return _answer("error")
 
     def _heartbeat_view(self) -> Response:
         endpoints = _endpoints()
         results = endpoints.run_checks()
         response = _response(endpoints.heartbeat(results))
-        if not results.is_known:
-            # The checks have not said how they are, so that the signals have nothing to say.
-            return response
-        is_failure = results.level >= checks.ERROR
-        signal = heartbeat_failed if is_failure else heartbeat_passed
-        try:
-            signal.send(self, level=results.level)
-        except Exception:
-            self.logger.exception("A receiver of a heartbeat signal failed")
-        if is_failure:
+        signal = heartbeat_signal(results, passed=heartbeat_passed, failed=heartbeat_failed)
+        if signal is not None:
+            try:
+                signal.send(self, level=results.level)
+            except Exception:
+                self.logger.exception("A receiver of a heartbeat signal failed")
+        if signal is heartbeat_failed:
             raise HeartbeatFailure(response=response)
         return response
-
-    def _error_view(self) -> Response:
-        return _response(_endpoints().answer("error", request.method))
 
     def _heartbeat_exception_handler(self, error: HeartbeatFailure) -> Any:
         return error.get_response()
@@ -300,17 +261,8 @@ class HandBegun(Exchange):
     """A request whose hooks are called by hand, as tests do, without a server around them."""
 
 
-class _FlaskWSGI(DockerflowWSGI):
+class _FlaskWSGI(LiveLayer, DockerflowWSGI):
     """The WSGI core around an application's ``wsgi_app``."""
-
-    def __init__(self, app: Any, extension: Dockerflow, live: ReloadingOptions) -> None:
-        super().__init__(app, settings=live.settings(), endpoints=False)
-        self._extension = extension
-        self._live = live
-
-    def _options_of(self, environ: Any) -> Options:  # noqa: ARG002
-        self._logger = self._extension.summary_logger
-        return self._live.now()
 
 
 def _blueprint(extension: Dockerflow) -> Blueprint:
@@ -347,8 +299,12 @@ def _endpoints() -> Endpoints:
     # Werkzeug takes slashes off a path's beginning before it looks for a route.
     if request.environ.get("PATH_INFO", "")[:2] == "//":
         raise NotFound
-    endpoints: Endpoints = current_app.extensions[_ENDPOINTS]
-    return endpoints
+    installation: Installation = current_app.extensions[_INSTALLATION]
+    return installation.endpoints
+
+
+def _answer(name: str) -> Response:
+    return _response(upstream_reply(name, _endpoints().answer(name, request.method), _HTML))
 
 
 def _is_whole(response: Response) -> bool:
@@ -370,12 +326,8 @@ def _leave(error: BaseException | None) -> None:  # noqa: ARG001
 
 def extract_request_id(request: Request) -> None:
     """Set the id of a request from its headers: in the logging context and in ``flask.g``."""
-    policy = current_app.extensions[_OPTIONS]().policy
-    request_id = policy.resolve(
-        request.headers.getlist(policy.header_name),
-        request.headers.getlist("traceparent"),
-        request.remote_addr,
-    ).value
+    installation: Installation = current_app.extensions[_INSTALLATION]
+    request_id = resolve_environ(request.environ, installation.options.now()).value
     request_id_context.set(request_id)
     g._request_id = request_id
     if "request_id" not in g:

@@ -14,28 +14,35 @@ from typing import Any, Final
 from sanic import Sanic
 from sanic.exceptions import NotFound, SanicException
 
-from dockerflow._request.options import Options
+from dockerflow._request.layer import LiveLayer
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.endpoints import endpoint_of
 
-from .served_request import Hooks, begin, is_gone_before_request, path_of, served_of, watch_handlers
+from .served_request import (
+    SanicLayer,
+    begin,
+    is_gone_before_request,
+    path_of,
+    served_of,
+    watch_handlers,
+)
 
 __all__ = ["observe"]
 
 _NOT_ALLOWED: Final = 405
 
 
-def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
+def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
     """Have the requests of an application begin, end and be summed up.
 
     Args:
         app: The application, before it is started.
-        hooks: What its requests need of the extension.
+        layer: Reads its requests.
     """
     base: Any = type(app)
 
     async def handle_request(self: Any, request: Any) -> None:
-        served = begin(request, hooks)
+        served = begin(request, layer)
         try:
             # Looked up now: Sanic rewrites it at its start, and tracers replace it.
             await base.handle_request(self, request)
@@ -47,14 +54,14 @@ def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
     async def handle_exception(
         self: Any, request: Any, exception: BaseException, *args: Any, **kwargs: Any
     ) -> None:
-        exception = _shown(request, exception, hooks)
+        exception = _shown(request, exception, layer)
         served = served_of(request)
         if (served is not None and served.is_over) or is_gone_before_request(request):
             await base.handle_exception(self, request, exception, *args, **kwargs)
             return
         if served is None:
             # What came was no request; its answer has an id, and a summary.
-            served = begin(request, hooks)
+            served = begin(request, layer)
             served.is_serving = False
         watch_handlers(self.error_handler)
         with served.answering(exception):
@@ -69,8 +76,11 @@ def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
                 served.middleware_raised(error)
             raise
 
-    core = _SanicASGI(app, base, hooks)
+    def serve(scope: Any, receive: Any, send: Any) -> Any:
+        return base.__call__(app, scope, receive, send)
 
+    core = _SanicASGI(serve, settings=layer.live.settings(), endpoints=False)
+    core.follow(layer.extension, layer.live.now)
     watch_handlers(app.error_handler)
     app.__class__ = type(base)(
         base.__name__,
@@ -90,29 +100,17 @@ def observe(app: Sanic[Any, Any], hooks: Hooks) -> None:
     )
 
 
-def _shown(request: Any, exception: BaseException, hooks: Hooks) -> BaseException:
+def _shown(request: Any, exception: BaseException, layer: SanicLayer) -> BaseException:
     """Return what to answer: no 405 that would say that a switched-off endpoint is there."""
     if (
         isinstance(exception, SanicException)
         and exception.status_code == _NOT_ALLOWED
-        and not hooks.live.settings().error_endpoint
+        and not layer.live.settings().error_endpoint
         and endpoint_of(path_of(request)) == "error"
     ):
         return NotFound(f"Requested URL {path_of(request)} not found")
     return exception
 
 
-class _SanicASGI(DockerflowASGI):
+class _SanicASGI(LiveLayer, DockerflowASGI):
     """The ASGI core around an application, for servers other than Sanic's own."""
-
-    def __init__(self, app: Any, base: Any, hooks: Hooks) -> None:
-        def serve(scope: Any, receive: Any, send: Any) -> Any:
-            return base.__call__(app, scope, receive, send)
-
-        super().__init__(serve, settings=hooks.live.settings(), endpoints=False)
-        self._hooks = hooks
-
-    def _options_of(self, scope: Any) -> Options:  # noqa: ARG002
-        hooks = self._hooks
-        self._logger = hooks.read_summary_logger()
-        return hooks.live.now()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Final
 
@@ -18,19 +16,19 @@ from sanic.http import Http, Stage
 
 from dockerflow._request.adapter import fill_summary
 from dockerflow._request.exchange import REQUEST, Exchange
+from dockerflow._request.extension import Extension
+from dockerflow._request.layer import LiveLayer
+from dockerflow._request.multidict import read_multidict
 from dockerflow._request.options import Options, ReloadingOptions
-from dockerflow._request.vary import merged_vary
-from dockerflow.request_id import FoundId, RequestIdPolicy
 from dockerflow.summary import is_cancellation
-from mozlog_py._fields.late_request_ids import attach_request_id
 
 from .versions import ASKS_TWICE, close_code_of, is_client_lost, is_request_cancelled, is_stand_in
 
 __all__ = [
-    "Hooks",
+    "SanicLayer",
     "ServedRequest",
     "begin",
-    "choose_request_id",
+    "client_of",
     "is_gone_before_request",
     "path_of",
     "served_of",
@@ -38,18 +36,36 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Hooks:
-    """What requests need of the extension."""
+class SanicLayer(LiveLayer):
+    """Reads the requests of Sanic's own server, and holds what they need of the extension."""
 
-    #: The options of each request.
-    live: ReloadingOptions
-    #: Where to say that a hook of the application's has failed.
-    logger: logging.Logger
-    #: Returns the logger of summaries, which may be replaced.
-    read_summary_logger: Callable[[], Any]
-    #: Makes the fields of a summary from a request; None where no hook of the application's does.
-    make_fields: Callable[[Any], dict[str, Any]] | None
+    def __init__(
+        self,
+        extension: Extension,
+        live: ReloadingOptions,
+        make_fields: Callable[[Any], dict[str, Any]] | None,
+    ) -> None:
+        """Follow an extension.
+
+        Args:
+            extension: The extension.
+            live: The options of each request.
+            make_fields: Makes the fields of a summary from a request; None if no hook of the
+                application does.
+        """
+        self.follow(extension, live.now)
+        self.extension = extension
+        self.live = live
+        self.make_fields = make_fields
+
+    def _read(self, exchange: Any, holder: Any, options: Options, gives_id: bool) -> str | None:
+        return read_multidict(exchange, holder, options, gives_id, client_of)
+
+    def _querystring_of(self, holder: Any) -> str | bytes:
+        try:
+            return bytes(holder._parsed_url.query or b"")
+        except Exception:
+            return ""
 
 
 class ServedRequest:
@@ -69,10 +85,10 @@ class ServedRequest:
     has_failed = False
     is_filled = False
 
-    def __init__(self, request: Any, exchange: Any, hooks: Hooks) -> None:
+    def __init__(self, request: Any, exchange: Any, layer: SanicLayer) -> None:
         self.request = request
         self.exchange = exchange
-        self.hooks = hooks
+        self.layer = layer
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of the request's summary as they are now; none after its end."""
@@ -143,9 +159,7 @@ class ServedRequest:
         self._finish(is_connection_ending=True)
 
     def _note_raised(self, error: BaseException) -> None:
-        if self.exchange.rid is not None:
-            # What the server logs of it may come when the context is gone.
-            attach_request_id(error, self.exchange.rid)
+        self.exchange.attach_id(error)
         if is_cancellation(error) and not is_request_cancelled(error):
             self.is_cancelled = True
         self._take(error)
@@ -215,12 +229,12 @@ class ServedRequest:
         ctx = self.request.ctx
         ctx.logged = True
         has_start = hasattr(ctx, "start_timestamp")
-        make_fields = self.hooks.make_fields
+        make_fields = self.layer.make_fields
         if make_fields is not None or not has_start:
             request = self.request
             fill_summary(
                 self.exchange,
-                self.hooks.logger,
+                self.layer.extension.logger,
                 has_start=has_start,
                 read_user_id=None,
                 make_fields=None if make_fields is None else lambda: make_fields(request),
@@ -266,7 +280,7 @@ class ServedRequest:
         return getattr(self.request.stream.protocol, "websocket", None) if self.is_http1 else None
 
 
-def begin(request: Any, hooks: Hooks) -> ServedRequest:
+def begin(request: Any, layer: SanicLayer) -> ServedRequest:
     """Begin a request, or join the exchange that the ASGI core has begun for it."""
     stream = request.stream
     exchange: Any = None
@@ -276,13 +290,15 @@ def begin(request: Any, hooks: Hooks) -> ServedRequest:
         if exchange is not None and exchange.is_over:
             exchange = None
     if exchange is not None:
-        served = ServedRequest(request, exchange, hooks)
+        served = ServedRequest(request, exchange, layer)
         served.is_asgi = True
         exchange.path = path_of(request)
         _watch_asgi(stream, served)
     else:
-        exchange = _begun(request, hooks.live.now(), hooks.read_summary_logger())
-        served = ServedRequest(request, exchange, hooks)
+        exchange = Exchange()
+        exchange.method, exchange.path = request.method, path_of(request)
+        layer.begin(exchange, request)
+        served = ServedRequest(request, exchange, layer)
         if isinstance(stream, Http):
             served.is_http1 = True
             _watch_http1(stream, exchange)
@@ -328,49 +344,6 @@ def is_gone_before_request(request: Any) -> bool:
         getattr(request.ctx, "dockerflow", None) is None
         and isinstance(request.stream, Http)
         and (protocol is None or protocol.transport is None or is_client_lost(protocol))
-    )
-
-
-def _begun(request: Any, options: Options, summary_logger: Any) -> Exchange:
-    exchange = Exchange()
-    exchange.method = request.method
-    exchange.path = path_of(request)
-    headers = request.headers
-    agent, lang = headers.get("user-agent"), headers.get("accept-language")
-    if agent is not None:
-        exchange.agent = agent if agent.isascii() else _latin(agent)
-    if lang is not None:
-        exchange.lang = lang if lang.isascii() else _latin(lang)
-    if options.querystring:
-        exchange.querystring = _querystring(request)
-    exchange.logger = summary_logger
-    exchange.use(options)
-    request_id, exchange.id_header = _request_id(request, options)
-    exchange.begin(request_id)
-    if options.echoes_all or options.policy.may_echo(request_id):
-        exchange.echo_name = options.echo_name
-    return exchange
-
-
-def _request_id(request: Any, options: Options) -> tuple[str, str | None]:
-    """Return the id of a request, and the header that it came in."""
-    headers = request.headers
-    values = headers.getall(options.echo_name, None)
-    if not options.uses_traceparent:
-        if values is None:
-            return options.generate(), None
-        if len(values) == 1 and options.accepts(values[0]):
-            return str(values[0]), options.echo_name
-    return choose_request_id(request, options.policy)
-
-
-def choose_request_id(request: Any, policy: RequestIdPolicy) -> FoundId:
-    """Return the id that a request's headers say, else a new one."""
-    headers = request.headers
-    return policy.resolve(
-        headers.getall(policy.header_name, []),
-        headers.getall("traceparent", []),
-        request.ip or None,
     )
 
 
@@ -441,11 +414,7 @@ def _watch_send(stream: Any, exchange: Exchange) -> None:
 
 def _echo(headers: Any, exchange: Exchange) -> None:
     """Put the id into a response's headers, and the request's header that it came in."""
-    headers[exchange.echo_name] = exchange.rid
-    if exchange.id_header is not None:
-        merged = merged_vary(tuple(headers.getall("vary", ())), exchange.id_header)
-        if merged is not None:
-            headers["vary"] = merged
+    headers.update(exchange.echo_headers(headers, headers.getall("vary", ()), "vary"))
 
 
 def _watch_asgi(stream: Any, served: ServedRequest) -> None:
@@ -554,9 +523,9 @@ def _is_raised_by_sanic(error: BaseException) -> bool:
 # -- what a request says ----------------------------------------------------------------
 
 
-def _latin(value: str) -> str:
-    """Return a header as the other frameworks do: its bytes are Latin-1 (RFC 9110, 5.5)."""
-    return value.encode("utf-8", "surrogateescape").decode("latin-1")
+def client_of(request: Any) -> str | None:
+    """Return the address of a request's client, None if it is not known."""
+    return request.ip or None
 
 
 def path_of(request: Any) -> str:
@@ -565,11 +534,4 @@ def path_of(request: Any) -> str:
         return str(request.path)
     except Exception:
         # A request that could not be read has none.
-        return ""
-
-
-def _querystring(request: Any) -> str | bytes:
-    try:
-        return bytes(request._parsed_url.query or b"")
-    except Exception:
         return ""
