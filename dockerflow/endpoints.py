@@ -12,6 +12,7 @@ __error__      raises, to test how errors are reported; logged once a second at 
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -246,12 +247,16 @@ class Endpoints:
 
     async def answer_async(self, name: str, method: str) -> Reply:
         """Answer a request, running the checks beside the event loop's other work."""
-        if name != "heartbeat":
-            return self.answer(name, method)
         reply = self.known(name, method)
         if reply is not None:
             return reply
-        return self.heartbeat(await self.run_checks_async())
+        if name == "heartbeat":
+            return self.heartbeat(await self.run_checks_async())
+        try:
+            found = self.read_version()
+            return version_of(await found if inspect.isawaitable(found) else found)
+        except VersionFileError as failure:
+            return version_failed(failure, self.logger)
 
     def run_checks(self, *, in_request: bool = False) -> HeartbeatResults:
         """Run the checks and wait for them, or return outcomes that are kept.

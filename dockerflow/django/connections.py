@@ -12,7 +12,6 @@ belongs to a request (ASGI), or one for the whole process.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -22,7 +21,9 @@ from asgiref.sync import sync_to_async as in_sensitive_thread
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 
+from dockerflow._request.background import Coalesced, result_within
 from dockerflow.checks._run.check_result import CheckResult
+from dockerflow.checks._run.in_request import has_running_loop
 from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.checks._run.worker_threads import at_thread_end
 
@@ -48,22 +49,14 @@ async def has_transaction_async() -> bool:
     if not _has_waiting_thread() and _has_thread_of_request():
         # A new thread, which has no connection yet.
         return False
-    asking = asyncio.ensure_future(in_sensitive_thread(has_transaction)())
-    # A caller that is cancelled meanwhile does not look at it any more.
-    asking.add_done_callback(lambda done: done.cancelled() or done.exception())
     # Where that thread is busy with something that hangs, it is not with a test.
-    await asyncio.wait({asking}, timeout=_ANSWERS_WITHIN_S)
-    if not asking.done():
-        asking.cancel()
-        return False
-    # No thread can be started, perhaps.
-    return asking.exception() is None and asking.result()
+    return await result_within(in_sensitive_thread(has_transaction)(), _ANSWERS_WITHIN_S, False)
 
 
 @contextmanager
 def _beside_sync_request() -> Iterator[None]:
     """Run a check in a thread of this package, or on an event loop of this package."""
-    if not _is_on_loop():
+    if not has_running_loop():
         at_thread_end(connections.close_all)
         _close_old_connections()
         try:
@@ -81,7 +74,7 @@ def _beside_sync_request() -> Iterator[None]:
 @contextmanager
 def _beside_async_request() -> Iterator[None]:
     """Run a check in a thread of this package, or on the event loop of the request."""
-    if not _is_on_loop():
+    if not has_running_loop():
         with _beside_sync_request():
             yield
     elif _has_waiting_thread():
@@ -102,7 +95,8 @@ def _on_loop() -> Iterator[None]:
     try:
         yield
     finally:
-        _close_in_sensitive_thread()
+        # Not awaited: that thread may be busy, or hang.
+        _closing.call()
 
 
 @contextmanager
@@ -120,38 +114,6 @@ def _thread_of_check() -> Iterator[None]:
             executor.shutdown(wait=False)
 
 
-#: By event loop, whether connections are to be closed once more: a check has ended since.
-_closing: Final[dict[asyncio.AbstractEventLoop, bool]] = {}
-#: Tasks that nothing else refers to.
-_tasks: Final[set[asyncio.Task[None]]] = set()
-
-
-def _close_in_sensitive_thread() -> None:
-    """Have connections closed, without waiting: the thread may be busy, or hang."""
-    loop = asyncio.get_running_loop()
-    if loop in _closing:
-        _closing[loop] = True
-        return
-    _closing[loop] = False
-    task = loop.create_task(_close_until_done(loop))
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-
-
-async def _close_until_done(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        is_to_be_done = True
-        while is_to_be_done:
-            _closing[loop] = False
-            await in_sensitive_thread(_close_old_connections)()
-            is_to_be_done = _closing[loop]
-    except RuntimeError:
-        # No thread can be started, or the loop ends.
-        pass
-    finally:
-        del _closing[loop]
-
-
 def _close_old_connections() -> None:
     """Close what a request would close at its end, but what a transaction is in."""
     for each in connections.all(initialized_only=True):
@@ -159,12 +121,7 @@ def _close_old_connections() -> None:
             each.close_if_unusable_or_obsolete()
 
 
-def _is_on_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+_closing: Final = Coalesced(in_sensitive_thread(_close_old_connections))
 
 
 def _has_waiting_thread() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from inspect import isawaitable
 from typing import Any, Final
 
 from sanic import Request, Sanic
@@ -14,9 +13,9 @@ from sanic.response import HTTPResponse
 from dockerflow._request.adapter import headers_of, own_hook, upstream_reply
 from dockerflow._request.extension import Extension
 from dockerflow._request.multidict import resolve_multidict
-from dockerflow.endpoints import NAMES, Endpoints, Reply, version_failed, version_of
+from dockerflow.endpoints import NAMES, Endpoints
 from dockerflow.request_id import RequestIdPolicy
-from dockerflow.version import VersionFileError, get_version
+from dockerflow.version import get_version
 from mozlog_py.context import request_id_context
 
 from .checks import check_redis_connected
@@ -65,7 +64,9 @@ class Dockerflow(Extension):
 
     def init_app(self, app: Sanic[Any, Any]) -> None:
         """Install the extension in an application."""
-        installation = self._install(app, "Sanic's config", lambda: None)
+        installation = self._install(
+            app, "Sanic's config", lambda: self._version_callback(self.version_path)
+        )
         app.ctx.dockerflow = installation
         for name in NAMES:
             app.add_route(
@@ -87,14 +88,7 @@ class Dockerflow(Extension):
     # -- the endpoints ----------------------------------------------------------
 
     async def _version_view(self, request: Request) -> HTTPResponse:
-        reply = _endpoints(request).known("version", request.method)
-        if reply is None:
-            try:
-                found = self._version_callback(self.version_path)
-                reply = version_of(await found if isawaitable(found) else found)
-            except VersionFileError as failure:
-                reply = version_failed(failure, self.logger)
-        return _response("version", reply, request)
+        return await _answer("version", request)
 
     async def _lbheartbeat_view(self, request: Request) -> HTTPResponse:
         return await _answer("lbheartbeat", request)
@@ -115,10 +109,7 @@ def _endpoints(request: Request) -> Endpoints:
 
 
 async def _answer(name: str, request: Request) -> HTTPResponse:
-    return _response(name, await _endpoints(request).answer_async(name, request.method), request)
-
-
-def _response(name: str, reply: Reply, request: Request) -> HTTPResponse:
+    reply = await _endpoints(request).answer_async(name, request.method)
     reply = upstream_reply(name, reply, DEFAULT_HTTP_CONTENT_TYPE)
     body, headers = headers_of(reply, request.method)
     content_type = headers.pop("Content-Type")

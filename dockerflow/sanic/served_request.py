@@ -15,11 +15,13 @@ from sanic.exceptions import SanicException
 from sanic.http import Http, Stage
 
 from dockerflow._request.adapter import fill_summary
-from dockerflow._request.exchange import REQUEST, Exchange
+from dockerflow._request.client_fault import is_raised_by
+from dockerflow._request.exchange import Exchange, enclosing_exchange
 from dockerflow._request.extension import Extension
 from dockerflow._request.layer import LiveLayer
 from dockerflow._request.multidict import read_multidict
 from dockerflow._request.options import Options, ReloadingOptions
+from dockerflow._request.vary import merged_vary
 from dockerflow.summary import is_cancellation
 
 from .versions import ASKS_TWICE, close_code_of, is_client_lost, is_request_cancelled, is_stand_in
@@ -153,7 +155,8 @@ class ServedRequest:
     def _failed_to_answer(self, error: BaseException) -> None:
         self.is_serving = False
         self._note_raised(error)
-        if isinstance(error, Exception) and not self.has_failed and self._asks_twice():
+        is_asked_again = ASKS_TWICE and (self.is_http1 or self.is_asgi)
+        if isinstance(error, Exception) and not self.has_failed and is_asked_again:
             self.has_failed = True
             return
         self._finish(is_connection_ending=True)
@@ -171,9 +174,6 @@ class ServedRequest:
             protocol = stream.protocol
             return protocol.transport is not None and stream.stage is Stage.HANDLER
         return isinstance(error, Exception) and stream is not None
-
-    def _asks_twice(self) -> bool:
-        return ASKS_TWICE and (self.is_http1 or self.is_asgi)
 
     # -- the outcome --------------------------------------------------------------
 
@@ -194,17 +194,22 @@ class ServedRequest:
         if self.error is None and not _is_answer(error):
             self.error = error
 
-    def answered(self) -> None:
-        """Take in that a handler of the application's has answered the exception."""
-        if not self.is_cancelled:
+    def answered(self, answer: Any) -> Any:
+        """Note what a handler of the application's has answered an exception with; return it."""
+        if answer is not None and not self.is_cancelled:
             self.error = None
+        return answer
 
-    def handler_raised(self, error: BaseException, *, is_async: bool) -> None:
-        """Take in that a handler of the application's has raised an exception itself."""
-        if self.is_cancelled:
-            return
-        # Sanic's default handler answers an asynchronous one's SanicException.
-        self.error = None if is_async and _is_answer(error) else error
+    @contextmanager
+    def in_handler(self, *, is_async: bool) -> Iterator[None]:
+        """Note an exception that a handler of the application's raises itself."""
+        try:
+            yield
+        except BaseException as error:
+            if not self.is_cancelled:
+                # Sanic's default handler answers an asynchronous one's SanicException.
+                self.error = None if is_async and _is_answer(error) else error
+            raise
 
     def middleware_raised(self, error: BaseException) -> None:
         """Take in that response middleware has raised, which Sanic logs, and answers without."""
@@ -231,13 +236,12 @@ class ServedRequest:
         has_start = hasattr(ctx, "start_timestamp")
         make_fields = self.layer.make_fields
         if make_fields is not None or not has_start:
-            request = self.request
             fill_summary(
                 self.exchange,
                 self.layer.extension.logger,
                 has_start=has_start,
                 read_user_id=None,
-                make_fields=None if make_fields is None else lambda: make_fields(request),
+                make_fields=make_fields and functools.partial(make_fields, self.request),
             )
 
     def _finish(self, *, is_connection_ending: bool) -> None:
@@ -283,12 +287,8 @@ class ServedRequest:
 def begin(request: Any, layer: SanicLayer) -> ServedRequest:
     """Begin a request, or join the exchange that the ASGI core has begun for it."""
     stream = request.stream
-    exchange: Any = None
     scope = getattr(request.transport, "scope", None)
-    if scope is not None:
-        exchange = scope.get(REQUEST)
-        if exchange is not None and exchange.is_over:
-            exchange = None
+    exchange: Any = scope and enclosing_exchange(scope, scope.get("method", ""))
     if exchange is not None:
         served = ServedRequest(request, exchange, layer)
         served.is_asgi = True
@@ -301,9 +301,9 @@ def begin(request: Any, layer: SanicLayer) -> ServedRequest:
         served = ServedRequest(request, exchange, layer)
         if isinstance(stream, Http):
             served.is_http1 = True
-            _watch_http1(stream, exchange)
+            _watch_header(stream, "response_func", exchange)
         elif stream is not None:
-            _watch_send(stream, exchange)
+            _watch_header(stream, "send", exchange)
     ctx = request.ctx
     ctx.dockerflow = served
     ctx.id = exchange.rid
@@ -350,71 +350,51 @@ def is_gone_before_request(request: Any) -> bool:
 # -- what is sent -------------------------------------------------------------------
 
 
-def _watch_http1(stream: Any, exchange: Exchange) -> None:
-    """Have a response of Sanic's own server carry the id, and its status noted when it is sent."""
-    send_header = stream.response_func
+def _watch_header(stream: Any, function: str, exchange: Exchange) -> None:
+    """Have a stream send the id with the header, and note the status when it is sent.
 
-    async def send(data: bytes, end_stream: bool) -> None:
-        response = stream.response
-        name = exchange.echo_name
-        headers = response.headers
-        is_ours = name is not None and name not in headers
-        is_varying = is_ours and exchange.id_header is not None
-        is_copied = is_varying and "vary" in headers
-        if is_copied:
-            response.headers = headers.copy()
-            _echo(response.headers, exchange)
-        elif is_ours:
-            headers[name] = exchange.rid
-            if is_varying:
-                headers["vary"] = exchange.id_header
-        try:
-            await send_header(data, end_stream)
-        finally:
-            # An application may answer with the same object again.
-            if is_copied:
-                response.headers = headers
-            elif is_ours:
-                headers.pop(name, None)
-                if is_varying:
-                    headers.pop("vary", None)
-        if not exchange.is_client_gone:
-            # Or it went to a connection that is closed.
-            exchange.code = int(response.status)
-
-    stream.response_func = send
-
-
-def _watch_send(stream: Any, exchange: Exchange) -> None:
-    """Do the same for a stream that has one function for header and body."""
-    original = stream.send
+    Args:
+        stream: The stream of one request.
+        function: The name of its function that sends the header, with or without the body.
+        exchange: The request's exchange.
+    """
+    original = getattr(stream, function)
 
     async def send(data: Any, end_stream: bool) -> None:
         response = stream.response
         if stream.stage is not Stage.HANDLER or response is None:
             await original(data, end_stream)
             return
-        name = exchange.echo_name
-        headers = response.headers
-        if name is None or name in headers:
+        headers = _echo(response, exchange)
+        try:
             await original(data, end_stream)
-        else:
-            # Over ASGI a client may read the headers later, from an iterator; and an
-            # application may answer with the same object again.
-            response.headers = headers.copy()
-            _echo(response.headers, exchange)
-            try:
-                await original(data, end_stream)
-            finally:
-                response.headers = headers
-        exchange.code = int(response.status)
+        finally:
+            response.headers = headers
+        if not exchange.is_client_gone:
+            # Else the connection was closed before.
+            exchange.code = int(response.status)
 
-    stream.send = send
+    setattr(stream, function, send)
 
 
-def _echo(headers: Any, exchange: Exchange) -> None:
-    """Put the id into a response's headers, and the request's header that it came in."""
-    headers.update(exchange.echo_headers(headers, headers.getall("vary", ()), "vary"))
+def _echo(response: Any, exchange: Exchange) -> Any:
+    """Put the id into a response's headers; return the former headers, to be restored.
+
+    The response gets a copy: an application may send the same object again, and over ASGI a
+    client may read the headers later. ``Exchange.echo_headers`` is the same rule for any
+    kind of headers, in twice the time.
+    """
+    headers = response.headers
+    name = exchange.echo_name
+    if name is not None and name not in headers:
+        response.headers = echoed = headers.copy()
+        echoed[name] = exchange.rid
+        vary = exchange.id_header
+        if vary is not None and "vary" in headers:
+            vary = merged_vary(tuple(headers.getall("vary")), vary)
+        if vary is not None:
+            echoed["vary"] = vary
+    return headers
 
 
 def _watch_asgi(stream: Any, served: ServedRequest) -> None:
@@ -458,31 +438,19 @@ def _watched_handler(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any],
     @functools.wraps(handler)
     def handle(request: Any, exception: BaseException) -> Any:
         served = _being_served(request)
-        try:
+        if served is None:
+            return handler(request, exception)
+        with served.in_handler(is_async=False):
             response = handler(request, exception)
-        except BaseException as error:
-            if served is not None:
-                served.handler_raised(error, is_async=False)
-            raise
-        if served is None or response is None:
-            return response
-        if isawaitable(response):
-            return _watched_answer(response, served)
-        served.answered()
-        return response
+        return _awaited(response, served) if isawaitable(response) else served.answered(response)
 
     return handle
 
 
-async def _watched_answer(response: Awaitable[Any], served: ServedRequest) -> Any:
-    try:
+async def _awaited(response: Awaitable[Any], served: ServedRequest) -> Any:
+    with served.in_handler(is_async=True):
         answer = await response
-    except BaseException as error:
-        served.handler_raised(error, is_async=True)
-        raise
-    if answer is not None:
-        served.answered()
-    return answer
+    return served.answered(answer)
 
 
 def _watched_log(log: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
@@ -495,7 +463,6 @@ def _watched_log(log: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     return watched
 
 
-_SANIC: Final = "sanic"
 _BUG: Final = 500
 
 
@@ -507,17 +474,7 @@ def _is_answer(error: BaseException) -> bool:
     """
     if not isinstance(error, SanicException):
         return False
-    return error.status_code != _BUG or not _is_raised_by_sanic(error)
-
-
-def _is_raised_by_sanic(error: BaseException) -> bool:
-    traceback = error.__traceback__
-    if traceback is None:
-        return False
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    module = str(traceback.tb_frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] == _SANIC
+    return error.status_code != _BUG or not is_raised_by("sanic", error)
 
 
 # -- what a request says ----------------------------------------------------------------
