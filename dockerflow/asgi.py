@@ -445,10 +445,9 @@ def _is_end(kind: str, message: Message) -> bool:
 
 
 def within_root(path: str, root: str) -> str:
-    """Give a path without what the application is mounted under.
+    """Return a path without the path that the application is mounted under.
 
-    Servers differ in whether ``path`` has ``root_path`` in front; the ASGI
-    specification says it has.
+    By the ASGI specification ``path`` begins with ``root_path``, but not with all servers.
     """
     root = root.rstrip("/")
     return path[len(root) :] if root and path.startswith(root) else path
@@ -458,7 +457,7 @@ _BODY: Final = "http.response.body"
 
 
 async def send_reply(reply: Reply, scope: Scope, send: Send) -> None:
-    """Send an endpoint's answer."""
+    """Send an endpoint's reply as the response."""
     headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
     headers.append((b"content-length", str(len(reply.body)).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

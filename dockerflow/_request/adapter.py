@@ -31,13 +31,13 @@ def fill_summary(
     read_user_id: Callable[[], Any] | None,
     make_fields: Callable[[], dict[str, Any]] | None,
 ) -> None:
-    """Take in what a framework knows of a request, before its own context ends. Never raises.
+    """Fill the summary with what a framework knows, before its own context ends. Never raises.
 
     Args:
         summary: The request's summary.
-        logger: Where to say that a hook of the application's has failed.
-        has_start: Whether the attribute ``_start_timestamp`` is still there; other
-            code may delete it, and the summary has no ``t`` then.
+        logger: Logs that a hook of the application has failed.
+        has_start: Whether the attribute ``_start_timestamp`` still exists. Other code may
+            delete it; the summary has no ``t`` then.
         read_user_id: Returns the user's id, for ``uid``.
         make_fields: The application's own hook, which returns all fields.
     """
@@ -53,13 +53,13 @@ def fill_summary(
 
 
 def user_id(user: Any, read_id: Callable[[Any], Any]) -> str | int:
-    """Return a user's id, and nothing where there is none or it cannot be told. Never raises.
+    """Return a user's id, an empty text if it has none or cannot be read. Never raises.
 
-    An int stays one; other types become text.
+    An int stays an int; other types become text.
 
     Args:
-        user: A user object, of which ``is_authenticated`` may be a value or a method.
-        read_id: Returns the id of an authenticated one.
+        user: A user object, whose ``is_authenticated`` may be a value or a method.
+        read_id: Returns the id of an authenticated user.
     """
     try:
         is_authenticated = user.is_authenticated
@@ -72,7 +72,7 @@ def user_id(user: Any, read_id: Callable[[Any], Any]) -> str | int:
             return ""
         return found if type(found) is int or type(found) is str else str(found)
     except Exception:
-        # A database that is away, an attribute that is not there: the request goes on.
+        # A database is down, an attribute is missing: the request goes on.
         return ""
 
 
@@ -89,7 +89,7 @@ def own_hook(owner: Any, base: type, name: str) -> Callable[..., dict[str, Any]]
 
 
 def headers_of(reply: Reply, method: str) -> tuple[bytes, dict[str, str]]:
-    """Return the body and the headers to answer a request with, without a body for HEAD."""
+    """Return the body and the headers of a response; the body is empty for HEAD."""
     headers = dict(reply.headers)
     headers["Content-Length"] = str(len(reply.body))
     return b"" if method == "HEAD" else reply.body, headers

@@ -1,8 +1,8 @@
-"""One request as the layers around an application see it, and how they find each other.
+"""One request through all layers around an application, and how the layers find it.
 
-A request may pass several layers of this package: middleware that is installed
-twice, a framework mounted in another, a WSGI application inside an ASGI one.
-The outermost layer begins the exchange and logs its summary; the others join it.
+A request may pass several layers of this package: middleware that is installed twice, a
+framework mounted in another, a WSGI application inside an ASGI one. The outermost layer
+begins the exchange and logs its summary; the others join it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["REQUEST", "REQUEST_ID", "Exchange", "enclosing_exchange", "marked_method"]
 
-#: Where a scope or an environ holds its exchange. Clients set headers, and no such key.
+#: The key of a scope or an environ for its exchange; no header of a client can set it.
 REQUEST: Final = "dockerflow.request"
-#: Where an environ holds the request's id, for access logs that format environs.
+#: The key of an environ for the request's id; access logs can format it.
 REQUEST_ID: Final = "mozlog.request_id"
 
 
 class Exchange(RequestSummary):
-    """A request with what its layers need: the response's header, and the method's mark."""
+    """A request, with the header of the response and the mark of its method."""
 
     #: The header of the response that carries the id, None for none.
     echo_name: str | None = None
@@ -76,11 +76,11 @@ class Exchange(RequestSummary):
 
 
 def marked_method(method: str) -> str:
-    """Return a copy of a method's name that no other request has, to be told by identity.
+    """Return a copy of a method's name, whose identity marks one request.
 
-    Bridges between ASGI and WSGI hand this object on as it is. So a layer inside
-    of one can tell a part of the same request from a new request that the
-    application makes in-process, even to the same path.
+    Bridges between ASGI and WSGI pass this very object on. So a layer inside of a bridge can
+    distinguish the same request from a new one that the application makes in-process, even
+    to the same path.
     """
     return method[:1] + method[1:]
 
@@ -94,7 +94,7 @@ def enclosing_exchange(holder: Mapping[str, Any], method: str) -> RequestSummary
     """
     exchange: RequestSummary | None = holder.get(REQUEST)
     if exchange is None:
-        # Where a2wsgi, a bridge between the two, holds what it has translated.
+        # The keys in which a2wsgi, a bridge between the two, keeps the original.
         if "asgi.scope" in holder:
             exchange = holder["asgi.scope"].get(REQUEST)
         elif "wsgi_environ" in holder:

@@ -55,22 +55,23 @@ _OURS: Final = frozenset({views.version, views.lbheartbeat, views.error})
 class DockerflowMiddleware:
     """Serves the endpoints, gives each request an id, and logs its summary.
 
-    Raises ``SettingsError`` where Django's settings are bad. A subclass may
-    set ``viewpatterns``, ``request_id`` (a policy, where settings do not
-    suffice), and override ``_build_extra_meta``.
+    A subclass may set ``viewpatterns`` and ``request_id``, and override ``_build_extra_meta``.
+
+    Raises:
+        SettingsError: If Django's settings are bad.
     """
 
     sync_capable = True
     async_capable = True
 
-    #: What is served before anything else: a pattern of the path, and its view.
+    #: The views that are called before all others, with patterns of their paths.
     viewpatterns: ClassVar[list[tuple[re.Pattern[str], Callable[..., Any]]]] = [
         (re.compile(r"/__version__/?\Z"), views.version),
         (re.compile(r"/__heartbeat__/?\Z"), views.heartbeat),
         (re.compile(r"/__lbheartbeat__/?\Z"), views.lbheartbeat),
         (re.compile(r"/__error__/?\Z"), views.error),
     ]
-    #: How ids are found; None has the settings say it.
+    #: The policy for ids; None to make it of the settings.
     request_id: RequestIdPolicy | None = None
 
     def __init__(
@@ -96,7 +97,7 @@ class DockerflowMiddleware:
             return self._serve_async(request)
         summary = self._begin(request, is_served=True)
         if summary is None:
-            # Installed twice: the outer one takes care of it.
+            # Installed twice: the outer middleware serves the request.
             return self.get_response(request)
         try:
             response = self._endpoint(request) or self.get_response(request)
@@ -123,7 +124,7 @@ class DockerflowMiddleware:
     # -- by hand, as in upstream ----------------------------------------------
 
     def process_request(self, request: HttpRequest) -> Any:
-        """Begin a request; give the response where it is for an endpoint."""
+        """Begin a request; return the response if it is for an endpoint, else None."""
         self._begin(request)
         return self._endpoint(request)
 
@@ -142,13 +143,13 @@ class DockerflowMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Note what a view raised; unless a response is made of it, that is an error."""
+        """Note an exception of a view, which is an error unless Django answers it."""
         request._has_exception = True  # type: ignore[attr-defined]
         summary = getattr(request, _SUMMARY, None)
         if isinstance(summary, DjangoSummary) and not (
             summary.is_served or isinstance(exception, _STATUSES)
         ):
-            # By hand: no handler of Django's tells how it ended.
+            # By hand: no handler of Django makes a response.
             summary.code = 500
             self._fill(request, summary)
             summary.finish(exception)
@@ -156,7 +157,11 @@ class DockerflowMiddleware:
     # -- what a request goes through --------------------------------------------
 
     def _begin(self, request: HttpRequest, *, is_served: bool = False) -> Any:
-        """Begin a request or join it; None where another one of this class has done so."""
+        """Begin a request or join it.
+
+        Returns:
+            Its summary; None if another middleware of this class has begun the request.
+        """
         former = getattr(request, _SUMMARY, None)
         if former is not None and not former.is_over:
             return None
@@ -184,7 +189,7 @@ class DockerflowMiddleware:
         if view is views.heartbeat:
             return await views.aheartbeat(request)
         if view in _OURS:
-            # They block nothing, and need no thread, which might not come.
+            # They do not block, and so need no thread, which might not be available.
             return view(request)
         if inspect.iscoroutinefunction(view):
             return await view(request)
@@ -199,7 +204,7 @@ class DockerflowMiddleware:
             return response
         self._fill(request, summary)
         if not isinstance(summary, DjangoSummary):
-            # The layer further out sees the response, and ends the request.
+            # The layer further out receives the response, and ends the request.
             return response
         summary.code = getattr(response, "status_code", None)
         if isinstance(response, HttpResponseBase):
@@ -213,12 +218,12 @@ class DockerflowMiddleware:
             summary.finish(summary.error)
             summary.hand_back()
             if "scope" in vars(request) and isinstance(response, HttpResponseBase):
-                # Under ASGI, Django closes it outside of the task that has made it.
+                # Under ASGI, Django closes the response outside of the task that has made it.
                 response._resource_closers.insert(0, summary.enter_to_close)  # type: ignore[attr-defined]
         return response
 
     def _fill(self, request: HttpRequest, summary: Any) -> None:
-        """Take in what the summary says of the user, and what a subclass adds."""
+        """Fill the summary with the user's id, or with the fields of a subclass."""
         make_fields = own_hook(self, DockerflowMiddleware, "_build_extra_meta")
         fill_summary(
             summary,
@@ -229,7 +234,7 @@ class DockerflowMiddleware:
         )
 
     def _build_extra_meta(self, request: HttpRequest) -> dict[str, Any]:
-        """Give the fields of a request's summary."""
+        """Return the fields of a request's summary; a subclass may return others."""
         summary: Any = getattr(request, _SUMMARY, None)
         if summary is None:
             # By hand, and without process_request().
@@ -246,7 +251,7 @@ class _DjangoLayer(Layer):
 
     def __init__(self, middleware: DockerflowMiddleware) -> None:
         self._middleware = middleware
-        # The settings' options, and those that are made of them with the middleware's policy.
+        # The settings' options, and the options with the middleware's policy made of them.
         self._made: tuple[Options | None, Options | None] = None, None
 
     def _options_of(self, holder: HttpRequest) -> Options:  # noqa: ARG002
@@ -272,9 +277,9 @@ class _DjangoLayer(Layer):
 
 
 class DjangoSummary(Exchange):
-    """One request in Django: its summary, and what the middleware is to do in the end."""
+    """One request in Django."""
 
-    #: Whether the middleware itself has the response made, and knows how that ends.
+    #: Whether the middleware calls ``get_response``, and so sees how the request ends.
     is_served: bool = False
 
     def enter_to_close(self) -> None:
@@ -283,7 +288,7 @@ class DjangoSummary(Exchange):
             self.enter()
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Log the summary; Django cancels the task of a request when its client has gone."""
+        """Log the summary. Django cancels a request's task when its client disconnects."""
         if error is not None and is_cancellation(error) and is_task_cancelled() is not False:
             self.is_client_gone = True
         super().finish(error)
@@ -297,13 +302,13 @@ def extract_request_id(request: HttpRequest) -> None:
 
 
 def _enclosing(request: HttpRequest) -> RequestSummary | None:
-    """Return the exchange of a layer outside of Django, if there is one."""
+    """Return the exchange of a layer outside of Django, None if there is none."""
     holder = vars(request).get("scope") or vars(request).get("environ") or request.META
     return enclosing_exchange(holder, holder.get("method") or holder.get("REQUEST_METHOD") or "")
 
 
 def _remember_exception(request: Any = None, **kwargs: Any) -> None:  # noqa: ARG001
-    """Note an exception that becomes Django's answer to a bug, in whatever layer it was raised."""
+    """Note an exception of any layer that Django answers as a bug: a signal handler."""
     summary = getattr(request, _SUMMARY, None)
     if summary is not None:
         request._has_exception = True
@@ -311,17 +316,17 @@ def _remember_exception(request: Any = None, **kwargs: Any) -> None:  # noqa: AR
 
 
 def _leave(**kwargs: Any) -> None:  # noqa: ARG001
-    """Leave the request's context, now that Django has logged its last line of the request."""
+    """Leave the request's context after Django's last line: a signal handler."""
     summary = current()
     if type(summary) is DjangoSummary and summary.is_over:
         summary.leave()
 
 
 def _user_id(request: HttpRequest) -> Any:
-    """Return the id of the user, if one is loaded; this loads none."""
+    """Return the id of the user if the user is loaded already, else an empty text."""
     user = vars(request).get("user")
     if isinstance(user, LazyObject):
-        # An asynchronous view loads it elsewhere.
+        # An asynchronous view loads the user into another attribute.
         loaded = vars(request).get("_cached_user", vars(request).get("_acached_user"))
         wrapped = vars(user).get("_wrapped", empty)
         user = loaded if wrapped is empty else wrapped

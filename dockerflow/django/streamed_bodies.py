@@ -11,7 +11,7 @@ __all__ = ["watch_stream"]
 
 
 def watch_stream(response: Any, summary: RequestSummary) -> None:
-    """Have the parts of a streaming response made, and closed, in the context of its request.
+    """Make and close the parts of a streaming response in the context of its request.
 
     The summary is logged when the response is closed.
     """
@@ -19,7 +19,7 @@ def watch_stream(response: Any, summary: RequestSummary) -> None:
     if not hasattr(response, "file_to_stream") or response.file_to_stream is None:
         iterate = iterate_async_in if getattr(response, "is_async", False) else iterate_in
         response.streaming_content = iterate(summary, response.streaming_content)
-    # Among them is close() of the view's generator, whose ``finally`` may log.
+    # One of them closes the view's generator, whose ``finally`` may log.
     closers = [*response._resource_closers]
     response._resource_closers[:] = [lambda: close_in(summary, closers)]
     summary.leave()

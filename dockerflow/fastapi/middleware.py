@@ -19,26 +19,30 @@ __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 
 
 class RequestIdMiddleware(StateLayer):
-    """Gives each request an id: in the logging context, and in the response.
+    """Sets the id of each request, in the logging context and in the response.
 
-    ``request_id``: the policy; made of the settings by default.
+    Args:
+        app: The application.
+        request_id: The policy for ids; by default made of the settings.
     """
 
     def __init__(self, app: Any, request_id: RequestIdPolicy | None = None) -> None:
         super().__init__(app, request_id=request_id, summaries=False, endpoints=False)
         self._policy = request_id
         if type(app) is MozlogRequestSummaryLogger:
-            # Right behind this one it would only join: this does its part as well,
-            # and a request passes one layer less.
+            # The next layer would only join. This one does its work as well, so that a
+            # request passes one layer less.
             self.app, self._logger, self._gives_summaries = app.app, app._logger, True
 
 
 class MozlogRequestSummaryLogger(StateLayer):
-    """Logs each request's summary.
+    """Logs the summary of each request.
 
-    ``logger``: where it goes. By default that is ``request.summary``, which
-    then logs from INFO on unless it has a level, and writes to standard output
-    as long as nobody has configured a handler for it or the root logger.
+    Args:
+        app: The application.
+        logger: Logs the summaries; by default ``request.summary``. That one then logs from
+            INFO up unless it has a level, and writes to standard output as long as neither
+            it nor the root logger has a configured handler.
     """
 
     def __init__(self, app: Any, logger: logging.Logger | None = None) -> None:
@@ -81,25 +85,26 @@ surround(ServerErrorMiddleware)
 
 
 class _Unconfigured(MozlogHandler):
-    """Writes to standard output whatever no other handler takes care of."""
+    """Writes to standard output the records that no other handler handles."""
 
     def __init__(self) -> None:
         super().__init__(None, "Dockerflow")
 
     def handle(self, record: logging.LogRecord) -> Any:
-        """Write a record, unless there is a handler that does."""
+        """Write a record, unless another handler is configured."""
         return True if _is_configured(self) else super().handle(record)
 
 
-# What only looks on is nobody's configuration: pytest has it on every root logger.
-_LOOKING_ON: Final = ("_pytest.", "mozlog_py.testing")
+# Handlers that only capture do not count as a configuration: pytest sets one on every root
+# logger.
+_CAPTURING: Final = ("_pytest.", "mozlog_py.testing")
 
 
 def _is_configured(ours: logging.Handler) -> bool:
     logger: logging.Logger | None = logging.getLogger(LOGGER_NAME)
     while logger is not None:
         for handler in logger.handlers:
-            if handler is not ours and not type(handler).__module__.startswith(_LOOKING_ON):
+            if handler is not ours and not type(handler).__module__.startswith(_CAPTURING):
                 return True
         logger = logger.parent if logger.propagate else None
     return False

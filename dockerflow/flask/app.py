@@ -1,8 +1,8 @@
 """The Flask extension: endpoints, request ids and summaries.
 
-The WSGI core around the application begins and ends each request; the hooks of
-Flask tell it what only Flask knows. Called by hand, as tests do, without a
-server around them, the hooks begin and end requests themselves.
+The WSGI core around the application begins and ends each request. The hooks of Flask add what
+only Flask knows. If a test calls the hooks by hand, without the core around them, they begin
+and end the request themselves.
 """
 
 from __future__ import annotations
@@ -61,20 +61,20 @@ __all__ = ["Dockerflow", "HeartbeatFailure", "extract_request_id"]
 # The keys of app.extensions for what belongs to one application.
 _INSTALLATION: Final = "dockerflow.installation"
 _CORE: Final = "dockerflow.core"
-# What upstream's answers without JSON claim to be.
+# The content type of upstream's responses without JSON.
 _HTML: Final = "text/html; charset=utf-8"
-# What flask-login gives, to be told from what a test puts in its place.
+# The original of flask-login, which a test may replace.
 _CURRENT_USER: Final = current_user
 
 
-# What is behind the two proxies, of which each use looks that up anew: the hooks
-# ask once, for most of what they do is done on these.
+# Return the objects behind two proxies. Each use of a proxy looks its object up, so the hooks
+# do it once.
 _globals: Final[Callable[[], Any]] = g._get_current_object
 _request: Final[Callable[[], Request]] = request._get_current_object  # type: ignore[attr-defined]
 
 
 class HeartbeatFailure(InternalServerError):  # noqa: N818 - upstream's name
-    """A heartbeat found an error; its response is in it."""
+    """A heartbeat found an error; holds the response."""
 
 
 class Dockerflow(Extension):
@@ -156,7 +156,7 @@ class Dockerflow(Extension):
         own = _globals()
         own._dockerflow_summary = summary
         own._request_id = summary.rid
-        # An application may have set its own before.
+        # The application may have set its own.
         if "request_id" not in own:
             own.request_id = summary.rid
         own._start_timestamp = time.time()
@@ -173,11 +173,11 @@ class Dockerflow(Extension):
         elif isinstance(summary, WSGIExchange):
             rule = _request().url_rule
             if rule is not None and rule.websocket and response.status_code < 300:
-                # Its view has served the socket; what follows is not sent as a response.
+                # The view has served the socket; this response is not sent.
                 summary.has_served_socket = True
                 summary.summary_context = copy_context()
-            # A stream's summary waits for its end, when Flask's contexts and the current
-            # span are gone; this copy of the context still has them.
+            # The summary of a stream is logged at its end. Flask's contexts and the current
+            # span have ended then; this copy of the context keeps them.
             summary.is_whole = _is_whole(response)
             if not summary.is_whole:
                 summary.summary_context = copy_context()
@@ -197,7 +197,7 @@ class Dockerflow(Extension):
         self._fill(summary, own)
         summary.error = exception
         if isinstance(exception, HTTPException) and (exception.code or 500) < 500:
-            # With TRAP_HTTP_EXCEPTIONS it may pass Flask as it is, and be answered further out.
+            # With TRAP_HTTP_EXCEPTIONS a layer further out may answer it.
             summary.status_of_error = exception.code
         if isinstance(summary, HandBegun):
             summary.code = summary.status_of_error or 500
@@ -213,17 +213,17 @@ class Dockerflow(Extension):
             make_fields=own_hook(self, Dockerflow, "summary_extra"),
         )
 
-    # -- what a subclass may change -------------------------------------------
+    # -- for a subclass to override -------------------------------------------
 
     def user_id(self) -> str | int:
-        """Give the id of the user, if one was loaded in this request; this loads none."""
+        """Return the id of the user if this request has loaded the user already, else ``""``."""
         if not has_flask_login:
             return ""
         user = loaded_user() if current_user is _CURRENT_USER else current_user
         return "" if user is None else user_id_of(user)
 
     def summary_extra(self) -> dict[str, Any]:
-        """Give the fields of the summary of the request that is served."""
+        """Return the fields of the summary of the current request."""
         summary: RequestSummary = g._dockerflow_summary
         summary.uid = self.user_id()
         return summary.fields()
@@ -258,7 +258,7 @@ class Dockerflow(Extension):
 
 
 class HandBegun(Exchange):
-    """A request whose hooks are called by hand, as tests do, without a server around them."""
+    """A request whose hooks are called by hand, as in a test, without the core around them."""
 
 
 class _FlaskWSGI(LiveLayer, DockerflowWSGI):
@@ -280,23 +280,23 @@ def _blueprint(extension: Dockerflow) -> Blueprint:
 
 
 class _EveryMethod(set[str]):
-    """The methods of a rule that takes any; listed are those that it answers."""
+    """The methods of a rule that takes all; iteration shows those that it answers."""
 
     def __contains__(self, method: object) -> bool:
         return True
 
 
 def _take_every_method(state: BlueprintSetupState) -> None:
-    """Have the view of ``/__error__`` say which methods there are, and not Werkzeug.
+    """Have ``/__error__`` take every method, so that its view answers instead of Werkzeug.
 
-    Where it is switched off there is none, and no 405 that would say what is there.
+    If the endpoint is switched off, Werkzeug's 405 would show that it exists.
     """
     for rule in state.app.url_map.iter_rules(f"{state.name_prefix}.{state.name}.error".lstrip(".")):
         rule.methods = _EveryMethod(rule.methods or ())
 
 
 def _endpoints() -> Endpoints:
-    # Werkzeug takes slashes off a path's beginning before it looks for a route.
+    # Werkzeug removes slashes from the beginning of a path before it looks for a route.
     if request.environ.get("PATH_INFO", "")[:2] == "//":
         raise NotFound
     installation: Installation = current_app.extensions[_INSTALLATION]
@@ -308,8 +308,8 @@ def _answer(name: str) -> Response:
 
 
 def _is_whole(response: Response) -> bool:
-    """Tell whether all of a response's body is there already."""
-    # The page of an HTTPException is a WSGI application of its own for Flask.
+    """Return whether the whole body of a response exists already."""
+    # Flask treats the page of an HTTPException as a WSGI application of its own.
     is_page = type(response.response) is ClosingIterator and response.content_length is not None
     return is_page or not response.is_streamed
 

@@ -78,7 +78,7 @@ class Dockerflow(Extension):
         make_fields = own_hook(self, Dockerflow, "summary_extra")
         observe(app, SanicLayer(self, installation.options, make_fields))
 
-    # -- what a subclass may change -------------------------------------------
+    # -- for a subclass to override -------------------------------------------
 
     def summary_extra(self, request: Request) -> dict[str, Any]:
         """Return the fields of a request's summary."""
@@ -101,7 +101,7 @@ class Dockerflow(Extension):
 
 
 def _endpoints(request: Request) -> Endpoints:
-    # Sanic's router takes any number of slashes off a path's end.
+    # Sanic's router removes any number of slashes from the end of a path.
     if request.path.endswith("//"):
         raise NotFound
     endpoints: Endpoints = request.app.ctx.dockerflow.endpoints
@@ -114,7 +114,7 @@ async def _answer(name: str, request: Request) -> HTTPResponse:
     body, headers = headers_of(reply, request.method)
     content_type = headers.pop("Content-Type")
     if request.method != "HEAD":
-        # Sanic sets it itself.
+        # Sanic sets this header itself.
         del headers["Content-Length"]
     return HTTPResponse(body, reply.status, headers, content_type)
 

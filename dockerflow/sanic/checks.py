@@ -1,4 +1,4 @@
-"""Checks of what Sanic applications are made of."""
+"""A check of the Redis client of a Sanic application."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ async def check_redis_connected(redis_client: Any) -> list[messages.CheckMessage
     """Check that an asynchronous Redis client, or the ``conn`` of a sanic-redis, answers PONG.
 
     Args:
-        redis_client: The client. One of redis-py compares the answer itself; of
-            another, it may be the text of what the server has sent.
+        redis_client: The client. One of redis-py returns whether the answer is PONG; another
+            may return the text of the answer.
     """
     with needs_package("redis"):
         import redis.asyncio
@@ -30,7 +30,7 @@ async def check_redis_connected(redis_client: Any) -> list[messages.CheckMessage
 
 
 class _ComparedPing:
-    """A client whose ``ping`` returns whether the answer is what it should be."""
+    """A client whose ``ping`` returns whether the answer is PONG."""
 
     def __init__(self, client: Any) -> None:
         self._client = client

@@ -1,10 +1,9 @@
-"""An application of Sanic whose requests are seen from their beginning to their end.
+"""Track the requests of an application of Sanic from their beginning to their end.
 
-Middleware and signals do not see that much: a signal for each request costs more
-than the summary does, a response that middleware replaces skips the rest of the
-middleware, and none of them runs after the lines that Sanic logs last. So the
-application gets a class of its own, derived from the one it has, which is around
-the two functions that every server of Sanic's calls.
+Middleware and signals do not suffice. A signal for each request costs more than the summary. A
+response that middleware replaces skips the rest of the middleware. Neither runs after Sanic's
+last lines. So the application gets a class of its own, derived from its former class, which
+overrides the two functions that every server of Sanic calls.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _NOT_ALLOWED: Final = 405
 
 
 def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
-    """Have the requests of an application begin, end and be summed up.
+    """Track the requests of an application: begin and end each, and log its summary.
 
     Args:
         app: The application, before it is started.
@@ -44,7 +43,7 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
     async def handle_request(self: Any, request: Any) -> None:
         served = begin(request, layer)
         try:
-            # Looked up now: Sanic rewrites it at its start, and tracers replace it.
+            # Looked up at each call: Sanic rewrites it at its start, and tracers replace it.
             await base.handle_request(self, request)
         except BaseException as error:
             served.raised(error)
@@ -60,7 +59,7 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
             await base.handle_exception(self, request, exception, *args, **kwargs)
             return
         if served is None:
-            # What came was no request; its answer has an id, and a summary.
+            # The client sent no valid request; the response has an id and a summary all the same.
             served = begin(request, layer)
             served.is_serving = False
         watch_handlers(self.error_handler)
@@ -86,12 +85,12 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
         base.__name__,
         (base,),
         {
-            # A bound method, which is called without the application: one call less.
+            # A bound method, called without the application: one call less.
             "__call__": core.__call__,
             "__doc__": base.__doc__,
             "__module__": base.__module__,
             "__qualname__": base.__qualname__,
-            # It must have the layout of the class that it takes the place of.
+            # The layout must be that of the class that it replaces.
             "__slots__": (),
             "_run_response_middleware": run_response_middleware,
             "handle_exception": handle_exception,
@@ -101,7 +100,7 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
 
 
 def _shown(request: Any, exception: BaseException, layer: SanicLayer) -> BaseException:
-    """Return what to answer: no 405 that would say that a switched-off endpoint is there."""
+    """Return the exception to answer: no 405, which would show a switched-off endpoint."""
     if (
         isinstance(exception, SanicException)
         and exception.status_code == _NOT_ALLOWED

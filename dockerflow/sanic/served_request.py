@@ -1,4 +1,4 @@
-"""One request while Sanic serves it: what begins it, what its outcome is, when it is over."""
+"""One request while Sanic serves it: its beginning, its outcome and its end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class SanicLayer(LiveLayer):
-    """Reads the requests of Sanic's own server, and holds what they need of the extension."""
+    """Reads the requests of Sanic's own server, for one application."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class SanicLayer(LiveLayer):
 
 
 class ServedRequest:
-    """A request, its exchange, and what has become known of its outcome."""
+    """A request, its exchange, and its outcome so far."""
 
-    #: The exception that no handler of the application's has answered.
+    #: The exception that no handler of the application has answered.
     error: BaseException | None = None
-    #: What response middleware has raised.
+    #: The exception that response middleware has raised.
     middleware_error: BaseException | None = None
     #: Whether the ASGI core has begun the exchange, and ends it.
     is_asgi = False
@@ -102,13 +102,13 @@ class ServedRequest:
         """Whether the summary is logged."""
         return self.exchange is None or bool(self.exchange.is_over)
 
-    # -- what Sanic's functions did ---------------------------------------------
+    # -- the end of Sanic's functions ---------------------------------------------
 
     def returned(self) -> None:
-        """Take in that Sanic's function for the request is done."""
+        """Note that Sanic's function for the request has returned."""
         self.is_serving = False
         if self.is_asgi and self.is_filled and self.error is None:
-            # The core knows all of it.
+            # The core has all fields already.
             _forget_current_request(self.exchange)
             return
         if (
@@ -117,12 +117,12 @@ class ServedRequest:
             and self.request.stream.stage is Stage.HANDLER
             and self._websocket() is None
         ):
-            # Sanic raises a ServerError for that itself, and has it answered.
+            # Sanic raises a ServerError for a missing response, and answers it.
             return
         self._finish(is_connection_ending=False)
 
     def raised(self, error: BaseException) -> None:
-        """Take in what Sanic's function for the request has raised."""
+        """Note an exception of Sanic's function for the request."""
         self.is_serving = False
         self._note_raised(error)
         is_request_alone = isinstance(error, Exception) or is_cancellation(error)
@@ -132,7 +132,7 @@ class ServedRequest:
 
     @contextmanager
     def answering(self, exception: BaseException) -> Iterator[None]:
-        """Judge an exception while Sanic's function for exceptions answers it."""
+        """Classify an exception while Sanic's function for exceptions answers it."""
         is_outermost = not self.is_serving
         self.is_serving = True
         stream = self.request.stream
@@ -146,7 +146,7 @@ class ServedRequest:
             raise
         code = self.exchange.code
         if may_answer and code is not None and code < 500 and not self.is_cancelled:
-            # However it came about, such an answer says that all is as it should be.
+            # A response below 500 says that there was no error, whatever has made it.
             self.error = None
         if is_outermost:
             self.is_serving = False
@@ -178,7 +178,7 @@ class ServedRequest:
     # -- the outcome --------------------------------------------------------------
 
     def _take(self, error: BaseException) -> None:
-        """Judge an exception that Sanic is about to answer, before it is known who does."""
+        """Classify an exception that Sanic is about to answer, before any handler runs."""
         exchange = self.exchange
         if self.is_http1 and not exchange.is_client_gone:
             protocol = self.request.stream.protocol
@@ -187,7 +187,7 @@ class ServedRequest:
         if is_request_cancelled(error):
             return
         if is_cancellation(error) or self.is_cancelled:
-            # Sanic answers with an exception of its own what was cancelled, also in time.
+            # Sanic answers a cancellation with an exception of its own, timeouts as well.
             if not exchange.is_client_gone and not (self.error and is_stand_in(error)):
                 self.error = error
             return
@@ -195,14 +195,14 @@ class ServedRequest:
             self.error = error
 
     def answered(self, answer: Any) -> Any:
-        """Note what a handler of the application's has answered an exception with; return it."""
+        """Note the response of a handler to an exception; return it."""
         if answer is not None and not self.is_cancelled:
             self.error = None
         return answer
 
     @contextmanager
     def in_handler(self, *, is_async: bool) -> Iterator[None]:
-        """Note an exception that a handler of the application's raises itself."""
+        """Note an exception that a handler of the application raises."""
         try:
             yield
         except BaseException as error:
@@ -212,14 +212,14 @@ class ServedRequest:
             raise
 
     def middleware_raised(self, error: BaseException) -> None:
-        """Take in that response middleware has raised, which Sanic logs, and answers without."""
+        """Note an exception of response middleware, which Sanic logs and ignores."""
         self.middleware_error = error
         if self.is_asgi:
-            # With the last part of the body the core logs the summary.
+            # The core logs the summary with the last part of the body.
             self.exchange.error = error
 
     def report(self, error: BaseException) -> None:
-        """Take in an exception that Sanic logs, which for a WebSocket is all that it does."""
+        """Note an exception that Sanic logs, which is all that it does for a WebSocket."""
         is_websocket = self.exchange.method == "WEBSOCKET" or self._websocket() is not None
         if is_websocket and not _is_answer(error):
             self.error = error
@@ -227,7 +227,7 @@ class ServedRequest:
     # -- the end --------------------------------------------------------------------
 
     def fill(self) -> None:
-        """Take in what is known only while the request is there; once."""
+        """Fill the summary with what only the request knows; once."""
         if self.is_filled:
             return
         self.is_filled = True
@@ -265,18 +265,18 @@ class ServedRequest:
         if self.is_http1 and (
             is_connection_ending or stream.stage is not Stage.IDLE or stream.request_body
         ):
-            # Sanic has more to log about it; then the task ends, or the next request begins.
+            # Sanic logs more lines about it before the task ends, or the next request begins.
             exchange.leave_to_server()
         else:
             exchange.leave()
-        # They refer to each other, and a request's body may be large: none waits for the
-        # garbage collector.
+        # These objects refer to each other, and a request's body may be large. Without the
+        # cycle they are freed at once.
         self.request = self.exchange = None
 
     def _is_refused_handshake(self) -> bool:
         request = self.request
         handler = getattr(getattr(request, "route", None), "handler", None)
-        # What a client asks for does not count where the route is a plain one.
+        # A client may ask for an upgrade where the route has no WebSocket.
         return bool(request.stream.upgrade_websocket) and hasattr(handler, "is_websocket")
 
     def _websocket(self) -> Any:
@@ -316,10 +316,10 @@ _current_request: Final[ContextVar[Any]] = Request._current
 
 
 def _forget_current_request(exchange: Any) -> None:
-    """Take out of the context the request that Sanic leaves there.
+    """Remove from the context the request that Sanic leaves there.
 
-    The exchange of the next request in this context would keep it, with its own
-    exchange, and so on without end.
+    Otherwise the exchange of the next request in this context would keep it alive, and each
+    later exchange its predecessor.
     """
     before = exchange._before
     if before is not None:
@@ -327,7 +327,7 @@ def _forget_current_request(exchange: Any) -> None:
 
 
 def served_of(request: Any) -> ServedRequest | None:
-    """Return what has begun for a request, None where nothing has."""
+    """Return what ``begin`` has made for a request, None if it has not begun."""
     served = getattr(request.ctx, "dockerflow", None)
     return served if isinstance(served, ServedRequest) else None
 
@@ -338,7 +338,7 @@ def _being_served(request: Any) -> ServedRequest | None:
 
 
 def is_gone_before_request(request: Any) -> bool:
-    """Return whether a client has closed its connection before a request was there."""
+    """Return whether a client has closed its connection before it sent a request."""
     protocol = getattr(request.stream, "protocol", None)
     return (
         getattr(request.ctx, "dockerflow", None) is None
@@ -347,7 +347,7 @@ def is_gone_before_request(request: Any) -> bool:
     )
 
 
-# -- what is sent -------------------------------------------------------------------
+# -- the response -------------------------------------------------------------------
 
 
 def _watch_header(stream: Any, function: str, exchange: Exchange) -> None:
@@ -413,7 +413,7 @@ def _watch_asgi(stream: Any, served: ServedRequest) -> None:
 
 
 def watch_handlers(error_handler: Any) -> None:
-    """Have an application's error handler tell what its handlers do; harmless if done before.
+    """Watch what the handlers of an application's error handler do. May be called again.
 
     Args:
         error_handler: The application's ``error_handler``, which it may replace.
@@ -467,17 +467,17 @@ _BUG: Final = 500
 
 
 def _is_answer(error: BaseException) -> bool:
-    """Return whether an exception is an answer that Sanic gives as it is meant.
+    """Return whether an exception is an intended response.
 
-    Those are Sanic's own, but for a 500 that Sanic itself raises, where the
-    application has not answered, or not as it should.
+    Those are Sanic's own exceptions. The exception is a 500 that Sanic itself raises, because
+    the application has returned no response, or an invalid one.
     """
     if not isinstance(error, SanicException):
         return False
     return error.status_code != _BUG or not is_raised_by("sanic", error)
 
 
-# -- what a request says ----------------------------------------------------------------
+# -- the request ----------------------------------------------------------------
 
 
 def client_of(request: Any) -> str | None:
@@ -486,9 +486,9 @@ def client_of(request: Any) -> str | None:
 
 
 def path_of(request: Any) -> str:
-    """Return a request's path, nothing where it cannot be told."""
+    """Return a request's path, an empty text if it has none."""
     try:
         return str(request.path)
     except Exception:
-        # A request that could not be read has none.
+        # A request that Sanic could not parse has no path.
         return ""

@@ -1,4 +1,4 @@
-"""Checks of what Flask applications are made of: Flask-SQLAlchemy, Flask-Migrate, Redis."""
+"""Checks of Flask-SQLAlchemy, Flask-Migrate and Redis."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ += messages.__all__
 
 
 def check_database_connected(db: Any) -> list[messages.CheckMessage]:
-    """Check that a Flask-SQLAlchemy database is reached."""
+    """Check that a Flask-SQLAlchemy database can be reached."""
     return check_engine_connected(db.engine)
 
 
 def check_migrations_applied(migrate: Any) -> list[messages.CheckMessage]:
     """Check that the database has all migrations of a Flask-Migrate object.
 
-    That they are not all applied is a warning, that it cannot be told an info.
+    A missing migration gives a warning. If the check is impossible, an info says why.
     """
     try:
         from alembic.migration import MigrationContext
