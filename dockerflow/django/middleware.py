@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -197,7 +198,10 @@ class DockerflowMiddleware:
 
     def _view_of(self, request: HttpRequest) -> Callable[..., Any] | None:
         path = request.path_info
-        return next((view for pattern, view in self.viewpatterns if pattern.match(path)), None)
+        for pattern, view in self.viewpatterns:
+            if pattern.match(path):
+                return view
+        return None
 
     def _answered(self, request: HttpRequest, response: Any, summary: Any) -> Any:
         if summary.is_over:
@@ -210,8 +214,9 @@ class DockerflowMiddleware:
         if isinstance(response, HttpResponseBase):
             headers = response.headers
             vary = headers.get("Vary")
-            for name, value in summary.echo_headers(headers, (vary,) if vary else ()).items():
-                headers[name] = value
+            added = summary.echo_headers(headers, (vary,) if vary else ())
+            for name in added:
+                headers[name] = added[name]
         if getattr(response, "streaming", False):
             watch_stream(response, summary)
         else:
@@ -303,7 +308,8 @@ def extract_request_id(request: HttpRequest) -> None:
 
 def _enclosing(request: HttpRequest) -> RequestSummary | None:
     """Return the exchange of a layer outside of Django, None if there is none."""
-    holder = vars(request).get("scope") or vars(request).get("environ") or request.META
+    attrs = vars(request)
+    holder = attrs.get("scope") or attrs.get("environ") or request.META
     return enclosing_exchange(holder, holder.get("method") or holder.get("REQUEST_METHOD") or "")
 
 
@@ -330,8 +336,4 @@ def _user_id(request: HttpRequest) -> Any:
         loaded = vars(request).get("_cached_user", vars(request).get("_acached_user"))
         wrapped = vars(user).get("_wrapped", empty)
         user = loaded if wrapped is empty else wrapped
-    return "" if user is None else user_id(user, _primary_key_of)
-
-
-def _primary_key_of(user: Any) -> Any:
-    return user.pk
+    return "" if user is None else user_id(user, attrgetter("pk"))

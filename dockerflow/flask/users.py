@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import Any
 
 from flask import g
@@ -18,8 +19,4 @@ def loaded_user() -> Any:
 
 def user_id_of(user: Any) -> str | int:
     """Return a user's id, an empty text if it has none or cannot be read."""
-    return user_id(user, _id_of)
-
-
-def _id_of(user: Any) -> Any:
-    return user.get_id()
+    return user_id(user, methodcaller("get_id"))
