@@ -83,7 +83,7 @@ class Contract:
     lbheartbeat_body = b""
 
     def make(self, folder: Path, settings: dict[str, Any] | None = None) -> Driver:
-        """Give the application; ``folder`` is where ``version.json`` may be."""
+        """Return the application; ``folder`` is where ``version.json`` may be."""
         raise NotImplementedError
 
     @pytest.fixture

@@ -189,5 +189,5 @@ class WSGIDriver(Driver):
 
 
 def changed(before: dict[str, Any]) -> dict[str, Any]:
-    """Give what the context now has that it had not before."""
+    """Return the bindings of the context that are new since ``before``."""
     return {key: value for key, value in context.get().items() if before.get(key) != value}

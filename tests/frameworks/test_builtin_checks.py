@@ -32,7 +32,7 @@ Found = tuple[int, dict[str, list[str]]]
 
 
 def read(status: int | None, body: bytes) -> Found:
-    """Give the status of a heartbeat, and the ids of what each check said."""
+    """Return the status of a heartbeat, and the ids of the messages of each check."""
     assert PASSWORD.encode() not in body
     payload = json.loads(body)
     details = payload["details"]
@@ -137,7 +137,7 @@ class TestFlask:
 
     def test_warns_of_migrations_until_they_are_applied(self, flask_service: FlaskService) -> None:
         driver = flask_service.driver
-        # Nobody has made any yet.
+        # The database has no migrations yet.
         said = {"check_migrations_applied": [health.INFO_CANT_CHECK_MIGRATIONS]}
         assert heartbeat(driver) == (200, said)
         flask_service.begin_migrations("one", "two")

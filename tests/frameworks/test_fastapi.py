@@ -235,7 +235,7 @@ class TestMiddleware:
         app = FastAPI()
         app.add_middleware(MozlogRequestSummaryLogger)
         ASGIDriver(app).get("/")
-        # Nobody has set a level: summaries are there all the same.
+        # Summaries are logged although no level is set.
         (record,) = [each for each in caplog.records if each.name == "request.summary"]
         assert vars(record)["rid"] is None
 

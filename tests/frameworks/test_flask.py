@@ -147,7 +147,7 @@ class TestClient:
             return "sorry", 502
 
         assert app.test_client().get("/boom").status_code == 503
-        # An exception that has a handler is none that nobody handled.
+        # An exception with a handler does not count as unhandled.
         assert (lines.summary["code"], lines.summary["errno"]) == (503, 0)
 
     def test_sees_the_page_for_an_unhandled_one(self, app: Flask, lines: Lines) -> None:

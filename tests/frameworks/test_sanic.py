@@ -35,7 +35,7 @@ numbers = itertools.count()
 
 
 def bare(**settings: Any) -> Any:
-    """Give an application without Dockerflow."""
+    """Return an application without Dockerflow."""
     quiet = {"version": 1, "disable_existing_loggers": False}
     app: Any = Sanic(f"contract-{next(numbers)}", log_config=quiet)
     # It changes the functions of the server, once in a process only.

@@ -9,6 +9,7 @@ from dockerflow.checks import messages
 from dockerflow.checks.databases import check_engine_connected
 from dockerflow.checks.messages import *  # noqa: F403 - upstream has all of it here as well
 from dockerflow.checks.redis import check_redis_connected
+from mozlog_py._process.fork_safe_import import fork_safe_import
 
 __all__ = ["check_database_connected", "check_migrations_applied", "check_redis_connected"]
 __all__ += messages.__all__
@@ -25,10 +26,11 @@ def check_migrations_applied(migrate: Any) -> list[messages.CheckMessage]:
     A missing migration gives a warning. If the check is impossible, an info says why.
     """
     try:
-        from alembic.migration import MigrationContext
-        from alembic.script import ScriptDirectory
-        from alembic.util import CommandError
-        from sqlalchemy.exc import SQLAlchemyError
+        with fork_safe_import():
+            from alembic.migration import MigrationContext
+            from alembic.script import ScriptDirectory
+            from alembic.util import CommandError
+            from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
         return [_cannot_tell("Flask-Migrate is not installed")]
     try:
