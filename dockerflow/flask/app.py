@@ -27,6 +27,7 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wsgi import ClosingIterator
 
+from dockerflow import checks  # noqa: F401 - upstream has the name here
 from dockerflow._request.adapter import (
     fill_summary,
     heartbeat_signal,

@@ -10,6 +10,7 @@ from sanic.constants import DEFAULT_HTTP_CONTENT_TYPE
 from sanic.exceptions import NotFound
 from sanic.response import HTTPResponse
 
+from dockerflow import checks  # noqa: F401 - upstream has the name here
 from dockerflow._request.adapter import headers_of, own_hook, upstream_reply
 from dockerflow._request.extension import Extension
 from dockerflow._request.multidict import resolve_multidict
