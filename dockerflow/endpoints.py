@@ -153,8 +153,8 @@ def version_failed(failure: VersionFileError, logger: logging.Logger) -> Reply:
 
     Only the log has the path of the file.
     """
-    logger.error("The version cannot be told: %s", Sanitiser().name(failure))
-    return _json(500, {"error": Sanitiser().name(failure.public)})
+    logger.error("The version cannot be told: %s", Sanitiser().text_of(failure))
+    return _json(500, {"error": Sanitiser().text_of(failure.public)})
 
 
 def heartbeat(results: checks.ChecksResults, settings: Settings, *, is_debug: bool) -> Reply:

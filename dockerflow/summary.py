@@ -476,7 +476,7 @@ def _text(error: BaseException) -> str:
         # A task group of one, in which frameworks stream: its own text has no information.
         error = members[0]
         members = getattr(error, "exceptions", None)
-    text = Sanitiser().name(error)
+    text = Sanitiser().text_of(error)
     if isinstance(error, SystemExit):
         # Its text is an exit status, "1".
         return (

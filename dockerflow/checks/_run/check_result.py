@@ -160,7 +160,7 @@ def _read_item(item: Any, caught: type[BaseException]) -> PlainMessage:
         return _plain_message(item)
     except caught as error:
         (message,) = raised(error).messages
-        return replace(message, logged=f": {redact(Sanitiser().name(error))}")
+        return replace(message, logged=f": {redact(Sanitiser().text_of(error))}")
 
 
 def mask_error(outcome: CheckResult | None, function: Any) -> None:
@@ -227,8 +227,8 @@ def _plain_message(item: Any) -> PlainMessage:
     sanitiser = Sanitiser()
     return PlainMessage(
         min(max(int.__pos__(level), 0), MAX_LEVEL),
-        None if name is None else sanitiser.name(name),
-        sanitiser.name(message),
+        None if name is None else sanitiser.text_of(name),
+        sanitiser.text_of(message),
     )
 
 

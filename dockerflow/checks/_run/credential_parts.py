@@ -18,7 +18,7 @@ from typing import Any, Final
 from urllib.parse import unquote, unquote_plus
 
 from mozlog_py._redaction.secret_texts import is_name_of_secret
-from mozlog_py._values.loaded_types import comes_from
+from mozlog_py._values.class_lookup import comes_from
 
 __all__ = ["Parts", "parts_of", "parts_of_bound"]
 
