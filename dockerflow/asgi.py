@@ -4,10 +4,10 @@
 
     app = DockerflowASGI(app)
 
-A summary is logged when the last part of the response has been sent, or when
-the application ends without one. Where the response is an error's, it waits for
-the application's end, which tells whether the error was handled. What is neither
-``http`` nor ``websocket`` passes through.
+A summary is logged when the last part of the response has been sent, or when the
+application ends without one. The summary of an error's response waits for the application's
+end: only then it is known whether the error was handled. Other protocols than ``http`` and
+``websocket`` pass through unchanged.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from dockerflow._request.server_task import (
 from dockerflow._request.summary_record import has_patched_make_record
 from dockerflow._request.vary import VARY, vary_asgi
 from mozlog_py import context
-from mozlog_py._fields.late_request_ids import attach_request_id
 from mozlog_py._fields.request_text import decoded_header
 
 from .endpoints import ENDS, Endpoints, Reply, endpoint_of
@@ -63,7 +62,7 @@ class DockerflowASGI(Middleware):
 
     def __init__(self, app: Any, **options: Unpack[MiddlewareOptions]) -> None:
         super().__init__(app, **options)
-        # What is bound in here belongs to no request.
+        # Bindings made while the application is built belong to no request.
         self._server_context: Context = context.snapshot()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +86,7 @@ class DockerflowASGI(Middleware):
                     await self.app(scope, receive, send)
             except Exception as error:
                 if not isinstance(outer, ASGIExchange):
-                    # The bridge to WSGI answers it, and raises nothing further out.
+                    # The bridge to WSGI answers it, and raises nothing to the outer layers.
                     outer.error = error
                 raise
             return
@@ -95,14 +94,15 @@ class DockerflowASGI(Middleware):
         exchange.connect(receive, send)
         exchange.path = scope["path"]
         if method:
-            # Told from other requests by its identity, so it must be this request's own.
+            # Its identity marks this request, so it must be an object of this request's own.
             method = marked_method(method)
             scope["method"] = exchange.method_mark = exchange.method = method
         exchange.begin(self._contribute(exchange, scope))
         is_direct = is_channel_of_server(send)
         is_servers = exchange.is_servers = is_direct or is_server_task()
         if is_servers and not is_direct and has_bound() and not is_called_by_server():
-            # An outer layer may have bound it for this request; the next must not find it.
+            # An outer layer may have made these bindings for this request; the next request must
+            # not inherit them.
             exchange.baseline = self._server_context
         try:
             if (
@@ -110,7 +110,7 @@ class DockerflowASGI(Middleware):
                 or exchange.path[-2:] not in ENDS
                 or not await self._answered(scope, exchange.send, self._endpoints)
             ):
-                # Called as an attribute it would be looked for among the methods first.
+                # A call as an attribute searches the class's methods first.
                 app = self.app
                 await app(scope, exchange.receive, exchange.send)
         except BaseException as error:
@@ -126,7 +126,7 @@ class DockerflowASGI(Middleware):
                 exchange.leave()
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve what is neither HTTP nor a WebSocket."""
+        """Serve a protocol other than HTTP and WebSocket."""
         await self.app(scope, receive, send)
 
     def _read(self, exchange: Any, scope: Scope, options: Options, gives_id: bool) -> str | None:
@@ -137,7 +137,7 @@ class DockerflowASGI(Middleware):
         return querystring
 
     async def _answered(self, scope: Scope, send: Send, endpoints: Endpoints) -> bool:
-        """Answer where an endpoint is asked for, and return whether it was."""
+        """Answer a request for an endpoint; return whether the request is for one."""
         if scope["type"] != "http":
             return False
         name = endpoint_of(within_root(scope["path"], scope.get("root_path", "")))
@@ -148,21 +148,21 @@ class DockerflowASGI(Middleware):
 
 
 def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) -> str | None:
-    """Take what the summary needs from a scope; return the request's id if it is to have one."""
+    """Read the headers of a scope into its exchange; ``Layer._read`` says what that sets."""
     exchange.is_read = True
     roles = options.header_roles
-    # The id's header; nearly always there at most once, and without ``traceparent``.
-    held: bytes | None = None
+    # The id's header; nearly every request has at most one, and no ``traceparent``.
+    id_value: bytes | None = None
     is_single = True
     for name, value in scope["headers"]:
         role = roles[name]
         if role:
             if role >= REQUEST_ID_HEADER:
-                if role == TRACEPARENT or held is not None or len(value) > MAX_HEADER:
+                if role == TRACEPARENT or id_value is not None or len(value) > MAX_HEADER:
                     is_single = False
-                held = value
+                id_value = value
             else:
-                # To look for a codec by its name takes longer than to decode; what is long is cut.
+                # The lookup of a codec by name takes longer than decoding; long values are cut.
                 is_plain = len(value) <= MAX_HEADER and value.isascii()
                 text = value.decode() if is_plain else decoded_header(value)
                 if role == AGENT:
@@ -171,9 +171,9 @@ def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) 
                     exchange.lang = text
     if not gives_id:
         return None
-    if held is None:
+    if id_value is None:
         request_id = options.generate()
-    elif is_single and held.isascii() and options.accepts(text := held.decode()):
+    elif is_single and id_value.isascii() and options.accepts(text := id_value.decode()):
         request_id = text
         exchange.id_header = options.echo_name
     else:
@@ -185,40 +185,42 @@ def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) 
 
 def _resolve(scope: Scope, options: Options) -> FoundId:
     roles = options.header_roles
-    # One character more than may be: what is too long is known by its length.
-    said = [
+    # One character more than the limit, so that the policy sees that a value is too long.
+    found = [
         (roles[name], value[: MAX_HEADER + 1].decode("latin-1"))
         for name, value in scope["headers"]
         if roles[name] >= REQUEST_ID_HEADER
     ]
     client = scope.get("client")
     return options.policy.resolve(
-        [value for role, value in said if role == REQUEST_ID_HEADER],
-        [value for role, value in said if role == TRACEPARENT],
+        [value for role, value in found if role == REQUEST_ID_HEADER],
+        [value for role, value in found if role == TRACEPARENT],
         client[0] if client else None,
     )
 
 
 class ASGIExchange(Exchange):
-    """One request over ASGI: its summary, and the two channels that tell about it."""
+    """One request over ASGI: its summary, and the server's two channels."""
 
     #: The header of the response that carries the id.
     echo: tuple[bytes, bytes] | None = None
-    #: Whether its task is one that a server has made, which may serve another request next.
+    #: Whether a server made its task, which may serve another request next.
     is_servers: bool
     _receive: Receive
     _send: Send
     _has_trailers: bool
 
-    # Not __init__(), which is called by way of C and takes four times as long.
+    # Not __init__(): the call goes through C and takes four times as long.
     def connect(self, receive: Receive, send: Send) -> None:
-        """Take the two channels of the server; comes before everything else."""
+        """Set the two channels of the server; comes first."""
         self._receive = receive
         self._send = send
-        # What every request asks for is found sooner here than on the class.
+        # Instance attributes are found sooner than class attributes.
         self._has_trailers = False
         self.agent = self.lang = self.uid = ""
-        self.echo = self.code = self.logger = self.querystring = self.given = self.error = None
+        self.echo = self.code = self.logger = self.querystring = self.overridden_fields = (
+            self.error
+        ) = None
         self.is_over = self.is_streaming = False
 
     def set_echo(self, options: Options, request_id: str) -> None:
@@ -226,10 +228,10 @@ class ASGIExchange(Exchange):
         self.echo = (options.header, request_id.encode())
 
     async def receive(self) -> Message:
-        """Receive a message; one may say that the client has gone."""
+        """Receive a message, and note that the client has disconnected if it says so."""
         receive = self._receive
-        # The server may go on reading from here, and serve what it reads in a copy of this
-        # context (uvicorn does): it must not be that of a request.
+        # The server may read the next request here, and serve it in a copy of this context, as
+        # uvicorn does. So the context must not be a request's.
         here = self.step_out()
         try:
             message = await receive()
@@ -244,7 +246,7 @@ class ASGIExchange(Exchange):
         return message
 
     async def send(self, message: Message) -> None:
-        """Send a message; with the last one the request is over."""
+        """Send a message; the last one ends the request."""
         kind = message["type"]
         send = self._send
         try:
@@ -263,7 +265,7 @@ class ASGIExchange(Exchange):
                 code = self.code
                 is_handled = code is not None and code < 500 and sys.exc_info()[1] is None
                 if is_handled and self.error is None and has_patched_make_record():
-                    # A tracer's record has the span of now, which tracers end with this part.
+                    # The record must be made in the current span, which tracers end with this part.
                     self.finish()
                 if self.is_servers:
                     # The server may begin the next request of the connection in here.
@@ -277,7 +279,7 @@ class ASGIExchange(Exchange):
                 if is_handled or self.error is not None:
                     self.finish(self.error)
                 else:
-                    # A framework may answer an exception and raise it again afterwards.
+                    # A framework may answer an exception and then raise it again.
                     self.ended_ns = time.monotonic_ns()
             else:
                 await send(message)
@@ -292,12 +294,12 @@ class ASGIExchange(Exchange):
         name = echo[0]
         size = len(name)
         is_varying = False
-        for held, _ in headers:
-            length = len(held)
-            if length == size and held.lower() == name:
-                # The application has its own idea of what to answer.
+        for sent, _ in headers:
+            length = len(sent)
+            if length == size and sent.lower() == name:
+                # The header that the application has set stays.
                 break
-            if length == 4 and held.lower() == b"vary":
+            if length == 4 and sent.lower() == b"vary":
                 is_varying = True
         else:
             headers.append(echo)
@@ -308,7 +310,7 @@ class ASGIExchange(Exchange):
                     vary_asgi(headers, header)
                 else:
                     headers.append(VARY[header])
-        # What the application gave may be an iterator, which is used up now.
+        # The application's own headers may be an iterator, which is exhausted now.
         return {**message, "headers": headers}
 
     def end(self) -> None:
@@ -320,10 +322,8 @@ class ASGIExchange(Exchange):
         self.finish(self.error)
 
     def fail(self, error: BaseException) -> None:
-        """End the request by what the application has raised."""
-        if self.rid is not None:
-            # The server logs it where this context is gone.
-            attach_request_id(error, self.rid)
+        """End the request by an exception of the application."""
+        self.attach_id(error)
         if not self.is_over:
             if (
                 not self.is_client_gone
@@ -336,17 +336,17 @@ class ASGIExchange(Exchange):
             self.report_late(error)
 
     def _ask_for_disconnect(self) -> None:
-        """Ask the server whether the client has gone, without waiting for an answer.
+        """Ask the server whether the client has disconnected, without waiting.
 
-        Some cancel the application when it has, and have a message for it that the
-        application did not receive. Only asyncio's servers are asked: trio goes on to
-        wake a task that has begun to wait, although it waits no more.
+        Some servers cancel the application then, and hold a message that the application
+        did not receive. Only servers on asyncio are asked: trio would later wake a task that
+        began to wait and stopped.
         """
         if not is_asyncio_running():
             return
         here = self.step_out()
         try:
-            # The rest of a body may stand before it.
+            # The rest of a body may precede that message.
             for _ in range(_MAX_PENDING):
                 pending = self._receive().__await__()
                 try:
@@ -356,11 +356,11 @@ class ASGIExchange(Exchange):
                         self.is_client_gone = True
                         return
                 else:
-                    # It would have to wait: nothing is known.
+                    # The server has no message: nothing is known.
                     pending.close()
                     return
         except BaseException:
-            # The request is over, and the server has no more to say of it.
+            # The request is over, and the server refuses another call.
             return
         finally:
             if here is not None:
@@ -375,7 +375,7 @@ class WebSocketExchange(ASGIExchange):
     _close_code: int | None = None
 
     async def receive(self) -> Message:
-        """Receive a message; the last one says how the connection was closed."""
+        """Receive a message; the last one has the code that the connection was closed with."""
         message = await super().receive()
         if message["type"] == "websocket.disconnect":
             self.is_client_gone = True
@@ -384,7 +384,7 @@ class WebSocketExchange(ASGIExchange):
         return message
 
     async def send(self, message: Message) -> None:
-        """Send a message; the answer to the handshake carries the id."""
+        """Send a message; the response to the handshake carries the id."""
         kind = message["type"]
         if kind == "websocket.accept":
             self._is_accepted = True
@@ -416,7 +416,7 @@ class WebSocketExchange(ASGIExchange):
         if self._is_accepted:
             self.code = self._close_code
             if self.code is None:
-                is_bug = error is not None and not self._is_clients_doing(error)
+                is_bug = error is not None and not self.is_disconnect(error)
                 # What servers send then (RFC 6455, 7.4.1).
                 self.code = _INTERNAL_ERROR if is_bug else _NORMAL_CLOSURE
         super().finish(error)
@@ -445,10 +445,9 @@ def _is_end(kind: str, message: Message) -> bool:
 
 
 def within_root(path: str, root: str) -> str:
-    """Give a path without what the application is mounted under.
+    """Return a path without the path that the application is mounted under.
 
-    Servers differ in whether ``path`` has ``root_path`` in front; the ASGI
-    specification says it has.
+    By the ASGI specification ``path`` begins with ``root_path``, but not with all servers.
     """
     root = root.rstrip("/")
     return path[len(root) :] if root and path.startswith(root) else path
@@ -458,7 +457,7 @@ _BODY: Final = "http.response.body"
 
 
 async def send_reply(reply: Reply, scope: Scope, send: Send) -> None:
-    """Send an endpoint's answer."""
+    """Send an endpoint's reply as the response."""
     headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
     headers.append((b"content-length", str(len(reply.body)).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -12,6 +12,7 @@ __error__       raises, to test how errors are reported; logged once a second at
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -271,13 +272,17 @@ class Endpoints:
         return self.heartbeat(self.run_checks())
 
     async def answer_async(self, name: str, method: str) -> Reply:
-        """Return the response to a request; await the checks."""
-        if name != "heartbeat":
-            return self.answer(name, method)
+        """Return the response to a request; await the checks, and a version that is awaitable."""
         reply = self.known(name, method)
         if reply is not None:
             return reply
-        return self.heartbeat(await self.run_checks_async())
+        if name == "heartbeat":
+            return self.heartbeat(await self.run_checks_async())
+        try:
+            found = self.read_version()
+            return version_of(await found if inspect.isawaitable(found) else found)
+        except VersionFileError as failure:
+            return version_failed(failure, self.logger)
 
     def run_checks(self, *, in_request: bool = False) -> HeartbeatResults:
         """Run the checks and block, or return kept outcomes.

@@ -138,4 +138,4 @@ def get_or_generate_request_id(headers: Mapping[str, str], header_name: str | No
     value = headers.get(header_name or DEFAULT_HEADER)
     if not value:
         value = next((held for key, held in headers.items() if str(key).lower() == name), None)
-    return _POLICY.choose([value] if isinstance(value, str) else [], [])
+    return _POLICY.resolve([value] if isinstance(value, str) else [], []).value

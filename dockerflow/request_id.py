@@ -1,8 +1,8 @@
-"""The id of a request: taken from its headers where it may be, else made.
+"""The id of a request: taken from its headers if the policy allows it, else made.
 
-The policy is three functions and a rule: ``generator`` makes an id, ``validator`` tells
-whether one that came may be used, ``trust`` whose ids are used at all, and ``choice``
-says which of several is meant. What is too long is refused before it is looked at.
+The policy consists of three functions and a rule. ``generator`` makes an id. ``validator``
+returns whether a received id is used, ``trust`` whether a client's ids are used at all.
+``choice`` says which of several ids is used. Values that are too long are refused first.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ __all__ = [
 #: The header that carries an id, unless another is configured.
 DEFAULT_HEADER: Final = "x-request-id"
 
-#: Characters that a header of ids may have, all its values together; a longer one counts
-#: as one that says nothing. Servers take headers of megabytes.
+#: The maximal number of characters in all values of the id's header; a longer header counts
+#: as missing. Servers accept headers of megabytes.
 MAX_HEADER: Final = 4096
 
-# What an id may be that is written into logs, headers and other people's systems:
-# nothing that quotes, escapes, opens or ends something in any of them.
+# An id is written into logs, headers and other systems. So it must not have characters that
+# quote, escape, open or end anything there.
 _SAFE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-# All of ASCII that can be seen, without the comma that joins doubled headers.
+# All visible characters of ASCII but the comma, which joins repeated headers.
 _VISIBLE: Final = re.compile(r"[!-+\--~]{1,128}")
 _MAX_ANY: Final = 1024
-# The longest of today has 55 characters; those of later versions may have more.
+# Version 00 has 55 characters; later versions may have more.
 _MAX_TRACEPARENT: Final = 256
-# What may stand in a header that we send, whatever the policy's own rules are.
+# The values that are sent in a header, whatever the policy's own rules are.
 _SENDABLE: Final = re.compile(r"[ -~]{1,1024}")
-# W3C Trace Context, 3.2.2; versions after 00 may have more behind another dash.
+# W3C Trace Context, 3.2.2; versions after 00 may have more after another dash.
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?",
     re.DOTALL,
 )
-# Asking the system for randomness, and taking it apart, is done for many ids at
-# once; a forked process must not go on with those of its parent.
+# The system is asked for randomness for many ids at once. A forked process must not use the
+# ids of its parent.
 _AHEAD: Final = 64
-# UUIDs' digits but those that say their version and their variant, and where they stand.
+# The digits of UUIDs without those of version and variant, and their places.
 _DIGITS: Final = struct.Struct("8s 4s x3s x3s 12s" * _AHEAD)
 _IDS: Final = b" ".join([b"%b-%b-4%b-a%b-%b"] * _AHEAD)
 _ahead: Final[list[str]] = []
@@ -63,14 +63,14 @@ _is_watching = False
 
 
 def new_id() -> str:
-    """Make a random id, a UUID of version 4, in a fifth of the time that ``uuid`` takes."""
+    """Return a random id, a UUID of version 4, in a fifth of the time of ``uuid``."""
     try:
         return _ahead.pop()
     except IndexError:
-        return _look_ahead()
+        return _refill()
 
 
-def _look_ahead() -> str:
+def _refill() -> str:
     global _is_watching
     if not _is_watching and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_ahead.clear)
@@ -95,7 +95,7 @@ def is_visible(value: str) -> bool:
 def is_any(value: str) -> bool:
     """Return whether an id has 1 to 1,024 characters, whatever they are.
 
-    A policy with this validator takes a header as it is: commas in it separate nothing.
+    A policy with this validator does not split a header at its commas.
     """
     return 0 < len(value) <= _MAX_ANY
 
@@ -118,7 +118,7 @@ def _accepting(validator: Callable[[str], bool]) -> Callable[[str], bool]:
     return accepts
 
 
-# What these let through may be sent in a header.
+# The ids that these accept may be sent in a header.
 _SENDABLE_VALIDATORS: Final = (is_safe, is_visible)
 _ACCEPTING: Final[dict[Callable[[str], bool], Callable[[str], bool]]] = {
     validator: _accepting(validator) for validator in _SENDABLE_VALIDATORS
@@ -126,16 +126,16 @@ _ACCEPTING: Final[dict[Callable[[str], bool], Callable[[str], bool]]] = {
 
 
 class FoundId(NamedTuple):
-    """The id of a request, and where it is from."""
+    """The id of a request, and the header that it came in."""
 
     #: The id.
     value: str
-    #: The request's header that it came in, None for an id that was made here.
+    #: The name of the request's header; None for an id that was made.
     header: str | None
 
 
 def trace_id(traceparent: str) -> str | None:
-    """Give the trace id of a ``traceparent`` header, None where it is not valid.
+    """Return the trace id of a ``traceparent`` header, None if the header is invalid.
 
     Source: W3C Trace Context, section 3.2.
     """
@@ -155,25 +155,28 @@ def _refuse(value: str) -> bool:  # noqa: ARG001
 class RequestIdPolicy:
     """How the id of a request is found.
 
-    Parameters: ``header_name``, in any case; ``generator`` makes a new id;
-    ``validator`` tells whether an id that came with a request is used;
-    ``trust`` tells by the address of the client (None where it is not known)
-    whether its ids are used, and may be a constant; ``traceparent``: whether
-    the trace id of a W3C ``traceparent`` is the request's id, before what the
-    header says; ``echo``: whether responses carry the id in that header.
+    An exception of the three functions does not reach the request: if the generator fails,
+    ``new_id`` makes the id; if the validator or ``trust`` fails, a received id is not used. A
+    header of more than ``MAX_HEADER`` characters is ignored.
 
-    ``choice`` says which id is meant where a header comes several times, or has several
-    values between commas: ``"first"``, the first valid one; ``"last"``, the last value and
-    no other; a number, that of the proxies in front which each add an id behind those that
-    are there: the value that the outermost of them has added, so many from the end. Where
-    that value is not valid, or there are fewer, a new id is made. A header that has more
-    than ``MAX_HEADER`` characters is not looked at.
+    Args:
+        header_name: The header of ids, in any case.
+        generator: Makes a new id.
+        validator: Returns whether an id that came with a request is used.
+        trust: Returns whether the ids of a client are used, by its address, which is None if
+            it is not known. Or a constant.
+        traceparent: Whether the trace id of a W3C ``traceparent`` is the request's id, with
+            precedence over the header.
+        echo: Whether responses carry the id in that header.
+        choice: Which id is used if the header comes several times, or has several values
+            between commas. ``"first"``: the first valid one. ``"last"``: the last value, and
+            no other. A number of proxies that each append an id: the value that the
+            outermost of them has added, so many from the end. If that value is invalid or
+            missing, a new id is made.
 
-    What the three functions raise is not raised into a request: a generator
-    that fails is replaced by ``new_id``, and an id that cannot be judged is not used.
-
-    Raises ``OptionError`` for a header that means something else, such as ``Cookie``, and
-    for parameters of the wrong kind.
+    Raises:
+        OptionError: If the header has another meaning, such as ``Cookie``, or a parameter is
+            of the wrong kind.
     """
 
     __slots__ = (
@@ -201,12 +204,12 @@ class RequestIdPolicy:
         self.traceparent = check_switch("traceparent", traceparent)
         self.echo = check_switch("echo", echo)
         self.choice: Any = choice
-        # What passes our own rules passes the server's.
+        # Ids that pass our own rules pass the server's rules for headers.
         self._is_sendable = generator is new_id and validator in _SENDABLE_VALIDATORS
 
     @classmethod
     def of(cls, settings: Settings) -> RequestIdPolicy:
-        """Give the policy that the settings ask for."""
+        """Return the policy that the settings describe."""
         return cls(
             settings.request_id_header_name,
             validator=_VALIDATORS[settings.request_id_characters],
@@ -220,32 +223,28 @@ class RequestIdPolicy:
     def accepts(self) -> Callable[[str], bool]:
         """The function that returns whether a header's only value is the id as it is.
 
-        Where the policy has rules of its own, it refuses all of them, and ``resolve``
-        decides. To be called where the request begins: ``Sample`` learns from it that the
-        client has brought the id.
+        If the policy has rules of its own, it refuses all values, and ``resolve`` decides. It
+        is called when the request begins: ``Sample`` learns from it that the client has sent
+        the id.
         """
         is_plain = (
             self.validator in _SENDABLE_VALIDATORS
             and self.trust is True
             and not self.traceparent
-            # Of more proxies than one, each has added an id.
+            # With more than one proxy, each has added an id.
             and self.choice in (*CHOICES, 1)
         )
         return _ACCEPTING[self.validator] if is_plain else _refuse
 
-    def choose(self, values: list[str], traceparents: list[str], client: str | None = None) -> str:
-        """Return the id of a request; the parameters are those of ``resolve``."""
-        return self.resolve(values, traceparents, client).value
-
     def resolve(
         self, values: list[str], traceparents: list[str], client: str | None = None
     ) -> FoundId:
-        """Return the id of a request, and where it is from.
+        """Return the id of a request, and the header that it came in.
 
         Args:
-            values: What the id's header says, once for each time that it came.
-            traceparents: The same of ``traceparent``, of which only one may be there.
-            client: The client's address, None where it is not known.
+            values: The values of the id's header, one for each time that it came.
+            traceparents: The values of ``traceparent``, which is used if it came once.
+            client: The client's address, None if it is not known.
         """
         if not values and not traceparents:
             return FoundId(self.generate(), None)
@@ -261,13 +260,13 @@ class RequestIdPolicy:
                     draw(brought)
                     return FoundId(brought, self.header_name)
         except Exception:
-            # Whatever the policy cannot judge is not trusted.
+            # An id that cannot be judged is not used.
             pass
         return FoundId(self.generate(), None)
 
     def _brought(self, values: list[str]) -> str | None:
-        """Return the id that a header's values say, None where they say none."""
-        # As long as they are between commas.
+        """Return the id in a header's values, None if no value is used."""
+        # The length of the values joined by commas.
         if sum(map(len, values)) + len(values) > MAX_HEADER + 1:
             return None
         if self.validator is not is_any:
@@ -279,30 +278,30 @@ class RequestIdPolicy:
         place = 1 if self.choice == "last" else self.choice
         if place > len(values):
             return None
-        # An empty one counts as well: a proxy may have had none to add.
+        # An empty value counts: a proxy may have had no id to add.
         value = values[-place]
         return value if value and self.validator(value) else None
 
     def generate(self) -> str:
-        """Make a new id."""
-        # Called as an attribute it would be looked for among the methods first.
+        """Return a new id."""
+        # A call as an attribute searches the class's methods first.
         generator = self.generator
         try:
             made = generator()
             if made and type(made) is str:
                 return made
         except Exception:
-            # A request is served without its application's idea of an id.
+            # The request is served with an id of ours.
             pass
         return new_id()
 
     @property
     def echoes_all(self) -> bool:
-        """Whether every id may stand in a header of the response."""
+        """Whether every id may be sent in a header of the response."""
         return self.echo and self._is_sendable
 
     def may_echo(self, request_id: str) -> bool:
-        """Tell whether an id may stand in a header of the response."""
+        """Return whether an id may be sent in a header of the response."""
         return self.echo and (self._is_sendable or _SENDABLE.fullmatch(request_id) is not None)
 
 

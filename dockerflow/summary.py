@@ -1,9 +1,8 @@
-"""One request, one summary: begun, filled in by each layer that knows a fact, logged once.
+"""One request, one summary: each layer fills in what it knows, and it is logged once.
 
-``RequestSummary`` is the cell that everything about a request is gathered in.
-One ContextVar holds it, so that a thread pool or a sub-task of the request can
-add to it with ``add_fields``. Servers and frameworks are translated elsewhere,
-into ``begin``, ``finish`` and the attributes of the cell.
+``RequestSummary`` collects what is known of a request. A ContextVar holds it, so that a thread
+pool or a sub-task of the request can add fields with ``add_fields``. The cores and the
+adapters translate servers and frameworks into ``begin``, ``finish`` and its attributes.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ __all__ = [
 
 #: The logger of summaries, which is the ``Type`` of their lines.
 LOGGER_NAME: Final = "request.summary"
-#: What is measured, and therefore not replaced by a field of that name.
+#: Measured fields, which an added field of the same name does not replace.
 _MEASURED: Final = frozenset({"code", "errno", "method", "rid", "t"})
 
-# How cancellation is called by asyncio and trio, and in a generator that is closed.
+# The names of the exceptions by which asyncio, trio and a generator's close() cancel.
 _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit"})
 
 # The fields of every summary, in their order.
@@ -66,40 +65,40 @@ _monotonic_ns: Final = time.monotonic_ns
 
 
 class RequestSummary:
-    """What is known of one request, and the one summary that is made of it.
+    """One request: the fields of its summary, and the context that it is served in.
 
-    The attributes stand for the fields of the summary; the layer that serves the
-    request sets them. ``logger`` is where the summary goes; None asks for none.
+    The layers that serve the request set the attributes, which become the fields of the
+    summary. ``logger`` logs the summary; None for no summary.
     """
 
     method: str = ""
     path: str = ""
     agent: str = ""
     lang: str = ""
-    #: The query string as it came, percent-encoded; None keeps it out of the summary.
+    #: The query string as received, percent-encoded; None leaves it out of the summary.
     querystring: str | bytes | None = None
     uid: str | int = ""
-    #: The request's id; None where no layer gave it one.
+    #: The request's id; None if no layer gave it one.
     rid: str | None = None
-    #: The status of the response, as soon as one was sent.
+    #: The status of the response; None until it is sent.
     code: int | None = None
-    #: When the request began, in nanoseconds of the monotonic clock; None leaves ``t`` out.
+    #: When the request began, in ns of the monotonic clock; None leaves ``t`` out.
     started_ns: int | None = None
-    #: When its response was complete, where that was before ``finish``.
+    #: When its response was complete, in the same ns; None for when ``finish`` is called.
     ended_ns: int | None = None
-    #: The exception that the application did not handle, where its framework answered it.
+    #: An exception that the application did not handle, but that its framework answered.
     error: BaseException | None = None
-    #: The status below 500 that this exception stands for, if it is an answer itself.
+    #: The status below 500 of this exception, if it is itself a response.
     status_of_error: int | None = None
     #: Whether the summary of such an exception has its traceback.
     logs_traceback: bool = True
-    #: The fields that an application's own hook gave in place of ``fields``.
-    given: dict[str, Any] | None = None
+    #: The fields that an application's own hook returned in place of ``fields()``.
+    overridden_fields: dict[str, Any] | None = None
     #: An application's own hook that returns such fields when the request ends.
     make_fields: Callable[[], dict[str, Any]] | None = None
     #: Whether the application has ended without the last part of its response.
     is_incomplete: bool = False
-    #: Whether the client is known to have gone.
+    #: Whether the client has disconnected.
     is_client_gone: bool = False
     #: Whether a part of the body is made after ``leave``, for which ``enter`` is called.
     is_streaming: bool = False
@@ -111,25 +110,28 @@ class RequestSummary:
     #: The exceptions of which events were made.
     sentry_reports: sentry.RequestReports | None = None
 
-    #: What was drawn for the request's id, where anything asks for that.
+    #: The random number drawn for the request's id, if a processor needs one.
     drawn: brought_ids.Drawn | None = None
 
     _added: dict[str, Any] | None = None
-    #: The context without what this request and those before it have bound.
+    #: The context without the bindings of this request and of earlier ones.
     baseline: Context | None = None
-    #: Whether the application made the request itself, while it served another one.
+    #: Whether the application made the request in-process, while it served another one.
     is_in_process: bool = False
     _before: Context | None = None
     _returned: Context | None = None
     _bound: Context | None = None
 
     def begin(self, request_id: str | None) -> None:
-        """Make this the request of the current context, and its id that of all lines.
+        """Make this the request of the current context, and its id the id of all lines.
 
-        A server may start a request in the context of the one before it: an event
-        loop calls back in the context in which it was asked to. What that one has
-        bound is taken out; what was there before it, and what an outer layer of
-        this request has bound, stays.
+        A server may start a request in the context of the previous one, because an event
+        loop calls back in the context that registered the callback. The bindings of the
+        previous request are removed. Earlier bindings, and those of an outer layer of this
+        request, stay.
+
+        Args:
+            request_id: The id; None if no layer has given it one yet.
         """
         former = current()
         self._before = before = _snapshot()
@@ -150,10 +152,10 @@ class RequestSummary:
             _set_request_id(request_id)
 
     def _begin_drawn(self, former: RequestSummary | None = None) -> None:
-        """Keep what was drawn for the id of this request, if its client has brought it."""
+        """Keep the number that was drawn for the id of this request, if its client sent the id."""
         is_handed_on = former is not None and self.is_in_process and former.rid == self.rid
         if former is not None and is_handed_on and former.drawn is not None:
-            # The application has called itself with its own request's id.
+            # The application has called itself with the id of its own request.
             self.drawn = former.drawn
             _put_back(former.drawn)
         else:
@@ -180,7 +182,11 @@ class RequestSummary:
             _set_request_id(self.rid)
 
     def step_out(self) -> Context | None:
-        """Leave the request's context while its server is at work; return what to step in with."""
+        """Leave the request's context while its server works.
+
+        Returns:
+            What ``step_in`` takes; None if there is nothing to leave.
+        """
         if self.baseline is None or current() is not self:
             return None
         here = _snapshot()
@@ -189,14 +195,14 @@ class RequestSummary:
         return here
 
     def step_in(self, here: Context) -> None:
-        """Come back to the request's context."""
+        """Return to the request's context, which ``step_out`` left."""
         _restore(here)
         _set_current(self)
 
     def enter(self) -> None:
         """Make this the request of the current context again, for a part of its body.
 
-        What the request itself has bound is there as well.
+        The bindings of the request are restored as well.
         """
         bound = self._bound or self._returned
         self._before = _snapshot()
@@ -206,19 +212,19 @@ class RequestSummary:
         self._set_id()
 
     def leave(self) -> None:
-        """Make the context what it was before ``begin``; not in another one's context."""
+        """Restore the context from before ``begin``, if the current context is this request's."""
         before = self._before
         if before is not None and current() is self:
             if self.is_streaming:
                 self._bound = _snapshot()
-            # It holds the request before this one, where that was in the context.
+            # That context holds the previous request, if it had one.
             self._before = None
             outer = before.get(_current)
             _set_current(outer)
             if outer is not None and outer.drawn is not None:
                 _put_back(outer.drawn)
             elif self.drawn is not None and not _served.is_wanted:
-                # No access line needs it any more.
+                # No access line needs the number any more.
                 _put_back(None)
             if _handed_over.get() is not (handed_over := before.get(_handed_over)):
                 _handed_over.set(handed_over)
@@ -228,41 +234,44 @@ class RequestSummary:
                 _remember_served(self.rid, self.method, self.path)
 
     def hand_back(self) -> None:
-        """Say that the layers further out have control, and that ``leave`` comes later.
+        """Note that outer layers have control now, and that ``leave`` follows later.
 
-        What they bind and unbind until then stays as they have made it.
+        Their changes of bindings until then stay.
         """
         self._returned = _snapshot()
 
     def leave_to_server(self) -> None:
-        """End the request in a task of the server's, whose last lines keep the request's id."""
+        """End the request in a task of the server; its last lines keep the request's id."""
         self._before = None
         if current() is self:
             hand_over()
 
     def add_fields(self, fields: dict[str, Any]) -> bool:
-        """Add fields to the summary; False where it is logged already.
+        """Add fields to the summary; they replace its fields of the same names.
 
-        They replace fields of the summary, but those that are measured. Those,
-        and names that belong to every log record, are kept as ``extra.<name>``.
+        Measured fields are not replaced. A field of such a name, or of a name that every log
+        record has, is added as ``extra.<name>``.
+
+        Returns:
+            False if the summary has been logged already.
         """
         if self.is_over:
             return False
-        # Each is one step, so that threads do not lose each other's.
+        # Both calls are atomic, so that threads lose no fields.
         vars(self).setdefault("_added", {}).update(fields)
         return True
 
     def fields(self) -> dict[str, Any]:
-        """Give the fields of the summary as they are now; all but an exception's."""
+        """Return the fields of the summary as they are now, without those of an exception."""
         fields: dict[str, Any] = {}
-        self._fill(fields)
+        self._set_fields(fields)
         return fields
 
-    def _fill(self, fields: dict[str, Any]) -> None:
+    def _set_fields(self, fields: dict[str, Any]) -> None:
         agent, lang, method, path = self.agent, self.lang, self.method, self.path
         if len(agent) + len(lang) + len(method) + len(path) > MAX_TEXT:
             agent, lang, method, path = map(capped, (agent, lang, method, path))
-        # Those of _FIELDS, in their order.
+        # In the order of _FIELDS.
         fields["errno"] = 0
         fields["agent"] = agent
         fields["lang"] = lang
@@ -281,17 +290,17 @@ class RequestSummary:
             fields["querystring"] = shown_query(querystring)
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Log the summary, if that is not done yet. Never raises an ``Exception``.
+        """Log the summary, once. Never raises an ``Exception``.
 
         Args:
-            error: What the application raised and did not handle. That the client
-                has gone, and how a framework says so, is no error.
+            error: An exception that the application did not handle. One that only says that
+                the client has disconnected does not count as an error.
         """
         if self.is_over:
             return
         self.is_over = True
         if self.is_streaming:
-            # What was bound refers to this object in turn.
+            # The bindings refer to this object: a reference cycle.
             self._bound = None
             self.is_streaming = False
         logger = self.logger
@@ -307,11 +316,11 @@ class RequestSummary:
                 elif error is not None and self.uses_sentry:
                     reporting = sentry.Reporting(self, error)
                     reporting.begin()
-            given = self.given
+            overridden = self.overridden_fields
             if self.make_fields is not None:
-                given = self._made_fields(self.make_fields)
-            if given is not None or not is_standard(logger):
-                fields = self.fields() if given is None else self._measured(given)
+                overridden = self._made_fields(self.make_fields)
+            if overridden is not None or not is_standard(logger):
+                fields = self.fields() if overridden is None else self._measured(overridden)
                 self._complete(fields, level, error)
                 log(logger, level, message, fields, error if self.logs_traceback else None)
                 return
@@ -319,25 +328,25 @@ class RequestSummary:
                 return
             if level is _INFO and self._added is None:
                 fields = {}
-                self._fill(fields)
+                self._set_fields(fields)
                 if log_fields(logger, level, fields):
                     return
-            # As Logger.info() does it, without looking for the caller, which is this line.
+            # As Logger.info() does, without the search for the caller, which is this line.
             record = make_record(logger.name, level, message, _FIELDS)
             fields = record.__dict__
-            self._fill(fields)
+            self._set_fields(fields)
             if level is not _INFO or self._added is not None:
                 self._complete(fields, level, error)
                 if error is not None and self.logs_traceback:
                     record.exc_info = type(error), error, error.__traceback__
             logger.handle(record)
         except Exception as failure:
-            # A handler of the application's own, or a logger that is none.
+            # A handler of the application raises, or its logger has no such methods.
             note(f"a request summary was not logged: {type_name(type(failure))}")
         finally:
             if reporting is not None:
                 reporting.end()
-            # A context that outlives the request must not keep what the request has used.
+            # A context may outlive the request, and must not keep these objects alive.
             self.error = self.make_fields = None
 
     def _made_fields(self, make_fields: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
@@ -348,7 +357,7 @@ class RequestSummary:
             return None
 
     def use(self, options: Options) -> None:
-        """Have the summary made as an application's settings say."""
+        """Apply an application's settings to the summary."""
         self.logs_traceback = options.summary_traceback
         if "sentry_sdk" in _modules and options.sentry:
             sentry.install(current)
@@ -356,18 +365,18 @@ class RequestSummary:
 
     def report_late(self, error: BaseException) -> None:
         """Report an exception that was raised after the summary was logged."""
-        if isinstance(error, Exception) and not self._is_clients_doing(error):
+        if isinstance(error, Exception) and not self.is_disconnect(error):
             sentry.report(self, error)
 
     def _classify(self, error: BaseException | None) -> tuple[int, str]:
-        """Return the level and the message of a request that did not end as it should."""
-        if error is not None and not self._is_clients_doing(error):
+        """Return the level and the message of a request that may have failed."""
+        if error is not None and not self.is_disconnect(error):
             status = self.status_of_error
             if status is not None and error is self.error and self.code in (None, status):
                 self.code = status
                 return _INFO, ""
             if self.code is None:
-                # What the server answers, which is further out.
+                # The status that the server answers with.
                 self.code = 500
             return _ERROR, _text(error)
         if self.code is None and (self.is_client_gone or error is not None):
@@ -381,30 +390,29 @@ class RequestSummary:
         return _INFO, ""
 
     def _complete(self, fields: dict[str, Any], level: int, error: BaseException | None) -> None:
-        """Add to the fields what few summaries have."""
+        """Add the fields that few summaries have."""
         if level is _ERROR:
             fields["errno"] = 500
             if error is not None and not self.logs_traceback:
                 fields["error"] = Sanitiser().repr(error)
         if self._added:
-            _lay_over(fields, self._added.copy())
+            _fill(fields, self._added.copy())
 
-    def _measured(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Give a hook's fields with what is known only now."""
+    def _measured(self, overridden: dict[str, Any]) -> dict[str, Any]:
+        """Return a hook's fields with those that are known only at the end."""
         fields: dict[str, Any] = {}
-        _lay_over(fields, given, frozenset())
+        _fill(fields, overridden, frozenset())
         fields["code"] = self.code
         if "t" in fields and self.started_ns is not None:
             fields["t"] = ((self.ended_ns or _monotonic_ns()) - self.started_ns) // 1_000_000
         return fields
 
-    def _is_clients_doing(self, error: BaseException) -> bool:
-        """Return whether an exception says no more than what the client has done.
+    def is_disconnect(self, error: BaseException) -> bool:
+        """Return whether an exception only says that the client has disconnected or is at fault.
 
-        That it has gone: servers say it by an OSError from send(), frameworks by
-        exceptions of their own, and both by cancelling the request. Or that it has sent
-        what is no HTTP. Another exception is a bug like any, and so is a cancellation
-        while the client is there.
+        For a disconnect, servers raise an OSError from send(), frameworks raise exceptions of
+        their own, and both cancel the request. A client is at fault if it sends invalid HTTP.
+        Any other exception is a bug, and so is a cancellation while the client is connected.
         """
         if self.is_client_gone and (
             isinstance(error, OSError)
@@ -422,8 +430,8 @@ _current: Final[ContextVar[RequestSummary | None]] = ContextVar("dockerflow_requ
 
 _set_current: Final = _current.set
 
-# The context as a request has handed it to its server, None while the application has
-# control. It travels with the contexts that the server starts other work in.
+# The context that a request has handed over to its server, None while the application has
+# control. It is copied with the contexts that the server starts other work in.
 _handed_over: Final[ContextVar[Context | None]] = ContextVar("dockerflow_handed_over", default=None)
 
 #: Returns the summary of the request that is being served here, None outside of one.
@@ -434,38 +442,40 @@ stands_for(RequestSummary.finish)
 
 
 def hand_over() -> None:
-    """Say that the server has control, and may start the next request in this context."""
+    """Note that the server has control, and may start the next request in this context."""
     _handed_over.set(_snapshot())
 
 
 def take_back() -> None:
-    """Say that the application has control again."""
+    """Note that the application has control again."""
     _handed_over.set(None)
 
 
 def add_fields(**fields: Any) -> bool:
     """Add fields to the summary of the request that is being served.
 
-    Works from anywhere that has the request's context: its functions, tasks,
-    and threads that were given a copy of it. False, and nothing else, where
-    there is no request, or its summary is logged already.
+    Works wherever the request's context is current: in its functions, its tasks, and threads
+    that run in a copy of it.
+
+    Returns:
+        False if there is no request, or if its summary has been logged already.
     """
     summary = _current.get()
     return summary is not None and summary.add_fields(fields)
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Return whether this is how asyncio, trio or a generator's end stop a request's work."""
+    """Return whether asyncio, trio or a generator's close() cancels work by this exception."""
     return not isinstance(error, Exception) and type(error).__name__ in _CANCELLATIONS
 
 
 def _text(error: BaseException) -> str:
-    """Give an exception's text, which must not pass for fields of its own."""
-    held = getattr(error, "exceptions", None)
-    while type(held) is tuple and len(held) == 1 and isinstance(held[0], BaseException):
-        # A task group of one: frameworks stream in it, and its text says nothing.
-        error = held[0]
-        held = getattr(error, "exceptions", None)
+    """Return an exception's text, so that it does not parse as a JSON object of fields."""
+    members = getattr(error, "exceptions", None)
+    while type(members) is tuple and len(members) == 1 and isinstance(members[0], BaseException):
+        # A task group of one, in which frameworks stream: its own text has no information.
+        error = members[0]
+        members = getattr(error, "exceptions", None)
     text = Sanitiser().text_of(error)
     if isinstance(error, SystemExit):
         # Its text is an exit status, "1".
@@ -479,7 +489,7 @@ def _text(error: BaseException) -> str:
     return f"{type_name(type(error))}: {text}" if text[:1] == "{" else text
 
 
-def _lay_over(
+def _fill(
     fields: dict[str, Any], added: dict[str, Any], measured: frozenset[str] = _MEASURED
 ) -> None:
     taken: set[str] = set()

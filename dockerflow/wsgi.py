@@ -4,9 +4,9 @@
 
     application = DockerflowWSGI(application)
 
-Each request has a context of its own, in which the application is called and
-its body is iterated: whatever it binds is gone with it. A summary is logged
-when the server closes the body (PEP 3333).
+Each request has a context of its own, in which the application is called and its body is
+iterated: its bindings end with it. A summary is logged when the server closes the body
+(PEP 3333).
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from dockerflow._request.options import Middleware, Options
 from dockerflow._request.vary import vary_wsgi
 from mozlog_py import context
 from mozlog_py._context.brought_ids import put_back
-from mozlog_py._fields.late_request_ids import attach_request_id, remember_served, served
+from mozlog_py._fields.late_request_ids import remember_served, served
 
 from .endpoints import ENDS, Reply, endpoint_of
+from .request_id import FoundId
 from .summary import current
 
 __all__ = ["DockerflowWSGI", "WSGIExchange"]
@@ -51,7 +52,7 @@ class DockerflowWSGI(Middleware):
             self._join(outer, environ)
             return self._serve(environ, start_response)
         exchange = environ[REQUEST] = WSGIExchange(start_response)
-        # Told from other requests by its identity, so it must be this request's own.
+        # Its identity marks this request, so it must be an object of this request's own.
         method = marked_method(method)
         environ["REQUEST_METHOD"] = exchange.method_mark = exchange.method = method
         try:
@@ -72,7 +73,7 @@ class DockerflowWSGI(Middleware):
             if exchange.is_whole:
                 exchange.finish()
             elif exchange.code is None:
-                # Not started yet, or never to be.
+                # The response starts later, or never.
                 exchange.wants_websocket = _wants_websocket(environ)
             if not exchange.watches_file(body, environ.get(_FILE_WRAPPER)):
                 body = (_SizedBody if hasattr(body, "__len__") else _Body)(exchange, body)
@@ -101,7 +102,7 @@ class DockerflowWSGI(Middleware):
 
 
 def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bool) -> str | None:
-    """Take what the summary needs from an environ; return the id, if there is to be one."""
+    """Read an environ into its exchange; ``Layer._read`` says what that sets."""
     get = environ.get
     exchange.is_read = True
     exchange.agent = get("HTTP_USER_AGENT", "")
@@ -110,34 +111,40 @@ def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bo
         return None
     value: str = get(options.environ_name, "")
     request_id: str
-    traceparent = get("HTTP_TRACEPARENT") if options.uses_traceparent else None
-    if not (value or traceparent):
+    if not (value or (options.uses_traceparent and get("HTTP_TRACEPARENT"))):
         request_id = options.generate()
     elif options.accepts(value):
         request_id = value
         exchange.id_header = options.echo_name
     else:
-        request_id, exchange.id_header = options.policy.resolve(
-            [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
-        )
+        request_id, exchange.id_header = resolve_environ(environ, options)
     environ[REQUEST_ID] = request_id
     if options.echoes_all or options.policy.may_echo(request_id):
         exchange.set_echo(options, request_id)
     return request_id
 
 
+def resolve_environ(environ: Environ, options: Options) -> FoundId:
+    """Return the id that an environ's headers say, else a new one."""
+    get = environ.get
+    value, traceparent = get(options.environ_name), get("HTTP_TRACEPARENT")
+    return options.policy.resolve(
+        [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
+    )
+
+
 class WSGIExchange(Exchange):
-    """One request over WSGI: its summary, its context, and the calls that tell about it."""
+    """One request over WSGI: its summary, its context, and the calls of its server."""
 
     #: The header of the response that carries the id.
     echo: tuple[str, str] | None = None
-    #: Whether the response has no parts to come, so that its summary need not wait for them.
+    #: Whether the whole response exists, so that its summary need not wait for its end.
     is_whole: bool = False
-    #: Whether a response that is never started is the socket's hand-over, and no fault.
+    #: Whether a response that never starts means that the application took over the socket.
     wants_websocket: bool = False
-    #: Whether the application has served a WebSocket; its response is not sent, then.
+    #: Whether the application has served a WebSocket; its response is not sent then.
     has_served_socket: bool = False
-    #: The context that the summary is logged in, where that is not the one it ends in.
+    #: The context to log the summary in, if it differs from the one that the request ends in.
     summary_context: Context | None = None
     is_in_summary_context: bool = False
     _write: Any = None
@@ -158,22 +165,22 @@ class WSGIExchange(Exchange):
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], Any]:
-        """Start the response; with ``exc_info``, instead of one that was begun."""
+        """Start the response; with ``exc_info``, in place of one that was started."""
         if self.echo is not None:
             headers = self._echoed(headers)
         if exc_info is None:
             self._write = self._start_response(status, headers)
         else:
-            # Raises where headers are sent already; the status then stays what it was.
+            # Raises if headers have been sent; the status stays the same then.
             self._write = self._start_response(status, headers, exc_info)
         self.code = int(status[:3]) if status[:3].isdecimal() else None
         if self.is_whole and not self.is_over and current() is self:
-            # The framework's own context is still there for what logs the summary.
+            # The framework's own context still exists for the handlers that log the summary.
             self.finish()
         return self.write
 
     def write(self, data: bytes) -> Any:
-        """Send a part of the body, in the old way."""
+        """Send a part of the body: the callable that ``start_response`` returns."""
         try:
             return self._write(data)
         except OSError:
@@ -181,10 +188,13 @@ class WSGIExchange(Exchange):
             raise
 
     def fail(self, error: BaseException, environ: Environ | None = None) -> None:
-        """End the request by what the application has raised, the server's ``environ`` given."""
-        if self.rid is not None:
-            # The server logs it where this context is gone.
-            attach_request_id(error, self.rid)
+        """End the request by an exception of the application.
+
+        Args:
+            error: The exception.
+            environ: The server's environ, if the response has not been returned yet.
+        """
+        self.attach_id(error)
         if self.code is None and environ is not None and _hands_over_socket(error, environ):
             self.has_served_socket = True
             self.finish()
@@ -194,10 +204,13 @@ class WSGIExchange(Exchange):
             self.report_late(error)
 
     def watches_file(self, body: Any, wrapper: Any) -> bool:
-        """Have a body of the server's own kind for files tell when it is closed.
+        """End the request when a body of the server's own class for files is closed.
 
-        False where it is none. Servers know theirs by its type, and send the
-        file by themselves, so that it is not put into another body.
+        The server knows that class by its type and sends the file itself, so the body is not
+        wrapped.
+
+        Returns:
+            False if the body is not of that class, or cannot be watched.
         """
         if not isinstance(wrapper, type) or not isinstance(body, wrapper):
             return False
@@ -213,7 +226,7 @@ class WSGIExchange(Exchange):
         try:
             vars(body)["close"] = close_and_finish
         except TypeError:
-            # It has no attributes of its own: it is iterated then.
+            # It has no attributes of its own: the caller wraps it.
             return False
         return True
 
@@ -221,10 +234,10 @@ class WSGIExchange(Exchange):
         assert self.echo is not None  # noqa: S101 - the caller has looked
         name = self.echo[0].lower()
         is_varying = False
-        for held, _ in headers:
-            lowered = held.lower()
+        for sent, _ in headers:
+            lowered = sent.lower()
             if lowered == name:
-                # The application has its own idea of what to answer.
+                # The header that the application has set stays.
                 return headers
             if lowered == "vary":
                 is_varying = True
@@ -250,7 +263,7 @@ class WSGIExchange(Exchange):
             self.is_in_summary_context = True
             bound = context.snapshot() if current() is self else self.context
             own.run(self._finish_in, bound, error)
-            # It refers to this object in turn.
+            # The context refers to this object: a reference cycle.
             self.summary_context = None
         elif current() is self:
             super().finish(error)
@@ -258,7 +271,7 @@ class WSGIExchange(Exchange):
             self.context.run(super().finish, error)
 
     def _finish_in(self, bound: Context, error: BaseException | None) -> None:
-        # What was bound since this context was copied belongs to the summary as well.
+        # Bindings made since this context was copied belong to the summary as well.
         context.restore(bound)
         super().finish(error)
 
@@ -298,19 +311,19 @@ class _Body:
         exchange.finish()
 
     def __del__(self) -> None:
-        # For who calls an application without closing what it returned.
+        # A caller may drop the body without closing it.
         exchange = getattr(self, "_exchange", None)
         if exchange is not None and not exchange.is_over:
             exchange.finish()
 
 
 class _SizedBody(_Body):
-    """The same for a body whose length servers may rely on."""
+    """A body that has a length, as the application's own has."""
 
     __slots__ = ()
 
     def __iter__(self) -> Iterator[bytes]:
-        # eventlet adds up the parts of a list before it sends them: from the start each time.
+        # eventlet iterates a list twice: to sum the lengths of its parts, and to send them.
         self._iterator = iter(self._iterable)
         return self
 
@@ -318,20 +331,20 @@ class _SizedBody(_Body):
         return len(self._iterable)  # type: ignore[arg-type]
 
 
-# RFC 9110, 15.2.2: what a server answers whose socket serves another protocol from then on.
+# RFC 9110, 15.2.2: the answer of a server whose socket serves another protocol from then on.
 _SWITCHING_PROTOCOLS: Final = 101
 
 
 def _hands_over_socket(error: BaseException, environ: Environ) -> bool:
-    """Return whether an exception says that the application has served the socket itself.
+    """Return whether an exception means that the application has served the socket itself.
 
-    WSGI has no such answer, so that libraries for WebSockets agree with each server on
-    an exception: StopIteration with gunicorn, ConnectionError with Werkzeug's server.
+    WSGI has no such response. So libraries for WebSockets agree with each server on an
+    exception: StopIteration with gunicorn, ConnectionError with Werkzeug's server.
     """
     is_agreed = type(error) is StopIteration or (
         isinstance(error, ConnectionError) and "werkzeug.socket" in environ
     )
-    # Without the request for one, either is a bug like any.
+    # Without an upgrade to a WebSocket, either is a bug of the application.
     return is_agreed and _wants_websocket(environ)
 
 
@@ -341,13 +354,13 @@ def _wants_websocket(environ: Environ) -> bool:
 
 
 def querystring_of(environ: Environ) -> bytes:
-    """Return the bytes of a query string, which an environ holds in the guise of Latin-1."""
+    """Return the bytes of a query string, which an environ holds decoded as Latin-1."""
     query: str = environ.get("QUERY_STRING", "")
     return query.encode("latin-1", "backslashreplace")
 
 
 def wsgi_text(value: str) -> str:
-    """Give the text of what an environ holds, which is bytes in the guise of Latin-1 (PEP 3333)."""
+    """Return the text of an environ's value, which is bytes decoded as Latin-1 (PEP 3333)."""
     if value.isascii():
         return value
     try:
@@ -357,14 +370,14 @@ def wsgi_text(value: str) -> str:
 
 
 def start_reply(reply: Reply, method: str, start_response: StartResponse) -> list[bytes]:
-    """Start the response that an endpoint's answer is, and give its body."""
+    """Start the response for an endpoint's reply, and return its body."""
     headers = [*reply.headers, ("Content-Length", str(len(reply.body)))]
     start_response(status_line(reply.status), headers)
     return [] if method == "HEAD" else [reply.body]
 
 
 def status_line(status: int) -> str:
-    """Give the status with its reason."""
+    """Return the status line of a status: the number and its phrase."""
     try:
         return f"{status} {http.HTTPStatus(status).phrase}"
     except ValueError:

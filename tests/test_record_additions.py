@@ -45,7 +45,12 @@ def summarise(
     logger: Any, error: BaseException | None = None, given: dict[str, Any] | None = None
 ) -> None:
     request = RequestSummary()
-    request.logger, request.method, request.code, request.given = logger, "GET", 200, given
+    request.logger, request.method, request.code, request.overridden_fields = (
+        logger,
+        "GET",
+        200,
+        given,
+    )
     request.begin("r1")
     request.finish(error)
     request.leave()

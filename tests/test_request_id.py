@@ -97,12 +97,12 @@ class TestTraceId:
 
 class TestPolicy:
     def test_takes_the_first_valid_one(self) -> None:
-        assert RequestIdPolicy().choose(["a b", "\x00,good", "other"], []) == "good"
+        assert RequestIdPolicy().resolve(["a b", "\x00,good", "other"], []).value == "good"
 
     @pytest.mark.parametrize("value", ["", "a b", "x" * 129, "\u20ac", "a\n", "a\x7f"])
     def test_replaces_what_is_not_safe(self, value: str) -> None:
         assert not is_safe(value)
-        assert uuid.UUID(RequestIdPolicy().choose([value], []))
+        assert uuid.UUID(RequestIdPolicy().resolve([value], []).value)
 
     def test_has_functions_of_its_own(self) -> None:
         policy = RequestIdPolicy(
@@ -110,20 +110,20 @@ class TestPolicy:
             validator=str.isdecimal,
             trust=lambda client: client == "10.0.0.1",
         )
-        assert policy.choose(["12"], [], "10.0.0.1") == "12"
-        assert policy.choose(["12"], [], "10.0.0.2") == "made"
-        assert policy.choose(["12"], [], None) == "made"
-        assert policy.choose(["x"], [], "10.0.0.1") == "made"
+        assert policy.resolve(["12"], [], "10.0.0.1").value == "12"
+        assert policy.resolve(["12"], [], "10.0.0.2").value == "made"
+        assert policy.resolve(["12"], [], None).value == "made"
+        assert policy.resolve(["x"], [], "10.0.0.1").value == "made"
 
     def test_trusts_nobody_when_told_so(self) -> None:
         policy = RequestIdPolicy(trust=False, traceparent=True, generator=lambda: "made")
-        assert policy.choose(["a"], [f"00-{TRACE}-{PARENT}-01"]) == "made"
+        assert policy.resolve(["a"], [f"00-{TRACE}-{PARENT}-01"]).value == "made"
 
     def test_prefers_the_trace_where_it_is_asked_for(self) -> None:
         header = f"00-{TRACE}-{PARENT}-01"
-        assert RequestIdPolicy(traceparent=True).choose(["a"], [header]) == TRACE
-        assert RequestIdPolicy(traceparent=True).choose(["a"], [header, header]) == "a"
-        assert RequestIdPolicy().choose(["a"], [header]) == "a"
+        assert RequestIdPolicy(traceparent=True).resolve(["a"], [header]).value == TRACE
+        assert RequestIdPolicy(traceparent=True).resolve(["a"], [header, header]).value == "a"
+        assert RequestIdPolicy().resolve(["a"], [header]).value == "a"
 
     @pytest.mark.parametrize("made", [None, "", 7, b"x"])
     def test_survives_a_generator_that_makes_no_text(self, made: Any) -> None:
@@ -134,8 +134,8 @@ class TestPolicy:
             raise RuntimeError
 
         assert uuid.UUID(RequestIdPolicy(generator=fail).generate())
-        assert uuid.UUID(RequestIdPolicy(validator=fail).choose(["a"], []))
-        assert uuid.UUID(RequestIdPolicy(trust=fail).choose(["a"], []))
+        assert uuid.UUID(RequestIdPolicy(validator=fail).resolve(["a"], []).value)
+        assert uuid.UUID(RequestIdPolicy(trust=fail).resolve(["a"], []).value)
 
     def test_echoes_only_what_a_header_may_hold(self) -> None:
         policy = RequestIdPolicy(validator=lambda value: True)
@@ -170,7 +170,7 @@ class TestPolicy:
 
     @pytest.mark.parametrize("value", ["a", "Z-0_9", "a.b:c/d+e=f@g", "=", "@" * 128])
     def test_takes_what_means_nothing_in_other_systems(self, value: str) -> None:
-        assert RequestIdPolicy().choose([value], []) == value
+        assert RequestIdPolicy().resolve([value], []).value == value
 
     @pytest.mark.parametrize(
         "character", [*"!\"#$%&'()*;<>?[]\\^`{|}~", "\u0661", "\xaa", "\u212a"]
@@ -189,12 +189,12 @@ class TestPolicy:
             return True
 
         policy = RequestIdPolicy(validator=validator, generator=lambda: "made")
-        assert policy.choose(["x" * (MAX_HEADER + 1)], []) == "made"
-        assert policy.choose(["a"] * MAX_HEADER, []) == "made"
-        assert policy.choose([""] * 1_000_000, []) == "made"
-        assert policy.choose(["a", "," * MAX_HEADER], []) == "made"
+        assert policy.resolve(["x" * (MAX_HEADER + 1)], []).value == "made"
+        assert policy.resolve(["a"] * MAX_HEADER, []).value == "made"
+        assert policy.resolve([""] * 1_000_000, []).value == "made"
+        assert policy.resolve(["a", "," * MAX_HEADER], []).value == "made"
         assert seen == []
-        assert len(policy.choose(["x" * MAX_HEADER], [])) == MAX_HEADER
+        assert len(policy.resolve(["x" * MAX_HEADER], []).value) == MAX_HEADER
 
     def test_looks_at_a_bounded_part_of_a_header(self) -> None:
         # A text of this class counts what is read of it.
@@ -207,7 +207,7 @@ class TestPolicy:
             strip = split  # type: ignore[assignment]
 
         huge = Long("," * 4_000_000)
-        assert uuid.UUID(RequestIdPolicy().choose([huge], []))
+        assert uuid.UUID(RequestIdPolicy().resolve([huge], []).value)
         assert trace_id(Long("0" * 4_000_000)) is None
 
     @pytest.mark.parametrize(

@@ -148,10 +148,10 @@ class TestIdsThatClientsBring:
     def test_are_drawn_for_only_where_something_asks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(brought_ids.brought, "is_wanted", False)
         Sample(10, secret=SECRET)
-        RequestIdPolicy().choose(["abc"], [])
+        RequestIdPolicy().resolve(["abc"], []).value
         assert brought_ids.number_for("abc") is None
         Sample(10)
-        RequestIdPolicy().choose(["abc"], [])
+        RequestIdPolicy().resolve(["abc"], []).value
         assert brought_ids.number_for("abc") is not None
 
     @pytest.mark.parametrize(
@@ -167,14 +167,14 @@ class TestIdsThatClientsBring:
         self, policy: RequestIdPolicy, values: list[str], traceparents: list[str]
     ) -> None:
         Sample(10)
-        rid = policy.choose(values, traceparents)
+        rid = policy.resolve(values, traceparents).value
         assert brought_ids.number_for(rid) is not None
-        rid = policy.choose([], [])
+        rid = policy.resolve([], []).value
         assert brought_ids.number_for(rid) is None
 
     def test_that_are_not_trusted_are_not_drawn_for(self) -> None:
         Sample(10)
-        made = RequestIdPolicy(trust=False).choose(["abc"], [])
+        made = RequestIdPolicy(trust=False).resolve(["abc"], []).value
         assert brought_ids.number_for(made) is brought_ids.number_for("xyz") is None
 
     def test_that_are_asked_for_in_a_request_leave_it_its_number(self) -> None:
@@ -199,7 +199,7 @@ class TestIdsThatClientsBring:
         sample = Sample(2, key="request")
         kept = set()
         for _ in range(40):
-            RequestIdPolicy().choose(["abc"], [])
+            RequestIdPolicy().resolve(["abc"], []).value
             kept.add(len(kept_by(sample, ["abc"] * 3, "request")))
         assert kept == {0, 3}
 

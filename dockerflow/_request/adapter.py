@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from dockerflow import checks
+from dockerflow.checks._run.heartbeats import HeartbeatResults
 from dockerflow.endpoints import Reply
 from dockerflow.summary import RequestSummary
 
 __all__ = [
-    "DeprecatedChecks",
     "fill_summary",
     "headers_of",
+    "heartbeat_signal",
+    "own_hook",
+    "upstream_reply",
     "user_id",
 ]
+
+_S = TypeVar("_S")
 
 
 def fill_summary(
@@ -27,13 +31,13 @@ def fill_summary(
     read_user_id: Callable[[], Any] | None,
     make_fields: Callable[[], dict[str, Any]] | None,
 ) -> None:
-    """Take in what a framework knows of a request, before its own context ends. Never raises.
+    """Fill the summary with what a framework knows, before its own context ends. Never raises.
 
     Args:
         summary: The request's summary.
-        logger: Where to say that a hook of the application's has failed.
-        has_start: Whether the attribute ``_start_timestamp`` is still there; other
-            code may delete it, and the summary has no ``t`` then.
+        logger: Logs that a hook of the application has failed.
+        has_start: Whether the attribute ``_start_timestamp`` still exists. Other code may
+            delete it; the summary has no ``t`` then.
         read_user_id: Returns the user's id, for ``uid``.
         make_fields: The application's own hook, which returns all fields.
     """
@@ -41,7 +45,7 @@ def fill_summary(
         summary.started_ns = None
     try:
         if make_fields is not None:
-            summary.given = make_fields()
+            summary.overridden_fields = make_fields()
         elif read_user_id is not None:
             summary.uid = read_user_id()
     except Exception:
@@ -49,13 +53,13 @@ def fill_summary(
 
 
 def user_id(user: Any, read_id: Callable[[Any], Any]) -> str | int:
-    """Return a user's id, and nothing where there is none or it cannot be told. Never raises.
+    """Return a user's id, an empty text if it has none or cannot be read. Never raises.
 
-    An int stays one; other types become text.
+    An int stays an int; other types become text.
 
     Args:
-        user: A user object, of which ``is_authenticated`` may be a value or a method.
-        read_id: Returns the id of an authenticated one.
+        user: A user object, whose ``is_authenticated`` may be a value or a method.
+        read_id: Returns the id of an authenticated user.
     """
     try:
         is_authenticated = user.is_authenticated
@@ -68,36 +72,57 @@ def user_id(user: Any, read_id: Callable[[Any], Any]) -> str | int:
             return ""
         return found if type(found) is int or type(found) is str else str(found)
     except Exception:
-        # A database that is away, an attribute that is not there: the request goes on.
+        # A database is down, an attribute is missing: the request goes on.
         return ""
 
 
+def own_hook(owner: Any, base: type, name: str) -> Callable[..., dict[str, Any]] | None:
+    """Return a hook that a subclass overrides, as a bound method; None if it does not.
+
+    Args:
+        owner: The object that has the hook.
+        base: The class that defines the hook.
+        name: The hook's name.
+    """
+    is_own = getattr(type(owner), name) is not getattr(base, name)
+    return getattr(owner, name) if is_own else None
+
+
 def headers_of(reply: Reply, method: str) -> tuple[bytes, dict[str, str]]:
-    """Return the body and the headers to answer a request with, without a body for HEAD."""
+    """Return the body and the headers of a response; the body is empty for HEAD."""
     headers = dict(reply.headers)
     headers["Content-Length"] = str(len(reply.body))
     return b"" if method == "HEAD" else reply.body, headers
 
 
-class DeprecatedChecks:
-    """The names that an extension had before ``dockerflow.checks``; each warns."""
+def upstream_reply(name: str, reply: Reply, content_type: str) -> Reply:
+    """Return an endpoint's reply with the body and the content type that upstream sends.
 
-    @property
-    def checks(self) -> dict[str, Callable[..., Any]]:
-        """All registered checks; ``dockerflow.checks.get_checks()`` takes its place."""
-        _deprecated("Dockerflow.checks", "dockerflow.checks.get_checks()")
-        return checks.get_checks()
-
-    def init_check(self, check: Callable[..., Any], obj: Any) -> Any:
-        """Register a check of something; ``dockerflow.checks.register_partial`` takes its place."""
-        _deprecated("Dockerflow.init_check()", "dockerflow.checks.register_partial()")
-        return checks.register_partial(check, obj)
-
-    def check(self, func: Any = None, name: str | None = None) -> Any:
-        """Register a check; ``dockerflow.checks.register`` takes its place."""
-        _deprecated("Dockerflow.check()", "dockerflow.checks.register()")
-        return checks.register(func=func, name=name)
+    Args:
+        name: The endpoint. Upstream's ``lbheartbeat`` has no body, and its answer that there
+            is no version is a page of the framework's default type.
+        reply: The reply.
+        content_type: The framework's default content type.
+    """
+    if name == "lbheartbeat" and reply.status == 200:
+        reply = reply._replace(body=b"")
+    elif name != "version" or reply.status != 404:
+        return reply
+    headers = {**dict(reply.headers), "Content-Type": content_type}
+    return reply._replace(headers=tuple(headers.items()))
 
 
-def _deprecated(what: str, instead: str) -> None:
-    warnings.warn(f"{what} is deprecated, use {instead}", DeprecationWarning, stacklevel=3)
+def heartbeat_signal(results: HeartbeatResults, *, passed: _S, failed: _S) -> _S | None:
+    """Return the signal to send for a heartbeat.
+
+    Args:
+        results: The results of its checks.
+        passed: The signal for results without an error.
+        failed: The signal for results with one.
+
+    Returns:
+        One of the two; None if no check has ended yet, so that the result is not known.
+    """
+    if not results.is_known:
+        return None
+    return failed if results.level >= checks.ERROR else passed

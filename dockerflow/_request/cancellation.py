@@ -10,8 +10,9 @@ __all__ = ["is_asyncio_running", "is_task_cancelled"]
 def is_task_cancelled() -> bool | None:
     """Return whether the running asyncio task is itself being cancelled.
 
-    False for an application that awaits something cancelled; None where it cannot be
-    told: on Python 3.10, and outside of asyncio.
+    Returns:
+        False if the task only awaits something that was cancelled; None if that is unknown,
+        as on Python 3.10 and outside of asyncio.
     """
     asyncio = sys.modules.get("asyncio")
     try:

@@ -15,7 +15,7 @@ from mozlog_py._values.tracebacks import cause_of, context_of, group_of_one
 
 from .server_task import SERVERS
 
-__all__ = ["BAD_REQUEST", "CLIENT_CLOSED_REQUEST", "status_of_client_fault"]
+__all__ = ["BAD_REQUEST", "CLIENT_CLOSED_REQUEST", "is_raised_by", "status_of_client_fault"]
 
 #: What the server answers itself where a client has sent what is no HTTP.
 BAD_REQUEST: Final = 400
@@ -58,6 +58,12 @@ def status_of_client_fault(error: BaseException) -> int | None:
     except Exception:
         # An exception whose class has attributes of its own kind.
         return None
+
+
+def is_raised_by(package: str, error: BaseException) -> bool:
+    """Return whether the code that has raised an exception is a package's."""
+    modules = [*_modules_of(error)]
+    return bool(modules) and _package(modules[-1]) == package
 
 
 def _status_of(error: BaseException) -> int | None:

@@ -1,4 +1,4 @@
-"""Functions that return a coroutine without being one, told to others as coroutine functions."""
+"""Plain functions that return a coroutine, marked as coroutine functions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def returns_coroutine(function: _F) -> _F:
-    """Mark a function that hands on the coroutine of another one, which saves a frame.
+    """Mark a function that returns the coroutine of another one, which saves a frame.
 
-    Servers and libraries tell ASGI 3 from ASGI 2 by ``iscoroutinefunction``.
+    Servers and libraries distinguish ASGI 3 from ASGI 2 by ``iscoroutinefunction``.
     """
     if sys.version_info >= (3, 12):
         inspect.markcoroutinefunction(function)

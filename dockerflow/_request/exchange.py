@@ -1,28 +1,33 @@
-"""One request as the layers around an application see it, and how they find each other.
+"""One request through all layers around an application, and how the layers find it.
 
-A request may pass several layers of this package: middleware that is installed
-twice, a framework mounted in another, a WSGI application inside an ASGI one.
-The outermost layer begins the exchange and logs its summary; the others join it.
+A request may pass several layers of this package: middleware that is installed twice, a
+framework mounted in another, a WSGI application inside an ASGI one. The outermost layer
+begins the exchange and logs its summary; the others join it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Container, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import RequestSummary, current
+from mozlog_py._fields.late_request_ids import attach_request_id
+
+from .vary import merged_vary
+
+if TYPE_CHECKING:
+    from .options import Options
 
 __all__ = ["REQUEST", "REQUEST_ID", "Exchange", "enclosing_exchange", "marked_method"]
 
-#: Where a scope or an environ holds its exchange. Clients set headers, and no such key.
+#: The key of a scope or an environ for its exchange; no header of a client can set it.
 REQUEST: Final = "dockerflow.request"
-#: Where an environ holds the request's id, for access logs that format environs.
+#: The key of an environ for the request's id; access logs can format it.
 REQUEST_ID: Final = "mozlog.request_id"
 
 
 class Exchange(RequestSummary):
-    """A request with what its layers need: the response's header, and the method's mark."""
+    """A request, with the header of the response and the mark of its method."""
 
     #: The header of the response that carries the id, None for none.
     echo_name: str | None = None
@@ -33,33 +38,49 @@ class Exchange(RequestSummary):
     #: The very object that the scope or environ holds as the method.
     method_mark: str | None = None
 
-    def begin_with(
-        self,
-        policy: RequestIdPolicy,
-        values: list[str],
-        traceparents: list[str],
-        client: str | None,
-    ) -> None:
-        """Begin with the id that the request's headers say, else with a new one.
+    def set_echo(self, options: Options, request_id: str) -> None:  # noqa: ARG002
+        """Have the response carry the id in the header that the options name."""
+        self.echo_name = options.echo_name
+
+    def echo_headers(
+        self, names: Container[str], vary: Iterable[str], vary_name: str = "Vary"
+    ) -> dict[str, str]:
+        """Return the headers to set on the response: the id's, and ``Vary`` if caches need it.
 
         Args:
-            policy: How an id is found.
-            values: What the id's header says, once for each time it was sent.
-            traceparents: The same of ``traceparent``.
-            client: The client's address, None where it is not known.
+            names: The names of the headers that the response has, in any case.
+            vary: The values of its ``Vary``, one for each time that it is there.
+            vary_name: The name to send ``Vary`` by.
         """
-        request_id, self.id_header = policy.resolve(values, traceparents, client)
-        self.begin(request_id)
-        if policy.may_echo(request_id):
-            self.echo_name = policy.header_name
+        name, request_id = self.echo_name, self.rid
+        # Where the application has set that header itself, its value stays.
+        if name is None or request_id is None or name in names:
+            return {}
+        headers = {name: request_id}
+        if self.id_header is not None:
+            merged = merged_vary(tuple(vary), self.id_header)
+            if merged is not None:
+                headers[vary_name] = merged
+        return headers
+
+    def attach_id(self, error: BaseException) -> None:
+        """Attach the id to an exception: its server logs it where this context is gone."""
+        if self.rid is not None:
+            attach_request_id(error, self.rid)
+
+    def leave_with(self, error: BaseException) -> None:
+        """End the request by an exception that nothing has handled, and leave its context."""
+        self.attach_id(error)
+        self.finish(error)
+        self.leave()
 
 
 def marked_method(method: str) -> str:
-    """Return a copy of a method's name that no other request has, to be told by identity.
+    """Return a copy of a method's name, whose identity marks one request.
 
-    Bridges between ASGI and WSGI hand this object on as it is. So a layer inside
-    of one can tell a part of the same request from a new request that the
-    application makes in-process, even to the same path.
+    Bridges between ASGI and WSGI pass this very object on. So a layer inside of a bridge can
+    distinguish the same request from a new one that the application makes in-process, even
+    to the same path.
     """
     return method[:1] + method[1:]
 
@@ -73,7 +94,7 @@ def enclosing_exchange(holder: Mapping[str, Any], method: str) -> RequestSummary
     """
     exchange: RequestSummary | None = holder.get(REQUEST)
     if exchange is None:
-        # Where a2wsgi, a bridge between the two, holds what it has translated.
+        # The keys in which a2wsgi, a bridge between the two, keeps the original.
         if "asgi.scope" in holder:
             exchange = holder["asgi.scope"].get(REQUEST)
         elif "wsgi_environ" in holder:

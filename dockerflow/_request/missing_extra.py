@@ -1,4 +1,4 @@
-"""What an import says where the package for it is not installed."""
+"""The error of an import whose package is not installed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def needs_package(package: str, *modules: str) -> Iterator[None]:
 
     Args:
         package: The distribution.
-        modules: What it is imported as, where that has another name.
+        modules: The names that it is imported by, if they differ.
 
     Raises:
         ImportError: As the block raises it, with the command in its text.

@@ -1,4 +1,4 @@
-"""What the ASGI and the WSGI core have in common: their parameters, and what is made of them."""
+"""The parameters of the ASGI and the WSGI core, and the options made of settings."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dockerflow import version
 from dockerflow.endpoints import Endpoints, application_root
 from dockerflow.request_id import RequestIdPolicy, new_id
 from dockerflow.settings import LiveSettings, Settings
-from dockerflow.summary import LOGGER_NAME, current
+from dockerflow.summary import LOGGER_NAME
 from mozlog_py._config.options import OptionError, check_switch, shown
 from mozlog_py._config.overlap import warn_of_overlap
 from mozlog_py._fields.request_text import log_query_strings
 from mozlog_py._process.memo import remember
 
-from .exchange import REQUEST
+from .layer import Layer
 
 __all__ = [
     "AGENT",
@@ -30,7 +30,7 @@ __all__ = [
     "ReloadingOptions",
 ]
 
-#: What a header is to a summary; those of ids come last.
+#: The roles of headers; the roles of an id are the highest.
 AGENT: Final = 1
 LANGUAGE: Final = 2
 REQUEST_ID_HEADER: Final = 3
@@ -38,15 +38,15 @@ TRACEPARENT: Final = 4
 
 
 class HeaderRoles(dict[bytes, int]):
-    """What each header of a scope is to a summary, 0 for nothing, by its name in any case.
+    """The role of each header of a scope by its name in any case; 0 for none.
 
-    Servers give lower case; applications that call each other may not. A name
-    is looked at when it comes for the first time, and known from then on.
+    Servers send names in lower case; applications that call each other may not. The role of
+    a name is computed when the name comes first.
     """
 
     __slots__ = ("_header", "_longest", "_uses_traceparent")
 
-    # A header of ids that is named with more characters is found all the same.
+    # An id's header with a longer name is found as well.
     _MAX_LENGTH: Final = 100
     _MAX_NAMES: Final = 300
 
@@ -57,7 +57,7 @@ class HeaderRoles(dict[bytes, int]):
         self._uses_traceparent = uses_traceparent
 
     def __missing__(self, name: bytes) -> int:
-        """Look at a name."""
+        """Compute the role of a name."""
         if len(name) > self._longest:
             return 0
         lowered = name.lower()
@@ -66,7 +66,7 @@ class HeaderRoles(dict[bytes, int]):
             role |= AGENT
         if lowered == b"accept-language":
             role |= LANGUAGE
-        # The configured one may be any, one of these as well.
+        # The configured name may be one of these as well.
         if lowered == self._header:
             role |= REQUEST_ID_HEADER
         if lowered == b"traceparent" and self._uses_traceparent:
@@ -76,7 +76,7 @@ class HeaderRoles(dict[bytes, int]):
 
 
 class Options:
-    """What a request's handling depends on, made once of settings and a policy."""
+    """The options for serving a request, made once of settings and a policy."""
 
     __slots__ = (
         "accepts", "echo_name", "echoes_all", "environ_name", "generate", "header", "header_roles",
@@ -86,13 +86,13 @@ class Options:
     def __init__(self, settings: Settings, policy: RequestIdPolicy | None) -> None:
         #: How ids are found.
         self.policy = policy or RequestIdPolicy.of(settings)
-        #: Makes an id: the policy's ``generate``, or what that would call and cannot fail.
+        #: Makes an id: ``new_id`` if the policy's ``generate`` calls only that, else ``generate``.
         self.generate = new_id if self.policy.generator is new_id else self.policy.generate
-        #: Returns whether the only value of the id's header is the id as it is.
+        #: Returns whether a header's only value is used as the id unchanged.
         self.accepts = self.policy.accepts
         #: Whether an id may come from a ``traceparent`` header.
         self.uses_traceparent = self.policy.traceparent
-        #: Whether responses carry every id, without a look at it.
+        #: Whether responses carry every id, without a check of the id.
         self.echoes_all = self.policy.echoes_all
         #: Whether summaries have the query string.
         self.querystring = settings.summary_log_querystring
@@ -101,17 +101,17 @@ class Options:
         #: Whether a summary of an exception has its traceback.
         self.summary_traceback = settings.summary_traceback
         name = self.policy.header_name
-        #: The id's header as it is sent.
+        #: The name of the id's header in a response.
         self.echo_name = name
-        #: The id's header as it stands in a scope.
+        #: The name of the id's header in a scope.
         self.header = name.lower().encode("latin-1")
-        #: What each header of a scope is to a summary.
+        #: The roles of a scope's headers.
         self.header_roles = HeaderRoles(self.header, self.uses_traceparent)
-        #: The id's header as it stands in an environ.
+        #: The name of the id's header in an environ.
         self.environ_name = f"HTTP_{name.upper().replace('-', '_')}"
 
 
-# The settings that every request asks for.
+# The settings that each request depends on.
 _NAMES: Final = tuple(
     f"DOCKERFLOW_{name}"
     for name in (
@@ -131,8 +131,8 @@ _NAMES: Final = tuple(
 class ReloadingOptions:
     """Options made of settings that may change while the application runs.
 
-    ``lookup`` and the other parameters are those of ``LiveSettings``, which are
-    the attribute ``settings``; ``policy`` is that of ``Options``.
+    The parameter ``policy`` is that of ``Options``. The others are those of ``LiveSettings``,
+    which is the attribute ``settings``.
     """
 
     __slots__ = ("_lookup", "_made", "_policy", "settings")
@@ -155,11 +155,11 @@ class ReloadingOptions:
         log_query_strings(self._made[1].querystring)
 
     def __call__(self) -> Options:
-        """Give the options as they are now."""
+        """Return the options as they are now."""
         return self.now()
 
     def now(self) -> Options:
-        """Give the same; as a method, it is called in less time than the object."""
+        """Return the options as they are now; the call takes less time than that of the object."""
         raw, options = self._made
         now = [*map(self._lookup, _NAMES)]
         if now != raw:
@@ -183,19 +183,25 @@ class MiddlewareOptions(TypedDict, total=False):
     endpoints: bool
 
 
-class Middleware:
+class Middleware(Layer):
     """The parameters of ``DockerflowASGI`` and ``DockerflowWSGI``.
 
-    ``app``: the application. ``settings``: what ``DOCKERFLOW_*`` says, read
-    from the environment by default. ``request_id``: the policy for ids, made
-    of the settings by default. ``logger``: where summaries go,
-    ``request.summary`` by default. ``version_path``: the folder of
-    ``version.json``; ``APP_DIR``, else ``/app``, by default.
-    ``silenced_checks``: ids of messages that do not count. ``config``: what
-    checks receive that have a parameter of this name; the settings by default.
-    ``request_ids``, ``summaries`` and ``endpoints`` switch off what another
-    middleware gives. Raises ``SettingsError``, and ``OptionError`` for a parameter of
-    the wrong kind.
+    Args:
+        app: The application.
+        settings: The values of ``DOCKERFLOW_*``; by default read from the environment.
+        request_id: The policy for ids; by default made of the settings.
+        logger: Logs the summaries; by default ``request.summary``.
+        version_path: The folder of ``version.json``; by default ``APP_DIR``, else ``/app``.
+        silenced_checks: Ids of messages that do not count.
+        config: The argument for checks that have a parameter ``config``; by default the
+            settings.
+        request_ids: Whether to give ids.
+        summaries: Whether to log summaries.
+        endpoints: Whether to serve the endpoints.
+
+    Raises:
+        SettingsError: If a setting is bad.
+        OptionError: If a parameter is of the wrong kind.
     """
 
     def __init__(
@@ -244,42 +250,7 @@ class Middleware:
                 config=self._settings if config is None else config,
             )
 
-    # A framework whose settings may change has its own.
+    # An adapter for a framework whose settings may change overrides it.
     def _options_of(self, holder: Any) -> Options:  # noqa: ARG002
         """Return the options for the request of a scope or an environ."""
         return self._options
-
-    def _read(self, exchange: Any, holder: Any, options: Options, gives_id: bool) -> str | None:
-        """Take what the summary needs from a scope or an environ; return the id to be given."""
-        raise NotImplementedError
-
-    def _querystring_of(self, holder: Any) -> bytes:
-        """Return the query string of a scope or an environ."""
-        raise NotImplementedError
-
-    def _join(self, exchange: Any, holder: Any) -> None:
-        """Add what this layer has for a request to the exchange of a layer further out."""
-        holder[REQUEST] = exchange
-        if current() is not exchange:
-            # A bridge has started this in another context.
-            exchange.adopt_context()
-        if (self._gives_ids and exchange.rid is None) or (
-            self._gives_summaries and exchange.logger is None
-        ):
-            request_id = self._contribute(exchange, holder)
-            if request_id is not None:
-                exchange.set_request_id(request_id)
-
-    def _contribute(self, exchange: Any, holder: Any) -> str | None:
-        """Add what this layer has for a request; return the id if it comes from this layer."""
-        options = self._options_of(holder)
-        gives_id = self._gives_ids and exchange.rid is None
-        request_id = None
-        if gives_id or not exchange.is_read:
-            request_id = self._read(exchange, holder, options, gives_id)
-        if self._gives_summaries and exchange.logger is None:
-            exchange.logger = self._logger
-            exchange.use(options)
-            if options.querystring:
-                exchange.querystring = self._querystring_of(holder)
-        return request_id

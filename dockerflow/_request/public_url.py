@@ -1,7 +1,7 @@
-"""URLs of repositories and builds, as a stranger may see them: without credentials.
+"""URLs of repositories and builds without credentials, as the public may see them.
 
-A CI writes into ``version.json`` what it has cloned from, and that has a token in it more often
-than not. All forms count that git takes: URLs of any scheme, also behind the name of a remote
+A CI writes into ``version.json`` the URL that it has cloned from, which often has a token in
+it. All forms are recognised that git takes: URLs of any scheme, also behind the name of a remote
 helper, the short form ``user@host:path`` of ssh with and without brackets, addresses of IPv6, and
 passwords that are not percent-encoded.
 """
@@ -15,7 +15,7 @@ from mozlog_py._redaction.secret_texts import masked_text
 
 __all__ = ["MASK", "public_url", "public_version"]
 
-#: What stands in place of a secret that is no user and no password.
+#: The replacement for a secret that is neither a user nor a password.
 MASK: Final = "***"
 
 _SCHEME: Final = re.compile(r"(?P<scheme>(?:[\w+.\-]+::)*[\w+.\-]+://)(?P<rest>.*)", re.DOTALL)
@@ -23,14 +23,14 @@ _HOST: Final = r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|[^\s/?#@:\[\]\"'<>]+)(?::\d*)
 # What stands behind the "@" of user and password: a host, its port, and a path or nothing.
 _PLACE: Final = re.compile(rf"@(?={_HOST}(?:[/?#]|\Z))")
 _HOST_AND_PORT: Final = re.compile(r"(?:\[[^\]]*\]|localhost|[\w\-]+(?:\.[\w\-]+)+):\d{1,5}")
-# A path is local, and a helper's command is no address.
+# A path is local, and the command of a helper is not an address.
 _LOCAL: Final = re.compile(r"(?:[./~]|[A-Za-z]:[\\/])")
 _SHORT: Final = re.compile(
     r"(?P<open>\[?)(?P<user_info>.+)@(?P<place>(?:\[[^\]]*\]|[^\s@:/\[\]]+)(?::\d+\])?:.*)",
     re.DOTALL,
 )
 _WITHOUT_SCHEME: Final = re.compile(r"[^\s/:@]*:.*@", re.DOTALL)
-# The users that all have, which say nothing.
+# The users that all repositories of a host have.
 _PUBLIC_USERS: Final = ("git", "hg", "svn")
 _KEYS: Final = ("source", "build")
 

@@ -1,4 +1,4 @@
-"""How often something is logged that a client can have logged as often as it likes."""
+"""A limit for lines that a client can cause as often as it likes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _INTERVAL_S: Final = 1.0
 
 
 class RateLimit:
-    """Lets one call of each second through, and counts the others.
+    """Lets one call a second pass, and counts the others.
 
-    Without a lock: a fork at any moment leaves nothing that is held. Of calls at the same
-    moment one is let through, and all others are counted by a later one.
+    It has no lock, so that a fork cannot leave one locked. Of simultaneous calls one passes,
+    and a later call counts the others.
     """
 
     __slots__ = ("_clock", "_firsts", "_numbers")
@@ -28,9 +28,10 @@ class RateLimit:
         self._firsts: dict[int, int] = {}
 
     def admit(self) -> int | None:
-        """Return how many calls were withheld since the last one that was let through.
+        """Return how many calls were withheld since the last one that passed.
 
-        None where this call is one of those.
+        Returns:
+            The number; None if this call is withheld as well.
         """
         number = next(self._numbers)
         second = int(self._clock() / _INTERVAL_S)

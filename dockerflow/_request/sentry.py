@@ -1,8 +1,8 @@
-"""Report each exception of a request to Sentry once, where the application uses sentry-sdk.
+"""Report each exception of a request to Sentry once, if the application uses sentry-sdk.
 
 sentry-sdk makes events in several places: an integration of a framework, a middleware,
 and every log line from ERROR up. Its own ``DedupeIntegration`` remembers one exception in
-one context, and can be switched off. The event processor of this module remembers the
+one context, and can be disabled. The event processor of this module remembers the
 exceptions of each request, whatever the context, and lets the first event of each pass.
 
 The module never imports sentry-sdk: as long as the application has not imported it, each
@@ -68,7 +68,7 @@ def report(request: Any, error: BaseException) -> None:
 
     Args:
         request: The request.
-        error: What it ended with.
+        error: The exception that it ended with.
     """
     try:
         if not _reports_of(request).has_seen(error):
@@ -88,7 +88,7 @@ def leave_untraced() -> None:
         return
     request = _processor.current()
     if request is not None and request.is_in_process:
-        # The trace is that of the request which has made this one.
+        # The trace belongs to the request that has made this one.
         return
     try:
         scope = sentry_sdk.get_current_scope()
@@ -126,7 +126,7 @@ def _discard_streamed(scope: Any, span: Any) -> None:
 
 
 def _discard_queued(segment: Any) -> None:
-    """Take the spans that have ended out of the queue, those of Django's signals for instance."""
+    """Remove the spans that have ended from the queue, for instance those of Django's signals."""
     batcher = _modules["sentry_sdk"].get_client().span_batcher
     with batcher._lock:  # noqa: SLF001 - no method takes spans out
         queued = batcher._span_buffer.get(segment.trace_id)  # noqa: SLF001
@@ -159,7 +159,7 @@ class RequestReports:
         report = _Report(error, event_id, scope)
         self._reports.append(report)
         if event_id is not None:
-            _unsettled.append(weakref.ref(report))
+            _unconfirmed.append(weakref.ref(report))
 
     def add_sent(self, error: BaseException, scope: Any) -> None:
         """Remember an exception that another request has sent."""
@@ -200,15 +200,15 @@ class _Report:
         self.at_ns = _monotonic_ns()
         self._event_id = event_id
         self._scope = scope
-        #: Whether the event was sent, as far as ``settle`` has found out.
+        #: Whether the event was sent, as far as ``check_sent`` has seen.
         self.is_sent = False
 
-    def settle(self) -> bool:
-        """Find out whether the event was sent.
+    def check_sent(self) -> bool:
+        """Note and return whether the event was sent.
 
-        What comes after this processor may drop an event: ``before_send``, for instance,
-        drops those of the logger ``request.summary`` in many services. sentry-sdk tells
-        the result by the last event id of the isolation scope only.
+        A later step may drop an event. For instance, ``before_send`` drops the events of the
+        logger ``request.summary`` in many services. sentry-sdk shows the result only in the
+        last event id of the isolation scope.
         """
         last = getattr(self._scope, "_last_event_id", self._event_id)
         self.is_sent = self.is_sent or last == self._event_id
@@ -217,18 +217,18 @@ class _Report:
 
 # Events of all requests of which it is not known whether they were sent. Requests may
 # share an isolation scope, so each event is looked at before the next one is sent.
-_unsettled: Final[deque[weakref.ref[_Report]]] = deque(maxlen=100)
+_unconfirmed: Final[deque[weakref.ref[_Report]]] = deque(maxlen=100)
 
 
-def _settle() -> None:
-    for each in list(_unsettled):
+def _confirm() -> None:
+    for each in list(_unconfirmed):
         report = each()
         # One that was dropped stays: it may be an event within the other's ``before_send``.
-        if report is None or report.settle():
+        if report is None or report.check_sent():
             try:
-                _unsettled.remove(each)
+                _unconfirmed.remove(each)
             except ValueError:
-                # Another thread has settled it.
+                # Another thread has removed it.
                 pass
 
 
@@ -263,11 +263,11 @@ class _Processor:
     current: Callable[[], Any] = staticmethod(lambda: None)
 
     def __call__(self, event: Any, hint: Any) -> Any:
-        # What this raises is caught by sentry-sdk, which then sends the event.
+        # sentry-sdk catches an exception of this method, and then sends the event.
         if event.get("type"):
             # A transaction, for instance.
             return event
-        _settle()
+        _confirm()
         request = self.current()
         if request is not None and not request.uses_sentry:
             return event
@@ -286,7 +286,7 @@ class _Processor:
             if not reports.has_seen(error):
                 _reset_dedupe()
         elif not reports.has_seen(error):
-            # Nothing of a request: what was attached to this scope is of an earlier one.
+            # No request: the reports attached to this scope belong to an earlier one.
             return _tagged(event, rid)
         elif rid is None:
             rid = reports.rid
@@ -308,7 +308,7 @@ _last_reports: Final[ContextVar[RequestReports | None]] = ContextVar(
 class Reporting:
     """The time in which the summary of a request that failed is logged.
 
-    The summary's event is then the event of the exception, also where the line has no
+    The summary's event is then the event of the exception, even if the line has no
     traceback. It is dropped if the exception has been sent already. If log lines make no
     events, and nothing else has made one of the exception, ``end`` does. An application
     that calls ``ignore_logger("request.summary")`` relies on its framework instead.
@@ -323,11 +323,11 @@ class Reporting:
         self.is_awaited = False
 
     def begin(self) -> None:
-        """Take the ERROR lines of the summary's logger for the summary from now on."""
+        """Treat ERROR lines of the summary's logger as the summary from now on."""
         self._token = _reporting.set(self)
 
     def end(self) -> None:
-        """Report the exception if that has not been done. Never raises an ``Exception``."""
+        """Report the exception, unless an event was made of it. Never raises an ``Exception``."""
         try:
             _reporting.reset(self._token)
             reports = _reports_of(self._request)
@@ -391,7 +391,7 @@ def _was_sent_within(request: Any, error: BaseException) -> bool:
 
 
 def _reset_dedupe() -> None:
-    """Let an exception object pass that another request of this thread had raised as well."""
+    """Have sentry-sdk forget an exception object that another request of this thread raised."""
     dedupe = getattr(_modules.get("sentry_sdk.integrations.dedupe"), "DedupeIntegration", None)
     reset = getattr(dedupe, "reset_last_seen", None)
     if reset is not None:
@@ -417,7 +417,8 @@ def _subject(event: Any, hint: Any) -> tuple[BaseException | None, bool]:
 def _is_complete(event: Any, hint: Any, error: BaseException) -> bool:
     """Mark a summary's event as that of an exception that was not handled.
 
-    Returns False if it has no exception: one that has is captured in its place.
+    Returns:
+        False if it has no exception; another event is captured in its place then.
     """
     values = (event.get("exception") or {}).get("values")
     if not values or not hint.get("exc_info"):
@@ -450,13 +451,13 @@ def _rendered_error(record: Any) -> BaseException | None:
     """
     message = record.msg
     if isinstance(message, dict):
-        given = message.get("exc_info")
-        if isinstance(given, tuple) and len(given) == 3:
-            given = given[1]
-        if isinstance(given, BaseException):
-            return given
+        exc_info = message.get("exc_info")
+        if isinstance(exc_info, tuple) and len(exc_info) == 3:
+            exc_info = exc_info[1]
+        if isinstance(exc_info, BaseException):
+            return exc_info
         text = f"{message.get('exception', '')}"
-        is_rendered = bool(given) or bool(text)
+        is_rendered = bool(exc_info) or bool(text)
     else:
         text = f"{message}"
         if text.startswith(_SANICS_SECOND_LINE) and record.name == "sanic.root":
@@ -472,7 +473,8 @@ def _rendered_error(record: Any) -> BaseException | None:
 def _completed(event: Any, hint: Any, error: BaseException) -> bool:
     """Add to an event the exception that its record has in its message only.
 
-    Returns False if the application ignores exceptions of this kind.
+    Returns:
+        False if the application ignores exceptions of this kind.
     """
     client = _modules["sentry_sdk"].get_client()
     made, made_hint = _modules["sentry_sdk.utils"].event_from_exception(
@@ -496,7 +498,7 @@ def _tagged(event: Any, rid: str | None) -> Any:
 
 
 def _members(error: BaseException) -> Iterator[BaseException]:
-    """Iterate over what an exception stands for: itself, or the exceptions that it wraps.
+    """Iterate over an exception itself, or over the exceptions that it wraps.
 
     Task groups wrap exceptions in a group; Flask hands its own error to the handler of 500.
     A cause is an exception of its own.
@@ -506,10 +508,14 @@ def _members(error: BaseException) -> Iterator[BaseException]:
         if not waiting:
             return
         each = waiting.pop()
-        held = getattr(each, "exceptions", None)
+        members = getattr(each, "exceptions", None)
         original = getattr(each, "original_exception", None)
-        if type(held) is tuple and held and all(isinstance(one, BaseException) for one in held):
-            waiting.extend(held)
+        if (
+            type(members) is tuple
+            and members
+            and all(isinstance(one, BaseException) for one in members)
+        ):
+            waiting.extend(members)
         elif isinstance(original, BaseException) and original is not each:
             waiting.append(original)
         else:
@@ -520,5 +526,5 @@ def _reference(error: BaseException) -> Callable[[], BaseException | None]:
     try:
         return weakref.ref(error)
     except TypeError:
-        # A builtin one.
+        # A builtin exception has no weak references.
         return lambda: error

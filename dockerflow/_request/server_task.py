@@ -1,8 +1,8 @@
 """Whether a request is served in a task that its server made for it.
 
-Such a task ends with the request, and the lines that the server logs last are about
-it. An application that is called in-process (``httpx.ASGITransport``, a test client)
-runs in its caller's task, which goes on with other work.
+Such a task ends with the request, and the server's last lines in it are about the request.
+An application that is called in-process (``httpx.ASGITransport``, a test client) runs in its
+caller's task, which goes on with other work.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["is_called_by_server", "is_channel_of_server", "is_server_task"]
 #: Packages that make a task for each request or connection.
 SERVERS: Final = frozenset({"daphne", "granian", "gunicorn", "hypercorn", "uvicorn"})
 
-# What may stand between a server and an application without being a part of it.
+# Packages whose layers are not part of an application.
 _TRANSPARENT: Final = SERVERS | {
     "asgiref", "dockerflow", "fastapi", "opentelemetry", "sentry_sdk", "starlette",
 }  # fmt: skip
@@ -28,7 +28,7 @@ _CLIENTS: Final = frozenset({"async_asgi_testclient", "httpx"})
 _EVENT_LOOPS: Final = frozenset({"asyncio", "trio", "uvloop"})
 
 _modules: Final = sys.modules
-# By the module that a channel is from, and by the code of a task's outermost coroutine.
+# Keyed by the module of a channel, and by the code of a task's outermost coroutine.
 _servers_channels: Final[dict[Any, bool]] = {}
 _servers_tasks: Final[dict[int, tuple[CodeType, bool]]] = {}
 _MAX_KNOWN: Final = 256
@@ -39,7 +39,7 @@ def is_channel_of_server(send: Callable[..., Any]) -> bool:
     module = getattr(send, "__module__", None)
     known = _servers_channels.get(module)
     if known is None:
-        # Methods that are written in C or Rust have no module but that of their type.
+        # A method written in C or Rust has no module of its own, only its type has.
         known = _package(module or type(getattr(send, "__self__", None)).__module__) in SERVERS
         if type(module) is str:
             remember(_servers_channels, module, known, _MAX_KNOWN)
@@ -55,20 +55,21 @@ def is_server_task() -> bool:
         or "daphne" in _modules
         or "gunicorn" in _modules
     ):
-        # Asked first, because it takes a tenth of the rest.
+        # Tested first: it takes a tenth of the time of the rest.
         return False
     coroutine = _outermost_coroutine()
     code = getattr(coroutine, "cr_code", None)
     if type(code) is not CodeType:
         return False
-    # To hash a code object takes longer than all the rest; the entry keeps it, and its id.
+    # The hash of a code object takes longer than all the rest. The entry keeps the object
+    # alive, and so its id.
     entry = _servers_tasks.get(id(code))
     if entry is not None:
         known = entry[1]
     else:
         frame = getattr(coroutine, "cr_frame", None)
         module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
-        # That of an application's start and end serves no request.
+        # The lifespan task serves no request.
         is_lifespan = "lifespan" in f"{module}.{code.co_name}"
         known = _package(module) in SERVERS and not is_lifespan
         remember(_servers_tasks, id(code), (code, known), _MAX_KNOWN)
@@ -76,11 +77,11 @@ def is_server_task() -> bool:
 
 
 def is_called_by_server() -> bool:
-    """Return whether no layer of the application's own is between the server and the caller.
+    """Return whether no layer of the application is between the server and the caller.
 
-    Such a layer may have bound fields of its request; without one, what is bound
-    was bound before the server has started. It walks up the stack, and is meant
-    for the few requests where something is bound at all.
+    Such a layer may have bound fields of its request. Without one, all bindings were made
+    before the server started. The function walks up the stack, so it is called only for the
+    few requests that begin with bindings.
     """
     return all(_package_of(each) in _TRANSPARENT for each in _callers())
 
@@ -107,7 +108,7 @@ def _outermost_coroutine() -> Any:
     asyncio = _modules.get("asyncio")
     if asyncio is not None:
         try:
-            # With the loop at hand, the task is found in a third of the time.
+            # Given the loop, current_task() takes a third of the time.
             loop = asyncio._get_running_loop()  # noqa: SLF001 - exported for event loops
             if loop is not None:
                 return asyncio.current_task(loop).get_coro()

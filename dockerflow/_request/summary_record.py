@@ -1,11 +1,11 @@
 """A summary's LogRecord, made in half of the time that ``logging`` takes for one.
 
-All summaries come from one place with the same arguments, so that their records
-differ in time, thread and task only. The rest is copied from the first of them.
+All summaries come from one line of code with the same arguments, so that their records
+differ in time, thread and task only. The other attributes are copied from the first record.
 
-That passes by the methods of the logger. Tracers add their ids in a patched
-``Logger.makeRecord``, and tests replace ``info`` of a logger: where ``is_standard``
-is False, a summary is logged by those methods (``log``).
+That bypasses the methods of the logger. But tracers add their ids in a patched
+``Logger.makeRecord``, and tests replace ``info`` of a logger. If ``is_standard`` is False,
+``log`` calls those methods.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from mozlog_py._values.tracebacks import as_exc_info
 __all__ = ["has_patched_make_record", "is_standard", "log", "make_record", "stands_for"]
 
 _Logger: Final = logging.Logger
-# What patches of them are told from; None where one was there before this module.
+# The original methods; None if one was patched before this module was imported.
 _make_record: Final = record_factory.unpatched_method(logging.Logger.makeRecord)
-# What handlers of ours put in its place makes the same records.
+# The handlers of mozlog_py replace it by this function, which makes the same records.
 _made_by_ours: Final = call_extra.make_record
 _info: Final = record_factory.unpatched_method(logging.Logger.info)
 _error: Final = record_factory.unpatched_method(logging.Logger.error)
-# Beside ``manager``, which those have that getLogger() has made.
+# Without ``manager``, which getLogger() sets.
 _ATTRIBUTE_COUNT: Final = len(vars(logging.Logger("")))  # noqa: LOG001 - one with no manager
 _INFO: Final = logging.INFO
 _LogRecord: Final = logging.LogRecord
@@ -46,12 +46,12 @@ _time_ns: Final = time.time_ns
 _START: Final[float] = vars(logging)["_startTime"]
 _HAS_TASKS: Final = hasattr(logging, "logAsyncioTasks")
 
-# The function that logs summaries, as ``logging`` would find it: file, line, name, stack.
+# The function that logs summaries, as ``logging`` finds it: file, line, name, stack.
 _place: tuple[str, int] = ("", 0)
 _function: tuple[str, None] = ("", None)
 
-#: Of each logger and level, the names of fields that came last, and the attributes of
-#: the first record that had them, in this process.
+#: For each logger and level: the names of the latest fields, and the attributes of the first
+#: record of this process that had them.
 _first: Final[dict[tuple[str, int], tuple[tuple[str, ...], dict[str, Any]]]] = {}
 _MAX_FIRST: Final = 100
 _NO_FIRST: Final[tuple[Any, Any]] = None, None
@@ -61,7 +61,7 @@ _made_faster: Final = record_factory.make_record
 
 
 def stands_for(function: Any) -> None:
-    """Have all records say that a function has logged them."""
+    """Have all records name a function as the one that has logged them."""
     global _place, _function
     _place = function.__code__.co_filename, 0
     _function = function.__name__, None
@@ -76,14 +76,14 @@ def has_patched_make_record() -> bool:
 def is_standard(logger: Any) -> bool:
     """Return whether the records of a logger are made and logged by ``logging``'s own methods.
 
-    Record factories, filters and handlers count for nothing here: they are asked anyway.
+    Record factories, filters and handlers do not matter: they are called in any case.
     """
     return (
         type(logger) is _Logger
         and ((method := _Logger.makeRecord) is _made_by_ours or method is _make_record)
         and _Logger.info is _info
         and _Logger.error is _error
-        # A logger with no more attributes than it was born with has no method of its own.
+        # A logger without additional attributes has no method of its own.
         and (
             len(own := logger.__dict__) - ("manager" in own) <= _ATTRIBUTE_COUNT
             or not ("info" in own or "error" in own or "makeRecord" in own)
@@ -98,12 +98,12 @@ def log(
     fields: dict[str, Any],
     error: BaseException | None = None,
 ) -> None:
-    """Log a summary by way of whatever its logger consists of.
+    """Log a summary by the methods of its logger, which may be any object.
 
     Args:
         logger: A logger of ``logging``, of a class of its own, or an object with ``info``
             and ``error``.
-        level: INFO, or any other for ``error``.
+        level: INFO to call ``info``, another level to call ``error``.
         message: The text of the summary.
         fields: Attributes for the record, none of which ``logging`` sets itself.
         error: An exception for the record's ``exc_info``.
@@ -123,7 +123,7 @@ def log(
     except KeyError:
         if not isinstance(logger, _Logger):
             raise
-        # No handler of ours was made, and makeRecord() refuses both.
+        # logging's own makeRecord() refuses an extra that overrides an attribute.
         _handle(logger, level, message, fields, error)
 
 
@@ -153,8 +153,8 @@ def make_record(
         level: The level of the record.
         message: The text of the summary.
         names: Fields that the caller sets on the record, in this order; the same tuple
-            each time, if it is to be fast. Until then they are there and None, so that
-            the record need not grow for them.
+            each time is faster. They are None on the returned record, so that its dict
+            does not grow when the caller sets them.
         error: An exception for the record's ``exc_info``.
     """
     factory = logging.getLogRecordFactory()
@@ -165,35 +165,35 @@ def make_record(
     if (
         known is not names
         or (factory is not _LogRecord and factory is not _made_faster)
-        # What somebody has it add is not the same for each.
+        # A patched __init__ may add different attributes to each record.
         or _LogRecord.__init__ is not _init
         or first["process"] is not process.pid
         or not (logging.logThreads and logging.logProcesses and logging.logMultiprocessing)
     ):
         return _made_by_logging(factory, logger, level, message, names, error)
     record = _new(_LogRecord)
-    # A dict that is copied is not filled name by name.
-    record.__dict__ = facts = first.copy()
-    facts["msg"] = message
+    # The copy of a dict is faster than setting the names one by one.
+    record.__dict__ = attrs = first.copy()
+    attrs["msg"] = message
     if error is not None:
-        facts["exc_info"] = as_exc_info(error)
+        attrs["exc_info"] = as_exc_info(error)
     if HAS_NANOSECONDS:
-        facts["created"] = seconds = ns / 1e9
+        attrs["created"] = seconds = ns / 1e9
         milliseconds = ns // 1_000_000 % 1000
         if milliseconds == 999 and int(seconds) != ns // 1_000_000_000:
             # The seconds were rounded up to the next.
             milliseconds = 0
-        facts["msecs"] = milliseconds + 0.0
-        facts["relativeCreated"] = (ns - START_NS) / 1e6
+        attrs["msecs"] = milliseconds + 0.0
+        attrs["relativeCreated"] = (ns - START_NS) / 1e6
     else:
-        facts["created"] = now = _time()
-        # The whole milliseconds, for any time since 1970.
-        facts["msecs"] = now % 1.0 * 1000 // 1.0
-        facts["relativeCreated"] = (now - _START) * 1000
-    facts["thread"] = _get_ident()
-    facts["threadName"] = _current_thread().name
+        attrs["created"] = now = _time()
+        # Whole milliseconds, exact for any time since 1970.
+        attrs["msecs"] = now % 1.0 * 1000 // 1.0
+        attrs["relativeCreated"] = (now - _START) * 1000
+    attrs["thread"] = _get_ident()
+    attrs["threadName"] = _current_thread().name
     if _HAS_TASKS:
-        facts["taskName"] = _task_name()
+        attrs["taskName"] = _task_name()
     return record
 
 
@@ -214,13 +214,13 @@ def _made_by_logging(
         and _LogRecord.__init__ is _init
         and record.process is not None
     ):
-        # Neither the exception nor its text: the first record would keep them, and the
-        # exception's frames, for good.
-        facts = {**vars(record), "msg": "", "exc_info": None, **dict.fromkeys(names)}
+        # Without the exception and its text: the entry would keep them, and the exception's
+        # frames, alive for ever.
+        attrs = {**vars(record), "msg": "", "exc_info": None, **dict.fromkeys(names)}
         if record.process == process.pid:
-            # By identity it is compared in a third of the time.
-            facts["process"] = process.pid
-        remember(_first, key, (names, facts), _MAX_FIRST)
+            # A comparison by identity takes a third of the time.
+            attrs["process"] = process.pid
+        remember(_first, key, (names, attrs), _MAX_FIRST)
     vars(record).update(dict.fromkeys(names))
     return record
 
@@ -233,5 +233,5 @@ def _task_name() -> str | None:
         name: str = asyncio.current_task().get_name()
         return name
     except Exception:
-        # Not within an event loop, which is what logging asks in the same way.
+        # No event loop runs; logging does the same then.
         return None

@@ -6,7 +6,7 @@ __all__ = ["DockerFlowAppConfig"]
 
 
 class DockerFlowAppConfig(AppConfig):
-    """Registers what ``DOCKERFLOW_CHECKS`` names, and the check of this installation."""
+    """Registers the checks in ``DOCKERFLOW_CHECKS``, and the check of this installation."""
 
     name = "dockerflow.django"
     label = "dockerflow"

@@ -1,4 +1,4 @@
-"""Checks of what Django applications are made of, for Django's own registry of checks."""
+"""Checks of databases, migrations and Redis, for Django's own registry of checks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DEFAULT = (
 
 
 def check_database_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
-    """Check that the default database is reached, and usable."""
+    """Check that the default database can be reached and used."""
     try:
         connection.ensure_connection()
         is_usable = _is_usable()
@@ -44,7 +44,7 @@ def check_database_connected(app_configs: Any, **kwargs: Any) -> list[checks.Che
         message = f'Database misconfigured: "{redact(error, connection.settings_dict)}"'
         return [checks.Error(message, id=health.ERROR_MISCONFIGURED_DATABASE)]
     except Exception as error:
-        # What it raises is logged by whatever runs the checks.
+        # The runner of the checks logs the exception.
         mask_raised(error, functools.partial(check_database_connected, connection.settings_dict))
         raise
     if not is_usable:
@@ -54,19 +54,19 @@ def check_database_connected(app_configs: Any, **kwargs: Any) -> list[checks.Che
 
 
 def _is_usable() -> bool:
-    """Return whether the connection works, or a new one in its place does."""
+    """Return whether the connection works, if need be after it was reopened."""
     if connection.is_usable():
         return True
     if connection.in_atomic_block:
         return False
-    # One that was kept for a while (CONN_MAX_AGE), and that the server has closed since.
+    # The server may have closed a connection that was kept (CONN_MAX_AGE).
     connection.close()
     connection.ensure_connection()
     return bool(connection.is_usable())
 
 
 def check_migrations_applied(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
-    """Check that all migrations are applied; one that is not is a warning."""
+    """Check that all migrations are applied; each that is not gives a warning."""
     try:
         loader = _load_migrations()
     except (ImproperlyConfigured, OperationalError, ProgrammingError):
@@ -77,7 +77,7 @@ def check_migrations_applied(app_configs: Any, **kwargs: Any) -> list[checks.Che
     return [
         checks.Warning(f"Unapplied migration {migration}", id=health.WARNING_UNAPPLIED_MIGRATION)
         for key, migration in sorted(loader.graph.nodes.items(), key=lambda node: node[0])
-        # A node without a migration stands for one of an application that is not there.
+        # A node without a migration stands for an application that is not installed.
         if migration is not None and migration.app_label in labels and key not in applied
     ]
 
@@ -86,7 +86,7 @@ def _load_migrations() -> Any:
     with fork_safe_import():
         from django.db.migrations.loader import MigrationLoader
 
-    # One that was kept for a while, and that the server may have closed since.
+    # The server may have closed a connection that was kept (CONN_MAX_AGE).
     is_kept = connection.connection is not None and not connection.in_atomic_block
     try:
         return MigrationLoader(connection, ignore_no_migrations=True)
@@ -125,10 +125,11 @@ def _caches() -> Any:
 def register() -> None:
     """Register the checks that ``DOCKERFLOW_CHECKS`` names.
 
-    Raises ``ImportError`` where a name leads nowhere.
+    Raises:
+        ImportError: If a name cannot be imported.
     """
     names = getattr(settings, "DOCKERFLOW_CHECKS", None)
-    # An empty string is what an environment variable that is set to nothing gives.
+    # An environment variable without a value gives an empty string.
     for name in _DEFAULT if names is None or names == "" else names:
         check = import_string(name) if isinstance(name, str) else name
         if check is check_redis_connected:
@@ -137,11 +138,11 @@ def register() -> None:
 
 
 def _import_clients() -> None:
-    # Otherwise the first heartbeat does. Its checks run at the same time, and two
-    # that import the parts of a client in different orders keep each other from it.
+    # Otherwise the first heartbeat imports them, in several checks at once. Two threads that
+    # import the parts of a client in different orders deadlock.
     for name in ("redis", "django_redis.client"):
         try:
             import_module(name)
         except Exception:
-            # The check says so, and nobody else needs them.
+            # The check reports it, and no other code needs them.
             return

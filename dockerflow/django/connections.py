@@ -1,18 +1,17 @@
 """Django's database connections around checks.
 
-A request's connections are closed at its end, or kept for ``CONN_MAX_AGE``.
-Checks run outside of requests, in threads that Django does not tell that a
-request has ended, so that their connections are closed or kept here.
+Django closes a request's connections at its end, or keeps them for ``CONN_MAX_AGE``. Checks
+run outside of requests, in threads that Django closes no connections of. So this module closes
+or keeps them.
 
-The ORM of asynchronous code has its connections in the thread that runs
-synchronous code for it, the "thread-sensitive" one of asgiref. Which one that
-is depends on the context: the thread of a request that waits, a thread that
-belongs to a request (ASGI), or one for the whole process.
+The ORM of asynchronous code has its connections in the thread that runs synchronous code for
+it, asgiref's "thread-sensitive" thread. The context decides which thread that is: the thread
+of a request that waits, a thread that belongs to a request (ASGI), or one for the whole
+process.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -22,7 +21,9 @@ from asgiref.sync import sync_to_async as in_sensitive_thread
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 
+from dockerflow._request.background import Coalesced, result_within
 from dockerflow.checks._run.check_result import CheckResult
+from dockerflow.checks._run.in_request import has_running_loop
 from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.checks._run.worker_threads import at_thread_end
 
@@ -34,7 +35,7 @@ __all__ = [
     "has_transaction_async",
 ]
 
-#: Seconds that an answer is waited for from the thread-sensitive thread.
+#: How many seconds to wait for an answer of the thread-sensitive thread.
 _ANSWERS_WITHIN_S: Final = 1.0
 
 
@@ -44,26 +45,18 @@ def has_transaction() -> bool:
 
 
 async def has_transaction_async() -> bool:
-    """Return the same of the thread in which synchronous code of this request runs."""
+    """Return the same for the thread in which synchronous code of this request runs."""
     if not _has_waiting_thread() and _has_thread_of_request():
-        # A new thread, which has no connection yet.
+        # It would be a new thread, without a connection.
         return False
-    asking = asyncio.ensure_future(in_sensitive_thread(has_transaction)())
-    # A caller that is cancelled meanwhile does not look at it any more.
-    asking.add_done_callback(lambda done: done.cancelled() or done.exception())
-    # Where that thread is busy with something that hangs, it is not with a test.
-    await asyncio.wait({asking}, timeout=_ANSWERS_WITHIN_S)
-    if not asking.done():
-        asking.cancel()
-        return False
-    # No thread can be started, perhaps.
-    return asking.exception() is None and asking.result()
+    # A thread that does not answer in time runs no test.
+    return await result_within(in_sensitive_thread(has_transaction)(), _ANSWERS_WITHIN_S, False)
 
 
 @contextmanager
 def _beside_sync_request() -> Iterator[None]:
     """Run a check in a thread of this package, or on an event loop of this package."""
-    if not _is_on_loop():
+    if not has_running_loop():
         at_thread_end(connections.close_all)
         _close_old_connections()
         try:
@@ -72,7 +65,7 @@ def _beside_sync_request() -> Iterator[None]:
             _close_old_connections()
         return
     if _has_waiting_thread():
-        # It waits for this check, and would never run the check's synchronous code.
+        # That thread waits for this check, so it would never run the check's synchronous code.
         del AsyncToSync.executors.current
     with _on_loop():
         yield
@@ -81,11 +74,11 @@ def _beside_sync_request() -> Iterator[None]:
 @contextmanager
 def _beside_async_request() -> Iterator[None]:
     """Run a check in a thread of this package, or on the event loop of the request."""
-    if not _is_on_loop():
+    if not has_running_loop():
         with _beside_sync_request():
             yield
     elif _has_waiting_thread():
-        # Its connections are closed at the end of the request that waits.
+        # The end of the request that waits closes that thread's connections.
         yield
     else:
         with _on_loop():
@@ -95,14 +88,15 @@ def _beside_async_request() -> Iterator[None]:
 @contextmanager
 def _on_loop() -> Iterator[None]:
     if _has_thread_of_request() or SyncToAsync.deadlock_context.get(False):
-        # The request may end before the check, and may be what that thread is busy with.
+        # The request may end before the check, or may itself occupy that thread.
         with _thread_of_check():
             yield
         return
     try:
         yield
     finally:
-        _close_in_sensitive_thread()
+        # Not awaited: that thread may be busy, or hang.
+        _closing.call()
 
 
 @contextmanager
@@ -116,55 +110,18 @@ def _thread_of_check() -> Iterator[None]:
         executor = SyncToAsync.context_to_thread_executor.pop(own, None)
         if executor is not None:
             executor.submit(connections.close_all)
-            # Not waited for: this is the loop's thread, and that one may hang.
+            # Not awaited: this is the loop's thread, and that thread may hang.
             executor.shutdown(wait=False)
 
 
-#: By event loop, whether connections are to be closed once more: a check has ended since.
-_closing: Final[dict[asyncio.AbstractEventLoop, bool]] = {}
-#: Tasks that nothing else refers to.
-_tasks: Final[set[asyncio.Task[None]]] = set()
-
-
-def _close_in_sensitive_thread() -> None:
-    """Have connections closed, without waiting: the thread may be busy, or hang."""
-    loop = asyncio.get_running_loop()
-    if loop in _closing:
-        _closing[loop] = True
-        return
-    _closing[loop] = False
-    task = loop.create_task(_close_until_done(loop))
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-
-
-async def _close_until_done(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        is_to_be_done = True
-        while is_to_be_done:
-            _closing[loop] = False
-            await in_sensitive_thread(_close_old_connections)()
-            is_to_be_done = _closing[loop]
-    except RuntimeError:
-        # No thread can be started, or the loop ends.
-        pass
-    finally:
-        del _closing[loop]
-
-
 def _close_old_connections() -> None:
-    """Close what a request would close at its end, but what a transaction is in."""
+    """Close the connections that a request closes at its end, but for those in a transaction."""
     for each in connections.all(initialized_only=True):
         if not each.in_atomic_block:
             each.close_if_unusable_or_obsolete()
 
 
-def _is_on_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+_closing: Final = Coalesced(in_sensitive_thread(_close_old_connections))
 
 
 def _has_waiting_thread() -> bool:
@@ -186,7 +143,7 @@ def _call_async(function: Callable[[], Awaitable[Any]]) -> Any:
 async def _call_sync(call: Callable[[], CheckResult]) -> CheckResult:
     outcome = call()
     if isinstance(outcome.error, SynchronousOnlyOperation):
-        # What asks the database may not be called on a loop's thread.
+        # The ORM refuses synchronous calls on a loop's thread.
         return await _call_sync_in_thread(call)
     return outcome
 

@@ -1,4 +1,4 @@
-"""Django's settings as ours, read again after they were overridden."""
+"""The settings of an application of Django, read again after they were overridden."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def _lookup(name: str) -> Any:
 
 
 class _Cached:
-    """What was made of the settings; asking Django for each on every request is slow."""
+    """The options made of the settings: to ask Django for each on every request is slow."""
 
     live: ReloadingOptions | None = None
     options: Options | None = None
-    #: What Django replaces when settings are overridden.
+    #: The object that Django replaces when settings are overridden.
     wrapped: Any = None
 
 
@@ -32,7 +32,11 @@ _cached: Final = _Cached()
 
 
 def current_options() -> Options:
-    """Give the options as they are now. Raises ``SettingsError`` at the first call only."""
+    """Return the options as they are now.
+
+    Raises:
+        SettingsError: If a setting is bad; at the first call only.
+    """
     options = _cached.options
     if options is None or vars(settings).get("_wrapped") is not _cached.wrapped:
         if _cached.live is None:
@@ -48,7 +52,7 @@ def current_options() -> Options:
 
 
 def current_settings() -> Settings:
-    """Give the settings as they are now."""
+    """Return the settings as they are now."""
     current_options()
     assert _cached.live is not None  # noqa: S101 - it was just made
     return _cached.live.settings()

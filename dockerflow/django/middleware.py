@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -22,15 +23,14 @@ from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.utils.functional import LazyObject, empty
 
-from dockerflow._request.adapter import fill_summary, user_id
+from dockerflow._request.adapter import fill_summary, own_hook, user_id
 from dockerflow._request.cancellation import is_task_cancelled
-from dockerflow._request.exchange import REQUEST_ID, Exchange, enclosing_exchange
+from dockerflow._request.exchange import Exchange, enclosing_exchange
+from dockerflow._request.layer import Layer
 from dockerflow._request.options import Options
-from dockerflow._request.vary import merged_vary
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary, current, is_cancellation
-from dockerflow.wsgi import querystring_of
-from mozlog_py._fields.late_request_ids import attach_request_id
+from dockerflow.wsgi import querystring_of, read_environ, resolve_environ
 from mozlog_py.context import request_id_context
 
 from . import views
@@ -56,22 +56,23 @@ _OURS: Final = frozenset({views.version, views.lbheartbeat, views.error})
 class DockerflowMiddleware:
     """Serves the endpoints, gives each request an id, and logs its summary.
 
-    Raises ``SettingsError`` where Django's settings are bad. A subclass may
-    set ``viewpatterns``, ``request_id`` (a policy, where settings do not
-    suffice), and override ``_build_extra_meta``.
+    A subclass may set ``viewpatterns`` and ``request_id``, and override ``_build_extra_meta``.
+
+    Raises:
+        SettingsError: If Django's settings are bad.
     """
 
     sync_capable = True
     async_capable = True
 
-    #: What is served before anything else: a pattern of the path, and its view.
+    #: The views that are called before all others, with patterns of their paths.
     viewpatterns: ClassVar[list[tuple[re.Pattern[str], Callable[..., Any]]]] = [
         (re.compile(r"/__version__/?\Z"), views.version),
         (re.compile(r"/__heartbeat__/?\Z"), views.heartbeat),
         (re.compile(r"/__lbheartbeat__/?\Z"), views.lbheartbeat),
         (re.compile(r"/__error__/?\Z"), views.error),
     ]
-    #: How ids are found; None has the settings say it.
+    #: The policy for ids; None to make it of the settings.
     request_id: RequestIdPolicy | None = None
 
     def __init__(
@@ -84,6 +85,7 @@ class DockerflowMiddleware:
         #: Where summaries go.
         self.summary_logger: Any = logging.getLogger(LOGGER_NAME)
         self._is_async = get_response is not None and iscoroutinefunction(get_response)
+        self._layer = _DjangoLayer(self)
         if self._is_async:
             markcoroutinefunction(self)
         current_options()
@@ -96,14 +98,14 @@ class DockerflowMiddleware:
             return self._serve_async(request)
         summary = self._begin(request, is_served=True)
         if summary is None:
-            # Installed twice: the outer one takes care of it.
+            # Installed twice: the outer middleware serves the request.
             return self.get_response(request)
         try:
             response = self._endpoint(request) or self.get_response(request)
             return self._answered(request, response, summary)
         except BaseException as error:
             if isinstance(summary, DjangoSummary):
-                summary.fail(error)
+                summary.leave_with(error)
             raise
 
     async def _serve_async(self, request: HttpRequest) -> Any:
@@ -117,13 +119,13 @@ class DockerflowMiddleware:
             return self._answered(request, response, summary)
         except BaseException as error:
             if isinstance(summary, DjangoSummary):
-                summary.fail(error)
+                summary.leave_with(error)
             raise
 
     # -- by hand, as in upstream ----------------------------------------------
 
     def process_request(self, request: HttpRequest) -> Any:
-        """Begin a request; give the response where it is for an endpoint."""
+        """Begin a request; return the response if it is for an endpoint, else None."""
         self._begin(request)
         return self._endpoint(request)
 
@@ -142,106 +144,63 @@ class DockerflowMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Note what a view raised; unless a response is made of it, that is an error."""
+        """Note an exception of a view, which is an error unless Django answers it."""
         request._has_exception = True  # type: ignore[attr-defined]
         summary = getattr(request, _SUMMARY, None)
         if isinstance(summary, DjangoSummary) and not (
             summary.is_served or isinstance(exception, _STATUSES)
         ):
-            # By hand: no handler of Django's tells how it ended.
+            # By hand: no handler of Django makes a response.
             summary.code = 500
             self._fill(request, summary)
             summary.finish(exception)
 
     # -- what a request goes through --------------------------------------------
 
-    def _begin(self, request: HttpRequest, *, is_served: bool = False) -> RequestSummary | None:
-        """Begin a request or join it; None where another one of this class has done so."""
-        held = getattr(request, _SUMMARY, None)
-        if held is not None and not held.is_over:
+    def _begin(self, request: HttpRequest, *, is_served: bool = False) -> Any:
+        """Begin a request or join it.
+
+        Returns:
+            Its summary; None if another middleware of this class has begun the request.
+        """
+        former = getattr(request, _SUMMARY, None)
+        if former is not None and not former.is_over:
             return None
-        outer = _enclosing(request)
-        options = current_options()
-        policy = self.request_id or options.policy
-        meta = request.META
-        environ_name = options.environ_name
-        if self.request_id is not None:
-            environ_name = f"HTTP_{policy.header_name.upper().replace('-', '_')}"
-        value = meta.get(environ_name)
-        if outer is not None:
-            self._join(outer, request, options, value)
-            vars(request).update(
-                {_SUMMARY: outer, "_id": outer.rid, "_start_timestamp": time.time()}
-            )
-            return outer
-        summary = DjangoSummary()
-        summary.method, summary.path = request.method or "", request.path
-        summary.agent = meta.get("HTTP_USER_AGENT", "")
-        summary.lang = meta.get("HTTP_ACCEPT_LANGUAGE", "")
-        if options.querystring:
-            summary.querystring = _query_string(request)
-        summary.logger = self.summary_logger
-        summary.use(options)
-        if self.request_id is None and value and options.accepts(value):
-            summary.begin(value)
-            summary.id_header = options.echo_name
-            summary.echo_name = options.echo_name if options.echoes_all else None
+        summary: Any = _enclosing(request)
+        if summary is not None:
+            self._layer.complete(summary, request)
         else:
-            traceparent = meta.get("HTTP_TRACEPARENT")
-            summary.begin_with(
-                policy,
-                [value] if value else [],
-                [traceparent] if traceparent else [],
-                meta.get("REMOTE_ADDR"),
-            )
-        # META is the environ under WSGI, which gunicorn shows to its access log.
-        meta[REQUEST_ID] = summary.rid
-        summary.is_served = is_served
+            summary = DjangoSummary()
+            summary.method, summary.path = request.method or "", request.path
+            summary.is_served = is_served
+            self._layer.begin(summary, request)
         vars(request).update(
             {_SUMMARY: summary, "_id": summary.rid, "_start_timestamp": time.time()}
         )
         return summary
 
-    def _join(self, outer: Any, request: HttpRequest, options: Options, value: str | None) -> None:
-        """Add the id and the summary to the exchange of a layer further out that has none."""
-        meta = request.META
-        if outer.rid is None:
-            if self.request_id is not None:
-                options = Options(current_settings(), self.request_id)
-            traceparent = meta.get("HTTP_TRACEPARENT")
-            request_id, outer.id_header = options.policy.resolve(
-                [value] if value else [],
-                [traceparent] if traceparent else [],
-                meta.get("REMOTE_ADDR"),
-            )
-            outer.set_request_id(request_id)
-            if options.policy.may_echo(request_id):
-                outer.set_echo(options, request_id)
-        if outer.logger is None:
-            outer.agent = meta.get("HTTP_USER_AGENT", "")
-            outer.lang = meta.get("HTTP_ACCEPT_LANGUAGE", "")
-            if options.querystring:
-                outer.querystring = _query_string(request)
-            outer.logger = self.summary_logger
-            outer.use(options)
-
     def _endpoint(self, request: HttpRequest) -> Any:
-        for pattern, view in self.viewpatterns:
-            if pattern.match(request.path_info):
-                return view(request)
-        return None
+        view = self._view_of(request)
+        return None if view is None else view(request)
 
     async def _endpoint_async(self, request: HttpRequest) -> Any:
+        view = self._view_of(request)
+        if view is None:
+            return None
+        if view is views.heartbeat:
+            return await views.aheartbeat(request)
+        if view in _OURS:
+            # They do not block, and so need no thread, which might not be available.
+            return view(request)
+        if inspect.iscoroutinefunction(view):
+            return await view(request)
+        return await sync_to_async(view, thread_sensitive=True)(request)
+
+    def _view_of(self, request: HttpRequest) -> Callable[..., Any] | None:
+        path = request.path_info
         for pattern, view in self.viewpatterns:
-            if pattern.match(request.path_info):
-                if view is views.heartbeat:
-                    return await views.aheartbeat(request)
-                if view in _OURS:
-                    # They block nothing, and need no thread, which might not come.
-                    return view(request)
-                if inspect.iscoroutinefunction(view):
-                    return await view(request)
-                return await sync_to_async(view, thread_sensitive=True)(request)
+            if pattern.match(path):
+                return view
         return None
 
     def _answered(self, request: HttpRequest, response: Any, summary: Any) -> Any:
@@ -249,44 +208,38 @@ class DockerflowMiddleware:
             return response
         self._fill(request, summary)
         if not isinstance(summary, DjangoSummary):
-            # The layer further out sees the response, and ends the request.
+            # The layer further out receives the response, and ends the request.
             return response
         summary.code = getattr(response, "status_code", None)
-        if (
-            summary.echo_name is not None
-            and summary.rid is not None
-            and isinstance(response, HttpResponseBase)
-            and summary.echo_name not in response.headers
-        ):
-            response.headers[summary.echo_name] = summary.rid
-            if summary.id_header is not None:
-                held = response.headers.get("Vary")
-                merged = merged_vary((held,) if held else (), summary.id_header)
-                if merged is not None:
-                    response.headers["Vary"] = merged
+        if isinstance(response, HttpResponseBase):
+            headers = response.headers
+            vary = headers.get("Vary")
+            added = summary.echo_headers(headers, (vary,) if vary else ())
+            for name in added:
+                headers[name] = added[name]
         if getattr(response, "streaming", False):
             watch_stream(response, summary)
         else:
             summary.finish(summary.error)
             summary.hand_back()
             if "scope" in vars(request) and isinstance(response, HttpResponseBase):
-                # Under ASGI, Django closes it outside of the task that has made it.
+                # Under ASGI, Django closes the response outside of the task that has made it.
                 response._resource_closers.insert(0, summary.enter_to_close)  # type: ignore[attr-defined]
         return response
 
     def _fill(self, request: HttpRequest, summary: Any) -> None:
-        """Take in what the summary says of the user, and what a subclass adds."""
-        is_own = type(self)._build_extra_meta is not DockerflowMiddleware._build_extra_meta
+        """Fill the summary with the user's id, or with the fields of a subclass."""
+        make_fields = own_hook(self, DockerflowMiddleware, "_build_extra_meta")
         fill_summary(
             summary,
             _logger,
             has_start=hasattr(request, "_start_timestamp"),
             read_user_id=lambda: _user_id(request),
-            make_fields=(lambda: self._build_extra_meta(request)) if is_own else None,
+            make_fields=None if make_fields is None else lambda: make_fields(request),
         )
 
     def _build_extra_meta(self, request: HttpRequest) -> dict[str, Any]:
-        """Give the fields of a request's summary."""
+        """Return the fields of a request's summary; a subclass may return others."""
         summary: Any = getattr(request, _SUMMARY, None)
         if summary is None:
             # By hand, and without process_request().
@@ -298,10 +251,40 @@ class DockerflowMiddleware:
         return fields
 
 
-class DjangoSummary(Exchange):
-    """One request in Django: its summary, and what the middleware is to do in the end."""
+class _DjangoLayer(Layer):
+    """Reads the requests of one middleware."""
 
-    #: Whether the middleware itself has the response made, and knows how that ends.
+    def __init__(self, middleware: DockerflowMiddleware) -> None:
+        self._middleware = middleware
+        # The settings' options, and the options with the middleware's policy made of them.
+        self._made: tuple[Options | None, Options | None] = None, None
+
+    def _options_of(self, holder: HttpRequest) -> Options:  # noqa: ARG002
+        self._logger = self._middleware.summary_logger
+        options, policy = current_options(), self._middleware.request_id
+        if policy is None:
+            return options
+        made_of, own = self._made
+        if own is None or made_of is not options or own.policy is not policy:
+            own = Options(current_settings(), policy)
+            self._made = options, own
+        return own
+
+    def _read(
+        self, exchange: Any, holder: HttpRequest, options: Options, gives_id: bool
+    ) -> str | None:
+        # META is the environ under WSGI; gunicorn's access log reads the id there.
+        return read_environ(exchange, holder.META, options, gives_id)
+
+    def _querystring_of(self, holder: HttpRequest) -> str | bytes:
+        scope = vars(holder).get("scope")
+        return querystring_of(holder.META) if scope is None else scope.get("query_string", b"")
+
+
+class DjangoSummary(Exchange):
+    """One request in Django."""
+
+    #: Whether the middleware calls ``get_response``, and so sees how the request ends.
     is_served: bool = False
 
     def enter_to_close(self) -> None:
@@ -309,15 +292,8 @@ class DjangoSummary(Exchange):
         if current() is not self:
             self.enter()
 
-    def fail(self, error: BaseException) -> None:
-        """End the request by what has passed all of Django's own handlers."""
-        if self.rid is not None:
-            attach_request_id(error, self.rid)
-        self.finish(error)
-        self.leave()
-
     def finish(self, error: BaseException | None = None) -> None:
-        """Log the summary; Django cancels the task of a request when its client has gone."""
+        """Log the summary. Django cancels a request's task when its client disconnects."""
         if error is not None and is_cancellation(error) and is_task_cancelled() is not False:
             self.is_client_gone = True
         super().finish(error)
@@ -325,28 +301,20 @@ class DjangoSummary(Exchange):
 
 def extract_request_id(request: HttpRequest) -> None:
     """Set the id of a request from its headers: in the logging context and as ``_id``."""
-    options = current_options()
-    value, traceparent = (
-        request.META.get(options.environ_name),
-        request.META.get("HTTP_TRACEPARENT"),
-    )
-    request_id = options.policy.choose(
-        [value] if value else [],
-        [traceparent] if traceparent else [],
-        request.META.get("REMOTE_ADDR"),
-    )
+    request_id = resolve_environ(request.META, current_options()).value
     request_id_context.set(request_id)
     request._id = request_id  # type: ignore[attr-defined]
 
 
 def _enclosing(request: HttpRequest) -> RequestSummary | None:
-    """Return the exchange of a layer outside of Django, if there is one."""
-    holder = vars(request).get("scope") or vars(request).get("environ") or request.META
+    """Return the exchange of a layer outside of Django, None if there is none."""
+    attrs = vars(request)
+    holder = attrs.get("scope") or attrs.get("environ") or request.META
     return enclosing_exchange(holder, holder.get("method") or holder.get("REQUEST_METHOD") or "")
 
 
 def _remember_exception(request: Any = None, **kwargs: Any) -> None:  # noqa: ARG001
-    """Note an exception that becomes Django's answer to a bug, in whatever layer it was raised."""
+    """Note an exception of any layer that Django answers as a bug: a signal handler."""
     summary = getattr(request, _SUMMARY, None)
     if summary is not None:
         request._has_exception = True
@@ -354,30 +322,18 @@ def _remember_exception(request: Any = None, **kwargs: Any) -> None:  # noqa: AR
 
 
 def _leave(**kwargs: Any) -> None:  # noqa: ARG001
-    """Leave the request's context, now that Django has logged its last line of the request."""
+    """Leave the request's context after Django's last line: a signal handler."""
     summary = current()
     if type(summary) is DjangoSummary and summary.is_over:
         summary.leave()
 
 
 def _user_id(request: HttpRequest) -> Any:
-    """Return the id of the user, if one is loaded; this loads none."""
+    """Return the id of the user if the user is loaded already, else an empty text."""
     user = vars(request).get("user")
     if isinstance(user, LazyObject):
-        # An asynchronous view loads it elsewhere.
+        # An asynchronous view loads the user into another attribute.
         loaded = vars(request).get("_cached_user", vars(request).get("_acached_user"))
         wrapped = vars(user).get("_wrapped", empty)
         user = loaded if wrapped is empty else wrapped
-    return "" if user is None else user_id(user, _primary_key_of)
-
-
-def _primary_key_of(user: Any) -> Any:
-    return user.pk
-
-
-def _query_string(request: HttpRequest) -> bytes:
-    scope = vars(request).get("scope")
-    if scope is None:
-        return querystring_of(request.META)
-    raw: bytes | str = scope.get("query_string", b"")
-    return raw.encode() if isinstance(raw, str) else raw
+    return "" if user is None else user_id(user, attrgetter("pk"))

@@ -1,10 +1,10 @@
-"""Signals that say how a heartbeat went; both have ``level``."""
+"""Signals that are sent after a heartbeat, with the argument ``level``."""
 
 from django.dispatch import Signal
 
 __all__ = ["heartbeat_failed", "heartbeat_passed"]
 
-#: No check gave an error.
+#: No check has an error.
 heartbeat_passed = Signal()
-#: A check gave an error, or worse.
+#: A check has an error, or a critical message.
 heartbeat_failed = Signal()

@@ -1,4 +1,4 @@
-"""A system check that tells when Dockerflow is installed, and serves nothing."""
+"""A system check for an installation that serves no endpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _has_middleware() -> bool:
         try:
             found = import_string(name)
         except ImportError:
-            # Django itself says so, and better.
+            # Django reports it itself.
             continue
         if isinstance(found, type) and issubclass(found, DockerflowMiddleware):
             return True
@@ -49,7 +49,7 @@ def _has_urls() -> bool:
         except Resolver404:
             continue
         except Exception:
-            # No URLs at all, or broken ones, of which other checks tell.
+            # No URLs, or broken ones, which other checks report.
             return False
         return True
     return False

@@ -1,8 +1,7 @@
 """The four endpoints as views.
 
-``HEARTBEAT_FAILED_STATUS_CODE``, ``version_callback`` and ``logger`` are
-attributes of this module, as upstream's; what a test puts in their place
-counts.
+``HEARTBEAT_FAILED_STATUS_CODE``, ``version_callback`` and ``logger`` are attributes of this
+module, as upstream's. A test may replace them.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.checks.registry import registry as django_check_registry
 from django.db import transaction
-from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.utils.module_loading import import_string
 
 from dockerflow import checks
+from dockerflow._request.adapter import headers_of, heartbeat_signal, upstream_reply
 from dockerflow._request.rate_limit import RateLimit
 from dockerflow.checks._run.heartbeats import HeartbeatResults
 from dockerflow.checks._run.surroundings import Surroundings
@@ -43,7 +42,7 @@ __all__ = ["dockerflow_view", "error", "heartbeat", "lbheartbeat", "version"]
 
 logger = logging.getLogger("dockerflow.django")
 
-#: What upstream's answers without JSON claim to be.
+#: The content type of upstream's responses without JSON.
 _HTML: Final = "text/html; charset=utf-8"
 
 
@@ -52,9 +51,9 @@ _SETTINGS: Final = {
     "HEARTBEAT_FAILED_STATUS_CODE": "heartbeat_failed_status_code",
     "version_callback": "version_callback",
 }
-# Of this process, which has one project.
+# One for the process, which has one project.
 _error_limit: Final = RateLimit()
-# Values as they were last read: mock.patch puts them back as attributes.
+# The values as last read: mock.patch later sets them as attributes, to restore them.
 _seen: Final[dict[str, Any]] = {}
 
 
@@ -67,40 +66,36 @@ def __getattr__(name: str) -> Any:
 
 
 def _settings() -> Settings:
-    """Return the settings, with what a test has put in place of this module's attributes."""
+    """Return the settings, with the values of this module's attributes that a test has set."""
     found = current_settings()
-    held = globals()
+    attrs = globals()
     replaced = {
-        setting: held[name]
+        setting: attrs[name]
         for name, setting in _SETTINGS.items()
-        if name in held and held[name] != _seen.get(name, held)
+        if name in attrs and attrs[name] != _seen.get(name, attrs)
     }
     return dataclasses.replace(found, **replaced) if replaced else found
 
 
 def version(request: HttpRequest) -> HttpResponse:
-    """Give what ``version.json`` in ``BASE_DIR`` says, or ``DOCKERFLOW_VERSION_CALLBACK``."""
-    reply = _endpoints().answer("version", _method(request))
-    response = _response(reply, request)
-    if reply.status == 404:
-        response["Content-Type"] = _HTML
-    return response
+    """Return what ``version.json`` in ``BASE_DIR`` says, or ``DOCKERFLOW_VERSION_CALLBACK``."""
+    return _answer("version", request)
 
 
-# A transaction around the view (ATOMIC_REQUESTS) would have its checks run inside of it.
+# With a transaction around the view (ATOMIC_REQUESTS) the checks would run inside of it.
 @transaction.non_atomic_requests
 def heartbeat(request: HttpRequest) -> HttpResponse:
-    """Give the results of all checks, Django's own included."""
+    """Return the results of all checks, including Django's own."""
     endpoints = _endpoints()
     reply = endpoints.known("heartbeat", _method(request))
     if reply is None:
-        # In a test, checks see what the test's transaction holds.
+        # In a test, the checks run inside of the test's transaction.
         reply = _told(endpoints, endpoints.run_checks(in_request=has_transaction()))
     return _response(reply, request)
 
 
 async def aheartbeat(request: HttpRequest) -> HttpResponse:
-    """Give the same on an event loop, which goes on meanwhile."""
+    """Return the results of all checks, without blocking the event loop."""
     in_transaction = await has_transaction_async()
     endpoints = _endpoints(IN_ASYNC_TRANSACTION if in_transaction else IN_ASYNC_REQUEST)
     reply = endpoints.known("heartbeat", _method(request))
@@ -111,19 +106,13 @@ async def aheartbeat(request: HttpRequest) -> HttpResponse:
 
 
 def lbheartbeat(request: HttpRequest) -> HttpResponse:
-    """Say that the process serves."""
-    reply = _endpoints().answer("lbheartbeat", _method(request))
-    if reply.status == 200:
-        reply = reply._replace(body=b"")
-    response = _response(reply, request)
-    if reply.status == 200:
-        response["Content-Type"] = _HTML
-    return response
+    """Return a response that says that the process serves."""
+    return _answer("lbheartbeat", request)
 
 
 def error(request: HttpRequest) -> HttpResponse:
     """Raise an exception, to test how errors are reported."""
-    return _response(_endpoints().answer("error", _method(request)), request)
+    return _answer("error", request)
 
 
 @transaction.non_atomic_requests
@@ -137,7 +126,7 @@ def dockerflow_view(request: HttpRequest) -> HttpResponse:
 
 
 for _view in (version, heartbeat, aheartbeat, lbheartbeat, error, dockerflow_view):
-    # Without a token a POST is answered as without the middleware for tokens: 404 or 405.
+    # So that a POST without a token gets 404 or 405, as without the middleware for tokens.
     vars(_view)["csrf_exempt"] = True
 
 
@@ -145,13 +134,14 @@ def _method(request: HttpRequest) -> str:
     return request.method or "GET"
 
 
+def _answer(name: str, request: HttpRequest) -> HttpResponse:
+    reply = _endpoints().answer(name, _method(request))
+    return _response(upstream_reply(name, reply, _HTML), request)
+
+
 def _response(reply: Reply, request: HttpRequest) -> HttpResponse:
-    body = b"" if request.method == "HEAD" else reply.body
-    response = HttpResponse(body, status=reply.status)
-    for name, value in reply.headers:
-        response[name] = value
-    response["Content-Length"] = str(len(reply.body))
-    return response
+    body, headers = headers_of(reply, _method(request))
+    return HttpResponse(body, status=reply.status, headers=headers)
 
 
 def _endpoints(surroundings: Surroundings = BESIDE_SYNC_REQUEST) -> Endpoints:
@@ -169,7 +159,7 @@ def _endpoints(surroundings: Surroundings = BESIDE_SYNC_REQUEST) -> Endpoints:
 
 
 def _read_version() -> Any:
-    # By its name at each call: tests replace what is there.
+    # Imported at each call: tests replace the function.
     callback = _settings().version_callback
     read = import_string(callback) if isinstance(callback, str) else callback
     return read(getattr(settings, "BASE_DIR", None) or application_root())
@@ -189,7 +179,7 @@ def _name_of(check: Any) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _as_ours(check: Any) -> Callable[[], Any]:
-    """Give a check of Django's as one of ours; always the same one, so that it runs once."""
+    """Return a check of Django's as one of ours: each time the same object, to share its runs."""
 
     def run() -> Any:
         return check(app_configs=None)
@@ -198,11 +188,10 @@ def _as_ours(check: Any) -> Callable[[], Any]:
 
 
 def _told(endpoints: Endpoints, results: HeartbeatResults) -> Reply:
-    if not results.is_known:
-        # The checks have not said how they are, so that the signals have nothing to say.
-        return endpoints.heartbeat(results)
-    signal: Signal = heartbeat_failed if results.level >= checks.ERROR else heartbeat_passed
-    for _, raised in signal.send_robust(sender=heartbeat, level=results.level):
-        if isinstance(raised, Exception):
-            logger.error("A receiver of a heartbeat signal failed", exc_info=raised)
+    """Return the reply for the results of the checks, and send their signal."""
+    signal = heartbeat_signal(results, passed=heartbeat_passed, failed=heartbeat_failed)
+    if signal is not None:
+        for _, raised in signal.send_robust(sender=heartbeat, level=results.level):
+            if isinstance(raised, Exception):
+                logger.error("A receiver of a heartbeat signal failed", exc_info=raised)
     return endpoints.heartbeat(results)

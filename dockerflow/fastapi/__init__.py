@@ -18,10 +18,10 @@ with needs_extra("fastapi", "starlette", "pydantic"):
     from fastapi.routing import APIRoute
     from starlette.routing import Match
 
+    from dockerflow._request.app_state import live_options
     from dockerflow.asgi import send_reply
     from dockerflow.endpoints import ALLOWED_METHODS, NOT_FOUND
 
-    from .app_state import live_options
     from .views import error, heartbeat, lbheartbeat, version
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "router", "version"]
@@ -38,7 +38,7 @@ class ExactRoute(APIRoute):
 
 
 class ErrorRoute(ExactRoute):
-    """The route of ``/__error__``, which takes no method where the endpoint is switched off."""
+    """The route of ``/__error__``, which takes no method if the endpoint is switched off."""
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
@@ -50,16 +50,16 @@ class ErrorRoute(ExactRoute):
         await super().handle(scope, receive, send)
 
 
-#: The four endpoints; give it to ``include_router``, with a prefix or without.
+#: The four endpoints, for ``include_router``, with a prefix or without.
 router = APIRouter(route_class=ExactRoute)
 
 for _view in (lbheartbeat, heartbeat, version):
     _path = f"/__{_view.__name__}__"
     router.add_api_route(_path, _view, methods=["GET", "HEAD"], include_in_schema=False)
-    # This one is only shown: an operation of OpenAPI has one method, and one id.
+    # For the schema only: an operation of OpenAPI has one method, and one id.
     router.add_api_route(_path, _view, methods=["GET"], tags=[])
 
-# Not shown at all: it is for who looks after the service.
+# Not in the schema: it is for operators.
 router.add_api_route(
     "/__error__",
     error,

@@ -5,80 +5,44 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from dockerflow._request.coroutine_function import returns_coroutine
+from starlette.middleware.errors import ServerErrorMiddleware
+
 from dockerflow._request.exchange import REQUEST
-from dockerflow._request.options import Options
-from dockerflow.asgi import ASGIExchange, DockerflowASGI, Scope
+from dockerflow._request.outermost import surround
+from dockerflow._request.state_layer import StateLayer
+from dockerflow.asgi import Scope
 from dockerflow.request_id import RequestIdPolicy
-from dockerflow.settings import SettingsError
 from dockerflow.summary import LOGGER_NAME, RequestSummary
 from mozlog_py.handlers import MozlogHandler
-
-from .app_state import KEY, live_options
-from .outermost import surround
 
 __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 
 
-class _Layer(DockerflowASGI):
-    """One of the two, with the settings of the application that is served."""
+class RequestIdMiddleware(StateLayer):
+    """Sets the id of each request, in the logging context and in the response.
 
-    #: What was given in place of the settings.
-    _policy: RequestIdPolicy | None
-
-    @returns_coroutine
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
-        """Serve one connection; nearly always one that a layer further out has begun."""
-        outer = scope.get(REQUEST)
-        if isinstance(outer, ASGIExchange) and not outer.is_over:
-            self._join(outer, scope)
-            app = self.app
-            return app(scope, receive, send)
-        return super().__call__(scope, receive, send)
-
-    async def _serve_other(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass it on; at the start, say what is wrong with a setting."""
-        if scope["type"] == "lifespan":
-            try:
-                live_options(scope.get("app"), raises=True)
-            except SettingsError as error:
-                await receive()
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
-        await self.app(scope, receive, send)
-
-    def _options_of(self, scope: Any) -> Options:
-        if self._policy is not None:
-            return self._options
-        try:
-            # What live_options() finds, for each request but the first.
-            live = scope["app"].state._state[KEY]
-        except (AttributeError, KeyError):
-            live = live_options(scope.get("app"))
-        return live.now() if live is not None else self._options
-
-
-class RequestIdMiddleware(_Layer):
-    """Gives each request an id: in the logging context, and in the response.
-
-    ``request_id``: the policy; made of the settings by default.
+    Args:
+        app: The application.
+        request_id: The policy for ids; by default made of the settings.
     """
 
     def __init__(self, app: Any, request_id: RequestIdPolicy | None = None) -> None:
         super().__init__(app, request_id=request_id, summaries=False, endpoints=False)
         self._policy = request_id
         if type(app) is MozlogRequestSummaryLogger:
-            # Right behind this one it would only join: this does its part as well,
-            # and a request passes one layer less.
+            # The next layer would only join. This one does its work as well, so that a
+            # request passes one layer less.
             self.app, self._logger, self._gives_summaries = app.app, app._logger, True
 
 
-class MozlogRequestSummaryLogger(_Layer):
-    """Logs each request's summary.
+class MozlogRequestSummaryLogger(StateLayer):
+    """Logs the summary of each request.
 
-    ``logger``: where it goes. By default that is ``request.summary``, which
-    then logs from INFO on unless it has a level, and writes to standard output
-    as long as nobody has configured a handler for it or the root logger.
+    Args:
+        app: The application.
+        logger: Logs the summaries; by default ``request.summary``. That one then logs from
+            INFO up unless it has a level, and writes to standard output as long as neither
+            it nor the root logger has a configured handler.
     """
 
     def __init__(self, app: Any, logger: logging.Logger | None = None) -> None:
@@ -89,7 +53,6 @@ class MozlogRequestSummaryLogger(_Layer):
             if not any(isinstance(each, _Unconfigured) for each in logger.handlers):
                 logger.addHandler(_Unconfigured())
         super().__init__(app, logger=logger, request_ids=False, endpoints=False)
-        self._policy = None
 
     def _contribute(self, exchange: Any, scope: Scope) -> str | None:
         if type(self)._format is not MozlogRequestSummaryLogger._format:
@@ -118,33 +81,30 @@ def _info(exchange: RequestSummary, scope: Scope) -> dict[str, Any]:
     }
 
 
-def _is_layer(middleware: Any) -> bool:
-    return isinstance(middleware, type) and issubclass(middleware, _Layer)
-
-
-surround(_is_layer)
+surround(ServerErrorMiddleware)
 
 
 class _Unconfigured(MozlogHandler):
-    """Writes to standard output whatever no other handler takes care of."""
+    """Writes to standard output the records that no other handler handles."""
 
     def __init__(self) -> None:
         super().__init__(None, "Dockerflow")
 
     def handle(self, record: logging.LogRecord) -> Any:
-        """Write a record, unless there is a handler that does."""
+        """Write a record, unless another handler is configured."""
         return True if _is_configured(self) else super().handle(record)
 
 
-# What only looks on is nobody's configuration: pytest has it on every root logger.
-_LOOKING_ON: Final = ("_pytest.", "mozlog_py.testing")
+# Handlers that only capture do not count as a configuration: pytest sets one on every root
+# logger.
+_CAPTURING: Final = ("_pytest.", "mozlog_py.testing")
 
 
 def _is_configured(ours: logging.Handler) -> bool:
     logger: logging.Logger | None = logging.getLogger(LOGGER_NAME)
     while logger is not None:
         for handler in logger.handlers:
-            if handler is not ours and not type(handler).__module__.startswith(_LOOKING_ON):
+            if handler is not ours and not type(handler).__module__.startswith(_CAPTURING):
                 return True
         logger = logger.parent if logger.propagate else None
     return False

@@ -1,7 +1,7 @@
 """The four endpoints of a FastAPI application.
 
-Settings are read from ``app.state``: ``DOCKERFLOW_*``, and ``APP_DIR``, the
-folder of ``version.json`` (else that of the environment, else ``/app``).
+Settings are read from ``app.state``: ``DOCKERFLOW_*``, and ``APP_DIR``, the folder of
+``version.json``. By default that is ``APP_DIR`` of the environment, else ``/app``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
+from dockerflow._request.app_state import error_limit, live_options
 from dockerflow.asgi import send_reply
 from dockerflow.endpoints import Endpoints, Reply, application_root
 from dockerflow.settings import Settings
 from dockerflow.version import get_version
-
-from .app_state import error_limit, live_options
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "version"]
 
@@ -24,7 +23,7 @@ _logger: Final = logging.getLogger(__name__)
 
 
 class ReplyResponse(Response):
-    """An endpoint's answer as a response, without a body where a HEAD asked for it."""
+    """An endpoint's reply as a response, without a body for HEAD."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.body, reply.status, dict(reply.headers))
@@ -53,17 +52,17 @@ async def _answer(name: str, request: Request) -> Response:
 
 
 async def version(request: Request) -> Response:
-    """Give what ``version.json`` says."""
+    """Return the contents of ``version.json``."""
     return await _answer("version", request)
 
 
 async def heartbeat(request: Request) -> Response:
-    """Give the results of all checks."""
+    """Return the results of all checks."""
     return await _answer("heartbeat", request)
 
 
 async def lbheartbeat(request: Request) -> Response:
-    """Say that the process serves."""
+    """Return a response that says that the process serves."""
     return await _answer("lbheartbeat", request)
 
 

@@ -1,18 +1,17 @@
 """The Flask extension: endpoints, request ids and summaries.
 
-The WSGI core around the application begins and ends each request; the hooks of
-Flask tell it what only Flask knows. Called by hand, as tests do, without a
-server around them, the hooks begin and end requests themselves.
+The WSGI core around the application begins and ends each request. The hooks of Flask add what
+only Flask knows. If a test calls the hooks by hand, without the core around them, they begin
+and end the request themselves.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from flask import (
     Blueprint,
@@ -28,17 +27,22 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wsgi import ClosingIterator
 
-from dockerflow import checks
-from dockerflow._request.adapter import DeprecatedChecks, fill_summary
+from dockerflow import checks  # noqa: F401 - upstream has the name here
+from dockerflow._request.adapter import (
+    fill_summary,
+    heartbeat_signal,
+    own_hook,
+    upstream_reply,
+)
 from dockerflow._request.exchange import REQUEST, Exchange
-from dockerflow._request.options import Options, ReloadingOptions
+from dockerflow._request.extension import Extension, Installation
+from dockerflow._request.layer import LiveLayer
 from dockerflow.checks._run.surroundings import Surroundings
-from dockerflow.checks.registry import checks_of, register_owned
 from dockerflow.endpoints import Endpoints, Reply
 from dockerflow.request_id import RequestIdPolicy
-from dockerflow.summary import LOGGER_NAME, RequestSummary
+from dockerflow.summary import RequestSummary
 from dockerflow.version import get_version
-from dockerflow.wsgi import DockerflowWSGI, WSGIExchange, querystring_of
+from dockerflow.wsgi import DockerflowWSGI, WSGIExchange, resolve_environ
 from mozlog_py.context import request_id_context
 
 from .checks import check_database_connected, check_migrations_applied, check_redis_connected
@@ -55,37 +59,40 @@ else:
 
 __all__ = ["Dockerflow", "HeartbeatFailure", "extract_request_id"]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-# Where app.extensions holds the options of an application.
-_OPTIONS: Final = "dockerflow.options"
-_ENDPOINTS: Final = "dockerflow.endpoints"
-# What upstream's answers without JSON claim to be.
+# The keys of app.extensions for what belongs to one application.
+_INSTALLATION: Final = "dockerflow.installation"
+_CORE: Final = "dockerflow.core"
+# The content type of upstream's responses without JSON.
 _HTML: Final = "text/html; charset=utf-8"
-# What flask-login gives, to be told from what a test puts in its place.
+# The original of flask-login, which a test may replace.
 _CURRENT_USER: Final = current_user
 
 
-# What is behind the two proxies, of which each use looks that up anew: the hooks
-# ask once, for most of what they do is done on these.
+# Return the objects behind two proxies. Each use of a proxy looks its object up, so the hooks
+# do it once.
 _globals: Final[Callable[[], Any]] = g._get_current_object
 _request: Final[Callable[[], Request]] = request._get_current_object  # type: ignore[attr-defined]
 
 
 class HeartbeatFailure(InternalServerError):  # noqa: N818 - upstream's name
-    """A heartbeat found an error; its response is in it."""
+    """A heartbeat found an error; holds the response."""
 
 
-class Dockerflow(DeprecatedChecks):
+class Dockerflow(Extension):
     """The extension; one object can serve several applications.
 
-    ``db``, ``redis``, ``migrate``: a Flask-SQLAlchemy database, a Redis client
-    and a Flask-Migrate object to check. ``silenced_checks``: ids of messages
-    that do not count. ``version_path``: the folder of ``version.json``, by
-    default the one above the application's. ``request_id``: the policy for
-    ids, made of the configuration by default.
+    Args:
+        app: The application to install it in; more with ``init_app``.
+        db: A Flask-SQLAlchemy database to check.
+        redis: A Redis client to check.
+        migrate: A Flask-Migrate object to check.
+        silenced_checks: Ids of messages that do not count.
+        version_path: The folder of ``version.json``, by default the one above the
+            application's.
+        request_id: The policy for ids, by default made of the configuration.
 
-    Raises ``SettingsError`` where the application's configuration is bad.
+    Raises:
+        SettingsError: If the application's configuration is bad.
     """
 
     def __init__(
@@ -100,44 +107,29 @@ class Dockerflow(DeprecatedChecks):
         request_id: RequestIdPolicy | None = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
-        self.logger = logging.getLogger("dockerflow.flask")
-        self.logger.setLevel(logging.INFO)
-        #: Where summaries go.
-        self.summary_logger: Any = logging.getLogger(LOGGER_NAME)
-        self.silenced_checks = silenced_checks or []
-        self.version_path = version_path
-        self._version_callback: Callable[[str], Any] = get_version
-        self._policy = request_id
+        super().__init__(
+            "dockerflow.flask",
+            read_version=get_version,
+            version_path=version_path,
+            silenced_checks=silenced_checks,
+            request_id=request_id,
+            own_checks=(
+                (check_database_connected, db),
+                (check_redis_connected, redis),
+                (check_migrations_applied, migrate),
+            ),
+        )
         self._blueprint = _blueprint(self)
-        #: The checks that count only in heartbeats of this object's applications.
-        self._own_checks: dict[str, Callable[..., Any]] = {}
-        for check, checked in (
-            (check_database_connected, db),
-            (check_redis_connected, redis),
-            (check_migrations_applied, migrate),
-        ):
-            if checked is not None:
-                name, own = register_owned(check, checked)
-                self._own_checks[name] = own
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
         """Install the extension in an application."""
-        app.extensions["dockerflow"] = self
-        live = ReloadingOptions(
-            app.config.get, self._policy, names=app.config.keys, where="Flask's config"
-        )
-        app.extensions[_OPTIONS] = live
         root = str(Path(app.root_path).parent)
-        app.extensions[_ENDPOINTS] = Endpoints(
-            settings=live.settings,
-            read_version=lambda: self._version_callback(self.version_path or root),
-            find_checks=lambda: checks_of(checks.get_checks(), self._own_checks),
-            silenced_checks=self.silenced_checks,
-            config=app.config,
-            is_debug=lambda: bool(app.debug),
-            logger=self.logger,
+        installation = self._install(
+            app,
+            "Flask's config",
+            lambda: self._version_callback(self.version_path or root),
             # Two checks that run at the same time must not share a session of a database.
             surroundings=Surroundings(around=app.app_context),
         )
@@ -147,7 +139,11 @@ class Dockerflow(DeprecatedChecks):
         app.after_request(self._after_request)
         app.teardown_request(_leave)
         got_request_exception.connect(self._got_request_exception, sender=app)
-        app.wsgi_app = _FlaskWSGI(app.wsgi_app, self, live)  # type: ignore[method-assign]
+        live = installation.options
+        core = _FlaskWSGI(app.wsgi_app, settings=live.settings(), endpoints=False)
+        core.follow(self, live.now)
+        app.wsgi_app = core  # type: ignore[method-assign]
+        app.extensions.update({"dockerflow": self, _INSTALLATION: installation, _CORE: core})
 
     # -- the hooks ----------------------------------------------------------
 
@@ -155,11 +151,13 @@ class Dockerflow(DeprecatedChecks):
         served: Any = _request()
         summary: Any = served.environ.get(REQUEST)
         if summary is None or summary.is_over:
-            summary = self._begin_by_hand(served)
+            summary = HandBegun()
+            summary.method, summary.path = served.method, served.path
+            current_app.extensions[_CORE].begin(summary, served.environ)
         own = _globals()
         own._dockerflow_summary = summary
         own._request_id = summary.rid
-        # An application may have set its own before.
+        # The application may have set its own.
         if "request_id" not in own:
             own.request_id = summary.rid
         own._start_timestamp = time.time()
@@ -176,11 +174,11 @@ class Dockerflow(DeprecatedChecks):
         elif isinstance(summary, WSGIExchange):
             rule = _request().url_rule
             if rule is not None and rule.websocket and response.status_code < 300:
-                # Its view has served the socket; what follows is not sent as a response.
+                # The view has served the socket; this response is not sent.
                 summary.has_served_socket = True
                 summary.summary_context = copy_context()
-            # A stream's summary waits for its end, when Flask's contexts and the current
-            # span are gone; this copy of the context still has them.
+            # The summary of a stream is logged at its end. Flask's contexts and the current
+            # span have ended then; this copy of the context keeps them.
             summary.is_whole = _is_whole(response)
             if not summary.is_whole:
                 summary.summary_context = copy_context()
@@ -200,117 +198,72 @@ class Dockerflow(DeprecatedChecks):
         self._fill(summary, own)
         summary.error = exception
         if isinstance(exception, HTTPException) and (exception.code or 500) < 500:
-            # With TRAP_HTTP_EXCEPTIONS it may pass Flask as it is, and be answered further out.
+            # With TRAP_HTTP_EXCEPTIONS a layer further out may answer it.
             summary.status_of_error = exception.code
         if isinstance(summary, HandBegun):
             summary.code = summary.status_of_error or 500
             summary.finish(exception)
 
-    def _begin_by_hand(self, served: Request) -> HandBegun:
-        options: Options = current_app.extensions[_OPTIONS]()
-        summary = HandBegun()
-        summary.method, summary.path = served.method, served.path
-        headers = served.headers
-        summary.agent = headers.get("User-Agent", "")
-        summary.lang = headers.get("Accept-Language", "")
-        if options.querystring:
-            summary.querystring = querystring_of(served.environ)
-        summary.logger = self.summary_logger
-        summary.use(options)
-        policy = options.policy
-        summary.begin_with(
-            policy,
-            headers.getlist(policy.header_name),
-            headers.getlist("traceparent"),
-            served.remote_addr,
-        )
-        return summary
-
     def _fill(self, summary: RequestSummary, own: Any) -> None:
-        """Take in what is known only while Flask's own context is there."""
-        is_own_hook = type(self).summary_extra is not Dockerflow.summary_extra
+        """Read what is known only while Flask's own context is there."""
         fill_summary(
             summary,
             self.logger,
             has_start=hasattr(own, "_start_timestamp"),
             read_user_id=self.user_id,
-            make_fields=self.summary_extra if is_own_hook else None,
+            make_fields=own_hook(self, Dockerflow, "summary_extra"),
         )
 
-    # -- what a subclass may change -------------------------------------------
+    # -- for a subclass to override -------------------------------------------
 
     def user_id(self) -> str | int:
-        """Give the id of the user, if one was loaded in this request; this loads none."""
+        """Return the id of the user if this request has loaded the user already, else ``""``."""
         if not has_flask_login:
             return ""
         user = loaded_user() if current_user is _CURRENT_USER else current_user
         return "" if user is None else user_id_of(user)
 
     def summary_extra(self) -> dict[str, Any]:
-        """Give the fields of the summary of the request that is served."""
+        """Return the fields of the summary of the current request."""
         summary: RequestSummary = g._dockerflow_summary
         summary.uid = self.user_id()
         return summary.fields()
 
-    def version_callback(self, func: _F) -> _F:
-        """Have a function give the version: a decorator. It gets the folder of ``version.json``."""
-        self._version_callback = func
-        return func
-
     # -- the endpoints ----------------------------------------------------------
 
     def _version_view(self) -> Response:
-        reply = _endpoints().answer("version", request.method)
-        response = _response(reply)
-        if reply.status == 404:
-            response.content_type = _HTML
-        return response
+        return _answer("version")
 
     def _lbheartbeat_view(self) -> Response:
-        reply = _endpoints().answer("lbheartbeat", request.method)
-        response = _response(reply._replace(body=b""))
-        response.content_type = _HTML
-        return response
+        return _answer("lbheartbeat")
+
+    def _error_view(self) -> Response:
+        return _answer("error")
 
     def _heartbeat_view(self) -> Response:
         endpoints = _endpoints()
         results = endpoints.run_checks()
         response = _response(endpoints.heartbeat(results))
-        if not results.is_known:
-            # The checks have not said how they are, so that the signals have nothing to say.
-            return response
-        is_failure = results.level >= checks.ERROR
-        signal = heartbeat_failed if is_failure else heartbeat_passed
-        try:
-            signal.send(self, level=results.level)
-        except Exception:
-            self.logger.exception("A receiver of a heartbeat signal failed")
-        if is_failure:
+        signal = heartbeat_signal(results, passed=heartbeat_passed, failed=heartbeat_failed)
+        if signal is not None:
+            try:
+                signal.send(self, level=results.level)
+            except Exception:
+                self.logger.exception("A receiver of a heartbeat signal failed")
+        if signal is heartbeat_failed:
             raise HeartbeatFailure(response=response)
         return response
-
-    def _error_view(self) -> Response:
-        return _response(_endpoints().answer("error", request.method))
 
     def _heartbeat_exception_handler(self, error: HeartbeatFailure) -> Any:
         return error.get_response()
 
 
 class HandBegun(Exchange):
-    """A request whose hooks are called by hand, as tests do, without a server around them."""
+    """A request whose hooks are called by hand, as in a test, without the core around them."""
 
 
-class _FlaskWSGI(DockerflowWSGI):
+class _FlaskWSGI(LiveLayer, DockerflowWSGI):
     """The WSGI core around an application's ``wsgi_app``."""
-
-    def __init__(self, app: Any, extension: Dockerflow, live: ReloadingOptions) -> None:
-        super().__init__(app, settings=live.settings(), endpoints=False)
-        self._extension = extension
-        self._live = live
-
-    def _options_of(self, environ: Any) -> Options:  # noqa: ARG002
-        self._logger = self._extension.summary_logger
-        return self._live.now()
 
 
 def _blueprint(extension: Dockerflow) -> Blueprint:
@@ -328,32 +281,36 @@ def _blueprint(extension: Dockerflow) -> Blueprint:
 
 
 class _EveryMethod(set[str]):
-    """The methods of a rule that takes any; listed are those that it answers."""
+    """The methods of a rule that takes all; iteration shows those that it answers."""
 
     def __contains__(self, method: object) -> bool:
         return True
 
 
 def _take_every_method(state: BlueprintSetupState) -> None:
-    """Have the view of ``/__error__`` say which methods there are, and not Werkzeug.
+    """Have ``/__error__`` take every method, so that its view answers instead of Werkzeug.
 
-    Where it is switched off there is none, and no 405 that would say what is there.
+    If the endpoint is switched off, Werkzeug's 405 would show that it exists.
     """
     for rule in state.app.url_map.iter_rules(f"{state.name_prefix}.{state.name}.error".lstrip(".")):
         rule.methods = _EveryMethod(rule.methods or ())
 
 
 def _endpoints() -> Endpoints:
-    # Werkzeug takes slashes off a path's beginning before it looks for a route.
+    # Werkzeug removes slashes from the beginning of a path before it looks for a route.
     if request.environ.get("PATH_INFO", "")[:2] == "//":
         raise NotFound
-    endpoints: Endpoints = current_app.extensions[_ENDPOINTS]
-    return endpoints
+    installation: Installation = current_app.extensions[_INSTALLATION]
+    return installation.endpoints
+
+
+def _answer(name: str) -> Response:
+    return _response(upstream_reply(name, _endpoints().answer(name, request.method), _HTML))
 
 
 def _is_whole(response: Response) -> bool:
-    """Tell whether all of a response's body is there already."""
-    # The page of an HTTPException is a WSGI application of its own for Flask.
+    """Return whether the whole body of a response exists already."""
+    # Flask treats the page of an HTTPException as a WSGI application of its own.
     is_page = type(response.response) is ClosingIterator and response.content_length is not None
     return is_page or not response.is_streamed
 
@@ -370,12 +327,8 @@ def _leave(error: BaseException | None) -> None:  # noqa: ARG001
 
 def extract_request_id(request: Request) -> None:
     """Set the id of a request from its headers: in the logging context and in ``flask.g``."""
-    policy = current_app.extensions[_OPTIONS]().policy
-    request_id = policy.choose(
-        request.headers.getlist(policy.header_name),
-        request.headers.getlist("traceparent"),
-        request.remote_addr,
-    )
+    installation: Installation = current_app.extensions[_INSTALLATION]
+    request_id = resolve_environ(request.environ, installation.options.now()).value
     request_id_context.set(request_id)
     g._request_id = request_id
     if "request_id" not in g:

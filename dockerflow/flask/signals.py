@@ -1,4 +1,4 @@
-"""Blinker signals that say how a heartbeat went; both have ``level``."""
+"""Blinker signals that are sent after a heartbeat, with the argument ``level``."""
 
 from blinker import Namespace
 
@@ -6,7 +6,7 @@ __all__ = ["dockerflow_signals", "heartbeat_failed", "heartbeat_passed"]
 
 dockerflow_signals = Namespace()
 
-#: No check gave an error.
+#: No check has an error.
 heartbeat_passed = dockerflow_signals.signal("heartbeat-passed")
-#: A check gave an error, or worse.
+#: A check has an error, or a critical message.
 heartbeat_failed = dockerflow_signals.signal("heartbeat-failed")

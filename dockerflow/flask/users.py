@@ -1,7 +1,8 @@
-"""Who makes a request, by flask-login, and only if that is known already."""
+"""The user of a request by flask-login, if it is loaded already."""
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import Any
 
 from flask import g
@@ -12,14 +13,10 @@ __all__ = ["loaded_user", "user_id_of"]
 
 
 def loaded_user() -> Any:
-    """Give the user that flask-login has loaded in this request, None where it has not."""
+    """Return the user that flask-login has loaded in this request, None if it has not."""
     return g.get("_login_user")
 
 
 def user_id_of(user: Any) -> str | int:
-    """Return a user's id, and nothing where there is none or it cannot be told."""
-    return user_id(user, _id_of)
-
-
-def _id_of(user: Any) -> Any:
-    return user.get_id()
+    """Return a user's id, an empty text if it has none or cannot be read."""
+    return user_id(user, methodcaller("get_id"))

@@ -1,51 +1,24 @@
-"""Checks of what Sanic applications are made of."""
+"""A check of the Redis client of a Sanic application."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from dockerflow._request.missing_extra import needs_package
-from dockerflow.checks.messages import (
-    CRITICAL,
-    DEBUG,
-    ERROR,
-    INFO,
-    STATUSES,
-    WARNING,
-    CheckMessage,
-    Critical,
-    Debug,
-    Error,
-    Info,
-    Warning,  # noqa: A004 - upstream's name
-    level_to_text,
-)
+from dockerflow.checks import messages
+from dockerflow.checks.messages import *  # noqa: F403 - upstream has all of it here as well
 from dockerflow.checks.redis import check_async_redis_connected
 
-__all__ = [
-    "CRITICAL",
-    "DEBUG",
-    "ERROR",
-    "INFO",
-    "STATUSES",
-    "WARNING",
-    "CheckMessage",
-    "Critical",
-    "Debug",
-    "Error",
-    "Info",
-    "Warning",
-    "check_redis_connected",
-    "level_to_text",
-]
+__all__ = ["check_redis_connected"]
+__all__ += messages.__all__
 
 
-async def check_redis_connected(redis_client: Any) -> list[CheckMessage]:
+async def check_redis_connected(redis_client: Any) -> list[messages.CheckMessage]:
     """Check that an asynchronous Redis client, or the ``conn`` of a sanic-redis, answers PONG.
 
     Args:
-        redis_client: The client. One of redis-py compares the answer itself; of
-            another, it may be the text of what the server has sent.
+        redis_client: The client. One of redis-py returns whether the answer is PONG; another
+            may return the text of the answer.
     """
     with needs_package("redis"):
         import redis.asyncio
@@ -57,7 +30,7 @@ async def check_redis_connected(redis_client: Any) -> list[CheckMessage]:
 
 
 class _ComparedPing:
-    """A client whose ``ping`` returns whether the answer is what it should be."""
+    """A client whose ``ping`` returns whether the answer is PONG."""
 
     def __init__(self, client: Any) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""What differs between the versions of Sanic, from 22.6 on, that the adapter has to know."""
+"""The differences between versions of Sanic, from 22.6 on, that matter to the adapter."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def is_client_lost(protocol: Any) -> bool:
         return False
     conn_info = protocol.conn_info
     lost = getattr(conn_info, "lost", None)
-    # Before 22.9 the connection itself does not tell.
+    # Before 22.9 the connection has no such attribute.
     return bool(transport.is_closing()) if lost is None else bool(lost)
 
 
 def is_request_cancelled(error: BaseException) -> bool:
-    """Return whether this is how Sanic says that it cannot send, for the connection is closed."""
+    """Return whether Sanic raises this exception because the connection is closed."""
     return RequestCancelled is not None and isinstance(error, RequestCancelled)
 
 
@@ -48,7 +48,7 @@ def close_code_of(websocket: Any) -> int:
     """Return the code that a WebSocket connection was closed with, 1006 without a closing frame.
 
     Args:
-        websocket: What the native server's protocol has as ``websocket``.
+        websocket: The attribute ``websocket`` of the native server's protocol.
     """
     # Called "connection" before 22.12.
     state = getattr(websocket, "ws_proto", None) or websocket.connection
@@ -59,5 +59,5 @@ def close_code_of(websocket: Any) -> int:
 
 
 def is_stand_in(error: BaseException) -> bool:
-    """Return whether Sanic answers with this in place of a ``CancelledError`` (before 25.12)."""
+    """Return whether Sanic answers this in place of a ``CancelledError`` (before 25.12)."""
     return isinstance(error, ServiceUnavailable) and str(error) == "Cancelled"

@@ -1,58 +1,29 @@
-"""Checks of what Flask applications are made of: Flask-SQLAlchemy, Flask-Migrate, Redis."""
+"""Checks of Flask-SQLAlchemy, Flask-Migrate and Redis."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dockerflow import health
+from dockerflow.checks import messages
 from dockerflow.checks.databases import check_engine_connected
-from dockerflow.checks.messages import (
-    CRITICAL,
-    DEBUG,
-    ERROR,
-    INFO,
-    STATUSES,
-    WARNING,
-    CheckMessage,
-    Critical,
-    Debug,
-    Error,
-    Info,
-    Warning,  # noqa: A004 - upstream's name
-    level_to_text,
-)
+from dockerflow.checks.messages import *  # noqa: F403 - upstream has all of it here as well
 from dockerflow.checks.redis import check_redis_connected
 from mozlog_py._process.fork_safe_import import fork_safe_import
 
-__all__ = [
-    "CRITICAL",
-    "DEBUG",
-    "ERROR",
-    "INFO",
-    "STATUSES",
-    "WARNING",
-    "CheckMessage",
-    "Critical",
-    "Debug",
-    "Error",
-    "Info",
-    "Warning",
-    "check_database_connected",
-    "check_migrations_applied",
-    "check_redis_connected",
-    "level_to_text",
-]
+__all__ = ["check_database_connected", "check_migrations_applied", "check_redis_connected"]
+__all__ += messages.__all__
 
 
-def check_database_connected(db: Any) -> list[CheckMessage]:
-    """Check that a Flask-SQLAlchemy database is reached."""
+def check_database_connected(db: Any) -> list[messages.CheckMessage]:
+    """Check that a Flask-SQLAlchemy database can be reached."""
     return check_engine_connected(db.engine)
 
 
-def check_migrations_applied(migrate: Any) -> list[CheckMessage]:
+def check_migrations_applied(migrate: Any) -> list[messages.CheckMessage]:
     """Check that the database has all migrations of a Flask-Migrate object.
 
-    That they are not all applied is a warning, that it cannot be told an info.
+    A missing migration gives a warning. If the check is impossible, an info says why.
     """
     try:
         with fork_safe_import():
@@ -75,9 +46,9 @@ def check_migrations_applied(migrate: Any) -> list[CheckMessage]:
         if not found:
             unknown = ", ".join(sorted(applied - wanted))
             message = f"Migrations that are applied, but not there: {unknown}"
-        return [Warning(message, id=health.WARNING_UNAPPLIED_MIGRATION)]
+        return [messages.Warning(message, id=health.WARNING_UNAPPLIED_MIGRATION)]
     return []
 
 
-def _cannot_tell(why: str) -> CheckMessage:
-    return Info(f"Can't check migrations: {why}", id=health.INFO_CANT_CHECK_MIGRATIONS)
+def _cannot_tell(why: str) -> messages.CheckMessage:
+    return messages.Info(f"Can't check migrations: {why}", id=health.INFO_CANT_CHECK_MIGRATIONS)

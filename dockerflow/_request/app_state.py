@@ -1,41 +1,46 @@
-"""What belongs to one FastAPI application: its settings, and its endpoints' configuration."""
+"""What an application's ``app.state`` holds of Dockerflow: its settings, and a rate limit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from dockerflow._request.options import ReloadingOptions
-from dockerflow._request.rate_limit import RateLimit
+from .options import ReloadingOptions
+from .rate_limit import RateLimit
 
 __all__ = ["KEY", "error_limit", "live_options", "lookup"]
 
-#: Where an ``app.state`` holds what was made of its settings.
+#: The name by which an ``app.state`` holds its options.
 KEY: Final = "_dockerflow"
 _LIMIT_KEY: Final = "_dockerflow_error_limit"
-# Of applications without a state.
+# For all applications without a state.
 _shared_limit: Final = RateLimit()
 
 
 def lookup(state: Any) -> Callable[[str], Any]:
-    """Give the function that reads a setting from an ``app.state``."""
-    held = vars(state).get("_state")
-    if type(held) is dict:
-        # The attribute's error, for each setting that is not there, costs ten times as much.
-        return held.get
+    """Return the function that reads a setting from an ``app.state``."""
+    values = vars(state).get("_state")
+    if type(values) is dict:
+        # An AttributeError for each missing setting costs ten times as much.
+        return values.get
     return lambda name: getattr(state, name, None)
 
 
 def _names_of(state: Any) -> list[Any]:
-    held = vars(state).get("_state")
-    return [*(held if isinstance(held, dict) else vars(state))]
+    values = vars(state).get("_state")
+    return [*(values if isinstance(values, dict) else vars(state))]
 
 
 def live_options(app: Any, *, raises: bool = False) -> ReloadingOptions | None:
-    """Give the options of an application; None where it has no state to hold settings.
+    """Return the options of an application; None if it has no ``state`` for settings.
 
-    Raises ``SettingsError`` if ``raises``; otherwise a bad setting is logged,
-    and has its default.
+    Args:
+        app: The application.
+        raises: Whether a bad setting raises at the first call. Otherwise it is logged, and
+            its default is used.
+
+    Raises:
+        SettingsError: If ``raises``, and a setting is bad.
     """
     state = getattr(app, "state", None)
     if state is None:
@@ -51,7 +56,7 @@ def live_options(app: Any, *, raises: bool = False) -> ReloadingOptions | None:
 
 
 def error_limit(app: Any) -> RateLimit:
-    """Return how often ``/__error__`` of an application is logged."""
+    """Return the limit of the lines that ``/__error__`` of an application logs."""
     state = getattr(app, "state", None)
     if state is None:
         return _shared_limit
