@@ -18,8 +18,8 @@ from django.conf import LazySettings
 import dockerflow.flask
 import dockerflow.sanic
 from dockerflow import settings
+from dockerflow._request.app_state import live_options
 from dockerflow.django import live_settings
-from dockerflow.fastapi.app_state import live_options
 from dockerflow.settings import NAMES, LiveSettings, Settings, SettingsError
 
 

@@ -18,10 +18,10 @@ with needs_extra("fastapi", "starlette", "pydantic"):
     from fastapi.routing import APIRoute
     from starlette.routing import Match
 
+    from dockerflow._request.app_state import live_options
     from dockerflow.asgi import send_reply
     from dockerflow.endpoints import ALLOWED_METHODS, NOT_FOUND
 
-    from .app_state import live_options
     from .views import error, heartbeat, lbheartbeat, version
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "router", "version"]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from starlette.middleware.errors import ServerErrorMiddleware
+
+from dockerflow._request.app_state import KEY, live_options
 from dockerflow._request.coroutine_function import returns_coroutine
 from dockerflow._request.exchange import REQUEST
 from dockerflow._request.options import Options
+from dockerflow._request.outermost import surround
 from dockerflow.asgi import ASGIExchange, DockerflowASGI, Scope
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import SettingsError
 from dockerflow.summary import LOGGER_NAME, RequestSummary
 from mozlog_py.handlers import MozlogHandler
-
-from .app_state import KEY, live_options
-from .outermost import surround
 
 __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 
@@ -118,11 +119,7 @@ def _info(exchange: RequestSummary, scope: Scope) -> dict[str, Any]:
     }
 
 
-def _is_layer(middleware: Any) -> bool:
-    return isinstance(middleware, type) and issubclass(middleware, _Layer)
-
-
-surround(_is_layer)
+surround(ServerErrorMiddleware, _Layer)
 
 
 class _Unconfigured(MozlogHandler):

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
+from dockerflow._request.app_state import error_limit, live_options
 from dockerflow.asgi import send_reply
 from dockerflow.endpoints import Endpoints, Reply, application_root
 from dockerflow.settings import Settings
 from dockerflow.version import get_version
-
-from .app_state import error_limit, live_options
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "version"]
 

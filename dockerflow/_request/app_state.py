@@ -1,4 +1,4 @@
-"""What belongs to one FastAPI application: its settings, and its endpoints' configuration."""
+"""The settings and the endpoints' state of one application of Starlette or FastAPI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _shared_limit: Final = RateLimit()
 
 
 def lookup(state: Any) -> Callable[[str], Any]:
-    """Give the function that reads a setting from an ``app.state``."""
+    """Return the function that reads a setting from an ``app.state``."""
     held = vars(state).get("_state")
     if type(held) is dict:
         # The attribute's error, for each setting that is not there, costs ten times as much.
@@ -32,10 +32,14 @@ def _names_of(state: Any) -> list[Any]:
 
 
 def live_options(app: Any, *, raises: bool = False) -> ReloadingOptions | None:
-    """Give the options of an application; None where it has no state to hold settings.
+    """Return the options of an application, None where it has no state to hold settings.
 
-    Raises ``SettingsError`` if ``raises``; otherwise a bad setting is logged,
-    and has its default.
+    Args:
+        app: The application of a scope.
+        raises: Whether a bad setting is an error; otherwise it is logged, and has its default.
+
+    Raises:
+        SettingsError: If a setting is bad and ``raises``.
     """
     state = getattr(app, "state", None)
     if state is None:
@@ -51,7 +55,7 @@ def live_options(app: Any, *, raises: bool = False) -> ReloadingOptions | None:
 
 
 def error_limit(app: Any) -> RateLimit:
-    """Return how often ``/__error__`` of an application is logged."""
+    """Return the limit by which ``/__error__`` of an application is logged."""
     state = getattr(app, "state", None)
     if state is None:
         return _shared_limit
