@@ -7,25 +7,20 @@ from typing import Any, Final
 
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from dockerflow._request.app_state import KEY, live_options
+from dockerflow._request.app_state import AppStateLayer
 from dockerflow._request.coroutine_function import returns_coroutine
 from dockerflow._request.exchange import REQUEST
-from dockerflow._request.options import Options
 from dockerflow._request.outermost import surround
-from dockerflow.asgi import ASGIExchange, DockerflowASGI, Scope
+from dockerflow.asgi import ASGIExchange, Scope
 from dockerflow.request_id import RequestIdPolicy
-from dockerflow.settings import SettingsError
 from dockerflow.summary import LOGGER_NAME, RequestSummary
 from mozlog_py.handlers import MozlogHandler
 
 __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 
 
-class _Layer(DockerflowASGI):
+class _Layer(AppStateLayer):
     """One of the two, with the settings of the application that is served."""
-
-    #: What was given in place of the settings.
-    _policy: RequestIdPolicy | None
 
     @returns_coroutine
     def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
@@ -37,27 +32,6 @@ class _Layer(DockerflowASGI):
             return app(scope, receive, send)
         return super().__call__(scope, receive, send)
 
-    async def _serve_other(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass it on; at the start, say what is wrong with a setting."""
-        if scope["type"] == "lifespan":
-            try:
-                live_options(scope.get("app"), raises=True)
-            except SettingsError as error:
-                await receive()
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
-        await self.app(scope, receive, send)
-
-    def _options_of(self, scope: Any) -> Options:
-        if self._policy is not None:
-            return self._options
-        try:
-            # What live_options() finds, for each request but the first.
-            live = scope["app"].state._state[KEY]
-        except (AttributeError, KeyError):
-            live = live_options(scope.get("app"))
-        return live.now() if live is not None else self._options
-
 
 class RequestIdMiddleware(_Layer):
     """Gives each request an id: in the logging context, and in the response.
@@ -67,7 +41,6 @@ class RequestIdMiddleware(_Layer):
 
     def __init__(self, app: Any, request_id: RequestIdPolicy | None = None) -> None:
         super().__init__(app, request_id=request_id, summaries=False, endpoints=False)
-        self._policy = request_id
         if type(app) is MozlogRequestSummaryLogger:
             # Right behind this one it would only join: this does its part as well,
             # and a request passes one layer less.
@@ -90,7 +63,6 @@ class MozlogRequestSummaryLogger(_Layer):
             if not any(isinstance(each, _Unconfigured) for each in logger.handlers):
                 logger.addHandler(_Unconfigured())
         super().__init__(app, logger=logger, request_ids=False, endpoints=False)
-        self._policy = None
 
     def _contribute(self, exchange: Any, scope: Scope) -> str | None:
         if type(self)._format is not MozlogRequestSummaryLogger._format:
