@@ -7,11 +7,10 @@ from typing import Any, Final
 
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from dockerflow._request.app_state import AppStateLayer
-from dockerflow._request.coroutine_function import returns_coroutine
 from dockerflow._request.exchange import REQUEST
 from dockerflow._request.outermost import surround
-from dockerflow.asgi import ASGIExchange, Scope
+from dockerflow._request.state_layer import StateLayer
+from dockerflow.asgi import Scope
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary
 from mozlog_py.handlers import MozlogHandler
@@ -19,21 +18,7 @@ from mozlog_py.handlers import MozlogHandler
 __all__ = ["MozlogRequestSummaryLogger", "RequestIdMiddleware"]
 
 
-class _Layer(AppStateLayer):
-    """One of the two, with the settings of the application that is served."""
-
-    @returns_coroutine
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
-        """Serve one connection; nearly always one that a layer further out has begun."""
-        outer = scope.get(REQUEST)
-        if isinstance(outer, ASGIExchange) and not outer.is_over:
-            self._join(outer, scope)
-            app = self.app
-            return app(scope, receive, send)
-        return super().__call__(scope, receive, send)
-
-
-class RequestIdMiddleware(_Layer):
+class RequestIdMiddleware(StateLayer):
     """Gives each request an id: in the logging context, and in the response.
 
     ``request_id``: the policy; made of the settings by default.
@@ -41,13 +26,14 @@ class RequestIdMiddleware(_Layer):
 
     def __init__(self, app: Any, request_id: RequestIdPolicy | None = None) -> None:
         super().__init__(app, request_id=request_id, summaries=False, endpoints=False)
+        self._policy = request_id
         if type(app) is MozlogRequestSummaryLogger:
             # Right behind this one it would only join: this does its part as well,
             # and a request passes one layer less.
             self.app, self._logger, self._gives_summaries = app.app, app._logger, True
 
 
-class MozlogRequestSummaryLogger(_Layer):
+class MozlogRequestSummaryLogger(StateLayer):
     """Logs each request's summary.
 
     ``logger``: where it goes. By default that is ``request.summary``, which
@@ -91,7 +77,7 @@ def _info(exchange: RequestSummary, scope: Scope) -> dict[str, Any]:
     }
 
 
-surround(ServerErrorMiddleware, _Layer)
+surround(ServerErrorMiddleware)
 
 
 class _Unconfigured(MozlogHandler):

@@ -99,7 +99,7 @@ async def own_id(request: web.Request) -> web.Response:
 
 
 async def vary(request: web.Request) -> web.Response:
-    return web.Response(headers={"Vary": request.headers["x-vary"]})
+    return web.Response(headers={"Vary": request.headers.get("x-vary", "")})
 
 
 async def where(request: web.Request) -> web.Response:
@@ -125,7 +125,7 @@ def application(
     app = web.Application(**options)
     dockerflow.aiohttp.setup(app, settings=settings_of(settings), version_path=str(folder))
     for path, handler in {
-        "/": index, "/status/{status}": status, "/missing": missing, "/boom": boom,
+        "/": index, r"/status/{status:[2-5]\d\d}": status, "/missing": missing, "/boom": boom,
         "/boom-json": boom_json, "/stream": stream, "/stream-boom": stream,
         "/generated": generated, "/generated-boom": generated, "/facts": facts,
         "/facts-apart": facts_apart, "/bind": binding, "/own-id": own_id, "/vary": vary,

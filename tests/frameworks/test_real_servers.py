@@ -31,12 +31,14 @@ SERVERS = {
     "asgi-uvicorn": ("asgi", _UVICORN),
     "asgi-uvicorn-h11": ("asgi", [*_UVICORN, "--http", "h11"]),
     "fastapi-uvicorn": ("fastapi", _UVICORN),
+    "starlette-uvicorn": ("starlette", _UVICORN),
     "django-uvicorn": ("django_asgi", _UVICORN),
     "wsgi-gthread": ("wsgi", [*_GUNICORN, "--threads", "8"]),
     "flask-gthread": ("flask", [*_GUNICORN, "--threads", "8"]),
     "flask-sync": ("flask", _GUNICORN),
     "django-gthread": ("django", [*_GUNICORN, "--threads", "8"]),
     "sanic": ("sanic", _SANIC),
+    "aiohttp": ("aiohttp", ["aiohttp.web", "-H", "127.0.0.1", "-P", "PORT", "served:make"]),
 }
 
 SERVED = """
@@ -57,6 +59,14 @@ elif kind == "wsgi":
 elif kind == "fastapi":
     from test_fastapi import application
     app = application(".")
+elif kind == "starlette":
+    from test_starlette import application
+    app = application(".")
+elif kind == "aiohttp":
+    from test_aiohttp import application
+    app = application(".")
+    def make(arguments):
+        return app
 elif kind == "flask":
     from test_flask import application
     app = application(".")

@@ -85,7 +85,7 @@ async def own_id(request: Request) -> Response:
 
 
 async def vary(request: Request) -> Response:
-    return Response(headers={"Vary": request.headers["x-vary"]})
+    return Response(headers={"Vary": request.headers.get("x-vary", "")})
 
 
 async def where(request: Request) -> Response:
