@@ -97,6 +97,9 @@ class _AiohttpExchange(Exchange):
         if self.code is None and isinstance(error, asyncio.TimeoutError):
             # The server answers so.
             self.code = 504
+        if isinstance(error, web.RequestPayloadError):
+            # The client has sent a body that cannot be decoded. The server answers with a 500.
+            self.error, self.status_of_error = error, self.code or 500
         # A server that shuts down closes connections and cancels handlers, too.
         is_stopped = self.layer.is_shut_down and error is not None and is_cancellation(error)
         self.is_client_gone = not is_stopped and self._is_disconnected()

@@ -574,6 +574,26 @@ class TestResponse:
         assert asyncio.run(main()) == lines.summary["code"] == 504
         assert (lines.summary["errno"], lines.summary["msg"]) == (500, "late")
 
+    def test_to_a_body_that_cannot_be_decoded_is_no_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+
+        async def read(request: web.Request) -> web.Response:
+            return web.Response(text=await request.text())
+
+        app.router.add_post("/read", read)
+
+        async def main() -> int:
+            async with connected(app) as client:
+                client.send("/read", "Content-Encoding: gzip", "Content-Length: 3", method="POST")
+                await asyncio.sleep(0.1)
+                client.writer.write(b"abc")
+                return (await client.answer())[0]
+
+        assert asyncio.run(main()) == lines.summary["code"] == 500
+        assert (lines.summaries[0]["Severity"], lines.summary["errno"]) == (6, 0)
+
     def test_that_is_none_is_an_error(self, lines: Lines, tmp_path: Path) -> None:
         app = application(tmp_path)
 

@@ -25,6 +25,7 @@ ROOT = str(Path(__file__).parents[2])
 _UVICORN = ["uvicorn", "served:app", "--port", "PORT", "--no-access-log"]
 _GUNICORN = ["gunicorn", "served:app", "-b", "127.0.0.1:PORT"]
 _SANIC = ["sanic", "served:app", "--port", "PORT", "--single-process", "--no-access-logs"]
+_AIOHTTP = ["aiohttp.web", "-H", "127.0.0.1", "-P", "PORT", "served:make"]
 
 #: How each application is served; the module below gives ``app``.
 SERVERS = {
@@ -38,7 +39,7 @@ SERVERS = {
     "flask-sync": ("flask", _GUNICORN),
     "django-gthread": ("django", [*_GUNICORN, "--threads", "8"]),
     "sanic": ("sanic", _SANIC),
-    "aiohttp": ("aiohttp", ["aiohttp.web", "-H", "127.0.0.1", "-P", "PORT", "served:make"]),
+    "aiohttp": ("aiohttp", _AIOHTTP),
 }
 
 SERVED = """
@@ -288,6 +289,19 @@ Dockerflow(app)
 def read():
     return str(len(flask.request.get_data()))
 """
+READING_AIOHTTP = """
+import dockerflow.aiohttp
+from aiohttp import web
+
+async def read(request):
+    return web.Response(text=str(len(await request.read())))
+
+def make(arguments):
+    app = web.Application()
+    dockerflow.aiohttp.setup(app)
+    app.router.add_post("/read", read)
+    return app
+"""
 _HYPERCORN = ["hypercorn", "served:app", "-b", "127.0.0.1:PORT"]
 
 
@@ -301,8 +315,18 @@ _HYPERCORN = ["hypercorn", "served:app", "-b", "127.0.0.1:PORT"]
         (READING_WSGI, ["waitress", "--listen=127.0.0.1:PORT", "served:app"]),
         (READING_FLASK, [*_GUNICORN, "--threads", "8"]),
         (READING_FLASK, ["flask", "--app", "served", "run", "--port", "PORT"]),
+        (READING_AIOHTTP, _AIOHTTP),
     ],
-    ids=["h11", "httptools", "hypercorn", "gunicorn", "waitress", "flask-gunicorn", "flask-run"],
+    ids=[
+        "h11",
+        "httptools",
+        "hypercorn",
+        "gunicorn",
+        "waitress",
+        "flask-gunicorn",
+        "flask-run",
+        "aiohttp",
+    ],
 )
 def test_a_request_that_the_server_refuses_is_no_error_of_the_application(
     tmp_path: Path, setup: str, command: list[str]
