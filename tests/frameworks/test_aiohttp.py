@@ -165,7 +165,7 @@ class Sent(io.BytesIO):
 
 
 class AiohttpDriver(Driver):
-    """Gives aiohttp's own protocol messages as its parser does; that one refuses some itself."""
+    """Send aiohttp's own protocol messages as its parser does; that one refuses some itself."""
 
     def __init__(self, app: web.Application) -> None:
         self.app = app
