@@ -28,6 +28,7 @@ from mozlog_py._fields.json_message import exceeds_bounds, json_object
 from mozlog_py._fields.server_records import READERS, read_record
 from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
@@ -57,6 +58,8 @@ __all__ = [
 
 # What processors are handed beside the fields, and what they add for a renderer.
 _PASSED: Final = frozenset({"_from_structlog", "_record", "event"})
+# Whether the first record with processors has imported what they need.
+_has_imports = False
 _ENVELOPE_KEYS: Final = frozenset({"level", "level_number", "logger", "timestamp"})
 
 #: Renders one record as one line, without its newline.
@@ -204,6 +207,8 @@ def _processed(
     """
     if not formatter.processors or is_processed(record):
         return document
+    if not _has_imports:
+        _import_for_processors()
     from mozlog_py.redaction import Redact
 
     given: Any = dict.get(document, "Fields")
@@ -453,6 +458,16 @@ def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
     return with_prefix
 
 
+def _import_for_processors() -> None:
+    global _has_imports
+    with fork_safe_import():
+        import structlog  # noqa: F401
+
+        import mozlog_py.processors
+        import mozlog_py.redaction  # noqa: F401
+    _has_imports = True
+
+
 def processed_fields(
     processors: Sequence[Callable[[Any, str, Any], Any]],
     record: logging.LogRecord,
@@ -464,6 +479,8 @@ def processed_fields(
     Raises ``EventDropped`` where one of them drops the event.
     """
     # Half of a second's import, for those who have processors.
+    if not _has_imports:
+        _import_for_processors()
     import structlog
 
     from mozlog_py.processors import guarded
