@@ -30,12 +30,14 @@ SERVICES = {
     "bare_asgi.py": ("/", "answered", {**CURRENCY, "disk": "ok"}),
     "bare_wsgi.py": ("/", "answered", {**CURRENCY, "disk": "ok"}),
     "guestbook.py": ("/entries/0", "no such entry", {"title": "warning", "database": "ok"}),
+    "with_aiohttp.py": ("/", "answered", CURRENCY),
     "with_django.py": (
         "/", "answered",
         {"hosts": "ok", "check_database_connected": "ok", "check_migrations_applied": "ok"},
     ),
     "with_fastapi.py": ("/", "answered", CURRENCY),
     "with_sanic.py": ("/", "answered", CURRENCY),
+    "with_starlette.py": ("/", "answered", CURRENCY),
 }  # fmt: skip
 
 _PATIENCE_S = 60.0

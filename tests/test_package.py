@@ -150,8 +150,8 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
 
     #: What the extras and the checks are for; none of it is there below.
     OTHERS = (
-        "alembic", "asgiref", "asyncpg", "celery", "django", "django_redis", "fastapi", "flask",
-        "flask_login", "flask_migrate", "flask_sqlalchemy", "opentelemetry", "psycopg",
+        "aiohttp", "alembic", "asgiref", "asyncpg", "celery", "django", "django_redis", "fastapi",
+        "flask", "flask_login", "flask_migrate", "flask_sqlalchemy", "opentelemetry", "psycopg",
         "psycopg_pool", "pydantic", "redis", "sanic", "sqlalchemy", "starlette", "werkzeug",
     )  # fmt: skip
 
@@ -164,7 +164,8 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
     def test_of_all_but_the_adapters_needs_no_extra(self) -> None:
-        adapters = tuple(f"dockerflow.{name}" for name in ("django", "fastapi", "flask", "sanic"))
+        frameworks = ("aiohttp", "django", "fastapi", "flask", "sanic", "starlette")
+        adapters = tuple(f"dockerflow.{name}" for name in frameworks)
         names = [module.__name__ for module in modules()]
         core = [name for name in names if not name.startswith(adapters)]
         # Written for pytest, which is there; and a command that runs when it is imported.
@@ -179,12 +180,14 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
             ("django", {"django", "asgiref"}),
             ("fastapi", {"fastapi", "opentelemetry", "starlette", "pydantic"}),
             ("sanic", {"sanic"}),
+            ("starlette", {"starlette"}),
+            ("aiohttp", {"aiohttp"}),
         ],
     )
     def test_of_an_adapter_needs_its_framework_only(self, adapter: str, needs: set[str]) -> None:
         names = [each.__name__ for each in modules()]
         ours = [name for name in names if f"{name}.".startswith(f"dockerflow.{adapter}.")]
-        assert len(ours) >= 3
+        assert len(ours) >= (1 if adapter in ("aiohttp", "starlette") else 3)
         imports = "".join(f"import {name}\n" for name in ours)
         self.run_without(set(self.OTHERS) - needs, imports)
 

@@ -171,7 +171,7 @@ def test_extras_are_those_of_the_distribution() -> None:
     named = re.search(r"extras \(`mozlog-py(\[.*?)\)", TEXT, re.DOTALL)
     assert named is not None
     extras = set(re.findall(r"\[(\w+)\]", named[1]))
-    assert extras == {"flask", "django", "fastapi", "sanic", "all"}
+    assert extras == {"aiohttp", "flask", "django", "fastapi", "sanic", "starlette", "all"}
     assert extras <= set(importlib.metadata.metadata("mozlog-py").get_all("Provides-Extra", []))
 
 

@@ -24,7 +24,7 @@ PAGE = HERE.parents[1] / "docs" / "dockerflow.md"
 BEGIN = "<!-- made by tests/field/table.py: begin -->"
 END = "<!-- made by tests/field/table.py: end -->"
 
-FRAMEWORKS = ("Flask", "Django", "FastAPI", "Sanic", "ASGI", "WSGI")
+FRAMEWORKS = ("Flask", "Django", "FastAPI", "Starlette", "Sanic", "aiohttp", "ASGI", "WSGI")
 COLUMNS = (
     "id in all lines",
     "id in the 500",

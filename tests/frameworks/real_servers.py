@@ -21,6 +21,8 @@ ROOT = str(Path(__file__).parents[2])
 
 UVICORN = ["uvicorn", "served:app", "--port", "PORT", "--no-access-log"]
 
+AIOHTTP = ["aiohttp.web", "-H", "127.0.0.1", "-P", "PORT", "served:make"]
+
 GUNICORN = ["gunicorn", "served:app", "-b", "127.0.0.1:PORT"]
 
 SANIC = ["sanic", "served:app", "--port", "PORT", "--single-process", "--no-access-logs"]
@@ -30,7 +32,9 @@ SERVERS = {
     "asgi-uvicorn": ("asgi", UVICORN),
     "asgi-uvicorn-h11": ("asgi", [*UVICORN, "--http", "h11"]),
     "fastapi-uvicorn": ("fastapi", UVICORN),
+    "starlette-uvicorn": ("starlette", UVICORN),
     "django-uvicorn": ("django_asgi", UVICORN),
+    "aiohttp": ("aiohttp", AIOHTTP),
     "wsgi-gthread": ("wsgi", [*GUNICORN, "--threads", "8"]),
     "flask-gthread": ("flask", [*GUNICORN, "--threads", "8"]),
     "flask-sync": ("flask", GUNICORN),
@@ -56,6 +60,14 @@ elif kind == "wsgi":
 elif kind == "fastapi":
     from contract_fastapi import application
     app = application(".")
+elif kind == "starlette":
+    from test_starlette import application
+    app = application(".")
+elif kind == "aiohttp":
+    from test_aiohttp import application
+    app = application(".")
+    def make(arguments):
+        return app
 elif kind == "flask":
     from contract_flask import application
     app = application(".")

@@ -161,6 +161,19 @@ Dockerflow(app)
 def read():
     return str(len(flask.request.get_data()))
 """
+READING_AIOHTTP = """
+import dockerflow.aiohttp
+from aiohttp import web
+
+async def read(request):
+    return web.Response(text=str(len(await request.read())))
+
+def make(arguments):
+    app = web.Application()
+    dockerflow.aiohttp.setup(app)
+    app.router.add_post("/read", read)
+    return app
+"""
 _HYPERCORN = ["hypercorn", "served:app", "-b", "127.0.0.1:PORT"]
 
 
@@ -174,8 +187,18 @@ _HYPERCORN = ["hypercorn", "served:app", "-b", "127.0.0.1:PORT"]
         (READING_WSGI, ["waitress", "--listen=127.0.0.1:PORT", "served:app"]),
         (READING_FLASK, [*GUNICORN, "--threads", "8"]),
         (READING_FLASK, ["flask", "--app", "served", "run", "--port", "PORT"]),
+        (READING_AIOHTTP, _AIOHTTP),
     ],
-    ids=["h11", "httptools", "hypercorn", "gunicorn", "waitress", "flask-gunicorn", "flask-run"],
+    ids=[
+        "h11",
+        "httptools",
+        "hypercorn",
+        "gunicorn",
+        "waitress",
+        "flask-gunicorn",
+        "flask-run",
+        "aiohttp",
+    ],
 )
 def test_a_request_that_the_server_refuses_is_no_error_of_the_application(
     tmp_path: Path, setup: str, command: list[str]

@@ -1,0 +1,204 @@
+"""Dockerflow for aiohttp: request ids, summaries and the four endpoints.
+
+::
+
+    app = web.Application()
+    dockerflow.aiohttp.setup(app)
+
+A summary is logged when the body of the response has ended, or when an exception leaves
+the outermost middleware. aiohttp serves each request in a task of its own, which is left
+in the request's context: ``aiohttp.access`` and ``aiohttp.server`` log in it last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Any, Final
+
+from dockerflow._request.exchange import Exchange
+from dockerflow._request.missing_extra import needs_extra
+from dockerflow._request.multidict_headers import echo_id, read_headers
+from dockerflow._request.options import Middleware, MiddlewareOptions, Options
+from dockerflow.endpoints import PATHS, Endpoints
+from dockerflow.summary import current, is_cancellation
+from mozlog_py._fields.late_request_ids import attach_request_id
+
+with needs_extra("aiohttp"):
+    from aiohttp import web
+
+if TYPE_CHECKING:
+    # In typing from Python 3.11 on; type checkers know it of all versions.
+    from typing_extensions import Unpack
+
+__all__ = ["setup"]
+
+# How a client sees a connection that ends without a closing frame (RFC 6455, 7.4.1).
+_ABNORMAL_CLOSURE: Final = 1006
+
+
+def setup(app: web.Application, **options: Unpack[MiddlewareOptions]) -> None:
+    """Install request ids, summaries and the endpoints in an application.
+
+    The middleware is placed outside of the middleware that the application has so far.
+    Requests of sub-applications are served as well.
+
+    Args:
+        app: The application, before it is started.
+        **options: The options of ``DockerflowASGI``. ``settings`` are read from the
+            environment by default.
+
+    Raises:
+        SettingsError: If a setting is bad.
+        OptionError: If an option is of the wrong kind.
+    """
+    _Layer(app, **options).install(app)
+
+
+class _AiohttpExchange(Exchange):
+    """One request, from the outermost middleware to the end of its response's body."""
+
+    #: The writer of the response: the request, and each clone of it, has this very one.
+    writer: Any
+    #: The layer that began the request.
+    layer: _Layer
+    #: The response that was begun, until it has ended.
+    response: web.StreamResponse | None = None
+
+    def begin_response(self, response: web.StreamResponse) -> None:
+        """Note the status that is about to be sent, and end the request with the body."""
+        self.response = response
+        if not self._is_disconnected():
+            self.code = response.status
+        write_eof = response.write_eof
+
+        async def write_eof_and_finish(*args: Any, **options: Any) -> None:
+            try:
+                await write_eof(*args, **options)
+            except BaseException as error:
+                self.end(error)
+                raise
+            finally:
+                # The response and this function refer to each other.
+                vars(response).pop("write_eof", None)
+            self.finish()
+
+        response.write_eof = write_eof_and_finish  # type: ignore[method-assign]
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End a request whose response does not end as it should.
+
+        Args:
+            error: What has left the handler, or the making of the body.
+        """
+        if error is not None and self.rid is not None:
+            # The server may log the exception where this context is gone.
+            attach_request_id(error, self.rid)
+        if self.code is None and isinstance(error, asyncio.TimeoutError):
+            # The server answers so.
+            self.code = 504
+        if isinstance(error, web.RequestPayloadError):
+            # The client has sent a body that cannot be decoded. The server answers with a 500.
+            self.error, self.status_of_error = error, self.code or 500
+        # A server that shuts down closes connections and cancels handlers, too.
+        is_stopped = self.layer.is_shut_down and error is not None and is_cancellation(error)
+        self.is_client_gone = not is_stopped and self._is_disconnected()
+        self.finish(error)
+
+    def end_with_task(self, task: asyncio.Task[Any]) -> None:
+        """End the request with the server's task, where its response has not ended before."""
+        if not self.is_over:
+            self.is_incomplete = self.code is not None
+            self.end(asyncio.CancelledError() if task.cancelled() else task.exception())
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Log the summary, with the close code of a WebSocket."""
+        if isinstance(self.response, web.WebSocketResponse):
+            self.method = "WEBSOCKET"
+            self.code = self.response.close_code or _ABNORMAL_CLOSURE
+        self.response = None
+        super().finish(error)
+
+    def _is_disconnected(self) -> bool:
+        transport = self.writer.transport
+        return transport is None or transport.is_closing()
+
+
+class _Layer(Middleware):
+    """The middleware of an application, its signal handlers and its endpoints."""
+
+    is_shut_down = False
+
+    def install(self, app: web.Application) -> None:
+        """Add all of it to an application."""
+        app.middlewares.insert(0, self.serve)
+        app.on_response_prepare.append(self.prepare)
+        app.on_shutdown.append(self.shut_down)
+        if self._endpoints is not None:
+            for path, name in PATHS.items():
+                view = functools.partial(_answer, self._endpoints, name)
+                app.router.add_route("*", path, view)
+                app.router.add_route("*", f"{path}/", view)
+
+    @web.middleware
+    async def serve(self, request: web.Request, handler: Any) -> Any:
+        """Serve a request, unless an application further out has begun to."""
+        if _exchange_of(request) is not None:
+            return await handler(request)
+        exchange = _AiohttpExchange()
+        exchange.layer, exchange.writer = self, request.writer
+        exchange.method, exchange.path = request.method, request.path
+        exchange.begin(self._contribute(exchange, request))
+        try:
+            response = await handler(request)
+        except web.HTTPException:
+            # The server sends it as a response.
+            raise
+        except BaseException as error:
+            exchange.end(error)
+            raise
+        else:
+            if not isinstance(response, web.StreamResponse):
+                # The server answers with a 500.
+                exchange.finish()
+            return response
+        finally:
+            exchange.leave_to_server()
+            task = asyncio.current_task()
+            if task is not None and not exchange.is_over:
+                task.add_done_callback(exchange.end_with_task)
+
+    async def prepare(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Have a response carry the id, and end the request with it: a signal handler."""
+        exchange = _exchange_of(request)
+        if exchange is None:
+            return
+        # No cache keeps a handshake's answer.
+        echo_id(exchange, response.headers, varies=response.status != 101)
+        if not exchange.is_over and exchange.response is None:
+            exchange.begin_response(response)
+
+    async def shut_down(self, app: web.Application) -> None:  # noqa: ARG002 - signals have it
+        """Note that the server cancels handlers from now on: a signal handler."""
+        self.is_shut_down = True
+
+    def _read(self, exchange: Any, request: Any, options: Options, gives_id: bool) -> str | None:
+        client = request.remote or None
+        return read_headers(exchange, request.headers, options, client, gives_id=gives_id)
+
+    def _querystring_of(self, request: web.Request) -> bytes:
+        query = request.raw_path.partition("#")[0].partition("?")[2]
+        return query.encode("utf-8", "surrogateescape")
+
+
+def _exchange_of(request: web.BaseRequest) -> _AiohttpExchange | None:
+    """Return the exchange of a request, None where none was begun in this context."""
+    exchange = current()
+    if isinstance(exchange, _AiohttpExchange) and exchange.writer is request.writer:
+        return exchange
+    return None
+
+
+async def _answer(endpoints: Endpoints, name: str, request: web.Request) -> web.Response:
+    reply = await endpoints.answer_async(name, request.method)
+    return web.Response(body=reply.body, status=reply.status, headers=dict(reply.headers))

@@ -1,0 +1,802 @@
+"""The contract, and what else there is to aiohttp, of its adapter."""
+
+import asyncio
+import contextlib
+import http.client
+import io
+import json
+import logging
+import urllib.parse
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.test_utils import make_mocked_request
+from contract import JSON, Contract, Lines
+from drivers import Answer, Driver, Headers
+from multidict import CIMultiDict, CIMultiDictProxy
+from test_asgi import bind, settings_of
+from yarl import URL
+
+import dockerflow.aiohttp
+from dockerflow import checks
+from dockerflow.settings import SettingsError
+from dockerflow.summary import add_fields
+from mozlog_py import context
+from mozlog_py._config.options import OptionError
+
+logger = logging.getLogger("app")
+
+
+async def index(request: web.Request) -> web.Response:
+    logger.info("serving")
+    return web.Response(text="hello")
+
+
+async def status(request: web.Request) -> web.Response:
+    return web.Response(status=int(request.match_info["status"]))
+
+
+async def missing(request: web.Request) -> web.Response:
+    raise web.HTTPNotFound
+
+
+async def boom(request: web.Request) -> web.Response:
+    raise ValueError("boom")
+
+
+async def boom_json(request: web.Request) -> web.Response:
+    raise ValueError(JSON)
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for part in b"a", b"b", b"c":
+        logger.info("part")
+        await response.write(part)
+        if request.path == "/stream-boom":
+            raise ValueError("boom")
+    add_fields(parts=3)
+    return response
+
+
+async def generated(request: web.Request) -> web.Response:
+    """Answer with a body that is made when the handler has returned."""
+
+    async def parts() -> Any:
+        for part in b"a", b"b", b"c":
+            logger.info("part")
+            yield part
+            if request.path == "/generated-boom":
+                raise ValueError("boom")
+        add_fields(parts=3)
+
+    return web.Response(body=parts())
+
+
+async def facts(request: web.Request) -> web.Response:
+    add_fields(user="ann", name="bob")
+    return web.Response()
+
+
+async def facts_apart(request: web.Request) -> web.Response:
+    await asyncio.create_task(asyncio.to_thread(add_fields, user="ann"))
+    return web.Response()
+
+
+async def binding(request: web.Request) -> web.Response:
+    bind()
+    return web.Response()
+
+
+async def own_id(request: web.Request) -> web.Response:
+    return web.Response(headers={"X-Request-Id": "mine"})
+
+
+async def vary(request: web.Request) -> web.Response:
+    return web.Response(headers={"Vary": request.headers.get("x-vary", "")})
+
+
+async def where(request: web.Request) -> web.Response:
+    return web.Response(text=request.path)
+
+
+async def echo(request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    logger.info("accepted")
+    async for message in socket:
+        if message.data == "boom":
+            raise ValueError("boom")
+        if message.data == "leave":
+            break
+        await socket.send_str(message.data)
+    return socket
+
+
+def application(
+    folder: Path | str, settings: dict[str, Any] | None = None, **options: Any
+) -> web.Application:
+    app = web.Application(**options)
+    dockerflow.aiohttp.setup(app, settings=settings_of(settings), version_path=str(folder))
+    for path, handler in {
+        "/": index, r"/status/{status:[2-5]\d\d}": status, "/missing": missing, "/boom": boom,
+        "/boom-json": boom_json, "/stream": stream, "/stream-boom": stream,
+        "/generated": generated, "/generated-boom": generated, "/facts": facts,
+        "/facts-apart": facts_apart, "/bind": binding, "/own-id": own_id, "/vary": vary,
+        "/where": where, "/echo": echo,
+    }.items():  # fmt: skip
+        app.router.add_route("*", path, handler)
+    return app
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self, client: str) -> None:
+        super().__init__({"peername": (client, 4711)})
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Sent(io.BytesIO):
+    """What was sent, as the socket that ``http.client`` reads."""
+
+    def makefile(self, *_: Any) -> io.BytesIO:
+        return self
+
+
+class AiohttpDriver(Driver):
+    """Send aiohttp's own protocol messages as its parser does; that one refuses some itself."""
+
+    def __init__(self, app: web.Application) -> None:
+        self.app = app
+
+    def request(self, method: str, path: str, **options: Any) -> Answer:
+        return asyncio.run(self.request_async(method, path, **options))
+
+    async def request_async(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str | bytes = b"",
+        headers: Headers = (),
+        client: str = "203.0.113.7",
+    ) -> Answer:
+        runner = web.AppRunner(self.app)
+        for app in (self.app, *self.app._subapps):
+            # Each request has an event loop of its own.
+            app._loop = None
+        await runner.setup()
+        assert runner.server is not None
+        before = context.get()
+        protocol: Any = runner.server()
+        transport = Transport(client)
+        protocol.connection_made(transport)
+        if isinstance(query, str):
+            query = query.encode()
+        target = path + ("?" + query.decode("utf-8", "surrogateescape") if query else "")
+        sent = CIMultiDict([("Host", "testserver"), ("Connection", "close")])
+        for name, value in headers:
+            sent.add(name, value.encode("latin-1").decode("utf-8", "surrogateescape"))
+        message = RawRequestMessage(
+            method, target, HttpVersion11, CIMultiDictProxy(sent), (), True, None, False, False,
+            url_of(path, query),
+        )  # fmt: skip
+        protocol._messages.append((message, EMPTY_PAYLOAD))
+        await asyncio.sleep(0)
+        if protocol._waiter is not None and not protocol._waiter.done():
+            protocol._waiter.set_result(None)
+        task = protocol._task_handler
+        await asyncio.gather(task, return_exceptions=True)
+        # The callbacks of the request's task.
+        await asyncio.sleep(0)
+        answer = Answer()
+        response = http.client.HTTPResponse(Sent(transport.written), method=method)  # type: ignore[arg-type]
+        response.begin()
+        answer.status, answer.headers = response.status, response.getheaders()
+        try:
+            answer.body = response.read()
+        except http.client.IncompleteRead as error:
+            answer.body = error.partial
+        answer.left = {
+            key: value for key, value in context.get().items() if before.get(key) != value
+        }
+        await runner.server.shutdown(0)
+        return answer
+
+
+def url_of(path: str, query: bytes) -> URL:
+    quoted = urllib.parse.quote_from_bytes(query, safe="=&%+/?;:@!$'()*,-._~")
+    return URL.build(path=path, query_string=quoted, encoded=True)
+
+
+class TestContract(Contract):
+    lbheartbeat_body = b'{"status":"ok"}'
+
+    def make(self, folder: Path, settings: dict[str, Any] | None = None) -> AiohttpDriver:
+        return AiohttpDriver(application(folder, settings))
+
+
+@contextlib.asynccontextmanager
+async def serving(app: web.Application, **options: Any) -> AsyncIterator[web.TCPSite]:
+    """Serve an application on loopback by aiohttp's own server."""
+    access_log = logging.getLogger("aiohttp.access")
+    runner = web.AppRunner(app, access_log=access_log, shutdown_timeout=0.1, **options)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield site
+    finally:
+        await runner.cleanup()
+
+
+def port_of(site: web.TCPSite) -> int:
+    return int(site._server.sockets[0].getsockname()[1])  # type: ignore[union-attr]
+
+
+class Connection:
+    """One connection of a client."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, path: str, *headers: str, method: str = "GET", body: bytes = b"") -> None:
+        head = [f"{method} {path} HTTP/1.1", "Host: x", *headers, "", ""]
+        self.writer.write("\r\n".join(head).encode() + body)
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Read a response that has a length."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])
+        }
+        body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return int(head[0].split()[1]), headers, body
+
+    async def get(self, path: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
+        self.send(path, *headers)
+        return await self.answer()
+
+    async def rest(self) -> bytes:
+        """Read until the server has closed the connection."""
+        return await asyncio.wait_for(self.reader.read(), 20)
+
+    def abort(self) -> None:
+        """Go without a word."""
+        self.writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def connected(app: web.Application, **options: Any) -> AsyncIterator[Connection]:
+    async with serving(app, **options) as site:
+        connection = Connection(*await asyncio.open_connection("127.0.0.1", port_of(site)))
+        try:
+            yield connection
+        finally:
+            connection.writer.close()
+            with contextlib.suppress(OSError):
+                await connection.writer.wait_closed()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it does not become true")
+
+
+def ids_of(lines: Lines) -> set[Any]:
+    """Return the ids of all lines but those of the event loop."""
+    return {each["Fields"].get("rid") for each in lines.all if each["Type"] != "asyncio"}
+
+
+class TestConnection:
+    def test_nothing_of_a_request_is_in_the_next_one_of_its_connection(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        async def main() -> None:
+            async with connected(application(tmp_path)) as client:
+                await client.get("/bind", "X-Request-Id: r1")
+                await client.get("/", "X-Request-Id: r2")
+                await client.get("/where")
+
+        asyncio.run(main())
+        first, second, third = (line["Fields"] for line in lines.summaries)
+        assert (first["rid"], second["rid"]) == ("r1", "r2")
+        assert third["rid"] not in ("r1", "r2")
+        assert "colour" in first
+        assert not {"colour", "shape"} & {*second, *third}
+        assert lines.of("app")[1] == {"msg": "serving", "rid": "r2"}
+        ids = [fields["rid"] for fields in lines.of("aiohttp.access")]
+        assert ids == [first["rid"], second["rid"], third["rid"]]
+        assert all(
+            ("colour" in fields) == (fields["path"] == "/bind")
+            for fields in lines.of("aiohttp.access")
+        )
+
+    def test_pipelined_requests_have_an_id_and_a_summary_each(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        async def main() -> list[Any]:
+            async with connected(application(tmp_path)) as client:
+                for number in range(3):
+                    client.send("/bind" if number else "/", f"X-Request-Id: r{number}")
+                return [await client.answer() for _ in range(3)]
+
+        answers = asyncio.run(main())
+        assert [headers["x-request-id"] for _, headers, _ in answers] == ["r0", "r1", "r2"]
+        assert [line["Fields"]["rid"] for line in lines.summaries] == ["r0", "r1", "r2"]
+
+    def test_one_task_may_serve_one_request_after_the_other(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        # As a server does that makes no task for each.
+        app = application(tmp_path)
+        app.freeze()
+
+        async def main() -> None:
+            for path in ("/bind", "/", "/boom"):
+                request = make_mocked_request("GET", path, app=app)
+                with contextlib.suppress(ValueError):
+                    response = await app._handle(request)
+                    await response.prepare(request)
+                    await response.write_eof()
+
+        asyncio.run(main())
+        first, second, third = (line["Fields"] for line in lines.summaries)
+        assert len({first["rid"], second["rid"], third["rid"]}) == 3
+        assert not {"colour", "shape"} & {*second, *third}
+        assert lines.of("app")[1] == {"msg": "serving", "rid": second["rid"]}
+
+    def test_a_task_of_a_handler_keeps_its_requests_context(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+        event = asyncio.Event()
+        tasks = []
+
+        async def work() -> None:
+            await event.wait()
+            logger.info("working")
+            assert not add_fields(late=True)
+
+        async def spawn(request: web.Request) -> web.Response:
+            tasks.append(asyncio.create_task(work()))
+            return web.Response()
+
+        app.router.add_get("/spawn", spawn)
+
+        async def main() -> None:
+            async with connected(app) as client:
+                await client.get("/spawn", "X-Request-Id: r1")
+                await client.get("/", "X-Request-Id: r2")
+                event.set()
+                await asyncio.gather(*tasks)
+
+        asyncio.run(main())
+        assert lines.of("app")[1] == {"msg": "working", "rid": "r1"}
+        assert "late" not in json.dumps(lines.summaries)
+
+
+class TestDisconnect:
+    @pytest.mark.parametrize("is_cancelled", [False, True])
+    def test_of_a_client_is_no_error(
+        self, lines: Lines, tmp_path: Path, is_cancelled: bool
+    ) -> None:
+        app = application(tmp_path)
+        entered, gone = asyncio.Event(), asyncio.Event()
+
+        async def wait(request: web.Request) -> web.Response:
+            entered.set()
+            await gone.wait()
+            return web.Response(text="late")
+
+        app.router.add_get("/wait", wait)
+
+        async def main() -> None:
+            async with connected(app, handler_cancellation=is_cancelled) as client:
+                client.send("/wait", "X-Request-Id: r1")
+                await entered.wait()
+                client.abort()
+                await asyncio.sleep(0.1)
+                gone.set()
+                await until(lambda: lines.summaries)
+
+        asyncio.run(main())
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 499, 0)
+        assert line["Fields"]["rid"] == "r1"
+
+    def test_in_the_middle_of_a_stream_is_no_error(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path)
+
+        async def endless(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            while True:
+                await response.write(b"x" * 1000)
+                await asyncio.sleep(0.001)
+
+        app.router.add_get("/endless", endless)
+
+        async def main() -> None:
+            async with connected(app) as client:
+                client.send("/endless")
+                await client.reader.readuntil(b"xxx")
+                client.abort()
+                await until(lambda: lines.summaries)
+
+        asyncio.run(main())
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 200, 0)
+
+    def test_in_the_middle_of_a_body_is_no_error(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path)
+
+        async def read(request: web.Request) -> web.Response:
+            return web.Response(text=await request.text())
+
+        app.router.add_post("/read", read)
+
+        async def main() -> None:
+            async with connected(app) as client:
+                client.send("/read", "Content-Length: 10", method="POST", body=b"abc")
+                await asyncio.sleep(0.1)
+                client.abort()
+                await until(lambda: lines.summaries)
+
+        asyncio.run(main())
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 499, 0)
+
+    def test_that_is_none_makes_a_cancellation_an_error(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path)
+
+        async def cancel(request: web.Request) -> web.Response:
+            raise asyncio.CancelledError
+
+        app.router.add_get("/cancel", cancel)
+
+        async def main() -> None:
+            async with connected(app) as client:
+                client.send("/cancel")
+                await client.rest()
+
+        asyncio.run(main())
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (3, 500, 500)
+
+    def test_by_a_server_that_shuts_down_is_an_error(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path)
+        entered = asyncio.Event()
+
+        async def wait(request: web.Request) -> web.Response:
+            entered.set()
+            # The cancellation reaches the handler some iterations later.
+            await asyncio.gather(asyncio.gather(asyncio.sleep(60)))
+            return web.Response()
+
+        app.router.add_get("/wait", wait)
+
+        async def main() -> None:
+            async with serving(app) as site:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
+                Connection(reader, writer).send("/wait", "X-Request-Id: r1")
+                await entered.wait()
+            await until(lambda: lines.summaries)
+            writer.close()
+
+        asyncio.run(main())
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["rid"], line["Fields"]["errno"]) == (3, "r1", 500)
+
+
+class TestResponse:
+    @pytest.mark.parametrize(("path", "errno"), [("/generated", 0), ("/generated-boom", 500)])
+    def test_that_is_made_after_the_handler_is_summed_up_at_its_end(
+        self, lines: Lines, tmp_path: Path, path: str, errno: int
+    ) -> None:
+        async def main() -> bytes:
+            async with connected(application(tmp_path)) as client:
+                client.send(path, "X-Request-Id: r1", "Connection: close")
+                return await client.rest()
+
+        assert b"\r\nX-Request-Id: r1\r\n".lower() in asyncio.run(main()).lower()
+        (line,) = lines.summaries
+        assert (line["Fields"]["code"], line["Fields"]["errno"]) == (200, errno)
+        assert line["Severity"] == (3 if errno else 6)
+        types = [each["Type"] for each in lines.all]
+        assert types.index("request.summary") > max(
+            place for place, each in enumerate(types) if each == "app"
+        )
+        assert ids_of(lines) == {"r1"}
+
+    def test_that_is_a_file_has_the_id(self, lines: Lines, tmp_path: Path) -> None:
+        (tmp_path / "page.html").write_text("hello")
+        app = application(tmp_path)
+        app.router.add_static("/static", tmp_path)
+
+        async def main() -> tuple[int, dict[str, str], bytes]:
+            async with connected(app) as client:
+                return await client.get("/static/page.html")
+
+        status, headers, body = asyncio.run(main())
+        assert (status, body) == (200, b"hello")
+        assert headers["x-request-id"] == lines.summary["rid"]
+        assert (lines.summary["code"], lines.summary["errno"]) == (200, 0)
+
+    def test_of_the_server_to_an_exception_has_the_id(self, lines: Lines, tmp_path: Path) -> None:
+        async def main() -> list[Any]:
+            async with connected(application(tmp_path)) as client:
+                return [*await client.get("/boom", "X-Request-Id: r1")]
+
+        status, headers, _ = asyncio.run(main())
+        assert (status, headers["x-request-id"]) == (500, "r1")
+        assert (lines.summary["rid"], lines.summary["errno"]) == ("r1", 500)
+        assert ids_of(lines) == {"r1"}
+        assert {"aiohttp.server", "aiohttp.access"} <= {each["Type"] for each in lines.all}
+
+    def test_of_the_server_to_a_timeout_is_a_504(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path)
+
+        async def late(request: web.Request) -> web.Response:
+            raise asyncio.TimeoutError("late")
+
+        app.router.add_get("/late", late)
+
+        async def main() -> int:
+            async with connected(app) as client:
+                return (await client.get("/late"))[0]
+
+        assert asyncio.run(main()) == lines.summary["code"] == 504
+        assert (lines.summary["errno"], lines.summary["msg"]) == (500, "late")
+
+    def test_to_a_body_that_cannot_be_decoded_is_no_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+
+        async def read(request: web.Request) -> web.Response:
+            return web.Response(text=await request.text())
+
+        app.router.add_post("/read", read)
+
+        async def main() -> int:
+            async with connected(app) as client:
+                client.send("/read", "Content-Encoding: gzip", "Content-Length: 3", method="POST")
+                await asyncio.sleep(0.1)
+                client.writer.write(b"abc")
+                return (await client.answer())[0]
+
+        assert asyncio.run(main()) == lines.summary["code"] == 500
+        assert (lines.summaries[0]["Severity"], lines.summary["errno"]) == (6, 0)
+
+    def test_that_is_none_is_an_error(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path)
+
+        async def nothing(request: web.Request) -> Any:
+            return None
+
+        app.router.add_get("/nothing", nothing)
+
+        async def main() -> tuple[int, dict[str, str], bytes]:
+            async with connected(app) as client:
+                return await client.get("/nothing")
+
+        status, headers, _ = asyncio.run(main())
+        assert status == lines.summary["code"] == lines.summary["errno"] == 500
+        assert headers["x-request-id"] == lines.summary["rid"]
+
+    def test_that_the_server_cannot_begin_is_an_error(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path)
+
+        async def bad(request: web.Request) -> web.Response:
+            return web.Response(headers={"X-Bad": "a\r\nb"})
+
+        app.router.add_get("/bad", bad)
+
+        async def main() -> None:
+            async with connected(app) as client:
+                client.send("/bad")
+                await client.rest()
+
+        asyncio.run(main())
+        assert (lines.summaries[0]["Severity"], lines.summary["errno"]) == (3, 500)
+
+    def test_to_an_expectation_that_is_refused_is_the_servers_own(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        async def main() -> int:
+            async with connected(application(tmp_path)) as client:
+                return (await client.get("/", "Expect: nonsense"))[0]
+
+        assert asyncio.run(main()) == 417
+        assert lines.summaries == []
+
+
+class TestWebSockets:
+    def converse(self, app: web.Application, *texts: str, code: int | None = 3001) -> Any:
+        """Open a WebSocket, send texts, and close it; None for a client that just goes."""
+
+        async def main() -> Any:
+            async with serving(app) as site, aiohttp.ClientSession() as session:
+                url = f"http://127.0.0.1:{port_of(site)}/echo"
+                async with session.ws_connect(url, headers={"X-Request-Id": "r1"}) as socket:
+                    for text in texts:
+                        await socket.send_str(text)
+                    message = await socket.receive(20)
+                    if code is None:
+                        socket._response.connection.transport.abort()
+                        await asyncio.sleep(0.1)
+                    else:
+                        await socket.close(code=code)
+                return socket._response.headers, message
+
+        return asyncio.run(main())
+
+    @pytest.mark.parametrize(
+        ("texts", "code", "said"),
+        [(["a"], 3001, 3001), (["leave"], 3001, 1000), (["a"], None, 1006)],
+    )
+    def test_have_one_summary_with_the_close_code(
+        self, lines: Lines, tmp_path: Path, texts: list[str], code: int | None, said: int
+    ) -> None:
+        headers, _ = self.converse(application(tmp_path), *texts, code=code)
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["errno"]) == (6, 0)
+        assert (line["Fields"]["method"], line["Fields"]["code"]) == ("WEBSOCKET", said)
+        assert headers["X-Request-Id"] == line["Fields"]["rid"] == "r1"
+        assert "Vary" not in headers
+        assert lines.of("app") == [{"msg": "accepted", "rid": "r1"}]
+
+    def test_that_fail_are_errors(self, lines: Lines, tmp_path: Path) -> None:
+        self.converse(application(tmp_path), "boom")
+        assert (lines.summary["code"], lines.summary["msg"]) == (1006, "boom")
+        assert lines.summaries[0]["Severity"] == 3
+
+    def test_that_are_refused_have_the_status(self, lines: Lines, tmp_path: Path) -> None:
+        async def main() -> tuple[int, dict[str, str], bytes]:
+            async with connected(application(tmp_path)) as client:
+                return await client.get("/echo")
+
+        status, headers, _ = asyncio.run(main())
+        assert status == lines.summary["code"] == 400
+        assert headers["x-request-id"] == lines.summary["rid"]
+
+
+@web.middleware
+async def replacing(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Answer in place of what is inside, whatever becomes of it."""
+    logger.info("outside")
+    try:
+        await handler(request)
+    except ValueError:
+        return web.Response(text="replaced", status=503)
+    return web.Response(text="replaced", status=201)
+
+
+class TestMiddleware:
+    def test_inside_may_answer_an_exception(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path, middlewares=[replacing])
+        answer = AiohttpDriver(app).get("/boom")
+        assert (answer.status, lines.summary["code"], lines.summary["errno"]) == (503, 503, 0)
+        assert answer.header("x-request-id") == lines.summary["rid"]
+        assert lines.of("app") == [{"msg": "outside", "rid": lines.summary["rid"]}]
+
+    @pytest.mark.parametrize(("path", "code"), [("/where", 201), ("/missing", 404)])
+    def test_outside_may_replace_the_response(
+        self, lines: Lines, tmp_path: Path, path: str, code: int
+    ) -> None:
+        app = application(tmp_path)
+        app.middlewares.insert(0, replacing)
+        answer = AiohttpDriver(app).get(path)
+        assert answer.status == lines.summary["code"] == code
+        assert answer.header("x-request-id") == lines.summary["rid"]
+
+    def test_twice_makes_one_id_and_one_summary(self, lines: Lines, tmp_path: Path) -> None:
+        app = application(tmp_path)
+        dockerflow.aiohttp.setup(app)
+        answer = AiohttpDriver(app).get("/")
+        assert answer.header("x-request-id") == lines.summary["rid"]
+
+    def test_may_clone_the_request(self, lines: Lines, tmp_path: Path) -> None:
+        @web.middleware
+        async def cloning(request: web.Request, handler: Any) -> web.StreamResponse:
+            return await handler(request.clone(remote="192.0.2.1"))
+
+        app = application(tmp_path, middlewares=[cloning])
+        answer = AiohttpDriver(app).get("/stream")
+        assert answer.header("x-request-id") == lines.summary["rid"]
+        assert lines.summary["parts"] == 3
+
+
+class TestSubApplications:
+    @pytest.mark.parametrize("has_outer", [False, True])
+    def test_have_their_own_endpoints(self, lines: Lines, tmp_path: Path, has_outer: bool) -> None:
+        (tmp_path / "version.json").write_text('{"version": "inner"}')
+        app = web.Application()
+        if has_outer:
+            dockerflow.aiohttp.setup(app, version_path="/nowhere")
+        app.add_subapp("/sub", application(tmp_path))
+        driver = AiohttpDriver(app)
+        assert driver.get("/sub/__version__").body == b'{"version":"inner"}'
+        answer = driver.get("/sub/boom", headers=[("x-request-id", "r1")])
+        assert (answer.status, answer.header("x-request-id")) == (500, "r1")
+        driver.get("/__version__")
+        said = [(each["Fields"]["path"], each["Fields"]["errno"]) for each in lines.summaries]
+        outer = [("/__version__", 0)] if has_outer else []
+        assert said == [("/sub/__version__", 0), ("/sub/boom", 500), *outer]
+
+    def test_are_in_the_summaries_of_the_application(self, lines: Lines, tmp_path: Path) -> None:
+        app, inner = application(tmp_path), web.Application()
+        inner.router.add_get("/stream", stream)
+        app.add_subapp("/sub", inner)
+        answer = AiohttpDriver(app).get("/sub/stream")
+        assert answer.header("x-request-id") == lines.summary["rid"]
+        assert (lines.summary["path"], lines.summary["parts"]) == ("/sub/stream", 3)
+
+
+class TestSetup:
+    def test_reads_the_environment(
+        self, lines: Lines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "version.json").write_text('{"version": "env"}')
+        monkeypatch.setenv("APP_DIR", str(tmp_path))
+        monkeypatch.setenv("DOCKERFLOW_REQUEST_ID_HEADER_NAME", "x-trace")
+        app = web.Application()
+        dockerflow.aiohttp.setup(app)
+        driver = AiohttpDriver(app)
+        answer = driver.get("/__version__", headers=[("x-trace", "t1")])
+        assert (answer.body, answer.header("x-trace")) == (b'{"version":"env"}', "t1")
+
+    def test_refuses_bad_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DOCKERFLOW_HEARTBEAT_DETAILS", "sometimes")
+        with pytest.raises(SettingsError, match="DOCKERFLOW_HEARTBEAT_DETAILS is 'sometimes'"):
+            dockerflow.aiohttp.setup(web.Application())
+        with pytest.raises(OptionError, match="settings is"):
+            dockerflow.aiohttp.setup(web.Application(), settings={})  # type: ignore[arg-type]
+
+    def test_refuses_an_application_that_has_started(self) -> None:
+        app = web.Application()
+        app.freeze()
+        with pytest.raises(RuntimeError, match="frozen"):
+            dockerflow.aiohttp.setup(app)
+
+    def test_leaves_out_each_part(self, lines: Lines, tmp_path: Path) -> None:
+        app = web.Application()
+        dockerflow.aiohttp.setup(app, endpoints=False, request_ids=False)
+        answer = AiohttpDriver(app).get("/__lbheartbeat__")
+        assert (answer.status, answer.header("x-request-id")) == (404, None)
+        silent = web.Application()
+        dockerflow.aiohttp.setup(silent, summaries=False)
+        assert AiohttpDriver(silent).get("/").header("x-request-id")
+        assert [each["Fields"].get("rid") for each in lines.summaries] == [None]
+
+    def test_gives_checks_what_they_are_configured_with(self) -> None:
+        checks.register(lambda config: [checks.Info(config, id="x.I1")], name="told")
+        app = web.Application()
+        dockerflow.aiohttp.setup(app, config="ours", silenced_checks=["x.I2"])
+        assert b'"x.I1":"ours"' in AiohttpDriver(app).get("/__heartbeat__").body
