@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from mozlog_py._config.options import OptionError, check_names, check_number, check_switch, shown
 from mozlog_py._line.truncate import MAX_LINE_BYTES, cut
-from mozlog_py._process.after_fork import follow
+from mozlog_py._process import after_fork
 from mozlog_py._process.self_log import note
 from mozlog_py._process.unpatched import NativeThread, allocate_lock
 from mozlog_py._sink.loss_counter import severity_in
@@ -106,7 +106,7 @@ class LineQueue:
         #: thread writes to a stream that may log what is written to it.
         self._is_special = False
         self._forget()
-        follow(self)
+        after_fork.register(self)
         _flush_at_exit()
         _queues.add(self)
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from mozlog_py._config.options import check_number, check_stream
 from mozlog_py._line.truncate import MAX_LINE_BYTES, check_max_line_bytes, cut
-from mozlog_py._process.after_fork import follow
+from mozlog_py._process import after_fork
 from mozlog_py._process.process_id import process
 from mozlog_py._process.self_log import degraded, note
 from mozlog_py._process.unpatched import allocate_lock
@@ -34,7 +34,7 @@ from mozlog_py._sink.destinations import (
     destination_for,
     is_complete,
     is_echo,
-    writes_in_turn,
+    slot_writers,
 )
 from mozlog_py._sink.loss_counter import LossCounter, LossReport
 from mozlog_py._sink.pipe_lock import unlocked
@@ -121,13 +121,13 @@ class Sink:
         self._ready: Any = _NOT_READY
         self._pipe_lock: Any = None
         # When to look at the descriptor again, as ``time.monotonic()`` has it.
-        self._look_at = 0.0
+        self._check_at = 0.0
         #: For loggers that write by themselves, to what nobody else writes byte by byte.
         #: They do what ``write`` does, call ``write_slow`` where that is not all
         #: there is to it, and ``finish_after_interrupt`` after whatever was raised.
         self.direct_write = NO_DIRECT_WRITE
         self.stream = stream
-        follow(self)
+        after_fork.register(self)
 
     @property
     def stream(self) -> Any:
@@ -190,8 +190,8 @@ class Sink:
             stream = self._own_stream
             if stream is None:
                 stream = sys.stdout
-            if _monotonic() >= self._look_at:
-                self.look_below()
+            if _monotonic() >= self._check_at:
+                self.check_descriptor()
             (
                 ready_stream,
                 quick_bytes,
@@ -219,7 +219,7 @@ class Sink:
                         self.written += 1
                         slot.clear()
                         if queue:
-                            self.carry()
+                            self.drain_queue()
                         return True
             return self.write_slow(pending)
         except BaseException as error:
@@ -230,7 +230,7 @@ class Sink:
         try:
             if self._slot:
                 self._write_slot.recover_abandoned()
-            self.carry()
+            self.drain_queue()
             self._tell_rest()
             stream = self.stream
             if stream is not None and hasattr(stream, "flush"):
@@ -253,14 +253,14 @@ class Sink:
         self._queue.append(queued)
         since = _monotonic()
         while queued.is_written is None:
-            self.carry()
+            self.drain_queue()
             if queued.is_written is None:
                 since = self._write_slot.wait_briefly(queued, since)
 
     def reopen(self) -> None:
         """Open the path anew, where the stream is one; before the next line."""
         if isinstance(self._own_stream, ReopenableFile):
-            self._own_stream.mark_as_moved()
+            self._own_stream.request_reopen()
 
     def reset_after_fork(self, *, had_threads: bool = False) -> None:
         """Forget what is on its way: in the child of a fork it is the parent's to finish.
@@ -268,15 +268,15 @@ class Sink:
         ``had_threads``: one of them may have been printing, with the lock of the
         stream's buffer, for which the child would wait for ever.
         """
-        self._write_slot.forget()
+        self._write_slot.reset_after_fork()
         # Daemons close descriptors in a child.
         self._leave_short_way()
         if had_threads and isinstance(self._destination, DescriptorDestination):
             self._destination.leave_buffer_alone()
         self._partial = None
-        self._loss_counter.forget_untold()
+        self._loss_counter.discard_unreported()
         if self._pipe_lock is not None:
-            self._pipe_lock.forget()
+            self._pipe_lock.reset_after_fork()
 
     def lose(self, error: Exception | str, line: bytes = b"") -> None:
         """Count one line that could not be written, and note why on stderr."""
@@ -289,13 +289,13 @@ class Sink:
             # The error's own text may be broken; the loss is counted.
             pass
 
-    def look_below(self) -> None:
+    def check_descriptor(self) -> None:
         """Leave the short way if the descriptor is that of another file by now.
 
         Or if it is time to look who else writes to the same pipe. A path is not looked at
         here: each write to one verifies its descriptor.
         """
-        self._look_at = _monotonic() + _LOOK_EVERY_S
+        self._check_at = _monotonic() + _LOOK_EVERY_S
         try:
             if self._ready_stream is not _NO_STREAM and self._is_to_be_looked_at():
                 self._leave_short_way()
@@ -342,7 +342,7 @@ class Sink:
             return self._wait_for(queued, pending)
         is_written = self._put(pending)
         self._write_slot.release(pending)
-        self.carry()
+        self.drain_queue()
         return is_written
 
     @owns_writes
@@ -362,7 +362,7 @@ class Sink:
         for _ in range(_MANY):
             try:
                 if _is_handed_over(pending):
-                    self.carry()
+                    self.drain_queue()
                 elif is_complete(pending) and self._slot.get(0) is not pending:
                     is_written = True
                 else:
@@ -449,7 +449,7 @@ class Sink:
                 that of another file by now.
         """
         if type(stream) is ReopenableFile and not is_begun:
-            stream.follow()
+            stream.reopen_if_moved()
         destination = self._destination
         if stream is self._destination_stream:
             if not destination.is_replaced():
@@ -475,7 +475,7 @@ class Sink:
                 destination.finish(rest, self._timeout)
             if rest is partial:
                 # It was taken for lost, and is there after all.
-                self._loss_counter.take_back(*self._partial_loss)
+                self._loss_counter.uncount(*self._partial_loss)
                 self.written += 1
         self._partial = None
 
@@ -497,7 +497,7 @@ class Sink:
             longest = min(destination.whole_bytes, self._max_line_bytes or destination.whole_bytes)
             self._pipe_lock = destination.pipe_lock
             own = self._own_stream
-            direct_write, locked = writes_in_turn(destination, self._slot)
+            direct_write, locked = slot_writers(destination, self._slot)
             turn = self._try_acquire, self._slot, self._queue
             self._ready_stream = stream = self._destination_stream
             pipe_lock = destination.pipe_lock
@@ -506,7 +506,7 @@ class Sink:
             )  # fmt: skip
             if destination.pipe_lock is None and (own is None or own is stream):
                 # A logger that writes by itself has the time from elsewhere.
-                process.watch(self)
+                process.register_check(self)
                 followed = stream if own is None else None
                 self.direct_write = (
                     followed,
@@ -521,11 +521,11 @@ class Sink:
 
     def _tell(self, report: Callable[[LossReport], bytes]) -> bool:
         """Write the line that says what was lost; False where that cannot be."""
-        lost = self._loss_counter.taken()
+        lost = self._loss_counter.take_unreported()
         try:
             self._destination.finish([report(lost)], self._timeout)
         except Exception:
-            self._loss_counter.untaken(lost)
+            self._loss_counter.put_back(lost)
             return False
         self._reported_at = _monotonic()
         return True
@@ -608,7 +608,7 @@ class Sink:
         self._hand_over(queued, pending)
         since = _monotonic()
         while queued.is_written is None:
-            self.carry()
+            self.drain_queue()
             if queued.is_written is None:
                 since = self._write_slot.wait_briefly(queued, since)
         return queued.is_written
@@ -618,7 +618,7 @@ class Sink:
         pending.extend(map(bool, map(self._queue.append, (queued,))))
 
     @owns_writes
-    def carry(self) -> None:
+    def drain_queue(self) -> None:
         """Write what others have left in the queue, unless somebody else does."""
         while self._queue:
             pending: PendingWrite = [b""]

@@ -766,12 +766,12 @@ os.waitpid(child, 0)
 
         process, prepared = Process(), [RaiseAfterWrite(), RaiseAfterWrite()]
         for one in prepared:
-            process.tell(one)
+            process.register(one)
         for _ in prepared:
             with pytest.raises(KeyboardInterrupt):
-                process.ask(1)
+                process.refresh(1)
             assert process.pid < 0
-        process.ask(1)
+        process.refresh(1)
         assert process.pid == os.getpid()
         assert [one.told for one in prepared] == [3, 2]
 
@@ -786,7 +786,7 @@ os.waitpid(child, 0)
         renderers = [Equal("a"), Equal("b")]
         states = [renderer.state for renderer in renderers]
         process.pid = -1
-        process.ask(time.time_ns())
+        process.refresh(time.time_ns())
         assert all(
             renderer.state is not state for renderer, state in zip(renderers, states, strict=True)
         )
@@ -873,7 +873,7 @@ class TestByItself:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made, other = Lines(), Lines()
-        usual = sink_module.writes_in_turn
+        usual = sink_module.slot_writers
 
         def interrupted(*arguments: Any) -> Any:
             monkeypatch.undo()
@@ -881,7 +881,7 @@ class TestByItself:
             self.sink(made).stream = other.file
             return usual(*arguments)
 
-        monkeypatch.setattr(sink_module, "writes_in_turn", interrupted)
+        monkeypatch.setattr(sink_module, "slot_writers", interrupted)
         made.log.info("here")
         made.log.info("there")
         assert [field["msg"] for field in made.fields] == ["here"]

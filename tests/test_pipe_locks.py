@@ -25,7 +25,7 @@ class TestLocksOfPipesThatAreKept:
         if not pid:
             fcntl.lockf(writer, fcntl.LOCK_EX, 1, 0)
             # As one of ours that has the pipe open: short lines take the lock, too.
-            PipeLock(writer).look()
+            PipeLock(writer).find_other_writers()
             os.write(tell, b"1")
             time.sleep(60)
             os._exit(0)

@@ -130,10 +130,10 @@ class TestCounters:
         losses.add("ENOSPC", b'{"Severity":3}')
         losses.add("EPIPE", b"for people")
         assert losses.last() == ("EPIPE", None)
-        losses.take_back("ENOSPC", 3)
+        losses.uncount("ENOSPC", 3)
         assert losses.by_cause == {"EPIPE": 1}
-        assert losses.taken().by_severity == {None: 1}
-        losses.take_back("EPIPE", None)
+        assert losses.take_unreported().by_severity == {None: 1}
+        losses.uncount("EPIPE", None)
         assert (losses.total, losses.by_cause, losses.unreported) == (0, {}, 0)
         assert severity_in(b'{"Severity":12}') == 12
 
@@ -361,26 +361,26 @@ class TestPipes:
     def test_of_several_processes_are_noticed(self) -> None:
         reader, writer = os.pipe()
         pipe_lock = PipeLock(writer)
-        pipe_lock.look()
+        pipe_lock.find_other_writers()
         assert not pipe_lock.is_shared
         told, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
             mine = PipeLock(writer)
-            mine.look()
+            mine.find_other_writers()
             os.write(tell, b"1" if mine.is_shared else b"0")
             time.sleep(60)
             os._exit(0)
         try:
             assert os.read(told, 1) == b"1"
-            pipe_lock.look()
+            pipe_lock.find_other_writers()
             assert pipe_lock.is_shared
             pipe_lock.lock(is_long=False)
             pipe_lock.unlock()
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        pipe_lock.look()
+        pipe_lock.find_other_writers()
         assert not pipe_lock.is_shared
         for descriptor in (reader, writer, told, tell):
             os.close(descriptor)
@@ -408,7 +408,7 @@ class TestPipes:
         states = [False, False, True]
         reader, writer = os.pipe()
         pipe_lock = PipeLock(writer)
-        pipe_lock.look()
+        pipe_lock.find_other_writers()
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.sleep", naps.append)
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.is_writable", lambda *_: states.pop(0))
         pipe_lock.is_shared, pipe_lock.due = True, float("inf")

@@ -7,7 +7,7 @@ import sys
 import weakref
 from typing import Final, Protocol
 
-__all__ = ["Forked", "follow"]
+__all__ = ["Forked", "register"]
 
 
 class Forked(Protocol):
@@ -26,7 +26,7 @@ _is_following = False
 _had_threads = False
 
 
-def follow(one: Forked) -> None:
+def register(holder: Forked) -> None:
     """Have ``one.begin_anew()`` called in the child of every fork from here on."""
     global _is_following
     _followed.add(one)

@@ -26,7 +26,7 @@ class Prepared(Protocol):
 class Watched(Protocol):
     """Something that depends on what may be replaced in a process."""
 
-    def look_below(self) -> None:
+    def check_descriptor(self) -> None:
         """Look whether it was replaced."""
 
 
@@ -56,16 +56,16 @@ class Process:
         self._prepared: weakref.WeakValueDictionary[int, Prepared] = weakref.WeakValueDictionary()
         self._watched: weakref.WeakValueDictionary[int, Watched] = weakref.WeakValueDictionary()
 
-    def tell(self, prepared: Prepared) -> None:
+    def register(self, prepared: Prepared) -> None:
         """Have ``prepared.prepare_anew()`` called where this turns out to be another process."""
         self._prepared[id(prepared)] = prepared
         self._watch()
 
-    def watch(self, watched: Watched) -> None:
-        """Have ``watched.look_below()`` called with each ``ask``."""
+    def register_check(self, watched: Watched) -> None:
+        """Have ``watched.check_descriptor()`` called with each ``ask``."""
         self._watched[id(watched)] = watched
 
-    def ask(self, now_ns: int) -> None:
+    def refresh(self, now_ns: int) -> None:
         """Ask which process this is. ``now_ns``: the time, nanoseconds since the epoch."""
         self._watch()
         pid = os.getpid()
@@ -75,7 +75,7 @@ class Process:
             self.pid = pid
         self.until_ns = now_ns + _INTERVAL_NS
         for watched in list(self._watched.values()):
-            watched.look_below()
+            watched.check_descriptor()
         if now_ns > self._regular_until_ns:
             self._regular_until_ns = now_ns + _REGULAR_NS
             for act in self.regular:
@@ -94,9 +94,9 @@ class Process:
         if not self._is_watching:
             self._is_watching = True
             if hasattr(os, "register_at_fork"):
-                os.register_at_fork(before=self.forget, after_in_child=self.forget)
+                os.register_at_fork(before=self.expire, after_in_child=self.expire)
 
-    def forget(self) -> None:
+    def expire(self) -> None:
         """Have the next line ask anew."""
         self.until_ns = self._regular_until_ns = 0
 

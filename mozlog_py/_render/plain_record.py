@@ -330,7 +330,7 @@ def fields_renderer(
     def render(type_: str, level: int, fields: dict[str, Any]) -> bytes | None:
         ns = _time_ns()
         if ns > process.until_ns:
-            process.ask(ns)
+            process.refresh(ns)
         if include_context and (
             read_bound()
             or ("rid" not in fields and read_request_id())

@@ -57,7 +57,7 @@ __all__ = [
     "destination_for",
     "is_complete",
     "is_echo",
-    "writes_in_turn",
+    "slot_writers",
 ]
 
 #: ``[line, count, count, ...]``: a line, and how many bytes of it each write took.
@@ -360,7 +360,7 @@ def is_echo(line: bytes) -> bool:
     return False
 
 
-def writes_in_turn(
+def slot_writers(
     destination: DescriptorDestination, slot: dict[int, Any]
 ) -> tuple[Iterator[int], Iterator[tuple[int, None]]]:
     """Give two endless iterators; each step writes the line of the cell in ``slot[0]`` once.

@@ -67,7 +67,7 @@ class LossCounter:
         _increase(self._causes, cause)
         _increase(self._severities, severity)
 
-    def take_back(self, cause: str, severity: int | None) -> None:
+    def uncount(self, cause: str, severity: int | None) -> None:
         """Uncount one line that was written after all."""
         self.total -= 1
         _decrease(self.by_cause, cause)
@@ -80,7 +80,7 @@ class LossCounter:
         """Give the cause and the severity of the line that was lost last."""
         return self._last or ("unknown", None)
 
-    def taken(self) -> LossReport:
+    def take_unreported(self) -> LossReport:
         """Give what no line has told of yet; the next begin anew."""
         lost = LossReport(self.unreported)
         lost.by_cause = self._causes
@@ -89,7 +89,7 @@ class LossCounter:
         self._begin()
         return lost
 
-    def untaken(self, lost: LossReport) -> None:
+    def put_back(self, lost: LossReport) -> None:
         """Put back what could not be told."""
         self.unreported += lost
         self._since_ns = lost.since_ns
@@ -98,7 +98,7 @@ class LossCounter:
         for severity, count in lost.by_severity.items():
             _increase(self._severities, severity, count)
 
-    def forget_untold(self) -> None:
+    def discard_unreported(self) -> None:
         """Leave it to the parent of a fork to tell of its own."""
         self._begin()
 

@@ -95,9 +95,9 @@ class PipeLock:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._is_lockable = True
-        self.forget()
+        self.reset_after_fork()
 
-    def forget(self) -> None:
+    def reset_after_fork(self) -> None:
         """Begin anew, as the child of a fork has to: locks are not inherited."""
         # Since when another process has the lock, as far as is known.
         self._held_since: float | None = None
@@ -110,7 +110,7 @@ class PipeLock:
         """Tell whether this is the time to look again; ``lock`` does so by itself."""
         return _monotonic() >= self.due
 
-    def look(self) -> None:
+    def find_other_writers(self) -> None:
         """Look whether there is anybody else, and leave a mark for the others."""
         now = _monotonic()
         self.due = now + _LOOK_EVERY_S
@@ -138,7 +138,7 @@ class PipeLock:
         if not self._is_lockable:
             return
         if _monotonic() >= self.due:
-            self.look()
+            self.find_other_writers()
         if not (is_long or self.is_shared):
             return
         if is_long and self.is_shared:

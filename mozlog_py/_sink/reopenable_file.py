@@ -132,12 +132,12 @@ class ReopenableFile:
         if _monotonic() >= self._due:
             raise FileReplaced
 
-    def mark_as_moved(self) -> None:
+    def request_reopen(self) -> None:
         """Have the file opened again before the next line; may be called from anywhere."""
         self._is_reopening_wanted = True
         self._due = 0.0
 
-    def follow(self) -> None:
+    def reopen_if_moved(self) -> None:
         """Have the descriptor be that of the file at the path.
 
         If the path cannot be opened again, or has something else than a regular file, the
@@ -264,7 +264,7 @@ def reopen_on_sighup() -> None:
 def _reopen_all(number: int, frame: FrameType | None) -> None:
     for stream in list(_opened):
         # Only a mark: the handler may stand in the middle of a write.
-        stream.mark_as_moved()
+        stream.request_reopen()
     for former in _former:
         former(number, frame)
 

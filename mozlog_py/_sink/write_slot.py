@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 
 from .destinations import PendingWrite, is_complete
 
-__all__ = ["QueuedWrite", "WriteSlot", "mark_as_parents", "owns_writes"]
+__all__ = ["QueuedWrite", "WriteSlot", "mark_as_written", "owns_writes"]
 
 _OWNER: Final = 0
 _COUNT: Final = 1
@@ -122,7 +122,7 @@ class WriteSlot:
         """Take over what was left behind, by an interrupted call or in a forked process."""
         if os.getpid() != self._pid:
             # Forked past Python's own hooks.
-            self.forget()
+            self.reset_after_fork()
             return
         slot: dict[int, PendingWrite] = self.slot
         owner = slot.get(_OWNER)
@@ -152,21 +152,21 @@ class WriteSlot:
         finally:
             self._mending.release()
 
-    def forget(self) -> None:
+    def reset_after_fork(self) -> None:
         """Begin anew in the child of a fork: what is on its way is the parent's to finish."""
         self._pid = os.getpid()
         self._mending = threading.Lock()
         owner = self.slot.get(_OWNER)
         if owner is not None:
-            mark_as_parents(owner)
+            mark_as_written(owner)
         self.slot.clear()
         for queued in list(self.queue):
             if queued.pid != self._pid:
-                mark_as_parents(queued.pending)
+                mark_as_written(queued.pending)
                 queued.is_written = True
 
 
-def mark_as_parents(pending: PendingWrite) -> None:
+def mark_as_written(pending: PendingWrite) -> None:
     """Make a cell one that nothing is left of to write, for a frame that still holds it."""
     pending[:] = [b"", 0]
 

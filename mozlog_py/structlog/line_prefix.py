@@ -76,6 +76,6 @@ def head(renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any
         # What it gives back may be of interest.
         return NOT_COMPILABLE
     if process.pid < 0:
-        process.ask(time.time_ns())
+        process.refresh(time.time_ns())
     made = renderer.head(logger, level, bound, newline)
     return NOT_COMPILABLE if made is None else (renderer.state, *made, sink)

@@ -69,7 +69,7 @@ def method_of(name: str, level: int) -> Method:
             state, of_fields, of_message, of_context, names, is_bound, sink = self._prefixes[index]
             ns = _time_ns()
             if ns > process.until_ns:
-                process.ask(ns)
+                process.refresh(ns)
             if self._processors[0].state is state and (
                 is_mild or _Logger.callHandlers is _changes.call_handlers
             ):
@@ -128,7 +128,7 @@ def method_of(name: str, level: int) -> Method:
                                 sink.written += 1
                                 slot.clear()
                                 if queue:
-                                    sink.carry()
+                                    sink.drain_queue()
                                 return None
                         sink.write_slow(pending)
                         return None

@@ -153,7 +153,7 @@ class MozlogRenderer:
     def _begin(self) -> None:
         formatter = self.formatter
         self.reset_after_fork()
-        process.tell(self)
+        process.register(self)
         formatter.follow(self._begin)
         self._is_plain = (
             formatter.is_plain(is_processed=self._is_complete)
@@ -352,7 +352,7 @@ class MozlogRenderer:
                     return careful(logger, method_name, event_dict)
                 ns = _time_ns()
                 if ns > process.until_ns:
-                    process.ask(ns)
+                    process.refresh(ns)
                 name = getattr(logger, "name", None) or default_type
                 level = LEVELS[method_name]
                 of_fields, of_message = templates[process.pid][name][level]

@@ -205,7 +205,7 @@ def sink_on(output):
         # The others have had their time to notice.
         sink._pipe_lock._marked_at = float("-inf")
     # The next write has a look at the descriptor, however fast the machine is.
-    sink._look_at = 0.0
+    sink._check_at = 0.0
     return sink
 
 
@@ -215,7 +215,7 @@ def bytecodes(tmp_path, kind, pad):
     sink = sink_on(output)
     # Twice, since 3.12 has nothing to tell of code that it traces for the first time.
     for _ in range(2):
-        sink._look_at = 0.0
+        sink._check_at = 0.0
         strike = Strike(-1, lambda: None)
         strike.during(lambda: sink.write(line("main", pad)))
     output.lines()
