@@ -340,7 +340,7 @@ class LineQueue:
             self._busy_since = _monotonic()
             try:
                 self._is_special = self._is_closed or self.sink.may_echo()
-                self.sink.write_all(batch)
+                self.sink.write_lines(batch)
             except Exception as error:
                 note(f"the queue's thread goes on after {type_name(type(error))}: {error}")
             finally:

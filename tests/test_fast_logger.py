@@ -29,7 +29,7 @@ from test_properties import NESTED, PLAIN_SCALARS, TEXTS
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
-from mozlog_py import sink as sink_module
+from mozlog_py._sink import line_writer
 from mozlog_py._process.process_id import Process, process
 from mozlog_py._values.sanitiser import MAX_ITEMS
 from mozlog_py.sink import NO_DIRECT_WRITE, SHORT_BYTES, Sink
@@ -873,7 +873,7 @@ class TestByItself:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made, other = Lines(), Lines()
-        usual = sink_module.slot_writers
+        usual = line_writer.slot_writers
 
         def interrupted(*arguments: Any) -> Any:
             monkeypatch.undo()
@@ -881,7 +881,7 @@ class TestByItself:
             self.sink(made).stream = other.file
             return usual(*arguments)
 
-        monkeypatch.setattr(sink_module, "slot_writers", interrupted)
+        monkeypatch.setattr(line_writer, "slot_writers", interrupted)
         made.log.info("here")
         made.log.info("there")
         assert [field["msg"] for field in made.fields] == ["here"]
@@ -947,7 +947,7 @@ class TestByItself:
     def test_open_a_path_anew_that_was_moved(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py._sink.reopenable_file._LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr("mozlog_py._sink.reopenable_file._CHECK_EVERY_S", 0.0)
         path = tmp_path / "log"
         log = FastBoundLogger.at(1)(SinkLoggerFactory(Sink(path))("app"), processors("shop"), {})
         log.info("before", n=1)

@@ -21,7 +21,7 @@ from mozlog_py.sink import Sink
 
 @pytest.fixture(autouse=True)
 def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reopenable_file, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(reopenable_file, "_CHECK_EVERY_S", 0.0)
     monkeypatch.setattr(reopenable_file, "_RETRY_S", 0.0)
 
 

@@ -31,6 +31,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the notes that would go to the real stderr."""
     notes: list[str] = []
     monkeypatch.setattr("mozlog_py.sink.note", notes.append)
+    monkeypatch.setattr("mozlog_py._sink.line_writer.note", notes.append)
     monkeypatch.setattr("mozlog_py._sink.reopenable_file.note", notes.append)
     return notes
 
@@ -236,7 +237,7 @@ class TestPaths:
     def test_are_opened_again_when_the_file_was_moved(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py._sink.reopenable_file._LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr("mozlog_py._sink.reopenable_file._CHECK_EVERY_S", 0.0)
         path, rotated = tmp_path / "log", tmp_path / "log.1"
         handler = MozlogHandler(path)
         capture = Capture(handler)
@@ -457,7 +458,7 @@ class TestTurns:
         assert path.read_bytes() == b"one\nleft\n"
 
     @pytest.mark.parametrize("count", [2, 5])
-    def test_that_were_left_with_the_count_beside_them_are_finished(
+    def test_that_were_left_with_a_count_are_finished_before_the_next_line(
         self, tmp_path: Path, count: int
     ) -> None:
         path = tmp_path / "log"
@@ -465,7 +466,7 @@ class TestTurns:
         sink.write(b"one\n")
         with path.open("ab") as file:
             file.write(b"left\n"[:count])
-        sink._slot.update({0: [b"left\n"], 1: count})
+        sink._slot[0] = [b"left\n", count]
         assert sink.write(b"two\n")
         assert path.read_bytes() == b"one\nleft\ntwo\n"
         assert not sink._slot
@@ -520,7 +521,7 @@ class TestTurns:
         os.set_blocking(writer, False)
         with os.fdopen(writer, "wb") as stream:
             sink = Sink(stream, timeout=0.02, max_line_bytes=0)
-            sink.write_all([b"a" * 6000 + b"\n", b"b" * 6000 + b"\n", b"c\n"])
+            sink.write_lines([b"a" * 6000 + b"\n", b"b" * 6000 + b"\n", b"c\n"])
             assert (sink.written, sink.lost) == (1, 2)
             os.read(reader, 8192)
             sink.write(b"d\n")

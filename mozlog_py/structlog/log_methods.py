@@ -63,7 +63,7 @@ def method_of(name: str, level: int) -> Method:
     # the event is, it is found among the fields, and that is not the fast way.
     @owns_writes
     def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        line = pending = count = None
+        line = pending = None
         is_msg_ours = False
         try:
             state, of_fields, of_message, of_context, names, is_bound, sink = self._prefixes[index]
@@ -122,9 +122,9 @@ def method_of(name: str, level: int) -> Method:
                         pending = [line]
                         flush()
                         if try_acquire(0, pending) is pending and not queue:
-                            for count in direct_write:  # noqa: B007 - it is
+                            for _ in direct_write:
                                 break
-                            if count == size:
+                            if pending[1] == size:
                                 sink.written += 1
                                 slot.clear()
                                 if queue:
@@ -137,13 +137,13 @@ def method_of(name: str, level: int) -> Method:
                         line = None
         except Exception as error:
             if pending is not None:
-                sink.finish_after_interrupt(pending, count, error)
+                sink.finish_after_interrupt(pending, error)
                 return None
             # Whatever it was, the chain knows what to do.
             line = None
         except BaseException as error:
             if pending is not None:
-                sink.finish_after_interrupt(pending, count, error)
+                sink.finish_after_interrupt(pending, error)
             else:
                 if is_msg_ours:
                     fields.pop("msg", None)

@@ -17,7 +17,14 @@ import pytest
 
 import mozlog_py.sink as sink_module
 from mozlog_py._process import descriptors
-from mozlog_py._sink import destinations, pipe_lock, reopenable_file, write_slot
+from mozlog_py._sink import (
+    destinations,
+    line_writer,
+    pipe_lock,
+    reopenable_file,
+    write_queue,
+    write_slot,
+)
 from mozlog_py.sink import NO_DIRECT_WRITE, Sink
 from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, log_methods, processors
 
@@ -27,10 +34,12 @@ _FILES = {
     for module in (
         descriptors,
         destinations,
+        line_writer,
         log_methods,
         pipe_lock,
         reopenable_file,
         sink_module,
+        write_queue,
         write_slot,
     )
 }
