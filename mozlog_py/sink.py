@@ -137,8 +137,10 @@ class Sink(LineWriter):
             ) = self._fast_path
             size = len(line)
             if stream is ready_stream and size <= longest:
-                flush()
                 if try_acquire(0, pending) is pending and not queue:
+                    # In the slot: if it raises, and a signal handler raises on the way to
+                    # ``finish_after_interrupt``, the next call completes the line.
+                    flush()
                     # A step locks, writes, records the count and unlocks in one C call: no
                     # signal handler runs in between. A ``for`` with a ``break``, since a call
                     # of next() takes longer. A line of up to PIPE_BUF bytes is written as a

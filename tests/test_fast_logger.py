@@ -29,8 +29,8 @@ from test_properties import NESTED, PLAIN_SCALARS, TEXTS
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
-from mozlog_py._sink import line_writer
 from mozlog_py._process.process_id import Process, process
+from mozlog_py._sink import line_writer
 from mozlog_py._values.sanitiser import MAX_ITEMS
 from mozlog_py.sink import NO_DIRECT_WRITE, SHORT_BYTES, Sink
 from mozlog_py.structlog import (

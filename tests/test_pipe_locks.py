@@ -1,4 +1,4 @@
-"""The lock of a pipe that several processes write to, where another process keeps it."""
+"""The lock of a pipe that several processes write to, kept by another process."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ class TestLocksOfPipesThatAreKept:
 
     @pytest.fixture
     def kept(self) -> Iterator[tuple[int, int, Callable[[], None]]]:
-        """Give both ends of a pipe whose lock another process has, and what ends that process."""
+        """Yield both ends of a pipe whose lock another process has, and a function that ends it."""
         reader, writer = os.pipe()
         told, tell = os.pipe()
         pid = os.fork()

@@ -47,7 +47,7 @@ def line(number: int, severity: int = 6) -> bytes:
 
 
 def held_up(policy: Any, max_bytes: int) -> tuple[LineQueue, Gate]:
-    """Give a queue whose thread is held up by its stream, with the first line."""
+    """Return a queue whose thread waits for its stream with the first line."""
     gate = Gate()
     queue = LineQueue(Sink(gate), policy=policy, max_bytes=max_bytes)
     queue.write(line(0))

@@ -120,8 +120,8 @@ def method_of(name: str, level: int) -> Method:
                     size = len(line)
                     if size <= longest and (followed is None or followed is sys.stdout):
                         pending = [line]
-                        flush()
                         if try_acquire(0, pending) is pending and not queue:
+                            flush()
                             for _ in direct_write:
                                 break
                             if pending[1] == size:

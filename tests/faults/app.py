@@ -115,7 +115,7 @@ class Interrupt(BaseException):
 
 
 def had(interrupt):
-    """Tell whether the sink had the line when the call was interrupted."""
+    """Return whether the sink had the line when the call was interrupted."""
     frames = interrupt.__traceback__
     while frames is not None:
         frame = frames.tb_frame
@@ -259,7 +259,7 @@ def full():
 
 
 def stopped_reader():
-    """Log from two threads while nobody reads; go on once a line on stdin says so."""
+    """Log from two threads while the reader is stopped; go on after a line on stdin."""
     taken = [[], []]
     started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
