@@ -136,27 +136,31 @@ class Sink(LineWriter):
                 queue,
             ) = self._fast_path
             size = len(line)
-            if stream is ready_stream and size <= longest:
-                if try_acquire(0, pending) is pending and not queue:
-                    # In the slot: if it raises, and a signal handler raises on the way to
-                    # ``finish_after_interrupt``, the next call completes the line.
-                    flush()
-                    # A step locks, writes, records the count and unlocks in one C call: no
-                    # signal handler runs in between. A ``for`` with a ``break``, since a call
-                    # of next() takes longer. A line of up to PIPE_BUF bytes is written as a
-                    # whole or not at all.
-                    if pipe_lock is None or not pipe_lock.is_shared:
-                        for _ in unlocked_write:
-                            break
-                    else:
-                        for _ in locked_write:
-                            break
-                    if pending[1] == size:
-                        self.written += 1
-                        slot.clear()
-                        if queue:
-                            self.drain_queue()
-                        return True
+            if (
+                stream is ready_stream
+                and size <= longest
+                and try_acquire(0, pending) is pending
+                and not queue
+            ):
+                # In the slot: if the flush raises, and a signal handler raises on the way to
+                # ``finish_after_interrupt``, the next call completes the line.
+                flush()
+                # A step locks, writes, records the count and unlocks in one C call: no signal
+                # handler runs in between. A ``for`` with a ``break``, since a call of next()
+                # takes longer. A line of up to PIPE_BUF bytes is written as a whole or not at
+                # all.
+                if pipe_lock is None or not pipe_lock.is_shared:
+                    for _ in unlocked_write:
+                        break
+                else:
+                    for _ in locked_write:
+                        break
+                if pending[1] == size:
+                    self.written += 1
+                    slot.clear()
+                    if queue:
+                        self.drain_queue()
+                    return True
             return self.write_slow(pending)
         except BaseException as error:
             return self.finish_after_interrupt(pending, error)
