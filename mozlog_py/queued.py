@@ -302,11 +302,9 @@ class LineQueue:
         self._release_alarm()
 
     def _release_alarm(self) -> None:
-        try:
+        # RuntimeError: another thread has released it.
+        with contextlib.suppress(RuntimeError):
             self._alarm.release()
-        except RuntimeError:
-            # Another thread has released it.
-            pass
 
     def _wake(self) -> None:
         """Wake the thread, or start one."""

@@ -235,18 +235,19 @@ class DescriptorDestination:
         return partial if is_last else None
 
     def _write_rest(self, pending: PendingWrite, until: float | None) -> None:
-        line = pending[0]
         if until is not None:
             self._wait_for_room(until, is_refused=False)
         while True:
             done = bytes_written(pending)
+            line = pending[0]
             if done >= len(line):
                 return
             try:
-                rest = line[done:] if done else line
-                # One C call writes and records the count: nothing can raise in between.
-                pending.extend(map(_write, self.descriptors(), (rest,)))
-                if pending[-1] == 0:
+                # One C call writes and records the count: nothing can raise in between. It also
+                # reads a whole line, which a fork just before empties in the child.
+                rest = (line[done:],) if done else map(_line_of, (pending,))
+                pending.extend(map(_write, self.descriptors(), rest))
+                if pending[-1] == 0 and pending[0]:
                     raise OSError(errno.EIO, "the descriptor takes no bytes")
             except BlockingIOError:
                 self._wait_for_room(until)
