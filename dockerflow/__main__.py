@@ -1,9 +1,9 @@
-"""``python -m dockerflow``: the command line, see ``command``."""
+"""``python -m dockerflow``: runs the command line of ``_cli.command``."""
 
-# Python has put the current folder first in sys.path. Nothing but what is loaded already may be
-# imported before it is taken out: the folder may be a stranger's repository. ``dockerflow``
-# itself imports nothing for the same reason. Where it is in the path a second time, it is there
-# on purpose: this package may be installed from there.
+# Python has put the current folder first in sys.path, and the folder may be a stranger's
+# repository. Until it is removed, only modules that are loaded already may be imported.
+# ``dockerflow`` itself imports nothing for the same reason. If the folder is in the path a second
+# time, it stays there: this package may be installed from it.
 import sys
 
 if __name__ == "__main__":

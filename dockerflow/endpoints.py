@@ -1,13 +1,13 @@
-"""The four endpoints as plain functions: what is asked for goes in, a ``Reply`` comes out.
+"""The four endpoints as functions that return a ``Reply``.
 
-============== =====================================================================
-path           answer
-============== =====================================================================
-__version__    what ``version.json`` says; 404 where there is none
-__heartbeat__  the result of all checks; a failure status where one is an error
-__lbheartbeat__ always 200, and nothing is touched
-__error__      raises, to test how errors are reported; logged once a second at most
-============== =====================================================================
+=============== ====================================================================
+path            response
+=============== ====================================================================
+__version__     the contents of ``version.json``; 404 if there is no such file
+__heartbeat__   the results of all checks; a failure status if a check fails
+__lbheartbeat__ always 200, without a check
+__error__       raises, to test how errors are reported; logged once a second at most
+=============== ====================================================================
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from dockerflow.checks._run.in_test import is_test_running
 from dockerflow.checks._run.surroundings import PLAIN, Surroundings
 from dockerflow.checks.registry import checks_of
 from mozlog_py._line.line_encoder import encode
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py._values.tracebacks import leave_out_frames
 
@@ -60,7 +61,7 @@ PATHS: Final = {
     "/__lbheartbeat__": "lbheartbeat",
     "/__error__": "error",
 }
-# As upstream's: probes in the wild ask with one slash at the end.
+# As upstream's: some probes add a slash to the path.
 _NAMES_BY_PATH: Final = {**PATHS, **{f"{path}/": name for path, name in PATHS.items()}}
 
 #: The endpoints.
@@ -72,24 +73,30 @@ _LOGGER: Final = logging.getLogger("dockerflow")
 _NO_STORE: Final = ("Cache-Control", "no-store")
 _JSON: Final = ("Content-Type", "application/json")
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
-# What has no outcome yet is running: it is worth asking again soon.
+# A check without an outcome is running, so that a client may retry soon.
 _RETRY_AFTER: Final = ("Retry-After", "1")
 
 
-#: The last two characters of such a path, by which most others are told in less time.
+#: The last two characters of these paths. Comparing them first rules out most other paths.
 ENDS: Final = frozenset({"__", "_/"})
 
 
 def endpoint_of(path: str) -> str | None:
-    """Return the name of the endpoint that a path is for, None for any other path.
+    """Return the name of the endpoint of a path; None for any other path.
 
-    One slash may follow the path, and nothing else.
+    The path may end with one slash more.
     """
     return _NAMES_BY_PATH.get(path)
 
 
 class Reply(NamedTuple):
-    """An answer: the HTTP status, the headers but the length, and the body."""
+    """A response.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers without ``Content-Length``.
+        body: The body.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -100,29 +107,28 @@ def _json(status: int, payload: Any) -> Reply:
     try:
         body = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
     except (RecursionError, TypeError, ValueError):
-        # A version callback or a version.json may hold anything.
+        # A version callback may return any value.
         body = encode(Sanitiser().value(payload))
     return Reply(status, (_JSON, _NO_STORE), body)
 
 
-#: The answer of ``/__lbheartbeat__``.
+#: The response of ``/__lbheartbeat__``.
 LBHEARTBEAT: Final = _json(200, {"status": "ok"})
-#: The answer to a method other than GET and HEAD.
+#: The response to a method other than GET and HEAD.
 NOT_ALLOWED: Final = Reply(
     405, (("Allow", ", ".join(ALLOWED_METHODS)), _TEXT, _NO_STORE), b"Method Not Allowed"
 )
-#: The answer of an endpoint that is switched off.
+#: The response of an endpoint that is switched off.
 NOT_FOUND: Final = Reply(404, (_TEXT, _NO_STORE), b"Not Found")
 
 
 def version(read: Callable[[], Any], logger: logging.Logger) -> Reply:
-    """Answer ``/__version__``.
+    """Return the response of ``/__version__``.
 
     Args:
-        read: gives the version, or None where there is none. What it raises goes
-            on to the framework, as from a view; a malformed ``version.json`` is
-            data, and is answered with what is wrong with it.
-        logger: where a malformed file is logged.
+        read: Returns the version; None if there is none. Its exceptions go on to the
+            framework, as from a view. Only for an invalid ``version.json`` there is a response.
+        logger: The logger for an invalid file.
     """
     try:
         return version_of(read())
@@ -131,26 +137,33 @@ def version(read: Callable[[], Any], logger: logging.Logger) -> Reply:
 
 
 def version_of(found: Any) -> Reply:
-    """Give the answer for a version that was read."""
+    """Return the response for a version; None stands for a missing file."""
     if found is None:
         return Reply(404, (_TEXT, _NO_STORE), b"version.json not found")
-    # Imported by the first that asks.
-    from dockerflow._request.public_url import public_version
+    # At the first request, because a service may have no such requests.
+    with fork_safe_import():
+        from dockerflow._request.public_url import public_version
 
     return _json(200, public_version(found))
 
 
 def version_failed(failure: VersionFileError, logger: logging.Logger) -> Reply:
-    """Log that the version file is malformed, and give the answer that says so.
+    """Log that the version file is invalid, and return a response with the reason.
 
-    Where the file is, the log alone says.
+    Only the log has the path of the file.
     """
-    logger.error("The version cannot be told: %s", Sanitiser().name(failure))
-    return _json(500, {"error": Sanitiser().name(failure.public)})
+    logger.error("The version cannot be told: %s", Sanitiser().text_of(failure))
+    return _json(500, {"error": Sanitiser().text_of(failure.public)})
 
 
 def heartbeat(results: checks.ChecksResults, settings: Settings, *, is_debug: bool) -> Reply:
-    """Answer ``/__heartbeat__`` with the results of the checks."""
+    """Return the response of ``/__heartbeat__``.
+
+    Args:
+        results: The results of the checks.
+        settings: The settings.
+        is_debug: Whether the application is in debug mode.
+    """
     payload: dict[str, Any] = {"status": checks.level_to_text(results.level)}
     wanted = settings.heartbeat_details
     has_texts = wanted == "always" or (is_debug and wanted != "never")
@@ -163,7 +176,7 @@ def heartbeat(results: checks.ChecksResults, settings: Settings, *, is_debug: bo
 
 
 def _marked(reply: Reply, results: HeartbeatResults) -> Reply:
-    """Return the answer with what it says of outcomes that are kept, or missing."""
+    """Return a response with the headers and the status for kept or missing outcomes."""
     status, headers = reply.status, reply.headers
     if results.age is not None:
         # In whole seconds (RFC 9111, 5.1).
@@ -174,13 +187,13 @@ def _marked(reply: Reply, results: HeartbeatResults) -> Reply:
 
 
 def error(logger: logging.Logger, limit: RateLimit | None = None) -> NoReturn:
-    """Answer ``/__error__``: log an error, and raise one.
+    """Serve ``/__error__``: log an error, and raise an exception.
 
     Args:
-        logger: where it is logged.
-        limit: how often, None for always. The exception of a call that is not logged has
-            no traceback in the lines of whatever logs it, and the next line that is logged
-            has the number of such calls as ``calls_not_logged``.
+        logger: The logger.
+        limit: The rate limit for the log; None for no limit. The exception of a call above
+            the limit has no traceback in any log line. The next line within the limit has the
+            number of such calls as ``calls_not_logged``.
     """
     failure = Exception("This is a test exception from the /__error__ endpoint.")
     withheld = 0 if limit is None else limit.admit()
@@ -193,7 +206,7 @@ def error(logger: logging.Logger, limit: RateLimit | None = None) -> NoReturn:
 
 
 def application_root() -> str:
-    """Give the folder of ``version.json`` in a Dockerflow container: ``APP_DIR``, else ``/app``."""
+    """Return the folder of ``version.json`` in a container: ``APP_DIR``, else ``/app``."""
     return os.environ.get("APP_DIR", "/app")
 
 
@@ -201,15 +214,21 @@ def application_root() -> str:
 class Endpoints:
     """The endpoints of one application.
 
-    ``settings`` gives the settings of now; ``read_version`` the version, None
-    where there is none; ``find_checks`` what to run, by name; ``config`` is what
-    a check receives as its parameter of that name; ``surroundings`` what the
-    framework knows of the places where checks run.
+    Attributes:
+        settings: Returns the current settings.
+        read_version: Returns the version; None if there is none.
+        find_checks: Returns the names and checks of the heartbeat.
+        silenced_checks: The ids of messages to leave out.
+        config: The value of a check's parameter of that name.
+        is_debug: Returns whether the application is in debug mode.
+        logger: The logger.
+        surroundings: How the framework has checks called.
+        error_limit: The rate limit for log lines of ``/__error__``.
     """
 
     settings: Callable[[], Settings]
     read_version: Callable[[], Any]
-    # What extension objects have registered for applications of their own is not for this one.
+    # Without the checks that extension objects have registered for their own applications.
     find_checks: Callable[[], Iterable[tuple[str, Callable[..., Any]]]] = lambda: checks_of(
         checks.get_checks(), {}
     )
@@ -218,14 +237,21 @@ class Endpoints:
     is_debug: Callable[[], bool] = lambda: False
     logger: logging.Logger = _LOGGER
     surroundings: Surroundings = PLAIN
-    #: How often ``/__error__`` is logged.
     error_limit: RateLimit = field(default_factory=RateLimit, compare=False)
 
     def known(self, name: str, method: str) -> Reply | None:
-        """Give the answer where it takes neither a check nor a file; may raise, for ``error``."""
+        """Return a response that needs neither a check nor a file; None for other requests.
+
+        Args:
+            name: The endpoint.
+            method: The HTTP method.
+
+        Raises:
+            Exception: The endpoint is ``error``.
+        """
         self._leave_untraced()
         if name == "error" and not self.settings().error_endpoint:
-            # Whatever the method: there is nothing here.
+            # For any method: the endpoint does not exist.
             return NOT_FOUND
         if method not in ALLOWED_METHODS:
             return NOT_ALLOWED
@@ -236,7 +262,7 @@ class Endpoints:
         return None
 
     def answer(self, name: str, method: str) -> Reply:
-        """Answer a request, running the checks here and now if it is for them."""
+        """Return the response to a request; block while checks run."""
         reply = self.known(name, method)
         if reply is not None:
             return reply
@@ -245,7 +271,7 @@ class Endpoints:
         return self.heartbeat(self.run_checks())
 
     async def answer_async(self, name: str, method: str) -> Reply:
-        """Answer a request, running the checks beside the event loop's other work."""
+        """Return the response to a request; await the checks."""
         if name != "heartbeat":
             return self.answer(name, method)
         reply = self.known(name, method)
@@ -254,16 +280,16 @@ class Endpoints:
         return self.heartbeat(await self.run_checks_async())
 
     def run_checks(self, *, in_request: bool = False) -> HeartbeatResults:
-        """Run the checks and wait for them, or return outcomes that are kept.
+        """Run the checks and block, or return kept outcomes.
 
         Args:
-            in_request: whether they run in this thread whatever the settings say.
+            in_request: Whether all checks run in this thread, regardless of the settings.
         """
         self._leave_untraced()
         return self._heartbeat(in_request).run()
 
     async def run_checks_async(self, *, in_request: bool = False) -> HeartbeatResults:
-        """Run the checks beside the event loop's other work; otherwise as ``run_checks``."""
+        """Run the checks and await them, or return kept outcomes; see ``run_checks``."""
         self._leave_untraced()
         return await self._heartbeat(in_request).run_async()
 
@@ -271,7 +297,7 @@ class Endpoints:
         settings = self.settings()
         cache_seconds = settings.heartbeat_cache_seconds
         if type(cache_seconds) is DefaultSeconds and is_test_running():
-            # A test that changes what a check finds asks again at once.
+            # A test changes the result of a check, and requests the heartbeat again at once.
             cache_seconds = 0.0
         return Heartbeat(
             self.find_checks(),
@@ -289,5 +315,5 @@ class Endpoints:
             sentry.leave_untraced()
 
     def heartbeat(self, results: checks.ChecksResults) -> Reply:
-        """Give the answer that the results are."""
+        """Return the response for the results of checks."""
         return heartbeat(results, self.settings(), is_debug=self.is_debug())

@@ -1,7 +1,7 @@
-"""The ids of messages that the checks and the check runner of this package give.
+"""The ids of messages from the checks and the runner of this package.
 
-Those below 100 are upstream's. Those from 100 on are ours, so that a number
-that upstream takes tomorrow does not clash.
+Numbers below 100 are upstream's. Those from 101 on are ours, so that new numbers of
+upstream do not clash.
 """
 
 from typing import Final
@@ -44,11 +44,11 @@ ERROR_DB_API_EXCEPTION: Final = "dockerflow.health.E008"
 ERROR_SQLALCHEMY_EXCEPTION: Final = "dockerflow.health.E009"
 ERROR_REDIS_EXCEPTION: Final = "dockerflow.health.E010"
 
-#: What the runner says of a check that did not answer as it should.
+#: The runner's ids for a check that raised, timed out, or returned an invalid result.
 ERROR_CHECK_RAISED: Final = "dockerflow.health.E101"
 ERROR_CHECK_TIMED_OUT: Final = "dockerflow.health.E102"
 ERROR_CHECK_INVALID_RESULT: Final = "dockerflow.health.E103"
-#: What a heartbeat says of a check that has no outcome yet, and that it cannot wait for.
+#: A heartbeat's id for a check without an outcome, for which it cannot wait.
 ERROR_CHECK_PENDING: Final = "dockerflow.health.E104"
 
 ERROR_URL_UNREACHABLE: Final = "dockerflow.health.E111"

@@ -1,7 +1,7 @@
 """The names of upstream's ``dockerflow.logging``, built on ``mozlog_py``.
 
-A service that imports them from here, in Python, in a dictConfig or in an ini
-file, runs on this package as it is.
+A service that imports them, in Python, in a dictConfig or in an ini file, runs on this
+package without a change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mozlog_py.typing import Style
 from .request_id import DEFAULT_HEADER, RequestIdPolicy
 
 if TYPE_CHECKING:
-    # Type checkers would take a class that says it is abstract for one.
+    # A type checker would take a class with ABCMeta for an abstract one.
     from builtins import type as _Metaclass  # noqa: N812 - a class, if a plain one
 else:
     from abc import ABCMeta as _Metaclass
@@ -43,11 +43,11 @@ _POLICY: Final = RequestIdPolicy()
 
 
 class MozlogFormatter(mozlog_py.formatter.MozlogFormatter, metaclass=_Metaclass):
-    """``mozlog_py.MozlogFormatter``, which warns of what is no error in upstream's services.
+    """A ``mozlog_py.MozlogFormatter`` that accepts what upstream accepts.
 
-    A text as ``fmt`` that names no attribute of records has no meaning: here it gives a
-    warning and is left out, there it is an error. ``isinstance`` takes every
-    ``mozlog_py.MozlogFormatter`` for one of these, as the handler's own is.
+    An ``fmt`` without the name of an attribute has no meaning. Here it gives a warning and is
+    left out, while ``mozlog_py`` raises an error. Every ``mozlog_py.MozlogFormatter`` is an
+    instance of this class, because the formatter of a ``MozlogHandler`` has to be one.
     """
 
     _renders_as_usual: ClassVar[bool] = True
@@ -69,14 +69,14 @@ class MozlogFormatter(mozlog_py.formatter.MozlogFormatter, metaclass=_Metaclass)
 
     @classmethod
     def __subclasshook__(cls, other: type, /) -> Any:
-        """Take what is a formatter of ours for a subclass, but not of a subclass of this."""
+        """Return whether a class is a formatter of ours; subclasses of this have only their own."""
         if cls is MozlogFormatter and issubclass(other, mozlog_py.formatter.MozlogFormatter):
             return True
         return NotImplemented
 
 
 class JsonLogFormatter(MozlogFormatter):
-    """The old name of ``MozlogFormatter``; using it gives a ``DeprecationWarning``."""
+    """The old name of ``MozlogFormatter``, with a ``DeprecationWarning``."""
 
     _renders_as_usual: ClassVar[bool] = True
 
@@ -90,43 +90,49 @@ class JsonLogFormatter(MozlogFormatter):
 
 
 class SafeJSONEncoder(json.JSONEncoder):
-    """A JSON encoder that writes what it does not know as its ``repr``, or as a marker."""
+    """A JSON encoder that writes values without a JSON type as their ``repr``, or as a marker."""
 
     def default(self, o: Any) -> Any:
-        """Give the ``repr`` of a value that JSON has no type for."""
+        """Return the ``repr`` of a value without a JSON type."""
         return Sanitiser().repr(o)
 
 
 class RequestIdLogFilter(logging.Filter):
-    """Puts the current request id on each record, as ``rid``; None outside of a request.
+    """Sets ``rid`` on each record: the id of the current request; None outside of a request.
 
-    A record that was logged with a ``rid`` of its own keeps it there, as a server's
-    access line has one.
+    Outside of a request a record keeps a ``rid`` of its own, such as that of an access line.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through."""
+        """Set the id on a record, and return True for all records."""
         record.rid = request_id_context.get() or getattr(record, "rid", None)
         return True
 
 
 def safer_format_traceback(exc_typ: Any, exc_val: Any, exc_tb: Any) -> str:
-    """Give an exception's text, in which values from outside cannot forge lines.
+    """Return the text of an exception, in which foreign values cannot forge lines.
 
-    It begins with ``Uncaught exception:`` and ends with the exception's type
-    and ``repr``, a line each; causes, notes and groups have their place.
+    The text begins with ``Uncaught exception:``, and ends with the exception's type and its
+    ``repr`` on a line each. It contains causes, notes and groups.
+
+    Args:
+        exc_typ: The type of the exception.
+        exc_val: The exception.
+        exc_tb: Its traceback.
     """
     triple = as_exc_info((exc_typ, exc_val, exc_tb))
     return "" if triple is None else render_exception(triple, Sanitiser())[1]
 
 
 def get_or_generate_request_id(headers: Mapping[str, str], header_name: str | None = None) -> str:
-    """Give the request id that a request came with, else a new random one.
+    """Return the request id of a header, else a new random one.
 
-    ``headers``: the request's headers, in any case. ``header_name``: where to
-    look, ``x-request-id`` by default. An id is taken as it is where it is
-    visible ASCII of at most 128 characters; of a header sent twice, the first
-    such one. Anything else is replaced.
+    An id is valid if it has at most 128 characters of visible ASCII. Of several ids the first
+    valid one counts.
+
+    Args:
+        headers: The headers of the request, with names in any case.
+        header_name: The name of the header; by default ``x-request-id``.
     """
     name = (header_name or DEFAULT_HEADER).lower()
     value = headers.get(header_name or DEFAULT_HEADER)

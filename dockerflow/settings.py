@@ -1,7 +1,7 @@
-"""Every ``DOCKERFLOW_*`` setting: its name, its default, and what it may be.
+"""Every ``DOCKERFLOW_*`` setting: its name, its default and its valid values.
 
-They are read from whatever holds an application's configuration: the
-environment, Flask's ``app.config``, Django's settings, FastAPI's ``app.state``.
+Settings are read from the configuration of an application: the environment, Flask's
+``app.config``, Django's settings, or FastAPI's ``app.state``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._process.memo import remember
 
 __all__ = [
@@ -30,11 +31,11 @@ __all__ = [
 
 _logger: Final = logging.getLogger("dockerflow.settings")
 
-# RFC 9110, 5.6.2: what a header's name is made of.
+# The characters of a header's name (RFC 9110, 5.6.2).
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Headers that mean something else. An id that is taken from one, logged and echoed, gives away
-# a credential or a session, or breaks the message that it is echoed in.
-# Source: the registry of HTTP fields, and what browsers, proxies and tracers send.
+# Headers with another meaning. An id from such a header is logged and echoed: that discloses a
+# credential or a session, or breaks the response. Source: the registry of HTTP fields, and the
+# headers of browsers, proxies and tracers.
 _OTHER_NAMES: Final = """
     accept accept-charset accept-encoding accept-language accept-ranges age allow alt-svc
     authorization baggage b3 cache-control cdn-loop cf-connecting-ip clear-site-data connection
@@ -51,9 +52,9 @@ _OTHER_MEANINGS: Final = frozenset(_OTHER_NAMES.split())
 _OTHER_PREFIXES: Final = (
     "access-control-", "content-", "cross-origin-", "if-", "proxy-", "sec-", "x-forwarded-",
 )  # fmt: skip
-#: Which of several ids is meant, beside a number of proxies.
+#: The choices among several ids, beside a number of proxies.
 CHOICES: Final = ("first", "last")
-#: No request passes more.
+#: The largest number of proxies.
 MAX_PROXIES: Final = 100
 _CHARACTERS: Final = ("any", "safe", "visible")
 _WORDS: Final = {
@@ -63,18 +64,18 @@ _WORDS: Final = {
 _DETAILS: Final = ("always", "levels", "debug", "never")
 
 
-#: Seconds that a setting may have at most, a day.
+#: The largest number of seconds that a setting may have: a day.
 _MAX_SECONDS: Final = 86_400
 
 
 class DefaultSeconds(float):
-    """A number of seconds that is a setting's default, told by its type from one that was set."""
+    """A number of seconds whose type shows that it is a default, and was not set."""
 
     __slots__ = ()
 
 
 class SettingsError(ValueError):
-    """A setting has a value that it cannot have; the text names all three."""
+    """A setting has an invalid value. The text has the name, the value and the valid values."""
 
 
 def _switch(value: Any) -> bool:
@@ -86,10 +87,10 @@ def _switch(value: Any) -> bool:
 
 
 def is_own_header(name: object) -> bool:
-    """Return whether a text may name a header of ids: one that means nothing else."""
+    """Return whether a text is the name of a header without another meaning."""
     if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
         return False
-    # An environ has the same name for both.
+    # In a WSGI environ both characters give the same name.
     known = name.lower().replace("_", "-")
     return known not in _OTHER_MEANINGS and not known.startswith(_OTHER_PREFIXES)
 
@@ -133,7 +134,7 @@ def _seconds(value: Any) -> float:
     raise ValueError
 
 
-def _some_seconds(value: Any) -> float:
+def _positive_seconds(value: Any) -> float:
     if number := _seconds(value):
         return number
     raise ValueError
@@ -152,7 +153,7 @@ def _details(value: Any) -> str:
     raise ValueError
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
@@ -161,35 +162,35 @@ def _rule(coerce: Callable[[Any], Any], allowed: str) -> dict[str, Any]:
 
 
 _SWITCH: Final = _rule(_switch, "true or false (also 1, 0, yes, no, on, off)")
-_ANYTHING: Final = _rule(_as_it_is, "")
+_ANYTHING: Final = _rule(_unchanged, "")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings, with the values that they have.
+    """The values of all settings.
 
-    The attribute ``error_endpoint`` is the setting ``DOCKERFLOW_ERROR_ENDPOINT``,
-    and so on. A setting that is missing, None or the empty string has its
-    default: an environment variable that is set to nothing is no value.
+    The attribute ``error_endpoint`` is the setting ``DOCKERFLOW_ERROR_ENDPOINT``, and so on. A
+    setting that is missing, None or the empty string has its default.
     """
 
     #: Whether ``/__error__`` is served.
     error_endpoint: bool = field(default=True, metadata=_SWITCH)
-    #: Seconds that a check may take, where it was not registered with its own.
+    #: The deadline in seconds of a check that was registered without its own.
     check_timeout_seconds: float = field(
-        default=5.0, metadata=_rule(_some_seconds, "a number of seconds above 0, and up to 86,400")
+        default=5.0,
+        metadata=_rule(_positive_seconds, "a number of seconds above 0, and up to 86,400"),
     )
     #: Checks to register, as dotted names; Django only.
     checks: Any = field(default=None, metadata=_ANYTHING)
-    #: Whether checks run one after the other, in the request's own thread and context.
+    #: Whether checks run one after the other, in the request's thread and context.
     checks_in_request: bool = field(default=False, metadata=_SWITCH)
-    #: Seconds for which outcomes of checks are given again. The default is 0 while a test runs.
+    #: Seconds for which outcomes of checks are fresh. The default is 0 while a test runs.
     heartbeat_cache_seconds: float = field(
         default=DefaultSeconds(1.0),
         metadata=_rule(_seconds, "a number of seconds up to 86,400, 0 for none"),
     )
-    #: What a heartbeat tells of its checks: ``always`` all, ``levels`` the texts only where the
-    #: application debugs, and else levels and ids, ``debug`` all where it does, ``never`` nothing.
+    #: The details of a heartbeat. ``always``: all. ``debug``: all in debug mode, else none.
+    #: ``levels``: all in debug mode, else levels and ids without texts. ``never``: none.
     heartbeat_details: str = field(
         default="always", metadata=_rule(_details, "always, levels, debug or never")
     )
@@ -197,16 +198,16 @@ class Settings:
     heartbeat_failed_status_code: int = field(
         default=500, metadata=_rule(_status, "an HTTP status from 200 to 599")
     )
-    #: How many heartbeats wait for checks at a time; others get the last outcome.
+    #: The number of heartbeats that wait for checks at a time; others get the last outcome.
     heartbeat_max_waiting: int = field(
         default=2, metadata=_rule(_count, "a whole number, 0 for no limit")
     )
-    #: What ids that requests bring may consist of: ``safe`` (letters, digits and
-    #: ``._:/+=@-``), ``visible`` ASCII without a comma, ``any``.
+    #: The characters of valid ids in requests: ``safe`` (letters, digits and ``._:/+=@-``),
+    #: ``visible`` ASCII without a comma, ``any``.
     request_id_characters: str = field(
         default="safe", metadata=_rule(_characters, "safe, visible or any")
     )
-    #: Which of several ids is the request's: ``first``, ``last``, or a number of proxies.
+    #: The choice among several ids: ``first``, ``last``, or a number of proxies.
     request_id_choice: Any = field(
         default="first",
         metadata=_rule(
@@ -216,7 +217,7 @@ class Settings:
     )
     #: Whether responses carry the request's id.
     request_id_echo: bool = field(default=True, metadata=_SWITCH)
-    #: The header that an id is taken from, and echoed in.
+    #: The header of ids, in requests and in responses.
     request_id_header_name: str = field(
         default="x-request-id",
         metadata=_rule(
@@ -227,26 +228,30 @@ class Settings:
     )
     #: Whether the trace id of a ``traceparent`` header is the request's id.
     request_id_traceparent: bool = field(default=False, metadata=_SWITCH)
-    #: Whether ids that requests bring are taken at all.
+    #: Whether ids in requests are accepted at all.
     request_id_trust: bool = field(default=True, metadata=_SWITCH)
-    #: Whether one exception becomes one event of sentry-sdk, where that is initialised.
+    #: Whether one exception becomes one event of sentry-sdk, if that is initialised.
     sentry: bool = field(default=True, metadata=_SWITCH)
     #: Whether a summary has the query string.
     summary_log_querystring: bool = field(default=False, metadata=_SWITCH)
     #: Whether the summary of an exception has its traceback.
     summary_traceback: bool = field(default=True, metadata=_SWITCH)
-    #: What gives the version, as a dotted name or a callable; Django only.
+    #: A function that returns the version, or its dotted name; Django only.
     version_callback: Any = field(default="dockerflow.version.get_version", metadata=_ANYTHING)
 
     @classmethod
     def read(
         cls, source: Callable[[str], Any] | Mapping[str, Any] | None = None, **defaults: Any
     ) -> Settings:
-        """Read the settings.
+        """Return the settings of a configuration.
 
-        ``source``: a mapping, or a function that gives the value of a name and
-        None where there is none; the environment by default. ``defaults``: what
-        a framework has other defaults for, by attribute. Raises ``SettingsError``.
+        Args:
+            source: A mapping, or a function that returns the value of a name, or None; by
+                default the environment.
+            defaults: The defaults of a framework, by attribute.
+
+        Raises:
+            SettingsError: A value is invalid.
         """
         lookup: Callable[[str], Any]
         if source is None:
@@ -261,13 +266,21 @@ class Settings:
 
     @classmethod
     def of(cls, values: list[Any], **defaults: Any) -> Settings:
-        """Make them of raw values, in the order of ``NAMES``. Raises ``SettingsError``."""
-        given = dict(defaults)
+        """Return the settings of raw values.
+
+        Args:
+            values: The raw values, in the order of ``NAMES``.
+            defaults: The defaults of a framework, by attribute.
+
+        Raises:
+            SettingsError: A value is invalid.
+        """
+        attributes = dict(defaults)
         for each, name, value in zip(fields(cls), NAMES, values, strict=True):
-            # What a configuration holds may compare itself in any way, or not at all.
+            # Not value != "", because the comparison of a foreign object may raise.
             if value is not None and not (isinstance(value, str) and not value):
-                given[each.name] = _coerced(name, value, each.metadata)
-        return cls(**given)
+                attributes[each.name] = _coerced(name, value, each.metadata)
+        return cls(**attributes)
 
 
 #: The names of all settings, in the order of their attributes.
@@ -286,20 +299,20 @@ _PREFIX: Final = "DOCKERFLOW_"
 _NEARLY_PREFIX: Final = re.compile("DOCKER_?FLOW_?")
 _LETTERS: Final = frozenset(_PREFIX)
 _RESTS: Final = tuple(name.removeprefix(_PREFIX) for name in NAMES)
-# How alike two names are, from 0 to 1, for one to be a slip of the other; and two prefixes.
+# The least similarity, from 0 to 1, at which a name is a misspelt one; and the same of prefixes.
 _ALIKE: Final = 0.75
 _PREFIX_ALIKE: Final = 0.85
-# What was warned of in this process.
+# The names of warnings that were logged in this process.
 _warned: Final[dict[str, None]] = {}
 _MAX_WARNED: Final = 100
 
 
 def warn_of_near_misses(names: Iterable[Any], where: str) -> None:
-    """Log one warning for each name that is nearly a setting's. Never raises.
+    """Log one warning for each name that is a misspelt setting. Never raises.
 
     Args:
         names: All names of a configuration.
-        where: What to call the configuration.
+        where: The name of the configuration, for the warning.
     """
     try:
         for name in [*names]:
@@ -312,12 +325,12 @@ def warn_of_near_misses(names: Iterable[Any], where: str) -> None:
                         name, where, meant,
                     )  # fmt: skip
     except Exception:
-        # A configuration class of the application's own.
+        # The configuration may be an object of the application, which may raise anything.
         _logger.debug("the names in %s cannot be read", where, exc_info=True)
 
 
 def _meant_by(name: str) -> str | None:
-    """Return the setting that a name is nearly, or None."""
+    """Return the setting of which a name is a misspelling, or None."""
     rest = _behind_prefix(name.upper().replace("-", "_"))
     if not rest:
         return None
@@ -332,26 +345,28 @@ def _meant_by(name: str) -> str | None:
 
 
 def _behind_prefix(written: str) -> str:
-    """Return what stands behind the prefix, or behind what is nearly the prefix."""
+    """Return the rest of a name behind the prefix, or behind a misspelt prefix."""
     found = _NEARLY_PREFIX.match(written)
     if found is not None:
         return written[found.end() :]
     head, _, rest = written.partition("_")
-    # Names of the environment are many, and most have nothing in common with it.
+    # A cheap test first: an environment has many names, and most are not similar at all.
     if not 8 <= len(head) <= 11 or len(set(head) - _LETTERS) > 1:
         return ""
-    from difflib import SequenceMatcher
+    with fork_safe_import():
+        from difflib import SequenceMatcher
 
     is_alike = SequenceMatcher(None, f"{head}_", _PREFIX).ratio() >= _PREFIX_ALIKE
     return rest if is_alike else ""
 
 
 def _alike(rest: str) -> list[str]:
-    # Needed for few names, and not at import.
-    from difflib import get_close_matches
+    # Few processes have a name that needs it.
+    with fork_safe_import():
+        from difflib import get_close_matches
 
     near = get_close_matches(rest, _RESTS, 1, _ALIKE)
-    # One with further words is another name: DOCKERFLOW_SENTRY_DSN.
+    # A name with further words is another name: DOCKERFLOW_SENTRY_DSN.
     return [known for known in near if not rest.startswith(f"{known}_")]
 
 
@@ -361,11 +376,19 @@ _KNOWN: Final = frozenset(NAMES)
 class LiveSettings:
     """Settings of a configuration that may change while the application runs.
 
-    Calling it gives the ``Settings`` of now; they are made anew only after a
-    change. A bad value raises ``SettingsError`` here, at the start, unless
-    ``raises`` is false; one that comes later is logged, and what was stays.
-    ``names`` returns all names of the configuration, which ``where`` is called: of one
-    that is nearly a setting's a warning is logged, once.
+    A call returns the current ``Settings``. An invalid value that comes later is logged, and
+    the former settings stay.
+
+    Args:
+        lookup: Returns the value of a name, or None.
+        raises: Whether an invalid value raises at the start. Else it is logged, and the
+            defaults are used.
+        names: Returns all names of the configuration. Misspelt settings are logged once.
+        where: The name of the configuration, for warnings.
+        defaults: The defaults of a framework, by attribute.
+
+    Raises:
+        SettingsError: A value is invalid, and ``raises`` is true.
     """
 
     __slots__ = ("_defaults", "_lookup", "_names", "_raw", "_settings", "_where")
@@ -394,7 +417,7 @@ class LiveSettings:
             self._settings = Settings(**defaults)
 
     def __call__(self) -> Settings:
-        """Give the settings as they are now."""
+        """Return the current settings."""
         raw = [*map(self._lookup, NAMES)]
         if raw != self._raw:
             self._raw = raw

@@ -466,7 +466,7 @@ def _text(error: BaseException) -> str:
         # A task group of one: frameworks stream in it, and its text says nothing.
         error = held[0]
         held = getattr(error, "exceptions", None)
-    text = Sanitiser().name(error)
+    text = Sanitiser().text_of(error)
     if isinstance(error, SystemExit):
         # Its text is an exit status, "1".
         return (

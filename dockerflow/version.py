@@ -1,4 +1,4 @@
-"""What is running: the ``version.json`` that a build leaves beside the application."""
+"""Reads ``version.json``, which a build writes beside the application."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mozlog_py._process.memo import remember
 
 __all__ = ["VersionFileError", "get_release_name", "get_version"]
 
-#: Bytes that a version file may have.
+#: The largest size of a version file, in bytes.
 MAX_BYTES: Final = 1_048_576
 
 _NAME: Final = "version.json"
 _COMMIT_CHARACTERS: Final = 8
-# Sentry refuses a release name that is longer, or has one of these.
+# Sentry refuses a longer release name, or one with such characters.
 _MAX_RELEASE: Final = 200
 _NOT_IN_RELEASE: Final = re.compile(r"[\x00-\x20/\\\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
@@ -28,11 +28,11 @@ _Signature = tuple[int, ...]
 
 
 class VersionFileError(ValueError):
-    """A version file that is there and cannot be used; the text says which one, and why.
+    """A version file exists and is invalid. The text has its path and the reason.
 
     Args:
         text: The text.
-        public: The same without a path, for an answer that strangers see; by default the text.
+        public: The text without the path, for a public response; by default the same.
     """
 
     def __init__(self, text: str = "", public: str | None = None) -> None:
@@ -40,18 +40,26 @@ class VersionFileError(ValueError):
         self.public = text if public is None else public
 
 
-# By path: what the file looked like, and its text or what is wrong with it.
+# By path: the signature of the file, and its text or the error in it.
 _read: dict[str, tuple[_Signature, str | VersionFileError]] = {}
 _MAX_READ: Final = 16
 _MAX_PATH: Final = 4096
 
 
 def get_version(root: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Give the contents of ``version.json`` in a folder, None where there is no such file.
+    """Return the contents of ``version.json`` in a folder; None if there is no such file.
 
-    ``root``: the folder. The file is read again when it has changed; what is
-    given is the caller's own. Raises ``VersionFileError`` for a file that is
-    no JSON object in UTF-8 of at most 1 MiB, or cannot be read.
+    The file is read again only after it has changed.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        A new dict for each call.
+
+    Raises:
+        VersionFileError: The file cannot be read, or is not a JSON object in UTF-8 of at most
+            1 MiB.
     """
     path = os.path.join(os.fspath(root), _NAME)  # noqa: PTH118 - as given, for the messages
     try:
@@ -74,12 +82,16 @@ def get_version(root: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def get_release_name(root: str | os.PathLike[str]) -> str:
-    """Give one name for what is running, for error trackers.
+    """Return a release name for error trackers.
 
-    ``version:commit`` with eight characters of the commit, or the one that
-    there is, or ``unknown``. The name has no white space, slashes or control
-    characters and at most 200 characters. Never raises for the file's sake: a
-    file that cannot be used is logged, and the name is ``unknown``.
+    An invalid file is logged, and does not raise.
+
+    Args:
+        root: The folder of ``version.json``.
+
+    Returns:
+        ``version:commit`` with eight characters of the commit, or the only one of the two, or
+        ``unknown``. At most 200 characters, without white space, slashes or control characters.
     """
     try:
         found = get_version(root) or {}
@@ -87,7 +99,7 @@ def get_release_name(root: str | os.PathLike[str]) -> str:
         _logger.error("%s", error)
         found = {}
     version, commit = (_word(found.get(name)) for name in ("version", "commit"))
-    # A build of a branch often has the commit for a version, too.
+    # A build of a branch often has the commit as its version.
     parts = [version] if version == commit else [version, commit[:_COMMIT_CHARACTERS]]
     return ":".join(filter(None, parts))[:_MAX_RELEASE] or "unknown"
 
@@ -106,7 +118,7 @@ def _text(path: str, found: os.stat_result) -> str | VersionFileError:
 
 
 def _checked(path: str, found: os.stat_result) -> str:
-    """Give a text that is sure to parse, to a value that is sure to be JSON again."""
+    """Return the file as JSON text, whose value is certain to be valid JSON again."""
     if not stat.S_ISREG(found.st_mode):
         raise _unusable(path, "it is no file")
     try:
@@ -119,7 +131,7 @@ def _checked(path: str, found: os.stat_result) -> str:
     try:
         # Some editors and shells begin a file with a byte order mark.
         value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
-        # Infinity may come as 1e999, and half of a character as \ud800.
+        # A valid text may have Infinity, as 1e999, and a lone surrogate, as \ud800.
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
         text.encode()
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
@@ -149,7 +161,7 @@ def _kind(value: Any) -> str:
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> VersionFileError:
-    # The text of an OSError ends with the path.
+    # The text of an OSError ends with the path, which the public text must not have.
     why = error.strerror if isinstance(error, OSError) else str(error)
     return _unusable(path, f"it cannot be read ({error})", f"it cannot be read ({why})")
 

@@ -1,16 +1,16 @@
-"""The one logging context: what is bound here shows in every line's Fields.
+"""The logging context: fields that are bound here are in the Fields of every line.
 
-Bound fields travel down only: a task or a call sees what was bound before it
-began, and what it binds itself is not seen above. Each ``bind`` makes a new
-mapping, so nobody changes another's. One ContextVar holds it, so that reading
-it costs the same however many ContextVars other libraries have set.
+Bound fields travel down only. A task or a call has the fields that were bound before it began,
+and its caller does not get the fields that it binds. Each ``bind`` makes a new mapping, so that a
+context never changes another one. One ContextVar holds the mapping, so reading it takes the same
+time however many ContextVars other libraries have set.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextvars import Context, ContextVar, copy_context
 from types import TracebackType
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
@@ -22,7 +22,7 @@ from mozlog_py._context.structlog_variables import (
     fields_now,
     structlog_registry,
 )
-from mozlog_py._context.trace_context import span_fields
+from mozlog_py._context.trace_context import may_have_span, span_fields
 
 __all__ = [
     "bind",
@@ -32,6 +32,7 @@ __all__ = [
     "current",
     "get",
     "has_bound",
+    "has_context",
     "read_bound",
     "read_request_id",
     "request_id_context",
@@ -50,8 +51,8 @@ _Fields = Mapping[str, Any]
 _NONE: Final[_Fields] = {}
 _bound: Final[ContextVar[_Fields]] = ContextVar("mozlog_context", default=_NONE)
 
-# What to go back to, for each ``bound`` block that this context is inside of.
-# It is kept here and not on the block, which threads and tasks may share.
+# The fields to restore, for each ``bound`` block that this context is in. They are kept here and
+# not on the block, which threads and tasks may share.
 _blocks: Final[ContextVar[tuple[tuple[bound, _Fields], ...]]] = ContextVar(
     "mozlog_blocks", default=()
 )
@@ -59,18 +60,20 @@ _blocks: Final[ContextVar[tuple[tuple[bound, _Fields], ...]]] = ContextVar(
 #: The id of the request being served, None outside of one; the field ``rid``.
 request_id_context: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-#: What was bound here, and the request id; ``current()`` puts them together.
+#: Return the bound fields, and the request id; ``current()`` merges them.
 read_bound: Final = _bound.get
 read_request_id: Final = request_id_context.get
 
 _modules: Final = sys.modules
+# Where structlog keeps its context, once it is loaded.
+_registry: Any = None
 
 
 def bind(*positional: NoReturn, **fields: Any) -> None:
     """Add fields to every line logged from here on in this context.
 
     Raises:
-        OptionError: Something was given without a name, such as a dict.
+        OptionError: A positional argument was given, such as a dict.
     """
     if positional:
         check_no_positional("bind", positional)
@@ -78,10 +81,10 @@ def bind(*positional: NoReturn, **fields: Any) -> None:
 
 
 def unbind(*names: str) -> None:
-    """Take fields out again; a name that is not bound is no error.
+    """Remove fields from the context; a name that is not bound is no error.
 
     Raises:
-        OptionError: A name is no text, as where a list of names was given.
+        OptionError: A name is not a text, as where a list of names was given.
     """
     for name in names:
         if not isinstance(name, str):
@@ -93,26 +96,26 @@ def unbind(*names: str) -> None:
 
 
 def clear() -> None:
-    """Take out all fields that were bound here, and the request id."""
+    """Remove all fields that were bound here, and the request id."""
     _bound.set(_NONE)
     request_id_context.set(None)
 
 
-#: What is bound now, the request id included, for ``restore``; costs the same however much it is.
+#: Return the current context for ``restore``, in constant time.
 snapshot: Final[Callable[[], Context]] = copy_context
 
 
 def restore(before: Context, handed_over: Context | None = None) -> None:
-    """Make the context what it was when ``before`` was taken with ``snapshot()``.
+    """Restore the context of the time of ``before``.
 
-    For servers of requests, whose threads and tasks are used again: what was
-    bound on the way is taken out, fields of ``structlog.contextvars`` included.
-    ContextVars that are not about logging are left alone.
+    For servers, which reuse threads and tasks for other requests. Fields that were bound since
+    then are removed, those of ``structlog.contextvars`` included. ContextVars that have nothing to
+    do with logging stay.
 
     Args:
-        before: What to go back to.
-        handed_over: A later snapshot. What was bound or unbound after that one stays so,
-            which is how a request keeps what its own outer layers have done.
+        before: A ``snapshot()``.
+        handed_over: A later snapshot. Fields that were bound or unbound after it stay so: they
+            are the work of outer layers of the same request.
     """
     if handed_over is not None:
         _restore_up_to(before, handed_over)
@@ -132,7 +135,7 @@ def restore(before: Context, handed_over: Context | None = None) -> None:
 
 
 def _restore_up_to(before: Context, handed_over: Context) -> None:
-    """Take out what was bound between the two snapshots, and nothing that came later."""
+    """Remove the fields that were bound between the two snapshots, and none that came later."""
     if request_id_context.get() is handed_over.get(request_id_context):
         request_id_context.set(before.get(request_id_context))
     base, known = before.get(_bound, _NONE), handed_over.get(_bound, _NONE)
@@ -140,7 +143,7 @@ def _restore_up_to(before: Context, handed_over: Context) -> None:
     def rebased(fields: _Fields) -> _Fields:
         if fields is known:
             return base
-        # What was unbound later, as at the end of a block, stays unbound.
+        # A field that was unbound later, as at the end of a block, stays unbound.
         kept = {name: value for name, value in base.items() if name in fields or name not in known}
         later = {
             name: value
@@ -154,7 +157,7 @@ def _restore_up_to(before: Context, handed_over: Context) -> None:
     _blocks.set(
         (
             *before.get(_blocks, ()),
-            # On leaving, a block goes back to what it has seen on entering.
+            # At its end, a block restores the fields of its beginning.
             *(
                 (block, rebased(fields))
                 for block, fields in _blocks.get()
@@ -190,17 +193,35 @@ def has_bound() -> bool:
     return isinstance(registry, dict) and bool(bound_now(registry))
 
 
+def has_context(fields: Container[str] = ()) -> bool:
+    """Return whether ``current()`` may add fields, in less than half of its time.
+
+    May return True without need: after names of structlog were unbound, and outside of spans.
+
+    Args:
+        fields: The names of the fields of the call, whose own ``rid`` wins.
+    """
+    global _registry
+    if type(_registry) is not dict:
+        _registry = structlog_registry()
+    return bool(
+        read_bound()
+        or (read_request_id() and "rid" not in fields)
+        or _registry
+        or ("opentelemetry.trace" in _modules and may_have_span())
+    )
+
+
 def get() -> dict[str, Any]:
-    """Give a copy of what the next line will carry from the context."""
+    """Return a copy of the fields that the context adds to the next line."""
     return dict(current())
 
 
 def current() -> Mapping[str, Any]:
-    """Give what the next line will carry from the context, to be read and not changed.
+    """Return the fields that the context adds to the next line. Callers must not change them.
 
-    On a clash a field bound here wins over the request id, and both over what
-    was bound with ``structlog.contextvars``; the current OpenTelemetry span
-    comes last.
+    On a clash a field bound here wins over the request id, and both win over fields of
+    ``structlog.contextvars``. The current OpenTelemetry span comes last.
     """
     fields = read_bound()
     request_id = read_request_id()
@@ -217,7 +238,7 @@ def _with_structlog(fields: _Fields) -> _Fields:
     registry = structlog_registry()
     if not isinstance(registry, dict):
         read = getattr(_modules["structlog.contextvars"], "get_contextvars", None)
-        # Another thread may be importing it at this moment.
+        # Another thread may be in the middle of importing it.
         theirs = {} if read is None else read()
         return {**theirs, **fields} if theirs else fields
     if not registry:
@@ -227,14 +248,17 @@ def _with_structlog(fields: _Fields) -> _Fields:
 
 
 def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Give a function that runs in the context as it is now, wherever it is called.
+    """Return a function that runs in the present context, in whichever thread it is called.
 
-    For what does not hand its context on by itself: ``loop.run_in_executor`` and
-    thread pools, as in ``pool.submit(carry(work), item)``. It may be called
-    often, and in several threads at once: each call gets a copy of its own.
+    For ``loop.run_in_executor`` and thread pools, which do not pass the context on:
+    ``pool.submit(carry(work), item)``. The function may be called several times, and in
+    several threads at once. Each call gets a copy of the context.
+
+    Args:
+        function: The function to run.
 
     Raises:
-        OptionError: It is given something else than a function, such as a call's result.
+        OptionError: The argument cannot be called, such as the result of a call.
     """
     if not callable(function):
         raise OptionError(
@@ -253,11 +277,16 @@ def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:
 class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
     """Bind fields for the length of a block or of a call.
 
-    Usable as a context manager and as a decorator of functions and coroutine
-    functions. On leaving, the context is what it was on entering, whatever was
-    bound or cleared in between. Raises ``TypeError`` when it decorates a
-    generator function, whose body runs in the contexts of its callers, and
-    ``OptionError`` where something is given without a name.
+    A context manager, and a decorator of functions and coroutine functions. At its end it
+    restores the fields of its beginning, even if others were bound or cleared in between.
+
+    Args:
+        fields: The fields.
+
+    Raises:
+        TypeError: It decorates a generator function, whose body runs in the contexts of its
+            callers.
+        OptionError: A positional argument was given, such as a dict.
     """
 
     def __init__(self, /, *positional: NoReturn, **fields: Any) -> None:
@@ -280,8 +309,8 @@ class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
         frames: TracebackType | None,
     ) -> None:
         blocks = _blocks.get()
-        # Left in another context than it was entered in, as when an abandoned
-        # async generator is finalised, there is nothing here to go back to.
+        # A block may end in another context than it began in, as when an abandoned async
+        # generator is finalised. That context has nothing to restore.
         for index in range(len(blocks) - 1, -1, -1):
             if blocks[index][0] is self:
                 _blocks.set(blocks[:index])
@@ -289,8 +318,8 @@ class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
                 return
 
     def __call__(self, function: _F) -> _F:
-        """Give a function that binds these fields for the length of each call."""
-        import inspect  # costs as much as the rest of the package, and few need it
+        """Return a function that binds these fields for the length of each call."""
+        import inspect  # takes as long as the rest of the package, and few applications need it
 
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             name = getattr(function, "__name__", repr(function))

@@ -21,7 +21,7 @@ from mozlog_py._fields.from_record import (
     HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
     STANDARD_ATTRIBUTES,
-    attributes,
+    extra_fields,
     merge,
 )
 from mozlog_py._fields.json_message import looks_like_json
@@ -40,10 +40,10 @@ from mozlog_py._line.severity import severity
 from mozlog_py._render.any_record import (
     Renderer,
     careful_renderer,
+    collect_fields,
     conversion_sanitiser,
     converting_renderer,
     envelope_of,
-    gather,
     given_name,
     interrupted_in,
     is_converting,
@@ -54,7 +54,7 @@ from mozlog_py._render.any_record import (
     text_ways,
 )
 from mozlog_py._render.plain_record import Fallbacks, FieldsRenderer
-from mozlog_py._values.rules import all_plain
+from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 
@@ -347,7 +347,7 @@ class MozlogFormatter(BaseJsonFormatter):
         that the processors have seen.
         """
         sanitiser = conversion_sanitiser(self, record)
-        fields = gather(self, record, sanitiser)
+        fields = collect_fields(self, record, sanitiser)
         maker = self.line_maker(given_name(record) or self.logger_name)
         document = maker.envelope(*envelope_of(record), fields, sanitiser, is_raw=True)
         if maker.mask is None or is_converting(self, record):
@@ -385,7 +385,7 @@ class MozlogFormatter(BaseJsonFormatter):
         fields = {} if is_complete else {**self.static_fields}
         if self.include_context and not is_complete:
             fields.update(current())
-        fields.update(attributes(record, self._excluded()))
+        fields.update(extra_fields(record, self._excluded()))
         for attribute in self._named_attributes:
             fields[attribute] = self._attribute(record, attribute)
         if self.include_context and not is_complete and "traceback" in message_dict:

@@ -11,7 +11,7 @@ import structlog.dev
 from mozlog_py._line.line_encoder import EventDropped, RaiseAfterWrite
 from mozlog_py._line.truncate import MIN_LINE_BYTES, characters_in, fitted
 from mozlog_py._line.unsafe_characters import escape_lines, escape_text
-from mozlog_py._render.any_record import Renderer, converted, envelope_of, gather
+from mozlog_py._render.any_record import Renderer, collect_fields, converted, envelope_of
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, python_traceback
 
@@ -65,7 +65,7 @@ class PrettyFormatter(MozlogFormatter):
             try:
                 if is_own:
                     return drawn(record, converted(self, record, sanitiser), sanitiser)
-                return with_envelope(record, gather(self, record, sanitiser), sanitiser)
+                return with_envelope(record, collect_fields(self, record, sanitiser), sanitiser)
             except EventDropped as dropped:
                 would_be, draw_it = dropped.fields, drawn if is_own else with_envelope
                 dropped.line = lambda: draw_it(record, would_be, sanitiser)

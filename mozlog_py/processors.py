@@ -1,7 +1,7 @@
-"""Processors: each does one thing to an event dict, in anyone's structlog chain.
+"""Processors: each does one thing to an event dict, in any structlog chain.
 
-The same objects work in ``MozlogFormatter(processors=[...])``, on the records
-of ``logging``. There, too, the message is the key ``event``.
+The same objects work in ``MozlogFormatter(processors=[...])``, on the records of ``logging``.
+There, too, the message has the key ``event``.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ __all__ = [
 
 #: Characters of the text of an exception that a processor raised.
 _MAX_TEXT: Final = 300
-#: Processors of which something was said.
-_MAX_SAID: Final = 100
+#: How many failures of processors are remembered.
+_MAX_REPORTED: Final = 100
 
-# What is left of an event that could not be redacted.
-_SAFE: Final = ("_record", "_from_structlog", "level_number")
+# The keys that are kept of an event that could not be redacted.
+_KEPT_UNREDACTED: Final = ("_record", "_from_structlog", "level_number")
 
 _EventDict = dict[str, Any]
 
-# What structlog keeps under these is not the user's to be changed.
+# structlog keeps objects of its own under these keys.
 _UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "positional_args"})
 
 
 def merge_context(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
-    """Add what is bound in ``mozlog_py.context``; what the event has already wins.
+    """Add what is bound in ``mozlog_py.context``; a field of the event takes precedence.
 
-    The id of an exception's request is added where neither has an id.
+    If neither has a request id, that of the exception's request is added.
     """
     merged = {**current(), **event_dict}
     if event_dict.get("exc_info"):
@@ -73,18 +73,22 @@ def merge_context(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
 
 
 def add_severity(_: Any, method_name: str, event_dict: _EventDict) -> _EventDict:
-    """Add ``severity``, the syslog severity (0 to 7) of the event's level.
+    """Add ``severity``, the syslog severity (0 to 7) of the event's level (RFC 5424, table 2).
 
-    Source: RFC 5424, table 2. A MozLog line has it in its envelope without this.
+    A MozLog line has it in its envelope without this processor.
     """
     event_dict.setdefault("severity", severity(event_level(event_dict, method_name)))
     return event_dict
 
 
 class StaticFields:
-    """Adds fields that are the same on every line; what the event has already wins.
+    """Adds constant fields; a field of the event takes precedence.
 
-    Raises ``OptionError`` where something is given without a name, such as a dict.
+    Args:
+        **fields: The fields.
+
+    Raises:
+        OptionError: A positional argument, such as a dict, was passed.
     """
 
     def __init__(self, /, *positional: NoReturn, **fields: Any) -> None:
@@ -93,20 +97,20 @@ class StaticFields:
         self._fields = fields
 
     def __call__(self, _: Any, __: str, event_dict: _EventDict) -> _EventDict:
-        """Add them."""
+        """Return the event dict with the fields added."""
         return {**self._fields, **event_dict}
 
 
 def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
-    """Give nested dicts dotted keys: ``{"user": {"id": 7}}`` becomes ``{"user.id": 7}``.
+    """Replace nested dicts by dotted keys: ``{"user": {"id": 7}}`` becomes ``{"user.id": 7}``.
 
-    Those stay nested that are deeper, have more members or more text than a line has of
+    A dict stays nested if it is deeper, or has more members or more text, than a line shows of
     one record.
     """
     flat = _Flat()
     out = flat.out
     for key, value in event_dict.items():
-        # isinstance() would ask the value, and a lazy object load itself for the answer.
+        # isinstance() reads ``__class__`` of the value, which makes a lazy object load itself.
         if issubclass(type(value), dict) and key not in _UNTOUCHED and key != "event":
             flat.add_members(str(key), value, 1)
         elif key in out:
@@ -117,7 +121,7 @@ def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
 
 
 class _Flat:
-    """An event dict whose nested dicts have dotted keys, as it is made."""
+    """Builds an event dict whose nested dicts have dotted keys."""
 
     __slots__ = ("_characters", "_nodes", "_numbers", "out")
 
@@ -132,7 +136,7 @@ class _Flat:
         out[unique_key(name, out, self._numbers) if name in out else name] = value
 
     def add_members(self, prefix: str, value: dict[Any, Any], depth: int) -> None:
-        # An empty one is said to be there; and what is endless is left to the renderer.
+        # An empty dict stays visible. The renderer cuts one that is too large or too deep.
         if depth > MAX_DEPTH or (type(value) is dict and len(value) > self._nodes):
             self.add(prefix, value)
             return
@@ -149,12 +153,12 @@ class _Flat:
 
     def _has_room(self, prefix: str, members: list[tuple[Any, Any]]) -> bool:
         """Return whether a dict's members still fit the event, and count them if so."""
-        # The prefix is repeated for each member; and a text that many members share counts
-        # for each, since a line bounds nested texts only.
+        # The prefix is repeated for each member. A text that many members share counts for each,
+        # since a line limits nested texts only.
         texts = (member for _, member in members if type(member) is str)
         size = len(prefix) * len(members) + sum(map(len, texts))
         if len(members) > self._nodes or size > self._characters:
-            # To find out for each of the others would be as much work again.
+            # The dicts that follow stay nested too, so that they need no such check.
             self._nodes = 0
             return False
         self._nodes -= len(members)
@@ -162,11 +166,11 @@ class _Flat:
         return True
 
 
-class _Copying:
+class _CopyBudget:
     """How many nested values of one event may still be copied: as many as a line holds.
 
-    Shared values make a small object graph as large as one likes. What is left as it is, is
-    behind what a line holds of its container, or of the event.
+    Containers that share values have many more paths than values. A value that is not copied
+    stands behind those that a line shows of its container, or of the event.
     """
 
     __slots__ = ("_left", "_searched")
@@ -176,22 +180,26 @@ class _Copying:
         self._searched = 0
 
     def may_search(self, characters: int) -> bool:
-        """Return whether so many more may be searched for secrets, for texts to be cut."""
+        """Return whether a text may be searched for secrets before it is cut, and count it.
+
+        Args:
+            characters: How many of its characters are searched.
+        """
         self._searched += characters
         return self._searched <= MAX_SEARCHED
 
-    def most_of(self, container: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> int:
-        """Return how many values of a container are copied, from its start."""
+    def take(self, container: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> int:
+        """Return how many values of a container are copied, from its start, and count them."""
         most = min(len(container), MAX_ITEMS, self._left)
         self._left -= most
         return most
 
 
 def drop_none(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
-    """Leave out what is None, in nested dicts as well."""
-    copying = _Copying()
+    """Remove fields that are None, in nested dicts as well."""
+    budget = _CopyBudget()
     return {
-        key: _without_none(value, 1, copying)
+        key: _without_none(value, 1, budget)
         if type(value) is dict and key not in _UNTOUCHED
         else value
         for key, value in [*event_dict.items()]
@@ -199,13 +207,13 @@ def drop_none(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     }
 
 
-def _without_none(members: dict[Any, Any], depth: int, copying: _Copying) -> dict[Any, Any]:
-    most = copying.most_of(members)
+def _without_none(members: dict[Any, Any], depth: int, budget: _CopyBudget) -> dict[Any, Any]:
+    most = budget.take(members)
     if not most:
         return members
     items = [*members.items()]
     out = {
-        key: _without_none(value, depth + 1, copying)
+        key: _without_none(value, depth + 1, budget)
         if type(value) is dict and depth < MAX_DEPTH and key not in _UNTOUCHED
         else value
         for key, value in items[:most]
@@ -216,10 +224,13 @@ def _without_none(members: dict[Any, Any], depth: int, copying: _Copying) -> dic
 
 
 class CapLengths:
-    """Cuts long texts, in nested values as well, and says how long they were.
+    """Cuts long texts, in nested values as well, and adds how long they were.
 
-    ``characters``: how many are kept of each text, half of them from its end.
-    Raises ``ValueError`` where that is not a positive number.
+    Args:
+        characters: How many characters of each text are kept, half of them from its end.
+
+    Raises:
+        ValueError: ``characters`` is not a positive number.
     """
 
     def __init__(self, characters: int = 1024) -> None:
@@ -228,37 +239,37 @@ class CapLengths:
         self._most = characters
 
     def __call__(self, _: Any, __: str, event_dict: _EventDict) -> _EventDict:
-        """Cut them."""
-        copying = _Copying()
+        """Return the event dict with long texts cut."""
+        budget = _CopyBudget()
         return {
-            key: value if key in _UNTOUCHED else self._capped(value, 0, copying)
+            key: value if key in _UNTOUCHED else self._capped(value, 0, budget)
             for key, value in [*event_dict.items()]
         }
 
-    def _capped(self, value: Any, depth: int, copying: _Copying) -> Any:
+    def _capped(self, value: Any, depth: int, budget: _CopyBudget) -> Any:
         kind = type(value)
         if kind is str:
-            return value if len(value) <= self._most else self._cut(value, copying)
+            return value if len(value) <= self._most else self._cut(value, budget)
         if depth >= MAX_DEPTH or not (kind is dict or kind is list or kind is tuple):
             return value
-        most = copying.most_of(value)
+        most = budget.take(value)
         if not most:
             return value
         if kind is dict:
             items = [*value.items()]
-            capped = {key: self._capped(each, depth + 1, copying) for key, each in items[:most]}
+            capped = {key: self._capped(each, depth + 1, budget) for key, each in items[:most]}
             capped.update(items[most:])
             return capped
         items = [*value]
-        return [*(self._capped(item, depth + 1, copying) for item in items[:most]), *items[most:]]
+        return [*(self._capped(item, depth + 1, budget) for item in items[:most]), *items[most:]]
 
-    def _cut(self, text: str, copying: _Copying) -> str:
-        if has_cut_masks() and not copying.may_search(min(len(text), MAX_WINDOWS + self._most)):
+    def _cut(self, text: str, budget: _CopyBudget) -> str:
+        if has_cut_masks() and not budget.may_search(min(len(text), MAX_WINDOWS + self._most)):
             return f"<cut, {len(text)} characters>"
         tail = self._most // 2
         ahead, behind = masked_ends(text, self._most - tail, tail)
         if len(ahead) + len(behind) < self._most:
-            # It was shorter than that without its secrets.
+            # The text is short enough once its secrets are masked.
             return ahead + behind
         return f"{ahead}... <cut, {len(text)} characters> ...{behind}"
 
@@ -271,19 +282,25 @@ def guarded(
     interrupts: list[BaseException],
     chain: Iterable[Processor] = (),
 ) -> Any:
-    """Run processors that may be anybody's; one that raises is left out.
+    """Run processors, and go on without one that raises.
 
-    The event then says so in ``mozlog.degraded``. The first one has the text of what the
-    processor raised, and what to do about it. Only ``DropEvent`` gets out; what is no
-    ``Exception`` is kept in ``interrupts``, to be raised once the event is written.
+    The event then has a reason in ``mozlog.degraded``. The first such event also has the text of
+    the exception and how to correct the processor.
 
     Args:
-        processors: What to run.
-        logger: What the processors receive as the logger.
+        processors: The processors to run.
+        logger: The logger that the processors receive.
         method_name: The name of the event's level.
         event_dict: The event.
-        interrupts: Takes what was raised that is no ``Exception``.
-        chain: All processors of the event, where only some of them are run here.
+        interrupts: Takes each exception that is no ``Exception``, to be raised once the event
+            is written.
+        chain: All processors of the event, if only some of them run here.
+
+    Returns:
+        The event dict after the processors.
+
+    Raises:
+        structlog.DropEvent: A processor has dropped the event.
     """
     for processor in processors:
         try:
@@ -293,18 +310,20 @@ def guarded(
             else:
                 processed = processor(logger, method_name, event_dict)
         except structlog.DropEvent:
-            _take_back(event_dict)
+            _forget_details(event_dict)
             raise
         except BaseException as error:
             if not isinstance(error, Exception):
                 interrupts.append(error)
             reason = _failure(processor, error, chain or processors, interrupts)
             if isinstance(processor, Redact):
-                # Left out as others are, it would let everything through.
-                event_dict = {name: event_dict[name] for name in _SAFE if name in event_dict}
+                # Without it, the event would go on with the credentials.
+                event_dict = {
+                    name: event_dict[name] for name in _KEPT_UNREDACTED if name in event_dict
+                }
                 event_dict["event"] = "<not redacted>"
             else:
-                # It may be of a kind of its own, which does as it likes.
+                # A plain dict: a subclass may override what ``degrade`` calls.
                 event_dict = {**event_dict}
             degrade(event_dict, reason)
         else:
@@ -315,9 +334,9 @@ def guarded(
     return event_dict
 
 
-# What was said of processors that do not work, by processor and failure: it is said once.
-# The processors are kept with it, so that no other one has their id.
-_said: Final[dict[tuple[int, str], tuple[Processor, str]]] = {}
+# The failures of processors that an event has described in full, by processor and failure.
+# The entry holds the processor, so that no other object gets its id.
+_reported: Final[dict[tuple[int, str], tuple[Processor, str]]] = {}
 
 
 def _failure(
@@ -326,51 +345,51 @@ def _failure(
     chain: Iterable[Processor],
     interrupts: list[BaseException],
 ) -> str:
-    """Return what to say in the line of an event for which a processor raised."""
+    """Return the reason in an event for which a processor raised."""
     brief = f"{_name_of(processor)} raised {type_name(type(error))}"
     advice = ""
     if isinstance(error, TypeError) and _has_no_frame(error):
         advice = "; a processor takes the logger, the method's name and the event dict"
     elif any(isinstance(each, Redact) for each in chain):
-        # The text may quote what is to be redacted.
+        # The text may quote a value that is to be redacted.
         return brief
-    return _said_once(processor, brief, f"{brief}{_text_of(error, interrupts)}{advice}")
+    return _detailed_once(processor, brief, f"{brief}{_text_of(error, interrupts)}{advice}")
 
 
 def _no_event_dict(processor: Processor, returned: object) -> str:
-    """Return what to say in the line of an event for which a processor returned nothing."""
+    """Return the reason in an event for which a processor returned no event dict."""
     brief = f"{_name_of(processor)} returned no event dict"
     what = "None" if returned is None else type_name(type(returned))
-    return _said_once(processor, brief, f"{brief} but {what}; end it with `return event_dict`")
+    return _detailed_once(processor, brief, f"{brief} but {what}; end it with `return event_dict`")
 
 
-def _said_once(processor: Processor, brief: str, whole: str) -> str:
-    """Return the whole text where it was not said of the processor yet, else the brief one."""
+def _detailed_once(processor: Processor, brief: str, whole: str) -> str:
+    """Return the whole text the first time, and the brief one from then on."""
     key = (id(processor), brief)
-    if key in _said:
+    if key in _reported:
         return brief
-    remember(_said, key, (processor, whole), _MAX_SAID, _MAX_TEXT)
+    remember(_reported, key, (processor, whole), _MAX_REPORTED, _MAX_TEXT)
     return whole
 
 
-def _take_back(event_dict: Any) -> None:
-    """Have what only a dropped event says be said again by the next one."""
+def _forget_details(event_dict: Any) -> None:
+    """Forget the failures that only a dropped event describes, so that the next one does."""
     text = event_dict.get(DEGRADED) if isinstance(event_dict, dict) else None
     if type(text) is not str:
         return
-    for key, (_, whole) in [*_said.items()]:
+    for key, (_, whole) in [*_reported.items()]:
         if whole in text:
-            _said.pop(key, None)
+            _reported.pop(key, None)
 
 
 def _has_no_frame(error: BaseException) -> bool:
-    # The first is that of guarded(), or of the class that redacts for it.
+    # The first frame is that of guarded(). A second one shows that the processor was entered.
     frames = error.__traceback__
     return frames is not None and frames.tb_next is None
 
 
 def _text_of(error: BaseException, interrupts: list[BaseException]) -> str:
-    """Return ``: `` and an exception's text, nothing where it has none."""
+    """Return ``: `` and an exception's text; an empty text if it has none."""
     sanitiser = Sanitiser()
     text = sanitiser.call(str, error)
     if sanitiser.interrupt is not None:

@@ -1,4 +1,4 @@
-"""Redact: a processor that keeps credentials out of the log, by the names they go by."""
+"""Redact: a processor that replaces credentials, by the names of fields and by value."""
 
 from __future__ import annotations
 
@@ -19,15 +19,24 @@ from mozlog_py._fields.json_message import (
     masked_json,
     parsed_object,
 )
-from mozlog_py._line.line_encoder import DEGRADED, degrade
+from mozlog_py._line.line_encoder import degrade
 from mozlog_py._process.memo import remember
+from mozlog_py._redaction.chain_masks import mask_renderers
+from mozlog_py._redaction.line_limits import (
+    RESERVED,
+    items_copied,
+    items_for_line,
+    with_count,
+    with_count_member,
+)
 from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, shows
+from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named
 from mozlog_py._values.credential_names import CREDENTIALS, MARKER, is_credential, normal_name
 from mozlog_py._values.dict_items import items_of
 from mozlog_py._values.lazy_values import NOT_LOADED, unloaded
-from mozlog_py._values.mask_registry import mask_chains, mask_cuts
+from mozlog_py._values.mask_registry import mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
-from mozlog_py._values.rules import MISSING, all_scalars, class_attribute, is_named, is_scalar
+from mozlog_py._values.plain_types import all_scalars, is_scalar
 from mozlog_py._values.sanitiser import (
     MAX_DEPTH,
     MAX_ITEMS,
@@ -46,33 +55,17 @@ _Self = TypeVar("_Self", bound="Redact")
 
 _T = TypeVar("_T")
 
-# What a field is called that is kept beside another of its name; a second one has a number.
+# The name of a field that is kept beside another of its name; further ones end with a number.
 _KEPT_BESIDE: Final = re.compile(r"extra\.(?P<name>(?P<stem>.*?)(?:_[0-9]+)?)", re.DOTALL)
 _COLLECTIONS: Final = (set, frozenset, deque)
-# Names come again and again; those made from data must not fill the memory.
+# How many names are remembered: names that are made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 2048
-# Characters of a name that is read for the keys. Of a longer one, its end decides.
+# How many characters of a name are compared with the keys. Of a longer name, the end decides.
 _MAX_NAME: Final = 1024
 #: Characters of objects' texts that are searched in one event. Further objects are hidden.
 MAX_SEARCHED: Final = 65_536
-_UNTOUCHED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
-# What is kept of an event that has more fields than a line.
-_SAID_FIRST: Final = _UNTOUCHED | {
-    DEGRADED,
-    "_from_structlog",
-    "error",
-    "level",
-    "level_number",
-    "logger",
-    "msg",
-    "stack",
-    "stack_info",
-    "Time",
-    "timestamp",
-    "traceback",
-}
 _OBJECT_REPR: Final = object.__dict__["__repr__"]
-# What these are shown as has no names in it.
+# The text of these types in a line holds no names.
 _NAMELESS: Final = (
     str,
     int,
@@ -97,29 +90,30 @@ _NAMELESS_OF_LIBRARIES: Final = frozenset({("uuid", "UUID"), ("decimal", "Decima
 class Redact:
     """Replaces the values of credentials by a marker, at any depth.
 
-    - ``keys``: further names; case and what separates words make no difference,
-      so ``apiKey`` is ``API-KEY`` and ``api_key``.
-    - ``patterns``: further names, as regular expressions that are searched for
-      in a name as it stands, in any case.
-    - ``marker``: what stands in place of a value.
-    - ``defaults``: whether the names of credentials (``mozlog_py._values.credential_names``) are
-      redacted without being asked for.
-    - ``values``: secrets of eight characters or more, which are masked wherever they
-      stand in a line, also as JSON, percent-encoding or base64 dress them.
-    - ``value_patterns``: regular expressions; what they match in a text is masked.
-    - ``shapes``: whether well-known kinds of secrets are masked by their shape, such
-      as tokens with a prefix, JWTs, private keys and passwords in URLs.
+    It searches values that have names: dicts and other mappings, headers of any library, the
+    views of a dict, pairs of a name and a value as in a list of headers, dataclasses and named
+    tuples. A line shows other objects by their ``repr``. Where that shows a credential, its value
+    is replaced there, or the whole text by the name of the class and the marker.
 
-    It looks into whatever has names and values: dicts and other mappings, headers of any
-    library, the views of a dict, pairs of a name and a value as in a list of headers, dataclasses
-    and named tuples. Other objects are shown by their ``repr``; where that shows a credential,
-    its value is replaced there, or else the whole text by the name of the class and the marker.
+    Names alone decide, unless one of ``values``, ``value_patterns`` and ``shapes`` asks for a
+    search in texts. A value that raises when it is read is replaced as a whole. The event and its
+    values are not changed; a value is copied if something in it must be replaced.
 
-    It goes by names and does not look for secrets in texts, unless the last three ask for
-    it. What it cannot look
-    into, since it raises, is replaced as a whole. What it is handed is not
-    changed; what has to be is copied. Raises ``ValueError`` for a key, pattern or value
-    that is none, and where nothing would be redacted.
+    Args:
+        keys: Further names. Case and the characters between words make no difference, so
+            ``apiKey`` is ``API-KEY`` and ``api_key``.
+        patterns: Further names, as regular expressions that are searched for in a name as it
+            stands, in any case.
+        marker: Stands in place of a value.
+        defaults: Whether the names in ``mozlog_py._values.credential_names`` are redacted too.
+        values: Secrets of eight characters or more, which are masked wherever they stand in a
+            line, also in the form that JSON, percent-encoding or base64 give them.
+        value_patterns: Regular expressions; a text that one matches is masked.
+        shapes: Whether well-known kinds of secrets are masked by their shape, such as tokens
+            with a prefix, JWTs, private keys and passwords in URLs.
+
+    Raises:
+        ValueError: A key, pattern or value is invalid, or nothing would be redacted.
     """
 
     def __init__(
@@ -147,7 +141,7 @@ class Redact:
         self.marker = marker
         self._remembered: dict[str, bool] = {}
         self._by_value: tuple[Any, ...] = (values, value_patterns, shapes, defaults)
-        #: What masks by value and by shape; None where neither is asked for.
+        #: Masks by value and by shape; None if neither was asked for.
         self.mask = self._mask()
         if not (self._keys or self._patterns or defaults or self.mask):
             raise ValueError("nothing would be redacted: give keys or patterns, or keep defaults")
@@ -156,14 +150,14 @@ class Redact:
         values, value_patterns, shapes, defaults = self._by_value
         if not (values or value_patterns or shapes):
             return None
-        # Some milliseconds to import, for those who ask for it.
+        # The import takes some milliseconds.
         from mozlog_py._redaction.mask import mask_of
 
         if not (isinstance(values, str) or isinstance(value_patterns, str)):
-            # They may be iterators, and a copy of this object needs them again.
+            # They may be iterators, and an unpickled copy of this object needs them again.
             values, value_patterns = [*values], [*value_patterns]
             self._by_value = (values, value_patterns, shapes, defaults)
-        # The parameters of URLs have the usual names, whatever names fields have.
+        # The parameters of URLs have the usual names, whatever ``keys`` says of fields.
         is_secret = self.is_secret if defaults else Redact().is_secret
         mask = mask_of(values, value_patterns, is_secret if shapes else None, self.marker)
         if mask is not None:
@@ -171,7 +165,7 @@ class Redact:
         return mask
 
     def __getstate__(self) -> dict[str, Any]:
-        # A mask is registered in its process.
+        # A mask is registered in the process that made it.
         return {name: value for name, value in vars(self).items() if name != "mask"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -191,10 +185,10 @@ class Redact:
         value_patterns: Iterable[str | re.Pattern[str]] = (),
         shapes: bool = False,
     ) -> _Self:
-        """Return one that masks the secrets in environment variables, as they are now.
+        """Return a ``Redact`` for the secrets that environment variables hold now.
 
         These are the values of variables with secret names, and the passwords in URLs
-        and connection strings of others. Those of less than eight characters are left
+        and connection strings of others. Values of fewer than eight characters are left
         out, and so is the path of a file that exists.
 
         Args:
@@ -223,19 +217,18 @@ class Redact:
             shapes=shapes,
         )
         found = secrets_in_environment(environ, made.is_secret)
-        given, *others = made._by_value
-        made._by_value = ([*given, *(one for one in found if one not in marker)], *others)
+        values, *others = made._by_value
+        made._by_value = ([*values, *(one for one in found if one not in marker)], *others)
         made.mask = made._mask()
         return made
 
     def __call__(self, _: Any, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
-        """Give the event dict with credentials replaced. Never raises an ``Exception``."""
+        """Return the event dict with credentials replaced. Raises no ``Exception``."""
         interrupts: list[BaseException] = []
         out = self.redacted(event_dict, interrupts)
         if self.mask is not None:
-            # What follows in the chain may be any renderer, and a MozlogRenderer adds
-            # tracebacks and more.
-            mask_chains(self.mask)
+            # The chain may end with any renderer, and a MozlogRenderer adds tracebacks and more.
+            mask_renderers(self.mask, sys._getframe(1))  # noqa: SLF001
             out = self.mask.event(out)
         if interrupts:
             raise interrupts[0]
@@ -244,39 +237,41 @@ class Redact:
     def redacted(
         self, event_dict: dict[str, Any], interrupts: list[BaseException]
     ) -> dict[str, Any]:
-        """Give the event dict with credentials replaced.
+        """Return the event dict with credentials replaced.
 
-        What a value's own code raises that is no ``Exception`` is put into
-        ``interrupts``, for whoever can raise it once the event is written.
+        Args:
+            event_dict: The event.
+            interrupts: Takes each exception of a value's own code that is no ``Exception``.
+                The caller raises it once the event is written.
         """
         try:
             return self._event(event_dict, _Walk(interrupts))
         except Exception:
-            # Left out as a processor that fails is, it would let everything through.
+            # Without an event in its place, the chain would go on with the credentials.
             return {
-                key: value if key in _UNTOUCHED and not _is_fields(value) else self.marker
-                for key, value in _items(event_dict)
+                key: value if key in RESERVED and not _is_fields(value) else self.marker
+                for key, value in items_copied(event_dict)
                 if type(key) is str
             }
 
     def _event(self, event_dict: dict[str, Any], walk: _Walk) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        items = _items(event_dict)
-        kept = items if len(items) <= MAX_ITEMS else _of_a_line(items)
+        items = items_copied(event_dict)
+        kept = items_for_line(items)
         for key, value in kept:
-            if type(key) is str and key in _UNTOUCHED and _is_own(key, value):
+            if type(key) is str and key in RESERVED and _is_own(key, value):
                 out[key] = self._message(value, walk) if key == "event" else value
             else:
                 out[key] = self._member(key, value, 0, walk)
         event = event_dict.get("event")
         if type(event) is str and looks_like_json(event):
-            # Its members are going to be fields.
+            # Its members become fields.
             blob = parsed_object(event)
             if blob is None:
                 if exceeds_bounds(event):
                     out["event"] = masked_json(event, self.is_secret, self.marker)
             elif (clean := self._members(blob, 0, walk)) != blob:
-                # As text: the members of a dict would be fields of the call's own, which
+                # A text, as it was: members of a dict would count as fields of the call, which
                 # replace the request's id.
                 out["event"] = json.dumps(clean)
         if len(kept) < len(items):
@@ -285,14 +280,14 @@ class Redact:
         return out
 
     def _message(self, value: Any, walk: _Walk) -> Any:
-        """Return a message that is no text, without credentials and still no field."""
+        """Return a message that is no text without credentials, in a form that is no field."""
         if issubclass(type(value), str):
             return value
-        clean = self._safely(value, 1, walk)
+        clean = self._redacted(value, 1, walk)
         return clean if clean is value or type(clean) is str else repr(clean)
 
     def is_secret(self, name: Any) -> bool:
-        """Return whether what goes by a name is redacted."""
+        """Return whether the value of a field with this name is redacted."""
         if type(name) is not str:
             name = _text(name)
         known = self._remembered.get(name)
@@ -314,38 +309,42 @@ class Redact:
         )
 
     def _members(self, members: dict[Any, Any], depth: int, walk: _Walk) -> dict[Any, Any]:
-        # A class that keeps its items elsewhere may have no end of them.
+        # A subclass of dict may return any number of items.
         items = items_of(members, MAX_ITEMS)
         kept = walk.within_budget(items[:MAX_ITEMS])
         out = {key: self._member(key, value, depth, walk) for key, value in kept}
-        return _with_rest(out, max(dict.__len__(members), len(items)) - len(kept))
+        return with_count_member(out, max(dict.__len__(members), len(items)) - len(kept))
 
     def _member(self, key: Any, value: Any, depth: int, walk: _Walk) -> Any:
         if value is not None and self.is_secret(key):
             return self.marker
-        return value if is_scalar(type(value)) else self._safely(value, depth + 1, walk)
+        return value if is_scalar(type(value)) else self._redacted(value, depth + 1, walk)
 
-    def _safely(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool = False) -> Any:
+    def _redacted(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool = False) -> Any:
         try:
-            return self._looked_into(value, depth, walk, is_shown=is_shown)
+            return self._redacted_by_type(value, depth, walk, is_shown=is_shown)
         except (RecursionError, MemoryError):
             raise
         except BaseException as error:
-            # Whatever may be in it, nothing has seen it.
+            # The value was not searched, so it may hold a credential.
             if not isinstance(error, Exception):
                 walk.interrupts.append(error)
             return self.marker
 
-    def _looked_into(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool) -> Any:
+    def _redacted_by_type(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool) -> Any:
         """Return a value without credentials.
 
-        ``is_shown``: it is an item of a container that a line shows by its ``repr``.
+        Args:
+            value: The value.
+            depth: How many containers it stands in.
+            walk: The state of the event's search.
+            is_shown: Whether it is an item of a container that a line shows by its ``repr``.
         """
         kind = type(value)
         if is_scalar(kind) or issubclass(kind, _NAMELESS):
             return value
         if depth > MAX_DEPTH:
-            # A line goes no deeper either, and what others render has not been seen.
+            # A line goes no deeper, and another renderer must not show what was not searched.
             return "<max depth>"
         if kind is dict:
             return self._members(value, depth, walk)
@@ -357,23 +356,23 @@ class Redact:
         if issubclass(kind, dict) or not is_shown:
             members = members_of(value, kind, MAX_ITEMS)
             if members is not None:
-                return _with_rest(self._members(members.held, depth, walk), members.left_out)
+                return with_count_member(self._members(members.held, depth, walk), members.left_out)
         if issubclass(kind, dict):
             return self._members(value, depth, walk)
         if is_named(kind, _NAMELESS_OF_LIBRARIES):
             return value
         if is_shown:
-            text = walk.sanitiser._item(value, depth)  # noqa: SLF001 - as a line shows it
+            text = walk.sanitiser._item(value, depth)  # noqa: SLF001 - its text in a line
             return self._object(value, kind, text, walk)
-        return self._opened(value, kind, depth, walk)
+        return self._redacted_object(value, kind, depth, walk)
 
-    def _opened(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
-        """Return what a line makes of a value without a JSON type, without credentials."""
+    def _redacted_object(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
+        """Return a value without a JSON type, without credentials that its line would show."""
         if issubclass(kind, enum.Enum):
             inner = value.value
-            return value if is_scalar(type(inner)) else self._safely(inner, depth + 1, walk)
+            return value if is_scalar(type(inner)) else self._redacted(inner, depth + 1, walk)
         if class_attribute(kind, "__dataclass_fields__") is not MISSING:
-            # A line shows it as an object, with its names.
+            # A line shows it as an object with the names of its fields.
             names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
             absent = unloaded(value)
             members = {
@@ -385,22 +384,22 @@ class Redact:
             return self._list(*view, depth, walk)
         if class_attribute(kind, "__repr__") is _OBJECT_REPR:
             return value
-        # What a line shows: a text, but for what the sanitiser knows and this does not.
+        # A line shows a text, unless the sanitiser knows the type.
         shown = walk.sanitiser.value(value)
         if type(shown) is str:
             return self._object(value, kind, shown, walk)
-        clean = self._safely(shown, depth + 1, walk)
-        # What was left out of it has not been seen.
+        clean = self._redacted(shown, depth + 1, walk)
+        # The parts that the sanitiser has left out were not searched.
         return value if clean == shown and not walk.sanitiser.is_spent else clean
 
     def _object(self, value: Any, kind: type, text: str, walk: _Walk) -> Any:
-        """Return an object whose text shows no credential, else what stands for that text."""
-        # The text is not the whole one where the event has too many of them.
+        """Return an object if its text shows no credential, else a text that replaces it."""
+        # The text was cut if the event has too many of them.
         is_whole = not walk.sanitiser.is_spent
         masked = mask(text, self.is_secret, self.marker) if is_whole else None
         if masked is not None:
             for secret in secret_texts(value, self.is_secret):
-                # A text that shows it in quotes of its own may end within it.
+                # The secret may hold a quote, so that the masked value ends within it.
                 is_quoted = repr(secret) in text or not shows(text, secret)
                 if not is_quoted or shows(masked, secret):
                     masked = None
@@ -417,24 +416,24 @@ class Redact:
             return [items[0], self.marker]
         names = class_attribute(kind, "_fields") if base is tuple else None
         if type(names) is tuple and len(names) == len(items):
-            # A line shows no names of a named tuple.
+            # The field names of a named tuple decide, though a line does not show them.
             return [*map(self._member, names, items, [depth] * len(items), [walk] * len(items))]
         return self._list(items, base.__len__(value) - len(items), depth, walk)
 
     def _list(self, items: list[Any], left_out: int, depth: int, walk: _Walk) -> list[Any]:
         kept = walk.within_budget(items)
-        clean = [self._safely(item, depth + 1, walk) for item in kept]
-        return _and_more(clean, left_out + len(items) - len(kept))
+        clean = [self._redacted(item, depth + 1, walk) for item in kept]
+        return with_count(clean, left_out + len(items) - len(kept))
 
     def _collection(self, value: Any, base: Any, depth: int, walk: _Walk) -> Any:
         """Return a collection that a line shows by the ``repr`` of its items."""
         items = [*islice(base.__iter__(value), MAX_ITEMS)]
         if all_scalars(items):
-            # A set of names, or the like.
+            # Values without names, such as a set of names.
             return value
         kept = walk.within_budget(items)
-        clean = [self._safely(item, depth + 1, walk, is_shown=True) for item in kept]
-        clean = _and_more(clean, base.__len__(value) - len(kept))
+        clean = [self._redacted(item, depth + 1, walk, is_shown=True) for item in kept]
+        clean = with_count(clean, base.__len__(value) - len(kept))
         if base is deque:
             return deque(clean, deque.maxlen.__get__(value))
         try:
@@ -444,27 +443,27 @@ class Redact:
 
 
 class _Walk:
-    """What one event's values have in common while they are looked into."""
+    """The state of one event's search for credentials."""
 
     __slots__ = ("interrupts", "left", "sanitiser")
 
     def __init__(self, interrupts: list[BaseException]) -> None:
-        #: What values' own code raised that is no ``Exception``.
+        #: The exceptions of values' own code that are no ``Exception``.
         self.interrupts = interrupts
-        #: How many values may still be looked into; a line holds no more.
+        #: How many values may still be searched; a line holds no more.
         self.left = MAX_NODES
-        #: Makes the texts that objects are shown as.
+        #: Makes the texts of objects.
         self.sanitiser = Sanitiser(max_characters=MAX_SEARCHED)
 
     def within_budget(self, items: list[_T]) -> list[_T]:
-        """Return as many of the items as may still be looked into."""
+        """Return as many of the items as may still be searched."""
         kept = items[: self.left]
         self.left -= len(kept)
         return kept
 
 
 def line_masks(processors: Sequence[Any]) -> list[AnyMask]:
-    """Return the masks by value of those processors that are a ``Redact``."""
+    """Return the masks of those processors that are a ``Redact`` and mask by value."""
     return [
         processor.mask
         for processor in processors
@@ -473,7 +472,7 @@ def line_masks(processors: Sequence[Any]) -> list[AnyMask]:
 
 
 def combined_mask(masks: Sequence[AnyMask]) -> AnyMask | None:
-    """Return one mask that masks what each of several does; None for none."""
+    """Return one mask for the secrets of several; None for an empty sequence."""
     if not masks:
         return None
     from mozlog_py._redaction.mask import combined
@@ -482,7 +481,10 @@ def combined_mask(masks: Sequence[AnyMask]) -> AnyMask | None:
 
 
 def masked_event(processors: Sequence[Any], event_dict: dict[str, Any]) -> dict[str, Any]:
-    """Return an event dict with what processors mask by value masked, for another's renderer."""
+    """Return an event dict without the secrets that processors mask by value.
+
+    It is for a renderer of another package, and for handlers of ``logging``.
+    """
     for processor in processors:
         if issubclass(type(processor), Redact) and processor.mask is not None:
             event_dict = processor.mask.event(event_dict)
@@ -490,7 +492,7 @@ def masked_event(processors: Sequence[Any], event_dict: dict[str, Any]) -> dict[
 
 
 def _is_own(key: str, value: Any) -> bool:
-    """Return whether what goes by a name of structlog's is what structlog puts there."""
+    """Return whether a value under a reserved name has a type that structlog puts there."""
     kind = type(value)
     if key == "exc_info":
         is_triple = issubclass(kind, tuple) and tuple.__len__(value) == 3
@@ -499,7 +501,7 @@ def _is_own(key: str, value: Any) -> bool:
 
 
 def _is_fields(event: Any) -> bool:
-    """Return whether an event's members are going to be fields."""
+    """Return whether the members of a message become fields."""
     return issubclass(type(event), dict) or (type(event) is str and looks_like_json(event))
 
 
@@ -509,27 +511,8 @@ def _is_name(value: Any) -> bool:
 
 
 def _hashable(value: Any) -> Any:
-    """Return what a set can hold of a value that was copied: lists are tuples again."""
+    """Return a copied value in a form that a set holds: its lists as tuples."""
     return tuple(map(_hashable, value)) if type(value) is list else value
-
-
-def _and_more(items: list[Any], left_out: int) -> list[Any]:
-    """Return items and how many more there are, which a line has room for."""
-    if left_out > 0:
-        if len(items) >= MAX_ITEMS:
-            del items[-1]
-            left_out += 1
-        items.append(MaskedRepr(f"<{left_out} more items>"))
-    return items
-
-
-def _with_rest(members: dict[Any, Any], left_out: int) -> dict[Any, Any]:
-    if left_out > 0:
-        if len(members) >= MAX_ITEMS:
-            members.popitem()
-            left_out += 1
-        members[unique_key("<more>", members)] = f"<{left_out} more items>"
-    return members
 
 
 def _attribute(value: Any, name: str) -> Any:
@@ -537,28 +520,6 @@ def _attribute(value: Any, name: str) -> Any:
         return getattr(value, name)
     except Exception as error:
         return f"<unprintable {type_name(type(value))}: {type_name(type(error))}>"
-
-
-def _of_a_line(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Return as many of an event's items as a line has room for, what is said first among them."""
-    first = {key for key, _ in items if type(key) is str and key in _SAID_FIRST}
-    room = MAX_ITEMS - 1 - len(first)
-    kept = []
-    for key, value in items:
-        if type(key) is str and key in first:
-            kept.append((key, value))
-        elif room > 0:
-            room -= 1
-            kept.append((key, value))
-    return kept
-
-
-def _items(members: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    try:
-        return [*dict.items(members)]
-    except RuntimeError:
-        # Another thread changed its size; one C call copies it whole.
-        return [*dict.items(dict.copy(members))]
 
 
 def _text(name: Any) -> str:
@@ -570,7 +531,7 @@ def _text(name: Any) -> str:
         return str.__str__(name)
     if issubclass(kind, (int, float)) or name is None:
         return ""
-    # As a line shows it.
+    # The form that a name has in a line.
     return Sanitiser().key(name) or ""
 
 
@@ -578,8 +539,8 @@ def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
     except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-    # One that fails only when it is used would let every secret through.
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+    # A pattern of bytes would raise at its first use, and every secret would pass.
     if not (isinstance(compiled, re.Pattern) and isinstance(compiled.pattern, str)):
         raise ValueError(
             f"patterns has {pattern!r} in it; it must be a text or a compiled regular expression "

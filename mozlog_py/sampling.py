@@ -1,4 +1,4 @@
-"""Sample: a processor that keeps some of the many, and all of what matters."""
+"""Sample: a processor that keeps a fraction of the events below a level."""
 
 from __future__ import annotations
 
@@ -13,37 +13,41 @@ import structlog
 from mozlog_py._config.options import OptionError
 from mozlog_py._context.brought_ids import RANGE, brought, number_for
 from mozlog_py._fields.from_event import event_level, level_number
+from mozlog_py._values.plain_types import is_scalar
 from mozlog_py._values.sanitiser import Sanitiser
 
 from .context import current
 
 __all__ = ["VARIABLE", "Sample"]
 
-#: The environment variable that has the secret, where the parameter is left out.
+#: The environment variable of the secret, for a ``Sample`` without the parameter.
 VARIABLE: Final = "MOZLOG_SAMPLE_SECRET"
-#: Bytes that a secret has at least: fewer can be guessed by trying.
+#: The least number of bytes of a secret: a shorter one can be found by trial.
 _MIN_BYTES: Final = 16
 
 
 class Sample:
     """Keeps every event at or above a level, and one in ``rate`` of those below it.
 
-    - ``rate``: one in how many is kept; each of them says so in ``sample_rate``,
-      by which a count of lines is to be multiplied.
-    - ``keep_from``: the level (a name or number) from which on all are kept.
-    - ``key``: the field whose value decides, so that all lines of a request are
-      kept or none is; the same in every process. It decides by its text in the line:
-      a ``UUID`` as its ``str`` does. Where an event has none, and the context neither,
-      chance decides; it does as well for containers and for what has no text.
-    - ``secret``: a text or bytes, of 16 bytes or more, which the services of a system share;
-      None for ``MOZLOG_SAMPLE_SECRET`` of the environment. The value decides by a hash that
-      is keyed with it, so that clients cannot choose ids that are kept, or are not. Without
-      a secret, chance decides for each request whose id its client has brought, once.
+    It is a processor of structlog and of ``MozlogFormatter``. It is also a filter of
+    ``logging``, for handlers of other packages, whose formatters cannot drop a record.
 
-    It is a processor of structlog and of ``MozlogFormatter``, and a filter of
-    ``logging``: for handlers that are not ours, whose formatters can drop nothing.
-    Raises ``ValueError`` for a rate or level that is none, and ``OptionError``, which is one,
-    for a secret that is none.
+    Args:
+        rate: One in how many events is kept. Each of them has the field ``sample_rate``, with
+            which a count of lines is multiplied.
+        keep_from: The level, a name or number, from which all events are kept.
+        key: The field whose value decides, so that all lines of a request are kept or none is,
+            in every process. The text of the value in the line decides: for a ``UUID``, its
+            ``str``. If neither the event nor the context has a value, chance decides; also for
+            a container, and for a value without a text.
+        secret: A text or bytes, of 16 bytes or more, which the services of a system share;
+            None for ``MOZLOG_SAMPLE_SECRET`` of the environment. A hash that is keyed with it
+            decides, so that clients cannot choose ids that are kept, or are not. Without a
+            secret, chance decides once for each request whose client has sent its id.
+
+    Raises:
+        ValueError: The rate or the level is invalid.
+        OptionError: The secret is invalid. It is a ``ValueError``.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class Sample:
         self.rate = rate
         self.keep_from = level
         self.key = key
-        # Not the secret itself, which a dump of this object would show.
+        # Not the secret itself: a pickle or a repr of this object would show it.
         self._hash_key = _hash_key(secret)
         self._begin()
 
@@ -71,7 +75,7 @@ class Sample:
         if self._hash_key is None:
             brought.is_wanted = True
         else:
-            # For those who have a secret only: it takes a millisecond to import.
+            # Not at the top: the import takes a millisecond, and few processes have a secret.
             from hashlib import blake2b
 
             self._hash = blake2b(digest_size=4, key=self._hash_key)
@@ -81,12 +85,16 @@ class Sample:
         return {name: value for name, value in vars(self).items() if name != "_hash"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # An object that was pickled by an earlier version has no key.
+        # An earlier version pickled the object without a key.
         vars(self).update({"_hash_key": None, **state})
         self._begin()
 
     def __call__(self, _: Any, method_name: str, event_dict: dict[str, Any]) -> dict[str, Any]:
-        """Give the event dict, marked, or raise ``structlog.DropEvent``."""
+        """Return the event dict, with its ``sample_rate``.
+
+        Raises:
+            structlog.DropEvent: The event is not kept.
+        """
         if event_level(event_dict, method_name) >= self.keep_from or self.rate == 1:
             return event_dict
         if not self._keeps(event_dict.get(self.key)):
@@ -95,7 +103,7 @@ class Sample:
         return event_dict
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is kept, and mark it if so."""
+        """Return whether a record is kept, and set its ``sample_rate`` if so."""
         level = level_number(record.levelno)
         if self.rate == 1 or (level is not None and level >= self.keep_from):
             return True
@@ -109,15 +117,15 @@ class Sample:
         return self._number_of(text) * self.rate < RANGE
 
     def _number_of(self, text: str) -> int:
-        """Return a number below ``RANGE`` that is the same for all lines with a text."""
+        """Return a number below ``RANGE`` that is the same for all lines with this text."""
         if not text:
-            return random.randrange(RANGE)  # noqa: S311 - clients do not see it
+            return random.randrange(RANGE)  # noqa: S311 - no client sees it
         if self._hash is not None:
             keyed = self._hash.copy()
             keyed.update(_encoded(text))
             return int.from_bytes(keyed.digest(), "big")
         drawn = number_for(text)
-        # Not hash(): that is another one in each process.
+        # Not hash(), which differs between processes.
         return zlib.crc32(_encoded(text)) if drawn is None else drawn
 
 
@@ -126,23 +134,23 @@ def _encoded(text: str) -> bytes:
 
 
 def _hash_key(secret: str | bytes | None) -> bytes | None:
-    """Return the key that a secret stands for; None where there is none."""
+    """Return the key of a secret, or of the one in the environment; None if there is none."""
     name = "secret"
-    given: object = secret
-    if given is None:
+    value: object = secret
+    if value is None:
         name = VARIABLE
-        # As with the other variables, one that is empty counts as not set.
-        given = os.environ.get(name, "").strip() or None
-        if given is None:
+        # An empty variable counts as not set, like the other variables.
+        value = os.environ.get(name, "").strip() or None
+        if value is None:
             return None
-    # The error must not show it.
-    if isinstance(given, str):
-        raw = _encoded(given)
-    elif isinstance(given, bytes):
-        raw = given
+    # The errors do not show the secret.
+    if isinstance(value, str):
+        raw = _encoded(value)
+    elif isinstance(value, bytes):
+        raw = value
     else:
         raise OptionError(
-            f"{name} is of type {type(given).__name__}; it must be a text or bytes that all "
+            f"{name} is of type {type(value).__name__}; it must be a text or bytes that all "
             "services of the system share, such as what `openssl rand -hex 16` prints"
         )
     if len(raw) < _MIN_BYTES:
@@ -157,15 +165,14 @@ def _hash_key(secret: str | bytes | None) -> bytes | None:
 
 
 def _text(value: Any) -> str:
-    """Return the text that a value has in a line; an empty one where it has none."""
+    """Return the text that a value has in a line; an empty text if it has none."""
     if value is None or type(value) is str:
         return value or ""
     if issubclass(type(value), (dict, list, tuple)):
-        # They have no text, and may have any number of members.
+        # A container has no text, and any number of members.
         return ""
     sanitiser = Sanitiser()
     plain = sanitiser.value(value)
-    kind = type(plain)
-    if sanitiser.reasons or not (kind is str or kind is int or kind is float or kind is bool):
+    if sanitiser.reasons or plain is None or not is_scalar(type(plain)):
         return ""
     return str(plain)

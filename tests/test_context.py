@@ -29,7 +29,7 @@ def nothing_bound() -> Iterator[None]:
 
 
 def in_new_thread() -> list[dict[str, Any]]:
-    """Give what a thread sees that was started without a copy of this context."""
+    """Return the fields that a thread without a copy of this context has."""
     seen: list[dict[str, Any]] = []
     # From 3.14 on a thread may inherit its starter's context.
     thread = threading.Thread(target=lambda: contextvars.Context().run(lambda: seen.append(get())))

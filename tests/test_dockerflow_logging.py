@@ -1,4 +1,4 @@
-"""dockerflow.logging: the names that services import from upstream, and what they do."""
+"""dockerflow.logging: the names that services import from upstream."""
 
 import json
 import logging

@@ -28,7 +28,7 @@ CONTEXT = "\nWhile the exception above was being handled, the one below was rais
 
 
 def rendered(error: Any, sanitiser: Sanitiser | None = None) -> str:
-    """Give the text of an exception, its header taken off."""
+    """Return the text of an exception without its header."""
     exc_info = as_exc_info(error)
     assert exc_info is not None
     text = render_exception(exc_info, sanitiser or Sanitiser())[1]
@@ -44,7 +44,7 @@ def error_of(error: Any, sanitiser: Sanitiser | None = None) -> str:
 
 
 def block(error: BaseException) -> str:
-    """Give what stands for an exception without a traceback."""
+    """Return the text of an exception without a traceback."""
     return f"{type(error)!r}\n{error!r}\n"
 
 

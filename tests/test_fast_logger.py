@@ -1,4 +1,4 @@
-"""FastBoundLogger: the same lines as the chain's and the standard library's, by a short cut."""
+"""FastBoundLogger: the same lines as from the chain and from logging, by a shorter path."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def unconfigured() -> Iterator[None]:
 
 
 class Mine(FastBoundLogger.at(40)):  # type: ignore[misc]
-    """Somebody's own, made of the class of a level."""
+    """A class of an application, derived from the class of a level."""
 
     __slots__ = ()
 
 
 def is_prepared(log: FastBoundLogger, level: int = logging.INFO) -> bool:
-    """Tell whether the fast way is open at a level."""
+    """Return whether a logger has a prefix for a level."""
     return log._prefixes[level // 10] not in (NOT_COMPILED, NOT_COMPILABLE)
 
 
 class Lines:
-    """A bound logger that writes to a file, and what it wrote."""
+    """A bound logger that writes to a file, and its lines."""
 
     def __init__(self, chain: Any = None, *, level: Any = 1, name: str | None = "app") -> None:
-        # A file, and not a buffer in memory: to that the logger writes by itself.
+        # A file: to a buffer in memory the logger would write by a call of the sink.
         self.file: Any = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         weakref.finalize(self, self.file.close)
         self.chain = processors("shop") if chain is None else chain
@@ -90,7 +90,7 @@ class Lines:
         return [line["Fields"] for line in self.lines]
 
     def is_prepared(self, log: FastBoundLogger | None = None) -> bool:
-        """Tell whether the line of an info was made the fast way."""
+        """Return whether the line of an info was made from a prefix."""
         return is_prepared(self.log if log is None else log)
 
 
@@ -126,7 +126,7 @@ class TestLines:
         assert {line["Type"] for line in named.lines} == {"shop.cart"}
         assert {line["Type"] for line in unnamed.lines} == {"shop"}
 
-    def test_hold_what_is_bound_below_what_is_said(self) -> None:
+    def test_hold_bound_fields_below_those_of_the_call(self) -> None:
         made = Lines()
         log = made.log.bind(user="ann", n=1)
         log.info("hi", code=200)
@@ -395,7 +395,7 @@ class TestLevels:
         assert made.log.debug(hostile.RaisingRepr(KeyboardInterrupt), 1, self=2) is None
         assert type(made.log).info is type(made.log).debug
 
-    def test_tell_what_is_heard(self) -> None:
+    def test_return_what_is_enabled(self) -> None:
         made = Lines(level=30)
         assert made.log.get_effective_level() == 30
         assert (made.log.is_enabled_for(29), made.log.is_enabled_for(30)) == (False, True)
@@ -414,7 +414,7 @@ class TestLevels:
             (5, {"msg": "formatted"}),
         ]
 
-    def test_exception_is_not_heard_above_error(self) -> None:
+    def test_exception_is_disabled_above_error(self) -> None:
         made = Lines(level="CRITICAL")
         made.log.exception("unheard")
         made.log.critical("heard")
@@ -459,7 +459,7 @@ class TestLevels:
 
 
 class TestBinding:
-    def test_gives_new_loggers_and_leaves_the_old(self) -> None:
+    def test_returns_new_loggers_and_leaves_the_old(self) -> None:
         made = Lines()
         bound = made.log.bind(a=1, b=2)
         bound.info("both")
@@ -494,7 +494,7 @@ class TestBinding:
         log.info("second")
         assert [fields["items"] for fields in made.fields] == [[], [1]]
 
-    def test_follows_a_context_that_somebody_else_changes(self) -> None:
+    def test_follows_a_context_that_other_code_changes(self) -> None:
         made = Lines()
         log = made.log.bind(a=1)
         log.info("before")
@@ -668,7 +668,7 @@ class TestChains:
 
     def test_that_are_wired_wrongly_are_explained(self) -> None:
         log = FastBoundLogger.at(1)(structlog.PrintLogger(io.StringIO()), processors("shop"), {})
-        with pytest.raises(TypeError, match="PrintLogger wants text"):
+        with pytest.raises(TypeError, match="PrintLogger takes text"):
             log.info("hi")
 
     @pytest.mark.parametrize("is_prepared", [False, True])
@@ -736,7 +736,7 @@ class TestAsync:
 
 
 class TestAfterAFork:
-    # Past the interpreter, nobody says so: it is noticed before long.
+    # The interpreter does not see a fork of C code, which is found by the next check.
     @pytest.mark.parametrize("fork", ["os.fork()", "ctypes.CDLL(None).fork(); time.sleep(0.1)"])
     def test_lines_have_the_childs_pid(self, fork: str) -> None:
         source = f"""
@@ -755,7 +755,7 @@ os.waitpid(child, 0)
         assert [line["Pid"] == line["Fields"]["pid"] for line in lines] == [True] * 3
         assert len({line["Pid"] for line in lines}) == 2
 
-    def test_whoever_could_not_be_told_of_it_is_told_again(self) -> None:
+    def test_a_renderer_that_could_not_be_reset_is_reset_later(self) -> None:
         class RaiseAfterWrite:
             told = 0
 
@@ -800,7 +800,7 @@ os.waitpid(child, 0)
 
 
 class TestByItself:
-    """Short lines for files are written without a call of the sink's."""
+    """Short lines for files are written without a call of the sink."""
 
     def sink(self, made: Lines) -> Sink:
         return made.log._logger.sink  # type: ignore[no-any-return]
@@ -877,7 +877,7 @@ class TestByItself:
 
         def interrupted(*arguments: Any) -> Any:
             monkeypatch.undo()
-            # As another thread may do it at this moment.
+            # Another thread may do this at the same moment.
             self.sink(made).stream = other.file
             return usual(*arguments)
 
@@ -960,7 +960,7 @@ class TestByItself:
             assert [line["Fields"]["n"] for line in lines] == numbers
 
 
-#: What any call may be made of.
+#: The message, the fields, the bound fields and the context of any call.
 CALLS = st.tuples(
     TEXTS | PLAIN_SCALARS,
     st.dictionaries(TEXTS, NESTED | PLAIN_SCALARS, max_size=6),
@@ -971,14 +971,14 @@ CALLS = st.tuples(
 MEANINGFUL = {
     "event", "level", "level_number", "logger", "timestamp", "exc_info", "exception", "stack",
     "stack_info", "positional_args", "_from_structlog", "_logger", "_name", "_record",
-    # Attributes that a record has for itself, or that a handler leaves there.
+    # Attributes of each record, and those that a handler sets.
     "logger_name", *vars(logging.makeLogRecord({})), "message", "asctime", "taskName",
 }  # fmt: skip
 
 
 class TestAnyCall:
     @given(CALLS)
-    def test_gives_the_same_fields_by_the_fast_logger_the_chain_and_logging(
+    def test_makes_the_same_fields_in_the_fast_logger_the_chain_and_logging(
         self, call: tuple[Any, Any, Any, Any]
     ) -> None:
         message, said, bound, around = call
@@ -1014,7 +1014,7 @@ class TestAnyCall:
         ]  # fmt: skip
 
     @given(CALLS, st.sampled_from(LEVELS))
-    def test_gives_one_valid_line(self, call: tuple[Any, Any, Any, Any], method: str) -> None:
+    def test_makes_one_valid_line(self, call: tuple[Any, Any, Any, Any], method: str) -> None:
         message, said, bound, around = call
         made = Lines()
         with context.bound(**around):
@@ -1042,7 +1042,7 @@ class TestThroughStructlogsProxy:
             {"a": 1, "b": 2, "msg": "third"},
         ]  # fmt: skip
 
-    def test_captures_and_other_configurations_are_heard(self, stream: io.StringIO) -> None:
+    def test_captures_and_other_configurations_have_an_effect(self, stream: io.StringIO) -> None:
         log = structlog.get_logger("app")
         log.info("first")
         with structlog.testing.capture_logs() as captured:
@@ -1063,16 +1063,16 @@ class TestThroughStructlogsProxy:
         kept.info("second")
         assert "info" in vars(kept)
 
-    def test_nothing_is_shortened_without_structlogs_private_name(
+    def test_is_not_bypassed_without_structlogs_private_name(
         self, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py.structlog.lazy_proxy._BIND", None)
+        monkeypatch.setattr("mozlog_py.structlog.lazy_proxy._BIND_CODE", None)
         log = structlog.get_logger("app")
         log.info("first")
         assert "info" not in vars(log)
         assert len(checked_lines(stream.getvalue())) == 1
 
-    def test_what_it_is_given_is_whole_before_it_is_given(
+    def test_the_proxy_gets_methods_of_an_initialised_logger(
         self, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[Any] = []
@@ -1175,7 +1175,7 @@ class TestWhatAHostileUserFound:
         asyncio.run(made.log.aerr("hi"))
         assert [line["Severity"] for line in made.lines] == [3, 3]
 
-    def test_what_the_logger_below_gives_back_is_given_back(self) -> None:
+    def test_the_result_of_the_logger_below_is_returned(self) -> None:
         log = FastBoundLogger.at(1)(structlog.ReturnLogger(), processors("shop"), {})
         first, second = log.info("hi"), log.info("hi")
         assert checked(first)["Fields"] == checked(second)["Fields"] == {"msg": "hi"}

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
-from mozlog_py._values.rules import all_plain, all_scalars
+from mozlog_py._values.plain_types import all_plain, all_scalars
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import CapLengths, Redact, Sample, drop_none, flatten

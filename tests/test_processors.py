@@ -1,4 +1,4 @@
-"""Processors: each one job, the same in structlog's chains and in formatters."""
+"""Processors: each does one thing, in chains of structlog as in formatters."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ ONE_ARGUMENT = (
 
 
 def run(processor: Any, event: Any = None, /, method: str = "info", **more: Any) -> Any:
-    """Give what a processor makes of an event dict, which must not be changed below its top."""
+    """Return the result of a processor, which must not change nested values of the event."""
     return processor(None, method, {**(event or {}), **more})
 
 
 class TestMergeContext:
-    def test_adds_what_is_bound_below_what_is_said(self) -> None:
+    def test_adds_bound_fields_below_those_of_the_event(self) -> None:
         with context.bound(a="bound", b="bound"):
             assert run(merge_context, event="hi", a="said") == {
                 "a": "said", "b": "bound", "event": "hi",
@@ -61,12 +61,12 @@ class TestAddSeverity:
 
 
 class TestStaticFields:
-    def test_are_added_below_what_is_said(self) -> None:
+    def test_are_added_below_the_fields_of_the_event(self) -> None:
         assert run(StaticFields(env="prod", self=1), env="dev") == {"env": "dev", "self": 1}
 
 
 class TestFlatten:
-    def test_gives_nested_dicts_dotted_keys(self) -> None:
+    def test_replaces_nested_dicts_by_dotted_keys(self) -> None:
         event = {"event": "hi", "user": {"id": 7, "name": {"first": "ann"}, "tags": [{"a": 1}]}}
         assert run(flatten, event) == {
             "event": "hi", "user.id": 7, "user.name.first": "ann", "user.tags": [{"a": 1}],
@@ -159,7 +159,7 @@ class TestRedact:
 
     def test_hides_them_in_a_message_that_becomes_fields(self) -> None:
         redacted = run(Redact(), event='{"password": "x", "a": 1}')["event"]
-        # Text, or its members would be the call's own and replace the request's id.
+        # A text: members of a dict would be fields of the call and replace the request's id.
         assert redacted == '{"password": "[redacted]", "a": 1}'
         assert run(Redact(), event={"token": "x"})["event"] == {"token": "[redacted]"}
         assert run(Redact(), event='{"a": 1}')["event"] == '{"a": 1}'
@@ -184,7 +184,7 @@ class TestRedact:
     @pytest.mark.parametrize(
         ("options", "message"),
         [({"keys": "password"}, "put it in a list"), ({"patterns": "x"}, "put it in a list"),
-         ({"patterns": ["("]}, "is no regular expression"),
+         ({"patterns": ["("]}, "is not a regular expression"),
          ({"defaults": False}, "nothing would be redacted")],
     )  # fmt: skip
     def test_refuses_what_would_not_redact(self, options: Any, message: str) -> None:
@@ -243,7 +243,7 @@ class TestSample:
         return True
 
     def test_is_the_same_in_every_process(self) -> None:
-        # crc32 of the id, as it is anywhere.
+        # By the crc32 of the id, which is the same in every process.
         assert [n for n in range(40) if self.is_kept(Sample(4), rid=f"r{n}")] == [
             n for n in range(40) if __import__("zlib").crc32(f"r{n}".encode()) < 2**30
         ]

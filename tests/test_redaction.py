@@ -1,4 +1,4 @@
-"""Redact: bad configuration is refused at once, and what fails later brings no secret to light."""
+"""Redact: an invalid option raises at once, and a later failure shows no secret."""
 
 import argparse
 import collections
@@ -48,7 +48,7 @@ class TestConfiguration:
 
 
 def redacted(**extra: Any) -> dict[str, Any]:
-    """Give the fields of a record beside a password, which none of them may bring to light."""
+    """Return the fields of a record with a password, which no field may show."""
     got = fields(MozlogFormatter(processors=[Redact()]), record("hi", password="tulip", **extra))
     assert got.pop("password") == "[redacted]"
     assert got.pop("msg") == "hi"
@@ -94,7 +94,7 @@ class Broken(Headers):
 
 
 class Fickle(str):
-    """A key that can be hashed once, for the dict that it comes in."""
+    """A key that can be hashed once, when it is put into its dict."""
 
     __slots__ = ("__dict__",)
     was_hashed = False
@@ -250,7 +250,7 @@ class TestNoOtherWayOut:
         def broken(*_: Any) -> Any:
             raise LookupError
 
-        monkeypatch.setattr("mozlog_py._render.any_record.gather", broken)
+        monkeypatch.setattr("mozlog_py._render.any_record.collect_fields", broken)
         got = fields(MozlogFormatter(processors=[Redact()]), record({"password": "s3cret"}))
         assert got == {"mozlog.degraded": "record not readable: LookupError"}
 
@@ -277,7 +277,7 @@ class TestNoOtherWayOut:
 
 
 def shape(value: Any) -> Any:
-    """Return the JSON types of a value, and of what is in it."""
+    """Return the JSON types of a value and of the values within it."""
     if isinstance(value, dict):
         return {key: shape(member) for key, member in value.items()}
     if isinstance(value, list):

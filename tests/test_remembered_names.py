@@ -73,7 +73,7 @@ class TestTheRule:
                             cached.add((path.name, node.name, "maxsize=None" in text))
         assert cached == {
             ("trace_context.py", "is_installed", False),  # has no argument
-            ("secret_values.py", "_dresses", False),  # of single characters
+            ("secret_values.py", "_encodings_of", False),  # of single characters
             ("servers.py", "_drops_arguments", False),  # of 64 types of handlers
             ("vary.py", "merged_vary", False),  # of what responses of the application say
             ("vary.py", "_sent", False),
@@ -157,9 +157,9 @@ class TestOthers:
         made = MozlogRenderer()
         for number in range(500):
             names = {f"name-{number}": 1, ("x" * (number % 3 * 1000)): 2}
-            assert made._taken(names) >= {*names, "event"}
-        assert 0 < len(made._taken_by) <= renderer._MAX_REMEMBERED
-        assert max(sum(map(len, names)) for names in made._taken_by) <= 8 * memo.LONGEST
+            assert made._reserved_names(names) >= {*names, "event"}
+        assert 0 < len(made._reserved_by_names) <= renderer._MAX_REMEMBERED
+        assert max(sum(map(len, names)) for names in made._reserved_by_names) <= 8 * memo.LONGEST
 
     def test_classes_of_loggers_that_are_gone_are_not_kept(self) -> None:
         def log() -> list[weakref.ref[Any]]:
@@ -223,7 +223,7 @@ class TestOthers:
     def test_what_processors_failed_with_stays_little(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(processors, "_said", {})
+        monkeypatch.setattr(processors, "_reported", {})
 
         def failing(logger: Any, name: str, event: Any) -> Any:
             raise type(f"Error{event['number']}", (ValueError,), {})(LONG)
@@ -232,7 +232,7 @@ class TestOthers:
         for number in range(300):
             made = logging.makeLogRecord({"number": number, "msg": "x"})
             assert "failing raised Error" in formatter.format(made)
-        assert 0 < len(processors._said) <= 100
+        assert 0 < len(processors._reported) <= 100
 
     def test_settings_that_were_warned_of_stay_few(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -1,4 +1,4 @@
-"""What decides which of many lines are kept, and that clients do not."""
+"""Sample: which lines are kept, and that no client decides it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def own_context(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # What other tests have set would be asked for here, and numbers of these by others.
+    # The state of the process, which other tests change and read as well.
     monkeypatch.setattr(late_request_ids.served, "is_wanted", False)
     monkeypatch.setattr(brought_ids.brought, "is_wanted", False)
     context.clear()
@@ -63,7 +63,7 @@ class TestSecrets:
         unkeyed, keyed = kept_by(Sample(10), IDS), kept_by(Sample(10, secret=SECRET), IDS)
         assert unkeyed == [rid for rid in IDS if zlib.crc32(rid.encode()) * 10 < 2**32]
         assert 120 < len(keyed) < 280
-        # A tenth of a tenth.
+        # The two hashes are independent: a tenth of a tenth is kept by both.
         assert len(set(unkeyed) & set(keyed)) < 60
 
     def test_that_are_the_same_decide_the_same(self) -> None:
@@ -79,7 +79,7 @@ class TestSecrets:
         assert kept_by(former, IDS) == kept_by(Sample(10), IDS)
 
     def test_decide_as_they_always_did(self) -> None:
-        # Services of a system are not all updated at once.
+        # A service reads pickles of an earlier version while a system is updated.
         kept = kept_by(Sample(100, secret=SECRET), IDS)
         assert kept[:3] == ["request-36", "request-138", "request-632"]
 
@@ -89,7 +89,7 @@ class TestSecrets:
 
     def test_of_the_environment_are_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = kept_by(Sample(10, secret=SECRET), IDS)
-        # As from a file with a newline at its end.
+        # A secret that is read from a file ends with a newline.
         monkeypatch.setenv("MOZLOG_SAMPLE_SECRET", f"{SECRET}\n")
         assert kept_by(Sample(10), IDS) == expected
         assert kept_by(Sample(10, secret="another " * 4), IDS) != expected
@@ -123,7 +123,7 @@ class TestSecrets:
             (False, "secret is of type bool; it must be a text or bytes"),
         ],
     )
-    def test_that_are_none_are_refused_and_not_shown(self, secret: Any, said: str) -> None:
+    def test_that_are_invalid_raise_and_are_not_shown(self, secret: Any, said: str) -> None:
         with pytest.raises(OptionError, match=said) as raised:
             Sample(10, secret=secret)
         assert "hunter2" not in str(raised.value)
@@ -224,13 +224,13 @@ def call_asgi(app: Any, rid: str) -> None:
 
 
 def run(coroutine: Any) -> None:
-    """Run a coroutine that waits for nothing, in this very context."""
+    """Run a coroutine that never waits, in the present context."""
     with pytest.raises(StopIteration):
         coroutine.send(None)
 
 
 class TestRequestsInRequests:
-    """An application that calls another one in-process, and hands its request's id on."""
+    """An application that calls another one in-process, and passes its request's id on."""
 
     def decided(self, rid: str | None, inner_rid: str | None) -> set[tuple[int, ...]]:
         """Return how many lines of the outer request were kept, of three, by its beginnings."""
@@ -307,7 +307,7 @@ class TestLinesBehindARequest:
 
         def serve() -> None:
             call_wsgi(DockerflowWSGI(app), "abc")
-            # As in an access line, which has the id from the environ.
+            # An access line reads the id from the environ.
             assert brought_ids.number_for("abc") == seen[-1] is not None
             made = logging.makeLogRecord({"levelno": 20, "rid": "abc"})
             assert sample.filter(made) is (seen[-1] < 2**31)

@@ -1,4 +1,4 @@
-"""Redact by value and by shape: what is refused, what is found, and what is left alone."""
+"""Redact by value and by shape: invalid secrets, secrets that are found, and similar texts."""
 
 import base64
 import copy
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from mozlog_py import MozlogFormatter, MozlogHandler, config
 from mozlog_py._redaction.mask import Mask
 from mozlog_py._redaction.secret_shapes import Shapes
-from mozlog_py._redaction.secret_values import Needle, WordGate, needles_of
+from mozlog_py._redaction.secret_values import Needle, WordFilter, needles_of
 from mozlog_py._values import mask_registry
 from mozlog_py._values.sanitiser import MAX_TEXT
 from mozlog_py.gcp import CloudFormatter
@@ -40,7 +40,7 @@ AWAY = "[redacted]"
 
 @pytest.fixture(autouse=True)
 def no_mask_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Start without the masks that objects of earlier tests still hold."""
+    """Start without the masks that objects of earlier tests refer to."""
     for registry in (mask_registry._of_chains, mask_registry._of_cuts):
         registry.clear()
     yield
@@ -55,7 +55,7 @@ def mask(*values: str, **options: Any) -> Mask:
 
 
 def masked(text: str, *values: str, **options: Any) -> str:
-    """Return a text masked, after asserting that a line of it is."""
+    """Return a masked text, after a check that its line is masked alike."""
     made = mask(*(values or (SECRET,)), **options)
     out = made.text(text)
     assert orjson.loads(made.dumps({"msg": text})) == {"msg": out}
@@ -92,7 +92,7 @@ class TestConfiguration:
     @pytest.mark.parametrize("pattern", ["x*", "(?:)", r"\b", re.compile("|a")])
     def test_a_pattern_that_matches_nothing_at_all_is_refused(self, pattern: Any) -> None:
         if pattern == r"\b":
-            # It matches no character, but not in the empty text either: it masks nothing.
+            # It matches the empty text behind a character, in whose place no marker belongs.
             assert masked("a b", value_patterns=[pattern]) == "a b"
             return
         with pytest.raises(ValueError, match="matches the empty text"):
@@ -104,7 +104,7 @@ class TestConfiguration:
             Redact(value_patterns=[pattern])
 
     def test_a_pattern_that_is_none_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="is no regular expression: unterminated"):
+        with pytest.raises(ValueError, match="is not a regular expression: unterminated"):
             Redact(value_patterns=["emp-["])
 
     def test_values_alone_are_enough(self) -> None:
@@ -201,7 +201,7 @@ class TestEnvironment:
         assert made.mask.text("/no/such/file\0") == AWAY
 
 
-class TestDresses:
+class TestEncodings:
     @pytest.mark.parametrize(
         "dressed",
         [
@@ -261,7 +261,7 @@ class TestDresses:
         assert "may" not in out
 
     def test_many_quotes_in_a_row_are_no_burden(self) -> None:
-        # One by one, each of them could be one or half of one, and the ways multiply.
+        # As single characters, each could be a quote or half of a doubled one: 2 ** n matches.
         secret = "tulip" + "'" * 200 + "may"
         text = "tulip" + "'" * 5000 + "june"
         assert masked(text, secret) == text
@@ -462,7 +462,7 @@ class TestLines:
 
 
 class TestFailures:
-    """A mask that fails leaves no line out, and no secret in."""
+    """A mask that fails drops no line and shows no secret."""
 
     @pytest.fixture(autouse=True)
     def no_mask_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -540,7 +540,7 @@ class TestChains:
         if renderer == "with hooks":
             options["rename_fields"] = {"msg": "text"}
         last = MozlogRenderer(formatter=MozlogFormatter(**options))
-        # It was there before, and has made lines.
+        # The renderer has made lines before the mask exists.
         last(None, "info", {"event": "first"})
         logger = structlog.wrap_logger(
             structlog.ReturnLogger(),
@@ -579,25 +579,65 @@ class TestChains:
             assert checked(logger.info(SECRET))["Fields"] == {"msg": AWAY}
         assert len(covered._masks) == 1
         assert checked(alone(None, "info", {"event": SECRET}))["Fields"] == {"msg": SECRET}
-        # structlog's own loggers call the processor itself, which knows no renderer.
+        # Without a chain that can be read, every renderer of the process masks.
         redact(None, "info", {"event": "x"})
         assert checked(alone(None, "info", {"event": SECRET}))["Fields"] == {"msg": AWAY}
 
+    @pytest.mark.parametrize(
+        "wrapper", [structlog.BoundLogger, structlog.make_filtering_bound_logger(20)]
+    )
+    def test_a_logger_of_structlog_leaves_renderers_of_other_chains_as_they_are(
+        self, wrapper: Any
+    ) -> None:
+        alone, behind = MozlogRenderer("shop"), MozlogRenderer("shop")
+        logger = structlog.wrap_logger(
+            structlog.ReturnLogger(),
+            processors=[Redact(values=[SECRET]), behind],
+            wrapper_class=wrapper,
+        ).bind()
+        for _ in range(2):
+            got = checked(logger.info(f"a {SECRET}", n=SECRET))["Fields"]
+            assert got == {"n": AWAY, "msg": f"a {AWAY}"}
+        assert len(behind._masks) == 1
+        assert checked(alone(None, "info", {"event": SECRET}))["Fields"] == {"msg": SECRET}
+
+    def test_a_formatter_of_structlog_leaves_renderers_of_other_chains_as_they_are(self) -> None:
+        alone = MozlogRenderer("shop")
+        formatter = structlog.stdlib.ProcessorFormatter(
+            processors=[
+                Redact(values=[SECRET]),
+                MozlogRenderer("shop", output="text", static_fields={"release": SECRET}),
+            ]
+        )
+        got = checked(formatter.format(record(f"a {SECRET}")))["Fields"]
+        assert got == {"release": AWAY, "msg": f"a {AWAY}"}
+        assert checked(alone(None, "info", {"event": SECRET}))["Fields"] == {"msg": SECRET}
+
+    @pytest.mark.parametrize("last", ["wrapped", "iterator"])
+    def test_a_chain_that_cannot_be_read_masks_in_every_renderer(self, last: str) -> None:
+        behind = MozlogRenderer("shop", static_fields={"release": SECRET})
+        redact = Redact(values=[SECRET])
+        chain: Any = [redact, lambda *event: behind(*event)]
+        if last == "iterator":
+            chain = iter([redact, behind])
+        logger = structlog.BoundLogger(structlog.ReturnLogger(), chain, {})
+        assert checked(logger.info("x"))["Fields"] == {"release": AWAY, "msg": "x"}
+
     def test_handlers_beside_ours_get_masked_texts(self, untouched_process: None) -> None:
-        heard: list[logging.LogRecord] = []
+        records: list[logging.LogRecord] = []
 
         class Beside(logging.Handler):
             def emit(self, record: logging.LogRecord) -> None:
-                heard.append(record)
+                records.append(record)
 
         stream = io.StringIO()
         config.configure("shop", stream=stream, processors=[Redact(values=[SECRET])])
         logging.getLogger("beside").addHandler(Beside())
         structlog.get_logger("beside").warning(f"a {SECRET}", note=[SECRET], n=1)
         structlog.get_logger("beside").warning("of %d", 7)
-        assert [record.getMessage() for record in heard] == [f"a {AWAY}", "of 7"]
-        assert vars(heard[0])["note"] == [AWAY]
-        assert [record.msg for record in heard] == [f"a {AWAY}", "of %d"]
+        assert [record.getMessage() for record in records] == [f"a {AWAY}", "of 7"]
+        assert vars(records[0])["note"] == [AWAY]
+        assert [record.msg for record in records] == [f"a {AWAY}", "of %d"]
         assert SECRET not in stream.getvalue()
 
     def test_objects_stay_as_they_are_for_another_renderer(self) -> None:
@@ -854,8 +894,8 @@ class TestShapes:
 
 class TestGate:
     def test_words_are_long_where_all_secrets_are(self) -> None:
-        assert WordGate(needles_of(["x7" * 10, "y7" * 12], AWAY)).word_bytes == 8
-        assert WordGate(needles_of(["x7" * 10, "y7" * 4], AWAY)).word_bytes == 4
+        assert WordFilter(needles_of(["x7" * 10, "y7" * 12], AWAY)).word_bytes == 8
+        assert WordFilter(needles_of(["x7" * 10, "y7" * 4], AWAY)).word_bytes == 4
 
     def test_a_secret_without_a_constant_part_is_searched_for_in_each_line(self) -> None:
         secret = "\U0001f600\u00e9\"'\\/" * 3
@@ -877,5 +917,5 @@ def test_secrets_stay_out_of_representations() -> None:
 
 
 def test_the_environment_of_tests_is_no_condition() -> None:
-    # os.environ may hold anything, and no value of it is an error.
+    # No value of a variable may raise.
     assert isinstance(Redact.from_environment(environ=os.environ), Redact)

@@ -1,4 +1,4 @@
-"""Settings: where they are read from, what they may be, and what a bad one says."""
+"""Settings: their sources, their valid values, and the errors for invalid ones."""
 
 import itertools
 import logging
@@ -153,7 +153,7 @@ class TestSettings:
 
 
 def said_by(read: Callable[[], Any]) -> list[str]:
-    """Return what was logged while settings were read, once and then again."""
+    """Return the log lines of reading settings twice."""
     capture = Capture()
     logger = logging.getLogger("dockerflow.settings")
     logger.addHandler(capture.handler)

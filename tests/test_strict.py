@@ -27,7 +27,7 @@ def is_array(value: Any) -> bool:
 
 
 def is_machine_value(value: Any) -> bool:
-    """Tell what the machine schema allows, in words of its own."""
+    """Return whether the machine schema allows a value, by another implementation of it."""
     if type(value) is dict:
         return (
             value.keys() == {"value", "representation"}

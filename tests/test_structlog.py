@@ -1,4 +1,4 @@
-"""MozlogRenderer: structlog's events as the same lines, through its own recipes."""
+"""MozlogRenderer: events of structlog become the same lines, in the chains of its recipes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def unconfigured() -> Iterator[None]:
 
 
 def rendered(event_dict: dict[Any, Any], method: str = "info", **options: Any) -> dict[str, Any]:
-    """Give the parsed line of an event dict, rendered by itself."""
+    """Return the parsed line of an event dict, rendered without a chain."""
     line = MozlogRenderer("shop", **options)(
         structlog.BytesLogger(io.BytesIO()), method, event_dict
     )
@@ -116,7 +116,7 @@ class TestEnvelope:
 
 
 class TestFields:
-    def test_hold_what_was_bound_and_what_was_said(self) -> None:
+    def test_hold_the_bound_fields_and_those_of_the_call(self) -> None:
         got = shown({"event": "hi", "user": "ann", "n": [1, {2}], "none": None})
         assert got == {"user": "ann", "n": [1, "{2}"], "msg": "hi"}
 
@@ -357,19 +357,19 @@ class TestWrongWiring:
         structlog.configure(
             processors=[MozlogRenderer("shop")], logger_factory=factory(io.StringIO())
         )
-        with pytest.raises(TypeError, match=r'wants text.*MozlogRenderer\(output="text"\)'):
+        with pytest.raises(TypeError, match=r'takes text.*MozlogRenderer\(output="text"\)'):
             structlog.get_logger().info("hi")
 
     def test_of_bytes_into_a_processor_formatter_is_explained(self) -> None:
         formatter = structlog.stdlib.ProcessorFormatter(processors=[MozlogRenderer("shop")])
-        with pytest.raises(TypeError, match="ProcessorFormatter wants text"):
+        with pytest.raises(TypeError, match="ProcessorFormatter takes text"):
             formatter.format(record())
 
     def test_of_bytes_into_the_standard_library_is_explained(self) -> None:
         structlog.configure(
             processors=[MozlogRenderer("shop")], logger_factory=structlog.stdlib.LoggerFactory()
         )
-        with pytest.raises(TypeError, match=r'logging\.Logger wants.*output="text"\)$'):
+        with pytest.raises(TypeError, match=r'logging\.Logger takes.*output="text"\)$'):
             structlog.get_logger("test.wrong").error("hi")
 
     def test_of_text_into_a_bytes_logger_is_explained(self) -> None:
@@ -377,7 +377,7 @@ class TestWrongWiring:
             processors=[MozlogRenderer("shop", output="text")],
             logger_factory=structlog.BytesLoggerFactory(io.BytesIO()),
         )
-        with pytest.raises(TypeError, match="BytesLogger wants bytes"):
+        with pytest.raises(TypeError, match="BytesLogger takes bytes"):
             structlog.get_logger().info("hi")
 
     def test_of_an_unknown_output_is_refused(self) -> None:
@@ -423,7 +423,7 @@ class TestAnyEvent:
         rendered(event_dict, strict=strict)
 
     @given(st.text(), EXTRA.filter(lambda extra: extra.keys().isdisjoint(STRUCTLOG_KEYS)))
-    def test_has_the_fields_that_the_standard_library_gives(
+    def test_has_the_fields_of_a_record_of_logging(
         self, message: str, extra: dict[str, Any]
     ) -> None:
         made = record(message)

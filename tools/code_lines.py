@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("mozlog_py", "dockerflow")
 MODULE, FUNCTION = 400, 60
 #: The two hot functions, in which a call would cost more than it explains.
-LONGER = frozenset({"record_renderer", "method_of"})
+LONGER = frozenset({"record_renderer", "method_of", "method"})
 
 _NO_CODE = frozenset(
     {

@@ -1,3 +1,3 @@
-"""The command line."""
+"""The command line, which writes ``version.json``."""
 
 __all__: list[str] = []

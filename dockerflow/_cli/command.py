@@ -1,8 +1,8 @@
 """The command line: ``dockerflow version`` writes ``version.json``.
 
-``python -m dockerflow version`` does the same. Python then looks for modules in the folder that is
-current first, so a repository that has an ``argparse.py`` has it imported: the console script
-is for repositories of strangers.
+``python -m dockerflow version`` does the same, but Python puts the current folder first in
+``sys.path``. Use the console script in repositories of strangers: they may have modules with
+the names of the standard library's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit status, 1 where a build says nothing of itself."""
+    """Run the command line.
+
+    Args:
+        arguments: The arguments; by default those of the process.
+
+    Returns:
+        The exit status: 1 if the commit is unknown, or the file cannot be written.
+    """
     parser = argparse.ArgumentParser(prog="dockerflow")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     version = commands.add_parser(
@@ -42,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     given = {key: getattr(options, key) for key in KEYS}
     try:
-        facts = describe(options.directory, os.environ, given)
-        text = render(facts)
+        contents = describe(options.directory, os.environ, given)
+        text = render(contents)
         if options.output != "-":
             write(text, Path(options.output))
     except (UnknownCommitError, OSError) as error:

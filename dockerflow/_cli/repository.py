@@ -1,9 +1,9 @@
-"""What git says of a repository, without running a program that the repository names.
+"""Runs git in a repository without running a program that the repository names.
 
-A repository may come from a stranger (a pull request, an archive), and its ``.git`` with it. Its
-configuration can name programs: a monitor of files, hooks, a pager, and what fetches the
-objects that a partial clone lacks, which ``git describe`` does by itself. Each of them is
-switched off here, by the environment and by options, which win over the repository's own.
+A repository and its ``.git`` may come from a stranger (a pull request, an archive). Its
+configuration can name programs: a file monitor, hooks, a pager, and a transport for missing
+objects, which ``git describe`` fetches by itself in a partial clone. Here the environment
+and options switch each of them off, and override the repository's configuration.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from typing import Final
 
 __all__ = ["Repository"]
 
-#: Seconds that git may take for one answer.
+#: The timeout of one git command, in seconds.
 _GIT_SECONDS: Final = 30.0
 
 _ENVIRONMENT: Final = {
-    # No transport at all: "none" is the name of no protocol.
+    # No transport at all: no protocol has the name "none".
     "GIT_ALLOW_PROTOCOL": "none",
-    # From git 2.44 on: objects that are missing are not fetched.
+    # From git 2.44 on: git does not fetch missing objects.
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_PAGER": "cat",
     "GIT_TERMINAL_PROMPT": "0",
-    # What git says of its refusals is compared.
+    # The text of an error is compared below.
     "LC_ALL": "C",
 }
 _SETTINGS: Final = (
-    # A value that ``git fetch`` ends on before it does anything: git before 2.44 starts it for
-    # missing objects, and it asks ``fetch.bundleURI``, whose transport is not checked.
+    # An invalid value, with which ``git fetch`` exits at once. Before 2.44 git starts it for
+    # missing objects, and it reads ``fetch.bundleURI``, whose transport is not checked.
     "fetch.prune=never-fetch",
     "protocol.allow=never",
     "core.alternateRefsCommand=false",
@@ -61,17 +61,18 @@ class Repository:
 
     def __init__(self, folder: Path) -> None:
         self._folder: Final = folder
-        #: Why the last question had no answer, as part of a sentence.
+        #: Why the last command failed, as part of a sentence.
         self.trouble = ""
 
     def ask(self, *arguments: str) -> str:
-        """Return what a git command prints, without white space around it.
+        """Run a git command.
 
         Args:
             arguments: The command and its arguments.
 
         Returns:
-            An empty text if it fails; ``trouble`` then says why.
+            The output without white space around it. If the command fails, an empty text;
+            ``trouble`` then has the reason.
         """
         git = _absolute_git()
         if git is None:
@@ -101,25 +102,25 @@ class Repository:
         self.trouble = self._refusal(done.stderr)
         return ""
 
-    def _refusal(self, said: str) -> str:
-        if "dubious ownership" in said or "unsafe repository" in said:
-            hinted = re.search(r"safe\.directory (.+)", said)
+    def _refusal(self, stderr: str) -> str:
+        if "dubious ownership" in stderr or "unsafe repository" in stderr:
+            hinted = re.search(r"safe\.directory (.+)", stderr)
             return (
                 f"git does not read the repository of {self._folder}, because another user owns "
                 "it; run this as its owner or, if you trust its contents, let git read it with "
                 "`git config --global --add safe.directory "
                 f"{hinted[1] if hinted else self._folder.resolve()}`"
             )
-        lines = said.strip().splitlines()
-        says = f" (git says {lines[-1]!r})" if lines else ""
-        return f"{self._folder} is in no git repository with a commit{says}"
+        lines = stderr.strip().splitlines()
+        quoted = f" (git says {lines[-1]!r})" if lines else ""
+        return f"{self._folder} is in no git repository with a commit{quoted}"
 
 
 def _absolute_git() -> str | None:
-    """Return the path of git, None where there is none.
+    """Return the path of git; None if it is not found.
 
-    It is looked for in absolute folders of the PATH only. The folder that is current, where
-    Windows looks first, is the repository.
+    Only absolute folders of the PATH count. The current folder, in which Windows looks first,
+    is the repository.
     """
     for folder in os.get_exec_path():
         if os.path.isabs(folder):  # noqa: PTH117 - as below

@@ -1,8 +1,7 @@
-"""What a build knows of itself, for ``version.json``: from CI variables, else from git.
+"""Writes ``version.json`` in a build, from CI variables or from git.
 
-The keys are those of the Dockerflow specification: ``source``, a URL of the
-repository; ``version``, a tag; ``commit``, a hash; ``build``, a URL of the
-CI job. What git is asked runs no program that the repository names: see ``repository``.
+The keys are those of the Dockerflow specification: ``source``, a URL of the repository;
+``version``, a tag; ``commit``, a hash; ``build``, a URL of the CI job.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ __all__ = ["KEYS", "UnknownCommitError", "describe", "render", "write"]
 #: The keys of a version file, in the order of the specification.
 KEYS: Final = ("source", "version", "commit", "build")
 
-_Facts = dict[str, str]
+_Contents = dict[str, str]
 
-# A variable that only this CI sets, and where it has what; the first that is set counts.
+# By a variable that only one CI sets: templates for each key. The first complete one counts.
 _SERVICES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "GITHUB_ACTIONS": {
         "source": ("{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}",),
@@ -75,7 +74,7 @@ _SERVICES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
 }
 
-# The variables of a Taskcluster task begin with its project: MYPROJECT_HEAD_REV.
+# The suffixes of a Taskcluster task's variables, whose prefix is the project: SHOP_HEAD_REV.
 _TASKCLUSTER: Final = {
     "source": "_HEAD_REPOSITORY",
     "version": "_HEAD_TAG",
@@ -92,41 +91,55 @@ _SSH: Final = re.compile(r"(?:ssh://)?(?:[^@/\s]+@)?([\w.-]+\.[\w-]+)(?::\d+/|[:
 
 
 class UnknownCommitError(LookupError):
-    """Neither the environment nor git says what is being built."""
+    """Neither the environment nor git has the commit."""
 
 
-def describe(folder: Path, environ: Mapping[str, str], given: Mapping[str, str]) -> _Facts:
-    """Give the contents of a version file; what is not known is an empty text.
+def describe(folder: Path, environ: Mapping[str, str], given: Mapping[str, str]) -> _Contents:
+    """Return the contents of a version file.
 
-    ``given`` counts first, then what the CI has set in ``environ``, then what
-    git says of ``folder``. Raises ``UnknownCommitError`` where there is no commit.
+    Args:
+        folder: A folder in the git repository, which counts last.
+        environ: The environment, in which the CI has set variables.
+        given: Values by key, which count first.
+
+    Returns:
+        The contents. An unknown value is an empty text.
+
+    Raises:
+        UnknownCommitError: There is no commit.
     """
-    facts = {key: given.get(key) or _from_ci(key, environ) for key in KEYS}
-    # A tag belongs to its commit: where CI names the commit and no tag, there is none.
-    unknown = [key for key in _GIT if not facts[key] and not (key == "version" and facts["commit"])]
+    contents = {key: given.get(key) or _from_ci(key, environ) for key in KEYS}
+    # A tag belongs to its commit. If the CI has the commit and no tag, there is no tag.
+    unknown = [
+        key for key in _GIT if not contents[key] and not (key == "version" and contents["commit"])
+    ]
     repository = Repository(folder)
     for key in unknown:
-        facts[key] = repository.ask(*_GIT[key])
-    if not facts["commit"]:
+        contents[key] = repository.ask(*_GIT[key])
+    if not contents["commit"]:
         raise UnknownCommitError(
             f"there is no commit: no variable of a known CI is set, and {repository.trouble}; "
             "give it with --commit"
         )
-    return {**facts, "source": _public(facts["source"]), "build": public_url(facts["build"])}
+    return {
+        **contents,
+        "source": _public(contents["source"]),
+        "build": public_url(contents["build"]),
+    }
 
 
-def render(facts: Mapping[str, str]) -> str:
-    """Give the text of a version file."""
-    return f"{json.dumps(facts, indent=2)}\n"
+def render(contents: Mapping[str, str]) -> str:
+    """Return the text of a version file."""
+    return f"{json.dumps(contents, indent=2)}\n"
 
 
 def write(text: str, path: Path) -> None:
-    """Write a file at once: whoever reads it sees all of it, or the former one."""
+    """Replace a file atomically, so that a reader sees the old or the new one as a whole."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        # A temporary file is its owner's alone; a service runs as somebody else.
+        # Only its owner can read a temporary file, and a service runs as another user.
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
@@ -135,7 +148,7 @@ def write(text: str, path: Path) -> None:
 
 
 def _from_ci(key: str, environ: Mapping[str, str]) -> str:
-    for mark, facts in _SERVICES.items():
+    for mark, contents in _SERVICES.items():
         if not environ.get(mark):
             continue
         if mark == "GITHUB_ACTIONS" and key == "version":
@@ -144,7 +157,7 @@ def _from_ci(key: str, environ: Mapping[str, str]) -> str:
         if mark == "TASK_ID" and key in _TASKCLUSTER:
             found = {name for name in environ if name.endswith(_TASKCLUSTER[key])}
             return environ[found.pop()] if len(found) == 1 else ""
-        return next(filter(None, (_filled(each, environ) for each in facts[key])), "")
+        return next(filter(None, (_filled(each, environ) for each in contents[key])), "")
     return ""
 
 
@@ -154,7 +167,7 @@ def _filled(template: str, environ: Mapping[str, str]) -> str:
 
 
 def _public(source: str) -> str:
-    """Give a repository's URL as people open it, without credentials."""
+    """Return the URL of a repository for a browser, without credentials."""
     source = public_url(source)
     if "://" not in source or source.startswith("ssh://"):
         matched = _SSH.fullmatch(source)

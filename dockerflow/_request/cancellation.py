@@ -22,5 +22,6 @@ def is_task_cancelled() -> bool | None:
 
 def is_asyncio_running() -> bool:
     """Return whether an event loop of asyncio runs in this thread."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001
+    # Another thread may be in the middle of importing asyncio. Then no loop runs yet.
+    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return running_loop is not None and running_loop() is not None

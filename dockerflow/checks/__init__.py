@@ -1,20 +1,21 @@
-"""Health checks: functions that say what is wrong with a service, and what runs them.
+"""Health checks: functions that report what is wrong with a service, and their runner.
 
 ::
 
-    register ──► registry ──► runner ──► results ──► heartbeats ──► a heartbeat's payload
-                                │
-        messages ◄── outcome ◄──┼── flights ──► threads, loops (green: in real threads)
-                                └── in_request
+    register ──► registry ──► heartbeats ──► runner ──► payload ──► a heartbeat's payload
+                                  │            │
+                                slots          ├── single_flight ──► worker_threads
+                                               │                 └─► event_loops, green
+                                               └── in_request
 
-``registry`` holds the checks and ``messages`` what they give. ``runner`` asks
-all of them at once, each with a deadline and each only once at a time
-(``single_flight``), in threads and on event loops of its own, or one after the other
-in the request (``in_request``). ``surroundings`` is what a framework's adapter
-knows of these places, ``waiting`` how a caller waits on asyncio and trio.
-``heartbeats`` is what the endpoint asks: at most a few heartbeats wait at a time
-(``slots``), and the others get the last outcomes.
-``databases``, ``redis``, ``http`` and ``disk`` are checks ready to register.
+``registry`` holds the checks, and ``messages`` their results. The other modules are in
+``_run``. ``runner`` runs all checks at the same time, each within a deadline. Of each check
+only one run goes on at a time (``single_flight``): in ``worker_threads``, on ``event_loops``
+(``green``: in real threads), or in the request (``in_request``). ``check_result`` makes a
+plain outcome of each run, and ``payload`` the results of all. ``surroundings`` has the hooks
+of a framework's adapter, ``waiting`` waits on asyncio or trio. ``heartbeats`` serves the
+endpoint: only a few heartbeats wait at a time (``slots``), and the others get the last
+outcomes. ``databases``, ``redis``, ``http`` and ``disk`` are checks ready to register.
 """
 
 from dockerflow.checks._run.payload import ChecksResults

@@ -1,13 +1,12 @@
 """Checks of databases: SQLAlchemy engines, and the pools of psycopg and asyncpg.
 
-Register one with what it is to use::
+Register a check with its engine or pool::
 
     checks.register_partial(check_engine_connected, engine, name="database")
 
-Each runs ``SELECT 1`` on a connection of the application's own pool. One that
-the server has closed in the meantime is replaced first, so that a check says
-whether the database is there, and not whether it has been away. The messages
-hold neither credentials nor hosts.
+Each check runs ``SELECT 1`` on a connection of the application's own pool. A connection
+that the server has closed is replaced first: the check reports whether the database is up
+now, and not whether it has been down. The messages contain neither credentials nor hosts.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ __all__ = [
     "check_psycopg_pool_connected",
 ]
 
-#: Seconds to wait for a connection of a pool; less than a check has by default,
-#: so that it is the pool's error that is shown.
+#: Seconds to wait for a connection of a pool. This is less than the default deadline of a check,
+#: so that the result is the pool's error and not a timeout.
 CONNECTS_WITHIN_S: Final = 3.0
 
 _QUERY: Final = "SELECT 1"
@@ -53,7 +52,7 @@ def check_engine_connected(engine: Engine) -> list[CheckMessage]:
                     connection.execute(sa.select(sa.literal(1)))
                 return []
             except sa.exc.DBAPIError as error:
-                # The connection was dead, and its pool has been renewed for that.
+                # The connection was dead, and SQLAlchemy has renewed the pool.
                 if is_last or not error.connection_invalidated:
                     raise
     except Exception as error:
@@ -138,7 +137,7 @@ async def check_asyncpg_pool_connected(pool: Pool) -> list[CheckMessage]:
         OSError,
         asyncio.TimeoutError,
         asyncpg.PostgresConnectionError,
-        # On uvloop, for a connection that the server has closed in the meantime.
+        # On uvloop, for a connection that the server has closed.
         asyncpg.InternalClientError,
     ) as error:
         return [_unreachable(error, pool)]
@@ -151,7 +150,7 @@ def _engine_error(error: Exception, engine: Any) -> CheckMessage:
     import sqlalchemy as sa
 
     if isinstance(error, sa.exc.DBAPIError):
-        # Without the statement and the advertisement that SQLAlchemy adds.
+        # The driver's error: SQLAlchemy adds the statement and a link to its own.
         return _refused(error.orig or error, engine)
     if isinstance(error, sa.exc.SQLAlchemyError):
         text = redact(_text(error), engine)
@@ -172,5 +171,5 @@ def _refused(error: BaseException, given: Any) -> CheckMessage:
 
 
 def _text(error: BaseException) -> str:
-    # Timeouts have no text at all.
+    # Timeouts have an empty text.
     return str(error) or type(error).__name__

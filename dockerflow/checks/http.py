@@ -1,4 +1,4 @@
-"""Checks of services that are spoken to over HTTP.
+"""Checks of services over HTTP.
 
 ::
 
@@ -21,20 +21,22 @@ from .messages import MASK, CheckMessage, Error
 
 __all__ = ["check_url_answers"]
 
-#: Seconds without a byte after which a request has failed; less than a check
-#: has by default, so that it is this error that is shown.
+#: Seconds without a byte after which a request fails. This is less than the default deadline of
+#: a check, so that the result is this error and not a timeout.
 ANSWERS_WITHIN_S: Final = 3.0
 
 _SCHEMES: Final = ("http", "https")
 
 
 def check_url_answers(url: str, timeout: float = ANSWERS_WITHIN_S) -> list[CheckMessage]:
-    """Check that a GET of a URL is answered with a status below 400, redirects followed.
+    """Check that a GET of a URL returns a status below 400, after redirects.
 
-    ``url``: http or https; a user and password in it are sent as Basic
-    authentication. ``timeout``: seconds that each step of the connection may
-    take. Messages show of the URL no more than its scheme: a path may be a secret
-    as well, and the name of the check says which URL it is.
+    Messages show only the scheme of the URL, because its path may be a secret too. The name
+    of the check identifies the URL.
+
+    Args:
+        url: An http or https URL. A user and password in it are sent as Basic authentication.
+        timeout: The seconds for each step of the connection.
     """
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
@@ -50,7 +52,7 @@ def check_url_answers(url: str, timeout: float = ANSWERS_WITHIN_S) -> list[Check
         if parts.username is not None or parts.password is not None:
             user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
             token = base64.b64encode(user.encode()).decode()
-            # Not to where a redirect leads.
+            # Unredirected, so that the target of a redirect does not receive it.
             request.add_unredirected_header("Authorization", f"Basic {token}")
         with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310 - only the two schemes
             return []
@@ -59,7 +61,7 @@ def check_url_answers(url: str, timeout: float = ANSWERS_WITHIN_S) -> list[Check
         return [Error(f"{shown} answered with status {error.code}", id=health.ERROR_URL_STATUS)]
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        # A request that cannot be made is quoted with its path and query.
+        # The error of an invalid request quotes its path and query.
         text = redact(str(reason) or type(reason).__name__, url)
         return [Error(f"{shown} did not answer: {text}", id=health.ERROR_URL_UNREACHABLE)]
 

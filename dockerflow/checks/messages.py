@@ -1,6 +1,6 @@
-"""What a check gives: a list of messages, each with a level, a text and an id.
+"""The messages that a check returns, each with a level, a text and an id.
 
-Modelled on the messages of Django's system checks, which are accepted as well.
+They are modelled on the messages of Django's system checks, which are accepted as well.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WARNING: Final = 30
 ERROR: Final = 40
 CRITICAL: Final = 50
 
-#: What a level is called in a heartbeat's payload; 0 is that of no message at all.
+#: The names of levels in a heartbeat's payload; 0 is the level of a check without messages.
 STATUSES: Final = {
     0: "ok",
     DEBUG: "debug",
@@ -40,25 +40,31 @@ STATUSES: Final = {
     CRITICAL: "critical",
 }
 
-#: What stands in a message in place of a secret.
+#: Stands in a message in place of a secret.
 MASK: Final = "***"
 
 _COMPARED: Final = ("level", "msg", "hint", "obj", "id")
 
 
 def level_to_text(level: int) -> str:
-    """Give the name of a level; ``unknown`` for one that has none."""
+    """Return the name of a level; ``unknown`` for a level without a name."""
     return STATUSES.get(level, "unknown")
 
 
 class CheckMessage:
-    """One thing that a check has to say; use a subclass, which has its level.
+    """One message of a check. The subclasses have a level each.
 
-    ``msg``: a sentence for people. ``level``: as of ``logging``; the class's own
-    by default, and ``ERROR`` where the class has none. ``hint``: what to do about
-    it. ``obj``: what it is about. ``id``: a constant name for machines, such as
-    ``"shop.checks.E001"``; messages are silenced by it. Raises ``ValueError``
-    or ``TypeError`` for a level that is no number.
+    Args:
+        msg: A sentence for people.
+        level: A level as of ``logging``; by default that of the class.
+        hint: How to solve the problem.
+        obj: The object that the message is about.
+        id: A constant name for machines, such as ``"shop.checks.E001"``. Messages are
+            silenced by it.
+
+    Raises:
+        ValueError: The level is not a number.
+        TypeError: As above.
     """
 
     level: int = ERROR
@@ -92,39 +98,39 @@ class CheckMessage:
         return f"{about}: {name}{self.msg}{hint}"
 
     def __repr__(self) -> str:
-        said = ", ".join(f"{name}={getattr(self, name)!r}" for name in _COMPARED)
-        return f"<{type(self).__name__}: {said}>"
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in _COMPARED)
+        return f"<{type(self).__name__}: {shown}>"
 
     def is_serious(self, level: int = ERROR) -> bool:
-        """Tell whether the message is at least of this level."""
+        """Return whether the message has at least this level."""
         return self.level >= level
 
 
 class Debug(CheckMessage):
-    """Something for developers; the check passes."""
+    """A message for developers. The check passes."""
 
     level = DEBUG
 
 
 class Info(CheckMessage):
-    """Something to know; the check passes."""
+    """An information. The check passes."""
 
     level = INFO
 
 
 class Warning(CheckMessage):  # noqa: A001 - upstream's name
-    """Something to look into; the check passes."""
+    """A problem to look into. The check passes."""
 
     level = WARNING
 
 
 class Error(CheckMessage):
-    """Something that does not work; the heartbeat fails."""
+    """A failure. The heartbeat fails."""
 
     level = ERROR
 
 
 class Critical(CheckMessage):
-    """Something without which nothing works; the heartbeat fails."""
+    """A failure without which the service cannot work. The heartbeat fails."""
 
     level = CRITICAL

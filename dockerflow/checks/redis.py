@@ -1,13 +1,12 @@
-"""Checks of Redis: the clients of redis-py, and all that have its ``ping``.
+"""Checks of Redis, for the clients of redis-py and all that have its ``ping``.
 
-Register one with the client that it is to use::
+Register a check with its client::
 
     checks.register_partial(check_redis_connected, client, name="cache")
 
-A client of redis-py is asked on a connection of the check's own, at once and
-only once: the client itself tries again for longer than a check may take, and
-its ping would be given up before it could say that the server is away. The
-messages hold neither credentials nor hosts.
+The check uses a new connection without retries. The client itself retries for longer than
+the deadline of a check, so that its ping would time out before it reports that the server
+is down. The messages contain neither credentials nor hosts.
 """
 
 from __future__ import annotations
@@ -29,53 +28,53 @@ __all__ = ["check_async_redis_connected", "check_redis_connected"]
 
 
 def check_redis_connected(client: Redis) -> list[CheckMessage]:
-    """Check that a ``redis.Redis`` client gets an answer to ``PING``."""
+    """Check that the server of a ``redis.Redis`` client answers ``PING``."""
     with needs_package("redis"):
         import redis
 
     try:
         if not _can_be_copied(client, redis.Redis):
             return _answered(client.ping())
-        impatient = _impatient(client, redis.retry.Retry)
+        probe = _without_retries(client, redis.retry.Retry)
         try:
-            return _answered(impatient.ping())
+            return _answered(probe.ping())
         finally:
-            connection, impatient.connection = impatient.connection, None
+            connection, probe.connection = probe.connection, None
             connection.disconnect()
     except redis.RedisError as error:
         return [_failed(error, client)]
 
 
 async def check_async_redis_connected(client: AsyncRedis) -> list[CheckMessage]:
-    """Check that a ``redis.asyncio.Redis`` client gets an answer to ``PING``."""
+    """Check that the server of a ``redis.asyncio.Redis`` client answers ``PING``."""
     with needs_package("redis"):
         import redis.asyncio
 
     try:
         if not _can_be_copied(client, redis.asyncio.Redis):
             return _answered(await client.ping())
-        impatient = _impatient(client, redis.asyncio.retry.Retry)
+        probe = _without_retries(client, redis.asyncio.retry.Retry)
         try:
-            return _answered(await impatient.ping())
+            return _answered(await probe.ping())
         finally:
-            connection, impatient.connection = impatient.connection, None
+            connection, probe.connection = probe.connection, None
             await connection.disconnect()
     except redis.RedisError as error:
         return [_failed(error, client)]
 
 
 def _can_be_copied(client: Any, kind: type) -> bool:
-    # Clusters and wrappers know best how to reach what is behind them.
+    # Clusters and wrappers choose a server in their own way.
     return isinstance(client, kind) and getattr(client, "connection", None) is None
 
 
-def _impatient(client: Any, retry: Any) -> Any:
-    """Give the client with a connection of its own that is tried once."""
+def _without_retries(client: Any, retry: Any) -> Any:
+    """Return a copy of a client, with a connection of its own and without retries."""
     from redis.backoff import NoBackoff
 
-    # Not by the class: what a test puts in place of an object's ping() is to be asked.
+    # A copy of the object, because a test may have replaced its ping().
     copied = copy.copy(client)
-    # Or the copy would close the application's pool with itself.
+    # Else the copy would close the application's pool when it is closed.
     copied.auto_close_connection_pool = False
     pool = client.connection_pool
     copied.connection = pool.connection_class(**pool.connection_kwargs)
@@ -84,7 +83,7 @@ def _impatient(client: Any, retry: Any) -> Any:
 
 
 def _answered(pong: Any) -> list[CheckMessage]:
-    # Clients of redis-py say whether there was one, others give what was answered.
+    # Clients of redis-py return a bool, others the answer itself.
     is_pong = pong in (b"PONG", "PONG") if isinstance(pong, (bytes, str)) else bool(pong)
     return [] if is_pong else [Error("Redis ping failed", id=health.ERROR_REDIS_PING_FAILED)]
 

@@ -1,4 +1,4 @@
-"""The checks of this process by name, and running them."""
+"""The registry of checks by name, and the functions that run them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from dockerflow.checks._run.payload import ChecksResults, summarise
-from dockerflow.checks._run.runner import DEFAULT_TIMEOUT_S, drawn, run, run_async, valid_seconds
+from dockerflow.checks._run.runner import DEFAULT_TIMEOUT_S, run, run_async, snapshot, valid_seconds
 from dockerflow.checks._run.signature import NO_CONFIG, Check, missing_arguments, name_of
 from dockerflow.checks._run.surroundings import PLAIN, Surroundings
 
@@ -31,7 +31,7 @@ __all__ = [
 
 logger: Final = logging.getLogger(__name__)
 
-#: What a check is to a type checker; one may be a coroutine function as well.
+#: The type of a check. A coroutine function is a check as well.
 CheckFn = Callable[..., Iterable[CheckMessage]]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -39,7 +39,7 @@ _Checks = Iterable[tuple[str, Callable[..., Any]]]
 
 
 class _Registration(NamedTuple):
-    """How a check is to be run. Its name may be another check's by now."""
+    """How to run a check. Another check may have taken its name since."""
 
     check: Callable[..., Any]
     timeout: float | None
@@ -47,10 +47,10 @@ class _Registration(NamedTuple):
 
 
 _registered: dict[str, Callable[..., Any]] = {}
-# By name, of checks that are run in another way than most.
+# By name, for checks with options.
 _registrations: dict[str, _Registration] = {}
 
-# The attribute of a check that counts only for the applications of an extension object.
+# The attribute that marks a check of an extension object's own applications.
 _OWNED: Final = "_dockerflow_is_owned"
 
 
@@ -73,11 +73,11 @@ def register(
     timeout: float | None = None,
     in_request: bool = False,
 ) -> Callable[..., Any]:
-    """Register a check, to be asked by the heartbeat endpoint; also as a decorator.
+    """Register a check for the heartbeat endpoint; also as a decorator.
 
-    A check takes no argument, or one named ``config``, which is the
-    application's configuration. It gives messages in any iterable, an empty one
-    where all is well, and may be any callable, async ones included::
+    A check is any callable, async ones included. It takes no argument, or one named
+    ``config``, which is the application's configuration. It returns any iterable of
+    messages, which is empty if all is well::
 
         @checks.register
         def storage_is_writable(): ...
@@ -86,19 +86,19 @@ def register(
         async def is_writable(config): ...
 
     Args:
-        func: the check.
-        name: what it is called in the payload, by default as the function. A
-            later check of the same name takes the place of the first.
-        timeout: its own deadline in seconds, more than 0.
-        in_request: whether it runs in the request's own thread and context,
-            without a deadline, and not shared with other requests.
+        func: The check.
+        name: The name in the payload; by default that of the function. A later check of the
+            same name replaces the first.
+        timeout: Its own deadline in seconds, more than 0.
+        in_request: Whether it runs in the request's thread and context. It then has no
+            deadline, and other requests do not share its run.
 
     Returns:
         The check, unchanged.
 
     Raises:
-        TypeError: it cannot be called, or not without arguments.
-        ValueError: the timeout is invalid, or given beside ``in_request``.
+        TypeError: The check is not callable, or requires arguments.
+        ValueError: The timeout is invalid, or is given together with ``in_request``.
     """
     if isinstance(func, str):
         if name is not None:
@@ -109,18 +109,18 @@ def register(
         if in_request:
             raise ValueError(
                 f"timeout={timeout:g} beside in_request=True: a check that runs in the request's "
-                "own thread cannot be given up; leave out one of the two"
+                "own thread cannot time out; leave out one of the two"
             )
     if func is None:
         return functools.partial(register, name=name, timeout=timeout, in_request=in_request)
     if not callable(func):
-        raise TypeError(f"{func!r} is no check: it cannot be called")
+        raise TypeError(f"{func!r} is not a check, because it is not callable")
     check: Callable[..., Any] = func
     if name is None:
         name = name_of(check)
     _refuse_arguments(check, name)
     former = _registered.get(name)
-    # Of two that are owned both count, each for its own applications.
+    # Two owned checks of one name do not clash: each is for its own applications.
     are_apart = former is not None and is_owned(former) and is_owned(check)
     if former is not None and not are_apart and not _is_same(former, check):
         logger.warning(
@@ -146,13 +146,21 @@ def register_partial(
     timeout: float | None = None,
     in_request: bool = False,
 ) -> Callable[..., Any]:
-    """Register a check together with the arguments that it takes.
+    """Register a check together with its arguments.
 
     ::
 
         checks.register_partial(check_redis_connected, client)
 
-    Gives the check with its arguments bound. Otherwise as ``register``.
+    Args:
+        func: The check.
+        args: Its arguments.
+        name: As of ``register``.
+        timeout: As of ``register``.
+        in_request: As of ``register``.
+
+    Returns:
+        The check with its arguments bound.
     """
     if name is None:
         name = name_of(func)
@@ -161,17 +169,17 @@ def register_partial(
 
 
 def register_owned(func: Callable[..., Any], *args: Any) -> tuple[str, Callable[..., Any]]:
-    """Register a check that counts only in heartbeats of an extension's own applications.
+    """Register a check that runs only in heartbeats of an extension object's applications.
 
-    ``get_checks()`` lists it as any other. Two extension objects may each have
-    one of the same name.
+    ``get_checks()`` lists it as any other. Two extension objects may each have a check of the
+    same name.
 
     Args:
-        func: the check.
-        args: the arguments that it takes.
+        func: The check.
+        args: Its arguments.
 
     Returns:
-        Its name and the check with its arguments bound, for ``checks_of``.
+        Its name, and the check with its arguments bound, for ``checks_of``.
     """
     name = name_of(func)
     bound = _bind(func, *args)
@@ -180,22 +188,21 @@ def register_owned(func: Callable[..., Any], *args: Any) -> tuple[str, Callable[
 
 
 def is_owned(check: Callable[..., Any]) -> bool:
-    """Return whether a check counts only for the applications of an extension object."""
+    """Return whether a check runs only for the applications of an extension object."""
     return isinstance(check, functools.partial) and getattr(check, _OWNED, False) is True
 
 
 def checks_of(
     registered: Mapping[str, Callable[..., Any]], own: Mapping[str, Callable[..., Any]]
 ) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Return what the heartbeat of one application runs, as pairs of a name and a check.
+    """Return the checks of one application's heartbeat, as pairs of a name and a check.
 
     Args:
-        registered: all checks by name, as ``get_checks()`` gives them.
-        own: by name, the checks that the application's extension object has
-            registered with ``register_owned``. One whose name is not in
-            ``registered`` any more is left out.
+        registered: All checks by name, as ``get_checks()`` returns them.
+        own: By name, the checks that the application's extension object has registered with
+            ``register_owned``. A check whose name is no longer in ``registered`` is left out.
     """
-    for name, check in drawn(registered.items()):
+    for name, check in snapshot(registered.items()):
         if not is_owned(check):
             yield name, check
         elif name in own:
@@ -204,7 +211,7 @@ def checks_of(
 
 def _bind(func: Callable[..., Any], *args: Any) -> functools.partial[Any]:
     bound = functools.partial(func, *args)
-    # Named like the function, but without its signature, which wraps() would bring.
+    # The name of the function, but not its signature, which __wrapped__ would bring.
     functools.update_wrapper(bound, func, updated=())
     del bound.__wrapped__  # type: ignore[attr-defined]
     return bound
@@ -217,19 +224,19 @@ def _refuse_arguments(check: Callable[..., Any], name: str) -> None:
         raise TypeError(f"the check {name} does not take what is bound to it: {error}") from None
     if missing:
         raise TypeError(
-            f"the check {name} must be given {', '.join(missing)}; a check takes no argument, "
+            f"the check {name} requires {', '.join(missing)}; a check takes no argument, "
             "or one named config; register it with checks.register_partial(), which binds the "
             "others"
         )
 
 
 def get_checks() -> dict[str, Callable[..., Any]]:
-    """Give the registered checks by name: the registry itself, not a copy."""
+    """Return the registered checks by name: the registry itself, not a copy."""
     return _registered
 
 
 def clear_checks() -> None:
-    """Forget all registered checks."""
+    """Remove all registered checks."""
     global _registered
     _registered = {}
     _registrations.clear()
@@ -245,19 +252,24 @@ def run_checks(
     in_request: bool = False,
     surroundings: Surroundings = PLAIN,
 ) -> ChecksResults:
-    """Run checks at the same time, each in a thread, and block until all have answered.
+    """Run checks at the same time, each in a thread, and block until all have an outcome.
 
-    ``checks``: pairs of a name and a check, such as ``get_checks().items()``.
-    ``silenced_check_ids``: messages to leave out; they are logged all the same.
-    ``config``: the application's configuration, for checks that ask for it.
-    ``timeout``: seconds that a check has which was registered without its own.
-    ``cache_seconds``: for how long after a run its outcome is given again; with
-    0 only those share a run who ask while it goes on. ``in_request``: whether all
-    run in this thread and context, one after the other, without a deadline and
-    not shared with other callers. ``surroundings``: what a framework's adapter knows.
+    A check that raises, returns an invalid result or passes its deadline has an error in the
+    results.
 
-    A check that raises, gives nonsense or passes its deadline has an error in
-    the results. Raises ``ValueError`` for seconds that are none.
+    Args:
+        checks: Pairs of a name and a check, such as ``get_checks().items()``.
+        silenced_check_ids: The ids of messages to leave out. They are logged all the same.
+        config: The application's configuration, for checks with a parameter of that name.
+        timeout: The deadline in seconds of a check without its own.
+        cache_seconds: Seconds for which an outcome is fresh, and is returned again. With 0
+            only callers at the same time share a run.
+        in_request: Whether all checks run in this thread and context, one after the other,
+            without a deadline, and not shared with other callers.
+        surroundings: How a framework has checks called.
+
+    Raises:
+        ValueError: A number of seconds is invalid.
     """
     found = run(
         as_checks(checks, in_request),
@@ -266,7 +278,7 @@ def run_checks(
         cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
         surroundings=surroundings,
     )
-    return summarise(found.findings, silenced_check_ids or ())
+    return summarise(found.messages, silenced_check_ids or ())
 
 
 async def run_checks_async(
@@ -279,10 +291,10 @@ async def run_checks_async(
     in_request: bool = False,
     surroundings: Surroundings = PLAIN,
 ) -> ChecksResults:
-    """Run checks at the same time, and wait until all have answered.
+    """Run checks at the same time, and await until all have an outcome.
 
-    Async checks run on the running event loop, the others in threads. Otherwise
-    as ``run_checks``.
+    Async checks run on the running event loop, the others in threads. For the arguments see
+    ``run_checks``.
     """
     found = await run_async(
         as_checks(checks, in_request),
@@ -291,17 +303,17 @@ async def run_checks_async(
         cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
         surroundings=surroundings,
     )
-    return summarise(found.findings, silenced_check_ids or ())
+    return summarise(found.messages, silenced_check_ids or ())
 
 
 def as_checks(pairs: _Checks, in_request: bool) -> list[Check]:
-    """Return checks as they are to be run.
+    """Return checks together with the options of their registration.
 
     Args:
-        pairs: names and checks.
-        in_request: whether all run in the request's own thread and context.
+        pairs: Names and checks.
+        in_request: Whether all run in the request's thread and context.
     """
-    return [_as_check(str(name), name, function, in_request) for name, function in drawn(pairs)]
+    return [_as_check(str(name), name, function, in_request) for name, function in snapshot(pairs)]
 
 
 def _as_check(text: str, name: str, function: Callable[..., Any], in_request: bool) -> Check:
@@ -312,7 +324,7 @@ def _as_check(text: str, name: str, function: Callable[..., Any], in_request: bo
 
 
 def _is_same(former: Callable[..., Any], check: Callable[..., Any]) -> bool:
-    """Tell whether a check is the same one registered again, as when its module is reloaded."""
+    """Return whether a check is the same one, registered again after a reload of its module."""
     names = ("__module__", "__qualname__")
     if isinstance(check, functools.partial):
         return False

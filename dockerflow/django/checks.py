@@ -17,6 +17,7 @@ from dockerflow import health
 from dockerflow._request.missing_extra import needs_package
 from dockerflow.checks._run.mask_credentials import mask_raised, redact
 from dockerflow.checks.redis import check_redis_connected as check_client_connected
+from mozlog_py._process.fork_safe_import import fork_safe_import
 
 __all__ = [
     "check_database_connected",
@@ -82,7 +83,8 @@ def check_migrations_applied(app_configs: Any, **kwargs: Any) -> list[checks.Che
 
 
 def _load_migrations() -> Any:
-    from django.db.migrations.loader import MigrationLoader
+    with fork_safe_import():
+        from django.db.migrations.loader import MigrationLoader
 
     # One that was kept for a while, and that the server may have closed since.
     is_kept = connection.connection is not None and not connection.in_atomic_block

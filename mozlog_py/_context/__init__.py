@@ -1,3 +1,3 @@
-"""What the logging context is read from."""
+"""The sources that the logging context is read from."""
 
 __all__: list[str] = []

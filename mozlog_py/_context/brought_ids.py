@@ -1,9 +1,8 @@
-"""What chance has decided for requests whose clients have chosen their ids.
+"""Random numbers for sampling requests whose clients have chosen their ids.
 
-A hash of an id that the client chooses would have the client decide what is logged. So a
-number is drawn for each request that brings an id, and decides in place of the hash. All
-lines of the request find it in their context; it is kept beside the id, and is of no
-account for lines with another one.
+With a hash of an id, a client that chooses its id decides what is logged. So a random number is
+drawn for each request that brings an id, and replaces the hash. All lines of the request find it
+in their context. It is kept with the id, and does not count for lines with another id.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ RANGE: Final = 2**32
 #: The id of a request, and the number that was drawn for it; None if the id was made here.
 Drawn = tuple[str | None, int | None]
 
-# Of the request that is being served, and of the id that was accepted last. The latter may be
-# of no request: applications ask for ids by themselves as well.
+# The number of the request that is being served, and that of the id that was accepted last. The
+# latter may belong to no request: applications accept ids by themselves as well.
 _here: Final[ContextVar[Drawn | None]] = ContextVar("mozlog_brought_id", default=None)
 _latest: Final[ContextVar[Drawn | None]] = ContextVar("mozlog_latest_id", default=None)
 
 
 class _Brought:
-    """Whether anything asks for the numbers."""
+    """Whether a processor uses the numbers."""
 
     is_wanted = False
 
@@ -42,14 +41,14 @@ def draw(request_id: str) -> None:
     Does nothing unless ``brought.is_wanted``.
 
     Args:
-        request_id: The id, as it came from the client.
+        request_id: The client's id.
     """
     if brought.is_wanted:
         _latest.set((request_id, random.randrange(RANGE)))  # noqa: S311 - clients do not see it
 
 
 def begin(request_id: str | None) -> Drawn:
-    """Make what was drawn for an id that of the request which begins here, and return it."""
+    """Begin a request with an id, and return the id with the number drawn for it."""
     drawn = _latest.get()
     if drawn is None or drawn[0] != request_id:
         drawn = request_id, None
@@ -58,10 +57,10 @@ def begin(request_id: str | None) -> Drawn:
 
 
 def put_back(drawn: Drawn | None) -> None:
-    """Make this the context of a request again.
+    """Restore the context of a request.
 
     Args:
-        drawn: What ``begin`` returned for it; None for no request.
+        drawn: The result of ``begin`` for that request; None for no request.
     """
     _here.set(drawn)
     _latest.set(drawn)

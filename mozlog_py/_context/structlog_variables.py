@@ -1,16 +1,15 @@
-"""What is bound with ``structlog.contextvars``, at the price of what is bound.
+"""The fields bound with ``structlog.contextvars``, in time proportional to their number.
 
-structlog has a ContextVar for each name that was ever bound, and keeps it for ever. To
-unbind is to set it to an ellipsis, so that it stays in its context as well. A service
-that binds names which its clients have sent has more of both with each request. So
-neither all names nor all variables of a context may be looked at for each line.
+structlog makes a ContextVar for each name that was ever bound, and keeps it for ever. Unbinding
+sets the variable to an ellipsis, so it stays in its context as well. In a service that binds names
+which its clients have sent, both grow with each request. So no line may visit all names, or all
+variables of a context.
 
-CPython keeps the variables of a context in a tree that never changes: to set one makes a
-new tree, which shares all branches but one with the former. ``gc`` shows the branches. What
-was found in a tree is remembered for as long as that tree lives, and branches in which
-nothing is bound are passed over in the next one. The sum of the variables that were seen,
-or passed over, must be what the context says it has; else, as in another Python, they are
-looked at one by one.
+CPython keeps the variables of a context in an immutable tree. Setting one makes a new tree, which
+shares all branches but one with the former. ``gc`` returns the branches. The variables found in a
+tree are remembered for as long as that tree lives, and branches in which nothing is bound are
+skipped in the next one. The number of the variables that were visited or skipped must be the length
+of the context. Otherwise, as in another Python, all variables are visited.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ __all__ = ["bound_in", "bound_now", "fields_now", "structlog_registry"]
 #: A variable with its value.
 Bound = tuple[ContextVar[Any], Any]
 
-# As many are looked at one by one: that is faster than anything clever.
+# So few variables are visited one by one, which is faster than walking the tree.
 _FEW: Final = 64
-# Trees whose variables are remembered, such as those of the tasks that run.
+# Trees whose variables are remembered, such as those of running tasks.
 _MOST_TREES: Final = 256
-# Branches that are passed over: as many, and beyond that in proportion to the tree.
+# Branches that are skipped: so many, and beyond that in proportion to the tree.
 _MOST_BRANCHES: Final = 2048
-# Smaller ones are many, and are passed over with the branch that they are in.
+# Variables of a branch that is remembered. Smaller ones are skipped with the branch above.
 _WORTHWHILE: Final = 8
 _NO_VARIABLE: Final[ContextVar[Any]] = ContextVar("mozlog_no_variable")
 _PREFIX_LENGTH: Final = len("structlog_")
@@ -45,12 +44,14 @@ _referents: Final = gc.get_referents
 
 
 def structlog_registry() -> Any:
-    """Give what structlog keeps its context in, which is empty where nothing was ever bound.
+    """Return structlog's registry of its ContextVars, which is empty before the first bind.
 
-    True where it keeps it elsewhere, so that there may be something; None
-    where it is not loaded. structlog has a ContextVar for each key and finds
-    them by walking all there are; its registry of them is the short way, and
-    its public function is there for the day the registry is not.
+    structlog's public function visits every variable of the context, so the registry, which is
+    private, is read instead.
+
+    Returns:
+        The registry; True where structlog has none, so that fields may be bound; None where
+        ``structlog.contextvars`` is not loaded.
     """
     module = _modules.get("structlog.contextvars")
     if module is None:
@@ -60,10 +61,10 @@ def structlog_registry() -> Any:
 
 
 def bound_now(registry: dict[str, ContextVar[Any]]) -> list[Bound]:
-    """Return what is bound in the current context.
+    """Return the variables that are bound in the current context.
 
     Args:
-        registry: What ``structlog_registry()`` has returned.
+        registry: The result of ``structlog_registry()``.
 
     Returns:
         The variables with their values: in the order in which the names were first bound in
@@ -71,7 +72,7 @@ def bound_now(registry: dict[str, ContextVar[Any]]) -> list[Bound]:
     """
     if len(registry) > _FEW:
         return bound_in(copy_context(), registry)
-    # list() is one step: another thread may be adding a name.
+    # list() is one C call: another thread may be adding a name.
     return [
         (variable, value)
         for variable in list(registry.values())
@@ -80,11 +81,11 @@ def bound_now(registry: dict[str, ContextVar[Any]]) -> list[Bound]:
 
 
 def fields_now(registry: dict[str, ContextVar[Any]]) -> dict[str, Any]:
-    """Return the same by the names that it was bound with."""
+    """Return the fields that are bound in the current context, by name."""
     if len(registry) > _FEW:
         bound = bound_in(copy_context(), registry)
         return {variable.name[_PREFIX_LENGTH:]: value for variable, value in bound}
-    # Each line asks, and most often there are few.
+    # This case is apart, since it is the common one and each line calls this.
     return {
         name[_PREFIX_LENGTH:]: value
         for name, variable in list(registry.items())
@@ -93,11 +94,11 @@ def fields_now(registry: dict[str, ContextVar[Any]]) -> dict[str, Any]:
 
 
 def bound_in(context: Context, registry: dict[str, ContextVar[Any]]) -> list[Bound]:
-    """Return what is bound in a context, as ``bound_now`` does for the current one.
+    """Return the variables that are bound in a context, in the order of ``bound_now``.
 
     Args:
         context: A copy of a context.
-        registry: What ``structlog_registry()`` has returned.
+        registry: The result of ``structlog_registry()``.
     """
     if len(registry) <= _FEW:
         return [
@@ -128,18 +129,18 @@ def _name_of(bound: Bound) -> str:
 
 
 class _Trees:
-    """What was found in the trees of contexts with many variables."""
+    """The bound variables of contexts with many variables, by their trees."""
 
     def __init__(self) -> None:
-        # By the tree's id. The entry goes with its tree, and keeps no value longer than that.
+        # By the tree's id. The entry is removed with its tree, so that it keeps no value alive.
         self._known: dict[int, tuple[weakref.ref[Any], list[Bound]]] = {}
-        # By their id, the branches in which nothing is bound, and how many variables each
-        # has. There is nothing in them but variables and ellipses.
+        # By their id, the branches in which nothing is bound, with their numbers of variables.
+        # To keep them alive costs little: they hold variables and ellipses alone.
         self._empty: dict[int, tuple[Any, int]] = {}
         self._kinds: _Kinds | None = None
 
     def bound_in(self, context: Context, registry: dict[str, ContextVar[Any]]) -> list[Bound]:
-        """Return what is bound in a context."""
+        """Return the variables that are bound in a context."""
         kinds = self._kinds
         if kinds is None:
             kinds = self._kinds = _kinds_of_tree()
@@ -170,12 +171,12 @@ class _Trees:
         """Return the variables of a tree, without those of empty branches.
 
         Args:
-            tree: What a context keeps its variables in.
-            total: How many there are.
+            tree: The tree of a context.
+            total: How many variables the context has.
             kinds: The types of the tree and of its branches.
 
         Returns:
-            None where not all of them were seen.
+            None where the numbers of variables do not add up.
         """
         array, bitmap = kinds.array, kinds.bitmap
         empty = self._empty
@@ -207,7 +208,7 @@ class _Trees:
             count += len(own)
             if not is_empty:
                 variables.extend(own)
-                # What is bound beside them changes more often than they do.
+                # The values beside them change more often than they do.
                 found_empty.update((id(each[0]), each) for each in small)
             elif count >= _WORTHWHILE:
                 found_empty[id(branch)] = branch, count
@@ -224,7 +225,7 @@ class _Trees:
 
 
 class _Kinds:
-    """The types of a context's tree and of its branches, of which Python code makes none."""
+    """The types of a context's tree and of its branches, which Python code cannot name."""
 
     def __init__(self, tree: type, array: type, bitmap: type) -> None:
         self.tree = tree
@@ -232,14 +233,14 @@ class _Kinds:
         self.bitmap = bitmap
 
     def is_collision(self, kind: type) -> bool:
-        """Return whether this is the type of branches with variables of one hash.
+        """Return whether a type is that of branches with variables of one hash.
 
-        Too few have one to make such a branch for a look at its type.
+        By its name: making such a branch to see its type would take variables with one hash.
         """
         return _name_of_type(kind) == _COLLISION and not _flags_of(kind) & _IS_MADE_BY_CODE
 
 
-# Past what a metaclass may say.
+# The slots of type: a metaclass may override the attributes.
 _name_of_type: Final = type.__dict__["__name__"].__get__
 _flags_of: Final = type.__dict__["__flags__"].__get__
 _COLLISION: Final = "hamt_collision_node"
@@ -258,7 +259,7 @@ def _kinds_of_tree() -> _Kinds | None:
         (root,) = _referents(tree)
         (other,) = {type(child) for child in _referents(root)} - {ContextVar, int}
     except ValueError:
-        # Another Python, which keeps them in another way.
+        # Another Python has another structure.
         return None
     return _Kinds(type(tree), type(root), other)
 

@@ -1,7 +1,7 @@
 """The current OpenTelemetry span, as fields of the context.
 
-Only ``opentelemetry-api`` is looked at (the extra ``otel``), and only where the
-application has it loaded: otherwise there is no span to ask for.
+Only ``opentelemetry-api`` is read (the extra ``otel``), and only where the application has
+loaded it: otherwise no span exists.
 Source of the names and their form: OpenTelemetry, Trace Context in non-OTLP Log Formats.
 """
 
@@ -17,7 +17,7 @@ __all__ = ["SPAN_FIELDS", "TRACE_MODULE", "is_installed", "may_have_span", "span
 #: The names of the fields of a span.
 SPAN_FIELDS: Final = ("trace_id", "span_id", "trace_flags")
 
-#: Where it is not loaded there is no span.
+#: No span exists before this module is loaded.
 TRACE_MODULE: Final = "opentelemetry.trace"
 _CONTEXT_MODULE: Final = "opentelemetry.context"
 
@@ -26,7 +26,7 @@ _modules: Final = sys.modules
 
 @functools.cache
 def is_installed() -> bool:
-    """Tell whether there may be spans at all, in this installation."""
+    """Return whether OpenTelemetry is installed or loaded, so that spans may exist."""
     try:
         return find_spec(TRACE_MODULE) is not None
     except (ImportError, ValueError):
@@ -34,20 +34,20 @@ def is_installed() -> bool:
 
 
 def may_have_span() -> bool:
-    """Tell whether it is worth asking for the span, in a tenth of the time that asking takes."""
+    """Return whether a span may exist, in a tenth of the time that ``span_fields`` takes."""
     module = _modules.get(_CONTEXT_MODULE)
     if module is None:
         return False
     try:
-        # A mapping, and empty where nothing is going on: most of the time.
+        # A mapping, which is empty outside of spans.
         return bool(module.get_current())
     except Exception:
-        # Half imported, or somebody's own kind of context.
+        # The module is half imported, or the application has its own class of context.
         return True
 
 
 def span_fields() -> dict[str, Any]:
-    """Give ``trace_id``, ``span_id`` and ``trace_flags`` of the current span, if there is one."""
+    """Return ``trace_id``, ``span_id`` and ``trace_flags`` of the current span, if there is one."""
     module = _modules.get(TRACE_MODULE)
     if module is None:
         return {}
@@ -63,5 +63,6 @@ def span_fields() -> dict[str, Any]:
             "trace_flags": f"{span.trace_flags:02x}",
         }
     except Exception:
-        # Half imported, or somebody's own kind of span: no reason to lose a line.
+        # The module is half imported, or the application has its own class of span. The line is
+        # made without it.
         return {}

@@ -1,3 +1,3 @@
-"""What a call has said, as the Fields of a line."""
+"""The stage that collects the Fields of a line from a record or an event."""
 
 __all__: list[str] = []

@@ -12,13 +12,13 @@ _Triple = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 class EventRecord(logging.LogRecord):
-    """An event as a record: what a formatter's hooks expect to be handed.
+    """An event of structlog as a record, which the hooks of a formatter expect.
 
-    Its fields stand beside its attributes, and not among them: an event may
-    well have a field ``name`` or ``filename``, which a record has for itself.
+    Its fields stand beside its attributes, and not among them: an event may have a field
+    ``name`` or ``filename``, which are attributes of every record.
     """
 
-    __slots__ = ("fields", "is_complete", "said", "timestamp_ns")
+    __slots__ = ("call_fields", "fields", "is_complete", "timestamp_ns")
 
     def __init__(
         self,
@@ -26,20 +26,20 @@ class EventRecord(logging.LogRecord):
         type_: str,
         level: int,
         fields: dict[Any, Any],
-        said: dict[Any, Any],
+        call_fields: dict[Any, Any],
         exc_info: _Triple | None,
         *,
         is_complete: bool,
     ) -> None:
-        message = said.get("msg", "")
+        message = call_fields.get("msg", "")
         super().__init__(type_, level, "", 0, message, (), exc_info)
-        #: The time in full, which is too long for ``created``.
+        #: Nanoseconds since the epoch; ``created`` is a float, which rounds them.
         self.timestamp_ns = timestamp_ns
         self.created = timestamp_ns / 1e9
         self.msecs = timestamp_ns // 1_000_000 % 1000
-        #: What the event carries beside what the call said.
+        #: The fields of the event that the call itself did not make.
         self.fields = fields
         #: The fields that the call itself made: message, exception, stack.
-        self.said = said
-        #: Whether processors, static fields and context have been at it already.
+        self.call_fields = call_fields
+        #: Whether processors have run, and static fields and context are among the fields.
         self.is_complete = is_complete

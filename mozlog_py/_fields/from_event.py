@@ -1,7 +1,7 @@
-"""What a structlog event dict says, gathered into Fields; the twin of ``fields``.
+"""The Fields of a structlog event dict; ``from_record`` does the same for a LogRecord.
 
-structlog keeps everything in one dict: what the call said, what was bound, and
-what processors before us have put there under names of their own.
+structlog keeps all in one dict: the call's own fields, the bound ones, and those that processors
+have added under names of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .from_record import (
     HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
     add_exception,
-    attributes,
+    extra_fields,
     merge,
     message_members,
     message_with_args,
@@ -52,12 +52,12 @@ LEVELS: Final = {
     "notset": 0,
 }
 
-# What structlog's standard library integration hands along for itself.
+# Names that structlog's integration of the standard library adds for its own use.
 _INTERNAL: Final = ("_from_structlog", "_logger", "_name", "_record")
 
 
-#: The names that mean something in an event dict, or are of our own fields: an
-#: event with one of them takes more than its values being plain.
+#: The names that structlog or our own fields give a meaning. An event with one of them takes
+#: the slow path, even where all its values are plain.
 MEANINGFUL: Final = OWN_FIELDS | {
     *_INTERNAL,
     "event",
@@ -75,29 +75,29 @@ MEANINGFUL: Final = OWN_FIELDS | {
 #: dict, and under which applications have fields.
 LEVEL_AND_TIME: Final = frozenset({"level", "timestamp"})
 
-# A float that is as near to the time of the call as this is a TimeStamper's.
+# Seconds. A float this close to the time of the call is a TimeStamper's.
 _NEAR_S: Final = 60.0
 
-# What other formatters leave on a record, and structlog's ExtraAdder brings along.
+# Attributes that other formatters leave on a record, and structlog's ExtraAdder copies.
 _LEFT_BEHIND: Final = frozenset({"asctime", "logger_name", "message", "taskName"})
 
 
 class Event(NamedTuple):
-    """An event dict, read: what the envelope needs, and what becomes Fields."""
+    """The parts of an event dict: those of the envelope, and those that become Fields."""
 
     timestamp_ns: int
     type_: Any
     level: Any
     pid: Any
-    #: What it carries beside what the call said.
+    #: The fields that the call itself did not make.
     fields: dict[Any, Any]
-    #: What the call itself said: message, exception, stack.
-    said: dict[Any, Any]
+    #: The fields that the call itself made: message, exception, stack.
+    call_fields: dict[Any, Any]
     exc_info: Any
 
 
 def level_number(level: Any) -> int | None:
-    """Give the number of a level, which structlog passes as a method's name; None for no level."""
+    """Return the number of a level, which structlog passes as a method's name; None for others."""
     kind = type(level)
     if issubclass(kind, str):
         name = str.__str__(level)
@@ -110,7 +110,7 @@ def level_number(level: Any) -> int | None:
 
 
 def event_level(event_dict: Mapping[Any, Any], method_name: str) -> int:
-    """Return the level of the call that an event is of, whatever its fields are named."""
+    """Return the level of an event's call, even where the event has a field ``level``."""
     number = event_dict.get("level_number")
     if type(number) is int:
         return number
@@ -136,10 +136,10 @@ def read_event(
         event_dict: The event.
         method_name: The name of the method that was called.
         default_type: The logger's name, if the event has none.
-        sanitiser: What makes texts of values.
+        sanitiser: Makes texts of values.
         own: Which of ``level`` and ``timestamp`` are fields of the call, and not added by
-            processors. None if that is not known; then they count as processors' where
-            they are what structlog's own processors would have added.
+            processors. None if that is not known. Then they count as processors' where
+            structlog's own processors would have added the same.
         parse_messages: As in ``MozlogFormatter``.
     """
     fields = dict(event_dict)
@@ -160,34 +160,34 @@ def read_event(
         for name in _INTERNAL:
             fields.pop(name, None)
     exc_info = fields.get("exc_info")
-    said = _said(fields, sanitiser, parse_messages=parse_messages)
+    call_fields = _call_fields(fields, sanitiser, parse_messages=parse_messages)
     level = _level(fields, method_name, record, own)
     type_ = fields.pop("logger", None)
     if type_ is None:
         type_ = default_type if record is None else getattr(record, "name", default_type)
-    ns = _time(fields, said, record, own)
-    return Event(ns, type_, level, getattr(record, "process", None), fields, said, exc_info)
+    ns = _time(fields, call_fields, record, own)
+    return Event(ns, type_, level, getattr(record, "process", None), fields, call_fields, exc_info)
 
 
 def _is_formatted(event: Any, record: Any, sanitiser: Sanitiser) -> bool:
     """Return whether an event of the standard library's has its arguments in it already.
 
-    ``ProcessorFormatter(use_get_message=False)`` leaves the message as it was given. One
-    that is the same before and after is formatted again, which changes nothing.
+    ``ProcessorFormatter(use_get_message=False)`` leaves the message unformatted. A message that
+    formatting does not change is formatted again, which changes nothing.
     """
     message = record.msg
     return type(event) is not str or event != (
-        message if type(message) is str else sanitiser.name(message)
+        message if type(message) is str else sanitiser.text_of(message)
     )
 
 
 def _extra(record: Any) -> dict[Any, Any]:
-    """Return what a log call of the standard library had as ``extra``."""
-    return attributes(record, HIDDEN_ATTRIBUTES)
+    """Return the ``extra`` of a log call of the standard library."""
+    return extra_fields(record, HIDDEN_ATTRIBUTES)
 
 
 def _read_of_server(record: logging.LogRecord, fields: dict[Any, Any]) -> logging.LogRecord:
-    """Return a server's record as its line shows it; take out of fields what it had before."""
+    """Return a server's record as its line shows it, and remove its raw attributes from fields."""
     fields.pop(CALL_ATTRIBUTE, None)
     for name, value in _extra(record).items():
         if fields.get(name) is value:
@@ -204,25 +204,27 @@ def _read_of_server(record: logging.LogRecord, fields: dict[Any, Any]) -> loggin
     return record
 
 
-def _said(fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool) -> dict[Any, Any]:
-    said: dict[Any, Any] = {}
+def _call_fields(
+    fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool
+) -> dict[Any, Any]:
+    call_fields: dict[Any, Any] = {}
     message = _message(fields, sanitiser)
     if isinstance(message, dict):
-        said.update(message)
+        call_fields.update(message)
     elif message:
         is_json = parse_messages and looks_like_json(message)
-        said["msg"] = JSONMessage.read(message) if is_json else message
+        call_fields["msg"] = JSONMessage.read(message) if is_json else message
     own: dict[str, Any] = {}
     _exception(fields, own, sanitiser)
     asked = fields.get("stack_info")
     if type(asked) is str or type(asked) is bool or asked is None:
-        # A bare True is a wish that StackInfoRenderer would have met.
+        # True asks for a stack, and no StackInfoRenderer has replaced it.
         fields.pop("stack_info", None)
         if type(asked) is str and asked and "stack" not in fields:
             own["stack"] = asked
     if type(fields.get("stack")) is str:
         own["stack"] = fields.pop("stack")
-    return merge(said, own) if own else said
+    return merge(call_fields, own) if own else call_fields
 
 
 def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, Any]:
@@ -232,7 +234,7 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
         return ""
     if issubclass(type(event), dict):
         return message_members(event, sanitiser)
-    text = sanitiser.name(event) if type(event) is not str else event
+    text = sanitiser.text_of(event) if type(event) is not str else event
     try:
         if not args:
             return text
@@ -242,14 +244,14 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
         is_mapping = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
         return str(text % (args[0] if is_mapping else tuple(args)))
     except BaseException as error:
-        sanitiser.hold(error)
-        sanitiser.lost("message and arguments do not fit")
+        sanitiser.defer_interrupt(error)
+        sanitiser.add_reason("message and arguments do not fit")
         return message_with_args(text, args, sanitiser)
 
 
 def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser) -> None:
     exc_info = fields.pop("exc_info", None)
-    # What format_exc_info, or a structured renderer of tracebacks, made before us.
+    # The result of format_exc_info, or of a structured renderer of tracebacks, in front of us.
     rendered = fields.pop("exception", None)
     if exc_info is not None and exc_info is not False:
         add_exception(exc_info, own, sanitiser)
@@ -270,7 +272,7 @@ def _level(
     if type(number) is int:
         del fields["level_number"]
         if type(given) is str:
-            # Of add_log_level, which names the same.
+            # add_log_level has added it, and it names the same level.
             del fields["level"]
         return number
     level = level_number(method_name if record is None else getattr(record, "levelno", None))
@@ -285,22 +287,22 @@ def _level(
             del fields["level"]
             return named
     elif type(given) is str and (given == method_name or level_number(given) == level):
-        # What is no level, or another one, is the user's own idea, and stays a field.
+        # Any other value is a field of the application, and stays.
         del fields["level"]
     return level
 
 
 def _time(
-    fields: dict[Any, Any], said: dict[Any, Any], record: Any, own: frozenset[str] | None
+    fields: dict[Any, Any], call_fields: dict[Any, Any], record: Any, own: frozenset[str] | None
 ) -> int:
     ns = time.time_ns() if record is None else timestamp_ns(record)
     stamp = fields.get("timestamp")
     if stamp is None or (own is not None and "timestamp" in own):
         return ns
     if type(stamp) is str:
-        said["Time"] = fields.pop("timestamp")
+        call_fields["Time"] = fields.pop("timestamp")
     elif type(stamp) is float or (own is not None and type(stamp) is int):
-        # TimeStamper without a format gives seconds since the epoch.
+        # TimeStamper without a format adds seconds since the epoch.
         if own is None and not abs(stamp - ns / 1e9) < _NEAR_S:
             return ns
         del fields["timestamp"]

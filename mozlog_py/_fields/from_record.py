@@ -1,8 +1,8 @@
-"""What a LogRecord says, gathered into Fields.
+"""The Fields of a LogRecord.
 
-Three questions, answered in order: what did the call say (``said``: its
-message, its exception, its stack), what else does the record carry
-(``attributes``), and who wins where names clash (``merge``).
+``call_fields`` returns the fields that the call itself made: its message, its exception and its
+stack. ``extra_fields`` returns the other fields of the record. ``merge`` decides which field wins
+where names clash.
 
 The members of a message that is JSON text become Fields as well. A client may
 have sent that text, so they come last and replace nothing (``with_members``).
@@ -34,12 +34,12 @@ __all__ = [
     "START_NS",
     "LoggerName",
     "add_exception",
-    "attributes",
+    "call_fields",
+    "extra_fields",
     "merge",
     "message",
     "message_members",
     "message_with_args",
-    "said",
     "timestamp_ns",
     "with_members",
     "without_json_message",
@@ -47,12 +47,12 @@ __all__ = [
 
 _NO_FIELDS: Final[Mapping[Any, Any]] = {}
 
-#: The attributes that every LogRecord of this interpreter is born with, in
-#: their order. Whatever a call adds comes after them.
+#: The attributes that LogRecord's constructor sets on this interpreter, in their order. The
+#: fields that a call adds come after them.
 STANDARD_ATTRIBUTES: Final = list(vars(logging.LogRecord("", 0, "", 0, "", None, None)))
 
-#: The attributes that are no Fields: the standard ones of every Python
-#: version, what formatters leave behind, and the name that our handler sets.
+#: The attributes that are no Fields: the standard ones of every Python version, those that
+#: formatters leave behind, and the name that our handler sets.
 EXCLUDED_ATTRIBUTES: Final = frozenset(STANDARD_ATTRIBUTES) | {
     "asctime",
     "logger_name",
@@ -60,8 +60,8 @@ EXCLUDED_ATTRIBUTES: Final = frozenset(STANDARD_ATTRIBUTES) | {
     "taskName",
 }
 
-#: Those of them that are none on this interpreter. Where its records are born without
-#: ``taskName``, an attribute of that name is a field like any.
+#: Those of them that are no Fields on this interpreter. Where its records have no ``taskName``
+#: of their own, an attribute of that name is an ordinary field.
 HIDDEN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - ({"taskName"} - {*STANDARD_ATTRIBUTES})
 
 #: The fields written by this library; a user's field of the same name is kept
@@ -70,20 +70,20 @@ OWN_FIELDS: Final = frozenset({"msg", "error", "traceback", "stack", "Time"})
 
 
 def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
-    """Give a record's message as text, or the dict that was logged in its place."""
+    """Return a record's message as text, or the dict that was logged in its place."""
     raw: Any = getattr(record, "msg", "")
     if issubclass(type(raw), dict) and not getattr(record, "args", None):
         return message_members(raw, sanitiser)
     try:
         return str.__str__(record.getMessage())
     except BaseException as error:
-        sanitiser.hold(error)
-    sanitiser.lost("message and arguments do not fit")
-    return message_with_args(sanitiser.name(raw), getattr(record, "args", None), sanitiser)
+        sanitiser.defer_interrupt(error)
+    sanitiser.add_reason("message and arguments do not fit")
+    return message_with_args(sanitiser.text_of(raw), getattr(record, "args", None), sanitiser)
 
 
 def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
-    """Return the items of a dict that was logged as the message, of whichever class it is."""
+    """Return the items of a dict, of any class, that was logged as the message."""
     out: dict[Any, Any] = {}
     numbers: dict[str, int] = {}
     try:
@@ -95,24 +95,30 @@ def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
 
 
 def message_with_args(text: str, args: Any, sanitiser: Sanitiser) -> str:
-    """Give a message and the arguments that do not fit it."""
+    """Return a message followed by the arguments that do not fit it."""
     if not args:
         return text
-    # One argument with a broken repr must not hide the others.
+    # Each by itself: an argument with a broken repr must not hide the others.
     shown = [sanitiser.repr(arg) for arg in args] if type(args) is tuple else [sanitiser.repr(args)]
     return f"{text} ({', '.join(shown)}{',' if len(shown) == 1 else ''})"
 
 
-def said(
+def call_fields(
     record: Any,
     sanitiser: Sanitiser,
     is_json: Callable[[str], bool] = looks_like_json,
 ) -> dict[str, Any]:
-    """Give the fields that the log call itself made: message, exception and stack."""
+    """Return the fields that the log call itself made: message, exception and stack.
+
+    Args:
+        record: A LogRecord.
+        sanitiser: Makes texts of values.
+        is_json: Returns whether a text is to be tried as a JSON message.
+    """
     if type(record) is EventRecord:
         if record.exc_info is not None:
-            sanitiser.exception = record.exc_info, record.said.get("traceback", "")
-        return dict(record.said)
+            sanitiser.exception = record.exc_info, record.call_fields.get("traceback", "")
+        return dict(record.call_fields)
     out: dict[Any, Any] = {}
     text = message(record, sanitiser)
     if isinstance(text, dict):
@@ -123,19 +129,25 @@ def said(
     _exception(record, own, sanitiser)
     stack = getattr(record, "stack_info", None)
     if stack:
-        own["stack"] = sanitiser.name(stack)
+        own["stack"] = sanitiser.text_of(stack)
     return merge(out, own) if own else out
 
 
 def add_exception(exc_info: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
-    """Add the fields of an exception, whatever stands in its place."""
+    """Add the fields ``error`` and ``traceback``.
+
+    Args:
+        exc_info: A record's ``exc_info``, of any type.
+        out: The fields to add to.
+        sanitiser: Makes texts of values.
+    """
     try:
         triple = as_exc_info(exc_info)
         if triple is not None:
             out["error"], out["traceback"] = render_exception(triple, sanitiser)
     except Exception as error:
         out["error"] = sanitiser.repr(exc_info)
-        sanitiser.lost(f"exception not rendered: {type_name(type(error))}")
+        sanitiser.add_reason(f"exception not rendered: {type_name(type(error))}")
 
 
 def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
@@ -143,14 +155,14 @@ def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
     if exc_info:
         add_exception(exc_info, out, sanitiser)
     elif text := getattr(record, "exc_text", None):
-        # The record crossed a process border, which no traceback does.
-        out["traceback"] = sanitiser.name(text)
+        # The record has crossed a process border, and its traceback could not.
+        out["traceback"] = sanitiser.text_of(text)
 
 
-def attributes(record: Any, excluded: Container[str]) -> dict[Any, Any]:
-    """Return what a record carries beside its excluded attributes, in the record's order.
+def extra_fields(record: Any, excluded: Container[str]) -> dict[Any, Any]:
+    """Return a record's attributes without the excluded ones, in the record's order.
 
-    A ``logger_name`` that came with the call is among it, and none that a handler has left.
+    A ``logger_name`` that came with the call is among them. One that a handler has set is not.
     """
     if type(record) is EventRecord:
         return dict(record.fields)
@@ -172,29 +184,34 @@ def _add(out: dict[Any, Any], key: Any, value: Any, numbers: dict[str, int]) -> 
     try:
         out[key] = value
     except Exception as error:
-        # A key whose hash or equality raises, now that it is asked.
+        # The hash or the equality of the key raises.
         name = unique_key("<broken key>", out, numbers)
         out[name] = f"<{type_name(type(key))}: {type_name(type(error))}>"
 
 
 def merge(
     fields: Mapping[Any, Any],
-    said: Mapping[Any, Any],
+    call_fields: Mapping[Any, Any],
     defaults: Mapping[Any, Any] = _NO_FIELDS,
 ) -> dict[Any, Any]:
-    """Return the fields of a line: what the call said laid over the other fields.
+    """Return the fields of a line: the call's own fields laid over the others.
 
-    A field of ours never hides a user's. ``defaults`` fill in what neither has.
-    Then the members of a JSON message follow, which replace none of these.
+    A field of ours never hides a user's, which is kept as ``extra.<name>``. The members of a JSON
+    message come last, and replace nothing.
+
+    Args:
+        fields: The other fields.
+        call_fields: The fields that the call itself made.
+        defaults: Fields for the names that neither has.
     """
     out = dict(fields)
     members: dict[str, Any] | None = None
-    for key, value in said.items():
+    for key, value in call_fields.items():
         if type(value) is JSONMessage and key == "msg":
             members = value.members
             continue
         if key in OWN_FIELDS and key in out:
-            out[unique_key(f"extra.{key}", {*out, *said})] = out[key]
+            out[unique_key(f"extra.{key}", {*out, *call_fields})] = out[key]
         out[key] = value
     for key, value in defaults.items():
         out.setdefault(key, value)
@@ -204,8 +221,8 @@ def merge(
 def with_members(fields: dict[Any, Any], members: dict[str, Any]) -> dict[Any, Any]:
     """Return fields with the members of a JSON message behind them.
 
-    A member that clashes with a field is kept as ``extra.<name>``: the text may
-    come from a client, which must not be able to replace a request's id.
+    A member that clashes with a field is kept as ``extra.<name>``. The text may come from a
+    client, which must not replace, for one, a request's id.
     """
     together = {**fields, **members}
     if len(together) == len(fields) + len(members):
@@ -223,7 +240,7 @@ def with_members(fields: dict[Any, Any], members: dict[str, Any]) -> dict[Any, A
 
 
 def without_json_message(fields: dict[Any, Any]) -> dict[Any, Any]:
-    """Return fields that a formatter's hook made by itself, ``merge`` past, as a line has them."""
+    """Return fields that a formatter's hook made without ``merge``, as a line has them."""
     message = fields.get("msg")
     if type(message) is not JSONMessage:
         return fields
@@ -232,13 +249,12 @@ def without_json_message(fields: dict[Any, Any]) -> dict[Any, Any]:
 
 
 class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
-    """A handler's logger name, as it leaves it on a record.
+    """A handler's logger name, which the handler sets on a record.
 
-    It can be told from a ``logger_name`` that came with the call's ``extra``,
-    which must not pass for it, and keeps that one in ``given``.
+    Its type tells it from a ``logger_name`` in the call's ``extra``, which it keeps in ``given``.
 
-    A pickle has no trace of this class, since a record may go to a host without
-    this library: it has what the call gave, else the name as plain text.
+    A pickle contains the value of ``given``, or else the name as plain text. It does not refer to
+    this class, since a record may go to a host without this library.
     """
 
     given: Any = None
@@ -248,7 +264,7 @@ class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
             return str, (str.__str__(self),)
         return operator.getitem, ((self.given,), 0)
 
-    # Copies stay in this process, and say what they are.
+    # Copies stay in this process, so they keep the type.
     def __copy__(self) -> LoggerName:
         return self
 
@@ -269,16 +285,20 @@ def _from_created(record: Any) -> int:
 
 
 def recovered_ns(created: float, relative_ms: float, start_ns: int) -> int:
-    """Return the nanoseconds that a record's two floats were made of.
+    """Return the nanoseconds from which a record's two floats were computed.
 
-    ``created`` (seconds since the epoch) is too long for a float and rounds to
-    some 240 ns; ``relative_ms`` (milliseconds since ``start_ns``) is exact within
-    49 days of the start of the process. Where the two do not agree, as in a record
-    of another process, ``created`` is right.
+    A float of ``created`` rounds to some 240 ns. ``relative_ms`` is exact within 49 days of the
+    start of the process. Where the two do not agree, as in a record of another process,
+    ``created`` is right.
 
     A clock that a test has frozen may be years away from the start. It stands on a whole
-    microsecond, or on what a float of seconds makes of one: the first of these that both
-    floats allow is returned.
+    microsecond, or on the float of one in seconds. The first of these that both floats allow
+    is returned.
+
+    Args:
+        created: Seconds since the epoch.
+        relative_ms: Milliseconds since ``start_ns``.
+        start_ns: When the process began, in nanoseconds since the epoch.
     """
     exact = start_ns + round(relative_ms * 1e6)
     if not -EXACT_NS < exact - start_ns < EXACT_NS:
@@ -296,10 +316,10 @@ def recovered_ns(created: float, relative_ms: float, start_ns: int) -> int:
 #: The nanoseconds from the start for which a record's milliseconds are exact: 49 days.
 EXACT_NS: Final = 2**32 * 1_000_000
 
-#: Whether ``timestamp_ns`` knows more than ``record.created`` does.
+#: Whether ``timestamp_ns`` is more exact than ``record.created``.
 HAS_NANOSECONDS: Final = sys.version_info >= (3, 13)
 
-#: When the process began, by the count of records that have nanoseconds.
+#: When the process began, in nanoseconds since the epoch, as ``logging`` counts.
 START_NS: Final[int] = vars(logging)["_startTime"] if HAS_NANOSECONDS else 0
 
 if HAS_NANOSECONDS:

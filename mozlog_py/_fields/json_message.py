@@ -1,8 +1,8 @@
 """Messages that are JSON text: which of them are parsed, and the others without secrets.
 
-A client may have sent the text, so it is parsed within bounds only: of its length, of its depth,
-and of its members. What is beyond them stays a text. The depth is counted before the parser sees
-the text: parsers recurse, and some releases of orjson end the process at the end of the stack.
+A client may have sent the text, so its length, its depth and its members are bounded. Text beyond
+the bounds stays text. The depth is counted before the parser sees the text: parsers recurse, and
+some releases of orjson end the process at the end of the stack.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = [
 
 #: Characters of a message that is parsed; a longer one stays text.
 MAX_JSON_CHARACTERS: Final = 65_536
-#: Objects and arrays in each other in a message that is parsed, itself included: as many as a
-#: line shows.
+#: Nested objects and arrays in a message that is parsed, itself included: as many as a line
+#: shows.
 MAX_JSON_DEPTH: Final = MAX_DEPTH + 1
 
 _LONG_NUMBER: Final = re.compile("[0-9]{19}")
@@ -50,21 +50,21 @@ def looks_like_json(text: str) -> bool:
 
 
 def json_object(text: str) -> dict[str, Any] | None:
-    """Return the JSON object that a message is, whose members become Fields.
+    """Return the JSON object in a message, whose members become Fields.
 
     Returns:
-        None where the text is not a JSON object, or is one beyond the bounds.
+        None where the text is not a JSON object, or is beyond the bounds.
     """
     value = parsed_object(text)
     return None if value is None or len(value) > MAX_ITEMS else value
 
 
 def parsed_object(text: str) -> dict[str, Any] | None:
-    """Return the JSON object that a text is, of any number of members; None as above."""
+    """Return the JSON object in a text, with any number of members; None as ``json_object``."""
     if exceeds_bounds(text):
         return None
     try:
-        # orjson makes floats of integers over 64 bits, which loses their digits.
+        # orjson reads integers of more than 64 bits as floats, which loses digits.
         is_long = _LONG_NUMBER.search(text) is not None
         value = json.loads(text, parse_constant=_refuse) if is_long else orjson.loads(text)
     except Exception:
@@ -79,7 +79,7 @@ def _refuse(constant: str) -> Any:
 def exceeds_bounds(text: str) -> bool:
     """Return whether a text is too long, or too deep, to be parsed as JSON.
 
-    Text that is no JSON may be said to be too deep: it has brackets that are not closed.
+    The depth of text that is not JSON is counted too high: it may have brackets without an end.
     """
     if len(text) > MAX_JSON_CHARACTERS:
         return True
@@ -92,7 +92,7 @@ def exceeds_bounds(text: str) -> bool:
     for _ in range(MAX_JSON_DEPTH):
         if not structure:
             return False
-        # What has nothing in it: one level of the depth, wherever it is.
+        # Remove the innermost pairs: one level of the depth, wherever they are.
         structure = structure.replace(b"{}", b"")
     return bool(structure)
 
@@ -100,8 +100,8 @@ def exceeds_bounds(text: str) -> bool:
 class JSONMessage(str):  # noqa: SLOT000 - one for each message that is JSON
     """A message that is a JSON object, as the field ``msg`` of a call until ``merge``.
 
-    The members stay apart from the call's own fields. A formatter's hook that
-    copies those fields copies this text with them.
+    The members stay apart from the call's own fields. A formatter's hook that copies those
+    fields copies the members with this text.
     """
 
     members: dict[str, Any]
@@ -120,19 +120,19 @@ class JSONMessage(str):  # noqa: SLOT000 - one for each message that is JSON
 def masked_json(text: str, is_secret: Callable[[str], bool], marker: str) -> str:
     """Return JSON text beyond the bounds with the values of secret names replaced.
 
-    It is read token by token, and not parsed. A name is one in front of a colon, or the first of
-    the items of an array, as in a list of headers. What is behind the bound of the length has not
-    been looked at, and is left out.
+    The text is read token by token, without a parser. A string is a name in front of a colon, or
+    as the first item of an array, as in a list of headers. Text behind the bound of the length is
+    left out, since it was not searched.
 
     Args:
         text: A text that may be a JSON object.
         is_secret: Returns whether a name is that of a credential.
-        marker: What stands in place of a value.
+        marker: Stands in place of a value.
     """
     shown = text[:MAX_JSON_CHARACTERS]
     out: list[str] = []
     done = begin = 0
-    # How many brackets of the value that is hidden are open; None outside of one.
+    # How many brackets of the hidden value are open; None outside of one.
     hidden: int | None = None
     before, name = "", ""
     for token in _TOKEN.finditer(shown):
@@ -141,7 +141,7 @@ def masked_json(text: str, is_secret: Callable[[str], bool], marker: str) -> str
             hidden += (kind in "[{") - (kind in "]}")
             if hidden > 0:
                 continue
-            # A comma, or a bracket that was not opened here: there is no value.
+            # A comma or a closing bracket of the container: the name has no value.
             is_value = hidden == 0 and kind not in ",:"
             if token[0] != "null":
                 out += shown[done:begin], json.dumps(marker)
@@ -166,7 +166,7 @@ def masked_json(text: str, is_secret: Callable[[str], bool], marker: str) -> str
 
 
 def _unescaped(name: str) -> str:
-    """Return the name that a JSON string is."""
+    """Return the text of a JSON string with its quotes."""
     if "\\" in name:
         try:
             return str(json.loads(name))

@@ -1,9 +1,8 @@
 """The ids of requests on the lines that are logged after a request's context has ended.
 
-A server logs an exception that the application raised, and its access line, when
-the application has returned: no context says then which request it was. So the
-exception carries the id, and the server's context carries that of the request
-which it served last.
+A server logs an exception of the application, and its access line, after the application has
+returned. No context has the request's id by then. So the exception carries the id, and the
+server's context carries that of the last request.
 """
 
 from __future__ import annotations
@@ -36,23 +35,23 @@ _ATTRIBUTE: Final = "_mozlog_request_id"
 # A chain may be a circle, and has no bound of its own.
 _MAX_EXCEPTIONS: Final = 50
 
-# Threads end without saying so.
+# Threads end without notice.
 _MAX_THREADS: Final = 1000
 
 #: Of each thread, the last exception that left a request, by its type's name, and the id.
 _failed: Final[dict[int, tuple[str, str]]] = {}
-# The request that was served last in a context: its id, its method and its path.
+# The last request of a context: its id, its method and its path.
 _served: Final[ContextVar[tuple[str | None, str, str] | None]] = ContextVar(
     "mozlog_served", default=None
 )
 
 
 def attach_request_id(error: BaseException, request_id: str) -> None:
-    """Have lines about an exception carry a request's id, where no context has one.
+    """Attach a request's id to an exception, for lines about it where no context has an id.
 
-    To be called by the code that sees the exception leave the request, before the
-    request's context ends. Never raises. The latest id counts: the exception of a
-    call that the application makes in-process ends as that of the outer request.
+    The outermost code that sees the exception calls this before the request's context ends. Never
+    raises. The latest id counts: an exception of a request within a request ends as that of the
+    outer one.
 
     Args:
         error: What the application raised; exceptions that have it as their cause or
@@ -66,7 +65,7 @@ def attach_request_id(error: BaseException, request_id: str) -> None:
         if served.is_wanted:
             remember(_failed, get_ident(), (type_name(type(error)), request_id), _MAX_THREADS)
     except Exception:
-        # It is no exception; the line is made all the same.
+        # The value is not an exception. Its line is made without the id.
         pass
 
 
@@ -96,7 +95,7 @@ def request_id_of(exc_info: Any) -> str | None:
                 ):
                     chain.append(earlier)
     except Exception:
-        # What stands in place of an exception may be anything.
+        # The value in place of an exception may be of any type.
         pass
     return None
 
@@ -105,7 +104,7 @@ def add_request_id(fields: dict[Any, Any], exc_info: Any) -> None:
     """Add the id that was attached to an exception to fields that have no ``rid``.
 
     Args:
-        fields: What a line has of its call and of its context.
+        fields: The line's fields of its call and of its context.
         exc_info: As for ``request_id_of``.
     """
     if not _attached.is_any or fields.get("rid") is not None:
@@ -150,12 +149,12 @@ def remember_served(request_id: str | None, method: str, path: str) -> None:
 def take_served(method: Any, path: Any) -> str | None:
     """Return the id of the request that was served last in this context, and forget it.
 
-    None where that was another request: a server logs none whose client has gone, and
-    the next one on the connection may be one that the application never sees.
+    None where that was another request. A server logs no line for a client that has gone, and
+    the application may never see the next request of the connection.
 
     Args:
-        method: What the access line says of the request.
-        path: Likewise.
+        method: The method in the access line.
+        path: The path in the access line.
     """
     found = _served.get()
     if found is None:
@@ -167,11 +166,13 @@ def take_served(method: Any, path: Any) -> str | None:
 def take_failed(line: str) -> str | None:
     """Return the id of the request that failed last in this thread, and forget it.
 
-    For a server that logs the text of an exception and has no exception to show.
+    For a server that logs the text of an exception instead of the exception.
 
     Args:
-        line: How a traceback names the exception, as in ``module.Error: text``. None is
-            returned where the request ended with an exception of another name.
+        line: The line of a traceback that names the exception, as in ``module.Error: text``.
+
+    Returns:
+        None where the request ended with an exception of another name.
     """
     name, request_id = _failed.pop(get_ident(), (None, None))
     named = line.partition(":")[0].rpartition(".")[2]

@@ -1,7 +1,7 @@
-"""What a client has sent, as a line shows it: cut, and without the credentials in it.
+"""The text that a client has sent, as a line shows it: cut, and without credentials.
 
 Query strings are in the summaries of ``dockerflow`` and in the access records of servers.
-In both, ``DOCKERFLOW_SUMMARY_LOG_QUERYSTRING`` says whether they are shown at all.
+``DOCKERFLOW_SUMMARY_LOG_QUERYSTRING`` decides for both whether lines show them.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = [
 
 #: Characters kept of a path, a query string, a User-Agent and an Accept-Language.
 MAX_TEXT: Final = 1024
-#: The variable that says whether query strings are shown, where no application has said it.
+#: The variable that decides whether query strings are shown, where no application decides it.
 VARIABLE: Final = "DOCKERFLOW_SUMMARY_LOG_QUERYSTRING"
 
-# What masks look at, before a text is cut: more is not read at all.
+# Characters that masks search before a text is cut. More is not read.
 _MAX_KEPT: Final = 32 * MAX_TEXT
-# Percent-encoded, a character has 12 bytes at most; what does not fit anyhow is not decoded.
+# A percent-encoded character has 12 bytes at most. Text that would be cut is not decoded.
 _MAX_ENCODED: Final = 16 * MAX_TEXT
-# A name is a credential's by its end.
+# The end of a name decides whether it is a credential's.
 _MAX_NAME: Final = 100
-# Names come again and again: whether each is a credential's.
+# Whether each known name is a credential's.
 _known: Final[dict[bytes, bool]] = {}
 _MAX_KNOWN: Final = 1024
 # How often a name may be percent-encoded.
@@ -48,18 +48,18 @@ _MAX_DECODINGS: Final = 3
 _ON: Final = frozenset({"1", "true", "yes", "on"})
 _OFF: Final = frozenset({"", "0", "false", "no", "off"})
 
-# In a value that is a URL of its own: what stands before a name, and the name with what ends
-# it, plain or percent-encoded once more.
+# In a value that is a URL itself: the separator before a name, the name, and its end, plain or
+# percent-encoded once more.
 _NESTED: Final = re.compile(
     r"(?:^|[?&;#]|%(?:25)*(?:3F|26|3B|23))(?P<name>[^=&;?#]{1,100}?)(?:=|%(?:25)*3D)",
     re.IGNORECASE,
 )
 # A query string in a sentence, up to the next white space.
 _QUERY: Final = re.compile(r"\?(?P<query>\S+)")
-# What ends the word that a URL is, and is no part of it: quotes, brackets, a full stop.
+# Characters at the end of a word that are no part of a URL: quotes, brackets, a full stop.
 _CLOSING: Final = "\"'`)]}>.,:;!"
 _SPACES: Final = " \t\r\n"
-# How much of a word is looked through for a path.
+# Characters of a word that are searched for a path.
 _MAX_BEFORE: Final = 2048
 
 
@@ -67,7 +67,7 @@ _MAX_BEFORE: Final = 2048
 
 
 class _Wanted:
-    """What an application of this process has said; None where none has."""
+    """The setting of an application of this process; None where none has set it."""
 
     is_wanted: bool | None = None
 
@@ -88,7 +88,11 @@ def are_query_strings_logged() -> bool:
 
 
 def check_variable() -> None:
-    """Raise ``OptionError`` where the variable of the environment is neither true nor false."""
+    """Check the variable of the environment.
+
+    Raises:
+        OptionError: It is neither true nor false.
+    """
     value = os.environ.get(VARIABLE, "")
     if value.strip().lower() not in _ON | _OFF:
         raise OptionError(
@@ -100,7 +104,7 @@ def check_variable() -> None:
 
 
 class CutText(str):
-    """The start of a text that is too long to be kept whole: more of it than a line shows."""
+    """The start of a long text: more of it than a line shows, and its size."""
 
     __slots__ = ("size",)
     #: How many characters the whole text has.
@@ -132,7 +136,7 @@ def shown_query(query: str | bytes) -> str:
     """Return the text of a query string, without the values of credentials, and cut.
 
     Args:
-        query: As it came, percent-encoded.
+        query: The query string, percent-encoded.
     """
     size = len(query)
     query = query[:_MAX_ENCODED]
@@ -150,7 +154,7 @@ def shown_query(query: str | bytes) -> str:
         parts.append(text)
         length += len(text) + 1
         if length > MAX_TEXT + 1:
-            # What follows is not shown: a name stands before its value.
+            # The rest is not shown, and cannot change the parts before it.
             break
     text = "&".join(parts)
     is_cut = len(text) > MAX_TEXT or size > _MAX_ENCODED
@@ -174,7 +178,7 @@ def _shown_in(found: re.Match[str]) -> str:
     start = max(0, end - _MAX_BEFORE)
     word = max(text.rfind(space, start, end) for space in _SPACES) + 1
     if text.find("/", max(word, start), end) < 0 and (word or not start):
-        # Nothing before it is a path.
+        # The question mark does not follow a path.
         return found[0]
     query = found["query"]
     url = query.rstrip(_CLOSING)

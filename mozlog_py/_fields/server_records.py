@@ -37,7 +37,7 @@ _Reader = Callable[[_Attributes], None]
 
 _new: Final = logging.LogRecord.__new__
 
-# Where gunicorn shows what dockerflow leaves in a request's environ, which no header can set.
+# The atom of gunicorn for the id that dockerflow sets in a request's environ. No header can.
 _REQUEST_ID_ATOM: Final = "{mozlog.request_id}e"
 _TRACEBACK: Final = "Traceback (most recent call last):\n"
 
@@ -48,7 +48,7 @@ _ESCAPES: Final = re.compile(
 _CONVERSION: Final = re.compile("%[^%]")
 _DJANGO: Final = re.compile('"%s" %s %s')
 _WERKZEUG: Final = re.compile(r'(.+?) - - \[[^\]]*\] "%s" %s %s')
-# Fields whose text is none of a server's sentences: what they are made of is known.
+# Fields that have no query string in their text.
 _QUERYLESS: Final = frozenset({"agent", "path", "querystring", "traceback"})
 
 
@@ -77,7 +77,7 @@ class LoggedCall:
             fields = access_fields(attributes)
             return dict, ({"message": str(self.msg % self.args), "fields": fields},)
         except Exception:
-            # The sentence, which the record has as well, says the same.
+            # The record's sentence, which is kept, has the same content.
             return dict, ()
 
 
@@ -88,9 +88,11 @@ def read_record(record: logging.LogRecord) -> logging.LogRecord:
         record: A record of a logger in ``READERS``, in any form. It is not changed.
 
     Returns:
-        A copy, or the record itself where it cannot be read. Reading a copy again
-        changes nothing. Raises no ``Exception``; what is none and is raised by the
-        code of an argument propagates.
+        A copy, or the record itself where it cannot be read. Reading a copy again changes
+        nothing.
+
+    Raises:
+        BaseException: The code of an argument raises it, and it is no ``Exception``.
     """
     try:
         read = READERS[record.name]
@@ -111,7 +113,7 @@ def access_fields(attributes: _Attributes) -> _Fields:
     """Return the fields of an access record.
 
     Args:
-        attributes: Those of the record.
+        attributes: The attributes of the record.
 
     Returns:
         The fields by name; empty for a record in another form.
@@ -142,7 +144,7 @@ def _restore_call(attributes: _Attributes) -> None:
     if call is None or attributes["args"]:
         return
     if type(call) is LoggedCall:
-        # A filter behind ours may have replaced the arguments, to hide something.
+        # A filter behind ours may have replaced the arguments, to hide a secret.
         if call.args and attributes["msg"] == call.msg % call.args:
             attributes["msg"], attributes["args"] = call.msg, call.args
     elif type(call) is dict and attributes["msg"] == call.get("message"):
@@ -150,7 +152,7 @@ def _restore_call(attributes: _Attributes) -> None:
 
 
 def _show(attributes: _Attributes, fields: _Fields) -> None:
-    """Show fields in place of the sentence; what the record has of that name stays."""
+    """Set fields in place of the sentence; an attribute of the same name stays."""
     for name, value in fields.items():
         attributes.setdefault(name, capped(value) if type(value) is str else value)
     if fields:
@@ -158,7 +160,7 @@ def _show(attributes: _Attributes, fields: _Fields) -> None:
 
 
 def _clean(record: logging.LogRecord) -> None:
-    """Take out terminal escapes, sockets, and of query strings what is not to be shown."""
+    """Remove terminal escapes, sockets, and query strings that are not to be shown."""
     attributes = vars(record)
     has_requests = not record.name.startswith("celery")
     message: Any = attributes["msg"]
@@ -167,14 +169,14 @@ def _clean(record: logging.LogRecord) -> None:
             message = attributes["msg"] = record.getMessage()
             attributes["args"] = ()
         except Exception:
-            # Arguments that do not fit are shown beside the message.
+            # The line shows arguments that do not fit beside the message.
             pass
     if type(message) is str:
         if "\x1b" in message:
             message = attributes["msg"] = _ESCAPES.sub("", message)
         if has_requests and "?" in message:
             attributes["msg"] = shown_sentence(message)
-    # Whatever a call adds to a record stands behind what all records have.
+    # Attributes that a call adds stand behind those of all records.
     for name, value in [*attributes.items()][_COUNT:]:
         kind = type(value)
         if kind is str:
@@ -183,7 +185,7 @@ def _clean(record: logging.LogRecord) -> None:
             if has_requests and "?" in value and name not in _QUERYLESS:
                 attributes[name] = shown_sentence(value)
         elif kind is not int and hasattr(kind, "getpeername"):
-            # By what it has: gevent's, uvloop's and TLS sockets have no class in common.
+            # By a method: gevent's, uvloop's and TLS sockets have no class in common.
             del attributes[name]
 
 
@@ -216,7 +218,7 @@ def _of_hypercorn(attributes: _Attributes) -> _Fields:
         "method": atoms["m"],
         "path": atoms["U"] or path,
         "querystring": _given(atoms["q"]) or query or None,
-        # None where the client has left before there was one.
+        # None where the client has left before the response.
         "code": None if code is None else int(code),
         "t": int(atoms["D"]) // 1000,
         "agent": _given(atoms["a"]),
@@ -349,7 +351,7 @@ _ACCESS: Final[dict[str, Callable[[_Attributes], _Fields]]] = {
     "werkzeug": _of_werkzeug,
 }
 
-# What the fields are made of where it is not the arguments.
+# The attributes that the fields are read from, where those are not the arguments.
 _MADE_OF: Final[dict[str, tuple[str, ...]]] = {
     "aiohttp.access": (
         "first_request_line", "process_id", "remote_address", "request_start_time",
@@ -363,14 +365,14 @@ _MADE_OF: Final[dict[str, tuple[str, ...]]] = {
 
 def _read_access(attributes: _Attributes) -> None:
     name = attributes["name"]
-    # Of a record that was pickled they are known.
+    # A pickled record has them ready.
     fields = attributes.pop(CALL_ATTRIBUTE, None) or access_fields(attributes)
     if not fields:
         return
     for consumed in _MADE_OF.get(name, ()):
         attributes.pop(consumed, None)
     if name == "aiohttp.access" and "request_header" in attributes:
-        # What a format asks for beside what is always there is kept.
+        # Headers that the application's format adds are kept.
         further = {**attributes.pop("request_header")}
         for header in ("Referer", "User-Agent"):
             further.pop(header, None)
@@ -391,7 +393,7 @@ def _read_access(attributes: _Attributes) -> None:
 
 
 def _read_traceback(attributes: _Attributes) -> None:
-    """Make fields of the text of a traceback, where the record has no exception."""
+    """Split the text of a traceback into fields, where the record has no exception."""
     if attributes["args"] or attributes["exc_info"]:
         return
     parts = _split_traceback(attributes["msg"])
@@ -403,25 +405,25 @@ def _read_traceback(attributes: _Attributes) -> None:
 
 
 def _split_traceback(message: Any) -> tuple[str, str, str] | None:
-    """Return what stands before the text of a traceback, its last line, and the text."""
+    """Return the text before a traceback, the line that names the exception, and its frames."""
     if type(message) is not str:
         return None
     before, mark, frames = message.partition(_TRACEBACK)
-    # What is below the last frame; causes come before it.
+    # The line below the last frame. Causes come before it.
     last = frames.rpartition(_TRACEBACK)[2].splitlines()
     named = [line for line in last if line and not line.startswith(" ")]
     return (before.rstrip(), named[0], frames) if mark and named else None
 
 
 def _read_django(attributes: _Attributes) -> None:
-    # The connection's socket, and the time, which the line has anyway.
+    # The connection's socket, and the time, which every line has.
     attributes.pop("request", None)
     attributes.pop("server_time", None)
     _read_access(attributes)
 
 
 def _read_sanic(attributes: _Attributes) -> None:
-    # Sanic's own filter has asked it already.
+    # Only Sanic's own filter reads it, and that has run.
     attributes.pop("verbosity", None)
     if attributes["name"] == "sanic.access":
         _read_access(attributes)
@@ -451,13 +453,13 @@ def _read_celery(attributes: _Attributes) -> None:
             index = len(_CONVERSION.findall(template[: template.index("%s[%s]")]))
             name, task_id = args[index : index + 2]
     except Exception:
-        # About no task, or in the words of another version.
+        # The record is not about a task, or is of another version.
         return
     attributes.setdefault("task_id", task_id)
     attributes.setdefault("task_name", name)
 
 
-#: By a logger's name, what is done to the attributes of its records.
+#: By a logger's name, the function that reads the attributes of its records.
 READERS: Final[dict[str, _Reader]] = {
     **dict.fromkeys(_ACCESS, _read_access),
     "_granian.utils": _read_traceback,

@@ -1,3 +1,3 @@
-"""The stage that makes bytes of an envelope and Fields."""
+"""The stage that encodes an envelope and Fields as bytes."""
 
 __all__: list[str] = []

@@ -1,13 +1,13 @@
 """The one place where a MozLog line is made.
 
-``LineEncoder.line`` takes what the envelope needs and a dict of Fields, and gives
-one line of JSON as bytes, without the newline. Everything that logs calls it;
-``fast`` has the short cut to the same line for plain records.
+``LineEncoder.line`` returns one line of JSON in bytes, without the newline, of an envelope and a
+dict of Fields. ``_render.plain_record`` and ``structlog.log_methods`` repeat its last statements
+for plain records and events.
 
-orjson is fast, and it ends the process on some values that it does not know
-(a datetime with a broken tzinfo, a dataclass with an unset slot, a list that
-shrinks while it is read). So it is only ever given exact ``str``, ``int``,
-``float``, ``bool`` and ``None``, and containers that were built here.
+orjson ends the process on some values: a datetime with a broken tzinfo, a dataclass with an unset
+slot, a list that shrinks while it is read. So it only gets exact ``str``, ``int``, ``float``,
+``bool`` and ``None``, and containers that this package has built. ``docs/design/plain-types.md``
+says more.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ ENVELOPE_VERSION: Final = "2.0"
 #: Nanoseconds since the epoch; the year 2262.
 MAX_TIMESTAMP: Final = 2**63 - 1
 _MAX_PID: Final = 2**31 - 1
-# Bytes; a copy of less costs nothing.
+# Bytes. The copy of a shorter line costs nothing that can be measured.
 _LONG_LINE: Final = 65_536
 # Logger names made from data must not fill the memory.
 _MAX_TEMPLATES: Final = 1024
-# Of a level that has a template: data may bring a number of any size.
+# Bits of a level that gets a template: the level of a record may be a number of any size.
 _MOST_BITS: Final = 32
 
 _LAST_RESORT: Final = (
@@ -71,10 +71,13 @@ _Templates = dict[Any, dict[Any, dict[Any, tuple[bytes, bytes]]]]
 
 
 class RaiseAfterWrite(BaseException):
-    """A line is made, and ``cause`` is still to be raised once it is written.
+    """A line is made, and ``cause`` is to be raised once it is written.
 
-    ``from_value`` tells that a value's own code raised it; otherwise it came
-    from outside, in the middle of formatting.
+    Args:
+        line: The line, without its newline.
+        cause: What was raised that is no ``Exception``.
+        from_value: Whether the code of a value raised it. Otherwise it came from outside
+            while the line was made, as from a signal's handler.
     """
 
     def __init__(self, line: bytes, cause: BaseException, *, from_value: bool) -> None:
@@ -85,10 +88,12 @@ class RaiseAfterWrite(BaseException):
 
 
 class EventDropped(BaseException):
-    """A processor has decided that there is to be no line.
+    """A processor has dropped the event.
 
-    ``fields`` is what it would have said. Whoever can write nothing but lines
-    calls ``line`` for it all the same.
+    A caller that must return a line gets it from ``line()``.
+
+    Args:
+        fields: The Fields that the line would have had.
     """
 
     def __init__(self, fields: dict[str, Any]) -> None:
@@ -101,8 +106,8 @@ def encode(plain: Any, max_bytes: int = 0) -> bytes:
     """Encode plain values (and only those) as JSON that is safe to print on one line.
 
     Args:
-        plain: What ``orjson`` can be trusted with.
-        max_bytes: What a whole line may take; 0 for no limit.
+        plain: A value of exact plain types and containers of these.
+        max_bytes: The most bytes of a whole line; 0 for no limit.
     """
     text = _dumps(plain)
     if text.isascii() and DELETE not in text and not 0 < max_bytes < len(text):
@@ -111,7 +116,7 @@ def encode(plain: Any, max_bytes: int = 0) -> bytes:
 
 
 class EnvelopeExtension(Protocol):
-    """Gives members of the envelope that a line has beside MozLog's own, as plain values."""
+    """A function that returns further members of the envelope, as plain values."""
 
     def __call__(
         self,
@@ -120,12 +125,19 @@ class EnvelopeExtension(Protocol):
         fields: dict[str, Any],
         exception: tuple[Any, str] | None,
     ) -> dict[str, Any]:
-        """Return the members for one line; ``exception`` as a ``Sanitiser`` has it."""
+        """Return the members for one line.
+
+        Args:
+            type_: The logger's name.
+            severity: The syslog severity.
+            fields: The line's Fields, in plain values.
+            exception: As a ``Sanitiser`` has it.
+        """
         ...
 
 
 class FieldsMask(Protocol):
-    """Masks secrets, by value or by shape, in what becomes a line."""
+    """An object that masks secrets, by value or by shape, in lines."""
 
     #: Encodes plain values as ``orjson.dumps`` does, with secrets masked.
     dumps: Callable[[Any], bytes]
@@ -146,19 +158,26 @@ class FieldsMask(Protocol):
 class LineEncoder:
     """Makes the lines of one application on one host.
 
-    Parameters: ``logger`` and ``hostname`` as they stand in the envelope;
-    ``severity_of`` gives a level's syslog severity; ``strict`` asks for lines
-    that satisfy the machine schema; ``json_default`` as in ``Sanitiser``;
-    ``further`` gives members of the envelope beside MozLog's own; ``mask`` masks
-    secrets in every text of a line, ``dumps`` encodes Fields and does so; ``max_bytes`` is what
-    a line may take without its newline, 0 for no limit. A longer one is cut here if it has
-    characters to escape, which are then escaped in what is left of it; else where it is written.
+    A line that is longer than ``max_bytes`` is cut here only if it has characters to escape, which
+    must come after the cut. Other long lines are cut by the sink.
 
-    ``templates`` holds what has been made of the envelope, by pid, logger and
-    level: all of a line but its time and its Fields, and all of a line whose
-    only field is the message but its time and that. ``record_templates`` holds the
-    same without the loggers in ``read_apart``: a renderer of records finds out by
-    that, at no price for the others, that a record is to be read in its own way.
+    ``templates`` holds two templates for each pid, logger and level. The first is a line without
+    its time and its Fields. The second is a line whose only field is the message, without its time
+    and the message. ``record_templates`` holds the same without the loggers in ``read_apart``. So
+    a renderer of records that finds no template there reads the record apart, and other records
+    pay nothing for this.
+
+    Args:
+        logger: The application, as it stands in the envelope.
+        hostname: The host, as it stands in the envelope.
+        version: The version of the envelope.
+        strict: Whether lines satisfy the machine schema.
+        severity_of: Returns the syslog severity of a level.
+        json_default: As for ``Sanitiser``.
+        further: Returns members of the envelope beside MozLog's own.
+        read_apart: Names of loggers whose records are read in their own way.
+        mask: Masks secrets in every text of a line.
+        max_bytes: The most bytes of a line without its newline; 0 for no limit.
     """
 
     def __init__(
@@ -190,7 +209,7 @@ class LineEncoder:
         self._template_count = 0
 
     def use_mask(self, mask: FieldsMask | None) -> None:
-        """Mask secrets with ``mask`` in the lines to come; before the first of them."""
+        """Set the mask of the lines. To be called before the first of them is made."""
         self.mask = mask
         self.dumps: Callable[[Any], bytes] = _dumps if mask is None else mask.dumps
 
@@ -204,16 +223,20 @@ class LineEncoder:
         sanitiser: Sanitiser | None = None,
         max_bytes: int | None = None,
     ) -> bytes:
-        """Make one line.
+        """Return one line. Raises no ``Exception``.
 
-        ``timestamp_ns``: nanoseconds since the epoch. ``type_``: the logger's
-        name. ``level``: the Python level. ``pid``: the process that logged,
-        None for this one. ``fields`` may hold anything and is not changed.
-        ``sanitiser`` brings along what was already lost of the record. ``max_bytes``
-        takes the place of the limit that lines of this maker have.
+        Args:
+            timestamp_ns: Nanoseconds since the epoch.
+            type_: The logger's name.
+            level: The Python level.
+            pid: The process that logged; None for this one.
+            fields: Any values by any keys. The dict is not changed.
+            sanitiser: Holds what the record has lost already.
+            max_bytes: Replaces the limit of this encoder; None for that.
 
-        Never raises an ``Exception``. Raises ``RaiseAfterWrite``, which holds the
-        line, where a value's own code raised what is not one.
+        Raises:
+            RaiseAfterWrite: The code of a value raised what is no ``Exception``. It holds the
+                line.
         """
         if sanitiser is None:
             sanitiser = Sanitiser(self.json_default)
@@ -225,12 +248,7 @@ class LineEncoder:
             template = self._template(type_, level, pid, sanitiser)
         plain, text = self._fields(fields, sanitiser)
         line = template % (clamped(timestamp_ns), text)
-        if self.further is not None:
-            line = self.extended(
-                self.further, line, type_, level, plain, sanitiser.exception, max_bytes
-            )
-        if not line.isascii() or DELETE in line:
-            line = finished(line, self.max_bytes if max_bytes is None else max_bytes)
+        line = self.complete(line, type_, level, plain, sanitiser.exception, max_bytes)
         if sanitiser.interrupt is not None:
             raise RaiseAfterWrite(line, sanitiser.interrupt, from_value=True)
         return line
@@ -238,7 +256,7 @@ class LineEncoder:
     def plain_line(
         self, timestamp_ns: int, type_: str, level: int, pid: int, fields: dict[str, Any]
     ) -> bytes:
-        """Make the same line of fields that are all exact plain types, and finite.
+        """Return the same line of fields that are all exact plain types, and finite.
 
         Args:
             timestamp_ns: Nanoseconds since the epoch.
@@ -248,15 +266,10 @@ class LineEncoder:
             fields: Few enough for a line, and at least one.
         """
         line = self.template(type_, level, pid) % (clamped(timestamp_ns), _dumps(fields))
-        if self.further is not None:
-            line = self.extended(self.further, line, type_, level, fields)
-        if not line.isascii() or DELETE in line:
-            line = finished(line, self.max_bytes)
-        return line
+        return self.complete(line, type_, level, fields)
 
-    def extended(
+    def complete(
         self,
-        further: EnvelopeExtension,
         line: bytes,
         type_: Any,
         level: Any,
@@ -264,17 +277,47 @@ class LineEncoder:
         exception: tuple[Any, str] | None = None,
         max_bytes: int | None = None,
     ) -> bytes:
+        """Return a line in its last form: its envelope extended, cut, its characters escaped.
+
+        The order counts. A cut repeats what ``further`` adds, and would break an escape in two.
+        A line of ASCII without DELETE and without ``further`` is complete, which the hot callers
+        test before they call this.
+
+        Args:
+            line: A template with the time and the Fields, in which secrets are masked.
+            type_: The logger's name.
+            level: The Python level.
+            fields: The Fields in plain values, for ``further``.
+            exception: As a ``Sanitiser`` has it, for ``further``.
+            max_bytes: The most bytes of the line without its newline, 0 for no limit; None for
+                the limit of this encoder.
+        """
+        if self.further is not None:
+            line = self._extended(self.further, line, type_, level, fields, exception, max_bytes)
+        if not line.isascii() or DELETE in line:
+            line = finished(line, self.max_bytes if max_bytes is None else max_bytes)
+        return line
+
+    def _extended(
+        self,
+        further: EnvelopeExtension,
+        line: bytes,
+        type_: Any,
+        level: Any,
+        fields: dict[str, Any],
+        exception: tuple[Any, str] | None,
+        max_bytes: int | None,
+    ) -> bytes:
         """Return a line with the members that ``further`` adds to its envelope, not escaped yet.
 
-        ``fields`` are those of the line, plain; ``exception`` as a ``Sanitiser`` has it;
-        ``max_bytes`` as of ``line``. A line that is longer without them is cut with them.
+        A line that is too long without them is cut together with them.
         """
         limit = self.max_bytes if max_bytes is None else max_bytes
         try:
             severity = self.severity_of(level)
             further_members = further(_type_text(type_), severity, fields, exception)
             if 0 < limit < len(line):
-                # They repeat what is long in Fields, and that is not encoded once more.
+                # The members repeat long texts of the Fields: they are cut before they are encoded.
                 return cut(line, limit, self._masked(further_members))
             members = self.dumps(further_members)
         except Exception:
@@ -298,8 +341,15 @@ class LineEncoder:
     ) -> dict[str, Any]:
         """Return the same line as a dict of plain values.
 
-        ``is_raw``: Fields hold the values as they were logged. The members of the envelope
-        are plain all the same.
+        Args:
+            timestamp_ns: As for ``line``, and so are the others.
+            type_: The logger's name.
+            level: The Python level.
+            pid: The process that logged.
+            fields: The Fields.
+            sanitiser: Holds what the record has lost already.
+            is_raw: Whether Fields keep the values as they were logged. The members of the
+                envelope are plain in either case.
         """
         shown = with_reasons({**fields}, sanitiser) if is_raw else self._plain(fields, sanitiser)
         envelope: dict[str, Any] = {
@@ -322,10 +372,10 @@ class LineEncoder:
         return masked
 
     def conversion(self, document: dict[Any, Any], sanitiser: Sanitiser) -> dict[str, Any]:
-        """Return a whole line, which a formatter's own ``convert_record`` made, in plain values."""
+        """Return the line that a formatter's own ``convert_record`` returned, in plain values."""
         fields: Any = dict.get(document, "Fields")
         if issubclass(type(fields), dict):
-            # Fields are cleaned as Fields, for which other bounds hold than for a value.
+            # Fields have other bounds than a nested value.
             line = sanitiser.fields({**document, "Fields": ""})
             line["Fields"] = self._plain(fields, sanitiser)
         else:
@@ -335,13 +385,13 @@ class LineEncoder:
     def _constant(
         self, type_: Any, level: Any, pid: Any, sanitiser: Sanitiser
     ) -> dict[str, str | int]:
-        """Give what every line of one logger, level and process has in common."""
-        names = _type_text(type_), sanitiser.name(self.logger), sanitiser.name(self.hostname)
+        """Return the members that all lines of one logger, level and process share."""
+        names = _type_text(type_), sanitiser.text_of(self.logger), sanitiser.text_of(self.hostname)
         if self.mask is not None:
             names = tuple(map(self.mask.plain, names))
         return {
             **dict(zip(("Type", "Logger", "Hostname"), names, strict=True)),
-            "EnvVersion": sanitiser.name(self.version),
+            "EnvVersion": sanitiser.text_of(self.version),
             "Severity": self.severity_of(level),
             "Pid": pid if type(pid) is int and 0 <= pid <= _MAX_PID else os.getpid(),
         }
@@ -413,52 +463,52 @@ class LineEncoder:
 
 
 def _type_text(type_: Any) -> str:
-    """Give what stands as ``Type``, whatever a record's name is."""
+    """Return the text of ``Type`` for the name of a record, which may be any value."""
     if type_ is None:
         return "root"
     is_plain = type(type_) is str and len(type_) <= MAX_TEXT and type_.isascii()
-    return type_ if is_plain else Sanitiser().name(type_)
+    return type_ if is_plain else Sanitiser().text_of(type_)
 
 
 def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
-    """Give plain fields that say what of their record was lost, if anything was."""
+    """Return plain fields, with a note of what their record has lost, if anything."""
     if sanitiser.reasons:
         degraded.count += 1
-        # Some of it may have been known, and said, before the fields were cleaned.
-        known = plain.get(DEGRADED)
-        told = known.split("; ") if type(known) is str else ()
-        reasons = [reason for reason in sanitiser.reasons if reason not in told]
+        # The fields may have a note of some reasons already, from before they were cleaned.
+        note = plain.get(DEGRADED)
+        known = note.split("; ") if type(note) is str else ()
+        reasons = [reason for reason in sanitiser.reasons if reason not in known]
         if reasons:
             degrade(plain, "; ".join(reasons))
     return plain
 
 
 def degrade(fields: dict[Any, Any], reason: str) -> None:
-    """Have fields say one more thing that was lost; a user's field of the name is kept."""
-    known = fields.get(DEGRADED)
-    if known is not None and type(known) is not str:
-        fields[unique_key(f"extra.{DEGRADED}", fields)] = known
-        known = None
-    said = known.split("; ") if known else []
-    # What is converted first and cleaned afterwards may lose the same twice.
-    said += [each for each in reason.split("; ") if each not in said]
-    fields[DEGRADED] = "; ".join(said)
+    """Add a reason to the note of what fields have lost; a user's field of that name is kept."""
+    note = fields.get(DEGRADED)
+    if note is not None and type(note) is not str:
+        fields[unique_key(f"extra.{DEGRADED}", fields)] = note
+        note = None
+    known = note.split("; ") if note else []
+    # Fields that are converted first and cleaned afterwards may lose the same twice.
+    known += [each for each in reason.split("; ") if each not in known]
+    fields[DEGRADED] = "; ".join(known)
 
 
 def clamped(timestamp_ns: int) -> int:
-    """Give a timestamp (nanoseconds) that fits the envelope."""
+    """Return the nearest timestamp (nanoseconds since the epoch) that fits the envelope."""
     if 0 <= timestamp_ns <= MAX_TIMESTAMP:
         return timestamp_ns
     return 0 if timestamp_ns < 0 else MAX_TIMESTAMP
 
 
 def last_resort(error: BaseException) -> bytes:
-    """Give a line for the day when nothing works, as at the end of the stack or of memory."""
+    """Return a line for a record that cannot be rendered, as where the stack or memory ends."""
     return _LAST_RESORT % (time.time_ns(), type_name(type(error)).encode("ascii", "replace"))
 
 
 def local_hostname() -> str:
-    """Give this host's name, `unknown` where it has none."""
+    """Return this host's name; ``unknown`` where it has none."""
     try:
         return socket.gethostname()
     except OSError:

@@ -26,13 +26,13 @@ CLOUD_SEVERITIES: Final = (
 
 
 def severity(level: Any) -> int:
-    """Give the syslog severity (0 to 7) of a Python logging level.
+    """Return the syslog severity (0 to 7) of a Python logging level.
 
-    The map is monotone, so a level between two named ones is as severe as the
-    named one below it. What is no number is 7 (debug). Never raises.
+    The map is monotone: a level between two named ones has the severity of the lower one. A
+    value that is not a number has severity 7 (debug). Never raises.
     """
     kind = type(level)
-    # A subclass may compare as it likes; the base type's copy compares as a number.
+    # A subclass may override comparison; the base type's copy compares as a number.
     if issubclass(kind, int):
         number: int | float = int.__pos__(level)
     elif issubclass(kind, float):

@@ -1,11 +1,10 @@
 """A line that is too long, made again with its longest texts cut.
 
-Docker and many shippers split a line at 16 KiB, and what comes out is no JSON.
+Docker and many shippers split a line at 16 KiB, and the parts are no JSON.
 
-The longest texts are cut first, whichever member of the line they belong to, so short ones stay
-whole: a request's id beside a message of megabytes. Texts are cut by characters before any of
-them is encoded, so the work beyond one parsing of the line depends on the limit, and not on the
-line.
+The longest texts of the line are cut first, so that short ones stay whole: a request's id beside
+a message of megabytes. Texts are cut by characters before any of them is encoded. So the line is
+parsed once, and all other work depends on the limit and not on the length of the line.
 """
 
 from __future__ import annotations
@@ -36,27 +35,31 @@ MAX_LINE_BYTES: Final = 16_384
 #: Bytes; a smaller limit would leave no room beside the envelope.
 MIN_LINE_BYTES: Final = 1024
 
-# Shorter texts are left alone: what is cut off one must be more than the mark.
+# Shorter texts stay whole: a cut must save more than its mark takes.
 _SHORTEST: Final = 96
 # A character takes twelve bytes at most, as two escapes, so a text of no more is short.
 _SURELY_SHORT: Final = _SHORTEST // 12
-# Members of MozLog's envelope, which no cut may leave out; other formats add more.
+# Members of MozLog's envelope, which stay in every line; other formats add more.
 _ENVELOPE: Final = frozenset(
     {"EnvVersion", "Fields", "Hostname", "Logger", "Pid", "Severity", "Timestamp", "Type"}
 )
-# The Fields that are left out last: by them a line is found, and its failure understood.
+# The Fields that are left out last: people find a line, and understand its failure, by them.
 _KEPT: Final = (DEGRADED, "rid", "trace_id", "span_id", "msg", "error", "traceback")
 _MARK: Final = "...<{} characters cut>...".format
 _MARK_BYTES: Final = 40
 _ROUNDS: Final = 12
-# The note of what was lost is cut as other texts are, where it is longer than ours are.
+# Characters of a note of losses. Longer ones than ours are cut as other texts are.
 _LONG_NOTE: Final = 512
-# A member to be left out last is a short one.
+# Bytes of a member that is left out last.
 _SHORT_MEMBER: Final = 1024
 
 
 def check_max_line_bytes(value: object) -> None:
-    """Raise ``OptionError`` for what is no limit of a line's bytes; 0 is for none."""
+    """Check a limit of a line's bytes; 0 is for no limit.
+
+    Raises:
+        OptionError: The value is not such a limit.
+    """
     if type(value) is int and value == 0:
         return
     allowed = (
@@ -67,17 +70,17 @@ def check_max_line_bytes(value: object) -> None:
 
 
 def finished(line: bytes, max_bytes: int) -> bytes:
-    """Return an encoded line as it may be printed: cut first, then its characters escaped.
+    """Return an encoded line that is safe to print: cut first, then its characters escaped.
 
-    One of ASCII that is short enough is returned as it is, which a caller finds out faster.
+    A caller need not call it for a short line of ASCII, which is returned unchanged.
 
     Args:
         line: One line of JSON, with every secret masked.
-        max_bytes: What it may take; 0 for no limit.
+        max_bytes: The most bytes it may take; 0 for no limit.
     """
     if 0 < max_bytes < len(line):
         line = cut(line, max_bytes)
-    # What cannot be cut is escaped all the same.
+    # A line that cannot be cut is escaped, too.
     return escape(line)
 
 
@@ -85,12 +88,12 @@ def cut(line: bytes, max_bytes: int, further: dict[str, Any] | None = None) -> b
     """Return a line of at most ``max_bytes``, its newline included, with as much as fits.
 
     The longest texts are cut down to one length, their heads and tails kept. Only where that
-    is not enough, members are left out, the largest first. A line that is no MozLog, such as
-    one for people, is left alone.
+    is not enough, members are left out, the largest first. A line that is not MozLog, such as
+    one for people, is returned unchanged.
 
     Args:
         line: One line.
-        max_bytes: What it may take.
+        max_bytes: The most bytes it may take.
         further: Members that it has beside those of the envelope, as plain values.
     """
     try:
@@ -104,7 +107,7 @@ def cut(line: bytes, max_bytes: int, further: dict[str, Any] | None = None) -> b
         _fit(document, max_bytes - len(end), reason)
         return _encoded(document) + end
     except Exception:
-        # No JSON object, or one with numbers that only others understand.
+        # The line is not a JSON object, or has numbers that orjson refuses.
         return line
 
 
@@ -113,8 +116,8 @@ def fitted(document: dict[str, Any], max_bytes: int, reason: str) -> dict[str, A
 
     Args:
         document: The line, with its Fields. It is not changed.
-        max_bytes: What it may take, without a newline.
-        reason: What the line is to say of the cut.
+        max_bytes: The most bytes it may take, without a newline.
+        reason: The note that the line gets of the cut.
     """
     document = _copy(document)
     _fit(document, max_bytes, reason)
@@ -168,16 +171,16 @@ class _Text:
         if len(self._whole) > level:
             self._window = self._whole[: level - level // 3]
             self._window += self._whole[len(self._whole) - level // 3 :]
-        #: What they take, in bytes.
+        #: Bytes that these characters take.
         self.size = _size(self._window)
         holder[key] = self._window
 
     def cut(self, level: int) -> None:
-        """Cut the text to about so many bytes, where it takes more."""
+        """Cut the text to about ``level`` bytes, if it takes more."""
         whole, window = self._whole, self._window
         if self.size <= level and len(window) == len(whole):
             return
-        # As many characters as fit, going by what one of this text takes.
+        # As many characters as fit by the mean size of a character of this text.
         keep = max(2, (level - _MARK_BYTES) * len(window) // self.size)
         keep = min(keep, len(window))
         head, tail = window[: keep - keep // 3], window[len(window) - keep // 3 :]
@@ -185,10 +188,10 @@ class _Text:
 
 
 def _texts(document: dict[str, Any], max_bytes: int) -> list[_Text]:
-    """Return the texts that may be cut, each as far as any of it may stay.
+    """Return the texts that may be cut, each with the part of it that may stay.
 
-    No text takes fewer bytes than it has characters. So the level to which the longest come
-    down is found by characters first, and what lies beyond is neither encoded nor looked at.
+    No text takes fewer bytes than it has characters. So an upper bound of the level to which the
+    longest are cut is computed from characters, and text beyond it is never encoded.
     """
     places, holders = _places(document)
     names = [(holder, name) for holder in holders for name in holder if len(name) > _SURELY_SHORT]
@@ -196,13 +199,13 @@ def _texts(document: dict[str, Any], max_bytes: int) -> list[_Text]:
     level = _level([*lengths, *(len(name) for _, name in names)], max_bytes)
     for holder in {id(holder): holder for holder, name in names if _is_long(name, level)}.values():
         _shorten_names(holder, level)
-    # The names of members have changed their places.
+    # Shortening names has moved the members.
     places, _ = _places(document)
     return [_Text(holder, key, level) for holder, key in places]
 
 
 def _places(document: dict[str, Any]) -> tuple[list[tuple[Any, Any]], list[dict[str, Any]]]:
-    """Return where the texts that may be cut stand, and the objects whose members have names."""
+    """Return the places of the texts that may be cut, and the objects whose members have names."""
     places: list[tuple[Any, Any]] = []
     holders: list[dict[str, Any]] = []
     todo: list[Any] = [document]
@@ -240,7 +243,7 @@ def _shorten_names(holder: dict[str, Any], level: int) -> None:
 
 
 def _level(sizes: list[int], room: int) -> int:
-    """Return the size that the longest have to come down to, for all to have room."""
+    """Return the size to which the longest have to be cut, for all to fit into ``room``."""
     left, remaining = room, len(sizes)
     for size in sorted(sizes):
         if size * remaining > left:
@@ -253,7 +256,7 @@ def _level(sizes: list[int], room: int) -> int:
 def _leave_out(document: dict[str, Any], max_bytes: int) -> None:
     """Take members out of a line until it fits, the largest first.
 
-    Members by which a line is found and understood go last, those of the envelope never.
+    The members in ``_KEPT`` are taken last, those of the envelope never.
     """
     fields = document["Fields"]
     members = [(fields, name) for name in fields if name != DEGRADED]
@@ -268,7 +271,7 @@ def _leave_out(document: dict[str, Any], max_bytes: int) -> None:
     count = 0
     for is_kept, size, index in sorted(sized):
         if is_kept:
-            # Beside others, a member may have been escaped where it is not by itself.
+            # A member may be longer beside others, whose characters had it escaped as a whole.
             excess = len(_encoded(document)) - room
         if excess <= 0:
             break

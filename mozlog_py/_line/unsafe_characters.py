@@ -1,6 +1,6 @@
 r"""Characters that end a line, drive a terminal, or change what a reader sees, and their escapes.
 
-Stated once, for lines of JSON and for text for people. These are written as escapes:
+This list holds for lines of JSON and for text for people. These are written as escapes:
 
 - the controls: C0, DEL and C1 (``\x00`` to ``\x1f``, ``\x7f`` to ``\x9f``);
 - the separators U+2028 and U+2029, at which some readers split lines;
@@ -52,7 +52,7 @@ RANGES: Final = (
     (0xE0000, 0xE0FFF),
 )
 
-# Begins as each kana does: apart from it, kana are passed over.
+# It begins with the bytes of kana. Searched apart, it keeps the expression from stopping at kana.
 _FILLER: Final = b"\xe3\x85\xa4"
 _ESCAPED_FILLER: Final = rb"\u3164"
 # The others in UTF-8. A search of bytes takes half of the time of one of text.
@@ -68,19 +68,19 @@ _UNSAFE: Final = re.compile(
     rb"|\xe1(?:\x85[\x9f\xa0]|\x9e[\xb4\xb5]|\xa0[\x8b-\x8f])"
 )
 _search: Final = _UNSAFE.search
-# Most of most lines. To leave it out takes less than to search it, and keeps the others whole.
+# Most lines are mostly ASCII. Removing it is faster than searching it, and splits no character.
 _ASCII: Final = bytes(range(DELETE))
 
 _CLASS: Final = "".join(f"{chr(first)}-{chr(last)}" for first, last in RANGES)
 _IN_TEXT: Final = re.compile(f"[\x00-\x1f\ud800-\udfff{_CLASS}]")
 _IN_LINES: Final = re.compile(f"[\x00-\x08\x0b-\x1f\ud800-\udfff{_CLASS}]")
 
-# Bytes or characters that are looked at together.
+# Bytes or characters that are searched together.
 _CHUNK: Final = 16_384
 # A replacement by a regular expression takes 500 ns, an encoder 10 ns a character. A chunk with
 # so many unsafe characters has all that is not ASCII escaped, by an encoder.
 _FEW: Final = 128
-# Bytes. With the least limit, a line of more is cut down to a fourth of it.
+# Bytes. Longer texts may exceed a limit, and are cut before they are escaped.
 _SHORT: Final = 4096
 
 
@@ -97,7 +97,7 @@ def escape(text: bytes) -> bytes:
 
 
 def escape_short(text: bytes) -> bytes:
-    """Do as ``escape`` for a text that no limit cuts.
+    """Escape as ``escape`` does, for a text that is too short to be cut.
 
     Raises:
         ValueError: The text is so long that it may have to be cut first.
@@ -114,7 +114,7 @@ def escape_text(text: str) -> str:
 
 
 def escape_lines(text: str) -> str:
-    r"""Write the unsafe characters of a text for people likewise, but for ``\n`` and ``\t``."""
+    r"""Write the unsafe characters of a text likewise, but keep ``\n`` and ``\t``."""
     return _escaped_for_people(text, _IN_LINES)
 
 
@@ -123,7 +123,7 @@ def _chunks(text: bytes) -> Iterator[bytes]:
     while start < size:
         end = min(start + _CHUNK, size)
         while end < size and text[end] & 0xC0 == 0x80:
-            # In the middle of a character.
+            # Not in the middle of a character.
             end += 1
         yield text[start:end]
         start = end
@@ -148,7 +148,7 @@ def _all_escaped(chunk: bytes) -> bytes:
     body = text.rstrip("\r\n")
     made = encode_basestring_ascii(body)[1:-1]
     if "\\" in body or '"' in body:
-        # The encoder has escaped JSON's own characters, too. NUL is free: JSON has it escaped.
+        # The encoder has escaped JSON's own characters, too. NUL is unused: JSON escapes it.
         made = made.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\")
     return (made + text[len(body) :]).encode()
 
@@ -166,7 +166,7 @@ def _chunk_for_people(chunk: str, unsafe: re.Pattern[str]) -> str:
     made, count = unsafe.subn(_for_people, chunk, _FEW)
     if count < _FEW:
         return made
-    # The codec has escaped backslashes, too. NUL is free: it is escaped by now.
+    # The codec has escaped backslashes, too. NUL is unused: the codec has escaped it.
     made = chunk.encode("unicode_escape").decode().replace("\\\\", "\0")
     if unsafe is _IN_LINES:
         made = made.replace("\\n", "\n").replace("\\t", "\t")

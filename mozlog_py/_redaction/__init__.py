@@ -1,3 +1,3 @@
-"""How secrets are recognised and masked, by name, by value and by shape."""
+"""Recognises and masks secrets, by name, by value and by shape."""
 
 __all__: list[str] = []

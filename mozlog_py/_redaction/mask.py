@@ -1,10 +1,9 @@
-"""A mask: all the secrets that one ``Redact`` knows by value, and how lines are rid of them.
+"""A mask: the secrets that one ``Redact`` knows by value, and how they are masked in lines.
 
-A mask is applied when the Fields are encoded: by then every text of the line is there,
-also those of exceptions and of source lines, and nothing was cut yet. A gate looks at
-the encoded bytes. Only if it may have found something is the line taken apart, masked
-text by text, keys included, and encoded again; so the result is valid JSON whatever a
-secret looks like.
+A mask is applied when the Fields are encoded. Then every text of the line is there, also those of
+exceptions and of source lines, and none is cut yet. A prefilter searches the encoded bytes. Only
+if it may have found a secret, the values of the line are masked text by text, keys included, and
+encoded again. So the result is valid JSON whatever a secret looks like.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from mozlog_py._values.mask_registry import MAX_SEARCHED
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
 
 from .secret_shapes import Shapes
-from .secret_values import Needle, WordGate, checked_patterns, checked_values, needles_of
+from .secret_values import Needle, WordFilter, checked_patterns, checked_values, needles_of
 
 __all__ = ["AnyMask", "Mask", "combined"]
 
@@ -30,19 +29,19 @@ _dumps: Final = orjson.dumps
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 # A line holds fewer values, with what a format and the envelope add.
 _MAX_NODES: Final = MAX_NODES + MAX_NODES // 4
-# Longer than any secret, as in ``mask_registry``.
+# Longer than any secret. The same as in ``mask_registry``.
 _MARGIN: Final = 8192
-# Shorter texts are searched in any case, of which a line has a bounded number.
+# Shorter texts are always searched: the number of them in a line is limited.
 _SHORT: Final = 100
 
-#: What a processor leaves of an event that could not be masked.
+#: The keys that are kept of an event that could not be masked.
 _KEPT: Final = frozenset({"_record", "_from_structlog", "level", "level_number", "timestamp"})
 
 
 class Budget:
     """How many characters may still be searched, in all texts of one line or event.
 
-    Texts in which the gate finds nothing are not searched, whatever their size.
+    A line in which the prefilter finds nothing is not searched, whatever its size.
     """
 
     __slots__ = ("left",)
@@ -52,7 +51,7 @@ class Budget:
 
 
 class AnyMask:
-    """What masks lines and texts: one mask, or several of them.
+    """Base class of one mask and of several masks together.
 
     Attributes:
         dumps: Encodes plain values as ``orjson.dumps`` does, with secrets masked.
@@ -66,7 +65,7 @@ class AnyMask:
 
         Args:
             value: Plain values.
-            budget: What may be searched, where the values are a part of an event.
+            budget: How much may be searched, if the values are a part of an event.
 
         """
         raise NotImplementedError
@@ -79,8 +78,7 @@ class AnyMask:
     def document(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return a whole line in plain values with secrets masked.
 
-        The names and the numbers of its envelope stay: a time is no secret, whatever
-        digits it has.
+        The names and the numbers of its envelope stay: the digits of a time are no secret.
         """
         return {
             name: value if type(value) is int else self.plain(value)
@@ -88,7 +86,7 @@ class AnyMask:
         }
 
     def raw(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return a whole line with values as they were logged, and secrets masked in its texts.
+        """Return a whole line of values as they were logged, with secrets masked in its texts.
 
         Objects stay as they are.
         """
@@ -99,7 +97,7 @@ class AnyMask:
 
     def _raw(self, value: Any) -> Any:
         budget = Budget()
-        # Names come again in each item of a list.
+        # The same names stand in each item of a list.
         known: dict[str, str] = {}
 
         def masked(text: str) -> str:
@@ -118,7 +116,7 @@ class AnyMask:
         return _Walk(masked, number).value(value, 0)
 
     def line(self, line: bytes) -> bytes:
-        """Return a finished line with secrets masked. A line for people is no JSON."""
+        """Return an encoded line with secrets masked. It may be text instead of JSON."""
         try:
             document = orjson.loads(line)
         except ValueError:
@@ -130,7 +128,7 @@ class AnyMask:
 
 
 class _Several(AnyMask):
-    """The masks of several ``Redact``, one after the other."""
+    """The masks of several ``Redact``, applied one after the other."""
 
     def __init__(self, masks: Sequence[AnyMask]) -> None:
         self._masks = masks
@@ -144,7 +142,7 @@ class _Several(AnyMask):
 
 
 def combined(masks: Iterable[AnyMask]) -> AnyMask | None:
-    """Return one mask that masks what each of several does; None for none."""
+    """Return one mask for the secrets of several; None if there are no masks."""
     distinct = [*{id(mask): mask for mask in masks}.values()]
     if len(distinct) > 1:
         return _Several(distinct)
@@ -157,8 +155,8 @@ class Mask(AnyMask):
     Args:
         needles: The registered secrets.
         patterns: Regular expressions of secrets, each with its marker.
-        shapes: What is masked by its shape; None for nothing.
-        marker: What stands in place of a number, and of what could not be masked.
+        shapes: Masks secrets by their shape; None if that was not asked for.
+        marker: Stands in place of a number, and of a value that could not be masked.
 
     """
 
@@ -173,14 +171,18 @@ class Mask(AnyMask):
         self._needles = needles
         self._patterns = patterns
         self._shapes = shapes
-        self._gate = WordGate(needles)
+        self._filter = WordFilter(needles)
         self._unnoticed = [needle for needle in needles if not needle.runs]
         self.dumps = self._encoder()
 
     # -- lines ------------------------------------------------------------
 
     def _encoder(self) -> Callable[[Any], bytes]:
-        words, word_bytes, word_format = self._gate.words, self._gate.word_bytes, self._gate.format
+        words, word_bytes, word_format = (
+            self._filter.words,
+            self._filter.word_bytes,
+            self._filter.format,
+        )
         has_none_of, has_words = words.isdisjoint, bool(words)
         may_have_shape = None if self._shapes is None else self._shapes.may_be_in
         is_always_searched = bool(self._patterns or self._unnoticed)
@@ -203,11 +205,11 @@ class Mask(AnyMask):
         try:
             line = _dumps(value)
         except Exception:
-            # A number or a surrogate that the encoder refuses: everything is searched for.
+            # The encoder refuses a number or a surrogate, so the prefilter is skipped.
             line = None
         return self._without_secrets(value, line, budget)
 
-    # -- events of other renderers ----------------------------------------
+    # -- events for other renderers ---------------------------------------
 
     def event(self, event_dict: dict[str, Any]) -> dict[str, Any]:
         """Return an event dict with secrets masked in its texts.
@@ -225,14 +227,21 @@ class Mask(AnyMask):
             }
         return masked
 
-    # -- what both do -----------------------------------------------------
+    # -- both -------------------------------------------------------------
 
     def _without_secrets(self, value: Any, line: bytes | None, budget: Budget | None = None) -> Any:
-        """Mask what the gates find in ``line``, which is the encoded value; None for all."""
+        """Return plain values with secrets masked.
+
+        Args:
+            value: The values.
+            line: The encoded values. Only secrets that a prefilter finds in them are searched
+                for; None searches for all.
+            budget: As in ``plain``.
+        """
         if line is None:
             needles, shapes = [*self._needles], self._shapes
         else:
-            found = self._gate.found(line)
+            found = self._filter.found(line)
             needles = sorted((*found, *self._unnoticed), key=_size)
             is_shaped = self._shapes is not None and self._shapes.may_be_in(line)
             shapes = self._shapes if is_shaped else None
@@ -248,7 +257,7 @@ class Mask(AnyMask):
                 if not within.left:
                     return f"<not searched, {size} characters>"
                 if size > within.left + _MARGIN:
-                    # What is cut off in the middle may be a secret that nothing recognises.
+                    # The cut may go through a secret, which is then not recognised.
                     shown, within.left = searched(text[: within.left + _MARGIN]), 0
                     return f"{shown[:-_MARGIN]}... <not searched, {size} characters>"
                 within.left = max(0, within.left - size)
@@ -271,20 +280,20 @@ class Mask(AnyMask):
 
 
 def _size(needle: Needle) -> int:
-    # The longest first: a shorter one may be a part of it.
+    # The longest first: a shorter secret may be a part of it.
     return -needle.size
 
 
 def _replaced(pattern: re.Pattern[str], marker: str, text: str) -> str:
-    # A look-ahead may match nothing at all, and there is nothing to mask then.
+    # A look-ahead may match the empty text, in whose place no marker belongs.
     return pattern.sub(lambda match: marker if match[0] else "", text)
 
 
 class _Walk:
-    """Makes a copy of values with every text and every number in them masked.
+    """Copies values, with every text and every number in them masked.
 
-    What is nested in shared containers may be endless, so no more than ``MAX_NODES`` values are
-    looked at. The others are left out, since nothing has looked at them.
+    Containers that share values have many more paths than values, so the copy is limited. Values
+    beyond the limit are left out, since they were not searched.
     """
 
     __slots__ = ("_left", "_masked", "_number")
@@ -298,14 +307,14 @@ class _Walk:
         kind = type(value)
         if kind is str:
             clean = self._masked(value)
-            # The same object: that a text is what it was is also asked by identity.
+            # The same object: callers compare by identity whether a text was changed.
             return value if clean == value else clean
         if kind is int or kind is float:
             return self._number(value)
         if value is None or kind is bool:
             return value
         if depth > _MAX_DEPTH:
-            # Other renderers go as deep as they like, and nothing has looked at what is there.
+            # Another renderer may show deeper values, which were not searched.
             return "<max depth>"
         if kind is dict:
             return self._members(value, depth)
@@ -343,16 +352,16 @@ class _Walk:
 def mask_of(
     values: Any, patterns: Any, is_secret: Callable[[str], bool] | None, marker: str
 ) -> Mask | None:
-    """Return the mask for what a ``Redact`` was given; None for nothing.
+    """Return the mask for the options of a ``Redact``; None if there is nothing to mask.
 
     Args:
         values: The registered secrets.
         patterns: Regular expressions of secrets.
         is_secret: Returns whether a name is that of a secret, for shapes; None for no shapes.
-        marker: What stands in place of a secret.
+        marker: Stands in place of a secret.
 
     Raises:
-        ValueError: A secret or a pattern cannot be taken.
+        ValueError: A secret or a pattern is invalid.
 
     """
     secrets, expressions = checked_values(values), checked_patterns(patterns)

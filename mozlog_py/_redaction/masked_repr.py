@@ -1,9 +1,9 @@
-"""The text of a ``repr`` without the values that stand behind the names of credentials.
+"""The text of a ``repr`` without the values of credentials.
 
-Objects are shown by their ``repr``. Those that Python and its libraries generate give a name and
-the ``repr`` of a value: ``Login(user='ann', password='tulip')``, ``{'password': 'tulip'}``,
-``[(b'cookie', b'a=b')]``. There the value is replaced. Where it cannot be told from the text
-what belongs to the value, nothing is returned and the object is hidden as a whole.
+A line shows objects by their ``repr``. Python and its libraries generate texts with names and the
+``repr`` of values: ``Login(user='ann', password='tulip')``, ``{'password': 'tulip'}``,
+``[(b'cookie', b'a=b')]``. In these the value is replaced. If the text does not show where a value
+ends, no text is returned and the caller hides the whole object.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from mozlog_py._values.rules import is_scalar, slots_of
+from mozlog_py._values.class_lookup import slots_of
+from mozlog_py._values.plain_types import is_scalar
 
 __all__ = ["MaskedRepr", "mask", "secret_texts", "shows"]
 
-# What a name may stand in front of: a keyword argument or member (name=), an item of a dict
-# ('name':), and a pair (('name', ). Not the parameter of a URL (?name=).
+# A name and what follows it: a keyword argument or member (name=), an item of a dict ('name':),
+# and a pair (('name', ). Not the parameter of a URL (?name=).
 _NAMES: Final = re.compile(
     r"""
       (?<![\w?&/=%+-]) (?P<keyword> [^\W\d]\w* ) =(?!=)
@@ -36,20 +37,20 @@ _BARE: Final = re.compile(
 _CALL: Final = re.compile(r"(?:[^\W\d][\w.]*)?[(\[{<]")
 _NONE: Final = re.compile(r"None(?![\w.(\[])")
 _DELIMITER: Final = re.compile(r"\s|[,)\]}>;]|\Z")
-# A text without quotes may have blanks in it.
+# A value without quotes may hold blanks.
 _END_OF_BARE: Final = re.compile(r"[,)\]}>;]|\s*\Z|\s+[^\W\d]\w*=|\s+>")
 _BRACKETS: Final = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _TOKEN: Final = re.compile(
     r"""[bBrRuU]{0,2}(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|[()\[\]{}<>]""", re.DOTALL
 )
 
-# So many objects are looked into for what a repr may show of them.
+# How many objects are searched for texts that a repr may show.
 _MAX_OBJECTS: Final = 16
 _LEAST_OF_OTHERS: Final = 4
 
 
 class MaskedRepr(str):
-    """A text that stands for an object, in a container that is shown by its ``repr`` as well."""
+    """A text in place of an object, whose ``repr`` in a container is the text itself."""
 
     __slots__ = ()
 
@@ -62,14 +63,14 @@ def mask(text: str, is_secret: Callable[[str], bool], marker: str) -> str | None
     """Return a ``repr`` with the values of secret names replaced; None where that is impossible.
 
     Args:
-        text: What ``repr`` has returned. It may be cut at its end.
+        text: The result of ``repr``. It may be cut at its end.
         is_secret: Returns whether a name is that of a credential.
-        marker: What stands in place of a value.
+        marker: Stands in place of a value.
     """
     out: list[str] = []
     done = at = 0
     while (found := _NAMES.search(text, at)) is not None:
-        # A value may have names in it, and a literal that is no name may be in front of one.
+        # A value may hold names, and a literal may stand in front of a name.
         at = found.end() if found["keyword"] else found.start() + 1
         name = found["keyword"] or found["literal"]
         is_pair = found["pair"] is not None and text[found.start() - 1 : found.start()] not in "(["
@@ -88,7 +89,7 @@ def mask(text: str, is_secret: Callable[[str], bool], marker: str) -> str | None
 
 
 def _end_of_value(text: str, begin: int) -> int | None:
-    """Return where the ``repr`` of a value ends that begins at an index; None if none does."""
+    """Return where the ``repr`` of a value ends that begins at an index; None if unknown."""
     if begin >= len(text):
         return begin
     literal = _LITERAL.match(text, begin)
@@ -107,7 +108,7 @@ def _end_of_value(text: str, begin: int) -> int | None:
 
 
 def _end_of_brackets(text: str, begin: int) -> int:
-    """Return where a bracket is closed; the end of the text where it is not."""
+    """Return where a bracket is closed; the end of the text if it is not closed."""
     open_ = [_BRACKETS[text[begin]]]
     at = begin + 1
     while (token := _TOKEN.search(text, at)) is not None:
@@ -123,16 +124,20 @@ def _end_of_brackets(text: str, begin: int) -> int:
             if not open_:
                 return at
         elif bracket != ">":
-            # They do not fit: it is no text that was generated.
+            # The brackets do not match, so the text was not generated from values.
             return len(text)
     return len(text)
 
 
 def secret_texts(value: Any, is_secret: Callable[[str], bool]) -> list[str]:
-    """Return the texts of attributes that are named as credentials, of an object and those in it.
+    """Return the texts of attributes with names of credentials, in an object and those below.
 
-    No code of the objects is run. Short ones of further objects are left out: they stand in
-    other texts by chance.
+    No code of the objects is run. Short texts of the objects below are left out, since they
+    occur in other texts by chance.
+
+    Args:
+        value: The object.
+        is_secret: Returns whether a name is that of a credential.
     """
     texts: list[str] = []
     waiting, least = deque([value]), 1
@@ -162,7 +167,7 @@ def _text(held: Any, kind: type) -> str:
 
 
 def _attributes(value: Any) -> list[tuple[Any, Any]]:
-    """Return what an object holds under names: its dict, its slots, or the items that it has."""
+    """Return the names and values that an object holds in its dict, its slots, or as items."""
     kind = type(value)
     if kind is dict:
         return [*dict.items(dict.copy(value))]
@@ -179,13 +184,13 @@ def _attributes(value: Any) -> list[tuple[Any, Any]]:
         try:
             out.append((name, descriptor.__get__(value, kind)))
         except AttributeError:
-            # It was not set.
+            # The slot is empty.
             continue
     return out
 
 
 def shows(text: str, secret: str) -> bool:
-    """Return whether a text has another in it, which is not a part of a word of it."""
+    """Return whether a secret stands in a text, and not as a part of a longer word."""
     at = text.find(secret)
     while at >= 0:
         before, after = text[at - 1 : at], text[at + len(secret) : at + len(secret) + 1]

@@ -1,12 +1,11 @@
-"""Secrets that are not registered, known by their shape: tokens with a prefix, keys, URLs.
+"""Masks secrets by their shape: tokens with a prefix, keys, passwords in URLs.
 
-Most lines hold none, and what they pay for is the gate. It translates the encoded
-line three times. Each translation maps a byte to a bit mask: the groups of prefixes
-that may have the byte at their first, second or third position. Read as large
-integers and shifted onto each other, their conjunction is zero unless three bytes in
-a row fit one group. That is a dozen C calls for some fifty prefixes, where a regular
-expression would stop at each character. Behind it, regular expressions look at the
-places that were hit.
+Most lines hold none, and cost no more than the prefilter. It translates the encoded line three
+times. Each translation maps a byte to a bit mask: the groups of prefixes that may have the byte
+at their first, second or third position. The translations are read as large integers, shifted
+onto each other and combined with AND. The result is zero unless three bytes in a row fit one
+group. That is a dozen C calls for some fifty prefixes, where a regular expression would stop at
+each character. Regular expressions then search around the places that the prefilter has hit.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ __all__ = ["Shapes"]
 
 # -- tokens -------------------------------------------------------------------
 
-# Each with the characters that it has at least, so that words which begin alike are
-# left alone. No boundary is asked for: an escape ("\\n", "%3D") may stand before one.
+# Each has a least number of characters, so that words with the same beginning do not match.
+# There is no word boundary in front: an escape ("\\n", "%3D") may stand there.
 _TOKENS: Final = (
     # Amazon Web Services: ids of access keys, for good and for a session.
     r"A[KS]IA[A-Z2-7]{16}",
@@ -59,32 +58,31 @@ _TOKENS: Final = (
     r"SK[a-f0-9]{32}(?![a-f0-9])",
 )
 _TOKEN: Final = re.compile("|".join(_TOKENS), re.ASCII)
-# JWTs: signed (three parts), encrypted (five), and what others sign in the same form. Text
-# that only begins like one matches as well, without the group: it is not looked at twice.
+# JWTs, signed (three parts) or encrypted (five), and other tokens in the same form. A text that
+# only begins like one matches without the group, so that it is not scanned again.
 _JWT: Final = re.compile(r"eyJ[\w-]{6,}(\.[\w-]{2,}\.[\w-]*(?:\.[\w-]+){0,2})?", re.ASCII)
-# What tells that there is a token, and may be a JWT or a key, near the place of a hit.
+# A token, and the beginning of a JWT or of a key, near a hit.
 _NEAR: Final = re.compile("|".join((*_TOKENS, r"eyJ[\w-]{6}", r"-----BEGIN")).encode())
-# Bytes to look at before and behind a hit, for the longest beginning of a token.
+# How many bytes before and behind a hit are searched: the longest beginning of a token.
 _BEFORE, _BEHIND = 40, 100
-# With more hits than this the whole line is looked at.
+# With more hits than this, the whole line is searched.
 _MAX_HITS: Final = 16
 _MAX_ENCODED_HITS: Final = 64
-# So many parameters are asked for their names before a line is looked at as a whole, which has
-# bounds of its own.
+# With more parameters than this, the whole line is searched, within the limits of that search.
 _MAX_PARAMETERS: Final = 4096
-# How far from its "@" the user info of a URL is looked for, with the scheme in front of it.
+# How many bytes in front of an "@" are searched for the scheme and the user info of a URL.
 _USER_INFO_SIZE: Final = 600
 
-#: A private key, to its end or, where that was cut off, to the end of the text.
+#: A private key, up to its end; if that was cut off, up to the end of the text.
 _SPACE: Final = r"(?: |\+|%(?:25){0,2}20)"
 _KEY: Final = re.compile(
     rf"-----BEGIN{_SPACE}(?:[A-Z0-9]{{1,20}}{_SPACE}){{0,4}}PRIVATE{_SPACE}KEY(?:{_SPACE}BLOCK)?"
     r"-----[^-]*(?:-(?!----END)[^-]*)*(?:-----END[^-]{1,64}-----)?"
 )
 
-# Three bytes in a row by which a token or a key is noticed, and an encoded URL (the last
-# group). Each group is one bit. The positions of a group are classes: "AIz" and "ck." in
-# one group make "cIz" a hit as well. They are put together so that few lines have a hit.
+# Three bytes in a row that a token, a key, or an encoded URL (the last group) contains. Each
+# group is one bit. Each position of a group is a class of bytes: "AIz" and "ck." in one group
+# make "cIz" a hit as well. The groups are chosen so that few lines have a hit.
 _GROUPS: Final = (
     (b"ub_", b"hvs", b"hvb", b"hvr", b"whs"),
     (b"glp", b"gld", b"glr", b"glf", b"gls", b"glc", b"pm_"),
@@ -113,19 +111,19 @@ _from_bytes: Final = int.from_bytes
 
 # -- URLs ---------------------------------------------------------------------
 
-# JSON that is text in JSON escapes with 1, 2, 4 backslashes, and the line doubles them.
+# JSON within JSON escapes with 1, 2 or 4 backslashes, and the line doubles them.
 _ESCAPE: Final = r"\\{1,8}"
 _SLASHES: Final = r":(?:\\{0,8}/){2}"
 _PERCENT: Final = "%(?:25){0,2}"
 
-# Up to the last "@" before the path: a password may hold one that is not encoded.
+# Up to the last "@" in front of the path: a password may hold one that is not encoded.
 _USER_INFO: Final = r"""([^\s/?#"'<>\\]{1,512})(?=@)"""
-# The longest of the next: the colon and its slashes, the name, another colon, the rest.
+# The longest match of the next: the colon and its slashes, the name, another colon, the rest.
 _SLASHED_SIZE: Final = 19 + 128 + 1 + 256
-# A password may hold a slash that is not encoded. What follows a host is a port.
+# A password may hold a slash that is not encoded. Digits behind a colon are a port.
 _SLASHED: Final = (
     r"""([^\s/?#@:\["'<>\\]{0,128}:(?![0-9]{1,5}(?:[/?#]|$))"""
-    # The run ends where an "@" may be, or at its bound: a shorter one is not tried.
+    # The run ends in front of an "@" or at its limit. The group is atomic: no shorter run is tried.
     r"""(?=(?P<run>[^\s@"'<>\\]{1,256}))(?P=run))(?=@)"""
 )
 _ENCODED_USER_INFO: Final = (
@@ -134,7 +132,7 @@ _ENCODED_USER_INFO: Final = (
     rf"(?={_PERCENT}40)"
 )
 _IS_PAIR: Final = re.compile(f":|{_PERCENT}3[Aa]")
-# A name alone is that of a user, unless it looks like a token.
+# User info without a colon is a user's name, unless it looks like a token.
 _IS_TOKEN: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{16,}|.{32,}")
 
 _NAME: Final = rf"((?:[\w.~$\[\]-]|{_PERCENT}(?!3[DdFfBb]|2[0-9])[0-9A-Fa-f]{{2}}){{1,100}})"
@@ -150,18 +148,17 @@ _PLAIN_USER_INFO: Final = re.compile(f"({_SLASHES}){_USER_INFO}")
 _SLASHED_USER_INFO: Final = re.compile(f"({_SLASHES}){_SLASHED}")
 _ENCODED_USER_INFOS: Final = (re.compile(_ENCODED_USER_INFO),)
 _PARAMETERS: Final = (re.compile(_PARAMETER, re.ASCII), re.compile(_ENCODED_PARAMETER, re.ASCII))
-# A query alone, as a request's summary has it.
+# A query alone, as in a request's summary.
 _QUERY: Final = re.compile(r"[\w.~$\[\]%-]{1,100}=[^\s\"'<>\\]*", re.ASCII)
 _AT: Final = re.compile(b"@")
 _USER_INFO_START: Final = re.compile(_SLASHES.encode())
-# Begins with a literal, which the engine looks for in a loop of its own: 20 times as fast.
+# Begins with a literal, which the engine finds in a loop of its own: 20 times as fast.
 _USER_INFO_BYTES: Final = re.compile(f"{_SLASHES}(?:{_USER_INFO}|{_SLASHED})".encode())
 _ENCODED_USER_INFO_BYTES: Final = re.compile(_ENCODED_USER_INFO.encode())
 _PARAMETERS_BYTES: Final = tuple(
     re.compile(expression.encode()) for expression in (_PARAMETER, _ENCODED_PARAMETER)
 )
-#: Parameters that are secret in a URL, beside those with secret names: the holder of the
-#: signature of a signed URL may use it.
+#: Further parameters of URLs that are secret: the signature grants access to a signed URL.
 _SIGNATURE: Final = re.compile(r"(?:.*[^a-z])?sig(?:nature)?", re.IGNORECASE | re.DOTALL)
 _MAX_NAME: Final = 100
 _MAX_KNOWN: Final = 1024
@@ -176,7 +173,7 @@ class Shapes:
     """Masks secrets by their shape.
 
     Args:
-        marker: What stands in place of a secret.
+        marker: Stands in place of a secret.
         is_secret: Returns whether a name is that of a secret, for the parameters of URLs.
 
     """
@@ -186,7 +183,7 @@ class Shapes:
     def __init__(self, marker: str, is_secret: Callable[[str], bool]) -> None:
         self._marker = marker
         self._is_secret = is_secret
-        # Names come again and again, and to ask for one costs more than the rest of the gate.
+        # The answer for a name costs more than the rest of the prefilter, and names recur.
         self._known: dict[bytes, bool] = {}
 
     def may_be_in(self, line: bytes) -> bool:
@@ -211,7 +208,7 @@ class Shapes:
         )
 
     def _is_near(self, line: bytes, hits: bytes) -> bool:
-        """Return whether one of the places that were hit is worth taking the line apart."""
+        """Return whether a token, a key or an encoded URL may be near one of the hits."""
         places = [hit.start() for hit in islice(_TOKEN_HIT.finditer(hits), _MAX_HITS)]
         if len(places) == _MAX_HITS:
             return True
@@ -238,7 +235,7 @@ class Shapes:
         pieces = line.translate(_NAMES).split(b"=", _MAX_PARAMETERS)
         if len(pieces) > _MAX_PARAMETERS:
             return True
-        # Behind the last one there is no name.
+        # The last piece has no equals sign behind it.
         pieces.pop()
         for piece in pieces:
             name = piece.rpartition(b" ")[2]
@@ -258,7 +255,7 @@ class Shapes:
         return self._is_secret(name)
 
     def masked(self, text: str) -> str:
-        """Return a text with all that looks like a secret masked."""
+        """Return a text with everything masked that looks like a secret."""
         marker = self._marker
         text = _KEY.sub(lambda _: marker, text)
         text = _JWT.sub(lambda match: marker if match[1] else match[0], text)
@@ -270,12 +267,12 @@ class Shapes:
             for expression in _ENCODED_USER_INFOS:
                 text = expression.sub(self._without_user_info, text)
         if _QUERY.fullmatch(text):
-            # With its separator the first parameter is like the others.
+            # The added separator makes the first parameter match like the others.
             return self._without_parameters(f"?{text}")[1:]
         return self._without_parameters(text)
 
     def _without_slashed_user_info(self, text: str) -> str:
-        # No "@" is in a match, and one follows it: only what is near one can be a match.
+        # A match holds no "@" and ends in front of one, so only the text in front of each counts.
         parts = text.split("@")
         for index, part in enumerate(parts[:-1]):
             near = part[-_SLASHED_SIZE:]

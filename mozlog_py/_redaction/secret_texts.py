@@ -1,12 +1,12 @@
-"""Secrets in texts for people: known by the names and the words in front of them.
+"""Masks secrets in the texts of exceptions, by the names and the words in front of them.
 
-Texts of exceptions quote what a library was given: a connection string, a header, a command
-line, a statement. A name of a credential may stand there with its value behind ``=`` or ``:``,
-as a member of JSON, as a pair in a list, as an option or in a sentence; a URL may have lost its
-scheme. What belongs to the value cannot always be told. Then more is masked rather than less.
+Texts of exceptions quote arguments: a connection string, a header, a command line, a statement.
+There the value of a credential follows its name: behind ``=`` or ``:``, as a member of JSON, as a
+pair in a list, as an option or in a sentence. A URL may lack its scheme. The text does not always
+show where a value ends; then more is masked rather than less.
 
-This is a net below ``values``: it knows no secret, so what it has not heard of passes. It is made
-for the ``str`` of an exception. The ``repr`` of one has escapes within escapes.
+This complements ``values``: it knows no secret, so a form that is not listed here passes. It is
+made for the ``str`` of an exception. The ``repr`` of one has escapes within escapes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .secret_shapes import Shapes
 
 __all__ = ["is_name_of_secret", "masked_text"]
 
-# Names that are credentials in a connection string or a command, and too common for fields.
+# Names of credentials in connection strings and commands. As names of fields they are too common.
 _FURTHER_WORDS: Final = frozenset({"psk", "pw", "sas", "session", "sig", "skey"})
 _FURTHER_ENDINGS: Final = (
     "accountkey",
@@ -35,7 +35,7 @@ _FURTHER_ENDINGS: Final = (
 )
 _DIGITS: Final = "0123456789"
 
-# What may be a name: a word, or the two words of "API key".
+# A name: one word, or two as in "API key".
 _NAME: Final = re.compile(
     r"(?:(?:api|access|account|auth|master|private|secret|shared|signing|storage) (?=key\b))?"
     r"[A-Za-z_][\w.\-]*",
@@ -51,21 +51,21 @@ _SAID: Final = re.compile(r"\s{1,3}(?:(?:is|was)\s{1,3})?")
 _XML: Final = re.compile(r"\s{0,3}>")
 
 _OPENING: Final = re.compile(r"[bBuUrR]{0,2}(?P<backslashes>\\{0,8})(?P<quote>[\"'`])")
-# What stands behind the end of a quoted value, and not within it.
+# The characters that may follow the closing quote of a value.
 _BEHIND_QUOTE: Final = frozenset(" \t\r\n,;:)]}>&|\\\"'`.")
 _WORD: Final = re.compile(r"\S+")
-# What may belong to the sentence, at the end of a word.
+# Characters at the end of a word that may belong to the sentence.
 _TRAIL: Final = ",;)]}>\"'`."
 _UP_TO_NEXT_PAIR: Final = re.compile(r"[^;=\r\n]{1,200}(?=;\s{0,3}[A-Za-z][\w ]{0,40}=)")
 _END_OF_LINE: Final = re.compile(r"\\{1,8}[rn]|[\r\n]|\Z")
 _BRACKETS: Final = {"{": "}", "[": "]"}
 
-# Headers whose values have blanks in them.
+# Headers whose values hold blanks.
 _WHOLE_LINE: Final = ("authorization", "cookie")
-# Values that say whether there is a secret, and are none.
+# Values that state whether there is a secret.
 _NO_SECRETS: Final = frozenset({"", "false", "no", "none", "null", "true", "yes"})
-# Names that sentences have without a sign between them and the value, and what goes on in
-# sentences about them.
+# Names whose value may follow without a sign in between; and words that follow these names in
+# sentences without a value.
 _SPOKEN: Final = frozenset(
     {
         "accesskey", "accountkey", "apikey", "jwt", "passphrase", "passwd", "password", "pwd",
@@ -99,25 +99,25 @@ _SHORTEST_TOKEN: Final = 6
 _BARE_USER_INFO: Final = re.compile(
     r"""(?<![^\s"'`(\[{<,;=])(?:[^\s:@/"']{0,64}:\S*|[\w.$#-]{1,64}/[^\s@"']{1,128})@(?=[\w\[(])"""
 )
-# A character of what could not be encoded.
+# A character that could not be encoded, as an exception quotes it.
 _REFUSED: Final = re.compile(r"(?<=encode character )['\"]\S{1,12}['\"](?= in position)")
 
 
 def is_name_of_secret(name: str) -> bool:
-    """Return whether what stands behind a name in a text is a secret."""
+    """Return whether the value behind a name in a text is a secret."""
     if is_credential(name) or last_word(name).lower() in _FURTHER_WORDS:
         return True
     return normal_name(name).rstrip(_DIGITS).endswith(_FURTHER_ENDINGS)
 
 
 def masked_text(text: str, marker: str, *, user_info: bool = True) -> str:
-    """Return a text with what looks like a credential masked.
+    """Return a text with everything masked that looks like a credential.
 
     Args:
-        text: A text of several lines or one, of bounded length.
-        marker: What stands in place of a secret.
-        user_info: Whether what stands in front of an ``@`` is one as well. In a URL whose user
-            and password were taken out, an ``@`` belongs to the path.
+        text: One or several lines, of limited length.
+        marker: Stands in place of a secret.
+        user_info: Whether the text in front of an ``@`` is masked as well. In a URL without
+            user and password, an ``@`` belongs to the path.
     """
     if user_info and "@" in text and "://" in text:
         text = _WORD.sub(lambda match: _without_user_info(match[0], marker), text)
@@ -138,7 +138,7 @@ def _without_user_info(word: str, marker: str) -> str:
 
 
 def _user_info(found: str, marker: str) -> str:
-    # The one of a URL is masked already.
+    # The user info of a URL is masked already.
     return found if found.endswith(f"//{marker}@") else f"{marker}@"
 
 
@@ -159,7 +159,7 @@ def _named(text: str, marker: str) -> str:
 
 
 def _value_of(text: str, found: re.Match[str], name: str, marker: str) -> tuple[int, int] | None:
-    """Return where the value of a name begins and ends; None where it has none."""
+    """Return where the value of a name begins and ends; None if the name has no value."""
     at = found.end()
     between = _PAIR.match(text, at) or _ITEM.match(text, at)
     if between is not None:
@@ -181,7 +181,7 @@ def _value_of(text: str, found: re.Match[str], name: str, marker: str) -> tuple[
 
 
 def _behind(pattern: re.Pattern[str], text: str, marker: str, least: int) -> str:
-    """Return a text with the values masked that stand behind what a pattern matches."""
+    """Return a text with the values masked that follow the matches of a pattern."""
     out: list[str] = []
     done = 0
     while (found := pattern.search(text, done)) is not None:
@@ -226,7 +226,7 @@ def _end_of_value(text: str, begin: int, *, is_line: bool = False) -> int:
 
 
 def _end_of_quoted(text: str, opening: re.Match[str]) -> int:
-    """Return where a quoted value ends: with the line where its quote is not closed."""
+    """Return where a quoted value ends; the end of the line if its quote is not closed."""
     quote, backslashes = opening["quote"], len(opening["backslashes"])
     at = text.find(quote, opening.end())
     while at >= 0:
@@ -235,7 +235,7 @@ def _end_of_quoted(text: str, opening: re.Match[str]) -> int:
             before -= 1
         behind = text[at + 1 : at + 2]
         if at - before == backslashes and behind == quote and backslashes == 0:
-            # A quote that is doubled is one within the value, unless the value is empty.
+            # A doubled quote belongs to the value, unless the value is empty.
             if at == opening.end() and text[at + 2 : at + 3] in _BEHIND_QUOTE:
                 return at + 1
             at = text.find(quote, at + 2)
@@ -248,7 +248,7 @@ def _end_of_quoted(text: str, opening: re.Match[str]) -> int:
 
 
 def _end_of_brackets(text: str, begin: int) -> int:
-    """Return where a value in brackets ends, of which ``}}`` is a brace within it."""
+    """Return where a value in brackets ends. ``}}`` is an escaped brace within it."""
     open_, close = text[begin], _BRACKETS[text[begin]]
     depth = 0
     at = begin

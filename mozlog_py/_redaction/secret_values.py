@@ -1,17 +1,16 @@
-"""Registered secrets: found in a line whatever their surroundings made of them.
+"""Registered secrets, and how they are found in a line in any of their encodings.
 
-A secret that was registered by its value may stand in a line as it is, with the
-escapes of JSON (several times over) or of ``repr``, percent-encoded, or in the
-base64 of ``user:password``. For each character there is a list of such dresses.
-A ``Needle`` is one sequence of them, and from the same lists both the regular
-expression that finds it and the gate are made, so the gate misses nothing that
-the expression would find.
+A registered secret may stand in a line as it is, with the escapes of JSON (several times over) or
+of ``repr``, percent-encoded, or in the base64 of ``user:password``. Each character has a list of
+encodings. A ``Needle`` is a sequence of such lists. Both the regular expression that finds it and
+the prefilter are made from the same lists, so the prefilter misses no text that the expression
+would find.
 
-The gate is what most lines pay for. It reads the encoded line as machine words
-and compares them with a set: whatever its offset, a run of 15 bytes contains a
-whole aligned word of 8 bytes, and a run of 7 bytes one of 4. Each needle has such
-a run in the set, at each of its offsets. So one ``isdisjoint`` answers for all
-secrets, in time that does not depend on their number.
+The prefilter determines what most lines cost. It reads the encoded line as machine words and
+compares them with a set. Whatever its offset, a run of 15 bytes contains a whole aligned word of
+8 bytes, and a run of 7 bytes one of 4. The set has such a run of each needle, at each of its
+offsets. So one ``isdisjoint`` answers for all secrets, in time that does not depend on their
+number.
 """
 
 from __future__ import annotations
@@ -32,23 +31,23 @@ import orjson
 __all__ = [
     "MIN_CHARACTERS",
     "Needle",
-    "WordGate",
+    "WordFilter",
     "checked_patterns",
     "checked_values",
     "needles_of",
     "secrets_in_environment",
 ]
 
-#: Characters that a registered secret has at least. Shorter texts stand in other words.
+#: The least number of characters of a registered secret. Shorter texts occur in other words.
 MIN_CHARACTERS: Final = 8
 
-# Never escaped and never percent-encoded, by any encoder that is in use.
+# Characters that no common encoder escapes or percent-encodes.
 _PLAIN: Final = frozenset("-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-# Of JSON inside of JSON: how many backslashes stand before an escape at each level.
+# How many backslashes stand in front of an escape, at each level of JSON within JSON.
 _LEVELS: Final = (1, 2, 4, 8)
-# A quote has one more than those at each level, and repr doubles what JSON has escaped.
+# A quote has one more at each level, and repr doubles those of JSON.
 _QUOTE_BACKSLASHES: Final = {'"': range(17), "'": range(17), "/": (0, 1, 2, 4, 8)}
-# In SQL, shells and connection strings one of these stands for itself where it is doubled.
+# SQL, shells and connection strings escape these by doubling them.
 _DOUBLED: Final = frozenset("\"'`}")
 _RUNS: Final = re.compile(r"""\\+|"+|'+|`+|}+|[^\\]""", re.DOTALL)
 # Percent-encoded once, twice and three times.
@@ -58,30 +57,30 @@ _BREAKS: Final = re.compile(r"\\r\\n|\\n|\r\n|\n|\r")
 _BOUNDARY_LINE: Final = re.compile(r"-{3,}[^-]*-{3,}")
 
 _LONG, _SHORT = 8, 4
-# Of the ways in which one needle may be dressed at one place. With more than that, words
-# are short ones, or the needle is searched for in each line.
+# How many runs one needle may have in the set. With more, its words are short, or it is searched
+# for in each line.
 _MAX_LONG_RUNS: Final = 64
 _MAX_RUNS: Final = 1024
-# What words of ordinary text are made of: a run of these is in many lines.
+# The bytes of ordinary words. Many lines hold a run of these, so other runs are preferred.
 _COMMON: Final = frozenset(b"abcdefghiklmnoprstuwy0123456789_")
-# At how many places of a needle its runs are tried.
+# At how many places of a needle a run is tried.
 _MAX_STARTS: Final = 16
 
 _BASE64: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 _BASE64_END: Final = re.compile(r"[\w+/\-]*(?:=|%(?:25){0,2}3[Dd]){0,2}", re.ASCII)
 
-#: The dresses of each character of a secret.
-Dresses = Sequence[tuple[str, ...]]
+#: The encodings of each character of a secret.
+Encodings = Sequence[tuple[str, ...]]
 
 
 # -- what may be registered ---------------------------------------------------
 
 
 def checked_values(values: Any) -> list[str]:
-    """Return secrets as they are registered, stripped of white space around them.
+    """Return secrets in their registered form, without white space around them.
 
     Raises:
-        ValueError: A secret is no text or too short. The message does not quote it.
+        ValueError: A secret is no text, or too short. The message does not quote it.
 
     """
     if isinstance(values, (str, bytes)):
@@ -106,7 +105,7 @@ def checked_patterns(patterns: Any) -> list[re.Pattern[str]]:
     """Return the regular expressions of secrets, compiled.
 
     Raises:
-        ValueError: A pattern is no regular expression of text, or matches the empty text.
+        ValueError: A pattern is not a regular expression of text, or matches the empty text.
 
     """
     if isinstance(patterns, (str, bytes, re.Pattern)):
@@ -116,7 +115,7 @@ def checked_patterns(patterns: Any) -> list[re.Pattern[str]]:
         try:
             made = re.compile(pattern) if isinstance(pattern, str) else pattern
         except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
         if not (isinstance(made, re.Pattern) and isinstance(made.pattern, str)):
             raise ValueError(
                 f"value_patterns has {pattern!r} in it; it must be a text or a compiled regular "
@@ -143,9 +142,9 @@ def secrets_in_environment(
 ) -> list[str]:
     """Return the secrets in environment variables, of eight characters or more.
 
-    A variable with a secret name is a secret as a whole; if it is a JSON object, its
-    members with secret names are secrets as well. Of every other variable the
-    password of a URL and the settings with secret names (``password=...``) are.
+    The value of a variable with a secret name is a secret. If it is a JSON object, its members
+    with secret names are secrets as well. In every other variable, the password of a URL and
+    settings with secret names (``password=...``) are.
 
     Args:
         environ: The variables; None for those of this process.
@@ -165,7 +164,7 @@ def secrets_in_environment(
 
 
 def _is_existing_path(value: str) -> bool:
-    # GOOGLE_APPLICATION_CREDENTIALS and the like say where a secret is.
+    # GOOGLE_APPLICATION_CREDENTIALS and similar variables hold the path of a secret.
     try:
         return value.startswith("/") and os.path.exists(value)  # noqa: PTH110 - may be any text
     except ValueError:
@@ -188,60 +187,60 @@ def _members(value: str, is_secret: Callable[[str], bool]) -> list[str]:
         return []
     found: list[str] = []
 
-    def gather(members: Any, depth: int) -> None:
+    def collect(members: Any, depth: int) -> None:
         for name, member in members.items():
             if isinstance(member, str) and is_secret(name):
                 found.append(member)
             elif isinstance(member, dict) and depth < _MAX_JSON_DEPTH:
-                gather(member, depth + 1)
+                collect(member, depth + 1)
 
     try:
-        gather(json.loads(value), 0)
+        collect(json.loads(value), 0)
     except (ValueError, RecursionError):
-        # It is a secret that begins with a brace.
+        # Not JSON, but a secret that begins with a brace.
         pass
     return found
 
 
-# -- what a secret may look like ----------------------------------------------
+# -- the encodings of a secret ------------------------------------------------
 
 
 @functools.lru_cache(maxsize=4096)
-def _dresses(char: str) -> tuple[str, ...]:
-    """Return all that may stand for a character in a text, the longest first."""
+def _encodings_of(char: str) -> tuple[str, ...]:
+    """Return all encodings of a character in a text, the longest first."""
     if char in _PLAIN:
         return (char,)
     if char == "\n":
         return _longest_first(_line_breaks())
-    dresses = {*_percent_encoded(char), *_escaped(char)}
+    encodings = {*_percent_encoded(char), *_escaped(char)}
     if char == "\\":
-        dresses.update("\\" * count for count in (1, 2, 4, 8, 16))
+        encodings.update("\\" * count for count in (1, 2, 4, 8, 16))
     else:
-        dresses.update("\\" * count + char for count in _QUOTE_BACKSLASHES.get(char, (0,)))
+        encodings.update("\\" * count + char for count in _QUOTE_BACKSLASHES.get(char, (0,)))
     if char in _DOUBLED:
-        # Also as repr or JSON escapes that.
-        dresses.update(2 * ("\\" * count + char) for count in range(4))
+        # Also with the backslashes of repr or JSON in front.
+        encodings.update(2 * ("\\" * count + char) for count in range(4))
     if char == " ":
-        # As a form has it, and that percent-encoded once more.
-        dresses |= {"+", *_percent_encoded("+")}
-    return _longest_first(dresses)
+        # The encoding of forms, and that one percent-encoded.
+        encodings |= {"+", *_percent_encoded("+")}
+    return _longest_first(encodings)
 
 
-def _longest_first(dresses: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(dresses, key=lambda dress: (-len(dress), dress)))
+def _longest_first(encodings: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(encodings, key=lambda encoding: (-len(encoding), encoding)))
 
 
 def _line_breaks() -> set[str]:
-    dresses = {"\n", "\r", "\r\n"}
+    encodings = {"\n", "\r", "\r\n"}
     for level in _LEVELS:
         run = "\\" * level
-        dresses |= {f"{run}n", f"{run}r", f"{run}r{run}n"}
+        encodings |= {f"{run}n", f"{run}r", f"{run}r{run}n"}
     for percent in _PERCENTS:
         ends = [{f"{percent}{end}", f"{percent}{end.lower()}"} for end in ("0D", "0A")]
-        dresses.update(*ends, map("".join, itertools.product(*ends)))
-        # A backslash and a letter may be no line break after all.
-        dresses.update(f"{percent}5{c}{letter}" for c in "Cc" for letter in "nr")
-    return dresses
+        encodings.update(*ends, map("".join, itertools.product(*ends)))
+        # Also a backslash and a letter, percent-encoded.
+        encodings.update(f"{percent}5{c}{letter}" for c in "Cc" for letter in "nr")
+    return encodings
 
 
 def _percent_encoded(char: str) -> set[str]:
@@ -273,7 +272,7 @@ def _escaped(char: str) -> set[str]:
         escaped |= {run + name for name in names}
         escaped |= {run + high + run + low for high, low in pairs}
         if code >= 0x80:
-            # As the repr of bytes has it.
+            # The escapes in the repr of bytes.
             escaped.add("".join(f"{run}x{byte:02x}" for byte in _bytes(char)))
     return escaped
 
@@ -286,29 +285,29 @@ def _bytes(text: str) -> bytes:
 
 
 class Needle:
-    """One secret in all its dresses, or its base64 at one offset.
+    """One secret in all its encodings, or its base64 at one offset.
 
     Attributes:
-        runs: Bytes that the needle has in it, as they stand in encoded JSON: one of
-            them is in each line with the needle. Empty where there would be too many.
-        has_long_runs: Whether they are long enough for words of 8 bytes, else of 4.
+        runs: Runs of bytes in encoded JSON. Each line with the needle holds one of them. Empty
+            if there would be too many.
+        has_long_runs: Whether the runs suffice for words of 8 bytes; else for words of 4.
         size: How many characters the needle has.
 
     """
 
-    __slots__ = ("__dict__", "_dresses", "_is_base64", "_marker", "has_long_runs", "runs", "size")
+    __slots__ = ("__dict__", "_encodings", "_is_base64", "_marker", "has_long_runs", "runs", "size")
 
-    def __init__(self, dresses: Dresses, marker: str, *, is_base64: bool = False) -> None:
-        self._dresses = dresses
+    def __init__(self, encodings: Encodings, marker: str, *, is_base64: bool = False) -> None:
+        self._encodings = encodings
         self._marker = marker
         self._is_base64 = is_base64
-        self.size = len(dresses)
-        self.has_long_runs, self.runs = _runs(dresses)
+        self.size = len(encodings)
+        self.has_long_runs, self.runs = _runs(encodings)
 
     @functools.cached_property
     def _pattern(self) -> re.Pattern[str]:
-        # Compiled when it is first met: most secrets never are.
-        return re.compile(_expression(self._dresses))
+        # Compiled at the first match of the prefilter, which most secrets never have.
+        return re.compile(_expression(self._encodings))
 
     def masked(self, text: str) -> str:
         """Return a text with each occurrence masked."""
@@ -322,16 +321,16 @@ class Needle:
         for match in self._pattern.finditer(text):
             if match.start() < at:
                 continue
-            # What stands around it is of the same encoded text, and has its first bits.
+            # The base64 around it belongs to the same text, and holds bits of the secret.
             out += (text[at : match.start()].rstrip(_BASE64), self._marker)
             end = _BASE64_END.match(text, match.end())
             at = match.end() if end is None else end.end()
         return "".join((*out, text[at:])) if out else text
 
 
-def _expression(dresses: Dresses) -> str:
+def _expression(encodings: Encodings) -> str:
     parts = []
-    for alternatives in dresses:
+    for alternatives in encodings:
         if len(alternatives) == 1:
             parts.append(re.escape(alternatives[0]))
         else:
@@ -339,19 +338,21 @@ def _expression(dresses: Dresses) -> str:
     return "".join(parts)
 
 
-def _encoded(dress: str) -> bytes:
-    """Return a dress as it stands in encoded JSON."""
+def _encoded(encoding: str) -> bytes:
+    """Return an encoding as bytes of encoded JSON."""
     try:
-        return orjson.dumps(dress)[1:-1]
+        return orjson.dumps(encoding)[1:-1]
     except ValueError:
-        # A lone surrogate: only its escape gets into a line.
-        return orjson.dumps(dress.encode("utf-8", "backslashreplace").decode())[1:-1]
+        # A lone surrogate, of which a line holds the escape.
+        return orjson.dumps(encoding.encode("utf-8", "backslashreplace").decode())[1:-1]
 
 
-def _runs(dresses: Dresses) -> tuple[bool, frozenset[bytes]]:
-    """Return the runs by which a needle is noticed, and whether they are long."""
-    encoded = [tuple({_encoded(dress) for dress in alternatives}) for alternatives in dresses]
-    # The least bytes that are left from each character on.
+def _runs(encodings: Encodings) -> tuple[bool, frozenset[bytes]]:
+    """Return whether the runs of a needle are long, and the runs."""
+    encoded = [
+        tuple({_encoded(encoding) for encoding in alternatives}) for alternatives in encodings
+    ]
+    # How many bytes follow from each character on, at least.
     left = [*itertools.accumulate(reversed([min(map(len, each)) for each in encoded]))][::-1]
     for word_bytes, most in ((_LONG, _MAX_LONG_RUNS), (_SHORT, _MAX_RUNS)):
         size = 2 * word_bytes - 1
@@ -373,9 +374,16 @@ def _runs(dresses: Dresses) -> tuple[bool, frozenset[bytes]]:
 def _expanded(
     encoded: Sequence[tuple[bytes, ...]], start: int, size: int, most: int
 ) -> frozenset[bytes] | None:
-    """Return every run of ``size`` bytes that begins at a character; None for more than ``most``.
+    """Return every run of ``size`` bytes that begins at a character.
 
-    None as well where the needle may end before that.
+    Args:
+        encoded: The encodings of each character.
+        start: The index of the character.
+        size: How many bytes a run has.
+        most: The largest number of runs.
+
+    Returns:
+        The runs; None for more than ``most``, and if the needle may end within a run.
     """
     head = b""
     while len(head) < size and start < len(encoded) and len(encoded[start]) == 1:
@@ -386,7 +394,7 @@ def _expanded(
     done: set[bytes] = set()
     growing = {head}
     for alternatives in itertools.islice(encoded, start, None):
-        grown = {run + dress for run in growing for dress in alternatives}
+        grown = {run + encoding for run in growing for encoding in alternatives}
         growing = set()
         for run in grown:
             if len(run) >= size:
@@ -403,19 +411,19 @@ def _expanded(
 def needles_of(
     secrets: Iterable[str], marker: str, *, least_in_base64: int = MIN_CHARACTERS
 ) -> list[Needle]:
-    """Return what to search for, the longest first.
+    """Return the needles of secrets, the longest first.
 
     Args:
         secrets: The registered secrets, as ``checked_values`` returns them, or shorter ones.
-        marker: What stands in place of a secret.
-        least_in_base64: How many characters a secret has at least that is searched for in
+        marker: Stands in place of a secret.
+        least_in_base64: The least number of characters of a secret that is searched for in
             base64 as well.
 
     """
     texts: dict[str, None] = {}
     encoded: dict[str, None] = {}
     for secret in secrets:
-        # A secret of several lines may be given and logged with "\n" for their ends.
+        # The lines of a secret may be registered and logged with "\n" between them.
         whole = _BREAKS.sub("\n", secret)
         lines = [
             line
@@ -432,29 +440,34 @@ def needles_of(
     return sorted(needles, key=lambda needle: -needle.size)
 
 
-def _of_text(text: str) -> Dresses:
-    # A run of a character that may be doubled is one: each alone would multiply the ways to match.
-    return [_dresses_of_run(part) for part in _RUNS.findall(text)]
+def _of_text(text: str) -> Encodings:
+    # A run of a character that may be doubled is one item: single ones would multiply the matches.
+    return [_encodings_of_run(part) for part in _RUNS.findall(text)]
 
 
-def _dresses_of_run(run: str) -> tuple[str, ...]:
+def _encodings_of_run(run: str) -> tuple[str, ...]:
     if len(run) == 1:
-        return _dresses(run)
+        return _encodings_of(run)
     if run[0] != "\\":
-        return _longest_first({dress * len(run) for dress in _dresses(run[0])})
+        return _longest_first({encoding * len(run) for encoding in _encodings_of(run[0])})
     return _longest_first(
         {"\\" * (len(run) * count) for count in (1, 2, 4, 8, 16)}
-        | {dress * len(run) for dress in _percent_encoded("\\")}
+        | {encoding * len(run) for encoding in _percent_encoded("\\")}
     )
 
 
-def _of_base64(core: str) -> Dresses:
+def _of_base64(core: str) -> Encodings:
     url_safe = {"+": "-", "/": "_"}
-    return [(*_dresses(char), url_safe[char]) if char in url_safe else (char,) for char in core]
+    return [
+        (*_encodings_of(char), url_safe[char]) if char in url_safe else (char,) for char in core
+    ]
 
 
 def _base64_cores(text: str) -> Iterable[str]:
-    """Return the characters that are the same in the base64 of every text with this one."""
+    """Return the characters that are the same in the base64 of every text with this secret.
+
+    There is one result for each offset of the secret in a group of three bytes.
+    """
     encodings = [_bytes(text)]
     if not text.isascii():
         try:
@@ -468,24 +481,24 @@ def _base64_cores(text: str) -> Iterable[str]:
             yield code[(8 * offset + 5) // 6 : bits // 6]
 
 
-# -- the gate -----------------------------------------------------------------
+# -- the prefilter ------------------------------------------------------------
 
 
-class WordGate:
-    """Finds out which needles a line may have in it.
+class WordFilter:
+    """Finds the needles that a line may hold.
 
     Attributes:
         words: The words of the needles. A line without any of them has no needle.
-        word_bytes: The size of a word, 4 or 8.
-        format: The same as a format of ``memoryview.cast``.
+        word_bytes: The size of a word in bytes, 4 or 8.
+        format: That size as a format of ``memoryview.cast``.
 
     """
 
     __slots__ = ("_by_word", "format", "word_bytes", "words")
 
     def __init__(self, needles: Sequence[Needle]) -> None:
-        # Words of 8 bytes are half as many and rarely there by chance. They take
-        # secrets of about fifteen characters; one that is shorter decides for all.
+        # A line has half as many words of 8 bytes, which rarely match by chance. They need
+        # secrets of about fifteen characters; a shorter one makes all words short.
         is_long = all(needle.has_long_runs for needle in needles if needle.runs)
         self.word_bytes = _LONG if is_long else _SHORT
         self.format: Literal["Q", "I"] = "Q" if is_long else "I"
@@ -500,6 +513,6 @@ class WordGate:
         self.words = frozenset(self._by_word)
 
     def found(self, line: bytes) -> set[Needle]:
-        """Return the needles of which a line has a word."""
+        """Return the needles of which a line holds a word."""
         words = memoryview(line[: len(line) & -self.word_bytes]).cast(self.format)
         return {needle for word in self.words.intersection(words) for needle in self._by_word[word]}

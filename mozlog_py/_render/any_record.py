@@ -17,10 +17,10 @@ from mozlog_py._fields.from_event import read_event
 from mozlog_py._fields.from_record import (
     HIDDEN_ATTRIBUTES,
     LoggerName,
-    attributes,
+    call_fields,
+    extra_fields,
     merge,
     message,
-    said,
     timestamp_ns,
     without_json_message,
 )
@@ -28,6 +28,7 @@ from mozlog_py._fields.json_message import exceeds_bounds, json_object
 from mozlog_py._fields.server_records import READERS, read_record
 from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
@@ -40,11 +41,11 @@ __all__ = [
     "Hooks",
     "Renderer",
     "careful_renderer",
+    "collect_fields",
     "conversion_sanitiser",
     "converted",
     "converting_renderer",
     "envelope_of",
-    "gather",
     "given_name",
     "interrupted_in",
     "is_converting",
@@ -57,6 +58,8 @@ __all__ = [
 
 # What processors are handed beside the fields, and what they add for a renderer.
 _PASSED: Final = frozenset({"_from_structlog", "_record", "event"})
+# Whether the first record with processors has imported what they need.
+_has_imports = False
 _ENVELOPE_KEYS: Final = frozenset({"level", "level_number", "logger", "timestamp"})
 
 #: Renders one record as one line, without its newline.
@@ -130,7 +133,7 @@ def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
             dropped.line = lambda: encode(document, max_bytes)
             raise
         except Exception as error:
-            sanitiser.lost(f"line not rendered: {type_name(type(error))}")
+            sanitiser.add_reason(f"line not rendered: {type_name(type(error))}")
             maker = limited(_maker(formatter, record), max_bytes)
             return maker.line(*envelope_of(record), {}, sanitiser)
         if sanitiser.interrupt is not None:
@@ -158,14 +161,14 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
         if not issubclass(type(document), dict):
             raise TypeError("convert_record returned no dict")
     except BaseException as error:
-        sanitiser.lost(f"convert_record raised {type_name(type(error))}")
-        sanitiser.hold(error)
+        sanitiser.add_reason(f"convert_record raised {type_name(type(error))}")
+        sanitiser.defer_interrupt(error)
         fields = formatter.renamed(_message_alone(formatter, record, gathered))
         document = maker.envelope(*envelope_of(record), fields, gathered, is_raw=True)
     finally:
         _converting.reset(token)
     if gathered.interrupt is not None:
-        sanitiser.hold(gathered.interrupt)
+        sanitiser.defer_interrupt(gathered.interrupt)
     try:
         processed = _processed(formatter, record, document, sanitiser)
     except EventDropped as dropped:
@@ -181,8 +184,10 @@ def _maker(formatter: Hooks, record: logging.LogRecord) -> LineEncoder:
 def _message_alone(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[str, Any]:
     """Return the message of a record as the one field, where it has no fields in it."""
     try:
-        said: Any = record.said if type(record) is EventRecord else message(record, sanitiser)
-        text = dict.get(said, "msg") if issubclass(type(said), dict) else said
+        call_fields: Any = (
+            record.call_fields if type(record) is EventRecord else message(record, sanitiser)
+        )
+        text = dict.get(call_fields, "msg") if issubclass(type(call_fields), dict) else call_fields
     except Exception:
         return {}
     if type(text) is not str or not text:
@@ -204,6 +209,8 @@ def _processed(
     """
     if not formatter.processors or is_processed(record):
         return document
+    if not _has_imports:
+        _import_for_processors()
     from mozlog_py.redaction import Redact
 
     given: Any = dict.get(document, "Fields")
@@ -214,7 +221,7 @@ def _processed(
         if isinstance(processor, Redact):
             others = processor.redacted(others, interrupts)
     for error in interrupts:
-        sanitiser.hold(error)
+        sanitiser.defer_interrupt(error)
     if not is_whole:
         return others
     former = {new: old for old, new in formatter.rename_fields.items() if old not in given}
@@ -277,26 +284,28 @@ def _line(
     sanitiser: Sanitiser,
 ) -> bytes:
     try:
-        fields = gather(formatter, record, sanitiser)
+        fields = collect_fields(formatter, record, sanitiser)
     except EventDropped as dropped:
         would_be = dropped.fields
         dropped.line = lambda: maker.line(*envelope_of(record), would_be, sanitiser)
         raise
     except Exception as error:
-        sanitiser.lost(f"record not readable: {type_name(type(error))}")
+        sanitiser.add_reason(f"record not readable: {type_name(type(error))}")
         try:
             # What processors have not seen may be what they are there to hide.
-            fields = {} if formatter.processors else merge({}, said(record, sanitiser))
+            fields = {} if formatter.processors else merge({}, call_fields(record, sanitiser))
         except Exception:
             fields = {}
     return maker.line(*envelope_of(record), fields, sanitiser)
 
 
-def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) -> dict[str, Any]:
+def collect_fields(
+    formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser
+) -> dict[str, Any]:
     """Give a record's Fields, as the formatter's options and hooks want them."""
     is_raw = is_converting(formatter, record)
     record = _as_read(_unwrapped(formatter, record, sanitiser), sanitiser)
-    message_dict = said(record, sanitiser, _json_test(formatter, sanitiser))
+    message_dict = call_fields(record, sanitiser, _json_test(formatter, sanitiser))
     _apply_format_hooks(formatter, record, message_dict, sanitiser)
     if formatter.timestamp:
         name = formatter.timestamp if isinstance(formatter.timestamp, str) else "Time"
@@ -313,8 +322,8 @@ def gather(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser) ->
     except EventDropped:
         raise
     except BaseException as error:
-        sanitiser.hold(error)
-        sanitiser.lost(f"add_fields or process_log_record raised {type_name(type(error))}")
+        sanitiser.defer_interrupt(error)
+        sanitiser.add_reason(f"add_fields or process_log_record raised {type_name(type(error))}")
     finally:
         if token is not None:
             _converting.reset(token)
@@ -335,14 +344,14 @@ def _unwrapped(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> Any:
         sanitiser,
         parse_messages=formatter.parse_messages,
     )
-    extra = attributes(record, {*HIDDEN_ATTRIBUTES, "_logger", "_name"})
+    extra = extra_fields(record, {*HIDDEN_ATTRIBUTES, "_logger", "_name"})
     exc_info = as_exc_info(event.exc_info) if event.exc_info else None
     return EventRecord(
         timestamp_ns(record),
         record.name,
         record.levelno,
         {**extra, **event.fields},
-        event.said,
+        event.call_fields,
         exc_info,
         is_complete=False,
     )
@@ -356,7 +365,7 @@ def _as_read(record: Any, sanitiser: Sanitiser) -> Any:
     try:
         return read_record(record)
     except BaseException as error:
-        sanitiser.hold(error)
+        sanitiser.defer_interrupt(error)
         return record
 
 
@@ -367,8 +376,8 @@ def _json_test(formatter: Hooks, sanitiser: Sanitiser) -> Callable[[str], bool]:
         try:
             return bool(formatter.is_value_jsonlike(text))
         except BaseException as error:
-            sanitiser.hold(error)
-            sanitiser.lost(f"is_value_jsonlike raised {type_name(type(error))}")
+            sanitiser.defer_interrupt(error)
+            sanitiser.add_reason(f"is_value_jsonlike raised {type_name(type(error))}")
             return False
 
     return is_json
@@ -453,6 +462,16 @@ def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
     return with_prefix
 
 
+def _import_for_processors() -> None:
+    global _has_imports
+    with fork_safe_import():
+        import structlog  # noqa: F401
+
+        import mozlog_py.processors
+        import mozlog_py.redaction  # noqa: F401
+    _has_imports = True
+
+
 def processed_fields(
     processors: Sequence[Callable[[Any, str, Any], Any]],
     record: logging.LogRecord,
@@ -464,6 +483,8 @@ def processed_fields(
     Raises ``EventDropped`` where one of them drops the event.
     """
     # Half of a second's import, for those who have processors.
+    if not _has_imports:
+        _import_for_processors()
     import structlog
 
     from mozlog_py.processors import guarded
@@ -486,7 +507,7 @@ def processed_fields(
             # Whoever can drop nothing writes it all the same, as the others leave it.
             is_dropped = True
     for error in interrupts:
-        sanitiser.hold(error)
+        sanitiser.defer_interrupt(error)
     message = event_dict.get("event", "")
     is_empty = message is None or (type(message) is str and not message)
     is_mapping = issubclass(type(message), dict)

@@ -7,11 +7,11 @@ from typing import Final
 
 __all__ = ["CREDENTIALS", "MARKER", "WHOLE_WORDS", "is_credential", "last_word", "normal_name"]
 
-#: What stands in place of a credential, where nothing else was asked for.
+#: Stands in place of a credential, unless an option names another text.
 MARKER: Final = "[redacted]"
 
-#: The names of credentials, in lower case and without what separates words. A name that ends
-#: with one of them, or with its plural, counts as well: ``db_password``, ``X-Auth-Token``.
+#: The names of credentials, in lower case and without separators between words. A name that
+#: ends with one of them, or with its plural, counts as well: ``db_password``, ``X-Auth-Token``.
 CREDENTIALS: Final = frozenset(
     {
         "accesskey",
@@ -42,7 +42,7 @@ CREDENTIALS: Final = frozenset(
 #: word: ``DB_PASS`` and ``userPass``, but not ``compass``.
 WHOLE_WORDS: Final = frozenset({"auth", "otp", "pass", "sid"})
 
-# A count of tokens is what services of language models log most.
+# Services of language models log counts of tokens more than anything else.
 _NO_PLURAL: Final = frozenset({"token"})
 _ENDINGS: Final = tuple(
     sorted(CREDENTIALS | {f"{name}s" for name in CREDENTIALS if name not in _NO_PLURAL})
@@ -52,7 +52,7 @@ _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
 _LETTER: Final = re.compile("[A-Za-z]")
 _MOST_READ: Final = 1024
 _DIGITS: Final = "0123456789"
-# A word begins behind what separates words, at a capital behind a small letter or a digit, and
+# A word begins behind a separator, at a capital behind a small letter or a digit, and
 # at the last of several capitals where small letters follow: DB|Pass, but OAuth is one word.
 _LAST_WORD: Final = re.compile(
     r"(?:^|[^A-Za-z0-9]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z]{2})(?=[A-Z][a-z]))"
@@ -61,10 +61,10 @@ _LAST_WORD: Final = re.compile(
 
 
 def normal_name(name: str) -> str:
-    """Return a name in lower case, without what separates its words."""
+    """Return a name in lower case, without separators between its words."""
     name = name.lower()
     if name.isascii():
-        # The expression costs several times as much as these.
+        # The regular expression costs several times as much as these calls.
         name = name.replace("_", "").replace("-", "")
         if name.isalnum():
             return name
@@ -74,13 +74,13 @@ def normal_name(name: str) -> str:
 def is_credential(name: str) -> bool:
     """Return whether a name is, by default, that of a credential.
 
-    Digits at its end make no difference: ``new_password2`` is a password.
+    Digits at its end count for nothing: ``new_password2`` is a password.
     """
     if len(name) > _MOST_READ and _LETTER.search(name, len(name) - _MOST_READ):
-        # Its end decides, and clients may send names of any length.
+        # The end of a name decides, and clients may send names of any length.
         name = name[-_MOST_READ:]
     normal = normal_name(name).rstrip(_DIGITS)
-    # Most names are not, and a client's may be many. Other alphabets have separators of their own.
+    # A cheap test for the many names that are not. Other alphabets have separators of their own.
     if normal[-3:] not in _LAST_LETTERS and name.isascii():
         return False
     if normal.endswith(_ENDINGS):

@@ -1,7 +1,7 @@
 """The items of a dict whose class may keep them elsewhere.
 
-Werkzeug's ``CombinedMultiDict`` and many a lazy configuration derive from ``dict`` to
-pass for one, and answer from other objects: their own dict part is empty.
+Werkzeug's ``CombinedMultiDict`` and many lazy configurations derive from ``dict``, and keep
+their items in other objects. Their own dict part is empty.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from .loaded_types import defines
+from .class_lookup import defines
 
 __all__ = ["items_of"]
 
@@ -18,21 +18,21 @@ __all__ = ["items_of"]
 def items_of(value: Any, most: int) -> list[tuple[Any, Any]]:
     """Return a snapshot of a dict's items.
 
-    The dict part is read with the methods of ``dict``. Only where it is empty, and the
-    class has methods of its own for its items, are those called.
+    The methods of ``dict`` read the dict part. The class's own methods for its items are called
+    only where that part is empty.
 
     Args:
         value: A dict, or an instance of a class that derives from it.
-        most: How many items are wanted; one more is returned where there are more.
+        most: How many items the caller reads; one more is returned where the dict has more.
 
     Raises:
-        BaseException: What the class's own methods raise.
+        BaseException: The class's own methods raise it.
     """
     if dict.__len__(value) or type(value) is dict:
         try:
             return [*islice(dict.items(value), most + 1)]
         except RuntimeError:
-            # Another thread changed its size; one C call copies it whole.
+            # Another thread has changed its size. A copy is one C call, and sees it whole.
             return [*islice(dict.items(dict.copy(value)), most + 1)]
     kind = type(value)
     items: Iterable[Any] = ()

@@ -17,12 +17,12 @@ __all__ = ["flatten"]
 
 
 def flatten(fields: dict[str, Any]) -> dict[str, Any]:
-    """Give plain fields as the machine schema wants them.
+    """Return plain fields in the form that the machine schema allows.
 
-    Nested objects become dotted keys, arrays that are empty or mixed become
-    JSON strings, an empty Fields gets a ``msg``. Where two keys become the
-    same one, the later gets a number at its end. Objects whose dotted keys would
-    have more than ``MAX_CHARACTERS`` together become JSON strings as well.
+    Nested objects become dotted keys. Empty and mixed arrays become JSON strings. Empty
+    Fields get a ``msg``. Where two keys become the same one, the later one gets a number at its
+    end. Objects whose dotted keys would have more than ``MAX_CHARACTERS`` together become
+    JSON strings as well.
     """
     out: dict[str, Any] = {}
     numbers: dict[str, int] = {}
@@ -37,7 +37,7 @@ class _Leaves:
     __slots__ = ("_left",)
 
     def __init__(self) -> None:
-        # A key is repeated for each member of its object: one long key would multiply.
+        # Each member of an object repeats the object's key, so one long key would multiply.
         self._left = MAX_CHARACTERS
 
     def of(self, prefix: str, fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -58,7 +58,7 @@ class _Leaves:
                 yield name, value
 
     def _has_room(self, name: str, value: dict[str, Any]) -> bool:
-        """Return whether an object has members to show and its dotted keys are not too long."""
+        """Return whether an object has members and its dotted keys are within the bound."""
         if all(member is None for member in value.values()):
             return False
         size = len(name) * len(value)
@@ -74,7 +74,7 @@ def _is_uniform(values: list[Any]) -> bool:
 
 
 def _kind(value: Any) -> str | None:
-    """Return which of the schema's kinds of array items a value is; None for no such kind."""
+    """Return the schema's kind of array item that a value is of; None for other values."""
     kind = type(value)
     if kind is str:
         return "string"

@@ -1,6 +1,6 @@
 """Traceback frames to text, each position in the code formatted once.
 
-The moment when every request fails is the worst one to be reading source files.
+While every request of a service fails, it must not read its source files for each of them.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ _LINE_BREAKING: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff
 
 _CACHE_SIZE: Final = 2048
 _MAX_LENGTH: Final = 1024
-# By code position. The code object says whether it is still the one of that id. It is not
-# kept: templates and rules are compiled at run time, from data as well.
+# By code position. Another code object may have the id by now, so an entry has a reference to
+# its own. That is weak: applications compile code at run time, from data as well.
 _frames: dict[tuple[int, int], tuple[weakref.ref[CodeType], str]] = {}
 
 
-def frames_text(frames: Any, hold: Callable[[BaseException], None] | None = None) -> str:
-    """Render the frames of a traceback, most recent call last, long runs collapsed.
+def frames_text(frames: Any, defer_interrupt: Callable[[BaseException], None] | None = None) -> str:
+    """Return the frames of a traceback as text, most recent call last, long runs collapsed.
 
     Args:
         frames: A traceback, an object that looks like one, or None.
-        hold: Is given what is raised that is no ``Exception``: by the loaders that
-            sources come from, and by a foreign traceback.
+        defer_interrupt: Is called with what is raised that is no ``Exception``: by the
+            loaders of the sources, or by a foreign traceback.
     """
     texts: list[str] = []
     while frames is not None:
         if type(frames) is not TracebackType:
-            frames = _add_foreign(frames, texts, hold)
+            frames = _add_foreign(frames, texts, defer_interrupt)
             continue
         code = frames.tb_frame.f_code
         known = _frames.get((id(code), frames.tb_lasti))
         if known is not None and known[0]() is code:
             texts.append(known[1])
         else:
-            texts.append(_frame_text(frames, code, hold))
+            texts.append(_frame_text(frames, code, defer_interrupt))
         frames = frames.tb_next
     if len(texts) > _MAX_FRAMES or (len(texts) > _MAX_REPEATS and len({*texts}) < len(texts)):
         texts = _collapse(texts)
@@ -56,10 +56,10 @@ def frames_text(frames: Any, hold: Callable[[BaseException], None] | None = None
 
 
 def _add_foreign(
-    frames: Any, texts: list[str], hold: Callable[[BaseException], None] | None
+    frames: Any, texts: list[str], defer_interrupt: Callable[[BaseException], None] | None
 ) -> TracebackType | None:
-    """Add the texts of foreign frames; return the interpreter's own ones behind them, if any."""
-    # Kept, so that no other object can have the id of one of them.
+    """Add the texts of foreign frames; return the interpreter's traceback behind them, or None."""
+    # The frames are kept, so that no later object gets the id of one of them.
     seen: dict[int, Any] = {}
     try:
         while frames is not None and type(frames) is not TracebackType:
@@ -72,20 +72,20 @@ def _add_foreign(
                 return None
             file, line, function = frame
             texts.append(f'  File "{one_line(file)}", line {line}, in {one_line(function)}\n')
-            source = one_line(source_line(file, line, hold))
+            source = one_line(source_line(file, line, defer_interrupt))
             if source:
                 texts[-1] += f"    {source}\n"
             frames = frames.tb_next
     except BaseException as error:
-        if hold is not None and not isinstance(error, Exception):
-            hold(error)
+        if defer_interrupt is not None and not isinstance(error, Exception):
+            defer_interrupt(error)
         texts.append("  [the frames that follow cannot be read]\n")
         return None
     return frames
 
 
 def _frame_text(
-    frames: TracebackType, code: CodeType, hold: Callable[[BaseException], None] | None
+    frames: TracebackType, code: CodeType, defer_interrupt: Callable[[BaseException], None] | None
 ) -> str:
     # A name with a line break in it could pass for a frame of its own.
     is_printable = code.co_filename.isprintable() and code.co_name.isprintable()
@@ -95,11 +95,11 @@ def _frame_text(
         if is_printable:
             text = "".join(traceback.format_tb(frames, limit=1))
     except BaseException as error:
-        # The source is fetched through loaders, which may do as they like.
+        # A loader of the source may raise anything.
         if not isinstance(error, Exception):
-            # What was interrupted may go well the next time: it is not kept.
-            if hold is not None:
-                hold(error)
+            # The next attempt may succeed, so this text is not kept.
+            if defer_interrupt is not None:
+                defer_interrupt(error)
             return text
     # A line of generated code may have any length.
     if is_short(text, _MAX_LENGTH):
@@ -108,7 +108,7 @@ def _frame_text(
 
 
 def one_line(text: str) -> str:
-    """Give text in which everything that could end a line, or not be encoded, is escaped."""
+    """Return text with escapes for all that could end a line or not be encoded."""
     if text.isprintable():
         return text
     return _LINE_BREAKING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

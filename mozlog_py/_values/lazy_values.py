@@ -1,8 +1,8 @@
-"""Values that are not there yet: lazy texts, query sets, lazy objects, expired rows.
+"""Values that are not loaded yet: lazy texts, query sets, lazy objects, expired rows.
 
-A lazy text is read. What would ask a database when it is shown is named, and shows what
-it holds only where that was loaded before. Types are found among the loaded modules; no
-library is imported for it.
+A lazy text is read. A value whose ``repr`` would query a database is named instead, unless its
+contents were loaded before. Types are found among the loaded modules; no library is imported for
+it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection
 from typing import Any, Final
 
-from .loaded_types import is_kind, loaded_type, type_name
+from .class_lookup import is_kind, loaded_type, type_name
 
 __all__ = [
     "NOT_LOADED",
@@ -24,7 +24,7 @@ __all__ = [
     "unloaded",
 ]
 
-#: In place of an attribute that a database would be asked for.
+#: Stands in place of an attribute whose access would query a database.
 NOT_LOADED: Final = "<not loaded>"
 
 # Translations of Django, of Babel and what is built on it, and texts that wrap another.
@@ -43,15 +43,15 @@ _MAX_ROWS: Final = 20
 
 
 def is_lazy_text(kind: type) -> bool:
-    """Return whether values of a type stand for a text, which ``str`` gives."""
+    """Return whether values of a type are lazy texts, which ``str`` evaluates."""
     return any(is_kind(kind, module, name) for module, name in _TEXTS)
 
 
 def name_unloaded(value: Any, kind: type) -> str | None:
-    """Return a name for a value of Django's that would load something if shown, else None.
+    """Return a name for a value of Django whose ``repr`` would query a database, else None.
 
     Raises:
-        Exception: What the value's own code raises, where it has replaced its library's.
+        Exception: Code of the application raises it, where it replaces Django's.
     """
     if "django.db.models" in sys.modules:
         if is_kind(kind, *_QUERY_SET):
@@ -92,19 +92,19 @@ def loaded_rows(value: Any, kind: type) -> tuple[list[Any], int] | None:
 
 
 def unloaded(value: Any) -> Collection[str]:
-    """Return the names of a row's attributes that SQLAlchemy would ask the database for."""
+    """Return the names of a row's attributes for which SQLAlchemy would query the database."""
     state = _row_state(value)
     return () if state is None or state.key is None else state.unloaded
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    """Return an object's own attributes, asking no ``__getattr__``, which may load it."""
+    """Return an object's own attributes without ``__getattr__``, which may load it."""
     return object.__getattribute__(value, "__dict__")  # type: ignore[no-any-return]
 
 
 def _of(value: Any, kind: type) -> str:
     model = _attributes(value).get("model")
-    # A manager that belongs to no model yet has none.
+    # A manager has no model until one is assigned.
     label = "no model" if model is None else model._meta.label  # noqa: SLF001 - its public name
     return f"<{type_name(kind)} of {label}>"
 
@@ -121,7 +121,7 @@ def _name_deferred(value: Any, kind: Any) -> str | None:
         return None
     model: Any = loaded_type("django.db.models.base", "Model")
     if kind.__str__ is model.__str__ and kind.__repr__ is model.__repr__:
-        # They show the primary key alone.
+        # Django's own methods show the primary key alone, which is loaded.
         return None
     return f"<{meta.label} {own.get(meta.pk.attname)!r}, not all loaded>"
 
@@ -133,7 +133,7 @@ def _row_state(value: Any) -> Any:
     try:
         state = _attributes(value).get("_sa_instance_state")
     except AttributeError:
-        # It has slots alone, which no mapped object has.
+        # It has slots alone, so it is not a mapped object.
         return None
     is_state = is_kind(type(state), "sqlalchemy.orm.state", "InstanceState")
     return state if is_state else None

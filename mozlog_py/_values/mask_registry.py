@@ -1,9 +1,9 @@
-"""The masks of this process, for code that runs where no mask is at hand.
+"""The masks of this process, for code without a reference to one.
 
-A mask belongs to a ``Redact``. Two places cannot ask that object:
+A mask belongs to a ``Redact``. Two places have no reference to that object:
 
-- Code that shortens a text. A secret that is cut in two is no longer recognised, so
-  the text is masked before it is cut.
+- Code that shortens a text. No mask recognises a secret that was cut in two, so the text is
+  masked before it is cut.
 - A ``MozlogRenderer`` behind a ``Redact`` in an application's own structlog chain. It renders
   tracebacks that the processor has not seen.
 
@@ -33,7 +33,7 @@ __all__ = [
 class TextMask(Protocol):
     """An object that masks secrets in a text."""
 
-    #: What stands in place of a secret.
+    #: Stands in place of a secret.
     marker: str
 
     def text(self, text: str) -> str:
@@ -41,14 +41,14 @@ class TextMask(Protocol):
         ...
 
 
-# Longer than any secret: what is this far from the end of a window is whole.
+# Longer than any secret: a secret that ends this far from the end of a window is whole in it.
 _MARGIN: Final = 8192
-# A text of less than this is masked as a whole, though the middle of it is cut out.
+# Shorter texts are masked as a whole, even where their middle is cut out afterwards.
 _WHOLE: Final = 4 * _MARGIN
 #: Characters that are searched beside those that are kept, where a text is cut.
 MAX_WINDOWS: Final = _WHOLE
-#: Characters of one record or line that are searched for secrets. To find them may take a
-#: hundred nanoseconds for each, if a client chooses them for that.
+#: Characters of one record or line that are searched for secrets. A client can choose text
+#: for which the search takes a hundred nanoseconds for each character.
 MAX_SEARCHED: Final = 131_072
 
 _of_cuts: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
@@ -67,12 +67,12 @@ def has_cut_masks() -> bool:
 
 
 def mask_before_cut(text: str, most: int | None = None) -> str:
-    """Return a text as it may be cut: with the secrets of every registered mask masked.
+    """Return a text that is safe to cut: every registered mask has masked its secrets.
 
     Args:
         text: The whole text.
-        most: How many characters from the start are kept at most; None where the
-            end is kept as well. More than that and a margin is not looked at.
+        most: How many characters from the start the caller keeps at most; None where it keeps
+            the end as well. Text beyond that and a margin is not searched.
 
     Returns:
         The masked text, or the masked start of it.
@@ -89,7 +89,7 @@ def mask_before_cut(text: str, most: int | None = None) -> str:
 
 
 def masked_ends(text: str, ahead: int, behind: int) -> tuple[str, str]:
-    """Return the start and the end of a text whose middle is cut out, masked.
+    """Return the masked start and end of a text whose middle is cut out.
 
     Args:
         text: A text that is longer than both together.
@@ -113,7 +113,7 @@ def _masked(text: str) -> str:
         try:
             text = mask.text(text)
         except Exception:
-            # An unmasked text must not get into a line.
+            # A text that could not be masked must not get into a line.
             return str(mask.marker)
     return text
 

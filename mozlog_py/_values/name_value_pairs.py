@@ -1,9 +1,9 @@
-"""What carries names and values, whatever its class: headers, other mappings, views of dicts.
+"""Mappings of any class: headers, other names with values, views of dicts.
 
-Headers of most libraries derive from no class of ``collections.abc``. A mapping is what has the
-methods of one and a ``repr`` of its own, which shows what it holds: the request of a framework
-that is a mapping as well has none, and stays text. ``Sanitiser`` makes an object of a mapping
-and ``Redact`` looks into it; both read it here, so that a line shows what ``Redact`` has seen.
+Headers of most libraries derive from no class of ``collections.abc``. A mapping here has the
+methods of one, and a ``repr`` of its own, which shows its items. The request of a framework that
+is a mapping as well has no such ``repr``, and stays text. ``Sanitiser`` and ``Redact`` both read
+mappings with this module, so that a line shows what ``Redact`` has seen.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Iterator, MappingView
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from .rules import MISSING, class_attribute, is_named
+from .class_lookup import MISSING, class_attribute, is_named
 
 __all__ = ["Members", "members_of", "view_items"]
 
 _METHODS: Final = ("items", "keys", "values", "__getitem__", "__len__")
-# These give a pair for each value; the ``items`` of the same class leave some out.
+# These return a pair for each value; the ``items`` of the same classes leave some out.
 _ALL_PAIRS: Final = ("multi_items", "allitems")
-# The one without a repr of its own whose items are all that it says in a line.
+# A mapping without a repr of its own, whose items are its content.
 _WITHOUT_REPR: Final = frozenset({("email.message", "Message")})
-# Mappings for what is kept beside them, whose repr says what they are.
+# Objects that are mappings only for data kept beside them; their repr describes them.
 _NO_MAPPINGS: Final = frozenset(
     {
         ("aiohttp.web_app", "Application"),
@@ -37,16 +37,16 @@ _NO_MORE: Final = object()
 class Members(NamedTuple):
     """The members of a mapping."""
 
-    #: By name. A name that comes several times has a list of its values.
+    #: By name. A name that occurs several times has a list of its values.
     held: dict[Any, Any]
-    #: How many more there are.
+    #: How many more the mapping has.
     left_out: int
 
 
 def members_of(value: Any, kind: type, most: int) -> Members | None:
     """Return the members of a mapping; None for a value that is not a mapping.
 
-    A dict is one only where a name may have several values in it: then a name with one value
+    A dict counts only where its names may have several values. There a name with one value
     has that value, and not a list.
 
     Args:
@@ -55,7 +55,7 @@ def members_of(value: Any, kind: type, most: int) -> Members | None:
         most: How many pairs are read.
 
     Raises:
-        BaseException: What the code of the mapping raises.
+        BaseException: The code of the mapping raises it.
     """
     if issubclass(kind, dict):
         if not (_has(kind, "lists") and _has(kind, "getlist")):
@@ -76,9 +76,9 @@ def view_items(value: Any, kind: type, most: int) -> tuple[list[Any], int] | Non
         most: How many items are read.
 
     Raises:
-        BaseException: What the code of the view raises.
+        BaseException: The code of the view raises it.
     """
-    # A class with a metaclass of its own would be asked for its hash.
+    # MappingView is an ABC: issubclass() would ask another metaclass for the hash of the class.
     is_trusted = type(kind) is type or type(kind) is ABCMeta
     if not (is_trusted and issubclass(kind, MappingView)):
         return None
@@ -95,13 +95,13 @@ def _is_mapping(kind: type) -> bool:
 
 
 def _has(kind: type, name: str) -> bool:
-    """Return whether a class has a method: a property of pandas has the name of one."""
+    """Return whether a class has a method; a property, as pandas has some, does not count."""
     found = class_attribute(kind, name)
     return found is not MISSING and callable(found)
 
 
 def _call(value: Any, kind: type, name: str) -> Any:
-    # As an attribute of the class: an instance may have something else of that name.
+    # The class's attribute: an instance may have another one of that name.
     return class_attribute(kind, name).__get__(value, kind)()
 
 
@@ -117,7 +117,7 @@ def _gathered(
     count = 0
     for pair in islice(pairs, most):
         if not issubclass(type(pair), tuple) or tuple.__len__(pair) != 2:
-            # An order has items as well, and they are no members.
+            # The items of, for one, an order in a shop are no pairs of names and values.
             return None
         count += 1
         name, member = tuple.__iter__(pair)
@@ -132,5 +132,5 @@ def _gathered(
             held[name] = [held[name], member]
     if next(pairs, _NO_MORE) is _NO_MORE:
         return Members(held, 0)
-    # The length may be that of the distinct names; there is one more at least.
+    # The length may count distinct names only; at least one more pair exists.
     return Members(held, max(1, int(_call(value, kind, "__len__")) - count))

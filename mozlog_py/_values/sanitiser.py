@@ -1,9 +1,8 @@
 """Any Python value to plain JSON values, never raising.
 
-This is the slow, correct path beside the fast one: it runs when a record holds
-anything but exact ``str``, ``int``, ``float`` and ``bool``. What it returns is
-made of exact plain types and of containers built here, because the encoder
-crashes the interpreter on some values that are not (see ``line.py``).
+This is the slow path for records that hold anything but exact ``str``, ``int``, ``float`` and
+``bool``. It returns exact plain types, and containers that it has built: orjson ends the process
+on some values that are neither (see ``plain_types``).
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from collections import deque
 from collections.abc import Callable, Container
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from .class_lookup import comes_from, defines, is_kind, type_name
 from .dict_items import items_of
 from .foreign_scalars import reader_of
 from .frame_cache import frames_text
@@ -33,9 +33,8 @@ from .lazy_values import (
     unloaded,
 )
 from .lazy_values import PACKAGES as LAZY_PACKAGES
-from .loaded_types import comes_from, defines, is_kind, type_name
-from .mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, mask_before_cut
 from .name_value_pairs import Members, members_of, view_items
+from .record_budget import MAX_CHARACTERS, MAX_NODES, RecordBudget
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -49,97 +48,76 @@ __all__ = [
     "unique_key",
 ]
 
-_T = TypeVar("_T")
-
 #: Containers nested deeper than this become ``"<max depth>"``.
 MAX_DEPTH: Final = 16
-#: Items kept of one container; what is beyond is counted.
+#: Items kept of one container; the others are counted.
 MAX_ITEMS: Final = 1000
-#: Values kept of one record, over all its containers: shared references can
-#: make a small object graph print as an endless one.
-MAX_NODES: Final = 10_000
-#: Characters kept of one record's containers and ``repr`` texts together; one
-#: large string that is shared by many items would multiply.
-MAX_CHARACTERS: Final = 1_048_576
 #: Characters kept of a ``repr``, and bytes kept of a bytes value.
 MAX_TEXT: Final = 8192
 
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
-# The default of sys.set_int_max_str_digits(), which users may have lifted:
-# printing is quadratic, so the bound holds all the same.
+# The default of sys.set_int_max_str_digits(). An application may lift that, but the time of
+# printing grows with the square of the digits, so the bound stays.
 _MAX_DIGITS: Final = 4300
 _MAX_BITS: Final = int(_MAX_DIGITS * math.log2(10))
 # Beyond this even counting the digits exactly takes longer than a log call may.
 _MAX_COUNTED_BITS: Final = 1_000_000
 
 _INFINITIES: Final = (math.inf, -math.inf)
-# Beyond MAX_CHARACTERS, this much is kept of each text.
-_MAX_TAIL: Final = 100
-_MAX_REASONS: Final = 16
 _MORE_KEY: Final = "<more>"
 _FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
+_DATES: Final = (datetime.datetime, datetime.date, datetime.time)
 _COLLECTIONS: Final = (set, frozenset, deque)
+_SHOWN_BY_STR: Final = (("uuid", "UUID"), ("decimal", "Decimal"), ("pathlib", "PurePath"))
 
 _is_more: Final = "<{} more items>".format
 
 
-class Sanitiser:
-    """One record's worth of cleaning: limits, markers and what went wrong.
+class Sanitiser(RecordBudget):
+    """Makes plain values of one record's values, within the record's budget.
 
-    ``json_default`` replaces the choice of rendering for values JSON has no
-    type for; its result is cleaned in turn.
+    ``reasons`` and ``interrupt`` say afterwards what was lost, and which ``KeyboardInterrupt``,
+    ``SystemExit`` or ``CancelledError`` the code of a value raised. The caller raises that once
+    the record is written.
 
-    After use, ``reasons`` holds one short sentence for each kind of loss, and
-    ``interrupt`` the ``KeyboardInterrupt``, ``SystemExit`` or ``CancelledError``
-    that a value's own code raised, for whoever can raise it again after the
-    record is written.
+    Args:
+        json_default: Replaces the rendering of values for which JSON has no type. Its result
+            is cleaned in turn.
+        max_characters: As for ``RecordBudget``.
     """
 
-    __slots__ = (
-        "_characters",
-        "_max_characters",
-        "_nodes",
-        "_path",
-        "_searched",
-        "exception",
-        "interrupt",
-        "json_default",
-        "reasons",
-    )
+    __slots__ = ("_path", "exception", "json_default")
 
     def __init__(
         self,
         json_default: Callable[[Any], Any] | None = None,
         max_characters: int = MAX_CHARACTERS,
     ) -> None:
+        # super() would take twice the time, and each line of an exception needs a Sanitiser.
+        RecordBudget.__init__(self, max_characters)
         self.json_default = json_default
-        self._max_characters = max_characters
-        self._searched = 0
-        self.reasons: dict[str, None] = {}
-        self.interrupt: BaseException | None = None
         #: The record's exception, and its text as ``render_exception`` made it.
         self.exception: tuple[Any, str] | None = None
-        self._nodes = 0
-        self._characters = 0
+        # The ids of the containers that are being copied: one that holds itself is found by it.
         self._path: set[int] = set()
 
     # -- entry points -----------------------------------------------------
 
     def fields(self, fields: dict[Any, Any]) -> dict[str, Any]:
-        """Copy a record's fields into plain values; fields that are None are left out."""
+        """Return a copy of a record's fields in plain values, without those that are None."""
         if dict.__len__(fields) > MAX_ITEMS:
-            # What the call itself said must not be what is dropped.
+            # The message and the exception must not be among the fields that are dropped.
             first = {name: fields[name] for name in _FIRST if name in fields}
             fields = {**first, **fields}
         return self._members(fields, keep_none=False)
 
     def value(self, value: Any) -> Any:
-        """Copy one value into plain values."""
+        """Return a copy of one value in plain values."""
         return self._value(value, 0)
 
     def text(self, value: str) -> str:
-        r"""Give an encodable exact ``str``; lone surrogates become their ``\udXXX`` text."""
+        r"""Return an exact ``str`` that UTF-8 can encode: lone surrogates become ``\udXXX``."""
         text: str = value if type(value) is str else str.__str__(value)
         if text.isascii():
             return text
@@ -150,38 +128,49 @@ class Sanitiser:
         return text
 
     def repr(self, value: Any) -> str:
-        """Give ``repr(value)``, bounded, or a marker that names the type and the exception."""
+        """Return ``repr(value)``, bounded, or a marker that names the type and the exception."""
         return self.call(repr, value)
 
-    def name(self, value: Any) -> str:
-        """Give ``str(value)``, bounded: for names of loggers and hosts, which should be text."""
+    def text_of(self, value: Any) -> str:
+        """Return ``str(value)``, bounded: for names of loggers and hosts, which should be text."""
         return self.call(str.__str__ if issubclass(type(value), str) else str, value)
 
     def call(self, render: Callable[[Any], str], value: Any) -> str:
-        """Give ``render(value)`` as bounded text, or a marker; ``render`` runs foreign code."""
+        """Return ``render(value)`` as bounded text, or a marker where it raises.
+
+        Args:
+            render: A function that may run the value's own code.
+            value: Any value.
+        """
         try:
             return self.text(self._spent(str.__str__(render(value)), MAX_TEXT))
         except BaseException as error:
             return self.unprintable(value, error)
 
     def unprintable(self, value: Any, error: BaseException) -> str:
-        """Give the marker for a value whose own code raised ``error``."""
-        self.hold(error)
-        self.lost("value unprintable")
+        """Return the marker for a value whose own code raised ``error``."""
+        self.defer_interrupt(error)
+        self.add_reason("value unprintable")
         return f"<unprintable {type_name(type(value))}: {type_name(type(error))}>"
 
-    def hold(self, error: BaseException) -> None:
-        """Keep what is no ``Exception`` for whoever can raise it after the write."""
-        if self.interrupt is not None or isinstance(error, Exception):
-            return
-        # structlog's is for its processors, and means nothing to anybody else.
-        if not is_kind(type(error), "structlog.exceptions", "DropEvent"):
-            self.interrupt = error
-
-    def lost(self, reason: str) -> None:
-        """Remember that the line says less than the record did, and why."""
-        if len(self.reasons) < _MAX_REASONS:
-            self.reasons[reason] = None
+    def key(self, key: Any) -> str | None:
+        """Return the text of a key; None where its hash or its equality raises."""
+        if issubclass(type(key), str):
+            return self.text(key)
+        try:
+            hash(key)
+            # Not a tautology: it shows whether __eq__ raises.
+            key == key  # noqa: B015, PLR0124
+        except BaseException as error:
+            self.unprintable(key, error)
+            self.add_reason(f"key of type {type_name(type(key))} skipped")
+            return None
+        plain = self._value(key, 0)
+        if type(plain) is str:
+            return plain
+        if plain is None or type(plain) is bool:
+            return {None: "null", True: "true", False: "false"}[plain]
+        return self.repr(plain if type(plain) is int or type(plain) is float else key)
 
     # -- by type ----------------------------------------------------------
 
@@ -214,9 +203,9 @@ class Sanitiser:
             try:
                 return int.__repr__(value)
             except ValueError:
-                # sys.set_int_max_str_digits() may be set below our own bound.
+                # sys.set_int_max_str_digits() may be set below this bound.
                 pass
-        self.lost("integer too long")
+        self.add_reason("integer too long")
         digits = int(bits * math.log10(2)) + 1
         if bits > _MAX_COUNTED_BITS:
             return f"<int of about {digits} digits>"
@@ -232,8 +221,8 @@ class Sanitiser:
         return "NaN"
 
     def _other(self, value: Any, kind: type, depth: int) -> Any:
-        # Subclasses give their base value, taken with the base type's methods:
-        # what they override is the application's business, not the line's.
+        # A subclass has its base value in the line, read with the base type's methods: its own
+        # methods may raise, or return another value.
         if issubclass(kind, str):
             return self.text(self._spent(str.__str__(value)) if depth else value)
         if issubclass(kind, int):
@@ -253,12 +242,12 @@ class Sanitiser:
         return self._default(value, kind, depth)
 
     def _mapping_or_view(self, value: Any, kind: type, depth: int) -> Any:
-        """Render what has names or items of its own, whatever its class; None for other values."""
+        """Return a mapping or a dict's view of any class in plain values; None for other values."""
         try:
             members = members_of(value, kind, MAX_ITEMS)
             items = view_items(value, kind, MAX_ITEMS) if members is None else None
         except Exception:
-            # The dict that it is, or its repr, may say more.
+            # Its dict part, or its repr, may work.
             return None
         if members is not None:
             return self._nested(value, lambda _: members, depth, self._opened)
@@ -267,19 +256,16 @@ class Sanitiser:
         return None
 
     def _default(self, value: Any, kind: type, depth: int) -> Any:
-        """Render as python-json-logger's ``defaults`` do, by base-type methods."""
+        """Return a value as python-json-logger's ``defaults`` render it, by base-type methods."""
         if issubclass(kind, enum.Enum):
             return self._nested(value, lambda member: member.value, depth)
         if kind is not datetime.datetime and issubclass(kind, datetime.datetime):
             reader = reader_of(kind)
             if reader is not None:
                 return self._nested(value, reader, depth)
-        if issubclass(kind, datetime.datetime):
-            return self.call(datetime.datetime.isoformat, value)
-        if issubclass(kind, datetime.date):
-            return self.call(datetime.date.isoformat, value)
-        if issubclass(kind, datetime.time):
-            return self.call(datetime.time.isoformat, value)
+        for date in _DATES:
+            if issubclass(kind, date):
+                return self.call(date.isoformat, value)
         if issubclass(kind, (bytes, bytearray, memoryview)):
             return self._bytes(value)
         if issubclass(kind, BaseException):
@@ -289,15 +275,16 @@ class Sanitiser:
         if issubclass(kind, type):
             return type_name(value)
         if issubclass(kind, TracebackType):
-            return self.call(lambda frames: frames_text(frames, self.hold).strip(), value)
+            return self.call(
+                lambda frames: frames_text(frames, self.defer_interrupt).strip(), value
+            )
         for base in _COLLECTIONS:
             if issubclass(kind, base):
                 copy = functools.partial(self._collection, base)
                 return self._nested(value, _same, depth, copy)
-        if is_kind(kind, "uuid", "UUID") or is_kind(kind, "decimal", "Decimal"):
-            return self.call(str, value)
-        if is_kind(kind, "pathlib", "PurePath"):
-            return self.call(str, value)
+        for known in _SHOWN_BY_STR:
+            if is_kind(kind, *known):
+                return self.call(str, value)
         reader = reader_of(kind)
         if reader is not None:
             return self._nested(value, reader, depth)
@@ -306,7 +293,7 @@ class Sanitiser:
                 return self.call(str, value)
             name = name_unloaded(value, kind)
             if name is not None:
-                return self.name(name)
+                return self.text_of(name)
             loaded = loaded_object(value, kind)
             if loaded is not None:
                 return self._nested(value, lambda _: loaded[0], depth)
@@ -315,7 +302,7 @@ class Sanitiser:
                 return self._nested(value, lambda _: rows, depth, self._rows)
         name = name_expired(value, kind)
         if name is not None:
-            return self.name(name)
+            return self.text_of(name)
         if defines(kind, "__dataclass_fields__"):
             return self._dataclass(value, kind, depth)
         return self.repr(value)
@@ -329,14 +316,13 @@ class Sanitiser:
         return f"<QuerySet [{', '.join(texts)}]>"
 
     def _collection(self, base: type, value: Any, depth: int) -> str:
-        """Give what ``repr`` gives, item by item: nested ones grow without bound else."""
+        """Return the ``repr`` of a collection, item by item: that of nested ones has no bound."""
         size = base.__len__(value)  # type: ignore[attr-defined]
         items = base.__iter__(value)  # type: ignore[attr-defined]
         kept = self._within_budget([*islice(items, MAX_ITEMS)])
         texts = [self._item(item, depth) for item in kept]
         if len(kept) < size:
-            self.lost("items dropped")
-            texts.append(_is_more(size - len(kept)))
+            texts.append(self._more(size - len(kept)))
         inner = ", ".join(texts)
         if base is deque:
             most = deque.maxlen.__get__(value)
@@ -356,40 +342,15 @@ class Sanitiser:
         name = name_expired(item, kind)
         if name is None and comes_from(kind, LAZY_PACKAGES):
             name = name_unloaded(item, kind)
-        return self.repr(item) if name is None else self.name(name)
-
-    def _cut(self, text: str, most: int) -> str:
-        size = len(text)
-        if size <= most:
-            return text
-        self.lost("text truncated")
-        if has_cut_masks():
-            self._searched += min(size, most + MAX_WINDOWS)
-            if self._searched > MAX_SEARCHED:
-                return f"<truncated, {size} characters>"
-        return f"{mask_before_cut(text, most)[:most]}... <truncated, {size} characters>"
-
-    def _spent(self, text: str, most: int | None = None) -> str:
-        """Return as much of a text as this record may still hold, ``most`` characters at most."""
-        size = len(text)
-        is_long = most is not None and size > most
-        self._characters += most if is_long and most is not None else size
-        if self._characters <= self._max_characters:
-            return self._cut(text, most) if is_long and most is not None else text
-        return self._cut(text, _MAX_TAIL)
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether the record had more values, or characters of them, than a record may hold."""
-        return self._characters > self._max_characters or self._nodes >= MAX_NODES
+        return self.repr(item) if name is None else self.text_of(name)
 
     def _bytes(self, value: bytes | bytearray | memoryview) -> str:
-        # The buffer itself, and not a subclass's own conversions.
+        # A memoryview reads the buffer; a subclass may override the conversions of bytes.
         view = memoryview(value)
         content = view.cast("B") if view.c_contiguous else view.tobytes()
         text = base64.urlsafe_b64encode(content[:MAX_TEXT]).decode()
         if view.nbytes > MAX_TEXT:
-            self.lost("bytes truncated")
+            self.add_reason("bytes truncated")
             text = f"{text}... <truncated, {view.nbytes} bytes>"
         return text
 
@@ -416,12 +377,19 @@ class Sanitiser:
         depth: int,
         copy: Callable[[Any, int], Any] | None = None,
     ) -> Any:
-        """Go one level down, where neither a cycle nor a bound forbids it."""
+        """Return what a container holds in plain values, unless a cycle or the depth forbids it.
+
+        Args:
+            value: The container.
+            open_: Returns its contents; it may run the container's own code.
+            depth: How many containers it is in.
+            copy: Makes plain values of the contents; None for ``_value``.
+        """
         if id(value) in self._path:
-            self.lost("circular reference")
+            self.add_reason("circular reference")
             return "<circular>"
         if depth >= MAX_DEPTH:
-            self.lost("nested too deeply")
+            self.add_reason("nested too deeply")
             return "<max depth>"
         self._path.add(id(value))
         try:
@@ -436,16 +404,14 @@ class Sanitiser:
         kept = self._within_budget([*base.__getitem__(value, slice(0, MAX_ITEMS))])
         out = [self._value(item, depth) for item in kept]
         if len(kept) < size:
-            self.lost("items dropped")
-            out.append(_is_more(size - len(kept)))
+            out.append(self._more(size - len(kept)))
         return out
 
     def _viewed(self, items: tuple[list[Any], int], depth: int) -> list[Any]:
         shown, left_out = items
         out = self._array(shown, depth)
         if left_out:
-            self.lost("items dropped")
-            out.append(_is_more(left_out))
+            out.append(self._more(left_out))
         return out
 
     def _mapping(self, value: Any, depth: int) -> dict[str, Any]:
@@ -454,15 +420,14 @@ class Sanitiser:
     def _opened(self, members: Members, depth: int) -> dict[str, Any]:
         out = self._mapping(members.held, depth)
         if members.left_out:
-            self.lost("items dropped")
-            out[unique_key(_MORE_KEY, out)] = _is_more(members.left_out)
+            out[unique_key(_MORE_KEY, out)] = self._more(members.left_out)
         return out
 
     def _members(self, value: Any, *, keep_none: bool, depth: int = 0) -> dict[str, Any]:
         out: dict[str, Any] = {}
         numbers: dict[str, int] = {}
         items = items_of(value, MAX_ITEMS)
-        # Those of a class that keeps them elsewhere may have no end.
+        # A class that keeps its items elsewhere may have an endless number of them.
         size = max(dict.__len__(value), len(items))
         members = self._within_budget(items[:MAX_ITEMS])
         for key, member in members:
@@ -474,7 +439,7 @@ class Sanitiser:
             if name in out:
                 name = unique_key(name, out, numbers)
             kind = type(member)
-            # What needs no cleaning is most of it, and a call costs more than these.
+            # Most members need no cleaning, and a call of _value costs more than these tests.
             if (
                 (kind is str and not depth and member.isascii())
                 or (kind is int and _INT_MIN <= member <= _INT_MAX)
@@ -486,36 +451,12 @@ class Sanitiser:
                 out[name] = made
         left_out = size - len(members)
         if left_out > 0:
-            self.lost("items dropped")
-            out[unique_key(_MORE_KEY, out)] = _is_more(left_out)
+            out[unique_key(_MORE_KEY, out)] = self._more(left_out)
         return out
 
-    def _within_budget(self, items: list[_T]) -> list[_T]:
-        """Give as many of the items as this record may still hold."""
-        left = MAX_NODES - self._nodes
-        if len(items) > left:
-            items = items[:left]
-        self._nodes += len(items)
-        return items
-
-    def key(self, key: Any) -> str | None:
-        """Give a key's text, None where the key is too broken to be one."""
-        if issubclass(type(key), str):
-            return self.text(key)
-        try:
-            hash(key)
-            # Not a tautology: this is the question whether __eq__ raises.
-            key == key  # noqa: B015, PLR0124
-        except BaseException as error:
-            self.unprintable(key, error)
-            self.lost(f"key of type {type_name(type(key))} skipped")
-            return None
-        plain = self._value(key, 0)
-        if type(plain) is str:
-            return plain
-        if plain is None or type(plain) is bool:
-            return {None: "null", True: "true", False: "false"}[plain]
-        return self.repr(plain if type(plain) is int or type(plain) is float else key)
+    def _more(self, count: int) -> str:
+        self.add_reason("items dropped")
+        return _is_more(count)
 
 
 def _same(value: Any) -> Any:
@@ -523,11 +464,11 @@ def _same(value: Any) -> Any:
 
 
 def unique_key(name: str, taken: Container[Any], numbers: dict[str, int] | None = None) -> str:
-    """Return a name that is not taken: the one asked for, or that with a number at its end.
+    """Return a name that is not taken: the requested one, or that with a number at its end.
 
     Args:
-        name: The name asked for.
-        taken: The names that are taken. The caller adds what is returned.
+        name: The requested name.
+        taken: The names that are taken. The caller adds the returned one.
         numbers: The last number of each name, kept by the caller for one ``taken``. Without it
             every call counts from 2, and the n-th collision of one name costs n look-ups.
     """

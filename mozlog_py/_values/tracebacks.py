@@ -1,12 +1,11 @@
 """Exceptions to text: frames, chains, notes and groups, bounded and unforgeable.
 
-Every value that comes from outside (the exception, its notes) is rendered with
-``repr``, so its text cannot begin a line or pass for a frame. Where the ``repr`` of an
-exception lacks what ``str`` says of it, as it lacks the file's name of an ``OSError``,
-a line with that text follows, escaped and behind the name of the class.
+The exception and its notes are rendered with ``repr``, so their text cannot begin a line or pass
+for a frame. The ``repr`` of some exceptions lacks their ``str``: that of an ``OSError`` lacks the
+file's name. A line with that text follows then, escaped and behind the name of the class.
 
-An exception may carry what masks its texts (``mask_exception``): it then applies to the
-exception, to all that led to it and to the source lines, in whatever renders them here.
+An exception may carry a mask of its texts (``mask_exception``). Every function here applies it
+to the exception, to those that led to it, and to the source lines.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar, Final, Protocol, TypeGuard
 
+from .class_lookup import class_attribute, loaded_type, module_of, type_name
 from .foreign_tracebacks import looks_like_traceback
 from .frame_cache import frames_text, one_line
-from .loaded_types import loaded_type, module_of, type_name
 from .mask_registry import masked_ends
-from .rules import class_attribute
 from .sanitiser import MAX_TEXT, Sanitiser
 
 __all__ = [
@@ -53,15 +51,15 @@ _MAX_CHARACTERS: Final = 32_768
 
 _CAUSE: Final = "\nThe exception above was the direct cause of the one below:\n\n"
 _CONTEXT: Final = "\nWhile the exception above was being handled, the one below was raised:\n\n"
-# What Python says in their place.
+# Python's own sentences.
 _PYTHON_CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
 _PYTHON_CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
 #: The first line of a traceback in Python's own format.
 PYTHON_HEADER: Final = "Traceback (most recent call last):\n"
 
-# A subclass may hide these behind a property of its own; the slots stay true.
+# A subclass may override these with a property; the slots of the base class stay true.
 _slots = vars(BaseException)
-#: The exceptions that led to one, and the attributes that it was given.
+#: Return an exception's cause, its context, and the dict of its attributes.
 cause_of: Final[Callable[[BaseException], BaseException | None]] = _slots["__cause__"].__get__
 context_of: Final[Callable[[BaseException], BaseException | None]] = _slots["__context__"].__get__
 attributes_of: Final[Callable[[BaseException], dict[str, Any]]] = _slots["__dict__"].__get__
@@ -75,7 +73,7 @@ _class_repr: Final[Callable[[type], str]] = type.__dict__["__repr__"]
 _args_of: Final[Callable[[BaseException], tuple[Any, ...]]] = _slots["args"].__get__
 _STR: Final = _slots["__str__"]
 _REPR: Final = _slots["__repr__"]
-# Those of Python's own that have these two, by identity.
+# Python's own exceptions with these two methods, by identity.
 _PLAIN_EXCEPTIONS: Final = frozenset(
     id(kind)
     for kind in vars(builtins).values()
@@ -90,17 +88,17 @@ _GROUP: Final[type | None] = getattr(builtins, "BaseExceptionGroup", None)
 # The mark of an exception whose frames are not shown.
 _FRAMELESS: Final = "_mozlog_frameless"
 
-# Of a text that is longer than a repr may be, the part that a cut repr can have.
+# Characters of a long text that a cut repr surely shows.
 _COMPARED: Final = MAX_TEXT // 4
 
 # The attribute of an exception that holds its mask.
 _MASK: Final = "_mozlog_mask"
-# What stands in a text that could not be masked.
+# Stands in place of a text that could not be masked.
 _NOT_MASKED: Final = "<not shown: it could not be masked>"
-# The end of a text that was cut, and the characters in front of it that may be half of a secret.
+# The end of a cut text, and the characters in front of it that may be half of a secret.
 _CUT: Final = re.compile(r"\.\.\. <truncated, [0-9]+ characters>[')\n]*\Z")
 _MARGIN: Final = 1024
-# Lines of a traceback that say nothing but where: names of files would suffer for nothing.
+# Lines of a traceback that only name places. Masking them would only damage names of files.
 _STRUCTURE: Final = re.compile(
     r"""(?x)
     \s*(?:\|\s+)*
@@ -112,15 +110,22 @@ _STRUCTURE: Final = re.compile(
     ) \s* """
 )
 
-#: A class, an exception, and a traceback: the interpreter's, one that looks like it, or None.
+#: A class, an exception, and a traceback: the interpreter's, a traceback-like object, or None.
 ExcInfo = tuple[Any, Any, Any]
 
 
 def as_exc_info(exc_info: Any) -> ExcInfo | None:
-    """Give ``(type, value, traceback)`` for what a record's ``exc_info`` holds.
+    """Return ``(type, value, traceback)`` for a record's ``exc_info``.
 
-    None where there is no exception to show. Raises ``TypeError`` for a shape
-    that is neither a flag, nor an exception, nor a triple.
+    Args:
+        exc_info: A flag, which asks for the exception that is being handled; an exception; a
+            triple; or None.
+
+    Returns:
+        None where there is no exception.
+
+    Raises:
+        TypeError: The value is none of these.
     """
     if type(exc_info) is bool or type(exc_info) is int:
         exc_info = sys.exc_info() if exc_info else None
@@ -146,7 +151,7 @@ class ErrorMask(Protocol):
 
         Args:
             shown: The ``repr``.
-            text: What ``str`` says of the exception; it may be empty.
+            text: The ``str`` of the exception; it may be empty.
         """
         ...
 
@@ -156,11 +161,11 @@ class ErrorMask(Protocol):
 
 
 def mask_exception(error: BaseException, mask: ErrorMask) -> None:
-    """Have every line about an exception masked, whenever it is made. Never raises.
+    """Attach a mask to an exception, for every line about it. Never raises.
 
     Args:
-        error: An exception, which keeps the mask. A later mask takes its place.
-        mask: What masks the texts.
+        error: An exception, which keeps the mask. A later mask replaces it.
+        mask: Masks the texts.
     """
     try:
         # Past the class's own __setattr__, which may refuse or raise.
@@ -171,18 +176,18 @@ def mask_exception(error: BaseException, mask: ErrorMask) -> None:
 
 
 def masked_traceback(value: Any, text: str) -> str:
-    """Return a finished traceback with what the exception's mask masks; itself without one.
+    """Return a finished traceback, masked by the exception's mask if it has one.
 
     Args:
         value: The exception.
-        text: The traceback, with one fact a line.
+        text: The traceback.
     """
     mask = mask_of(value)
     return text if mask is None else _masked_lines(text, mask)
 
 
 def mask_of(value: Any) -> ErrorMask | None:
-    """Return what masks the texts of an exception; None for nothing, and for any other value."""
+    """Return the mask of an exception; None where it has none, and for any other value."""
     return attributes_of(value).get(_MASK) if _is_exception(value) else None
 
 
@@ -198,7 +203,7 @@ def _masked(mask: Callable[..., str], text: str, *further: str) -> str:
     try:
         if cut is None:
             return str.__str__(mask(text, *further))
-        # The cut may have been through a secret: what is near it is not shown.
+        # The cut may have split a secret, so the characters near it are left out.
         clean = str.__str__(mask(text[: cut.start()], *further))
         return f"{clean[:-_MARGIN]}{cut[0]}"
     except Exception:
@@ -206,9 +211,9 @@ def _masked(mask: Callable[..., str], text: str, *further: str) -> str:
 
 
 def leave_out_frames(error: BaseException) -> None:
-    """Have the lines about an exception show its text and no frames, whatever logs them.
+    """Mark an exception, so that every line about it shows its text without frames.
 
-    For an exception that a client can have raised as often as it likes. Never raises.
+    For exceptions that a client can cause with each request. Never raises.
     """
     try:
         # Past the class's own __setattr__, which may refuse or raise.
@@ -219,7 +224,7 @@ def leave_out_frames(error: BaseException) -> None:
 
 
 def _shown(exc_info: ExcInfo) -> ExcInfo:
-    """Return an exception with the frames that its line is to show."""
+    """Return an exception with the frames that its line shows."""
     kind, value, frames = exc_info
     if frames is not None and _is_exception(value) and _FRAMELESS in attributes_of(value):
         return kind, value, None
@@ -227,9 +232,9 @@ def _shown(exc_info: ExcInfo) -> ExcInfo:
 
 
 def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]:
-    """Give an exception's ``repr`` and its text with all that led to it, oldest first.
+    """Return an exception's ``repr``, and its text behind those that led to it, oldest first.
 
-    Never raises; the text is at most about 32,768 characters long.
+    Never raises. The text has at most about 32,768 characters.
     """
     story = _Story(sanitiser, mask_of(exc_info[1]))
     error = story.repr(exc_info[0] if exc_info[1] is None else exc_info[1])
@@ -240,10 +245,10 @@ def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]
 
 
 def python_traceback(exc_info: ExcInfo, sanitiser: Sanitiser) -> str:
-    """Return the same text as Python writes it, for people and for what reads Python's format.
+    """Return the text of ``render_exception`` in Python's own format.
 
-    Notes and the members of groups are drawn as in ``render_exception``: as Python draws
-    them, a note could pass for a frame.
+    Notes and members of groups keep the format of ``render_exception``: in Python's format a
+    note could pass for a frame.
     """
     value = exc_info[1]
     story = _PythonStory(sanitiser, mask_of(value))
@@ -252,7 +257,7 @@ def python_traceback(exc_info: ExcInfo, sanitiser: Sanitiser) -> str:
 
 
 class _Story:
-    """The text of one exception and of what hangs on it."""
+    """The text of one exception, its chain, its notes and its group."""
 
     __slots__ = ("left", "mask", "out", "sanitiser", "seen")
 
@@ -276,7 +281,7 @@ class _Story:
         if self.mask is not None:
             text = _masked_lines(text, self.mask)
         if len(text) > _MAX_CHARACTERS:
-            self.sanitiser.lost("traceback truncated")
+            self.sanitiser.add_reason("traceback truncated")
             half = _MAX_CHARACTERS // 2
             start, end = masked_ends(text, half, half)
             text = f"{start}\n[... {len(text)} characters in all ...]\n{end}"
@@ -315,14 +320,14 @@ class _Story:
         try:
             notes = getattr(value, "__notes__", None)
         except BaseException as raised:
-            self.sanitiser.hold(raised)
-            self.sanitiser.lost("notes of an exception unreadable")
+            self.sanitiser.defer_interrupt(raised)
+            self.sanitiser.add_reason("notes of an exception unreadable")
             return
         if notes is not None:
             self._notes(notes)
 
     def head(self, kind: Any, value: Any, frames: Any, error: str) -> None:
-        self.out.append(frames_text(frames, self.sanitiser.hold))
+        self.out.append(frames_text(frames, self.sanitiser.defer_interrupt))
         self.out.append(f"{self._class_text(kind)}\n{one_line(error)}\n")
         if not _shows_its_text(value) and _is_exception(value):
             text = self._text(value)
@@ -333,23 +338,23 @@ class _Story:
 
     def _class_text(self, kind: Any) -> str:
         if type(kind) is type:
-            # No code of the class takes part in this, and few classes take more.
+            # type.__repr__ runs no code of the class. Few classes have another metaclass.
             text = _class_repr(kind)
             if len(text) < MAX_TEXT and text.isascii() and text.isprintable():
                 return text
         return one_line(self.sanitiser.repr(kind))
 
     def _text(self, value: BaseException) -> str:
-        """Return what ``str`` says of an exception; nothing where that raises."""
+        """Return the ``str`` of an exception; an empty text where that raises."""
         try:
             text = str.__str__(_str_of(value)(value))
         except BaseException as raised:
-            self.sanitiser.hold(raised)
+            self.sanitiser.defer_interrupt(raised)
             return ""
-        return self.sanitiser.name(text)
+        return self.sanitiser.text_of(text)
 
     def _before(self, value: BaseException) -> list[tuple[BaseException | None, str]]:
-        """Give the exceptions that led to one, newest first, each with its link to the next."""
+        """Return the exceptions that led to one, newest first, each with its link to the next."""
         before: list[tuple[BaseException | None, str]] = []
         self.seen.add(id(value))
         self.left -= 1
@@ -360,7 +365,7 @@ class _Story:
                 link, earlier = self.context_link, context_of(at)
             if earlier is not None:
                 if id(earlier) in self.seen or self.left <= 0:
-                    self.sanitiser.lost("exception chain cut")
+                    self.sanitiser.add_reason("exception chain cut")
                     earlier = None
                     before.append((None, link))
                 else:
@@ -379,8 +384,8 @@ class _Story:
             size, shown = 1, [notes]
         for note in shown:
             if self.mask is not None and issubclass(type(note), str):
-                # By the text, and not by what its repr makes of the quotes in it.
-                text = repr(_masked(self.mask.text, self.sanitiser.name(note)))
+                # The mask sees the text itself: its repr may have escaped quotes in a secret.
+                text = repr(_masked(self.mask.text, self.sanitiser.text_of(note)))
             else:
                 text = self.sanitiser.repr(note)
             self.out.append(f"note: {one_line(text)}\n")
@@ -393,8 +398,8 @@ class _Story:
         try:
             members = tuple(value.exceptions)  # type: ignore[attr-defined]
         except BaseException as raised:
-            self.sanitiser.hold(raised)
-            self.sanitiser.lost("members of an exception group unreadable")
+            self.sanitiser.defer_interrupt(raised)
+            self.sanitiser.add_reason("members of an exception group unreadable")
             return
         if depth >= _MAX_GROUP_DEPTH:
             self.out.append(f"  [{len(members)} exceptions, nested too deeply]\n")
@@ -430,16 +435,16 @@ class _PythonStory(_Story):
         frames: Any,
         error: str,
     ) -> None:
-        text = frames_text(frames, self.sanitiser.hold)
+        text = frames_text(frames, self.sanitiser.defer_interrupt)
         if text:
             self.out.append(f"{PYTHON_HEADER}{text}")
         if not _is_exception(value):
             self.out.append(f"{one_line(error)}\n")
             return
         text = self.sanitiser.call(str, value)
-        said = one_line(text if self.mask is None else _masked(self.mask.text, text))
+        shown = one_line(text if self.mask is None else _masked(self.mask.text, text))
         name = one_line(_qualified_name(type(value)))
-        self.out.append(f"{name}: {said}\n" if said else f"{name}\n")
+        self.out.append(f"{name}: {shown}\n" if shown else f"{name}\n")
 
 
 def _qualified_name(kind: type) -> str:
@@ -451,9 +456,9 @@ def _qualified_name(kind: type) -> str:
 
 
 def _str_of(value: BaseException) -> Callable[[Any], str]:
-    """Return what makes an exception's text; for a group, what makes its message.
+    """Return the function that makes an exception's text; for a group, that of its message.
 
-    The text of a group is its message and the number of its members, which follow.
+    The ``str`` of a group repeats the number of its members, which the traceback shows.
     """
     group: Any = _group_type()
     kind: Any = type(value)
@@ -467,9 +472,9 @@ def _message_of_group(value: Any) -> str:
 
 
 def _shows_its_text(value: Any) -> bool:
-    """Return whether the ``repr`` of an exception has its text in it, by the way it is made.
+    """Return whether the ``repr`` of an exception contains its text, by their implementation.
 
-    That saves most exceptions the making of both, and the search of one in the other.
+    For most exceptions this avoids making both and searching one for the other.
     """
     kind = type(value)
     if id(kind) not in _PLAIN_EXCEPTIONS and not (
@@ -477,17 +482,17 @@ def _shows_its_text(value: Any) -> bool:
     ):
         return False
     args = _args_of(value)
-    # The text of several is that of their tuple, which is in the repr as well.
+    # The text of several arguments is that of their tuple, which the repr contains as well.
     return len(args) != 1 or type(args[0]) is str
 
 
 def _has(error: str, text: str) -> bool:
     """Return whether an exception's ``repr`` shows its text, as it is or with escapes.
 
-    A text within a word or a number of the ``repr`` is not shown by it.
+    A text within a longer word or number of the ``repr`` does not count.
     """
     if len(error) > MAX_TEXT:
-        # The repr was cut, and so may the text have been, at another place.
+        # The repr was cut, and the text may have been cut at another place.
         text = text[:_COMPARED]
         return text in error or repr(text)[1:-1] in error
     return _has_word(error, text) or _has_word(error, repr(text)[1:-1])
@@ -506,7 +511,7 @@ def _has_word(text: str, word: str) -> bool:
 
 
 def _is_exception(value: Any) -> TypeGuard[BaseException]:
-    # isinstance() would ask the value, which may say anything.
+    # isinstance() would ask the value for its class, and the value may lie.
     return issubclass(type(value), BaseException)
 
 
@@ -525,5 +530,5 @@ def _is_group(kind: type) -> bool:
 
 
 def _group_type() -> type | None:
-    # The second is the backport that 3.10 uses.
+    # exceptiongroup is the backport for Python 3.10.
     return _GROUP or loaded_type("exceptiongroup", "BaseExceptionGroup")

@@ -1,9 +1,9 @@
-"""The front for structlog: the same lines, from the same line maker and context.
+"""The structlog integration: the same lines, from the same line encoder and context.
 
 ::
 
     event ──► processors ──► MozlogRenderer ──► SinkLogger ──► sink
-       └──────────── FastBoundLogger, where nothing stands between ───┘
+       └──────── FastBoundLogger, if the renderer is alone ───────────┘
 
 ``mozlog_py.configure()`` sets all of it up, together with ``logging``.
 """

@@ -1,10 +1,9 @@
-"""FastBoundLogger: a bound logger that has most of its line ready before it is called.
+"""FastBoundLogger: a bound logger that encodes most of a line before it is called.
 
-Nine calls in ten need nothing of what a chain of processors can do: what is
-bound, the context, the message and some plain fields are to become a line.
-Where the chain is a ``MozlogRenderer`` alone, the envelope and the bound fields
-are prepared once for each bound logger and level; and a call encodes its own
-fields, puts the two together and writes. Everything else takes the chain.
+Most calls need no chain of processors: bound fields, the context, the message and some plain
+fields become a line. If a ``MozlogRenderer`` is the only processor, the logger compiles a line
+prefix for each level: the envelope and the bound fields. A call encodes its own fields, puts the
+two together and writes. Every other call runs the chain.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from mozlog_py._line.line_encoder import last_resort
 from mozlog_py._process.self_log import note
 from mozlog_py._values.sanitiser import type_name
 
-from .lazy_proxy import bypass_proxy, shorten_again
+from .lazy_proxy import bypass_proxy, update_proxy
 from .level_classes import class_at, following_class
 from .levels import ALIASES, LEVELS, NAMES
 from .levels import METHODS as METHOD_NAMES
-from .line_prefix import NO_HEADS, NOT_COMPILABLE, NOT_COMPILED
-from .line_prefix import head as head_of
+from .line_prefix import NO_PREFIXES, NOT_COMPILABLE, NOT_COMPILED, compile_prefix
 from .log_methods import ASYNC_METHODS, METHODS, aexception, exception
 from .logging_changes import changes
-from .other_handlers import NOBODY, Audience, nearest_logger
-from .renderer import MozlogRenderer, WiringError
-from .run_chain import Call, outcome
+from .other_handlers import ABOVE_ALL_LEVELS, Recipients, nearest_logger
+from .renderer import MozlogRenderer
+from .run_chain import Call, run_chain
 from .sink_logger import SinkLogger
+from .wiring import WiringError
 
 __all__ = ["FastBoundLogger"]
 
@@ -45,40 +44,39 @@ _Self = TypeVar("_Self", bound="FastBoundLogger")
 class FastBoundLogger:
     """A bound logger for chains that end with ``MozlogRenderer``.
 
-    For ``structlog.configure(wrapper_class=...)``; ``mozlog_py.configure()``
-    does it. Any chain and any logger below it work; it is fast where the chain
-    is a ``MozlogRenderer`` alone. A processor that raises is left out for that
-    event, and the line says so.
+    It is for ``structlog.configure(wrapper_class=...)``; ``mozlog_py.configure()`` sets it. It
+    works with any chain and any logger below the chain. It is fast where the chain is a
+    ``MozlogRenderer`` alone. If a processor raises, the chain goes on without it and the line
+    says so.
 
-    The lowest level that is heard is that of the standard library's logger of the
-    same name, also when it changes; or, for ``FastBoundLogger.at(level)``, always
-    that one. Methods below it do nothing.
+    The lowest enabled level is that of the logger of ``logging`` with the same name, also when it
+    changes; for ``FastBoundLogger.at(level)`` it is constant. Methods below it do nothing.
     """
 
     __slots__ = ("_bound", "_chain", "_is_exposed", "_logger", "_prefixes", "_processors")
 
-    #: The lowest level that is heard.
+    #: The lowest enabled level.
     _lowest: ClassVar[int | None] = None
-    #: What a class of a level was made from; None where it was written by hand.
+    #: The class that a class of a level is derived from; None in a class that has no level.
     _made_from: ClassVar[type[FastBoundLogger] | None] = None
-    #: Whether it is a class of loggers that follow ``logging``, and until now only.
+    #: Whether its loggers follow ``logging``, and whether that has changed since.
     _is_following: ClassVar[bool] = False
     _is_outdated: ClassVar[bool] = False
-    #: The lowest level of one that follows other handlers, but no levels.
+    #: The constant lowest level of a class that follows other handlers only.
     _fixed_level: ClassVar[int | None] = None
-    #: The lowest level that may interest something beside the logger below.
-    _others_from: ClassVar[int] = NOBODY
+    #: The lowest level whose events other handlers may get.
+    _others_from: ClassVar[int] = ABOVE_ALL_LEVELS
 
     def __new__(cls: type[_Self], logger: Any, *args: Any, **kwargs: Any) -> _Self:
-        """Make a logger of the class for its level."""
+        """Create a logger of the class for its level."""
         if cls._is_following:
             return object.__new__(cls)
         if cls._lowest is not None:
             if type(logger) is SinkLogger and logger.others is not None:
                 return object.__new__(following_class(cls, logger, cls._lowest))
             return object.__new__(cls)
-        # A factory of its subclasses, in the hands of structlog's proxy. What the
-        # proxy is given may be called by another thread at once, so it must be whole.
+        # Another thread may call the methods of the proxy as soon as they are set, so the
+        # logger is initialised first.
         made: _Self = object.__new__(following_class(cls, logger, None))
         made.__init__(logger, *args, **kwargs)  # type: ignore[misc]
         bypass_proxy(made, METHOD_NAMES, depth=1)
@@ -89,14 +87,18 @@ class FastBoundLogger:
         self._processors = processors
         self._bound = context
         self._chain: Any = None
-        self._prefixes = NO_HEADS
+        self._prefixes = NO_PREFIXES
         self._is_exposed = False
 
     @classmethod
     def at(cls: type[_Self], level: int | str) -> type[_Self]:
-        """Give the class whose loggers hear ``level`` (a name or number) and above.
+        """Return the class for which ``level`` and the levels above it are enabled.
 
-        Raises ``ValueError`` for a level that is not known.
+        Args:
+            level: The level's name or number.
+
+        Raises:
+            ValueError: The level is unknown.
         """
         number = level_number(level)
         if number is None:
@@ -110,9 +112,9 @@ class FastBoundLogger:
 
     @property
     def _context(self) -> Any:
-        # Whoever has the dict itself may change it: nothing is prepared any more.
+        # The caller may change the dict later, so its fields cannot stand in a prefix.
         self._is_exposed = True
-        self._prefixes = NO_HEADS
+        self._prefixes = NO_PREFIXES
         return self._bound
 
     def _binding(self: _Self, context: Any) -> _Self:
@@ -123,36 +125,40 @@ class FastBoundLogger:
         return {**bound, **new_values} if type(bound) is dict else type(bound)(bound, **new_values)
 
     def bind(self: _Self, /, **new_values: Any) -> _Self:
-        """Give a logger with further fields bound to it."""
+        """Return a logger with further fields bound to it."""
         return self._binding(self._copy(new_values))
 
     def unbind(self: _Self, *keys: str) -> _Self:
-        """Give a logger without some fields. Raises ``KeyError`` for one that is not bound."""
+        """Return a logger without some fields.
+
+        Raises:
+            KeyError: One of them is not bound.
+        """
         context = self._copy({})
         for key in keys:
             del context[key]
         return self._binding(context)
 
     def try_unbind(self: _Self, *keys: str) -> _Self:
-        """Give a logger without some fields, bound or not."""
+        """Return a logger without some fields, whether they are bound or not."""
         context = self._copy({})
         for key in keys:
             context.pop(key, None)
         return self._binding(context)
 
     def new(self: _Self, /, **new_values: Any) -> _Self:
-        """Forget what was bound, of this logger as well, and bind fields."""
+        """Remove all bound fields, also from this logger, and return one with new fields."""
         self._context.clear()
         return self.bind(**new_values)
 
     # -- levels -----------------------------------------------------------
 
     def is_enabled_for(self, level: int) -> bool:
-        """Tell whether a level is heard."""
+        """Return whether a level is enabled."""
         return level >= self.get_effective_level()
 
     def get_effective_level(self) -> int:
-        """Give the lowest level that is heard."""
+        """Return the lowest enabled level."""
         return self._lowest or logging.NOTSET
 
     # -- as the standard library's loggers have it --------------------------
@@ -162,7 +168,7 @@ class FastBoundLogger:
 
     @property
     def name(self) -> str:
-        """The logger's name; that of the root logger for one without."""
+        """The logger's name; that of the root logger if it has none."""
         name = getattr(self._logger, "name", None)
         return name if isinstance(name, str) else logging.root.name
 
@@ -180,7 +186,7 @@ class FastBoundLogger:
 
     @property
     def parent(self) -> logging.Logger | None:
-        """The logger of ``logging`` above the one of this name."""
+        """The logger of ``logging`` above the one with this name."""
         namesake = self._existing_namesake()
         return self._nearest() if namesake is None else namesake.parent
 
@@ -213,21 +219,21 @@ class FastBoundLogger:
         return self._nearest().hasHandlers()
 
     def handle(self, record: logging.LogRecord) -> None:
-        """Hand a record to the handlers of this name in ``logging``."""
+        """Pass a record to the handlers of this name in ``logging``."""
         self._namesake().handle(record)
 
     def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Hand a record to the handlers of this name, without its filters."""
+        """Pass a record to the handlers of this name, without its filters."""
         self._namesake().callHandlers(record)
 
     def findCaller(  # noqa: N802
         self, stack_info: bool = False, stacklevel: int = 1
     ) -> tuple[str, int, str, str | None]:
-        """Return the file, line, function and stack that ``logging`` takes for the caller."""
+        """Return the file, line, function and stack that ``logging`` considers the caller."""
         return self._namesake().findCaller(stack_info, stacklevel)
 
     def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: N802
-        """Make a record as ``logging`` does."""
+        """Create a record as ``logging`` does."""
         return self._namesake().makeRecord(*args, **kwargs)
 
     def getChild(self, suffix: str) -> logging.Logger:  # noqa: N802
@@ -251,7 +257,7 @@ class FastBoundLogger:
     # -- logging ----------------------------------------------------------
 
     if TYPE_CHECKING:
-        # What type checkers see: they are set below the class, from one source for all levels.
+        # For type checkers. The methods are set below the class, from one function for all levels.
         def debug(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
         def info(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
         def msg(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
@@ -274,7 +280,7 @@ class FastBoundLogger:
         async def aexception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
 
     def log(self, level: int | str, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        """Log an event at a level, given by its number or name."""
+        """Log an event at a level, which is a number or a name."""
         number = level_number(level)
         number = logging.INFO if number is None else number
         if not self.is_enabled_for(number):
@@ -285,38 +291,42 @@ class FastBoundLogger:
         return self._log(number, event, args, fields)
 
     async def alog(self, level: int | str, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        """Do as ``log``: the line is made here and now, and written in a thread."""
+        """Log as ``log`` does; the line is encoded at once and written in a thread."""
         number = level_number(level)
         number = logging.INFO if number is None else number
         if not self.is_enabled_for(number):
             return None
         return await self._log_in_thread(number, event, args, fields)
 
-    # -- the ways of an event ---------------------------------------------
+    # -- from a call to its line ------------------------------------------
 
     def _prepare(self, level: int) -> bool:
-        """Prepare what is constant in this logger's lines; False where there is more to them."""
+        """Compile the prefix of a level.
+
+        Returns:
+            Whether the prefix suffices for the lines of this level; if not, the chain makes them.
+        """
         processors = self._processors
-        heads = [*(self._prefixes if self._is_prepared_for(processors) else NO_HEADS)]
-        head = NOT_COMPILABLE
+        prefixes = [*(self._prefixes if self._is_prepared_for(processors) else NO_PREFIXES)]
+        prefix = NOT_COMPILABLE
         if type(processors) is list or type(processors) is tuple:
             self._chain = processors[:]
             if any(isinstance(processor, MozlogRenderer) for processor in processors[:-1]):
                 raise WiringError(
-                    "MozlogRenderer makes whole lines, which no processor after it could take: put "
+                    "MozlogRenderer returns a whole line, which no processor behind it takes: put "
                     "it last"
                 )
             is_alone = len(processors) == 1 and type(processors[0]) is MozlogRenderer
-            # Events for other handlers take the long way, on which they are records too.
+            # An event for other handlers runs the chain, where a record of it is made.
             if is_alone and not self._is_exposed and level < self._others_from:
-                head = head_of(processors[0], self._logger, level, self._bound)
-        heads[level // 10] = head
-        self._prefixes = heads
-        return head is not NOT_COMPILABLE
+                prefix = compile_prefix(processors[0], self._logger, level, self._bound)
+        prefixes[level // 10] = prefix
+        self._prefixes = prefixes
+        return prefix is not NOT_COMPILABLE
 
     def _is_prepared_for(self, processors: Any) -> bool:
         chain = self._chain
-        # By identity: they may be anybody's, and compare as they like.
+        # By identity: a processor may define its own equality.
         return (
             chain is not None
             and len(chain) == len(processors)
@@ -326,33 +336,33 @@ class FastBoundLogger:
     def _log_slow(
         self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
     ) -> Any:
-        """Log what the fast way could not, or not yet."""
+        """Log an event for which the method had no valid prefix."""
         if level >= logging.ERROR and logging.Logger.callHandlers is not changes.call_handlers:
-            # An error reporter was set up a moment ago.
+            # An error reporter has replaced it since the last check.
             changes.announce()
         if self._is_outdated:
-            self._follow()
+            self._update_class()
             return getattr(self, NAMES[level])(event, *args, **fields)
         if level < (self._lowest or logging.NOTSET):
-            # The caller has kept the method from the time when the level was on.
+            # The caller keeps a method from a time when the level was enabled.
             return None
-        # It is the first call, another process, or somebody has changed the chain.
+        # It is the first call, this is a forked process, or the chain has changed.
         if not self._is_prepared_at(level) and self._prepare(level):
             return METHODS[level](self, event, *args, **fields)
         return self._log(level, event, args, fields)
 
     def _is_prepared_at(self, level: int) -> bool:
-        head = self._prefixes[level // 10]
-        if head is NOT_COMPILED or not self._is_prepared_for(self._processors):
+        prefix = self._prefixes[level // 10]
+        if prefix is NOT_COMPILED or not self._is_prepared_for(self._processors):
             return False
-        return head is NOT_COMPILABLE or head[0] is self._processors[0].state
+        return prefix is NOT_COMPILABLE or prefix[0] is self._processors[0].state
 
     def _log(self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
         interrupts: list[BaseException] = []
         result = None
-        audience = self._audience(level) if level >= self._others_from else None
+        recipients = self._recipients(level) if level >= self._others_from else None
         try:
-            made = self._outcome(level, event, args, fields, interrupts, audience)
+            made = self._run_chain(level, event, args, fields, interrupts, recipients)
             if made is not None:
                 call, arguments, keywords = made
                 result = call(*arguments, **keywords)
@@ -360,14 +370,14 @@ class FastBoundLogger:
             raise
         except Exception as error:
             self._save(error)
-        if audience is not None:
-            audience.send()
+        if recipients is not None:
+            recipients.send()
         if interrupts:
             raise interrupts[0]
         return result
 
     def _save(self, error: Exception) -> None:
-        """Say at least that there was something, at the end of the stack or of memory."""
+        """Write a minimal line, where the stack or the memory was exhausted."""
         if not isinstance(self._logger, SinkLogger):
             raise error
         self._logger.msg(last_resort(error))
@@ -377,9 +387,9 @@ class FastBoundLogger:
     ) -> Any:
         interrupts: list[BaseException] = []
         result, made = None, None
-        audience = self._audience(level) if level >= self._others_from else None
+        recipients = self._recipients(level) if level >= self._others_from else None
         try:
-            made = self._outcome(level, event, args, fields, interrupts, audience)
+            made = self._run_chain(level, event, args, fields, interrupts, recipients)
         except WiringError:
             raise
         except Exception as error:
@@ -387,51 +397,53 @@ class FastBoundLogger:
         if made is not None:
             call, arguments, keywords = made
             write = functools.partial(call, *arguments, **keywords)
-            if audience is not None:
-                # Error reporters look at the context.
-                write = functools.partial(copy_context().run, _write_and_send, write, audience)
+            if recipients is not None:
+                # Error reporters read context variables of the call.
+                write = functools.partial(copy_context().run, _write_and_send, write, recipients)
             try:
                 writing = asyncio.get_running_loop().run_in_executor(None, write)
             except RuntimeError:
-                # Another event loop than asyncio's, or one that is about to end.
+                # Another event loop than asyncio's, or one that is shutting down.
                 result = write()
             else:
-                # Who is cancelled meanwhile has logged all the same.
+                # The line is written even if the task is cancelled meanwhile.
                 result = await asyncio.shield(writing)
         if interrupts:
             raise interrupts[0]
         return result
 
-    def _outcome(
+    def _run_chain(
         self,
         level: int,
         event: Any,
         args: tuple[Any, ...],
         fields: dict[str, Any],
         interrupts: list[BaseException],
-        audience: Audience | None,
+        recipients: Recipients | None,
     ) -> Call | None:
         chain, bound = self._processors, self._bound
-        return outcome(self._logger, chain, bound, level, event, args, fields, interrupts, audience)
+        return run_chain(
+            self._logger, chain, bound, level, event, args, fields, interrupts, recipients
+        )
 
-    def _audience(self, level: int) -> Audience | None:
-        """Return what else gets an event of a level."""
+    def _recipients(self, level: int) -> Recipients | None:
+        """Return the other handlers that get an event of a level; None for none."""
         logger = self._logger
         try:
             others = logger.others
-            return None if others is None else others.audience(logger.name, level)
+            return None if others is None else others.recipients(logger.name, level)
         except Exception as error:
             note(f"other handlers were not found: {type_name(type(error))}")
             return None
 
-    def _follow(self) -> None:
-        """Take the class that this logger has after a change in ``logging``."""
+    def _update_class(self) -> None:
+        """Change to the class that this logger has after a change in ``logging``."""
         made_from = type(self).__bases__[0]
         self.__class__ = following_class(made_from, self._logger, self._fixed_level)
-        self._prefixes = NO_HEADS
-        shorten_again(self)
+        self._prefixes = NO_PREFIXES
+        update_proxy(self)
 
-    # -- what is expected of any object -----------------------------------
+    # -- comparison, text and pickling ------------------------------------
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, FastBoundLogger):
@@ -463,9 +475,9 @@ class FastBoundLogger:
         )
 
 
-def _write_and_send(write: Callable[[], Any], audience: Audience) -> Any:
+def _write_and_send(write: Callable[[], Any], recipients: Recipients) -> Any:
     result = write()
-    audience.send()
+    recipients.send()
     return result
 
 
@@ -478,12 +490,16 @@ def _restored(
     chain: Any,
     bound: Any,
 ) -> _Self:
-    """Give a logger that was pickled; one with the configured chain has that of this process."""
+    """Return an unpickled logger.
+
+    A logger that had the configured chain gets the chain that is configured in this process.
+    Pickles of earlier versions call this function with these arguments.
+    """
     config = structlog.get_config()
     is_here = config["wrapper_class"] is made_from
     if is_configured and is_here:
         chain = config["processors"]
-    # Where nothing is configured, logging's own level would silence it.
+    # Without configure() here, the default level of logging, WARNING, would disable INFO.
     is_following = is_following and is_here
     kind = made_from if lowest is None or is_following else made_from.at(lowest)
     return kind(logger, chain, bound)

@@ -1,4 +1,4 @@
-"""structlog's configuration, for loggers that share a handler's sink and formatter."""
+"""Configures structlog, so that its loggers share a handler's sink and formatter."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .sink_logger import SinkLoggerFactory
 
 __all__ = ["chain", "share"]
 
-#: The processors of ``configure()``. Loggers that were made hold on to it and to the
-#: factory, and so follow a new configuration.
+#: The processors of ``configure()``. Existing loggers refer to this list and to the factory,
+#: and so follow a new configuration.
 chain: Final[list[Processor]] = []
 _factory: Final = SinkLoggerFactory()
 
@@ -34,14 +34,14 @@ def share(
 ) -> None:
     """Configure structlog: events become lines of ``formatter``, written to ``sink``.
 
-    Doing it again is harmless: loggers that are in use already follow.
+    A second call is harmless: existing loggers follow the new configuration.
 
     Args:
-        formatter: How the lines are made.
-        sink: What they are written to.
-        is_caching: Whether structlog keeps a logger once it is made.
-        to_logging: Whether other handlers of ``logging`` get the events, or from which level;
-            None is from the level that each takes, and from ERROR for what has replaced
+        formatter: Its options and hooks hold for the lines.
+        sink: What the lines are written to.
+        is_caching: Whether structlog's proxies keep their loggers.
+        to_logging: Whether other handlers of ``logging`` get the events, or from which level.
+            None means from each handler's own level, and from ERROR for a replaced
             ``Logger.callHandlers``.
     """
     _factory.sink = sink

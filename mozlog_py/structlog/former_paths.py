@@ -1,7 +1,7 @@
 """Former paths of modules, for pickles that an earlier version has written.
 
-A bound logger is pickled with the paths of its classes, and may be read by a process that has
-a newer version: a worker of a queue, a cache. Nothing else may import from these paths.
+A pickle of a bound logger holds the paths of its classes. A process with a newer version may
+read it from a queue or a cache. Nothing else may import from these paths.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A short way past structlog's lazy proxy, for loggers that it keeps.
+"""Removes structlog's lazy proxy from the calls of loggers that it keeps.
 
-``structlog.get_logger()`` gives a proxy that makes the logger on its first use.
-From then on it asks for the logger, and the logger for its method, on every
-call: a fifth of the price of a line. Where the proxy keeps the logger that it
-makes, it may as well have the methods.
+``structlog.get_logger()`` returns a proxy, which makes the logger at its first use. With
+``cache_logger_on_first_use`` it keeps the logger, and still looks up the method on every call:
+a fifth of the cost of a line. Here the methods of the logger are set as attributes of the proxy,
+so that a call finds them there. ``docs/design/structlog-proxy.md`` has the reasons.
 """
 
 from __future__ import annotations
@@ -15,26 +15,32 @@ from typing import Any, Final
 
 import structlog
 
-__all__ = ["bypass_proxy", "lengthen", "shorten_again"]
+__all__ = ["bypass_proxy", "restore_proxies", "update_proxy"]
 
-# A private name; without it there is no short way, and nothing else is different.
-_CODE: Final = getattr(
+# ``_config`` is private to structlog. If it moves, no proxy is bypassed and nothing else changes.
+_BIND_METHOD: Final = getattr(
     getattr(getattr(structlog, "_config", None), "BoundLoggerLazyProxy", None), "bind", None
 )
-_BIND: Final = getattr(_CODE, "__code__", None)
+_BIND_CODE: Final = getattr(_BIND_METHOD, "__code__", None)
 
 
-# The proxies that have methods, by the id of their logger, with that logger.
-_short: Final[dict[int, tuple[weakref.ref[Any], Any, tuple[str, ...]]]] = {}
+# The proxies that were given methods, by the id of their logger: the proxy, the logger, and the
+# names of the methods.
+_bypassed: Final[dict[int, tuple[weakref.ref[Any], Any, tuple[str, ...]]]] = {}
 
 
 def bypass_proxy(logger: Any, names: Iterable[str], *, depth: int) -> None:
-    """Give methods of a logger to the proxy that is making it, if one is and keeps it.
+    """Set methods of a logger on the proxy that is making it, if that proxy keeps it.
 
-    ``depth``: how many frames below the caller of this the proxy's would be.
+    Args:
+        logger: The logger that the proxy is making. It must be usable: another thread may call
+            one of its methods at once.
+        names: The names of the methods.
+        depth: How many frames below the caller of this function the proxy's frame would be.
     """
-    caller = sys._getframe(depth + 1)  # noqa: SLF001 - a proxy tells nobody who it is
-    if _BIND is None or caller.f_code is not _BIND:
+    # A proxy passes no reference to itself to what it calls.
+    caller = sys._getframe(depth + 1)  # noqa: SLF001
+    if _BIND_CODE is None or caller.f_code is not _BIND_CODE:
         return
     proxy = caller.f_locals.get("self")
     is_kept = getattr(proxy, "_cache_logger_on_first_use", False)
@@ -42,24 +48,24 @@ def bypass_proxy(logger: Any, names: Iterable[str], *, depth: int) -> None:
         is_kept = structlog.get_config()["cache_logger_on_first_use"]
     if is_kept is True:
         key = id(logger)
-        # The logger is kept with it, so that no other one has its id.
-        ended = weakref.ref(proxy, lambda _: _short.pop(key, None))
-        _short[key] = ended, logger, tuple(names)
-        shorten_again(logger)
+        # The entry holds the logger, so that no other object gets its id.
+        ended = weakref.ref(proxy, lambda _: _bypassed.pop(key, None))
+        _bypassed[key] = ended, logger, tuple(names)
+        update_proxy(logger)
 
 
-def shorten_again(logger: Any) -> None:
-    """Set a logger's methods on the proxy that keeps it, if there is one."""
-    proxy, _, names = _short.get(id(logger), _NO_PROXY)
+def update_proxy(logger: Any) -> None:
+    """Set the methods that a logger has now on the proxy that keeps it, if there is one."""
+    proxy, _, names = _bypassed.get(id(logger), _NO_PROXY)
     methods = getattr(proxy(), "__dict__", None)
     if methods is not None:
         for name in names:
             methods.setdefault(name, getattr(logger, name))
 
 
-def lengthen() -> None:
-    """Take the methods away again: loggers are about to have others."""
-    for proxy, logger, names in list(_short.values()):
+def restore_proxies() -> None:
+    """Remove the methods from all proxies, since their loggers are about to get others."""
+    for proxy, logger, names in list(_bypassed.values()):
         methods = getattr(proxy(), "__dict__", {})
         for name in names:
             if getattr(methods.get(name), "__self__", None) is logger:

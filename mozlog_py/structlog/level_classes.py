@@ -1,9 +1,9 @@
-"""The classes of bound loggers, in which the methods of levels that are off do nothing.
+"""The classes of bound loggers, in which the methods of disabled levels do nothing.
 
-A level that is off costs one empty call. Loggers that follow ``logging`` are therefore of
-classes that hold until something changes there. Then the methods of these classes are
-replaced by ones that find the logger its new class first: one call of each logger pays
-for the change, and all others are as fast as with a level that never changes.
+A disabled level costs one empty call. A logger that follows ``logging`` therefore has a class that
+is valid until something changes there. A change replaces the methods of all these classes by
+methods that first give the logger its new class. So one call of each logger pays for the change,
+and all other calls are as fast as with a constant level.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import Any, Final
 
 from mozlog_py._process.process_id import process
 
-from .lazy_proxy import lengthen
+from .lazy_proxy import restore_proxies
 from .levels import ALIASES, LEVELS, METHODS, level_of
-from .log_methods import ASYNC_METHODS, aexception, exception, noop_async, nothing
+from .log_methods import ASYNC_METHODS, aexception, exception, noop, noop_async
 from .log_methods import METHODS as LOG_METHODS
 from .logging_changes import changes
-from .other_handlers import NOBODY
+from .other_handlers import ABOVE_ALL_LEVELS
 from .sink_logger import SinkLogger
 
 __all__ = ["class_at", "following_class"]
 
-# A class is kept for as long as something else refers to it: levels and the classes that
-# loggers are derived from may be made at run time. It keeps the latter, and their id.
+# Weak, since an application may create classes, and levels, at run time. A class refers to the one
+# that it is derived from, so the id in the key stays valid.
 _Key = tuple[int, "int | None", int, int]
 
 _classes: Final[weakref.WeakValueDictionary[tuple[int, int], type]] = weakref.WeakValueDictionary()
 
 
 def class_at(made_from: type, lowest: int) -> type:
-    """Return the class of a level that never changes."""
+    """Return the class of a constant level."""
     made = _classes.get((id(made_from), lowest))
     if made is None:
         made = _classes[id(made_from), lowest] = _make_class(made_from, lowest, {})
@@ -41,21 +41,21 @@ def class_at(made_from: type, lowest: int) -> type:
 
 
 def following_class(made_from: type, logger: Any, fixed_level: int | None) -> type:
-    """Return the class of a logger that follows ``logging``, as that is now.
+    """Return the class of a logger that follows ``logging``, for its present state.
 
     Args:
-        made_from: What the class is derived from.
-        logger: The logger below the bound one, which has the name.
-        fixed_level: The lowest level, where only other handlers are followed.
+        made_from: The class that it is derived from.
+        logger: The logger below the chain, which has the name.
+        fixed_level: The constant lowest level, if only other handlers are followed.
     """
     changes.watch_levels()
     while True:
         epoch = _Epoch.current
         lowest = level_of(logger) if fixed_level is None else fixed_level
         others = logger.others if type(logger) is SinkLogger else None
-        others_from = NOBODY if others is None else others.lowest_level(logger.name)
+        others_from = ABOVE_ALL_LEVELS if others is None else others.lowest_level(logger.name)
         made = epoch.class_for(made_from, fixed_level, lowest, others_from)
-        # Else it was made of what is no longer so.
+        # If the epoch has ended meanwhile, the levels were read too early.
         if epoch is _Epoch.current:
             return made
 
@@ -88,17 +88,18 @@ class _Epoch:
 
     @classmethod
     def end(cls) -> None:
-        """Begin a new epoch."""
-        # First, so that a thread that adds a class to the former one notices.
+        """Start a new epoch."""
+        # First, so that a thread that adds a class to the former epoch notices.
         former, cls.current = cls.current, cls()
         outdated = list(former.classes.values())
         if not outdated:
-            # No logger has a class of it, and all others are asking for one already.
+            # No logger has a class of it; the others look for a class at their next call.
             return
         for made in outdated:
             _outdate(made)
-        lengthen()
-        # Methods that an application keeps, and calls without a look at the class, notice by this.
+        restore_proxies()
+        # An application may keep a bound method, whose calls do not go through the class. Its
+        # prefixes become invalid, so that it gets to ``_log_slow``, which checks the class.
         process.reset_after_fork()
 
 
@@ -107,7 +108,7 @@ changes.subscribe(_Epoch.end)
 
 
 def _make_class(made_from: Any, lowest: int, attributes: Mapping[str, Any]) -> type:
-    """Make the class in which the methods of lower levels do nothing, and no others."""
+    """Create a class in which the methods of lower levels do nothing, and no others."""
     members: dict[str, Any] = {
         "__slots__": (),
         "_lowest": lowest,
@@ -117,22 +118,22 @@ def _make_class(made_from: Any, lowest: int, attributes: Mapping[str, Any]) -> t
     for name in (*LEVELS, *ALIASES):
         level = LEVELS[ALIASES.get(name, name)]
         if level < lowest:
-            members[name], members[f"a{name}"] = nothing, noop_async
-        elif getattr(made_from, name) is nothing:
-            # Of a class of a higher level.
+            members[name], members[f"a{name}"] = noop, noop_async
+        elif getattr(made_from, name) is noop:
+            # The base class has a higher level, so its method does nothing.
             members[name], members[f"a{name}"] = LOG_METHODS[level], ASYNC_METHODS[level]
     if lowest > logging.ERROR:
-        members["exception"], members["aexception"] = nothing, noop_async
-    elif made_from.exception is nothing:
+        members["exception"], members["aexception"] = noop, noop_async
+    elif made_from.exception is noop:
         members["exception"], members["aexception"] = exception, aexception
     return type(made_from.__name__, (made_from,), members)
 
 
 def _redirected(name: str) -> Callable[..., Any]:
-    """Return a method that finds the logger its present class, and calls the one of that."""
+    """Return a method that gives the logger its present class and calls the method there."""
 
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        self._follow()
+        self._update_class()
         return getattr(self, name)(*args, **kwargs)
 
     method.__name__ = name
@@ -156,7 +157,7 @@ _REDIRECTED: Final = {
 
 
 def _outdate(made: Any) -> None:
-    """Have the loggers of a class look for another one, each at its next call."""
-    setattr(made, "_is_outdated", True)  # noqa: B010 - as the methods are
+    """Have each logger of a class change to its present class at the next call."""
+    setattr(made, "_is_outdated", True)  # noqa: B010 - set like the methods below
     for name, method in _REDIRECTED.items():
         setattr(made, name, method)

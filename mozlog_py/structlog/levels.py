@@ -1,4 +1,4 @@
-"""The levels of bound loggers: their names, their methods' names, and which are heard."""
+"""The levels of bound loggers: their names, their methods' names, and which are enabled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEVELS: Final = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
-#: Further names of those methods, as structlog has them.
+#: Further names that structlog has for those methods.
 ALIASES: Final = {"err": "error", "fatal": "critical", "msg": "info", "warn": "warning"}
 #: All methods that log at a level of their own.
 METHODS: Final = (*LEVELS, *ALIASES, "exception")
@@ -26,6 +26,6 @@ NAMES: Final = {level: name for name, level in LEVELS.items()}
 
 
 def level_of(logger: Any) -> int:
-    """Return the lowest level that the standard library's logger of the same name hears."""
+    """Return the lowest level that is enabled for the ``logging`` logger of the same name."""
     level = nearest_logger(getattr(logger, "name", None)).getEffectiveLevel()
     return max(level, logging.root.manager.disable + 1)

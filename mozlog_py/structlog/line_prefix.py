@@ -1,4 +1,4 @@
-"""What of a bound logger's lines is ready before it is called."""
+"""The part of a bound logger's lines that is encoded before a call."""
 
 from __future__ import annotations
 
@@ -15,23 +15,37 @@ from .levels import NAMES
 from .renderer import AroundContext, MozlogRenderer
 from .sink_logger import SinkLogger
 
-__all__ = ["NOT_COMPILABLE", "NOT_COMPILED", "NO_HEADS", "LinePrefix", "OpaqueSink", "head"]
+__all__ = [
+    "NOT_COMPILABLE",
+    "NOT_COMPILED",
+    "NO_PREFIXES",
+    "LinePrefix",
+    "OpaqueSink",
+    "compile_prefix",
+]
 
 _write: Final = Sink.write
 
-#: The state of the renderer alone in its chain that it is for; the line around the
-#: Fields of a call, and around a message that is alone; what a line takes that has the
-#: context in it, before what is bound to the logger; the names that no field of a
-#: call may have, since they are in it already or mean something; whether there are
-#: fields in it already, so that those of the call go on without a brace; and what the
-#: line is given to.
+#: What a line takes of one logger, level and process:
+#:
+#: - the ``state`` of the renderer that the prefix holds for
+#: - the template of a line with fields of the call
+#: - the template of a line with a message alone
+#: - what replaces the first template where the context adds fields
+#: - the names that no field of the call may have: they are bound already, or have a meaning
+#: - whether the template holds fields, so that those of the call follow without a brace
+#: - what the line is written to
 LinePrefix = tuple[
     object, bytes, bytes, "AroundContext | None", frozenset[str], bool, "Sink | OpaqueSink"
 ]
 
 
 class OpaqueSink:
-    """What takes lines, and is no sink that a line can be written to without a call."""
+    """A function that takes lines, with the two attributes of a ``Sink`` that a method reads.
+
+    Args:
+        write: Takes one line with its newline.
+    """
 
     __slots__ = ("direct_write", "write")
 
@@ -41,41 +55,50 @@ class OpaqueSink:
 
 
 def _no_write(line: bytes) -> NoReturn:
-    raise RuntimeError(f"nothing was prepared for {line!r}")
+    raise RuntimeError(f"no line prefix is compiled for {line!r}")
 
 
-def _nothing() -> LinePrefix:
-    # No renderer has such a state, so these are never taken for heads.
+def _unprepared() -> LinePrefix:
+    # No renderer has this object as its state, so no method takes it for a prefix.
     return object(), b"", b"", None, frozenset(), False, OpaqueSink(_no_write)
 
 
-#: In place of a head that was not asked for yet.
-NOT_COMPILED: Final = _nothing()
-#: In place of a head, where a line takes more than putting two parts together.
-NOT_COMPILABLE: Final = _nothing()
-#: The heads of a logger that was not called yet, by a tenth of the level.
-NO_HEADS: Final = [NOT_COMPILED] * 6
+#: Stands for a prefix that no call has needed yet.
+NOT_COMPILED: Final = _unprepared()
+#: Stands for a prefix where a line takes more than a prefix and the fields of the call.
+NOT_COMPILABLE: Final = _unprepared()
+#: The prefixes of a logger before its first call, by a tenth of the level.
+NO_PREFIXES: Final = [NOT_COMPILED] * 6
 
 
-def head(renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any]) -> LinePrefix:
-    """Give what is constant in the lines of a logger at one level, in this process.
+def compile_prefix(
+    renderer: MozlogRenderer, logger: Any, level: int, bound: dict[str, Any]
+) -> LinePrefix:
+    """Return what is constant in the lines of a logger at one level, in this process.
 
-    ``bound``: what is bound to it. ``NOT_COMPILABLE`` where that cannot be said.
+    Args:
+        renderer: The only processor of the chain.
+        logger: The logger below the chain.
+        level: A level that has a method.
+        bound: The fields that are bound to the logger.
+
+    Returns:
+        The prefix; ``NOT_COMPILABLE`` where the lines have more to them.
     """
     if not renderer.gives_bytes_to(logger):
         return NOT_COMPILABLE
     sink: Sink | OpaqueSink
     if isinstance(logger, SinkLogger):
         sink, newline = logger.sink, b"\n"
-        # Somebody's own write must be asked, also where it was put on an instance.
+        # A ``write`` of a subclass, or one that was set on the instance, must be called.
         if type(sink) is not Sink or getattr(sink.write, "__func__", None) is not _write:
             sink = OpaqueSink(sink.write)
     elif type(logger) is structlog.BytesLogger:
         sink, newline = OpaqueSink(getattr(logger, NAMES[level])), b""
     else:
-        # What it gives back may be of interest.
+        # The caller may use what another logger returns; a prefix drops it.
         return NOT_COMPILABLE
     if process.pid < 0:
         process.refresh(time.time_ns())
-    made = renderer.head(logger, level, bound, newline)
+    made = renderer.compile_prefix(logger, level, bound, newline)
     return NOT_COMPILABLE if made is None else (renderer.state, *made, sink)

@@ -1,8 +1,8 @@
-"""The methods that log: the short way from a call to its line, and what is no way at all.
+"""The methods of a bound logger: the short path from a call to its line, and no-op methods.
 
-As ``fast`` does for records, the method repeats the last statements of
-``LineEncoder.line``, and a property test holds them together; and those of
-``Sink.write``, for files, under the same tests with a strike at every bytecode.
+Two parts are inlined, since a call would cost more than they do. The method repeats the last
+statements of ``LineEncoder.line``; a property test compares the two. It repeats those of
+``Sink.write`` for files; the tests of interrupts raise an exception at every bytecode of it.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ __all__ = [
     "Method",
     "aexception",
     "exception",
+    "noop",
     "noop_async",
-    "nothing",
 ]
 
-#: A method of a bound logger, not bound to one yet.
+#: A method of a bound logger, as a function.
 Method = Callable[..., Any]
 
 _dumps: Final = orjson.dumps
 _time_ns: Final = time.time_ns
 _modules: Final = sys.modules
-# Together with what is bound they are to be no more than a line has.
+# As many fields may be bound to the logger, and both together must not exceed a line's limit.
 _MOST: Final = MAX_ITEMS // 2
 _Logger: Final = logging.Logger
 _changes: Final = changes
@@ -52,15 +52,20 @@ _IS_TRACED: Final = trace_context.is_installed()
 
 
 def method_of(name: str, level: int) -> Method:
-    """Make the method of one level; what it does not know it hands to ``_log_slow``."""
+    """Return the method of one level. It passes every event without a prefix to ``_log_slow``.
+
+    Args:
+        name: The method's name.
+        level: The level's number.
+    """
     index = level // 10
-    # An error reporter may have been set up since the last error.
+    # An error reporter may have been installed since the last error.
     is_mild = level < logging.ERROR
-    # Each field's type is looked at, and a closure's names are found in half of the time.
+    # These are read for every field: a closure's variable takes half the time of a builtin.
     type_, str_, int_ = type, str, int
 
-    # Python compares each keyword with each parameter that may be given by one. Where
-    # the event is, it is found among the fields, and that is not the fast way.
+    # Positional-only: Python compares each keyword argument with each parameter that has a
+    # keyword. A call with ``event=...`` has it among the fields and runs the chain.
     @owns_writes
     def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         line = pending = None
@@ -74,7 +79,7 @@ def method_of(name: str, level: int) -> Method:
                 is_mild or _Logger.callHandlers is _changes.call_handlers
             ):
                 if args:
-                    # Once only, also where it goes on by the chain: what is in them may log.
+                    # Formatted once, also if the chain goes on: an argument's ``__str__`` may log.
                     event, args = event % args, ()
                 if type_(event) is str_ and event and not (event >= "{" and looks_like_json(event)):
                     all_fields = fields
@@ -93,7 +98,7 @@ def method_of(name: str, level: int) -> Method:
                     elif names.isdisjoint(all_fields):
                         for value in all_fields.values():
                             kind = type_(value)
-                            # The encoder would write null for NaN and the infinities.
+                            # As all_plain() does: a call costs several percent of a line.
                             if (
                                 kind is not str_
                                 and kind is not int_
@@ -103,7 +108,7 @@ def method_of(name: str, level: int) -> Method:
                         else:
                             is_msg_ours = True
                             if of_context and all_fields is not fields:
-                                # What is bound to the logger stands behind the context.
+                                # The context stands in front of the fields bound to the logger.
                                 of_fields, own, is_bound = of_context
                                 all_fields = {**context, **own, **fields}
                             all_fields["msg"] = event
@@ -112,8 +117,8 @@ def method_of(name: str, level: int) -> Method:
                                 text = escape_short(text)
                             line = of_fields % (ns, text[1:] if is_bound else text)
                 if line:
-                    # As Sink.write does it, without a call, and with the line in a frame
-                    # that has something to catch an interrupt with.
+                    # Sink.write, inlined: this frame's handlers complete the write if an
+                    # exception of a signal handler interrupts it.
                     followed, longest, flush, direct_write, try_acquire, slot, queue = (
                         sink.direct_write
                     )
@@ -132,14 +137,14 @@ def method_of(name: str, level: int) -> Method:
                                 return None
                         sink.write_slow(pending)
                         return None
-                    # A line of no more than SHORT_BYTES has no room for so many.
+                    # Only a line of more than ``longest`` bytes can have too many fields.
                     if len(all_fields) >= _MOST:
                         line = None
         except Exception as error:
             if pending is not None:
                 sink.finish_after_interrupt(pending, error)
                 return None
-            # Whatever it was, the chain knows what to do.
+            # The chain has a line for each kind of failure.
             line = None
         except BaseException as error:
             if pending is not None:
@@ -163,34 +168,41 @@ def method_of(name: str, level: int) -> Method:
 
 
 def async_method_of(name: str, level: int) -> Method:
+    """Return the coroutine function of one level.
+
+    Args:
+        name: The name of the method without its ``a``.
+        level: The level's number.
+    """
+
     async def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
         return await self._log_in_thread(level, event, args, fields)
 
     method.__name__ = f"a{name}"
     method.__qualname__ = f"FastBoundLogger.a{name}"
-    method.__doc__ = f"Do as ``{name}``: the line is made here and now, and written in a thread."
+    method.__doc__ = f"Log as ``{name}`` does; the line is encoded at once and written in a thread."
     return method
 
 
 def exception(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-    """Log an event with the exception that is being handled, as an error."""
+    """Log an event as an error, with the exception that is being handled."""
     fields.setdefault("exc_info", True)
     return self.error(event, *args, **fields)
 
 
 async def aexception(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-    """Do as ``exception``: the line is made here and now, and written in a thread."""
+    """Log as ``exception`` does; the line is encoded at once and written in a thread."""
     fields.setdefault("exc_info", True)
     return await self.aerror(event, *args, **fields)
 
 
-def nothing(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
-    """Do nothing: this level is not heard."""
+def noop(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
+    """Do nothing, since this level is disabled."""
     return
 
 
 async def noop_async(_self: Any, /, _event: Any = None, *_args: Any, **_fields: Any) -> None:
-    """Do nothing: this level is not heard."""
+    """Do nothing, since this level is disabled."""
     return
 
 

@@ -1,9 +1,9 @@
-"""Notices changes of levels and handlers of ``logging``, without a look at them in each call.
+"""Detects changes of levels and handlers in ``logging``, without a check in each call.
 
-``logging`` clears the caches of all loggers when a level changes: a logger of this module
-has a cache that says so. Handlers are noticed in ``Logger.addHandler``, once
-``watch_handlers`` was called. Other ways to change handlers (a list that is replaced or
-edited, a handler's own level) are noticed when a line is made, at most every 20 ms.
+``logging`` clears the caches of all loggers when a level changes. One logger belongs to this
+module, and its cache announces the change. ``watch_handlers`` wraps ``Logger.addHandler``. Other
+changes are found when a line is made, at most every 20 ms: a list of handlers that is replaced
+or edited, and the level of a handler.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OWN_NAME: Final = "mozlog_py.structlog"
 
 
 class _Cache(dict[int, bool]):
-    """The cache of a logger of ours, which ``logging`` clears when a level has changed."""
+    """The cache of this module's logger, which ``logging`` clears when a level changes."""
 
     __slots__ = ()
 
@@ -33,13 +33,13 @@ class _Cache(dict[int, bool]):
 
 
 class LoggingChanges:
-    """Tells its subscribers that something in ``logging`` has changed.
+    """Calls subscribers after a change in ``logging``.
 
     Attributes:
-        call_handlers: ``logging.Logger.callHandlers``, as it was at the last look.
+        call_handlers: ``logging.Logger.callHandlers``, as it was at the last check.
     """
 
-    __slots__ = ("_cache", "_is_patched", "_loggers", "_own", "_seen", "_subscribers",
+    __slots__ = ("_cache", "_is_patched", "_loggers", "_own", "_remembered", "_subscribers",
                  "call_handlers")  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,34 +48,34 @@ class LoggingChanges:
         self._own: logging.Logger | None = None
         self._is_patched: Any = None
         self._loggers = 0
-        self._seen: dict[int, tuple[logging.Logger, list[Any], list[Any]]] = {}
+        self._remembered: dict[int, tuple[logging.Logger, list[Any], list[Any]]] = {}
         self.call_handlers: Any = logging.Logger.callHandlers
 
     def subscribe(self, subscriber: Callable[[], None]) -> None:
-        """Have a function called after each change. It must not raise."""
+        """Register a function to be called after each change. It must not raise."""
         self._subscribers.append(subscriber)
 
     def announce(self) -> None:
         """Call the subscribers."""
-        self._seen = {}
+        self._remembered = {}
         self._loggers = len(logging.root.manager.loggerDict)
         self.call_handlers = logging.Logger.callHandlers
         for subscriber in self._subscribers:
             subscriber()
 
     def watch_levels(self) -> None:
-        """Notice changes of levels from now on. Doing it again is harmless."""
+        """Start to detect changes of levels. A second call is harmless."""
         if self._own is not None and self._is_watching():
             return
         own = logging.getLogger(_OWN_NAME)
         own._cache = self._cache  # type: ignore[attr-defined]  # noqa: SLF001
         self._own = own
         self._loggers = len(logging.root.manager.loggerDict)
-        if self._look not in process.regular:
-            process.regular.append(self._look)
+        if self._check not in process.regular:
+            process.regular.append(self._check)
 
     def watch_handlers(self) -> None:
-        """Notice handlers that are added from now on. Doing it again is harmless."""
+        """Start to detect handlers that are added. A second call is harmless."""
         former = logging.Logger.addHandler
         if former is self._is_patched:
             return
@@ -88,11 +88,11 @@ class LoggingChanges:
         self._is_patched = addHandler
         logging.Logger.addHandler = addHandler  # type: ignore[method-assign]
 
-    def see(self, logger: logging.Logger) -> None:
-        """Remember the handlers of a logger, on which a decision was based."""
+    def remember_handlers(self, logger: logging.Logger) -> None:
+        """Remember the handlers of a logger, since a decision depends on them."""
         handlers = [*logger.handlers]
         levels = [getattr(handler, "level", None) for handler in handlers]
-        self._seen[id(logger)] = logger, handlers, levels
+        self._remembered[id(logger)] = logger, handlers, levels
 
     def _is_watching(self) -> bool:
         own = self._own
@@ -101,24 +101,24 @@ class LoggingChanges:
             and getattr(own, "_cache", None) is self._cache
         )
 
-    def _look(self) -> None:
-        """Announce what has changed since the last look, if anything has. Never raises."""
+    def _check(self) -> None:
+        """Call the subscribers if something has changed since the last check. Never raises."""
         try:
             self._compare()
         except Exception as error:
-            note(f"handlers of logging were not looked at: {type_name(type(error))}")
+            note(f"handlers of logging were not checked: {type_name(type(error))}")
 
     def _compare(self) -> None:
         if not self._is_watching():
-            # logging was loaded anew, or its loggers were thrown away.
+            # ``logging`` was reloaded, or its loggers were removed.
             self.watch_levels()
             if self._is_patched is not None:
                 self.watch_handlers()
             self.announce()
         elif (
             logging.Logger.callHandlers is not self.call_handlers
-            or (self._seen and len(logging.root.manager.loggerDict) != self._loggers)
-            or any(map(_has_changed, list(self._seen.values())))
+            or (self._remembered and len(logging.root.manager.loggerDict) != self._loggers)
+            or any(map(_has_changed, list(self._remembered.values())))
         ):
             self.announce()
 

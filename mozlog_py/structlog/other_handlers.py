@@ -1,8 +1,8 @@
-"""Events for what else listens to ``logging``: handlers beside ours, and error reporters.
+"""Events for other handlers of ``logging``, and for error reporters.
 
-A line of ours is written by the sink itself, and no record is made for it. So where
-other handlers would hear a record of the logger of the same name, or where an error
-reporter has replaced ``Logger.callHandlers``, the event is handed to them as a record.
+The sink writes a line without a record. Other handlers need one: an event is passed to them as a
+record where they would get a record of the logger with the same name, or where an error reporter
+has replaced ``Logger.callHandlers``.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from mozlog_py._values.tracebacks import as_exc_info
 
 from .logging_changes import changes
 
-__all__ = ["NOBODY", "Audience", "OtherHandlers", "nearest_logger"]
+__all__ = ["ABOVE_ALL_LEVELS", "OtherHandlers", "Recipients", "nearest_logger"]
 
-#: Above all levels.
-NOBODY: Final = sys.maxsize
+#: A level that no event has.
+ABOVE_ALL_LEVELS: Final = sys.maxsize
 
-# What an event dict says under these names has a place of its own in a record.
-_NO_FIELDS: Final = frozenset(
+# A record has other attributes for these keys of an event dict.
+_NOT_ATTRIBUTES: Final = frozenset(
     {"_from_structlog", "_logger", "_name", "_record", "event", "exc_info", "level_number",
      "positional_args", "stack_info"}
 )  # fmt: skip
-# Handlers and formatters set these on a record.
+# Handlers and formatters set these attributes on a record.
 _RESERVED: Final = frozenset({"asctime", "message"})
 _PACKAGES: Final = ("mozlog_py", "structlog")
 
-# Whether a handler is being called: what it logs itself must not get back to it.
+# Whether a handler is being called. An event that it logs itself must not get back to it.
 _is_handing_over: Final[ContextVar[bool]] = ContextVar("mozlog_handing_over", default=False)
-_nothing: Final = logging.NullHandler()
+_null_handler: Final = logging.NullHandler()
 
 
 def nearest_logger(name: Any) -> logging.Logger:
     """Return the existing logger of a name, or else the nearest one above it.
 
-    Creates none: names may be made from data, and loggers stay for ever.
+    It creates none: names may come from data, and ``logging`` never removes a logger.
     """
     root = logging.root
     while isinstance(name, str) and name:
@@ -56,12 +56,12 @@ def nearest_logger(name: Any) -> logging.Logger:
 
 
 class OtherHandlers:
-    """What listens beside the sink that events are written to.
+    """The handlers that get events beside the sink.
 
     Args:
-        sink: The sink. Handlers that write to it have the line already.
-        from_level: The lowest level of the events that others get; None for the level that
-            each handler takes, and ERROR where only ``Logger.callHandlers`` was replaced.
+        sink: The sink. A handler that writes to it needs no record.
+        from_level: The lowest level of the events that other handlers get. None means each
+            handler's own level, and ERROR where only ``Logger.callHandlers`` was replaced.
     """
 
     __slots__ = ("_from_level", "_sink")
@@ -71,25 +71,34 @@ class OtherHandlers:
         self._from_level = from_level
 
     def lowest_level(self, name: Any) -> int:
-        """Return a level below which no event of a logger interests others.
+        """Return a level below which no other handler takes an event of a logger.
 
-        ``NOBODY`` if nothing listens. ``changes`` announces it when that may be wrong.
+        The result is ``ABOVE_ALL_LEVELS`` if there is no other handler. ``changes`` calls its
+        subscribers when the result may be wrong.
+
+        Args:
+            name: The logger's name.
         """
-        lowest = NOBODY
+        lowest = ABOVE_ALL_LEVELS
         logger: logging.Logger | None = nearest_logger(name)
         while logger is not None:
-            changes.see(logger)
+            changes.remember_handlers(logger)
             for handler in logger.handlers:
                 if self._is_other(handler):
                     lowest = min(lowest, _level_of(handler))
-            # Also above one that does not propagate: that may be set at any time.
+            # Also beyond a logger that does not propagate: that may change without a notice.
             logger = logger.parent
         if _is_replaced(changes.call_handlers):
             lowest = min(lowest, self._reporting_level)
         return lowest if self._from_level is None else max(lowest, self._from_level)
 
-    def audience(self, name: Any, level: int) -> Audience | None:
-        """Return what listens to events of one logger and level, now; None for nothing."""
+    def recipients(self, name: Any, level: int) -> Recipients | None:
+        """Return the handlers that take an event now; None for none.
+
+        Args:
+            name: The event's logger.
+            level: The event's level.
+        """
         if _is_handing_over.get() or (self._from_level is not None and level < self._from_level):
             return None
         handlers: list[logging.Handler] = []
@@ -99,7 +108,7 @@ class OtherHandlers:
                 if (
                     self._is_other(handler)
                     and _level_of(handler) <= level
-                    # pytest adds one handler to several loggers of a chain.
+                    # pytest adds one handler to several loggers above each other.
                     and not any(handler is other for other in handlers)
                 ):
                     handlers.append(handler)
@@ -110,39 +119,41 @@ class OtherHandlers:
         namesake = nearest if nearest.name == name else None
         if namesake is not None and namesake.disabled:
             return None
-        return Audience(namesake, level, handlers, call_handlers if is_reported else None)
+        return Recipients(namesake, level, handlers, call_handlers if is_reported else None)
 
     @property
     def _reporting_level(self) -> int:
         return logging.ERROR if self._from_level is None else self._from_level
 
     def _is_other(self, handler: Any) -> bool:
-        """Return whether a handler does not have the line already."""
+        """Return whether a handler writes elsewhere than the sink."""
         if isinstance(handler, logging.NullHandler):
             return False
         try:
             if getattr(handler, "has_events", False):
                 return False
-            # A MemoryHandler hands on to its target.
-            return not any(map(self._writes_there, (handler, getattr(handler, "target", None))))
+            # A MemoryHandler passes records to its target.
+            return not any(map(self._writes_to_sink, (handler, getattr(handler, "target", None))))
         except Exception:
-            # An attribute of its own kind.
+            # An attribute of the handler has raised.
             return True
 
-    def _writes_there(self, handler: Any) -> bool:
-        # A later dictConfig() may have put another handler in the place of ours.
+    def _writes_to_sink(self, handler: Any) -> bool:
+        # Not by class: dictConfig() may have replaced our handler by one on the same stream.
         stream = getattr(handler, "stream", None)
-        return stream is not None and _place(stream) == _place(self._sink.stream)
+        return stream is not None and _stream_identity(stream) == _stream_identity(
+            self._sink.stream
+        )
 
 
-class Audience:
-    """What gets one event: first the record of it is made, and when the line is written it is sent.
+class Recipients:
+    """The handlers that get one event: its record is made first, and sent after the line.
 
     Args:
         namesake: The logger of ``logging`` with the event's name, if there is one.
         level: The event's level.
-        handlers: The handlers that take it.
-        call_handlers: A replaced ``Logger.callHandlers``, to be called as well.
+        handlers: The handlers that take the event.
+        call_handlers: A replaced ``Logger.callHandlers``, which is called as well.
     """
 
     __slots__ = ("_call_handlers", "_handlers", "_level", "_namesake", "_record")
@@ -169,29 +180,30 @@ class Audience:
         args: tuple[Any, ...],
         formatted: Any,
     ) -> None:
-        """Make the record of an event, in the frame and context of the call. Never raises.
+        """Create the record of an event, in the frame and context of the call. Never raises.
 
         Args:
             name: The event's logger.
-            surroundings: Returns what the line has beside the event.
-            event_dict: The event, as processors have left it.
+            surroundings: Returns the static fields and the context.
+            event_dict: The event after the processors.
             template: The message of the call.
-            args: Its arguments.
-            formatted: Both together, which processors may have replaced.
+            args: The arguments of the message.
+            formatted: The message with its arguments. If the event has it still, the record gets
+                ``template`` and ``args``.
         """
         try:
             maker = logging.root if self._namesake is None else self._namesake
             fields = {**surroundings(), **event_dict}
             self._record = _record_of(maker, name, self._level, fields, template, args, formatted)
         except Exception as error:
-            note(f"an event was not made a record for other handlers: {type_name(type(error))}")
+            note(f"no record of an event for other handlers: {type_name(type(error))}")
 
     def drop_record(self) -> None:
-        """Send nothing: the event was dropped."""
+        """Remove the record, since a processor has dropped the event."""
         self._record = None
 
     def send(self) -> None:
-        """Hand the record to everything that listens. Raises no ``Exception``."""
+        """Pass the record to the handlers. Raises no ``Exception``."""
         record = self._record
         if record is None:
             return
@@ -206,18 +218,19 @@ class Audience:
             for handler in self._handlers:
                 _call(handler.handle, record)
             if self._call_handlers is not None:
-                # The handlers have it by now; and a logger without any writes to stderr.
-                stand_in = logging.Logger(record.name)  # noqa: LOG001 - it must not stay
-                stand_in.handlers = [_nothing]
-                _call(self._call_handlers, stand_in, record)
+                # The handlers have the record already, so the reporter gets a logger without
+                # them. A logger with no handler at all would write to stderr.
+                without_handlers = logging.Logger(record.name)  # noqa: LOG001 - not registered
+                without_handlers.handlers = [_null_handler]
+                _call(self._call_handlers, without_handlers, record)
         except Exception as error:
             _note_failure(error)
         finally:
             _is_handing_over.reset(token)
 
 
-def _place(stream: Any) -> Any:
-    """Return what is equal for streams that are the same, or lead to the same path."""
+def _stream_identity(stream: Any) -> Any:
+    """Return a value that is equal for streams that are identical or have the same path."""
     path = getattr(stream, "path", None)
     return os.path.realpath(path) if type(path) is str else id(stream)
 
@@ -234,7 +247,7 @@ def _note_failure(error: Exception) -> None:
 
 
 def _propagating(logger: logging.Logger) -> Iterator[logging.Logger]:
-    """Iterate over a logger and those above it that get its records."""
+    """Return an iterator of a logger and those above it that get its records."""
     each: logging.Logger | None = logger
     while each is not None:
         yield each
@@ -266,13 +279,13 @@ def _record_of(
 ) -> logging.LogRecord:
     message = fields.get("event")
     if message is formatted:
-        # Error reporters group by the text without its arguments.
+        # Error reporters group events by the message without its arguments.
         message = template
     else:
         args = ()
-    given = fields.get("logger")
-    if type(given) is str and given:
-        name = given
+    field = fields.get("logger")
+    if type(field) is str and field:
+        name = field
         del fields["logger"]
     frame = _caller()
     code = None if frame is None else frame.f_code
@@ -292,7 +305,7 @@ def _record_of(
     function = None if code is None else code.co_name
     sinfo = stack if type(stack) is str else None
     try:
-        # Tracers replace this method; others set a factory.
+        # Tracers replace this method, and applications set a record factory.
         record = maker.makeRecord(*arguments, func=function, sinfo=sinfo)
     except Exception:
         record = logging.LogRecord(*arguments, func=function, sinfo=sinfo)
@@ -300,18 +313,18 @@ def _record_of(
     return record
 
 
-def _exc_info(given: Any) -> Any:
+def _exc_info(value: Any) -> Any:
     try:
-        return as_exc_info(given) if given else None
+        return as_exc_info(value) if value else None
     except Exception:
         return None
 
 
 def _add_fields(record: logging.LogRecord, fields: Mapping[Any, Any]) -> None:
-    """Add the fields of an event to its record, and replace none of the record's own."""
+    """Set the fields of an event on its record, and replace none of the record's attributes."""
     attributes = vars(record)
     for key, value in fields.items():
-        if key in _NO_FIELDS:
+        if key in _NOT_ATTRIBUTES:
             continue
         name = key if type(key) is str else str(key)
         if name in attributes or name in _RESERVED:
@@ -320,7 +333,7 @@ def _add_fields(record: logging.LogRecord, fields: Mapping[Any, Any]) -> None:
 
 
 def _caller() -> FrameType | None:
-    """Return the frame that has logged: the first one that is neither ours nor structlog's."""
+    """Return the frame that has logged: the first outside of this package and structlog."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as logging does it
     while frame is not None:
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]

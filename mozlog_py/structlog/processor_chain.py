@@ -25,16 +25,24 @@ def processors(
     formatter: MozlogFormatter | None = None,
     **options: Unpack[RendererOptions],
 ) -> list[Processor]:
-    """Give the recommended chain, for ``structlog.configure(processors=...)``.
+    """Return the recommended chain, for ``structlog.configure(processors=...)``.
 
-    It ends with ``MozlogRenderer``, whose parameters these are but for
-    ``before``: the processors that see an event first, with the context and the
-    static fields in it. Without any, the renderer is all there is: it adds
-    those itself, and ``FastBoundLogger`` is at its fastest.
+    It ends with ``MozlogRenderer``. Without further processors that is all, since the renderer
+    adds the context and the static fields itself, and ``FastBoundLogger`` is at its fastest.
+
+    Args:
+        logger_name: As in ``MozlogRenderer``, like those below but for ``before``.
+        before: Processors that get an event first, with the context and the static fields in it.
+        output: As in ``MozlogRenderer``.
+        formatter: As in ``MozlogRenderer``.
+        **options: As in ``MozlogRenderer``.
+
+    Raises:
+        OptionError: An option is invalid.
     """
     between = checked_processors(before, "before")
     if formatter is not None:
-        # In a chain they are processors like any.
+        # In a chain, the formatter's processors run like all others.
         between += formatter.processors
     renderer = MozlogRenderer(
         logger_name,

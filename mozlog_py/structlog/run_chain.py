@@ -1,4 +1,4 @@
-"""The outcome of a chain of processors, for an event that takes all of it."""
+"""Runs a whole chain of processors, for an event that needs more than a line prefix."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from mozlog_py.processors import guarded
 from mozlog_py.redaction import masked_event
 
 from .levels import NAMES
-from .other_handlers import Audience
-from .renderer import MozlogRenderer, WiringError
+from .other_handlers import Recipients
+from .renderer import MozlogRenderer
+from .wiring import WiringError
 
-__all__ = ["Call", "outcome"]
+__all__ = ["Call", "run_chain"]
 
-#: What is to be called with a line, and with what.
+#: A method of the logger below the chain, its arguments and its keyword arguments.
 Call = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
 
 
-def outcome(
+def run_chain(
     logger: Any,
     processors: Any,
     bound: Any,
@@ -33,93 +34,102 @@ def outcome(
     args: tuple[Any, ...],
     fields: dict[str, Any],
     interrupts: list[BaseException],
-    audience: Audience | None = None,
+    recipients: Recipients | None = None,
 ) -> Call | None:
-    """Run a chain; give what is to be called with its outcome, None for a dropped event.
+    """Run a chain of processors and return the call that writes its result.
 
-    ``logger`` is the one below the chain, ``bound`` what is bound to the one above
-    it. What was raised that is no ``Exception`` is put into ``interrupts``, to be
-    raised after the call. ``audience``: what else gets the event; its record is made
-    here. Raises ``WiringError``.
+    Args:
+        logger: The logger below the chain.
+        processors: The chain.
+        bound: The fields that are bound to the logger above the chain.
+        level: The level's number.
+        event: The message of the call.
+        args: Its arguments.
+        fields: The fields of the call.
+        interrupts: Takes each exception that is no ``Exception``, to be raised after the call.
+        recipients: What gets the event beside the logger; its record is made here.
+
+    Returns:
+        The call; None for an event that a processor has dropped.
+
+    Raises:
+        WiringError: The last processor returned nothing that a logger takes.
     """
     name = NAMES.get(level, "info")
-    event_dict: Any = bound.copy()
-    event_dict.update(fields)
-    if "level_number" in event_dict:
-        # A field of this name; for the renderer it would be the level.
-        event_dict[unique_key("extra.level_number", event_dict)] = event_dict.pop("level_number")
-    if level not in NAMES:
-        event_dict["level_number"] = level
+    event_dict: Any = _call_fields(bound, fields, level)
     template, template_args = event, args
     if args:
         try:
             event = _interpolated(event, args)
         except BaseException as error:
-            # Both are shown, side by side.
+            # The line shows the message and the arguments side by side.
             event_dict["positional_args"] = args
             template_args = ()
             if not isinstance(error, Exception):
                 interrupts.append(error)
     if event is not None:
         if "event" in fields:
-            # Somebody's field, beside the event itself.
+            # A field of the call with the name of the message.
             event_dict[unique_key("extra.event", event_dict)] = fields["event"]
         event_dict["event"] = event
-    *before, last = [*processors] or [_as_it_is]
+    *before, last = [*processors] or [_unchanged]
     try:
         event_dict = guarded(before, logger, name, event_dict, interrupts)
-        if audience is not None:
+        if recipients is not None:
             renderer = last if isinstance(last, MozlogRenderer) else None
             surroundings = dict if renderer is None else renderer.surroundings
             default_name = "root" if renderer is None else renderer.formatter.logger_name
             type_ = getattr(logger, "name", None) or default_name
-            heard = masked_event(before, event_dict)
-            audience.make_record(type_, surroundings, heard, template, template_args, event)
+            visible = masked_event(before, event_dict)
+            recipients.make_record(type_, surroundings, visible, template, template_args, event)
         if isinstance(last, MozlogRenderer):
-            own = None
-            if "level" in event_dict or "timestamp" in event_dict:
-                static = last.formatter.static_fields
-                own = _own_of_call(event_dict, (fields, bound, current(), static))
-            last.cover(before)
-            event_dict = _rendered(last, logger, name, event_dict, interrupts, own)
+            last.add_masks_of(before)
+            event_dict = _rendered(last, logger, name, event_dict, interrupts, (fields, bound))
         else:
             event_dict = last(logger, name, masked_event(before, event_dict))
     except structlog.DropEvent:
-        if audience is not None:
-            audience.drop_record()
+        if recipients is not None:
+            recipients.drop_record()
         return None
-    call = getattr(logger, name)
-    if isinstance(event_dict, (str, bytes, bytearray)):
-        return call, (event_dict,), {}
-    if isinstance(event_dict, tuple):
-        arguments, keywords = event_dict
-        return call, arguments, keywords
-    if isinstance(event_dict, dict):
-        return call, (), event_dict
+    return _call_with(getattr(logger, name), event_dict)
+
+
+def _call_fields(bound: Any, fields: dict[str, Any], level: int) -> Any:
+    """Return the event dict of a call, without its message."""
+    event_dict: Any = bound.copy()
+    event_dict.update(fields)
+    if "level_number" in event_dict:
+        # The renderer would take a field of this name for the level.
+        event_dict[unique_key("extra.level_number", event_dict)] = event_dict.pop("level_number")
+    if level not in NAMES:
+        event_dict["level_number"] = level
+    return event_dict
+
+
+def _call_with(method: Callable[..., Any], rendered: Any) -> Call:
+    """Return the call of a logger's method with what the last processor returned."""
+    if isinstance(rendered, (str, bytes, bytearray)):
+        return method, (rendered,), {}
+    if isinstance(rendered, tuple):
+        arguments, keywords = rendered
+        return method, arguments, keywords
+    if isinstance(rendered, dict):
+        return method, (), rendered
     raise WiringError(
-        f"the last processor returned {type(event_dict).__name__}; it must return str, bytes, "
+        f"the last processor returned {type(rendered).__name__}; it must return str, bytes, "
         "a dict, or a tuple of arguments and keyword arguments: is MozlogRenderer the last?"
     )
 
 
-def _as_it_is(_: Any, __: str, event_dict: Any) -> Any:
+def _unchanged(_: Any, __: str, event_dict: Any) -> Any:
     return event_dict
 
 
 def _interpolated(event: Any, args: tuple[Any, ...]) -> Any:
-    # As logging does it: one mapping is not one of several arguments.
+    # As in ``logging``: a mapping that is the only argument provides named values.
     if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
         return event % args[0]
     return event % args
-
-
-def _own_of_call(event_dict: Any, sources: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
-    """Return which of ``level`` and ``timestamp`` are as the call gave them: no processor's."""
-    return frozenset(
-        name
-        for name in LEVEL_AND_TIME.intersection(event_dict)
-        if any(name in source and source[name] is event_dict[name] for source in sources)
-    )
 
 
 def _rendered(
@@ -128,11 +138,33 @@ def _rendered(
     name: str,
     event_dict: Any,
     interrupts: list[BaseException],
-    own: frozenset[str] | None,
+    sources: tuple[Mapping[Any, Any], ...],
 ) -> bytes | str:
+    """Return the line of an event.
+
+    Args:
+        renderer: The last processor.
+        logger: The logger below the chain.
+        name: The name of the level's method.
+        event_dict: The event.
+        interrupts: Takes what is to be raised after the line is written.
+        sources: The fields of the call and those that are bound to the logger.
+    """
+    own = None
+    if "level" in event_dict or "timestamp" in event_dict:
+        own = _own_of_call(event_dict, (*sources, current(), renderer.formatter.static_fields))
     try:
         line = renderer.render(logger, name, event_dict, own)
     except RaiseAfterWrite as interrupted:
         line = interrupted.line
         interrupts.append(interrupted.cause)
     return line if renderer.output == "bytes" else line.decode()
+
+
+def _own_of_call(event_dict: Any, sources: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
+    """Return which of ``level`` and ``timestamp`` no processor has set."""
+    return frozenset(
+        name
+        for name in LEVEL_AND_TIME.intersection(event_dict)
+        if any(name in source and source[name] is event_dict[name] for source in sources)
+    )

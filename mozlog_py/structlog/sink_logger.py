@@ -1,4 +1,4 @@
-"""SinkLogger: the logger below the processors, which writes through the shared sink."""
+"""SinkLogger: the logger below the processors, which writes to the shared sink."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ __all__ = ["SinkLogger", "SinkLoggerFactory"]
 
 
 class SinkLogger:
-    """Writes lines to a sink, one a call; made by ``SinkLoggerFactory``.
+    """Writes lines to a sink. A ``SinkLoggerFactory`` creates it.
 
-    Every method of a logger is the same here: it writes what it is given,
-    ``bytes`` or ``str``, and a newline.
+    Every method writes its argument, ``bytes`` or ``str``, and a newline.
+
+    Args:
+        factory: The factory, whose sink the logger uses.
+        name: The logger's name.
     """
 
     __slots__ = ("_factory", "name")
@@ -29,12 +32,12 @@ class SinkLogger:
 
     @property
     def sink(self) -> Sink:
-        """What it writes to: its factory's sink, as it is now."""
+        """The sink that its factory has now."""
         return self._factory.sink
 
     @property
     def others(self) -> OtherHandlers | None:
-        """What else gets its events: its factory's, as it is now."""
+        """The other handlers that its factory has now."""
         return self._factory.others
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -53,24 +56,25 @@ class SinkLogger:
 
 
 class SinkLoggerFactory:
-    """Makes the loggers that write to one sink.
+    """Creates loggers that write to one sink.
 
-    ``sink``: as of a ``MozlogHandler``, whose lines and theirs then never
-    interleave; None is a sink of its own on ``sys.stdout``.
+    Args:
+        sink: The sink, such as that of a ``MozlogHandler``, whose lines and those of the
+            loggers then never interleave. None creates a sink on ``sys.stdout``.
     """
 
     def __init__(self, sink: Sink | None = None) -> None:
         self.sink = Sink() if sink is None else sink
-        #: What else gets the events of its loggers; None is nothing.
+        #: The other handlers that get the events of its loggers; None for none.
         self.others: OtherHandlers | None = None
 
     def __call__(self, *args: Any) -> SinkLogger:
-        """Make a logger; its name is the first argument, as of ``structlog.get_logger``."""
+        """Create a logger; its name is the first argument, as in ``structlog.get_logger``."""
         return SinkLogger(self, args[0] if args and isinstance(args[0], str) else None)
 
 
 def _in_this_process(name: str | None) -> SinkLogger:
-    """Give a logger that was pickled: descriptors stay behind, and this process has its own."""
+    """Return an unpickled logger. It has the sink of this process: no descriptor is pickled."""
     factory = structlog.get_config()["logger_factory"]
     if not isinstance(factory, SinkLoggerFactory):
         factory = SinkLoggerFactory()

@@ -1,4 +1,4 @@
-"""What the tests of checks share: an empty registry, and both ways of running checks."""
+"""Fixtures for the tests of checks: an empty registry, and both ways of running checks."""
 
 import asyncio
 import threading
@@ -37,7 +37,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @pytest.fixture
 def release() -> Iterator[threading.Event]:
-    """What checks that hang wait for, so that none of them outlives its test."""
+    """Return the event for which hanging checks wait, so that none of them outlives its test."""
     event = threading.Event()
     yield event
     event.set()
@@ -45,7 +45,7 @@ def release() -> Iterator[threading.Event]:
 
 @pytest.fixture
 def logged() -> Iterator[Capture]:
-    """The lines of the checks' logger, as a service would write them."""
+    """Return the lines of the checks' logger, as a service would write them."""
     import logging
 
     capture = Capture()

@@ -1,4 +1,4 @@
-"""Checks that do their worst: each is an error under its own name, and the others answer."""
+"""Hostile checks: each becomes an error under its own name, and does not affect the others."""
 
 import asyncio
 import functools
@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerflow import checks, health
-from dockerflow.checks._run.check_result import ELSEWHERE
+from dockerflow.checks._run.check_result import OWN_THREAD_HINT
 
 DEADLINE = "the deadline is timeout= of its registration, else DOCKERFLOW_CHECK_TIMEOUT_SECONDS"
 
@@ -26,7 +26,7 @@ Found = list[checks.CheckMessage]
 
 
 class Boom(BaseException):
-    """What nobody catches."""
+    """An exception that ``except Exception`` does not catch."""
 
 
 class RaisingError(Exception):
@@ -62,14 +62,14 @@ class RaisingIteration(list[Any]):
 
 
 class Odd:
-    """Looks like a message."""
+    """An object with the attributes of a message."""
 
     def __init__(self, **attributes: Any) -> None:
         vars(self).update(attributes)
 
 
 def only_error(results: checks.ChecksResults, name: str = "odd") -> tuple[str, str]:
-    """Give the id and text of the one error there must be, beside a check that passes."""
+    """Return the id and text of the only error; the other checks must pass."""
     assert results.statuses == {"before": "ok", name: "error", "after": "ok"}
     assert results.level == checks.ERROR
     assert set(results.details) == {name}
@@ -121,14 +121,14 @@ class TestRaises:
         assert key == health.ERROR_CHECK_RAISED
         assert text.startswith("the check raised ")
         if shown is not None:
-            assert text.removesuffix(ELSEWHERE) == f"the check raised {shown}"
+            assert text.removesuffix(OWN_THREAD_HINT) == f"the check raised {shown}"
 
     def test_an_interrupt_in_a_thread(self, run: Run) -> None:
         def breaks() -> Found:
             raise KeyboardInterrupt
 
-        # Nobody but the check itself interrupts a thread.
-        text = f"the check raised KeyboardInterrupt{ELSEWHERE}"
+        # Only the check itself can interrupt a worker thread.
+        text = f"the check raised KeyboardInterrupt{OWN_THREAD_HINT}"
         assert only_error(run(around(breaks)))[1] == text
 
     def test_an_interrupt_on_a_loop_of_ours(self) -> None:
@@ -137,7 +137,7 @@ class TestRaises:
 
         for _ in range(2):
             results = checks.run_checks(around(breaks))
-            text = f"the check raised KeyboardInterrupt{ELSEWHERE}"
+            text = f"the check raised KeyboardInterrupt{OWN_THREAD_HINT}"
             assert only_error(results)[1] == text
 
     def test_an_interrupt_in_the_main_thread_goes_on_to_the_program(self, logged: Capture) -> None:
@@ -185,7 +185,7 @@ class TestRaises:
     def test_what_cannot_be_called(self, make: Any, shown: str, run: Run) -> None:
         key, text = only_error(run(around(make())))
         assert key == health.ERROR_CHECK_RAISED
-        assert text == f"the check raised {shown}{ELSEWHERE}"
+        assert text == f"the check raised {shown}{OWN_THREAD_HINT}"
 
 
 class TestReturns:
@@ -215,7 +215,7 @@ class TestReturns:
 
     @KINDS
     def test_a_coroutine_where_none_is_expected(self, kind: Any, run: Run) -> None:
-        # A warning that nobody awaited it would fail this test.
+        # A warning that it was never awaited would fail this test.
         def gives() -> Any:
             return a_coroutine()
 
@@ -252,12 +252,12 @@ class TestReturns:
 
     def test_a_list_that_cannot_be_gone_through(self, run: Run) -> None:
         text = only_error(run(around(RaisingIteration)))[1]
-        assert text == f"the check raised LookupError{ELSEWHERE}"
+        assert text == f"the check raised LookupError{OWN_THREAD_HINT}"
 
     @KINDS
     @pytest.mark.parametrize("empty", [{}, "", b"", iter(()), (), range(0)])
     def test_nothing_in_whatever_form(self, kind: Any, empty: Any, run: Run) -> None:
-        # As upstream, which goes through it.
+        # As upstream, which iterates over it.
         assert run([("a", kind(lambda: empty))]).statuses == {"a": "ok"}
 
     @KINDS
@@ -300,7 +300,7 @@ class TestReturns:
         )
 
     def test_messages_of_another_make(self, run: Run) -> None:
-        # Django's are not ours, and have the same attributes.
+        # Django's messages are of another class with the same attributes.
         foreign = Odd(level=30, msg="from elsewhere", hint=None, obj=None, id="auth.W001")
         results = run([("a", lambda: [foreign])])
         assert results.details["a"]["messages"] == {"auth.W001": "from elsewhere"}
@@ -392,7 +392,7 @@ class TestHangs:
             caplog.clear()
             release.set()
             assert done.wait(60)
-            # A new run joins the wait for the thread's last words.
+            # A new run waits for the same thread.
             while not caplog.records:
                 checks.run_checks([("other", list)])
         assert caplog.records[0].getMessage().startswith("the check slow, given up at its deadline")
@@ -417,7 +417,7 @@ class TestHangs:
         assert 1 <= len(runs) <= 16
         assert any(text.startswith("the check hangs: ") for text in texts)
         release.set()
-        # Once they have ended it runs again, whenever that is.
+        # The check runs again after the former runs have ended.
         while checks.run_checks(pairs).level:
             pass
 
@@ -448,7 +448,7 @@ class TestRegistersAnother:
         try:
             for _ in range(3):
                 items = checks.get_checks().items()
-                assert len(checks.registry.drawn(items)) >= 500
+                assert len(checks.registry.snapshot(items)) >= 500
         finally:
             stop.set()
             thread.join()

@@ -1,4 +1,4 @@
-"""Checks in the request's own thread and context, and what runs there for want of threads."""
+"""Checks in the request's thread and context, and checks for which no thread can be started."""
 
 import asyncio
 import contextvars
@@ -37,7 +37,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(runner, "_boards", {})
+    monkeypatch.setattr(runner, "_process_runners", {})
     monkeypatch.setattr(threading.Thread, "start", refuse)
 
 
@@ -324,7 +324,7 @@ class TestOnTrio:
             results: checks.ChecksResults = (await done).unwrap()
             return results
 
-        # One of asyncio's own: trio warns of the signals of uvloop, which Sanic makes the default.
+        # Not uvloop's, which Sanic makes the default: trio warns of its signal handlers.
         with closing(asyncio.SelectorEventLoop()) as loop:
             assert loop.run_until_complete(main()).statuses == {"a": "ok", "b": "ok"}
 

@@ -1,4 +1,4 @@
-"""Levels and messages: what upstream's do, and where theirs fail."""
+"""Levels and messages: the behaviour of upstream's, and where upstream's fail."""
 
 import pytest
 

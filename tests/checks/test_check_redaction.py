@@ -1,4 +1,4 @@
-"""Texts with credentials and hosts, and what is left of them."""
+"""Masks credentials and hosts in texts."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from dockerflow.checks._run.mask_credentials import mask_for, redact
 
 SECRET = "s3cr3t"
 
-# What a password may consist of in a URL that was written by hand.
+# The characters of a password in a URL that was written by hand.
 PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126))
 
 
@@ -122,7 +122,7 @@ class TestByShape:
         assert "@host/db" in got
 
     def test_reads_a_bounded_part_of_a_text(self) -> None:
-        # Patterns that go back and forth would not come to an end here.
+        # A pattern with backtracking would not end here.
         for text in ("://" * 500_000, "password" * 500_000, "a." * 500_000, "password='" * 500_000):
             assert redact(text) == "..."
         assert SECRET not in redact(f"{'x ' * 200}postgres://me:{SECRET}{'y' * 5000}@host/db")

@@ -1,4 +1,4 @@
-"""Registering checks: names, decorators, partials, and what is refused."""
+"""Registering checks: names, decorators, partials, and invalid checks."""
 
 import functools
 import importlib
@@ -64,7 +64,7 @@ class TestRegister:
         assert checks.get_checks() == {}
 
     def test_refuses_what_cannot_be_called(self) -> None:
-        with pytest.raises(TypeError, match="42 is no check: it cannot be called"):
+        with pytest.raises(TypeError, match="42 is not a check, because it is not callable"):
             checks.register(42)  # type: ignore[call-overload]
         with pytest.raises(TypeError, match="two names, 'a' and 'b'"):
             checks.register("a", name="b")
@@ -81,10 +81,10 @@ class TestRegister:
                 return []
 
         for check, named in (
-            (connected, "connected must be given client, database"),
-            (coroutine, "coroutine must be given client"),
-            (Object(), "Object must be given client"),
-            (functools.partial(connected, database=1), "connected must be given client"),
+            (connected, "connected requires client, database"),
+            (coroutine, "coroutine requires client"),
+            (Object(), "Object requires client"),
+            (functools.partial(connected, database=1), "connected requires client"),
         ):
             with pytest.raises(TypeError, match=f"the check {named}; a check takes no argument"):
                 checks.register(check)
@@ -175,7 +175,7 @@ class TestRegisterPartial:
         def connected(client: str, database: int) -> list[checks.CheckMessage]:
             return []
 
-        with pytest.raises(TypeError, match="the check connected must be given database; a check"):
+        with pytest.raises(TypeError, match="the check connected requires database; a check"):
             checks.register_partial(connected, "redis")
         with pytest.raises(TypeError, match="the check connected does not take what is bound to"):
             checks.register_partial(connected, "redis", 7, 8)

@@ -1,4 +1,4 @@
-"""Running checks: every kind of check, on every kind of caller, at once and in time."""
+"""Running checks: every kind of check, from every kind of caller, in parallel and in time."""
 
 import asyncio
 import functools
@@ -15,7 +15,7 @@ import pytest
 from conformance import Capture
 
 from dockerflow import checks, health
-from dockerflow.checks._run.check_result import ELSEWHERE
+from dockerflow.checks._run.check_result import OWN_THREAD_HINT
 from mozlog_py import context
 
 Run = Callable[..., checks.ChecksResults]
@@ -23,7 +23,7 @@ Found = list[checks.CheckMessage]
 
 
 class Storage:
-    """Checks as methods, objects and objects that are async."""
+    """Checks as methods, as callable objects, and as async ones."""
 
     def sync(self, *args: Any) -> Found:
         return [checks.Info(f"{args}", id="x")]
@@ -172,7 +172,7 @@ class TestLog:
 
         run([("a", breaks)])
         (fields,) = logged.fields
-        said = f"{health.ERROR_CHECK_RAISED}: the check raised LookupError{ELSEWHERE}"
+        said = f"{health.ERROR_CHECK_RAISED}: the check raised LookupError{OWN_THREAD_HINT}"
         assert fields["msg"] == said
         assert fields["error"] == "LookupError('gone')"
         assert "in breaks" in fields["traceback"]
@@ -328,7 +328,7 @@ class TestLoop:
         asyncio.run(main())
 
     def test_for_callers_without_one_stays_the_same(self) -> None:
-        # What a client of a database has on a loop is good on that loop only.
+        # The connections of a database's client work on the loop of their first use only.
         seen: set[Any] = set()
 
         async def check() -> Found:
@@ -350,7 +350,7 @@ class TestLoop:
                 return []
 
             task = asyncio.create_task(checks.run_checks_async([("a", check)]))
-            # The run has begun on this very loop when it is blocked.
+            # The run has started on this loop before the loop is blocked.
             await asyncio.sleep(0)
             assert checks.run_checks([("a", check)], timeout=30).statuses == {"a": "ok"}
             assert (await task).statuses == {"a": "ok"}
@@ -380,7 +380,7 @@ class TestLoop:
         )
         assert results.statuses == {"before": "info", "blocks": "error", "after": "info"}
         release.set()
-        # The loop is used again when it answers again.
+        # The loop is used again after it has run the probe.
         assert checks.run_checks([("after", begins_after)]).statuses == {"after": "info"}
 
 
@@ -407,7 +407,7 @@ class TestProcess:
         return done.stdout
 
     def test_ends_although_checks_hang(self) -> None:
-        # Without a deadline on the exit, this would run into the timeout of the test.
+        # An exit that joins the threads would run into the timeout of the test.
         assert self.run_python(
             """
 import asyncio, threading, logging
@@ -457,3 +457,68 @@ print(heartbeat())
 """
         )
         assert out == "{'sync': 'ok', 'async': 'ok'}\n" * 2
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+    @pytest.mark.parametrize("module", ["asyncio", "dockerflow.checks._run.event_loops"])
+    def test_that_is_forked_in_the_middle_of_the_first_async_check_runs_its_own(
+        self, module: str
+    ) -> None:
+        out = self.run_python(
+            f"""
+import os, signal, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from dockerflow import checks
+assert "asyncio" not in sys.modules
+is_importing, has_forked = threading.Event(), threading.Event()
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "{module}" and not is_importing.is_set():
+            is_importing.set()
+            # A fork that waits for this import has not happened when the time is over.
+            has_forked.wait(0.3)
+sys.meta_path.insert(0, Finder())
+async def coroutine():
+    return []
+def heartbeat():
+    return checks.run_checks([("async", coroutine)], timeout=30).statuses
+first = threading.Thread(target=heartbeat)
+first.start()
+assert is_importing.wait(30)
+child = os.fork()
+has_forked.set()
+if not child:
+    signal.alarm(20)  # ends a child that waits for a lock which no thread releases
+    print(heartbeat(), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+first.join()
+print(heartbeat())
+"""
+        )
+        assert out == "{'async': 'ok'}\n" * 2
+
+    def test_runs_checks_while_another_thread_imports_asyncio(self) -> None:
+        out = self.run_python(
+            """
+import sys, threading
+from dockerflow import checks
+from dockerflow._request.cancellation import is_asyncio_running
+is_importing, may_go_on = threading.Event(), threading.Event()
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "asyncio.base_events":
+            is_importing.set()
+            assert may_go_on.wait(30)
+sys.meta_path.insert(0, Finder())
+def imports():
+    import asyncio
+other = threading.Thread(target=imports)
+other.start()
+assert is_importing.wait(30)
+assert not hasattr(sys.modules["asyncio"], "_get_running_loop")
+print(checks.run_checks([("sync", list)]).statuses, is_asyncio_running())
+may_go_on.set()
+other.join()
+"""
+        )
+        assert out == "{'sync': 'ok'} False\n"

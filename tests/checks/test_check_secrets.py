@@ -1,4 +1,4 @@
-"""What a heartbeat tells of secrets: nothing, in its payload and in the log."""
+"""No secret appears in the payload of a heartbeat, nor in its log lines."""
 
 import functools
 import io
@@ -36,7 +36,7 @@ def tells(text: str) -> bool:
 
 
 def said(logged: Capture) -> str:
-    """Return all texts of the lines, without what JSON makes of their quotes."""
+    """Return all texts of the lines, without JSON's escapes."""
     return "\n".join(str(value) for fields in logged.fields for value in fields.values())
 
 
@@ -105,7 +105,7 @@ class TestRaised:
         assert not tells(said(logged).replace("DB.lan", "db.lan"))
         assert "LookupError(" in logged.fields[-1]["error"]
         assert "OSError('refused: ***')" in logged.fields[-1]["traceback"]
-        # The source line that has the shape of it in it.
+        # The traceback quotes the source line with that shape.
         assert "in connects" in logged.fields[-1]["traceback"]
 
     def test_a_client_that_is_bound_to_a_check_is_known(self, run: Run, logged: Capture) -> None:
@@ -156,7 +156,7 @@ class TestRaised:
         assert not tells(text)
 
     def test_the_exception_itself_is_on_the_record(self, run: Run) -> None:
-        # Error reporters group by it.
+        # Error reporters group by this text.
         error = LookupError("gone")
         records: list[logging.LogRecord] = []
         logger = logging.getLogger("dockerflow.checks.registry")
@@ -183,11 +183,11 @@ class TestRaised:
         def breaks(dsn: str) -> Any:
             raise LookupError(f"refused: {dsn}")
 
-        monkeypatch.setattr("dockerflow.checks._run.given.parts_of_bound", refuse)
+        monkeypatch.setattr("dockerflow.checks._run.credential_parts.parts_of_bound", refuse)
         run([("a", functools.partial(breaks, DSN))])
         assert logged.fields[0]["error"] == "LookupError(***)"
         assert not tells(said(logged))
-        monkeypatch.setattr("dockerflow.checks._run.given.parts_of", refuse)
+        monkeypatch.setattr("dockerflow.checks._run.credential_parts.parts_of", refuse)
         assert mask_credentials.redact("tulip") == "***"
 
     def test_a_check_that_ends_late_is_masked(self, logged: Capture) -> None:

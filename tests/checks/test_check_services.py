@@ -1,4 +1,4 @@
-"""The checks that are ready to register, against real services that are taken away."""
+"""The checks that are ready to register, against real services that stop and start."""
 
 import asyncio
 import base64
@@ -41,7 +41,7 @@ from dockerflow.checks.redis import check_async_redis_connected, check_redis_con
 
 
 def ask(check: Any, *args: Any) -> dict[str, str]:
-    """Give the messages of one check, asked as by a WSGI service; no secret may be in them."""
+    """Return the messages of one check, run as by a WSGI service; they must have no secret."""
     checks.register_partial(check, *args, name="it")
     return of(checks.run_checks([("it", checks.get_checks()["it"])], timeout=20))
 
@@ -75,7 +75,7 @@ class TestEngine:
         assert "sqlalche.me" not in text
         postgres.start()
         assert ask(check_engine_connected, engine) == {}
-        # Its pool has a connection that the server has closed by now.
+        # The pool has a connection that the server has closed.
         postgres.stop()
         postgres.start()
         assert ask(check_engine_connected, engine) == {}
@@ -89,7 +89,7 @@ class TestEngine:
         engine.dispose()
 
     def test_asks_any_database(self) -> None:
-        # Its usual pool keeps a connection for each thread, and closes that of its own.
+        # The usual pool keeps a connection for each thread, and closes that of its own.
         engine = sa.create_engine("sqlite://", poolclass=sa.pool.NullPool)
         assert ask(check_engine_connected, engine) == {}
         engine = sa.create_engine("sqlite:////nonexistent/folder/db.sqlite")
@@ -241,7 +241,7 @@ class TestAsyncpgPool:
 
 class TestFrozenDatabase:
     def test_is_named_within_the_deadline_and_recovers(self, postgres: Postgres) -> None:
-        # Connections stay open and nothing comes: what a lost network looks like.
+        # As after the loss of a network: connections stay open, and no data arrives.
         engine = sa.create_engine(postgres.url_for("psycopg"))
         pairs = [("database", lambda: check_engine_connected(engine)), ("other", list)]
         assert checks.run_checks(pairs).level == 0
@@ -310,7 +310,7 @@ class TestRedis:
 
 
 class Site(http.server.BaseHTTPRequestHandler):
-    """Answers with the status that is its path, and remembers what it was asked."""
+    """Responds with the status in the path, and records the requests."""
 
     asked: list[tuple[str, str | None]] = []
 
@@ -437,7 +437,7 @@ assert not clients & set(sys.modules), clients & set(sys.modules)
         key, text = only(ask(check_redis_connected, Mock()))
         assert key == health.ERROR_CHECK_RAISED
         assert text.startswith("the check raised ModuleNotFoundError")
-        # What to install is in the line of the log.
+        # The log line names the package to install.
         (error,) = [fields["error"] for fields in logged.fields if "error" in fields]
         assert "import of redis halted" in error
 

@@ -1,4 +1,4 @@
-"""Storms of heartbeats: each check runs once at a time, and once for as long as it is kept."""
+"""Storms of heartbeats: one run of each check at a time, and none while its outcome is fresh."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ Found = list[checks.CheckMessage]
 
 
 class Counter:
-    """A check that counts its runs, and waits until it is let go."""
+    """A check that counts its runs, and blocks until the test releases it."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -66,7 +66,7 @@ class TestStorm:
             ]
             while not check.started.is_set():
                 await asyncio.sleep(0.001)
-            # All have asked by now: they were there before the check began.
+            # All callers have joined the run.
             await asyncio.sleep(0)
             check.go.set()
             return [text_of(each) for each in await asyncio.gather(*storm)]
@@ -203,7 +203,7 @@ class TestRun:
         asking = loop.create_task(checks.run_checks_async([("a", check)], timeout=30))
         while not runs:
             loop.run_until_complete(asyncio.sleep(0))
-        # As a server does that is in a hurry; the tasks are never heard of again.
+        # As a server does that stops at once: its tasks never end.
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             loop.run_until_complete(asking)
@@ -292,25 +292,25 @@ class TestCache:
         assert gone() is None
 
     def test_forgets_checks_that_are_asked_once(self) -> None:
-        board = single_flight.SingleFlight()
+        runs = single_flight.SingleFlight()
         from contextvars import copy_context
 
         from dockerflow.checks._run.signature import Check
 
         def ask(seconds: float) -> None:
-            # A function of its own each time, as of a view that makes its checks.
-            check_run = board.join(
+            # Another function each time, as of a view that makes its checks.
+            check_run = runs.join(
                 Check("a", lambda: [*()]), None, lambda check_run: check_run.run(),
                 timeout=5, cache_seconds=seconds, context=copy_context(),
             )  # fmt: skip
-            assert check_run.outcome.result(60).findings == ()
+            assert check_run.outcome.result(60).messages == ()
 
         for _ in range(1000):
             ask(0)
-        assert board._entries == {}
+        assert runs._entries == {}
         for _ in range(1000):
             ask(1e-9)
-        assert 0 < len(board._entries) <= 200
+        assert 0 < len(runs._entries) <= 200
 
 
 class TestThreads:
@@ -328,7 +328,7 @@ class TestThreads:
         assert seen[0].name == "dockerflow-check-1"
 
     def test_do_the_work_again_that_they_did_before(self) -> None:
-        # A connection that it left open is there.
+        # The thread may have a connection that the check has left open.
         pool = worker_threads.WorkerThreads()
         seen: dict[int, set[int]] = {}
         for _ in range(20):
@@ -354,7 +354,7 @@ class TestThreads:
             assert done.wait(60)
             while len(pool._idle) < min(key + 1, worker_threads.MAX_KEPT):
                 time.sleep(0.001)
-        assert pool._made == len(pool._former) == worker_threads.MAX_KEPT
+        assert pool._made == len(pool._last_worker) == worker_threads.MAX_KEPT
 
     def test_that_hang_are_not_waited_for(self, release: threading.Event) -> None:
         pool = worker_threads.WorkerThreads()
@@ -365,13 +365,13 @@ class TestThreads:
         release.set()
         while len(pool._idle) < 2:
             time.sleep(0.001)
-        assert len(pool._former) == 1
+        assert len(pool._last_worker) == 1
 
     def test_end_when_there_is_nothing_to_do(self) -> None:
         pool = worker_threads.WorkerThreads(idle_seconds=0.001)
         seen: list[threading.Thread] = []
         for _ in range(50):
-            # Each races with the end of the one before.
+            # Each races with the end of the previous one.
             done = threading.Event()
             pool.run(lambda done=done: (seen.append(threading.current_thread()), done.set()))
             assert done.wait(60)
@@ -379,7 +379,7 @@ class TestThreads:
             thread.join(60)
             assert not thread.is_alive()
         assert not pool._idle
-        assert not pool._former
+        assert not pool._last_worker
 
     def test_do_at_their_end_what_was_left_for_it_once_each(self) -> None:
         pool = worker_threads.WorkerThreads(idle_seconds=0.001)

@@ -1,4 +1,4 @@
-"""What each endpoint claims its answer to be, and what a version that cannot be read becomes."""
+"""The headers of each endpoint's response, and the response for an invalid version."""
 
 from __future__ import annotations
 

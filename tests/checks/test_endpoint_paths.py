@@ -1,4 +1,4 @@
-"""Which paths the endpoints have, for the bare cores and for adapters."""
+"""The paths of the endpoints, for the bare cores and for adapters."""
 
 import pytest
 

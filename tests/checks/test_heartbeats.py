@@ -1,4 +1,4 @@
-"""Storms of heartbeats: two wait for the checks, and the others are answered at once."""
+"""Storms of heartbeats: two wait for the checks, and the others return at once."""
 
 import asyncio
 import gc
@@ -34,7 +34,7 @@ _PATIENCE_S = 20.0
 
 
 class Held:
-    """A check that counts its runs, and holds each until the test lets it go."""
+    """A check that counts its runs, and blocks each until the test releases it."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -62,7 +62,7 @@ HELD = pytest.mark.parametrize("kind", [Held, HeldAsync])
 
 
 class Service:
-    """The endpoints of one application, asked from threads as a WSGI server asks them."""
+    """The endpoints of one application, called from threads as by a WSGI server."""
 
     def __init__(self, *names: str, **settings: Any) -> None:
         self.names = names
@@ -77,13 +77,13 @@ class Service:
         return self.endpoints.answer("heartbeat", "GET")
 
     def begin(self, ask: Callable[[], Reply] | None = None) -> None:
-        """Ask in a thread of its own."""
+        """Request the heartbeat in another thread."""
         ask = ask or self.ask
         self.threads.append(threading.Thread(target=lambda: self.replies.append(ask())))
         self.threads[-1].start()
 
     def begin_waiting(self, count: int) -> None:
-        """Ask so often, until so many hold a slot."""
+        """Request the heartbeat a number of times, and wait until a number of them hold a slot."""
         held = self.waiting
         for _ in range(count):
             self.begin()
@@ -115,7 +115,7 @@ def text_of(reply: Reply, name: str = "a") -> str:
 
 
 def reports(logged: Capture) -> list[dict[str, Any]]:
-    """The lines about what checks found."""
+    """Return the log lines about outcomes of checks."""
     return [line for line in logged.lines if "registered" not in line["Fields"]["msg"]]
 
 
@@ -125,7 +125,7 @@ def headers_of(reply: Reply) -> dict[str, str]:
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds by which the clock that counts is ahead."""
+    """Return the seconds by which the monotonic clock is ahead, to be changed by the test."""
     offset = [0.0]
     real = time.monotonic
 
@@ -147,7 +147,7 @@ class TestWaiting:
         service.begin_waiting(2)
         assert check.begun.acquire(timeout=_PATIENCE_S)
         for _ in range(8):
-            # The check is held: whatever answers now has not waited for it.
+            # The check is blocked, so that a response now has not waited for it.
             reply = service.ask()
             assert reply.status == 503
             assert headers_of(reply)["Retry-After"] == "1"
@@ -184,7 +184,7 @@ class TestWaiting:
             assert "Retry-After" not in headers_of(reply)
         check.go.release()
         assert [text_of(reply) for reply in service.end()] == ["run 2", "run 2"]
-        # A line for each run, and none for an answer.
+        # A line for each run, and none for a response.
         assert [line["Severity"] for line in reports(logged)] == [3, 3]
 
     def test_on_event_loops_follows_the_same_rule(self) -> None:
@@ -248,7 +248,7 @@ class TestWaiting:
         return runner.last_outcome(check, service.endpoints.config) is not None
 
     def test_that_is_left_for_good_gives_its_slot_back(self) -> None:
-        # As of a loop that is closed with its tasks in it.
+        # As after closing a loop with unfinished tasks.
         checks.register(HeldAsync(), "a")
         service = Service()
         asking = service.endpoints.answer_async("heartbeat", "GET")
@@ -316,7 +316,7 @@ class TestWaiting:
         assert check.runs == 1
 
     def test_in_requests_is_limited_too(self) -> None:
-        # They share no run, so that each of them would hold its thread for as long as it takes.
+        # They share no run, so that each of them would hold its thread.
         check = checks.register(Held(), "a", in_request=True)
         service = Service()
         service.begin_waiting(2)
@@ -390,7 +390,7 @@ class TestWaiting:
         service = Service(heartbeat_details=details, heartbeat_failed_status_code=418)
         service.begin_waiting(2)
         reply = service.ask()
-        # The check has not failed, so that the status of a failure is not the answer's.
+        # The check has not failed, so that the status is not that of a failure.
         assert reply.status == 503
         payload = json.loads(reply.body)
         if details == "never":
@@ -452,7 +452,7 @@ class TestKept:
         assert (len(runs), len(reports(logged))) == (1, 1)
         now[0] += 1.001
         assert text_of(service.ask()) == "run 2"
-        # The clock does not go back; one that did would end nothing.
+        # A clock that goes back ends no run.
         now[0] -= 0.5
         assert text_of(service.ask()) == "run 2"
 
@@ -543,35 +543,35 @@ class TestKept:
     def test_of_a_check_that_hangs_is_logged_once_and_not_for_each_answer(
         self, now: list[float], logged: Capture
     ) -> None:
-        board = single_flight.SingleFlight()
+        runs = single_flight.SingleFlight()
         check = Check("a", list)
 
         def ask() -> single_flight.CheckRun:
-            return board.join(
+            return runs.join(
                 check, None, lambda _: None, timeout=50, cache_seconds=1, context=copy_context(),
                 keeps_last=True,
             )  # fmt: skip
 
         run = ask()
-        run.expire()
+        run.time_out()
         assert ask() is run
         for count in (2, 3):
             now[0] += 1.5
             refused = ask()
             assert refused is not run
             assert [ask() for _ in range(5)] == [refused] * 5
-            assert "the check hangs" in refused.outcome.result().findings[0].text
-            assert board.last(check, None) == refused.kept
+            assert "the check hangs" in refused.outcome.result().messages[0].text
+            assert runs.last(check, None) == refused.kept
             assert len(reports(logged)) == count
         run.end(None)
         assert ask() not in (run, refused)
         # Until that run has an outcome, the last one is that of before.
-        assert board.last(check, None) == refused.kept
+        assert runs.last(check, None) == refused.kept
 
     def test_holds_on_to_nothing_of_a_check_that_raised(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # pytest keeps records, and what was raised with them.
+        # pytest keeps records, and their exceptions.
         monkeypatch.setattr(logging.getLogger("dockerflow.checks.registry"), "disabled", True)
 
         class Connection:
@@ -593,13 +593,13 @@ class TestKept:
             time.sleep(0.001)
 
     def test_is_not_kept_of_applications_that_come_and_go(self, now: list[float]) -> None:
-        board = runner._board()._single_flight
+        runs = runner._process_runner()._single_flight
         self._count()
-        before = len(board._entries)
+        before = len(runs._entries)
         for _ in range(1000):
             assert Service(heartbeat_cache_seconds=1).ask().status == 200
             now[0] += 1
-        assert len(board._entries) - before <= 200
+        assert len(runs._entries) - before <= 200
 
     def test_of_a_check_that_is_in_the_list_twice_is_there_once(self) -> None:
         def check() -> Found:
@@ -644,7 +644,7 @@ class TestSlots:
         assert slots.held_for(owner) == 0
 
     def test_do_not_stay_with_what_is_gone(self) -> None:
-        # An interrupt between the acquisition and the block that would release it.
+        # An interrupt between the acquisition and the block that releases the slot.
         slots = Slots()
         owner = object()
         slots._acquire(owner, 1)
@@ -684,7 +684,7 @@ def ask_twice():
 
 
 class TestInTests:
-    """An application's own tests, which change what a check finds and ask again at once."""
+    """Tests of an application, which change a check's result and request the heartbeat again."""
 
     def _run(self, folder: Path, script: str, *arguments: str) -> str:
         (folder / "shop.py").write_text(_TEST_MODULE)
@@ -720,7 +720,7 @@ class TestInTests:
         self._run(tmp_path, script, "-m", "unittest", "test_shop")
 
     def test_a_process_that_a_test_starts_keeps_outcomes(self, tmp_path: Path) -> None:
-        # It inherits what pytest says in the environment, and runs no test.
+        # It inherits pytest's variable, and runs no test.
         assert "PYTEST_CURRENT_TEST" in os.environ
         script = "import unittest.mock\nfrom shop import ask_twice\nprint(ask_twice())\n"
         assert self._run(tmp_path, script, "test_shop.py").strip() == "('first', 'first')"

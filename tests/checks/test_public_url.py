@@ -1,4 +1,4 @@
-"""URLs of repositories and builds, without what a stranger must not see."""
+"""URLs of repositories and builds, without credentials."""
 
 import pytest
 from attack import secrets

@@ -1,4 +1,4 @@
-"""The command line in a stranger's repository: nothing that the repository names is run."""
+"""The command line in a stranger's repository runs no program that the repository names."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from dockerflow._cli import repository, version_file
 from dockerflow._cli.command import main
 from dockerflow._cli.repository import Repository
 
-#: What pip makes of the entry in ``[project.scripts]``.
+#: The script that pip makes of the entry in ``[project.scripts]``.
 SCRIPT = """
 import sys
 from dockerflow._cli.command import main
@@ -78,7 +78,7 @@ class TestAProgramOfTheRepository:
     def test_is_not_run_by_any_transport(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As git is called: the environment and the options that the security page names."""
+        """Git gets the environment and the options that the security page names."""
         (tmp_path / "bin").mkdir()
         git = tmp_path / "bin" / "git"
         git.write_text(f'#!/bin/sh\nenv > {tmp_path}/env\necho "$@" > {tmp_path}/args\n')
@@ -120,7 +120,7 @@ class TestAModuleOfTheRepository:
         assert self.run(made, str(script)) == ""
 
     def test_is_not_imported_by_the_module(self, made: Hostile) -> None:
-        # But for what Python itself imports before a module of ours is there.
+        # Except for modules that Python itself imports before ours.
         own = subprocess.run(
             [sys.executable, "-m", "this_is_no_module"], cwd=made.work, check=False,
             capture_output=True, timeout=60,
@@ -163,7 +163,7 @@ class TestTrouble:
     ) -> None:
         made = make(tmp_path / "repository")
         os.mkfifo(made.work / "fifo")
-        # git would wait for what it includes.
+        # git would block on the included file.
         made.set(include__path=str(made.work / "fifo"))
         monkeypatch.setattr(repository, "_GIT_SECONDS", 0.2)
         asked = Repository(made.work)

@@ -1,4 +1,4 @@
-"""version.json: read once per change, whatever is in it, and written from what a build knows."""
+"""version.json: read once per change, valid or not, and written from CI variables or git."""
 
 import io
 import json
@@ -67,7 +67,7 @@ class TestGetVersion:
         for _ in range(3):
             assert get_version(tmp_path) == {"version": "2"}
         assert len(reads) == 2
-        # As deployments do it: a new file of the same size and age in place of the old.
+        # As a deployment does: a new file of the same size and age replaces the old one.
         age = (tmp_path / "version.json").stat()
         (tmp_path / "new").write_text('{"version": "3"}')
         os.utime(tmp_path / "new", ns=(age.st_atime_ns, age.st_mtime_ns))
@@ -122,7 +122,7 @@ class TestGetVersion:
             text = str(caught.value)
             assert text.startswith(f"{tmp_path / 'version.json'} is unusable: it is {why}")
             assert text.endswith("`python -m dockerflow version` writes one")
-            # For strangers, who need not know where it is.
+            # A public response must not have the path.
             assert caught.value.public == text.replace(
                 str(tmp_path / "version.json"), "version.json"
             )

@@ -1,7 +1,7 @@
-"""What came of one run of a check, in plain values, whatever the check did.
+"""The outcome of one run of a check, in plain values.
 
-Everything here that touches what a check gave runs where the check ran: its
-messages are the application's objects, and may do anything when looked at.
+The messages of a check are objects of the application, whose attributes may run any code.
+So the thread that ran the check reads them too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "CheckResult",
     "PlainMessage",
     "failure",
-    "hide_given",
+    "mask_error",
     "raised",
     "read",
     "report",
@@ -35,25 +35,25 @@ __all__ = [
     "timed_out",
 ]
 
-#: Messages kept of one run.
+#: The number of messages that are kept of one run.
 MAX_MESSAGES: Final = 1000
-#: The highest level that a message has; larger numbers are no number to some encoders.
+#: The highest level of a message. Some JSON encoders refuse large integers.
 MAX_LEVEL: Final = 1000
-#: Characters shown of what a check gave in place of messages.
+#: The number of characters that a log line shows of an invalid result.
 MAX_SHOWN: Final = 200
 
-#: The settings that messages name, so that their readers find what to change.
+#: The settings that messages name, so that a reader finds the remedy.
 IN_REQUEST_SETTING: Final = "DOCKERFLOW_CHECKS_IN_REQUEST"
 TIMEOUT_SETTING: Final = "DOCKERFLOW_CHECK_TIMEOUT_SECONDS"
 
-#: What is added to the message of a check that raised in a thread of this package.
-ELSEWHERE: Final = (
+#: The hint in the message of a check that raised in a worker thread.
+OWN_THREAD_HINT: Final = (
     f"; it ran in a thread of its own: {IN_REQUEST_SETTING}, or register(in_request=True), "
     "runs it in the request's"
 )
 
-# No lists of messages, although one can go through them: "fine" is a mistake. Empty
-# ones have nothing to say, and are taken as upstream takes them.
+# Iterables that are not lists of messages: a check that returns "fine" is mistaken. Empty ones
+# are accepted, as upstream accepts them.
 _NO_LISTS: Final = (str, bytes, bytearray, Mapping)
 
 # Upstream's name for it; people set its level.
@@ -62,9 +62,13 @@ _logger: Final = logging.getLogger("dockerflow.checks.registry")
 
 @dataclass(frozen=True)
 class PlainMessage:
-    """A message in plain values; without an id its text is its key in a payload.
+    """A message in plain values.
 
-    ``logged``: what its line in the log says behind the text, and no payload says.
+    Attributes:
+        level: The level, as of ``logging``.
+        id: The id; None for none. The text is then the key in a payload.
+        text: The text.
+        logged: A text that follows in the log, and is left out of payloads.
     """
 
     level: int
@@ -75,32 +79,37 @@ class PlainMessage:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The messages of one run. ``error``: what the check raised, for the log."""
+    """The outcome of one run.
 
-    findings: tuple[PlainMessage, ...]
+    Attributes:
+        messages: The messages.
+        error: The exception of the check, for the log; None for none.
+    """
+
+    messages: tuple[PlainMessage, ...]
     error: BaseException | None = None
 
 
 def failure(id: str, text: str) -> CheckResult:  # noqa: A002
-    """Give the outcome of a check that did not answer as it should."""
+    """Return an outcome with one error message."""
     return CheckResult((PlainMessage(ERROR, id, text),))
 
 
 def raised(error: BaseException, hint: str = "") -> CheckResult:
-    """Return the outcome of a check that raised, which names the type of the exception alone.
+    """Return the outcome of a check that raised. Its message has only the exception's type.
 
-    Its text may have credentials, hosts and anything else in it: it is for the log.
+    The text of the exception may contain credentials and hosts, so it is for the log.
 
     Args:
-        error: what it raised.
-        hint: a text to add to the message.
+        error: The exception.
+        hint: A text to add to the message.
     """
     text = f"the check raised {type_name(type(error))}{hint}"
     return CheckResult((PlainMessage(ERROR, health.ERROR_CHECK_RAISED, text),), error)
 
 
 def timed_out(text: str) -> CheckResult:
-    """Return the outcome of a check that passed its deadline; it names the setting."""
+    """Return the outcome of a check that passed its deadline. Its message names the setting."""
     where = f"the deadline is timeout= of its registration, else {TIMEOUT_SETTING}"
     return failure(health.ERROR_CHECK_TIMED_OUT, f"{text}; {where}")
 
@@ -111,74 +120,83 @@ def read(
     hint: str = "",
     caught: type[BaseException] = BaseException,
 ) -> CheckResult:
-    """Return the outcome of a check that returned.
-
-    Any iterable of messages is taken; the check goes on while one is iterated
-    that makes its messages as it goes.
+    """Return the outcome of a check that has returned.
 
     Args:
-        returned: what the check returned. What is no iterable of messages is an error.
-        deadline: the moment on ``time.monotonic()`` at which iterating stops.
-        hint: a text to add to the message where iterating raises.
-        caught: what is the check's own error where iterating raises it; in the
-            thread of a request, an interrupt is not.
+        returned: The result of the check: an iterable of messages. A generator runs the
+            check's code during the iteration. Other results become an error message.
+        deadline: The moment on ``time.monotonic()`` at which the iteration stops.
+        hint: A text to add to the message if the iteration raises.
+        caught: The exceptions that count as the check's. In the thread of a request an
+            interrupt does not.
     """
     if inspect.iscoroutine(returned):
-        returned.close()  # or the interpreter complains that nobody awaited it
-    findings: list[PlainMessage] = []
+        returned.close()  # or the interpreter warns that it was never awaited
+    messages: list[PlainMessage] = []
     try:
         if not isinstance(returned, Iterable) or (isinstance(returned, _NO_LISTS) and returned):
             return CheckResult((_invalid(returned),))
         for item in islice(returned, MAX_MESSAGES + 1):
-            if len(findings) == MAX_MESSAGES:
+            if len(messages) == MAX_MESSAGES:
                 text = f"the check gave more than {MAX_MESSAGES} messages; the others are left out"
-                findings.append(PlainMessage(ERROR, health.ERROR_CHECK_INVALID_RESULT, text))
+                messages.append(PlainMessage(ERROR, health.ERROR_CHECK_INVALID_RESULT, text))
                 break
-            # One that has no end may be slow enough to outlive every heartbeat.
-            if findings and time.monotonic() >= deadline:
+            # An endless iterable may be slow enough to outlive every heartbeat.
+            if messages and time.monotonic() >= deadline:
                 late = timed_out("the check was still giving messages at its deadline")
-                findings.extend(late.findings)
+                messages.extend(late.messages)
                 break
-            findings.append(_read_item(item, caught))
+            messages.append(_read_item(item, caught))
         if type(returned) is types.GeneratorType:
-            # What it holds is let go of here, in the thread that runs the check.
+            # Release its resources in the thread that runs the check.
             returned.close()
     except caught as error:
         return raised(error, hint)
-    return CheckResult(tuple(findings))
+    return CheckResult(tuple(messages))
 
 
 def _read_item(item: Any, caught: type[BaseException]) -> PlainMessage:
     try:
-        return _finding(item)
+        return _plain_message(item)
     except caught as error:
-        (finding,) = raised(error).findings
-        return replace(finding, logged=f": {redact(Sanitiser().name(error))}")
+        (message,) = raised(error).messages
+        return replace(message, logged=f": {redact(Sanitiser().text_of(error))}")
 
 
-def hide_given(outcome: CheckResult | None, function: Any) -> None:
-    """Have what a check raised logged without what the check was given.
+def mask_error(outcome: CheckResult | None, function: Any) -> None:
+    """Mask the arguments of a check in the log lines about its exception.
 
     Args:
-        outcome: the outcome of a run; None for none.
-        function: the check.
+        outcome: The outcome of a run; None for none.
+        function: The check.
     """
     if outcome is not None and outcome.error is not None:
         mask_raised(outcome.error, function)
 
 
 def report(check: str, outcome: CheckResult) -> None:
-    """Log each message at its level, as ``id: text``, with the check's name as a field."""
-    for finding in outcome.findings:
-        text = f"{finding.text}{finding.logged}"
-        _log(check, finding.level, outcome.error, "%s: %s", finding.id, text)
+    """Log each message at its level, as ``id: text``, with the check's name as a field.
+
+    Args:
+        check: The name of the check.
+        outcome: The outcome.
+    """
+    for message in outcome.messages:
+        text = f"{message.text}{message.logged}"
+        _log(check, message.level, outcome.error, "%s: %s", message.id, text)
 
 
 def report_late(check: str, outcome: CheckResult, seconds: float) -> None:
-    """Log that a check which had been given up has ended, and how."""
-    said = "; ".join(f"{each.text}{each.logged}" for each in outcome.findings) or "all is well"
+    """Log the outcome of a check that has ended after its timeout.
+
+    Args:
+        check: The name of the check.
+        outcome: The outcome.
+        seconds: The seconds from its start to its end.
+    """
+    text = "; ".join(f"{each.text}{each.logged}" for each in outcome.messages) or "all is well"
     message = "the check %s, given up at its deadline, ended after %.1f s: %s"
-    _log(check, logging.WARNING, outcome.error, message, check, seconds, said)
+    _log(check, logging.WARNING, outcome.error, message, check, seconds, text)
 
 
 def _log(check: str, level: int, error: BaseException | None, message: str, *args: Any) -> None:
@@ -190,38 +208,38 @@ def _log(check: str, level: int, error: BaseException | None, message: str, *arg
         record = _logger.makeRecord(
             _logger.name, level, __file__, 0, message, args, exc_info, "report", extra
         )
-        # What other formatters than ours show of the exception: they would make it anew, and
-        # not masked.
+        # Other formatters than ours use this text. They would format the exception themselves,
+        # without the mask.
         if exc_info is not None:
             record.exc_text = python_traceback(exc_info, Sanitiser()).rstrip()
         _logger.handle(record)
 
 
-def _finding(item: Any) -> PlainMessage:
-    # Django's messages are no instances of ours, and look the same.
+def _plain_message(item: Any) -> PlainMessage:
+    # By attributes, because Django's messages are not instances of our class.
     level: Any = getattr(item, "level", None)
     missing = object()
     message = getattr(item, "msg", missing)
-    # What a value claims to be is its own affair.
+    # By type(), because an object may claim any class.
     if not issubclass(type(level), int) or type(level) is bool or message is missing:
         return _invalid(item, is_item=True)
     name = getattr(item, "id", None)
     sanitiser = Sanitiser()
     return PlainMessage(
         min(max(int.__pos__(level), 0), MAX_LEVEL),
-        None if name is None else sanitiser.name(name),
-        sanitiser.name(message),
+        None if name is None else sanitiser.text_of(name),
+        sanitiser.text_of(message),
     )
 
 
 def _invalid(value: Any, *, is_item: bool = False) -> PlainMessage:
     what = "an item of the check's list is" if is_item else "the check returned"
     wanted = "a check message" if is_item else "a list of check messages"
-    said, logged = "None", ""
+    text, logged = "None", ""
     if value is not None:
-        said = type_name(type(value))
+        text = type_name(type(value))
         shown = value if type(value) is str else Sanitiser().repr(value)
         logged = f", {redact(shown)[:MAX_SHOWN]!r}"
     hint = "; declare it with `async def`" if inspect.iscoroutine(value) else ""
-    text = f"{what} not {wanted}: {said}{hint}"
+    text = f"{what} not {wanted}: {text}{hint}"
     return PlainMessage(ERROR, health.ERROR_CHECK_INVALID_RESULT, text, logged)

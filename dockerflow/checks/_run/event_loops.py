@@ -1,9 +1,8 @@
-"""Event loops for async checks: that of the caller, or one in a thread of our own.
+"""Event loops for async checks: the caller's, or one in a thread of this package.
 
-A client of a database belongs to the loop that it was first used on. So all
-async checks of a service without a loop share one, and keep it. Where one of
-them blocks it, the others start anew elsewhere, late enough that a busy
-machine is no reason.
+A client of a database belongs to the event loop of its first use. So the async checks of
+a service without a loop share one loop for good. If one of them blocks it, the others are
+started again on another loop, but late enough that a busy machine is not mistaken for this.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ __all__ = ["EventLoopPool", "LoopThread", "begin"]
 
 
 def begin(check_run: CheckRun) -> None:
-    """Begin an async check on the running loop, in place of an earlier attempt elsewhere."""
+    """Start an async check on the running loop, in place of an earlier attempt if any."""
     loop = asyncio.get_running_loop()
     attempt = check_run.attempt = object()
     check_run.loop = loop
-    timer = loop.call_later(max(0.0, check_run.deadline - time.monotonic()), check_run.expire)
-    task: asyncio.Task[None] = check_run.enter(loop.create_task, _fly(check_run, attempt))
+    timer = loop.call_later(max(0.0, check_run.deadline - time.monotonic()), check_run.time_out)
+    task: asyncio.Task[None] = check_run.enter(loop.create_task, _run(check_run, attempt))
 
     def stop() -> None:
         try:
@@ -39,14 +38,14 @@ def begin(check_run: CheckRun) -> None:
     def ended(_task: asyncio.Task[None]) -> None:
         timer.cancel()
         if check_run.attempt is attempt:
-            # One that was cancelled before its first step has said nothing.
+            # The task was cancelled before its first step, so that its code never ran.
             check_run.end(None)
 
     check_run.stop, check_run.task = stop, task
     task.add_done_callback(ended)
 
 
-async def _fly(check_run: CheckRun, attempt: object) -> None:
+async def _run(check_run: CheckRun, attempt: object) -> None:
     interrupt: BaseException | None = None
     outcome: CheckResult | None = None
     try:
@@ -59,7 +58,7 @@ async def _fly(check_run: CheckRun, attempt: object) -> None:
         interrupt = error
     except BaseException as error:
         outcome = raised(error, check_run.hint)
-        # In the main thread this may be somebody's Ctrl-C that met the check at work.
+        # In the main thread this may be a Ctrl-C that has interrupted the check.
         is_main = threading.current_thread() is threading.main_thread()
         interrupt = error if is_main and isinstance(error, KeyboardInterrupt) else None
     if check_run.attempt is attempt:
@@ -69,7 +68,15 @@ async def _fly(check_run: CheckRun, attempt: object) -> None:
 
 
 class LoopThread:
-    """An event loop that a thread serves for good. Raises what starting a thread raises."""
+    """An event loop that runs in a daemon thread for good.
+
+    Args:
+        number: The number in the thread's name.
+
+    Raises:
+        RuntimeError: The thread or the loop cannot be started.
+        OSError: As above.
+    """
 
     loop: asyncio.AbstractEventLoop
 
@@ -91,80 +98,88 @@ class LoopThread:
             try:
                 self.loop.run_forever()
             except BaseException as error:
-                # A task that a check left behind raised SystemExit.
+                # A background task of a check has raised SystemExit.
                 del error
 
-    def doubt(self) -> None:
-        """Take the loop for blocked until it does something."""
+    def probe(self) -> None:
+        """Mark the loop as blocked until it runs a callback."""
         if not self.is_blocked:
             self.is_blocked = True
-            self.loop.call_soon_threadsafe(self._trust)
+            self.loop.call_soon_threadsafe(self._answer_probe)
 
-    def _trust(self) -> None:
+    def _answer_probe(self) -> None:
         self.is_blocked = False
 
 
 class EventLoopPool:
-    """Event loops in threads: one, and others while it is blocked."""
+    """Event loops in threads: one, and further ones while it is blocked.
+
+    Args:
+        make_thread: Makes a loop and its thread, from its number.
+    """
 
     def __init__(self, make_thread: Callable[[int], LoopThread] = LoopThread) -> None:
         self._make_thread = make_thread
         self._lock = threading.Lock()
         self._threads: list[LoopThread] = []
-        self._hosts: dict[CheckRun, LoopThread] = {}
-        self._moved: set[CheckRun] = set()
+        self._thread_of: dict[CheckRun, LoopThread] = {}
+        self._restarted: set[CheckRun] = set()
 
     def start(self, check_run: CheckRun) -> None:
-        """Have an async check run on the loop that all share.
+        """Start an async check on the shared loop.
 
-        Raises ``RuntimeError`` or ``OSError`` where no loop can be made.
+        Raises:
+            RuntimeError: No loop can be made.
+            OSError: As above.
         """
-        check_run.outcome.add_done_callback(lambda _: self.forget(check_run))
+        check_run.outcome.add_done_callback(lambda _: self.discard(check_run))
         with self._lock:
             free = (each for each in self._threads if not each.is_blocked)
             thread = next(free, None) or self._new_thread()
-            self._hosts[check_run] = thread
+            self._thread_of[check_run] = thread
         thread.loop.call_soon_threadsafe(self._begin, check_run, thread)
 
-    def move_held_up(self) -> float:
-        """Start checks anew that another one holds up, by blocking the loop that they are on.
+    def restart_held_up(self) -> float:
+        """Start checks again whose loop is blocked by another check.
 
-        A loop is asked for a sign of life when half of a check's time is over,
-        and is blocked if there is none a tenth later. Gives the seconds until
-        there may be something to do, infinity where there is nothing.
+        A loop is probed after half of a check's time. It counts as blocked if it has not
+        run the probe after a further tenth.
+
+        Returns:
+            Seconds until the next call may have work; infinity if it cannot.
         """
         now = time.monotonic()
         later = [math.inf]
         with self._lock:
-            for check_run, thread in list(self._hosts.items()):
+            for check_run, thread in list(self._thread_of.items()):
                 asked_at = check_run.deadline - 0.5 * check_run.timeout
                 moved_at = check_run.deadline - 0.4 * check_run.timeout
                 if now < moved_at:
                     if now >= asked_at:
-                        thread.doubt()
+                        thread.probe()
                     later.append((asked_at if now < asked_at else moved_at) - now)
                 elif (
-                    check_run not in self._moved
+                    check_run not in self._restarted
                     and thread.is_blocked
-                    and not _is_at(check_run, thread)
+                    and not _is_running(check_run, thread)
                 ):
-                    self._move(check_run)
+                    self._restart(check_run)
         return min(later)
 
-    def _move(self, check_run: CheckRun) -> None:
-        # To one that is its own: whoever blocks a loop may be among those that move.
-        used = set(self._hosts.values())
+    def _restart(self, check_run: CheckRun) -> None:
+        # On a loop of its own: the check that blocks loops may be this one.
+        used = set(self._thread_of.values())
         free = (each for each in self._threads if not each.is_blocked and each not in used)
         try:
             thread = next(free, None) or self._new_thread()
         except (OSError, RuntimeError):
-            # Then it has the time that is left, where it is.
+            # It stays on its loop for the rest of its time.
             return
         stop, check_run.attempt = check_run.stop, None
         if stop is not None:
             stop()
-        self._moved.add(check_run)
-        self._hosts[check_run] = thread
+        self._restarted.add(check_run)
+        self._thread_of[check_run] = thread
         thread.loop.call_soon_threadsafe(self._begin, check_run, thread)
 
     def _new_thread(self) -> LoopThread:
@@ -173,18 +188,18 @@ class EventLoopPool:
         return thread
 
     def _begin(self, check_run: CheckRun, thread: LoopThread) -> None:
-        if check_run.settled_at is not None:
+        if check_run.outcome_set_at is not None:
             check_run.end(None)
-        elif self._hosts.get(check_run) is thread:
+        elif self._thread_of.get(check_run) is thread:
             begin(check_run)
 
-    def forget(self, check_run: CheckRun) -> None:
-        """Take a check for over."""
+    def discard(self, check_run: CheckRun) -> None:
+        """Remove a run that is over."""
         with self._lock:
-            self._hosts.pop(check_run, None)
-            self._moved.discard(check_run)
+            self._thread_of.pop(check_run, None)
+            self._restarted.discard(check_run)
 
 
-def _is_at(check_run: CheckRun, thread: LoopThread) -> bool:
-    """Tell whether a check is what its loop is busy with."""
+def _is_running(check_run: CheckRun, thread: LoopThread) -> bool:
+    """Return whether the loop of a run executes this run's task now."""
     return check_run.task is not None and asyncio.current_task(thread.loop) is check_run.task

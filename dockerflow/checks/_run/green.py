@@ -1,10 +1,9 @@
-"""Async checks where greenlets take the place of threads (gevent, eventlet).
+"""Async checks where greenlets replace threads (gevent, eventlet).
 
-There a "thread" is a greenlet, and an event loop that runs in one counts as
-running in the one real thread that all greenlets share: whatever starts a loop
-of its own there fails from then on. So the loops of checks run in real threads.
-Locks and events that are patched must not be waited for across real threads;
-a greenlet looks at plain attributes instead, now and then.
+There a "thread" is a greenlet. An event loop that runs in a greenlet counts as running in
+the one real thread that all greenlets share, so that no other loop can start in it. So the
+loops of checks run in real threads. A patched lock or event must not be waited for across
+real threads: the greenlet polls plain attributes instead.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .single_flight import CheckRun
 
 __all__ = ["GreenLoops"]
 
-#: Seconds between two looks at a check, first and at most.
+#: Seconds between two polls of a run: the first pause, and the longest.
 _FIRST_PAUSE_S: Final = 0.001
 _LONGEST_PAUSE_S: Final = 0.05
 
@@ -28,20 +27,25 @@ _STARTS_WITHIN_S: Final = 5.0
 
 
 class GreenLoops:
-    """Event loops in real threads, for callers in greenlets; used as ``EventLoopPool`` is."""
+    """Event loops in real threads, for callers in greenlets.
+
+    Args:
+        backend: The library that has replaced threads.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._sleep = backend.sleep
         self._loops = EventLoopPool(lambda number: _RealLoopThread(number, backend))
-        self.move_held_up = self._loops.move_held_up
+        self.restart_held_up = self._loops.restart_held_up
 
     def run(self, check_run: CheckRun) -> None:
-        """Run an async check on a loop, and wait for its end in this greenlet; never raises.
+        """Run an async check on a loop in a real thread, and wait in this greenlet for its end.
 
         Raises:
-            RuntimeError, OSError: no thread can be started.
+            RuntimeError: No thread can be started.
+            OSError: As above.
         """
-        if check_run.settled_at is not None:
+        if check_run.outcome_set_at is not None:
             check_run.end(None)
             return
         remote = _Remote(check_run)
@@ -55,12 +59,12 @@ class GreenLoops:
         pause = _FIRST_PAUSE_S
         try:
             while not remote.has_ended and not remote.is_loop_closed:
-                if check_run.settled_at is None and time.monotonic() >= check_run.deadline:
-                    check_run.expire()
+                if check_run.outcome_set_at is None and time.monotonic() >= check_run.deadline:
+                    check_run.time_out()
                 self._sleep(pause)
                 pause = min(pause * 1.5, _LONGEST_PAUSE_S)
         finally:
-            self._loops.forget(remote)
+            self._loops.discard(remote)
             check_run.end(remote.result)
 
 
@@ -73,7 +77,7 @@ class _RealLoopThread(LoopThread):
         made: list[asyncio.AbstractEventLoop] = []
 
         def serve() -> None:
-            # Made here: what a loop is made of may belong to the thread that makes it.
+            # In this thread, because parts of a loop may belong to the thread that makes them.
             self.loop = asyncio.new_event_loop()
             made.append(self.loop)
             self._serve()
@@ -87,28 +91,28 @@ class _RealLoopThread(LoopThread):
 
 
 class _Remote(CheckRun):
-    """A run in another real thread: it takes no lock, logs nothing and wakes no waiter."""
+    """A run in another real thread: it acquires no lock, logs nothing and wakes no waiter."""
 
     def __init__(self, check_run: CheckRun) -> None:
-        super().__init__(*check_run.parts())
+        super().__init__(*check_run.arguments())
         self.deadline, self.timeout = check_run.deadline, check_run.timeout
         self.result: CheckResult | None = None
 
-    def settle(self, outcome: CheckResult) -> bool:
-        """Keep the outcome for the greenlet that looks for it."""
+    def set_outcome(self, outcome: CheckResult) -> bool:
+        """Keep the outcome for the greenlet that polls; return False if there is one already."""
         try:
-            self._unsettled.pop()
+            self._outcome_unset.pop()
         except IndexError:
             return False
-        self.settled_at = time.monotonic()
+        self.outcome_set_at = time.monotonic()
         self.result = outcome
         return True
 
     def end(self, outcome: CheckResult | None) -> None:
-        """Note that the check runs no more; None for one that was stopped."""
+        """Note that the check has stopped running; ``outcome`` is None if it was cancelled."""
         if outcome is not None:
-            self.settle(outcome)
+            self.set_outcome(outcome)
         self.has_ended = True
 
-    def expire(self) -> None:
-        """Leave it to the greenlet's own run, which stops this one."""
+    def time_out(self) -> None:
+        """Do nothing: the greenlet's own run times out, and cancels this one."""

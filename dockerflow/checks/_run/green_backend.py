@@ -1,4 +1,4 @@
-"""What has replaced the threads of this process by greenlets, if anything has."""
+"""Finds the library that has replaced the threads of this process by greenlets."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ __all__ = ["Backend", "green_backend"]
 
 
 class Backend(NamedTuple):
-    """What takes the place of threads: how to start a real one, and how to let others go on."""
+    """A library that has replaced threads by greenlets.
+
+    Attributes:
+        start_thread: Starts a real thread.
+        sleep: Lets other greenlets run for a number of seconds.
+    """
 
     start_thread: Callable[[Callable[[], Any], tuple[()]], Any]
     sleep: Callable[[float], Any]
 
 
 def green_backend() -> Backend | None:
-    """Return what has replaced the threads of this process, None where they are real."""
+    """Return the library that has replaced the threads of this process; None for none."""
     monkey: Any = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("threading"):
         gevent: Any = sys.modules["gevent"]

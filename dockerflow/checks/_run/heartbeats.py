@@ -1,8 +1,8 @@
-"""One heartbeat: outcomes that are fresh, a wait for the checks, or their last outcomes.
+"""One heartbeat: it returns fresh outcomes, waits for the checks, or returns the last outcomes.
 
-A heartbeat holds a thread of its server while it waits. So at most a few of one
-application wait at a time. The others are answered at once, by the last outcome of
-each check and its age, or by the word that there is none yet.
+A heartbeat holds a thread of its server while it waits. So only a few heartbeats of an
+application wait at a time. The others return at once, with the last outcome of each check
+and its age, or with a message that there is no outcome yet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dockerflow.checks.registry import as_checks
 
 from .check_result import PlainMessage
 from .payload import ChecksResults, summarise
-from .runner import GRACE_S, Found, last_outcome, run, run_async, slots, valid_seconds
+from .runner import GRACE_S, BatchResult, last_outcome, run, run_async, slots, valid_seconds
 from .signature import Check
 from .surroundings import PLAIN, Surroundings
 
@@ -34,11 +34,12 @@ _PENDING: Final = PlainMessage(
 
 @dataclass
 class HeartbeatResults(ChecksResults):
-    """What a heartbeat is answered with.
+    """The results of a heartbeat.
 
-    ``age``: the seconds since the oldest outcome in it that was there before the
-    heartbeat came, None where there is none of these. ``is_known``: whether each
-    check has an outcome.
+    Attributes:
+        age: The seconds since the oldest outcome that was set before the heartbeat came;
+            None if there is no such outcome.
+        is_known: Whether each check has an outcome.
     """
 
     age: float | None = None
@@ -47,15 +48,18 @@ class HeartbeatResults(ChecksResults):
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What a heartbeat runs, and how.
+    """One heartbeat.
 
-    ``pairs``: names and checks. ``silenced``: ids of messages to leave out.
-    ``config``: the application's configuration, which stands for the application.
-    ``timeout``: seconds that a check has which has no deadline of its own.
-    ``cache_seconds``: seconds for which an outcome is fresh. ``max_waiting``: how
-    many heartbeats of the application wait at a time, 0 for any number.
-    ``in_request``: whether all checks run in the request's own thread and context.
-    ``surroundings``: what a framework's adapter knows.
+    Attributes:
+        pairs: Names and checks.
+        silenced: The ids of messages to leave out.
+        config: The application's configuration. Its identity stands for the application.
+        timeout: The deadline in seconds of a check without its own.
+        cache_seconds: Seconds for which an outcome is fresh.
+        max_waiting: The number of heartbeats of the application that wait at a time; 0 for
+            no limit.
+        in_request: Whether all checks run in the request's thread and context.
+        surroundings: How a framework has checks called.
     """
 
     pairs: Iterable[tuple[str, Callable[..., Any]]]
@@ -68,24 +72,24 @@ class Heartbeat:
     surroundings: Surroundings = PLAIN
 
     def run(self) -> HeartbeatResults:
-        """Return the results, and block for them if this heartbeat may wait."""
+        """Return the results; block until the checks have run if this heartbeat has a slot."""
         checks = as_checks(self.pairs, self.in_request)
-        found = self._fresh(checks)
+        found = self._fresh_outcomes(checks)
         if found is None:
             with slots().acquired(self.config, self.max_waiting) as slot:
                 if slot is not None:
                     found = run(checks, **self._options())
-        return self._last(checks) if found is None else self._results(found)
+        return self._last_results(checks) if found is None else self._results(found)
 
     async def run_async(self) -> HeartbeatResults:
-        """Return the results, and await them if this heartbeat may wait."""
+        """Return the results; await the checks if this heartbeat has a slot."""
         checks = as_checks(self.pairs, self.in_request)
-        found = self._fresh(checks)
+        found = self._fresh_outcomes(checks)
         if found is None:
             with slots().acquired(self.config, self.max_waiting) as slot:
                 if slot is not None:
                     found = await run_async(checks, **self._options())
-        return self._last(checks) if found is None else self._results(found)
+        return self._last_results(checks) if found is None else self._results(found)
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -96,49 +100,49 @@ class Heartbeat:
             "keeps_last": True,
         }
 
-    def _fresh(self, checks: Sequence[Check]) -> Found | None:
-        """Return the outcomes if all are fresh, None where a check is to run."""
+    def _fresh_outcomes(self, checks: Sequence[Check]) -> BatchResult | None:
+        """Return the outcomes if all are fresh; None if a check has to run."""
         oldest = time.monotonic() - self.cache_seconds
         found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
-        for check in self._once(checks):
+        for check in self._distinct(checks):
             last = None if check.in_request else last_outcome(check, self.config)
             if last is None or last.at <= oldest:
                 return None
-            found.append((check.name, last.findings))
+            found.append((check.name, last.messages))
             kept_since.append(last.at)
-        return Found(found, min(kept_since, default=None))
+        return BatchResult(found, min(kept_since, default=None))
 
-    def _last(self, checks: Sequence[Check]) -> HeartbeatResults:
-        """Return the last outcomes, however old they are, and which there are none of."""
-        # A check in a request has no deadline. Where it hangs, what it said before is no answer.
-        is_timed_out_but_running = slots().held_for(self.config) > self._longest_wait(checks)
+    def _last_results(self, checks: Sequence[Check]) -> HeartbeatResults:
+        """Return the last outcomes, of any age, and an error for each check without one."""
+        # A check in a request has no deadline. If it hangs, its last outcome is no answer.
+        has_hung = slots().held_for(self.config) > self._longest_wait(checks)
         found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
-        for check in self._once(checks):
-            last = None if is_timed_out_but_running else last_outcome(check, self.config)
+        for check in self._distinct(checks):
+            last = None if has_hung else last_outcome(check, self.config)
             if last is not None:
                 kept_since.append(last.at)
-            found.append((check.name, (_PENDING,) if last is None else last.findings))
+            found.append((check.name, (_PENDING,) if last is None else last.messages))
         is_known = len(kept_since) == len(found)
-        return self._results(Found(found, min(kept_since, default=None)), is_known=is_known)
+        return self._results(BatchResult(found, min(kept_since, default=None)), is_known=is_known)
 
     def _longest_wait(self, checks: Sequence[Check]) -> float:
-        """Return the seconds after which a heartbeat that still waits is hanging."""
+        """Return the seconds after which a heartbeat that still waits must be hanging."""
         at_once, in_turn = [0.0], [0.0]
         for check in checks:
             seconds = self.timeout if check.timeout is None else check.timeout
             (in_turn if check.in_request else at_once).append(seconds)
         return max(at_once) + sum(in_turn) + GRACE_S
 
-    def _once(self, checks: Sequence[Check]) -> list[Check]:
-        # One that is in the list twice is asked once.
+    def _distinct(self, checks: Sequence[Check]) -> list[Check]:
+        # A check that is in the list twice runs once.
         return list({check.key(self.config): check for check in checks}.values())
 
-    def _results(self, found: Found, *, is_known: bool = True) -> HeartbeatResults:
-        results = summarise(found.findings, self.silenced or ())
-        since = found.kept_since
+    def _results(self, found: BatchResult, *, is_known: bool = True) -> HeartbeatResults:
+        results = summarise(found.messages, self.silenced or ())
+        since = found.oldest_kept_at
         age = None if since is None else max(0.0, time.monotonic() - since)
-        told = HeartbeatResults(results.details, results.statuses, results.level, age, is_known)
-        told.levels = results.levels
-        return told
+        answer = HeartbeatResults(results.details, results.statuses, results.level, age, is_known)
+        answer.levels = results.levels
+        return answer

@@ -1,9 +1,8 @@
-"""Checks in the request's own thread and context, one after the other, as upstream runs them.
+"""Checks in the request's thread and context, one after the other, as upstream runs them.
 
-Such a check sees all that the application's code sees there. It has no
-deadline and its run is shared with no other request. Only what it raises as an
-``Exception`` is its own error: the signal that ends a worker meets it in the
-worker's main thread, and must go on to the worker.
+Such a check sees all that the application's code sees there. It has no deadline, and no
+other request shares its run. Only an ``Exception`` counts as the check's error: the signal
+that ends a worker may interrupt the check in the main thread, and must reach the worker.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .check_result import CheckResult, hide_given, raised, read, report
+from mozlog_py._process.fork_safe_import import fork_safe_import
+
+from .check_result import CheckResult, mask_error, raised, read, report
 from .signature import Check, bind_config
 from .surroundings import Surroundings
 
@@ -20,8 +21,9 @@ __all__ = ["await_in_request", "call_in_request", "has_running_loop", "log_outco
 
 
 def has_running_loop() -> bool:
-    """Return whether this thread is busy with an event loop of asyncio."""
-    import asyncio
+    """Return whether this thread runs an event loop of asyncio."""
+    with fork_safe_import():
+        import asyncio
 
     try:
         asyncio.get_running_loop()
@@ -33,13 +35,16 @@ def has_running_loop() -> bool:
 def call_in_request(check: Check, config: Any, surroundings: Surroundings) -> CheckResult:
     """Run a check to its end in this thread.
 
-    An async check needs a thread without a running event loop.
+    Args:
+        check: The check. If it is async, the thread must not have a running event loop.
+        config: The value of the check's parameter of that name.
+        surroundings: How a framework has checks called.
     """
 
     def call() -> Any:
         function = bind_config(check.function, config)
         if is_coroutine_function:
-            return (surroundings.call_async or _on_loop_of_its_own)(function)
+            return (surroundings.call_async or _run_on_new_loop)(function)
         return function()
 
     is_coroutine_function = check.is_async
@@ -47,7 +52,7 @@ def call_in_request(check: Check, config: Any, surroundings: Surroundings) -> Ch
 
 
 async def await_in_request(check: Check, config: Any, surroundings: Surroundings) -> CheckResult:
-    """Run a check to its end where this is awaited: an async check in this task."""
+    """Run a check to its end in the task that awaits this; see ``call_in_request``."""
 
     def call() -> CheckResult:
         return _outcome_of(bind_config(check.function, config))
@@ -64,9 +69,9 @@ async def await_in_request(check: Check, config: Any, surroundings: Surroundings
 
 
 def log_outcome(check: Check, outcome: CheckResult) -> None:
-    """Log the messages of a check; a handler that raises is none of the check's."""
+    """Log the messages of a check. Exceptions of logging handlers are ignored."""
     try:
-        hide_given(outcome, check.function)
+        mask_error(outcome, check.function)
         report(check.name, outcome)
     except Exception:
         pass
@@ -79,14 +84,15 @@ def _outcome_of(call: Callable[[], Any]) -> CheckResult:
         return raised(error)
 
 
-def _on_loop_of_its_own(function: Callable[[], Awaitable[Any]]) -> Any:
-    import asyncio
+def _run_on_new_loop(function: Callable[[], Awaitable[Any]]) -> Any:
+    with fork_safe_import():
+        import asyncio
 
     async def main() -> Any:
         returned: Any = function()
         return await returned if inspect.isawaitable(returned) else returned
 
-    # Not asyncio.run(), after which get_event_loop() gives this thread no loop any more.
+    # Not asyncio.run(): get_event_loop() would return no loop in this thread afterwards.
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(main())

@@ -1,7 +1,7 @@
-"""Whether a test runs in this process.
+"""Detects that a test runs in this process.
 
-A test changes what a check finds, and asks for the heartbeat again at once. There an
-outcome of a moment ago is a wrong one.
+A test may change what a check returns, and request the heartbeat again at once. There a
+cached outcome is wrong.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ __all__ = ["is_test_running"]
 def is_test_running() -> bool:
     """Return whether pytest or unittest runs a test in this process, in any thread.
 
-    Django's test runner is one of unittest. A server that a test has started as a
-    process of its own runs no test.
+    Django's test runner is a unittest runner. A server in another process than the test
+    does not run a test.
     """
-    # The variable says so of the process that runs pytest, and processes inherit it.
+    # Child processes inherit the variable, but have not imported pytest's runner.
     if "PYTEST_CURRENT_TEST" in os.environ and "_pytest.runner" in sys.modules:
         return True
     unittest: Any = sys.modules.get("unittest.case")
     if unittest is None:
         return False
-    # unittest leaves no other mark than the call of the test. The test may be in another
-    # thread than the request: test clients serve an ASGI application in one of their own.
+    # The only trace of unittest is the call on a stack, of any thread: test clients serve an
+    # ASGI application in another thread than the test's.
     namespace = vars(unittest)
     return any(_is_called_by(namespace, frame) for frame in sys._current_frames().values())  # noqa: SLF001
 

@@ -1,4 +1,4 @@
-"""What all checks together gave, in the form that a heartbeat's payload has."""
+"""The outcomes of all checks, in the form of a heartbeat's payload."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from .check_result import PlainMessage
 
 __all__ = ["NO_ID", "ChecksResults", "summarise"]
 
-#: The key of messages without an id, where their texts are not told.
+#: The key of messages without an id in ``levels``, which has no texts.
 NO_ID: Final = "no id"
 
 
 @dataclass
 class ChecksResults:
-    """The results of running checks, ready for JSON.
+    """The results of checks, ready for JSON.
 
-    ``details``: of each check that had something to say, its ``status``, its
-    ``level`` and its ``messages`` by id. ``statuses``: of each check, the name
-    of its level. ``level``: the worst of all, 0 where there is no message.
-    ``levels``: the same as ``details`` without any text: by id, the name of the
-    level of each message. What is put together by hand has none.
+    Attributes:
+        details: The ``status``, ``level`` and ``messages`` by id of each check with a message.
+        statuses: The name of the level of each check.
+        level: The highest level; 0 without a message.
+        levels: The same as ``details`` without texts: the name of each message's level, by
+            id. Empty in an object that an application has made.
     """
 
     details: dict[str, dict[str, Any]]
@@ -32,22 +33,25 @@ class ChecksResults:
     level: int
 
     def __post_init__(self) -> None:
-        # No field: upstream's class has three, and people take them apart.
+        # Not a field: upstream's class has three fields, and callers unpack them.
         self.levels: dict[str, dict[str, Any]] = {}
 
 
 def summarise(
     found: Iterable[tuple[str, Iterable[PlainMessage]]], silenced_ids: Iterable[str]
 ) -> ChecksResults:
-    """Put together what each check found, without messages whose id is silenced.
+    """Return the results of checks.
 
-    Checks of one name share an entry, and messages of one id a text, in which
-    each has its line.
+    Checks of one name share an entry. Messages of one id share a text with a line for each.
+
+    Args:
+        found: The names and messages of checks.
+        silenced_ids: The ids of messages to leave out.
     """
     silenced = set(silenced_ids)
     by_check: dict[str, list[PlainMessage]] = {}
-    for name, findings in found:
-        by_check.setdefault(name, []).extend(each for each in findings if each.id not in silenced)
+    for name, messages in found:
+        by_check.setdefault(name, []).extend(each for each in messages if each.id not in silenced)
     details: dict[str, dict[str, Any]] = {}
     levels: dict[str, dict[str, Any]] = {}
     statuses: dict[str, str] = {}
@@ -64,19 +68,19 @@ def summarise(
     return results
 
 
-def _levels_by_id(findings: Iterable[PlainMessage]) -> dict[str, str]:
+def _levels_by_id(messages: Iterable[PlainMessage]) -> dict[str, str]:
     levels: dict[str, int] = {}
-    for each in findings:
-        # Without an id the text is the key in details, and no text is to be told here.
+    for each in messages:
+        # The text, which is the key in details, must not appear here.
         key = each.id or NO_ID
         levels[key] = max(each.level, levels.get(key, 0))
     return {key: level_to_text(level) for key, level in levels.items()}
 
 
-def _by_id(findings: Iterable[PlainMessage]) -> dict[str, str]:
+def _by_id(messages: Iterable[PlainMessage]) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for each in findings:
-        # Without an id the text is the key: "null" would be one for all of them.
+    for each in messages:
+        # Without an id the text is the key: None would merge all such messages.
         key = each.id or each.text
         texts[key] = f"{texts[key]}\n{each.text}" if each.id and key in texts else each.text
     return texts

@@ -1,10 +1,10 @@
-"""Runs checks: all at once, each within its deadline, for callers that block and that await.
+"""Runs checks at the same time, each within its deadline, for callers that block or await.
 
-Checks that are no coroutine functions run in threads of our own. Coroutine
-functions run on the caller's event loop, to which their clients belong, or
-for a caller that blocks on a loop of our own. Checks that are to run in the
-request run in the caller's own thread and context, one after the other, while
-the others go on elsewhere.
+Checks that are not coroutine functions run in worker threads. Coroutine functions run on
+the event loop of a caller that awaits, because their clients belong to that loop. For a
+caller that blocks they run on a loop in a thread of this package. Checks that have to run
+in the request run in the caller's thread and context, one after the other, while the
+others go on.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._values.sanitiser import Sanitiser
 
 from .check_result import CheckResult, PlainMessage, raised, timed_out
@@ -39,44 +40,45 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_TIMEOUT_S",
     "GRACE_S",
-    "Found",
-    "drawn",
+    "BatchResult",
     "last_outcome",
     "run",
     "run_async",
     "slots",
+    "snapshot",
     "valid_seconds",
 ]
 
-#: Seconds that a check has, where nobody says otherwise.
+#: The deadline of a check without its own, in seconds.
 DEFAULT_TIMEOUT_S: Final = 5.0
-#: Seconds that may be asked for at most, a day.
+#: The largest number of seconds that an option may have: a day.
 MAX_SECONDS: Final = 86_400
 
-#: Seconds from the deadline of a run to the moment when even its log lines are not waited for.
+#: Seconds after the deadline of a run for which a caller waits until its log lines are written.
 GRACE_S: Final = 0.2
 
-#: What is raised where no thread can be started.
+#: The exceptions of starting a thread that cannot be started.
 _NO_THREAD: Final = (MemoryError, OSError, RuntimeError)
 
 
-class Found(NamedTuple):
-    """What the checks found that one caller asked for.
+class BatchResult(NamedTuple):
+    """The outcomes of the checks that one caller asked for.
 
-    ``findings``: each check's name, and what it found. ``kept_since``: the moment on
-    ``time.monotonic()`` of the oldest outcome that was there before the caller asked,
-    None where there is none of these.
+    Attributes:
+        messages: The name and the messages of each check.
+        oldest_kept_at: The moment on ``time.monotonic()`` of the oldest outcome that was
+            set before the caller asked. None if there is no such outcome.
     """
 
-    findings: list[tuple[str, Sequence[PlainMessage]]]
-    kept_since: float | None = None
+    messages: list[tuple[str, Sequence[PlainMessage]]]
+    oldest_kept_at: float | None = None
 
 
 _Start = Callable[[CheckRun], None]
 
 
-class _Board:
-    """All that runs checks in one process."""
+class _ProcessRunner:
+    """The threads, event loops and runs of one process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -121,9 +123,10 @@ class _Board:
 
     def on_own_loop(self, check_run: CheckRun) -> None:
         if self._loops is None and self._green is None:
-            # asyncio is large, and a service without async checks needs none of it.
-            from .event_loops import EventLoopPool
-            from .green import GreenLoops
+            # asyncio takes long to import, and a service without async checks does not need it.
+            with fork_safe_import():
+                from .event_loops import EventLoopPool
+                from .green import GreenLoops
 
             backend = green_backend()
             with self._lock:
@@ -137,51 +140,60 @@ class _Board:
         elif self._loops is not None:
             self._loops.start(check_run)
 
-    def move_held_up(self) -> float:
-        """Help checks that a loop of ours has not begun; give the seconds until the next one."""
+    def restart_held_up(self) -> float:
+        """Start checks again that wait for a blocked event loop.
+
+        Returns:
+            Seconds until the next call may have work; infinity if it cannot.
+        """
         loops = self._loops or self._green
-        return math.inf if loops is None else loops.move_held_up()
+        return math.inf if loops is None else loops.restart_held_up()
 
 
-# By process id: a forked child has none of its parent's threads, and must
-# neither wait for its runs nor take apart its event loops.
-_boards: Final[dict[int, _Board]] = {}
+# By process id. The child of a fork has none of its parent's threads: it must not wait for
+# its parent's runs, nor close its parent's event loops.
+_process_runners: Final[dict[int, _ProcessRunner]] = {}
 
 
-def _board() -> _Board:
+def _process_runner() -> _ProcessRunner:
     process = os.getpid()
-    return _boards.get(process) or _boards.setdefault(process, _Board())
+    return _process_runners.get(process) or _process_runners.setdefault(process, _ProcessRunner())
 
 
 def last_outcome(check: Check, config: Any) -> KeptOutcome | None:
-    """Return the last outcome of a check in this process, however old, None where there is none.
+    """Return the last outcome of a check in this process, of any age; None if there is none.
 
-    It is kept for callers of ``run`` that have asked for ``keeps_last``.
+    Only calls of ``run`` with ``keeps_last`` keep it.
     """
-    return _board().last(check, config)
+    return _process_runner().last(check, config)
 
 
 def slots() -> Slots:
-    """Return what counts the callers that wait, of this process."""
-    return _board().slots
+    """Return the slots of callers that wait in this process."""
+    return _process_runner().slots
 
 
-def drawn(checks: Iterable[tuple[str, Callable[..., Any]]]) -> list[tuple[str, Any]]:
-    """Give a list of what may change while one goes through it."""
+def snapshot(checks: Iterable[tuple[str, Callable[..., Any]]]) -> list[tuple[str, Any]]:
+    """Return a list of pairs that another thread may change meanwhile."""
     while True:
         try:
             return list(checks)
         except RuntimeError:
-            # Another thread has registered a check.
+            # The dict has changed during the iteration: another thread has registered a check.
             if not isinstance(checks, ItemsView):
                 raise
 
 
 def valid_seconds(name: str, value: Any, *, or_none: bool = False) -> float:
-    """Give a number of seconds; raises ``ValueError`` for what is none.
+    """Return a valid number of seconds.
 
-    It is more than 0 (``or_none``: or 0) and at most a day, which no system
-    call refuses.
+    Args:
+        name: The option, for the error.
+        value: A number of more than 0 and at most a day, which every system call takes.
+        or_none: Whether 0 is valid as well.
+
+    Raises:
+        ValueError: The value is invalid.
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= MAX_SECONDS or (value == 0 and not or_none):
@@ -191,11 +203,11 @@ def valid_seconds(name: str, value: Any, *, or_none: bool = False) -> float:
     return float(value)
 
 
-class _Run:
+class _Batch:
     """The checks that one caller asked for.
 
-    ``entries`` has for each check the run that the caller waits for, or what a
-    check found that ran in the caller's own thread and context.
+    ``entries`` has for each check the run that the caller waits for, or the name and the
+    messages of a check that ran in the caller's thread and context.
     """
 
     def __init__(
@@ -206,7 +218,7 @@ class _Run:
         surroundings: Surroundings,
         keeps_last: bool,
     ) -> None:
-        self.board = _board()
+        self.runner = _process_runner()
         self._begun_at = time.monotonic()
         self._keeps_last = keeps_last
         self.entries: list[CheckRun | tuple[str, Sequence[PlainMessage]] | Check] = []
@@ -214,12 +226,12 @@ class _Run:
         self._timeout = timeout
         self._cache_seconds = cache_seconds
         self._surroundings = surroundings
-        #: Runs that no thread can be started for.
+        #: Runs for which no thread could be started.
         self._threadless: dict[CheckRun, Check] = {}
         self._seen: set[tuple[str, int, int, int]] = set()
 
-    def begin_elsewhere(self, check: Check, start: _Start, blocked_loop: Any = None) -> None:
-        """Have a check run elsewhere, or join the run that is going on."""
+    def start_or_join(self, check: Check, start: _Start, blocked_loop: Any = None) -> None:
+        """Start a run in another thread or on an event loop, or join the current run."""
 
         def start_or_keep(check_run: CheckRun) -> None:
             try:
@@ -228,7 +240,7 @@ class _Run:
                 self._threadless[check_run] = check
 
         self.entries.append(
-            self.board.join(
+            self.runner.join(
                 check,
                 self._config,
                 start_or_keep,
@@ -240,69 +252,71 @@ class _Run:
             )
         )
 
-    def keep_for_here(self, check: Check) -> None:
-        """Have a check run here, when the others have begun elsewhere."""
+    def add_in_request(self, check: Check) -> None:
+        """Add a check that runs in this thread, after the others have started."""
         key = check.key(self._config)
-        # One that is in the list twice is asked once.
+        # A check that is in the list twice runs once.
         if key not in self._seen:
             self._seen.add(key)
             self.entries.append(check)
 
-    def call_here(self) -> None:
-        """Run here, one after the other, what runs nowhere else."""
-        with self._ending_all():
+    def run_in_request(self) -> None:
+        """Run in this thread, one after the other, the checks that run in no other."""
+        with self._ends_all_runs():
             for check_run, check in self._threadless.items():
                 check_run.end(self._call(check))
         for at, entry in enumerate(self.entries):
             if not isinstance(entry, Check):
                 continue
             if entry.is_async and (has_running_loop() or green_backend() is not None):
-                # A loop in this thread is there already, or would be in the way of others.
-                check_run = self._alone(entry)
+                # This thread has a running loop, or greenlets that share it must not have one.
+                check_run = self._run_on_own_loop(entry)
                 self.entries[at] = check_run
                 self.wait([check_run])
             else:
-                self.entries[at] = self._found_here(entry, self._call(entry))
+                self.entries[at] = self._finish_in_request(entry, self._call(entry))
 
-    async def await_here(self) -> None:
-        """Do the same where this is awaited."""
-        with self._ending_all():
+    async def run_in_request_async(self) -> None:
+        """Run the same checks in the task that awaits this."""
+        with self._ends_all_runs():
             for check_run, check in self._threadless.items():
                 check_run.end(await self._await(check))
         for at, entry in enumerate(self.entries):
             if isinstance(entry, Check):
-                self.entries[at] = self._found_here(entry, await self._await(entry))
+                self.entries[at] = self._finish_in_request(entry, await self._await(entry))
 
-    def wait(self, single_flight: list[CheckRun]) -> None:
-        """Block until each has its outcome or has passed its deadline."""
-        while pending := _pending(single_flight):
-            flying, patience = pending
-            patience = min(patience, self.board.move_held_up())
-            futures.wait([check_run.outcome for check_run in flying], patience)
+    def wait(self, runs: list[CheckRun]) -> None:
+        """Block until each run has its outcome or has passed its deadline."""
+        while pending := _unfinished(runs):
+            unfinished, patience = pending
+            patience = min(patience, self.runner.restart_held_up())
+            futures.wait([check_run.outcome for check_run in unfinished], patience)
 
-    def single_flight(self) -> list[CheckRun]:
-        """Return the runs that there are to wait for."""
+    def runs(self) -> list[CheckRun]:
+        """Return the runs to wait for."""
         return [each for each in self.entries if isinstance(each, CheckRun)]
 
-    def found(self) -> Found:
-        """Return what each check found, in the order in which the caller gave them."""
+    def result(self) -> BatchResult:
+        """Return the outcomes, in the order of the caller's checks."""
         found: list[tuple[str, Sequence[PlainMessage]]] = []
-        kept_since: list[float] = []
-        # A check that is in the list twice has been asked once.
+        oldest_kept_at: list[float] = []
+        # A check that is in the list twice has run once.
         for entry in dict.fromkeys(self.entries):
             if isinstance(entry, tuple):
                 found.append(entry)
             elif isinstance(entry, CheckRun):
-                found.append((entry.name, _findings(entry)))
-                if entry.settled_at is not None and entry.settled_at < self._begun_at:
-                    kept_since.append(entry.settled_at)
-        return Found(found, min(kept_since, default=None))
+                found.append((entry.name, _messages_of(entry)))
+                if entry.outcome_set_at is not None and entry.outcome_set_at < self._begun_at:
+                    oldest_kept_at.append(entry.outcome_set_at)
+        return BatchResult(found, min(oldest_kept_at, default=None))
 
-    def _found_here(self, check: Check, outcome: CheckResult) -> tuple[str, Sequence[PlainMessage]]:
+    def _finish_in_request(
+        self, check: Check, outcome: CheckResult
+    ) -> tuple[str, Sequence[PlainMessage]]:
         log_outcome(check, outcome)
         if self._keeps_last:
-            self.board.keep(check, self._config, outcome)
-        return check.name, outcome.findings
+            self.runner.keep(check, self._config, outcome)
+        return check.name, outcome.messages
 
     def _call(self, check: Check) -> CheckResult:
         return call_in_request(check, self._config, self._surroundings)
@@ -311,22 +325,22 @@ class _Run:
         return await await_in_request(check, self._config, self._surroundings)
 
     @contextmanager
-    def _ending_all(self) -> Iterator[None]:
+    def _ends_all_runs(self) -> Iterator[None]:
         try:
             yield
         finally:
-            # An interrupt is not the check's; but others wait for the runs, or will.
+            # An interrupt of this caller is not the check's error, but other callers wait.
             for check_run in self._threadless:
                 if not check_run.has_ended:
                     check_run.end(None)
 
-    def _alone(self, check: Check) -> CheckRun:
-        """Have an async check run on a loop of ours that no other run uses."""
+    def _run_on_own_loop(self, check: Check) -> CheckRun:
+        """Start a run of an async check that is not shared, on a loop of this package."""
         check_run = CheckRun(
             check, self._config, MAX_SECONDS, copy_context(), self._surroundings.around
         )
         try:
-            self.board.on_own_loop(check_run)
+            self.runner.on_own_loop(check_run)
         except _NO_THREAD as error:
             check_run.end(raised(error))
         return check_run
@@ -340,31 +354,36 @@ def run(
     cache_seconds: float,
     surroundings: Surroundings = PLAIN,
     keeps_last: bool = False,
-) -> Found:
-    """Run checks, and block until each has given its findings or passed its deadline.
+) -> BatchResult:
+    """Run checks, and block until each has an outcome or has passed its deadline.
 
     Args:
-        checks: the checks.
-        config: what checks receive as their parameter of that name.
-        timeout: seconds that a check has which has no deadline of its own.
-        cache_seconds: seconds for which the outcome of an earlier run counts.
-        surroundings: what a framework's adapter knows.
-        keeps_last: whether ``last_outcome`` is to know the outcomes.
+        checks: The checks.
+        config: The value of a check's parameter of that name.
+        timeout: The deadline in seconds of a check without its own.
+        cache_seconds: Seconds for which the outcome of an earlier run is fresh.
+        surroundings: How a framework has checks called.
+        keeps_last: Whether ``last_outcome`` has to know the outcomes.
     """
-    # A run on the loop that this call is about to block could not go on.
-    module = sys.modules.get("asyncio")
-    blocked_loop = None if module is None else module._get_running_loop()  # noqa: SLF001
-    asked = _Run(config, timeout, cache_seconds, surroundings, keeps_last)
-    board = asked.board
+    # A run on the loop that this call blocks could not go on.
+    blocked_loop = _running_loop()
+    batch = _Batch(config, timeout, cache_seconds, surroundings, keeps_last)
+    runner = batch.runner
     for each in checks:
         if each.in_request:
-            asked.keep_for_here(each)
+            batch.add_in_request(each)
         else:
-            start = board.on_own_loop if each.is_async else board.in_thread
-            asked.begin_elsewhere(each, start, blocked_loop)
-    asked.call_here()
-    asked.wait(asked.single_flight())
-    return asked.found()
+            start = runner.on_own_loop if each.is_async else runner.in_thread
+            batch.start_or_join(each, start, blocked_loop)
+    batch.run_in_request()
+    batch.wait(batch.runs())
+    return batch.result()
+
+
+def _running_loop() -> Any:
+    # Another thread may be in the middle of importing asyncio. Then no loop runs yet.
+    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return None if running_loop is None else running_loop()
 
 
 async def run_async(
@@ -375,55 +394,57 @@ async def run_async(
     cache_seconds: float,
     surroundings: Surroundings = PLAIN,
     keeps_last: bool = False,
-) -> Found:
-    """Run checks, and wait until each has given its findings or passed its deadline.
+) -> BatchResult:
+    """Run checks, and await until each has an outcome or has passed its deadline.
 
-    Cancelling this does not cancel the runs: others may wait for them.
+    Cancelling this does not cancel the runs, because other callers may wait for them.
+    For the arguments see ``run``.
 
     Raises:
-        RuntimeError: it is awaited on neither asyncio nor trio.
+        RuntimeError: The caller runs on neither asyncio nor trio.
     """
-    asked = _Run(config, timeout, cache_seconds, surroundings, keeps_last)
-    board = asked.board
+    batch = _Batch(config, timeout, cache_seconds, surroundings, keeps_last)
+    runner = batch.runner
     waiting = waiter()
-    begin = _on_callers_loop if waiting.has_asyncio_loop else board.on_own_loop
+    begin = _on_callers_loop if waiting.has_asyncio_loop else runner.on_own_loop
     for each in checks:
         if each.in_request:
-            asked.keep_for_here(each)
+            batch.add_in_request(each)
         else:
-            asked.begin_elsewhere(each, begin if each.is_async else board.in_thread)
-    await asked.await_here()
-    single_flight = asked.single_flight()
-    for check_run in single_flight:
+            batch.start_or_join(each, begin if each.is_async else runner.in_thread)
+    await batch.run_in_request_async()
+    runs = batch.runs()
+    for check_run in runs:
         if not check_run.outcome.done():
             check_run.outcome.add_done_callback(waiting.wake)
-    while pending := _pending(single_flight):
+    while pending := _unfinished(runs):
         patience = pending[1]
         if not waiting.has_asyncio_loop:
-            patience = min(patience, board.move_held_up())
+            patience = min(patience, runner.restart_held_up())
         await waiting.wait(patience)
-    return asked.found()
+    return batch.result()
 
 
 def _on_callers_loop(check_run: CheckRun) -> None:
-    from .event_loops import begin
+    with fork_safe_import():
+        from .event_loops import begin
 
-    # It runs where the application's own coroutines do.
+    # It runs on the application's own loop, so a setting that names another thread is no help.
     check_run.hint = ""
     begin(check_run)
 
 
-def _pending(single_flight: list[CheckRun]) -> tuple[list[CheckRun], float] | None:
-    """Give the runs to wait for, and for how many seconds at most; None where there are none.
+def _unfinished(runs: list[CheckRun]) -> tuple[list[CheckRun], float] | None:
+    """Return the runs to wait for and the longest wait in seconds; None if all are over.
 
-    Runs whose deadline has passed are given up.
+    A run whose deadline has passed times out here.
     """
     now = time.monotonic()
     left: list[float] = []
     pending: list[CheckRun] = []
-    for check_run in single_flight:
+    for check_run in runs:
         if not check_run.outcome.done() and check_run.deadline <= now:
-            check_run.expire()
+            check_run.time_out()
         until = check_run.deadline if now < check_run.deadline else check_run.deadline + GRACE_S
         if not check_run.outcome.done() and now < until:
             pending.append(check_run)
@@ -431,8 +452,8 @@ def _pending(single_flight: list[CheckRun]) -> tuple[list[CheckRun], float] | No
     return (pending, min(left)) if pending else None
 
 
-def _findings(check_run: CheckRun) -> Sequence[PlainMessage]:
+def _messages_of(check_run: CheckRun) -> Sequence[PlainMessage]:
     if check_run.outcome.done():
-        return check_run.outcome.result().findings
+        return check_run.outcome.result().messages
     text = "the check has no outcome yet: writing its log lines takes too long"
-    return timed_out(text).findings
+    return timed_out(text).messages

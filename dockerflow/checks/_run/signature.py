@@ -1,4 +1,4 @@
-"""What a check is, as a callable: its name, whether it is asynchronous, what it asks for."""
+"""A check as a callable: its name, whether it is asynchronous, and its parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final, TypeGuard
 
 __all__ = ["NO_CONFIG", "Check", "bind_config", "is_async", "missing_arguments", "name_of"]
 
-#: Stands for "there is no configuration to give".
+#: Means that the caller has no configuration for checks.
 NO_CONFIG: Final[Any] = object()
 
 _CONFIG: Final = "config"
@@ -20,10 +20,13 @@ _CONFIG: Final = "config"
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """A check to be run.
+    """A check to run.
 
-    ``timeout``: its own deadline in seconds, None for the caller's.
-    ``in_request``: whether it runs in the caller's own thread and context.
+    Attributes:
+        name: The name in payloads and in the log.
+        function: The callable.
+        timeout: Its own deadline in seconds; None for the caller's.
+        in_request: Whether it runs in the caller's thread and context.
     """
 
     name: str
@@ -33,19 +36,18 @@ class Check:
 
     @property
     def is_async(self) -> bool:
-        """Whether calling it gives a coroutine."""
+        """Whether a call returns a coroutine."""
         try:
             return is_async(self.function)
         except Exception:
-            # An object that cannot be asked is called like a function, and says it again.
+            # An object that raises here is called as a function, and raises again there.
             return False
 
     def key(self, config: Any) -> tuple[str, int, int, int]:
-        """Give what is the same for the same check of the same application.
+        """Return a key that is the same for the same check of the same application.
 
-        Nothing of the check itself is compared or hashed, which would run
-        foreign code. Bound methods are made anew each time they are looked
-        at, so it is their parts that count.
+        It consists of ids, because comparing or hashing the check would run its code. Each
+        access makes a new bound method, so the ids are those of its function and object.
         """
         function = self.function
         if type(function) is types.MethodType:
@@ -54,12 +56,12 @@ class Check:
 
 
 def _is_partial(function: Callable[..., Any]) -> TypeGuard[functools.partial[Any]]:
-    # isinstance() would ask the object, which may say anything.
+    # By type(), because an object may claim any class.
     return issubclass(type(function), functools.partial)
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Give the name a check has by itself, that of its class where it has none."""
+    """Return the name of a check: its ``__name__``, else the name of its class."""
     while _is_partial(function) and not hasattr(function, "__name__"):
         function = function.func
     name = getattr(function, "__name__", None)
@@ -67,34 +69,34 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Tell whether calling a check gives a coroutine, by what it declares."""
+    """Return whether a call of a check returns a coroutine, as far as it declares that."""
     while _is_partial(function):
         function = function.func
     if inspect.iscoroutinefunction(function):
         return True
     if inspect.iscoroutinefunction(getattr(type(function), "__call__", None)):  # noqa: B004
         return True
-    # How a function is marked as one before 3.12; mocks answer to any name,
-    # so that it is the mark itself that has to be there.
+    # The mark of such a function before 3.12. It is compared by identity, because a mock has
+    # an attribute of any name.
     mark = getattr(sys.modules.get("asyncio.coroutines"), "_is_coroutine", None)
     return mark is not None and getattr(function, "_is_coroutine", None) is mark
 
 
 def missing_arguments(function: Callable[..., Any]) -> list[str]:
-    """Return the names of what a check must be given and is not, ``config`` apart.
+    """Return the names of required parameters that are not bound, without ``config``.
 
-    A wrapper that takes anything is asked for nothing: it may know what the
-    function that it wraps needs.
+    A wrapper with ``*args`` and ``**kwargs`` has none: it may know the arguments of the
+    function that it wraps.
 
     Raises:
-        TypeError: arguments are bound that the check does not take.
+        TypeError: The check does not take the arguments that are bound.
     """
     try:
         parameters = inspect.signature(function, follow_wrapped=False).parameters
     except (TypeError, ValueError):
         if _is_partial(function):
-            _refuse_what_does_not_fit(function)
-        # Some that are written in C do not say what they take.
+            _refuse_invalid_arguments(function)
+        # Some functions in C have no signature.
         return []
     return [
         each.name
@@ -105,7 +107,7 @@ def missing_arguments(function: Callable[..., Any]) -> list[str]:
     ]
 
 
-def _refuse_what_does_not_fit(function: functools.partial[Any]) -> None:
+def _refuse_invalid_arguments(function: functools.partial[Any]) -> None:
     try:
         signature = inspect.signature(function.func)
     except (TypeError, ValueError):
@@ -114,21 +116,22 @@ def _refuse_what_does_not_fit(function: functools.partial[Any]) -> None:
 
 
 def bind_config(function: Callable[..., Any], config: Any) -> Callable[[], Any]:
-    """Give the check as a call without arguments, with the configuration if it wants it.
+    """Return a check as a call without arguments.
 
-    A check wants it that declares a parameter named ``config`` which is not
-    bound yet.
+    Args:
+        function: The check.
+        config: The value for a parameter named ``config`` that is not bound yet.
     """
     if config is NO_CONFIG:
         return function
     if _is_partial(function) and _CONFIG in function.keywords:
         return function
     try:
-        # What a decorator wraps may want it, and what wraps must let it through.
+        # The wrapped function must declare it, and the wrapper must pass it on.
         wanted = inspect.signature(function).parameters.get(_CONFIG)
         outer = inspect.signature(function, follow_wrapped=False).parameters
     except (TypeError, ValueError):
-        # Some that are written in C do not say what they take.
+        # Some functions in C have no signature.
         return function
     if wanted is None or wanted.kind in (wanted.VAR_POSITIONAL, wanted.VAR_KEYWORD):
         return function

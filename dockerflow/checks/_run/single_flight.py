@@ -1,11 +1,11 @@
-"""Single flight: one run of a check at a time, whose outcome all who ask meanwhile share.
+"""Single flight: one run of a check at a time, and one outcome for all its callers.
 
-A run that has not ended by its deadline is given up. It may hold a thread for
-as long as it likes, so that further runs of the same check come at growing
-intervals, and up to a number: a check that hangs costs a few threads, never all.
+A run that has not ended by its deadline times out, but may go on and hold a thread.
+So the next runs of the same check start at growing intervals, and only up to a number:
+a check that hangs costs a few threads, never all.
 
-The last outcome of each check is kept, for callers that cannot wait for the next
-one. A run that was cancelled, or that never began, has no outcome to keep.
+The last outcome of each check is kept for callers that cannot wait for the next one.
+A run that was cancelled, or that never started, has no outcome to keep.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any, Final, NamedTuple
 from dockerflow import health
 
 from .check_result import (
-    ELSEWHERE,
+    OWN_THREAD_HINT,
     CheckResult,
     PlainMessage,
     failure,
-    hide_given,
+    mask_error,
     raised,
     read,
     report,
@@ -36,34 +36,42 @@ from .signature import Check, bind_config
 
 __all__ = ["Around", "CheckRun", "KeptOutcome", "SingleFlight"]
 
-#: Runs of one check that may hang at the same time.
+#: Timed-out runs of one check that may go on at the same time.
 MAX_HANGING: Final = 16
-#: Seconds until a check that hangs is tried again, at most.
+#: The longest pause before a check that hangs is run again, in seconds.
 MAX_PAUSE_S: Final = 60.0
 
-#: Makes what a check is called in, such as an application context of its own.
+#: Makes a context manager to call a check in, such as an application context.
 Around = Callable[[], AbstractContextManager[Any]]
 
-# Entries of the table at which those that are over are first looked for.
+# The size of the table at which entries that are no longer needed are first removed.
 _SWEEP_AT: Final = 64
-# Seconds for which a last outcome survives that; applications that come and go, as in tests,
-# must not fill the memory.
+# Seconds for which a last outcome survives such a removal. Without a limit, applications that
+# come and go, as in tests, would fill the memory.
 _LAST_SURVIVES_S: Final = 10.0
 
 
 class KeptOutcome(NamedTuple):
-    """What a check found in a run that is over, and when that was on ``time.monotonic()``."""
+    """The outcome of an earlier run.
 
-    findings: tuple[PlainMessage, ...]
+    Attributes:
+        messages: The messages of the run.
+        at: The moment on ``time.monotonic()`` at which the outcome was set.
+    """
+
+    messages: tuple[PlainMessage, ...]
     at: float
 
 
 class CheckRun:
-    """One run of one check, whose ``outcome`` is set at its end or at its deadline.
+    """One run of one check. Its ``outcome`` is set at its end or at its deadline.
 
-    ``timeout``: seconds from now to the deadline. ``context``: what the check
-    runs in, and what is logged of it; a copy of the caller's. ``around``: makes
-    a context manager in which the check runs, where it runs.
+    Args:
+        check: The check.
+        config: What the check receives as its parameter of that name.
+        timeout: Seconds from now to the deadline.
+        context: The context for the check and for its log lines: a copy of the caller's.
+        around: Makes a context manager in which the check is called.
     """
 
     def __init__(
@@ -77,19 +85,20 @@ class CheckRun:
         self.name = check.name
         self.key = check.key(config)
         self.outcome: Future[CheckResult] = Future()
-        # Many wait for it; a future that runs cannot be cancelled by one of them.
+        # Several callers wait for it. In this state none of them can cancel it.
         self.outcome.set_running_or_notify_cancel()
         self.timeout = timeout
         self.started_at = time.monotonic()
         self.deadline = self.started_at + timeout
-        self.settled_at: float | None = None
-        #: Whether the check runs no more. One that was given up may run on.
+        self.outcome_set_at: float | None = None
+        #: Whether the check has stopped running. After a timeout it may run on.
         self.has_ended = False
-        #: Whether the outcome is the check's, and not that of a run which was cancelled.
-        self.is_conclusive = True
-        #: What to add to the message of a check that raised: where it ran.
-        self.hint = ELSEWHERE
-        #: Of one on an event loop: the loop, the task, which attempt it is, what stops it.
+        #: Whether the check itself has given the outcome. It has not if it was cancelled.
+        self.is_from_check = True
+        #: A text for the message of a check that raised: where it ran.
+        self.hint = OWN_THREAD_HINT
+        #: On an event loop: the loop, the task, an identity of the attempt, a function that
+        #: cancels the task.
         self.loop: Any = None
         self.task: Any = None
         self.attempt: object = None
@@ -98,59 +107,59 @@ class CheckRun:
         self._config = config
         self._context: Context | None = context
         self._around = around
-        # Popped by the caller that settles, in one uninterruptible step: no lock, for one
-        # that has greenlets in place of threads must not be taken in a real thread.
-        self._unsettled = [True]
+        # Popping the item is atomic, so that one caller sets the outcome. A lock would not do:
+        # where greenlets replace threads, a real thread must not acquire it.
+        self._outcome_unset = [True]
 
-    def parts(self) -> tuple[Check, Any, float, Context, Around | None]:
-        """Return what the flight was made of, for another one that does its work."""
+    def arguments(self) -> tuple[Check, Any, float, Context, Around | None]:
+        """Return the arguments of the constructor, for a second run that does the work."""
         assert self._check is not None and self._context is not None  # noqa: S101, PT018
         return self._check, self._config, self.timeout, self._context, self._around
 
     @property
     def is_loop_closed(self) -> bool:
-        """Whether its event loop was closed under it, so that it can never end."""
+        """Whether the event loop of the run was closed, so that it can never end."""
         loop = self.loop
         return loop is not None and not self.has_ended and bool(loop.is_closed())
 
     @property
     def is_timed_out_but_running(self) -> bool:
-        """Whether it was given up and still runs."""
-        return self.settled_at is not None and not self.has_ended and not self.is_loop_closed
+        """Whether the run has timed out and goes on."""
+        return self.outcome_set_at is not None and not self.has_ended and not self.is_loop_closed
 
     @property
     def kept(self) -> KeptOutcome | None:
-        """The outcome for callers that do not wait, None while there is none to keep."""
-        if self.settled_at is None or not self.is_conclusive or not self.outcome.done():
+        """The outcome for callers that do not wait; None before there is one to keep."""
+        if self.outcome_set_at is None or not self.is_from_check or not self.outcome.done():
             return None
-        return KeptOutcome(self.outcome.result().findings, self.settled_at)
+        return KeptOutcome(self.outcome.result().messages, self.outcome_set_at)
 
     def call(self) -> Any:
-        """Call the check, with the configuration if it wants it."""
+        """Call the check, with the configuration if it declares the parameter."""
         check = self._check
         return [] if check is None else bind_config(check.function, self._config)()
 
     def surroundings(self) -> AbstractContextManager[Any]:
-        """Return the context manager in which the check is called, and its messages are read."""
+        """Return a context manager in which to call the check and read its messages."""
         return nullcontext() if self._around is None else self._around()
 
     def read(self, returned: Any) -> CheckResult:
-        """Return the outcome of the check, which returned."""
+        """Return the outcome of a check that has returned ``returned``."""
         return read(returned, self.deadline, self.hint)
 
     def enter(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call something in the context of the flight."""
+        """Call a function in the context of the run."""
         context = self._context
-        # A copy, because the check may be inside of the context itself, and hang there.
+        # A copy, because a check that hangs may have entered the context itself.
         return function(*args) if context is None else context.copy().run(function, *args)
 
     def run(self) -> None:
-        """Run a check that is no coroutine function, in this thread; never raises."""
+        """Run a check that is not a coroutine function in this thread. Never raises."""
         try:
             outcome: CheckResult = self.enter(self._call_and_read)
         except BaseException as error:
-            # No thread but the main one is interrupted from outside, so that
-            # this came from the check, and a check does not end the service.
+            # Only the main thread is interrupted from outside, and this is another one. So
+            # the check has raised it, and a check must not end the service.
             outcome = raised(error, self.hint)
         self.end(outcome)
 
@@ -158,41 +167,45 @@ class CheckRun:
         with self.surroundings():
             return self.read(self.call())
 
-    def settle(self, outcome: CheckResult) -> bool:
-        """Set the outcome and log it; tell whether it was not set before."""
+    def set_outcome(self, outcome: CheckResult) -> bool:
+        """Set the outcome and log it; return False if there is one already."""
         try:
-            self._unsettled.pop()
+            self._outcome_unset.pop()
         except IndexError:
             return False
-        self.settled_at = time.monotonic()
+        self.outcome_set_at = time.monotonic()
         try:
-            # Before anybody can see the outcome: whoever has it can rely on its lines.
+            # Before the outcome is set: a caller that has it finds its lines in the log.
             self._log(report, outcome)
         finally:
-            # Without the exception: it has the frames of the check, and what they hold, such
-            # as a connection, is to be let go of while the outcome is kept.
-            self.outcome.set_result(CheckResult(outcome.findings))
+            # Without the exception: its traceback would keep the frames of the check, and
+            # with them a connection, for as long as the outcome is kept.
+            self.outcome.set_result(CheckResult(outcome.messages))
         return True
 
     def end(self, outcome: CheckResult | None) -> None:
-        """Settle, now that the check runs no more; None for one that was stopped."""
+        """Note that the check has stopped running, and set its outcome.
+
+        Args:
+            outcome: The outcome; None for a check that was cancelled.
+        """
         self.has_ended = True
-        if outcome is None and self.settled_at is None:
-            self.is_conclusive = False
+        if outcome is None and self.outcome_set_at is None:
+            self.is_from_check = False
         try:
             if self._check is not None:
-                hide_given(outcome, self._check.function)
+                mask_error(outcome, self._check.function)
             stopped = failure(health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
-            if not self.settle(outcome or stopped) and outcome is not None:
+            if not self.set_outcome(outcome or stopped) and outcome is not None:
                 self._log(report_late, outcome, time.monotonic() - self.started_at)
         finally:
-            # Whoever keeps the outcome for a while need not keep a request with it.
+            # A kept outcome must not keep a request alive.
             self._check = self._config = self._context = self._around = None
             self.loop = self.task = self.stop = None
 
-    def expire(self) -> None:
-        """Give the run up, its deadline having passed."""
-        if self.settle(timed_out(f"the check gave no answer within {self.timeout:g} s")):
+    def time_out(self) -> None:
+        """Set a timeout as the outcome, and cancel the run if that is possible."""
+        if self.set_outcome(timed_out(f"the check gave no answer within {self.timeout:g} s")):
             stop = self.stop
             if stop is not None:
                 stop()
@@ -201,36 +214,47 @@ class CheckRun:
         try:
             self.enter(how, self.name, *args)
         except Exception:
-            # A handler of the application's that raises.
+            # A logging handler of the application has raised.
             pass
 
 
 class _Entry:
-    """What is known of one check of one application."""
+    """The runs and outcomes of one check of one application."""
 
     __slots__ = ("hanging", "keeps_last", "kept", "kept_seconds", "latest", "owners", "refused")
 
     def __init__(self, *owners: Any) -> None:
         self.latest: CheckRun | None = None
-        #: What stands for a run while the latest one hangs.
+        #: The run that was refused, because the latest one hangs.
         self.refused: CheckRun | None = None
-        #: The last outcome of an earlier run than the latest, or of one in a request.
+        #: The last outcome before the latest run, or of a run in a request.
         self.kept: KeptOutcome | None = None
         self.hanging: list[CheckRun] = []
         self.kept_seconds = 0.0
-        #: Whether the last outcome is kept when no caller waits for it any more.
+        #: Whether the last outcome is kept after all its callers have it.
         self.keeps_last = False
-        # The key has the ids of these; while they are held no other object has them.
+        # The key consists of their ids. This reference keeps the ids from being used again.
         self.owners = owners
 
+    def shared_run(self, blocked_loop: Any, cache_seconds: float, now: float) -> CheckRun | None:
+        """Return the latest run if a further caller may have it, else None."""
+        latest = self.latest
+        if latest is None:
+            return None
+        if latest.outcome_set_at is None:
+            is_blocked = latest.loop is not None and latest.loop is blocked_loop
+            return None if is_blocked else latest
+        is_fresh = latest.is_from_check and now - latest.outcome_set_at < cache_seconds
+        return latest if is_fresh else None
+
     def last(self) -> KeptOutcome | None:
-        """Return the last outcome of the check, None where there is none yet."""
+        """Return the last outcome of the check, None before the first one."""
         found = [self.kept, *(each.kept for each in (self.latest, self.refused) if each)]
         return max((each for each in found if each), key=lambda each: each.at, default=None)
 
 
 class SingleFlight:
-    """The runs of all checks of a process."""
+    """The runs of all checks of a process, by check and configuration."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -250,14 +274,22 @@ class SingleFlight:
         blocked_loop: Any = None,
         keeps_last: bool = False,
     ) -> CheckRun:
-        """Give the run of a check that is going on, or was a short while ago; else a new one.
+        """Return the current run of a check or its fresh outcome; else start a new run.
 
-        ``start``: gets a new run going, called at most once and in this thread.
-        ``around``: makes a context manager in which a new run calls the check.
-        ``timeout`` and ``cache_seconds``: in seconds; a run counts for that long
-        after it ended or was given up. ``blocked_loop``: the event loop that the
-        caller is going to block; a run on it cannot be waited for. ``keeps_last``:
-        whether ``last`` is to know the outcome until there is a newer one.
+        Args:
+            check: The check.
+            config: What the check receives as its parameter of that name.
+            start: Starts a new run. Called at most once, and in this thread.
+            timeout: Seconds to the deadline of a new run.
+            cache_seconds: Seconds for which the outcome of a run is fresh.
+            context: A copy of the caller's context, for a new run.
+            around: Makes a context manager in which a new run calls the check.
+            blocked_loop: The event loop that the caller is about to block. The caller
+                cannot wait for a run on it.
+            keeps_last: Whether ``last`` has to know the outcome until there is a newer one.
+
+        Returns:
+            A run that other callers may share. Its outcome may be set already.
         """
         key = check.key(config)
         while True:
@@ -268,66 +300,53 @@ class SingleFlight:
                     entry = self._new_entry(key, now, check.function, config)
                 entry.keeps_last = entry.keeps_last or keeps_last
                 latest = entry.latest
-                lost = (
-                    latest is not None
-                    and latest.settled_at is None
-                    and (latest.deadline <= now or latest.is_loop_closed)
-                )
-                if latest is not None and not lost:
-                    if latest.settled_at is None:
-                        if latest.loop is None or latest.loop is not blocked_loop:
-                            return latest
+                if latest is None or not _is_overdue(latest, now):
+                    shared = entry.shared_run(blocked_loop, cache_seconds, now)
+                    if shared is not None:
+                        return shared
+                    if latest is not None and latest.outcome_set_at is None:
+                        # It is on the blocked loop. This caller gets a run of its own.
                         entry = _Entry()
-                    elif latest.is_conclusive and now - latest.settled_at < cache_seconds:
-                        return latest
-                if not lost:
                     check_run = CheckRun(check, config, timeout, context, around)
-                    refusal = _refusal(entry, timeout, now)
+                    refusal = _reason_to_refuse(entry, timeout, now)
                     if refusal is None:
                         entry.kept = entry.last()
                         entry.latest, entry.refused = check_run, None
                     elif entry.refused and _is_fresh(entry.refused, cache_seconds, now):
-                        # It is logged once, and not for each caller.
+                        # A refusal is logged once, and not for each caller.
                         return entry.refused
                     else:
                         entry.refused = check_run
                     entry.kept_seconds = max(cache_seconds, entry.kept_seconds)
                     break
-            # It logs, which takes its time: not with the lock in hand.
-            if latest is not None:
-                _give_up(latest)
+            # Not with the lock held: it logs, and a handler may take its time.
+            _end_overdue(latest)
         if refusal is not None:
             check_run.end(timed_out(refusal))
             return check_run
         if cache_seconds <= 0:
             check_run.outcome.add_done_callback(lambda _: self._forget(key, check_run))
-        try:
-            start(check_run)
-        except BaseException as error:
-            check_run.is_conclusive = False
-            check_run.end(raised(error))
-            if not isinstance(error, Exception):
-                raise
+        _start(check_run, start)
         return check_run
 
     def last(self, check: Check, config: Any) -> KeptOutcome | None:
-        """Return the last outcome of a check, however old, None where none is kept."""
+        """Return the last outcome of a check, of any age; None if none is kept."""
         with self._lock:
             entry = self._entries.get(check.key(config))
             return None if entry is None else entry.last()
 
     def keep(self, check: Check, config: Any, outcome: CheckResult) -> None:
-        """Keep the outcome of a run that was not one of ``join``: one in a request."""
+        """Keep the outcome of a run in a request, which ``join`` has not started."""
         key, now = check.key(config), time.monotonic()
         with self._lock:
             entry = self._entries.get(key) or self._new_entry(key, now, check.function, config)
             entry.keeps_last = True
-            entry.kept = KeptOutcome(outcome.findings, now)
+            entry.kept = KeptOutcome(outcome.messages, now)
 
     def _new_entry(self, key: tuple[str, int, int, int], now: float, *owners: Any) -> _Entry:
         if len(self._entries) >= self._sweep_at:
             self._entries = {
-                held: entry for held, entry in self._entries.items() if not _is_over(entry, now)
+                held: entry for held, entry in self._entries.items() if not _is_obsolete(entry, now)
             }
             self._sweep_at = max(_SWEEP_AT, 2 * len(self._entries))
         entry = self._entries[key] = _Entry(*owners)
@@ -344,15 +363,32 @@ class SingleFlight:
                 del self._entries[key]
 
 
-def _give_up(check_run: CheckRun) -> None:
+def _start(check_run: CheckRun, start: Callable[[CheckRun], None]) -> None:
+    try:
+        start(check_run)
+    except BaseException as error:
+        check_run.is_from_check = False
+        check_run.end(raised(error))
+        if not isinstance(error, Exception):
+            raise
+
+
+def _is_overdue(check_run: CheckRun, now: float) -> bool:
+    """Return whether a run without an outcome is past its deadline, or can never end."""
+    return check_run.outcome_set_at is None and (
+        check_run.deadline <= now or check_run.is_loop_closed
+    )
+
+
+def _end_overdue(check_run: CheckRun) -> None:
     if check_run.is_loop_closed:
         check_run.end(None)
     else:
-        check_run.expire()
+        check_run.time_out()
 
 
-def _refusal(entry: _Entry, timeout: float, now: float) -> str | None:
-    """Say why a check is not run again yet, None where it is."""
+def _reason_to_refuse(entry: _Entry, timeout: float, now: float) -> str | None:
+    """Return why a check must not run again yet; None if it may."""
     latest = entry.latest
     known = entry.hanging if latest is None else [*entry.hanging, latest]
     hanging = entry.hanging = [each for each in known if each.is_timed_out_but_running]
@@ -368,16 +404,16 @@ def _refusal(entry: _Entry, timeout: float, now: float) -> str | None:
 
 
 def _is_fresh(check_run: CheckRun, cache_seconds: float, now: float) -> bool:
-    return check_run.settled_at is None or now - check_run.settled_at < cache_seconds
+    return check_run.outcome_set_at is None or now - check_run.outcome_set_at < cache_seconds
 
 
-def _is_over(entry: _Entry, now: float) -> bool:
-    """Tell whether nobody will ask for a run again, and none is going on."""
+def _is_obsolete(entry: _Entry, now: float) -> bool:
+    """Return whether an entry can go: no run of it goes on, and no outcome has to be kept."""
     latest = entry.latest
     survives = max(entry.kept_seconds, _LAST_SURVIVES_S if entry.keeps_last else 0.0)
     if latest is None:
         return entry.kept is not None and now - entry.kept.at >= survives
     if any(each.is_timed_out_but_running for each in (*entry.hanging, latest)):
         return False
-    is_kept = latest.settled_at is None or now - latest.settled_at < survives
+    is_kept = latest.outcome_set_at is None or now - latest.outcome_set_at < survives
     return latest.is_loop_closed or not is_kept

@@ -1,7 +1,7 @@
-"""Slots: how many callers wait for the checks of one application at a time.
+"""Slots: a limit for the callers that wait for the checks of one application.
 
-A caller that waits holds a thread of its server. Acquiring a slot never blocks: a
-caller that gets none is answered in another way.
+A caller that waits holds a thread of its server. Acquiring a slot never blocks: a caller
+without a slot is answered with kept outcomes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Slot", "Slots"]
 
 
 class Slot:
-    """One caller's leave to wait, as long as the caller refers to it."""
+    """The slot of one caller, held for as long as the caller refers to it."""
 
     __slots__ = ("__weakref__", "acquired_at")
 
@@ -31,17 +31,20 @@ class Slots:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # By the id of what stands for an application, which its callers refer to meanwhile.
-        # Weak: a caller that an interrupt ends between two lines leaves no slot behind.
+        # By the id of the owner, which the callers keep alive. The slots are held weakly, so
+        # that a caller which an interrupt ends between two lines leaks none.
         self._acquired: dict[int, WeakSet[Slot]] = {}
 
     @contextmanager
     def acquired(self, owner: Any, limit: int) -> Iterator[Slot | None]:
-        """Hold a slot of an application; None where all are held by others.
+        """Acquire a slot of an application, and release it at the end.
 
         Args:
-            owner: what stands for the application, by its identity.
-            limit: how many callers may hold one, 0 for any number.
+            owner: The object that stands for the application, by its identity.
+            limit: The number of slots; 0 for no limit.
+
+        Yields:
+            The slot; None if other callers hold all of them.
         """
         slot = self._acquire(owner, limit)
         try:
@@ -51,7 +54,7 @@ class Slots:
                 self._release(owner, slot)
 
     def held_for(self, owner: Any) -> float:
-        """Return the seconds for which the oldest slot of an application is held, 0 for none."""
+        """Return for how many seconds the oldest slot of an application is held; 0 for none."""
         with self._lock:
             held = self._acquired.get(id(owner), ())
             oldest = min((slot.acquired_at for slot in held), default=None)

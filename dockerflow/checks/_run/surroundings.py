@@ -1,4 +1,4 @@
-"""What an adapter knows of the places where checks run, which the runner cannot know."""
+"""How a framework's adapter has checks called."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ __all__ = ["PLAIN", "Surroundings"]
 
 @dataclass(frozen=True)
 class Surroundings:
-    """How a framework has checks called, elsewhere and in a request.
+    """How a framework has checks called, in a request and in other threads.
 
     Attributes:
-        around: makes a context manager in which each check runs that does not
-            run in the request's own thread and context.
-        call_async: calls an async check in the thread of a request that is not
-            asynchronous, and returns what the check returned. By default that
-            is an event loop of its own.
-        call_sync: calls a check that is not async on the event loop of a
-            request. It receives the call, which returns an ``CheckResult``.
+        around: Makes a context manager for each check that does not run in the request's
+            thread and context.
+        call_async: Calls an async check in the thread of a synchronous request, and returns
+            its result. By default the check runs on an event loop of its own.
+        call_sync: Calls a synchronous check on the event loop of a request. It receives the
+            call, which returns a ``CheckResult``.
     """
 
     around: Around | None = None
@@ -31,5 +30,5 @@ class Surroundings:
     call_sync: Callable[[Callable[[], CheckResult]], Awaitable[CheckResult]] | None = None
 
 
-#: Those of an application without a framework.
+#: For an application without a framework.
 PLAIN: Final = Surroundings()

@@ -1,9 +1,8 @@
-"""What masks the texts of one check: by the values that it was given, and by shape.
+"""Masks the texts of one check, by the values of its arguments and by shape.
 
-Two nets, one behind the other. What the check was given is known by its value: each part of a
-connection string is masked however a driver quotes it, by what ``mozlog_py`` masks registered
-secrets with. Below that is what ``mozlog_py`` knows credentials in texts by, for what came from
-elsewhere, and the addresses that a name was resolved to.
+The parts of the check's arguments are masked by value, in every form in which a driver may
+quote them, with the mask of ``mozlog_py`` for registered secrets. Credentials from other
+sources are masked by their shape, and so are the addresses to which a host name resolves.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from mozlog_py._redaction.mask import Mask
 from mozlog_py._redaction.secret_texts import masked_text
 from mozlog_py._redaction.secret_values import MIN_CHARACTERS, needles_of
 
-from .given import Parts
+from .credential_parts import Parts
 
 __all__ = ["TextMask"]
 
-# Of parts that are shorter, each stands in words by chance: only where no word goes on.
+# Shorter parts occur in words by chance, and are masked as whole words only.
 _SHORT: Final = 3
 _IN_BASE64: Final = 3
 
-# What may be an address, of either version.
+# A candidate for an IP address of either version.
 _ADDRESS: Final = re.compile(
     r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"
     r"(?:\d{1,3}(?:\.\d{1,3}){3})?(?:%\w{1,16})?)(?![\w.]*\w)"
 )
-# The host in what drivers say of connections, where nothing tells it by its value.
+# A host in the phrases of drivers about connections, if it is not known by its value.
 _HOST: Final = re.compile(
     r"(?P<said>\b(?:host ?name |host[ =]|server (?:at|on) |connecting to )[\"'(]?)"
     r"(?P<host>[\w\-]+(?:\.[\w\-]+)*)(?=[\"')]|:\d|[,;]?\s|\.\s|\.?\Z)",
@@ -47,11 +46,11 @@ _NO_HOSTS: Final = frozenset(
 
 
 class TextMask:
-    """Masks in the texts of one check what the check was given, and what looks like a secret.
+    """Masks the arguments of one check in its texts, and whatever looks like a secret.
 
     Args:
-        parts: What the check was given.
-        further: Other secrets that are known.
+        parts: The parts of the check's arguments.
+        further: Further known secrets.
 
     """
 
@@ -64,8 +63,8 @@ class TextMask:
         self._places = _by_value(tuple(parts.places))
 
     def text(self, text: str) -> str:
-        """Return a text with what is known, or looks like a secret or an address, masked."""
-        # By its value first: what only looks like a secret may end within one.
+        """Return a text in which known values, likely secrets and addresses are masked."""
+        # By value first: a match by shape may end in the middle of a secret.
         if self._secrets is not None:
             text = self._secrets.text(text)
         text = masked_text(text, MASK)
@@ -74,12 +73,11 @@ class TextMask:
         return text if self._places is None else self._places.text(text)
 
     def error(self, shown: str, text: str) -> str:
-        """Return the ``repr`` of an exception with the same masked as in its text.
+        """Return the ``repr`` of an exception, masked as its text is.
 
         Args:
             shown: The ``repr``.
-            text: What ``str`` says of it. Its quotes are those of the message, and not
-                those that ``repr`` has put around them.
+            text: The ``str``. Its quotes are those of the message, while ``repr`` adds its own.
         """
         masked = self.text(text)
         if masked != text:
@@ -93,27 +91,27 @@ class TextMask:
                     break
             else:
                 shown = f"{shown.partition('(')[0]}({masked!r})"
-        # What str does not say of it, as a driver's exception with further arguments.
+        # The repr may have more than the str, such as further arguments of the exception.
         return self.text(shown)
 
 
-# A service that is away is asked for again and again.
+# A check of a service that is down fails again and again with the same arguments.
 @functools.lru_cache(maxsize=64)
 def _by_value(values: tuple[str, ...], *, is_encoded: bool = False) -> Mask | None:
-    """Return what masks values wherever they stand, however short they are; None for none.
+    """Return a mask for values of any length; None if there is none.
+
+    A value of one or two characters is masked as a whole word only, and so is a number that
+    is not a secret: both occur in other words by chance.
 
     Args:
         values: The values.
-        is_encoded: Whether they are secrets, which stand in base64 as well, and in no other case.
-
-    A value of one or two characters, and a number of any length that is no secret, is masked
-    where no word or number goes on beside it: it stands in other words by chance.
+        is_encoded: Whether they are secrets: masked in base64 as well, and case-sensitive.
     """
     long: list[str] = []
     bounded: list[str] = []
     for value in values:
         if not value.strip("*"):
-            # It would mask the marker itself.
+            # It would match the marker itself.
             continue
         if len(value) >= _SHORT and (is_encoded or not value.isdecimal()):
             long.append(value)
@@ -123,7 +121,7 @@ def _by_value(values: tuple[str, ...], *, is_encoded: bool = False) -> Mask | No
         return None
     patterns = [(re.compile(rf"(?<!\w){re.escape(each)}(?!\w)"), MASK) for each in bounded]
     if not is_encoded:
-        # Servers and libraries write names of hosts in the case that they like.
+        # Servers and libraries change the case of host names.
         patterns += [(re.compile(re.escape(each), re.IGNORECASE), MASK) for each in long]
     least = _IN_BASE64 if is_encoded else MIN_CHARACTERS
     return Mask(needles_of(long, MASK, least_in_base64=least), patterns, None, MASK)

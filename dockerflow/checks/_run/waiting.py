@@ -1,6 +1,6 @@
-"""How a caller that awaits waits for checks: on asyncio, and on trio.
+"""Waits for checks in a task, on asyncio or on trio.
 
-ASGI does not say on which of the two a server runs an application.
+An ASGI server may run an application on either of the two.
 """
 
 from __future__ import annotations
@@ -12,31 +12,32 @@ __all__ = ["Waiter", "waiter"]
 
 
 class Waiter(Protocol):
-    """Wakes a task when another thread says that something has changed."""
+    """Wakes a task when another thread has news for it."""
 
-    #: Whether async checks, which are asyncio's, can run on the caller's own loop.
+    #: Whether async checks, which need asyncio, can run on the caller's loop.
     has_asyncio_loop: bool
 
     def wake(self, _outcome: object = None) -> None:
         """Wake the task, from any thread."""
 
     async def wait(self, seconds: float) -> None:
-        """Wait until woken, and at most for a number of seconds."""
+        """Wait until ``wake`` is called, at most for a number of seconds."""
 
 
 def waiter() -> Waiter:
-    """Return one for the task that calls.
+    """Return a waiter for the current task.
 
     Raises:
-        RuntimeError: the task runs on neither asyncio nor trio.
+        RuntimeError: The task runs on neither asyncio nor trio.
     """
     trio: Any = sys.modules.get("trio")
     if trio is not None:
         try:
-            # First: trio can be the guest of a loop of asyncio, which runs as well then.
+            # First, because trio may run as the guest of an asyncio loop.
             trio.lowlevel.current_task()
             return _TrioWaiter(trio)
-        except RuntimeError:
+        except (AttributeError, RuntimeError):
+            # No run of trio in this thread; another thread may still be importing it.
             pass
     return _AsyncioWaiter()
 
@@ -54,7 +55,7 @@ class _AsyncioWaiter:
         try:
             self._loop.call_soon_threadsafe(self._changed.set)
         except RuntimeError:
-            # The loop is closed, and its waiters with it.
+            # The loop is closed, and no task waits on it.
             pass
 
     async def wait(self, seconds: float) -> None:
@@ -78,12 +79,12 @@ class _TrioWaiter:
         try:
             self._token.run_sync_soon(self._changed.set)
         except self._trio.RunFinishedError:
-            # The waiter has gone.
+            # Trio's run is over, and no task waits in it.
             pass
 
     async def wait(self, seconds: float) -> None:
         with self._trio.move_on_after(seconds):
             await self._changed.wait()
         if self._changed.is_set():
-            # It can be set only once.
+            # An event of trio can be set only once.
             self._changed = self._trio.Event()

@@ -22,6 +22,7 @@ from dockerflow.checks.messages import (
     level_to_text,
 )
 from dockerflow.checks.redis import check_redis_connected
+from mozlog_py._process.fork_safe_import import fork_safe_import
 
 __all__ = [
     "CRITICAL",
@@ -54,10 +55,11 @@ def check_migrations_applied(migrate: Any) -> list[CheckMessage]:
     That they are not all applied is a warning, that it cannot be told an info.
     """
     try:
-        from alembic.migration import MigrationContext
-        from alembic.script import ScriptDirectory
-        from alembic.util import CommandError
-        from sqlalchemy.exc import SQLAlchemyError
+        with fork_safe_import():
+            from alembic.migration import MigrationContext
+            from alembic.script import ScriptDirectory
+            from alembic.util import CommandError
+            from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
         return [_cannot_tell("Flask-Migrate is not installed")]
     try:

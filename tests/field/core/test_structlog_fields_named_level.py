@@ -68,7 +68,7 @@ def test_by_every_way_of_the_fast_logger(
 @pytest.mark.parametrize("makes_level", [False, True])
 def test_behind_a_wrapper_class_of_structlogs(value: Any, makes_level: bool) -> None:
     if makes_level:
-        # Then there is one level of two, by structlog's own rules.
+        # structlog itself merges the two into one key.
         before = [structlog.processors.add_log_level, structlog.processors.TimeStamper()]
     else:
         before = []
@@ -83,7 +83,7 @@ def test_behind_a_wrapper_class_of_structlogs(value: Any, makes_level: bool) -> 
     (line,) = checked_lines(file.getvalue())
     assert line["Severity"] == 4
     assert abs(line["Timestamp"] - at) < 60e9
-    # A text may be a TimeStamper's.
+    # A TimeStamper may have set a text.
     name = "Time" if type(value) is str else "timestamp"
     assert line["Fields"] == (
         {"msg": "hi"} if makes_level else {"level": value, name: value, "msg": "hi"}
@@ -146,7 +146,7 @@ def test_of_a_record_leave_its_level_and_time(is_foreign: bool) -> None:
             1234567890_500000000, {"timestamp": 1700000000.5, "msg": "hi"},
         )  # fmt: skip
     else:
-        # A TimeStamper was there before the record.
+        # A TimeStamper has run before the record was made.
         assert (line["Timestamp"], line["Fields"]) == (1234567890_000000000, {"n": 1, "msg": "hi"})
 
 

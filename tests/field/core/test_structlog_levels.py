@@ -1,4 +1,4 @@
-"""Levels of logging that change are heard by loggers of structlog that were used before."""
+"""Loggers of structlog that were used before follow changes of levels in logging."""
 
 import asyncio
 import io
@@ -27,7 +27,7 @@ def out(untouched_process: None) -> io.StringIO:
 
 def messages(out: io.StringIO) -> list[Any]:
     lines = checked_lines(out.getvalue())
-    # asyncio has something to say at DEBUG as well.
+    # asyncio logs at DEBUG as well.
     return [line["Fields"]["msg"] for line in lines if line["Type"] != "asyncio"]
 
 
@@ -56,7 +56,9 @@ def by_bound_logger() -> None:
     "change", [by_root, by_name, by_ancestor, by_dict_config, by_bound_logger],
     ids=lambda change: change.__name__,
 )  # fmt: skip
-def test_a_level_that_is_set_later_is_heard(out: io.StringIO, change: Callable[[], None]) -> None:
+def test_a_level_that_is_set_later_has_an_effect(
+    out: io.StringIO, change: Callable[[], None]
+) -> None:
     mozlog_py.configure("shop", format="mozlog", stream=out)
     log = structlog.get_logger("shop.db")
     bound = log.bind(user="ann")
@@ -93,7 +95,7 @@ def test_a_level_that_is_raised_silences_all_methods(out: io.StringIO) -> None:
     assert log.get_effective_level() == logging.CRITICAL
 
 
-def test_logging_that_is_disabled_and_enabled_again_is_heard(out: io.StringIO) -> None:
+def test_logging_that_is_disabled_and_enabled_again_has_an_effect(out: io.StringIO) -> None:
     mozlog_py.configure("shop", format="mozlog", stream=out)
     log = structlog.get_logger("shop")
     log.critical("on")
@@ -107,7 +109,7 @@ def test_logging_that_is_disabled_and_enabled_again_is_heard(out: io.StringIO) -
     assert messages(out) == ["on", "on"]
 
 
-def test_a_second_configuration_is_heard_both_ways(out: io.StringIO) -> None:
+def test_a_second_configuration_raises_and_lowers_levels(out: io.StringIO) -> None:
     mozlog_py.configure("shop", format="mozlog", stream=out)
     log = structlog.get_logger("shop", user="ann")
     log.info("on")
@@ -131,7 +133,7 @@ def test_loggers_are_as_fast_after_a_change_as_before(out: io.StringIO) -> None:
         logging.getLogger("shop").setLevel(level)
         log.info("x")
         log.error("x")
-        # The proxy has the methods of the logger again, and what is off does nothing.
+        # The proxy has the methods of the logger again, and disabled ones do nothing.
         assert log.error.__func__ is type(kept).error
         assert is_prepared(kept, logging.ERROR)
     assert log.bind() is kept
@@ -169,7 +171,7 @@ def test_a_level_of_its_own_follows_nothing(out: io.StringIO) -> None:
 
 
 class Own(FastBoundLogger):
-    """A class of the application's own."""
+    """A class of an application."""
 
     __slots__ = ()
 

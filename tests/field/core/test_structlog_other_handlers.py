@@ -1,4 +1,4 @@
-"""Events of structlog reach what else listens to logging, once each."""
+"""Events of structlog reach other handlers of logging, once each."""
 
 import asyncio
 import io
@@ -22,7 +22,7 @@ from mozlog_py.testing import capture_lines
 
 
 class Reporter(logging.Handler):
-    """Keeps its records."""
+    """A handler that stores its records."""
 
     def __init__(self, level: int = logging.NOTSET) -> None:
         super().__init__(level)
@@ -99,7 +99,7 @@ class TestHandlers:
         assert got == {
             "shop.till": ["all", "below"], "shop": ["all", "below"], "": ["all"], "shop.other": [],
         }  # fmt: skip
-        # Ours is one of those above, and has the line of each event all the same.
+        # Our handler is above these loggers too, and writes the line of each event.
         assert messages(out) == ["unheard", "all", "below"]
 
     def test_get_events_from_the_level_that_they_take(self, out: io.StringIO) -> None:
@@ -119,7 +119,7 @@ class TestHandlers:
 
     def test_that_write_to_the_same_stream_have_the_line_already(self, out: io.StringIO) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
-        # As a dictConfig of the application does it, in the place of ours.
+        # dictConfig() of the application replaces our handler like this.
         logging.getLogger().handlers[:] = [MozlogHandler(out, "shop")]
         log = structlog.get_logger("shop")
         log.info("by structlog")
@@ -243,7 +243,7 @@ class TestHandlers:
         assert (messages(out), messages(second)) == (["1"], ["2"])
         assert [made.getMessage() for made in reporter.records] == ["2"]
 
-    def test_are_heard_by_assertLogs(self, out: io.StringIO) -> None:
+    def test_reach_assertLogs(self, out: io.StringIO) -> None:
         import unittest
 
         mozlog_py.configure("shop", format="mozlog", stream=out)
@@ -358,12 +358,12 @@ class TestRecords:
 
 class TestTheSwitch:
     @pytest.mark.parametrize(
-        ("switch", "heard"),
+        ("switch", "expected"),
         [(None, ["info", "error"]), (False, []), (True, ["info", "error"]), ("ERROR", ["error"]),
          (20, ["info", "error"]), ("critical", [])],
     )  # fmt: skip
     def test_of_configure_says_what_handlers_get(
-        self, out: io.StringIO, switch: Any, heard: list[str]
+        self, out: io.StringIO, switch: Any, expected: list[str]
     ) -> None:
         reporter = Reporter()
         mozlog_py.configure("shop", format="mozlog", stream=out, structlog_to_logging=switch)
@@ -371,15 +371,15 @@ class TestTheSwitch:
         log = structlog.get_logger("shop")
         log.info("info")
         log.error("error")
-        assert [made.getMessage() for made in reporter.records] == heard
+        assert [made.getMessage() for made in reporter.records] == expected
         assert messages(out) == ["info", "error"]
 
     @pytest.mark.parametrize(
-        ("switch", "heard"),
+        ("switch", "expected"),
         [(None, ["error"]), (False, []), (True, ["info", "error"]), ("WARNING", ["error"])],
     )
     def test_of_configure_says_what_a_replaced_callHandlers_gets(
-        self, out: io.StringIO, monkeypatch: pytest.MonkeyPatch, switch: Any, heard: list[str]
+        self, out: io.StringIO, monkeypatch: pytest.MonkeyPatch, switch: Any, expected: list[str]
     ) -> None:
         usual, seen = logging.Logger.callHandlers, []
 
@@ -397,7 +397,7 @@ class TestTheSwitch:
         monkeypatch.undo()
         log.error("after")
         log.info("after")
-        assert [text for text in seen if text in ("info", "error")] == sorted(heard)
+        assert [text for text in seen if text in ("info", "error")] == sorted(expected)
         assert messages(out) == ["before"] * 2 + ["error", "info"] + ["after"] * 2
 
     def test_of_configure_may_be_no_other_thing(self, out: io.StringIO) -> None:
@@ -436,8 +436,8 @@ class TestTheSwitch:
         assert (messages(out), reporter.records) == (["by hand"], [])
 
 
-class TestWhereNothingListens:
-    def test_the_fast_way_stays_open(self, out: io.StringIO) -> None:
+class TestWithoutOtherHandlers:
+    def test_prefixes_stay_valid(self, out: io.StringIO) -> None:
         from test_fast_logger import is_prepared
 
         mozlog_py.configure("shop", format="mozlog", stream=out)
@@ -520,9 +520,9 @@ def test_has_one_handler_of_ours_and_all_of_pytests(caplog):
 """
 
 
-def test_caplog_hears_events_where_a_test_configures(tmp_path: Path) -> None:
+def test_caplog_gets_events_if_a_test_configures(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(CAPLOG)
-    # As in an application's own tests, whichever plugins there are beside.
+    # Other plugins of pytest must make no difference.
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,

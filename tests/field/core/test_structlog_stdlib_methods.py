@@ -1,4 +1,4 @@
-"""A bound logger has what code for structlog's own loggers of logging calls."""
+"""A bound logger has the methods of structlog.stdlib.BoundLogger."""
 
 import asyncio
 import inspect

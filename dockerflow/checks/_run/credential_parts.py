@@ -1,12 +1,14 @@
-"""What a check was given: the parts of connection strings, URLs, clients and pools.
+"""The credentials and hosts in a check's arguments: connection strings, URLs, clients, pools.
 
-A driver quotes them in its errors in ways of its own: decoded, percent-encoded, in lower case,
-cut apart at the wrong sign. So the parts are gathered as values, and ``redaction`` masks each of
-them, however it is quoted. Nothing here raises for an object of another kind.
+Each driver quotes them in its errors in another way: decoded, percent-encoded, in lower case,
+or split at the wrong character. So the parts are collected as values here, and ``text_mask``
+masks each of them in all these forms. No function here raises for an object of another kind.
 """
 
 from __future__ import annotations
 
+# The codec of host names. Python would import it at its first use, in a check's thread.
+import encodings.idna  # noqa: F401
 import functools
 import re
 from collections import deque
@@ -16,22 +18,22 @@ from typing import Any, Final
 from urllib.parse import unquote, unquote_plus
 
 from mozlog_py._redaction.secret_texts import is_name_of_secret
-from mozlog_py._values.loaded_types import comes_from
+from mozlog_py._values.class_lookup import comes_from
 
 __all__ = ["Parts", "parts_of", "parts_of_bound"]
 
-#: Objects, texts and numbers that are looked at for one check.
+#: The number of objects, texts and numbers that are read for one check.
 _MAX_VALUES: Final = 200
 _MAX_CHARACTERS: Final = 4096
 
-# What separates the parts of a connection string, and what a driver may cut a password at.
+# Separators of a connection string, and characters at which a driver may split a password.
 _SEPARATORS: Final = re.compile(r"""[\s!"#$%&'()*+,/:;<=>?@\[\\\]^`{|}~]+""")
 _SCHEME: Final = re.compile(r"(?:[A-Za-z][\w+.\-]*:)?//")
-# The quotes of a value in a connection string, and what is escaped within it.
+# Escapes and doubled quotes within a quoted value of a connection string.
 _ESCAPED: Final = re.compile(r"\\(.)|([}'\"])(?=\2)", re.DOTALL)
 _SETTING_NAME: Final = re.compile(r"(?:^|(?<=[\s;?&,]))[A-Za-z_][\w .\-]{0,40}?\s?=")
 
-# Where clients and pools keep what they connect with.
+# The attributes in which clients and pools keep their connection's arguments.
 _ATTRIBUTES: Final = (
     "url",
     "engine",
@@ -48,21 +50,22 @@ _ATTRIBUTES: Final = (
     "db",
 )
 _URL_ATTRIBUTES: Final = ("username", "password", "host", "port", "database", "query")
-# Clients whose attributes may be read though no check of ours was given them.
+# The packages of clients whose attributes may be read even if they are bound to another check
+# than those of this package.
 _PACKAGES: Final = frozenset(
     {
         "asyncpg", "django", "django_redis", "flask_migrate", "flask_sqlalchemy", "psycopg",
         "psycopg_pool", "redis", "sanic_redis", "sqlalchemy",
     }
 )  # fmt: skip
-# Names of settings whose values say where a service is. The values of all others are secrets.
+# The names of settings whose values are places. The values of all others are secrets.
 _PLACES: Final = frozenset(
     {"database", "db", "dbname", "host", "hostaddr", "name", "path", "port", "server"}
 )
 _NEITHER: Final = frozenset(
     {"charset", "client_encoding", "driver", "drivername", "encoding", "encoding_errors", "engine"}
 )
-# Where the checks of this package are, which are given clients of any class.
+# The modules of this package's checks, which take clients of any class.
 _OURS: Final = (
     "dockerflow.checks.",
     "dockerflow.django.",
@@ -73,12 +76,12 @@ _TEXTS: Final = (str, bytes, bytearray)
 
 
 class Parts:
-    """The parts of what a check was given.
+    """The credentials and hosts in a check's arguments.
 
     Attributes:
         secrets: Users, passwords, tokens and the values of parameters.
         places: Hosts, ports, and names of databases.
-        pairs: ``user:password``, as it is encoded for a header.
+        pairs: ``user:password``, as clients encode it for a header.
 
     """
 
@@ -90,19 +93,19 @@ class Parts:
         self.pairs: dict[str, None] = {}
 
     def update(self, other: Parts) -> None:
-        """Add the parts of other things that were given."""
+        """Add the parts of further arguments."""
         self.secrets.update(other.secrets)
         self.places.update(other.places)
         self.pairs.update(other.pairs)
 
     def add(self, value: Any, *, reads: Callable[[Any], bool]) -> None:
-        """Add the parts of a value; never raises an ``Exception``.
+        """Add the parts of a value. Never raises an ``Exception``.
 
         Args:
             value: A text, a mapping, a sequence, a client, a pool or anything else.
             reads: Returns whether the attributes of an object may be read.
         """
-        # The nearest first: an object may have no end of others in it.
+        # Breadth first, because an object may contain any number of others.
         waiting = deque([value])
         for _ in range(_MAX_VALUES):
             if not waiting:
@@ -110,7 +113,7 @@ class Parts:
             try:
                 self._add_one(waiting.popleft(), waiting, reads)
             except Exception:  # noqa: S112
-                # A property that raises, or a mapping that cannot be gone through.
+                # A property has raised, or a mapping cannot be iterated.
                 continue
 
     def _add_one(self, value: Any, waiting: deque[Any], reads: Callable[[Any], bool]) -> None:
@@ -123,7 +126,7 @@ class Parts:
         elif isinstance(value, (list, tuple, set, frozenset)) and not hasattr(value, "password"):
             waiting.extend([*value][:_MAX_VALUES])
         elif reads(value):
-            # The URL of SQLAlchemy is a tuple, and has these as well.
+            # SQLAlchemy's URL, a tuple, has these attributes as well.
             found = {name: _attribute(value, name) for name in _URL_ATTRIBUTES}
             if found["host"] is not None or found["password"] is not None:
                 self._add_settings(found, waiting)
@@ -139,14 +142,14 @@ class Parts:
             if not (isinstance(value, _TEXTS) or _is_number(value) or is_named):
                 waiting.append(value)
                 continue
-            # An object as a password is one that drivers make a text of.
+            # Drivers call str() on an object that is a password.
             text = _text(value)
             if name in _PLACES:
                 self._add_place(text)
             elif "://" in text:
                 self._add_text(text)
             elif not _is_number(value) or is_name_of_secret(name):
-                # No other number: a timeout, or a size.
+                # Other numbers are timeouts or sizes.
                 self._add_secret(text)
             if name in ("user", "username"):
                 user = text
@@ -156,7 +159,7 @@ class Parts:
             self.pairs[f"{user}:{password}"] = None
 
     def _add_text(self, text: str) -> None:
-        """Add the parts of a connection string or URL, or a token, as a text that is one."""
+        """Add the parts of a connection string, of a URL, or of a token."""
         text = text.strip()[:_MAX_CHARACTERS]
         scheme = _SCHEME.match(text)
         if scheme is None and not _SETTING_NAME.search(text) and "@" not in text:
@@ -164,7 +167,7 @@ class Parts:
             return
         self.secrets[text] = None
         body = text if scheme is None else text[scheme.end() :]
-        # The user and the password, and behind the last "@" the host.
+        # The user and the password stand before the last "@", the host behind it.
         user_info, at, rest = body.rpartition("@")
         if scheme is not None and at:
             user, colon, password = user_info.partition(":")
@@ -195,7 +198,7 @@ class Parts:
             whole = each.strip()
             if whole:
                 parts[whole] = None
-                # What a server cuts the names of users and databases to.
+                # Servers cut the names of users and databases to this length.
                 parts[whole[:63]] = None
             for fragment in _SEPARATORS.split(each):
                 if fragment:
@@ -203,7 +206,7 @@ class Parts:
 
 
 def parts_of(*given: Any) -> Parts:
-    """Return the parts of what a check of this package was given."""
+    """Return the parts of the arguments of a check of this package."""
     parts = Parts()
     for value in given:
         parts.add(value, reads=_always)
@@ -211,13 +214,13 @@ def parts_of(*given: Any) -> Parts:
 
 
 def parts_of_bound(function: Any) -> Parts:
-    """Return the parts of the arguments that are bound to a check of any kind.
+    """Return the parts of the arguments that are bound to any check.
 
-    Of what is bound to an application's own check, only the clients that are known are
-    looked into.
+    Of the arguments of an application's own check, only the attributes of known clients are
+    read.
     """
     bound: list[Any] = []
-    # isinstance() would ask the object, which may say anything.
+    # By type(), because an object may claim any class.
     while issubclass(type(function), functools.partial):
         bound += (*function.args, *function.keywords.values())
         function = function.func

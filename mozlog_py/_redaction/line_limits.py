@@ -1,0 +1,88 @@
+"""Copies of containers that have no more items than a line shows.
+
+What a line would leave out is not searched for names, so a copy must leave it out as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mozlog_py._line.line_encoder import DEGRADED
+from mozlog_py._values.sanitiser import MAX_ITEMS, unique_key
+
+from .masked_repr import MaskedRepr
+
+__all__ = ["RESERVED", "items_copied", "items_for_line", "with_count", "with_count_member"]
+
+#: The names under which structlog keeps objects of its own, and the message.
+RESERVED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
+# These are kept of an event that has more fields than a line.
+_KEPT_FIRST: Final = RESERVED | {
+    DEGRADED,
+    "_from_structlog",
+    "error",
+    "level",
+    "level_number",
+    "logger",
+    "msg",
+    "stack",
+    "stack_info",
+    "Time",
+    "timestamp",
+    "traceback",
+}
+
+
+def items_copied(members: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """Return the items of a dict that another thread may change."""
+    try:
+        return [*dict.items(members)]
+    except RuntimeError:
+        # Its size has changed meanwhile. One C call copies it whole.
+        return [*dict.items(dict.copy(members))]
+
+
+def items_for_line(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Return as many items of an event as a line shows, its own fields among them."""
+    if len(items) <= MAX_ITEMS:
+        return items
+    first = {key for key, _ in items if type(key) is str and key in _KEPT_FIRST}
+    room = MAX_ITEMS - 1 - len(first)
+    kept = []
+    for key, value in items:
+        if type(key) is str and key in first:
+            kept.append((key, value))
+        elif room > 0:
+            room -= 1
+            kept.append((key, value))
+    return kept
+
+
+def with_count(items: list[Any], left_out: int) -> list[Any]:
+    """Append to items how many more there are, and return them.
+
+    Args:
+        items: The items of a copy, of which the last makes room if the list is full.
+        left_out: How many items the copy lacks; 0 or less for none.
+    """
+    if left_out > 0:
+        if len(items) >= MAX_ITEMS:
+            del items[-1]
+            left_out += 1
+        items.append(MaskedRepr(f"<{left_out} more items>"))
+    return items
+
+
+def with_count_member(members: dict[Any, Any], left_out: int) -> dict[Any, Any]:
+    """Add to members how many more there are, and return them.
+
+    Args:
+        members: The members of a copy, of which the last makes room if the dict is full.
+        left_out: How many members the copy lacks; 0 or less for none.
+    """
+    if left_out > 0:
+        if len(members) >= MAX_ITEMS:
+            members.popitem()
+            left_out += 1
+        members[unique_key("<more>", members)] = f"<{left_out} more items>"
+    return members

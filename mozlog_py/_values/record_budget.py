@@ -1,0 +1,105 @@
+"""What one record may hold: bounds that its values share, and the notes of what they cost it.
+
+``docs/bounds.md`` lists the bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from .class_lookup import is_kind
+from .mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, mask_before_cut
+
+__all__ = ["MAX_CHARACTERS", "MAX_NODES", "RecordBudget"]
+
+_T = TypeVar("_T")
+
+#: Values kept of one record, over all its containers: shared references can
+#: make a small object graph print as an endless one.
+MAX_NODES: Final = 10_000
+#: Characters kept of one record's containers and ``repr`` texts together; one
+#: large string that is shared by many items would multiply.
+MAX_CHARACTERS: Final = 1_048_576
+
+# Beyond the bound of the characters, this much is kept of each text.
+_MAX_TAIL: Final = 100
+_MAX_REASONS: Final = 16
+
+
+class RecordBudget:
+    """The values and characters that one record has left, what it lost, and its interrupt.
+
+    ``Sanitiser`` derives from it, since an attribute more costs each text of a container.
+
+    Args:
+        max_characters: How many characters the record's containers and ``repr`` texts may
+            have together.
+    """
+
+    __slots__ = (
+        "_characters",
+        "_max_characters",
+        "_nodes",
+        "_searched",
+        "interrupt",
+        "reasons",
+    )
+
+    def __init__(self, max_characters: int = MAX_CHARACTERS) -> None:
+        self._max_characters = max_characters
+        self._characters = 0
+        self._nodes = 0
+        self._searched = 0
+        #: One short sentence for each kind of loss, in the order in which they came.
+        self.reasons: dict[str, None] = {}
+        #: What the code of a value raised that is no ``Exception``.
+        self.interrupt: BaseException | None = None
+
+    def add_reason(self, reason: str) -> None:
+        """Record that the line says less than the record did, and why."""
+        if len(self.reasons) < _MAX_REASONS:
+            self.reasons[reason] = None
+
+    def defer_interrupt(self, error: BaseException) -> None:
+        """Keep what is no ``Exception``, for the caller to raise once the line is written.
+
+        The first one counts. An ``Exception`` is not kept.
+        """
+        if self.interrupt is not None or isinstance(error, Exception):
+            return
+        # structlog's DropEvent addresses its chain of processors, which does not run here.
+        if not is_kind(type(error), "structlog.exceptions", "DropEvent"):
+            self.interrupt = error
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the record had more values, or characters of them, than a record may hold."""
+        return self._characters > self._max_characters or self._nodes >= MAX_NODES
+
+    def _within_budget(self, items: list[_T]) -> list[_T]:
+        """Return as many of the items as the record may still hold."""
+        left = MAX_NODES - self._nodes
+        if len(items) > left:
+            items = items[:left]
+        self._nodes += len(items)
+        return items
+
+    def _spent(self, text: str, most: int | None = None) -> str:
+        """Return as much of a text as the record may still hold, ``most`` characters at most."""
+        size = len(text)
+        is_long = most is not None and size > most
+        self._characters += most if is_long and most is not None else size
+        if self._characters <= self._max_characters:
+            return self._cut(text, most) if is_long and most is not None else text
+        return self._cut(text, _MAX_TAIL)
+
+    def _cut(self, text: str, most: int) -> str:
+        size = len(text)
+        if size <= most:
+            return text
+        self.add_reason("text truncated")
+        if has_cut_masks():
+            self._searched += min(size, most + MAX_WINDOWS)
+            if self._searched > MAX_SEARCHED:
+                return f"<truncated, {size} characters>"
+        return f"{mask_before_cut(text, most)[:most]}... <truncated, {size} characters>"
