@@ -1,4 +1,4 @@
-"""MozlogHandler: takes records, writes lines, lets no exception out."""
+"""MozlogHandler: a handler of ``logging`` that writes each record as one line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .typing import Stream
 
 __all__ = ["MozlogHandler"]
 
-# Methods that may have been replaced on an instance, as tests do.
+# Methods that tests and tracers replace on an instance.
 _REPLACEABLE: Final = frozenset({"acquire", "filter", "release"})
-# Methods that a line without a record would pass by.
+# Methods that a line without a record does not call.
 _OF_RECORDS: Final = frozenset({"emit", "handle", *_REPLACEABLE})
 _NEWLINE: Final = b"\n"
 
@@ -28,24 +28,27 @@ _NEWLINE: Final = b"\n"
 class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes each record as one line, in one write.
 
-    ``stream``: where to; None follows ``sys.stdout``, also when it is replaced;
-    a path is opened for append, and again when the file was moved.
-    ``name``: the ``Logger`` of the envelope, which wins over the formatter's.
-    ``max_line_bytes``: longer lines have their longest texts cut; 0 for no limit.
-    ``timeout``: seconds to wait for a reader that has stopped, then the record
-    is lost; None waits for as long as it takes.
+    A formatter of any kind may be set; the default is ``MozlogFormatter()``. A write that
+    fails loses the record. The loss is counted in ``lost``, noted on stderr, and reported in a
+    line of its own once writing works. The handler holds no lock while it filters and formats
+    a record.
 
-    A formatter of any kind may be set; the default is ``MozlogFormatter()``.
-    A write that fails loses the record, which is counted in ``lost``, said on
-    stderr, and said again in a line of its own once writing works. No lock is
-    held while a record is filtered and formatted. Raises ``OSError`` for a path
-    that cannot be opened, and ``OptionError`` for invalid limits and for a text
-    as stream that is no path beyond doubt: ``"shop"`` and ``"stdout"`` are refused,
-    ``"./shop"`` and ``"shop.log"`` are files.
-
-    The first one of a process has ``logging`` make its records, the same ones, by a
-    faster factory (``mozlog_py._stdlib.record_factory``), unless another one is set, and its
+    The first handler of a process installs a faster record factory, which makes the same
+    records (``mozlog_py._stdlib.record_factory``), unless another one is set. It also lets
     loggers take an ``extra`` with any names (``mozlog_py._stdlib.call_extra``).
+
+    Args:
+        stream: The stream. None follows ``sys.stdout``, also when it is replaced. A path is
+            opened for append, and again when the file was moved.
+        name: The ``Logger`` of the envelope, which wins over the formatter's.
+        max_line_bytes: Longer lines have their longest texts cut; 0 for no limit.
+        timeout: Seconds to wait for a reader that has stopped; then the record is lost. None
+            waits without a limit.
+
+    Raises:
+        OSError: The path cannot be opened.
+        OptionError: A limit is invalid, or ``stream`` is a text that may be no path: ``"shop"``
+            and ``"stdout"`` are refused, ``"./shop"`` and ``"shop.log"`` are files.
     """
 
     def __init__(
@@ -56,21 +59,21 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         max_line_bytes: int = MAX_LINE_BYTES,
         timeout: float | None = None,
     ) -> None:
-        self._is_handling_as_usual = type(self).emit is MozlogHandler.emit
-        # Somebody's own format must be asked, also for records that could go the fast way.
-        self._is_format_usual = type(self).format is logging.Handler.format
-        self._takes_fields = True
-        #: The formatter, where its renderers may be called past all of its methods.
+        self._has_default_handle = type(self).emit is MozlogHandler.emit
+        # A subclass's own ``format`` is called, also for records that the fast path can render.
+        self._has_default_format = type(self).format is logging.Handler.format
+        self._can_skip_record = True
+        #: The formatter, if its renderers may be called without its methods; else None.
         self._direct: MozlogFormatter | None = None
         self.terminator = type(self).terminator
-        #: What writes the lines, for whoever else has lines for the same stream.
+        #: Writes the lines; public, since structlog's loggers write to the same stream.
         self.sink = Sink(stream, self._report, max_line_bytes=max_line_bytes, timeout=timeout)
         opened = self.sink.stream if stream is not None else None
         super().__init__(opened)
-        # StreamHandler takes stderr for None, which has another meaning here.
+        # StreamHandler has set stderr for None, which means ``sys.stdout`` here.
         self.sink.stream = opened
         self.logger_name = name
-        self._rescue = MozlogFormatter(logger_name=name)
+        self._fallback_formatter = MozlogFormatter(logger_name=name)
         self.setFormatter(MozlogFormatter())
         record_factory.install()
         call_extra.install()
@@ -84,17 +87,17 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     def logger_name(self, name: str) -> None:
         self._logger_name = LoggerName(name)
         self._plain_name = str(name)
-        self._limit_lines()
+        self._update_limits()
 
-    def _limit_lines(self) -> None:
-        """Work out what a line may take without its ending, and under what renderers are kept."""
+    def _update_limits(self) -> None:
+        """Set the bytes that a line may have without its ending, and the key of its renderers."""
         limit = self.sink.max_line_bytes
         self._max_bytes = max(MIN_LINE_BYTES // 2, limit - len(self._ending)) if limit else 0
         self._key: str = renderer_key(self._plain_name, self._max_bytes) or ""
 
     @property
     def stream(self) -> Any:
-        """Where lines go: the stream that was set, else what ``sys.stdout`` is now."""
+        """Where lines go: the stream that was set, else the present ``sys.stdout``."""
         return self.sink.stream
 
     @stream.setter
@@ -102,7 +105,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         self.sink.stream = stream
 
     def setStream(self, stream: Any) -> Any:  # noqa: N802 - as the base class has it
-        """Set where lines go, and give where they went; None if that is the same."""
+        """Set the stream, and return the former one; None if it is the same."""
         former = self.sink.own_stream
         if stream is former:
             return None
@@ -111,37 +114,37 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         return former
 
     def reopen(self) -> None:
-        """Open the path anew, where lines go to one; before the next line."""
+        """Open the file again before the next line, if the stream is a path."""
         self.sink.reopen()
 
     @property
     def lost(self) -> int:
-        """How many records could not be written since the handler was made."""
+        """The number of records that could not be written since the handler was made."""
         return self.sink.lost
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name in _OF_RECORDS:
-            self._takes_fields = False
+            self._can_skip_record = False
         if name in _REPLACEABLE:
-            self._is_handling_as_usual = False
+            self._has_default_handle = False
         elif name == "format":
-            self._is_format_usual = False
+            self._has_default_format = False
             self._direct = None
         elif name == "formatter":
-            is_direct = self._is_format_usual and has_standard_lines(value)
+            is_direct = self._has_default_format and has_standard_lines(value)
             self._direct = value if is_direct else None
         elif name == "terminator":
             self._ending = value.encode()
             if "_plain_name" in vars(self):
-                self._limit_lines()
+                self._update_limits()
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
-        """Write one record, unless a filter of this handler is against it."""
-        if not self._is_handling_as_usual:
+        """Write one record, unless a filter of this handler drops it."""
+        if not self._has_default_handle:
             return super().handle(record)
-        # What the base class does here, without its lock: the sink keeps lines
-        # apart, and nothing of anybody's runs while others wait.
+        # As the base class, but without its lock: the sink keeps lines apart, and no code of
+        # the application runs while other threads wait.
         if self.filters:
             passed: Any = self.filter(record)
             if not passed:
@@ -154,16 +157,16 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record. Only what is no ``Exception`` gets out, after the write."""
+        """Write one record. Raises no ``Exception``; any other is raised after the write."""
         try:
             formatter = self._direct
             if formatter is not None:
                 render = formatter.renderers.get(self._key) or self._renderer(formatter)
                 line = render(record)
-                facts = record.__dict__
-                # Afterwards, since the fast way is for records without it.
-                facts["logger_name"] = (
-                    self._name_for(record) if "logger_name" in facts else self._logger_name
+                attrs = record.__dict__
+                # After the line: the fast path is for records without the attribute.
+                attrs["logger_name"] = (
+                    self._name_for(record) if "logger_name" in attrs else self._logger_name
                 )
             else:
                 line = self._render(record)
@@ -171,13 +174,13 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         except EventDropped:
             return
         except BaseException as error:
-            self._emit_rescued(record, error)
+            self._emit_fallback(record, error)
             return
         if not self.sink.write(line):
-            self._tell(record)
+            self._call_handle_error(record)
 
     def line_of_fields(self, type_: str, level: int, fields: dict[str, Any]) -> bytes | None:
-        """Return the line of fields without a record, its newline included.
+        """Return a line made from fields without a record, its newline included.
 
         Args:
             type_: The logger's name.
@@ -185,11 +188,11 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             fields: The Fields, in their order.
 
         Returns:
-            None where it takes a record to make it: for another kind of formatter, for
-            options that need one, and for fields that are no plain values.
+            None if the line needs a record: for a formatter of another kind, for options that
+            read one, and for fields whose values are not plain.
         """
         formatter = self._direct
-        if formatter is None or not self._takes_fields:
+        if formatter is None or not self._can_skip_record:
             return None
         try:
             render = formatter.fields_renderers[self._key]
@@ -201,33 +204,33 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     def _renderer(self, formatter: MozlogFormatter) -> Renderer:
         return formatter.renderer(self._plain_name, self._max_bytes)
 
-    def _emit_rescued(self, record: logging.LogRecord, error: BaseException) -> None:
-        """Write a record in the middle of which something was raised; raise an interrupt after."""
+    def _emit_fallback(self, record: logging.LogRecord, error: BaseException) -> None:
+        """Write a record whose rendering raised ``error``; raise an interrupt after the write."""
         interrupt = None if isinstance(error, Exception) else error
         if isinstance(error, RaiseAfterWrite):
             line, interrupt = error.line, error.cause
         else:
-            line = self._rescued(record, error)
+            line = self._fallback_line(record, error)
         if not self.sink.write(line + self._ending):
-            self._tell(record)
+            self._call_handle_error(record)
         if interrupt is not None:
             raise interrupt
 
     def flush(self) -> None:
-        """Flush the stream, where it can be."""
+        """Flush the sink and its stream. Does not raise."""
         self.sink.flush()
 
     def _render(self, record: logging.LogRecord) -> bytes:
         formatter = self.formatter
-        # Anybody else's code may look for the name on the record.
+        # Foreign formatters read the name from the record.
         record.logger_name = self._name_for(record)
-        if isinstance(formatter, MozlogFormatter) and self._is_formatting_as_usual(formatter):
+        if isinstance(formatter, MozlogFormatter) and self._formats_by_default(formatter):
             return formatter.renderer(None, self._max_bytes)(record)
         return self.format(record).encode("utf-8", "backslashreplace")
 
-    def _is_formatting_as_usual(self, formatter: MozlogFormatter) -> bool:
+    def _formats_by_default(self, formatter: MozlogFormatter) -> bool:
         return (
-            self._is_format_usual
+            self._has_default_format
             and type(formatter).format is MozlogFormatter.format
             and type(formatter).format_bytes is MozlogFormatter.format_bytes
         )
@@ -240,16 +243,16 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         name.given = given.given if type(given) is LoggerName else given
         return name
 
-    def _rescued(self, record: logging.LogRecord, error: BaseException) -> bytes:
-        """Give a line for a record whose own formatter failed."""
+    def _fallback_line(self, record: logging.LogRecord, error: BaseException) -> bytes:
+        """Return a line for a record whose formatter raised."""
         formatter = self.formatter
-        hides = isinstance(formatter, MozlogFormatter) and formatter.processors
-        # What processors hide must not come out by another way.
-        chosen: Any = formatter if hides else self._rescue
-        return _line_by(chosen, self._plain_name, self._max_bytes, record, error)
+        has_processors = isinstance(formatter, MozlogFormatter) and formatter.processors
+        # The fallback has no processors, and would show what they hide.
+        chosen: Any = formatter if has_processors else self._fallback_formatter
+        return _line_or_last_resort(chosen, self._plain_name, self._max_bytes, record, error)
 
     def _report(self, lost: LossReport) -> bytes:
-        """Give the line that says how many records were lost."""
+        """Return the line that says how many records were lost."""
         record = logging.LogRecord(
             "mozlog_py", logging.WARNING, __file__, 0, "%d records were lost", (lost,), None
         )
@@ -260,27 +263,29 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             lost_since=lost.since,
         )
         limit = self._max_bytes
-        line = _line_by(self._rescue, self._plain_name, limit, record, RuntimeError())
+        line = _line_or_last_resort(
+            self._fallback_formatter, self._plain_name, limit, record, RuntimeError()
+        )
         return line + _NEWLINE
 
-    def _tell(self, record: logging.LogRecord) -> None:
-        """Let a subclass know of a lost record in the way that ``logging`` has for it."""
+    def _call_handle_error(self, record: logging.LogRecord) -> None:
+        """Call ``handleError`` for a lost record, if a subclass has its own."""
         if type(self).handleError is not logging.Handler.handleError:
             try:
                 self.handleError(record)
             except Exception:
-                # Whoever overrides it may fail as well; the loss is counted.
+                # The override itself raised; the loss is counted.
                 pass
 
 
-def _line_by(
+def _line_or_last_resort(
     formatter: MozlogFormatter,
     name: str,
     max_bytes: int,
     record: logging.LogRecord,
     error: BaseException,
 ) -> bytes:
-    """Give a formatter's line, whatever it takes; ``error`` is named where there can be none."""
+    """Return a formatter's line; if the formatter raises again, a line that names ``error``."""
     try:
         return formatter.renderer(name, max_bytes)(record)
     except RENDER_SIGNALS as signal:

@@ -1,9 +1,9 @@
-"""MozlogQueueHandler: the same lines, written by a thread of their own.
+"""MozlogQueueHandler: the lines of ``MozlogHandler``, written by a thread of their own.
 
-The line is made where the record is logged, with its context, and goes into a
-queue with a bound in bytes; a thread writes what is there in few writes. What a
-full queue does is a choice, and what it costs is counted and said. The queue
-has a sink's methods, so that structlog's loggers write through it as well.
+The calling thread makes the line, with its context, and puts it in a queue that is bounded in
+bytes. A thread writes the lines of the queue in few writes. A policy decides what happens if
+the queue is full; lost lines are counted and reported. The queue has the methods of a sink, so
+that structlog's loggers write through it as well.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from mozlog_py._config.options import OptionError, check_names, check_number, check_switch, shown
 from mozlog_py._line.truncate import MAX_LINE_BYTES, cut
-from mozlog_py._process.after_fork import follow
+from mozlog_py._process import after_fork
 from mozlog_py._process.self_log import note
 from mozlog_py._process.unpatched import NativeThread, allocate_lock
 from mozlog_py._sink.loss_counter import severity_in
@@ -41,23 +41,23 @@ __all__ = [
     "check_queue_options",
 ]
 
-#: What a full queue may do.
+#: What to do if the queue is full.
 POLICIES: Final = ("block", "drop_newest", "drop_oldest")
-#: Bytes; the bound of a queue that is given none.
+#: Bytes that the lines of a queue may have by default.
 MAX_QUEUE_BYTES: Final = 8 * 1024 * 1024
 
-# What a line takes beside its own bytes: the object, and its place in the queue.
+# Bytes that a line takes besides its own: the object and its place in the queue.
 _OVERHEAD: Final = 64
 _ERROR: Final = 3
 _BATCH_LINES: Final = 4096
 _BATCH_BYTES: Final = 262_144
-#: Seconds. How long the thread lets lines gather; the longest it sleeps; a nap.
+#: Seconds: for which the thread collects lines; of its longest sleep; between two polls.
 _GATHER_S: Final = 0.005
-_SLEEP_S: Final = 1.0
-_NAP_S: Final = 0.001
-#: Seconds for which a caller makes way for the thread when the queue is half full,
-#: and after how long of no progress it is no use.
-_MAKE_WAY_S: Final = 0.0001
+_MAX_SLEEP_S: Final = 1.0
+_POLL_S: Final = 0.001
+#: Seconds for which a caller yields to the thread once the queue is half full; seconds
+#: without progress after which it does not yield.
+_YIELD_S: Final = 0.0001
 _STALLED_S: Final = 0.05
 _FLUSH_S: Final = 5.0
 _SIGTERM_S: Final = 2.0
@@ -71,7 +71,11 @@ _OPTIONS: Final = ("flush_on_sigterm", "max_bytes", "max_line_bytes", "policy", 
 
 
 def check_queue_options(options: Mapping[Any, Any]) -> None:
-    """Raise ``OptionError`` for an option of a queue that is not known, or cannot be met."""
+    """Raise ``OptionError`` for an unknown option of a queue, or an invalid value.
+
+    Args:
+        options: The options by name.
+    """
     check_names("queue", options, _OPTIONS)
     policy = options.get("policy", POLICIES[0])
     if policy not in POLICIES:
@@ -83,51 +87,57 @@ def check_queue_options(options: Mapping[Any, Any]) -> None:
 
 
 class LineQueue:
-    """Takes whole lines at once, and has a thread write them to a sink.
+    """Takes whole lines without waiting, and has a thread write them to a sink.
 
-    ``max_bytes``: of all lines that wait. ``policy``: ``block`` waits for room;
-    ``drop_newest`` loses the new line, ``drop_oldest`` the oldest ones. Lines of
-    ERROR and above are lost last. What is lost is counted by the sink as ``queue
-    full``. Raises ``OptionError`` for an invalid policy or bound.
+    Lines of ERROR and above are lost last. The sink counts lost lines under ``queue full``.
+
+    Args:
+        sink: The sink that the thread writes to.
+        max_bytes: The bytes that all waiting lines may have.
+        policy: What to do if the queue is full: ``block`` waits; ``drop_newest`` loses the new
+            line; ``drop_oldest`` loses the oldest lines.
+
+    Raises:
+        OptionError: The policy or the bound is invalid.
     """
 
     def __init__(
         self, sink: Sink, *, max_bytes: int = MAX_QUEUE_BYTES, policy: Policy = "drop_oldest"
     ) -> None:
         check_queue_options({"max_bytes": max_bytes, "policy": policy})
-        #: What the lines are written to in the end.
+        #: The sink that the thread writes to.
         self.sink: Final = sink
         self._max_bytes = max_bytes
         self._half_bytes = max_bytes // 2
         self._policy = policy
         self._lines: deque[bytes] = deque()
         self._is_closed = False
-        #: Each line has to be looked at before it is queued: the queue is closed, or its
-        #: thread writes to a stream that may log what is written to it.
-        self._is_special = False
-        self._forget()
-        follow(self)
+        # ``write`` checks each line: the queue is closed, or its thread writes to a stream that
+        # may log what is written to it.
+        self._must_check_lines = False
+        self._reset()
+        after_fork.register(self)
         _flush_at_exit()
         _queues.add(self)
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._lines.clear()
-        # Changed with += by all threads, which is a whole step for the
-        # interpreter; and set right whenever the queue is empty.
+        # All threads change it by += without a lock. It may drift, and is corrected whenever
+        # the queue is empty.
         self._bytes = 0
-        self._taken = 0
-        self._gone = 0
+        self._batches_taken = 0
+        self._lines_done = 0
         self._busy_since = float("inf")
-        self._in_hand: list[bytes] = []
-        self._barren_at = -1
+        self._in_progress: list[bytes] = []
+        self._nothing_to_drop_at = -1
         self._thread: NativeThread | None = None
-        #: The thread ends when there is nothing left to write; the next line has another.
-        self._is_resting = False
-        #: Nobody looks at the queue unless woken.
+        # The thread ends once the queue is empty; the next line starts another.
+        self._ends_when_empty = False
+        # No thread reads the queue until it is woken.
         self._is_idle = True
-        # None of gevent's, which the thread cannot wait for: it is no greenlet.
-        self._starting = allocate_lock()
-        self._sorting = allocate_lock()
+        # Not gevent's locks: the thread is no greenlet, and cannot wait for them.
+        self._start_lock = allocate_lock()
+        self._drop_lock = allocate_lock()
         self._alarm = allocate_lock()
         self._alarm.acquire()
 
@@ -135,7 +145,7 @@ class LineQueue:
 
     @property
     def stream(self) -> Any:
-        """Where lines go in the end."""
+        """Where the sink writes."""
         return self.sink.stream
 
     @stream.setter
@@ -149,37 +159,37 @@ class LineQueue:
 
     @property
     def max_line_bytes(self) -> int:
-        """What a line may take, its newline included; 0 for no limit."""
+        """The bytes that a line may have, its newline included; 0 for no limit."""
         return self.sink.max_line_bytes
 
     @property
     def written(self) -> int:
-        """How many lines were written."""
+        """The number of lines that were written."""
         return self.sink.written
 
     @property
     def lost(self) -> int:
-        """How many lines were lost, in the queue or behind it."""
+        """The number of lines that were lost, by the queue or by the sink."""
         return self.sink.lost
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """The same by cause."""
+        """The lost lines by cause."""
         return self.sink.dropped
 
     @property
     def degraded(self) -> int:
-        """How many lines of this process could not keep all of their record."""
+        """The number of lines of this process that could not keep all of their record."""
         return self.sink.degraded
 
     @property
     def unlocked(self) -> int:
-        """How many lines of this process were written without their pipe's lock."""
+        """The number of lines of this process that were written without their pipe's lock."""
         return self.sink.unlocked
 
     @property
     def waiting_bytes(self) -> int:
-        """How many bytes wait to be written."""
+        """The number of bytes that wait to be written."""
         return max(0, self._bytes)
 
     def lose(self, error: Exception | str, line: bytes = b"") -> None:
@@ -187,21 +197,28 @@ class LineQueue:
         self.sink.lose(error, line)
 
     def reopen(self) -> None:
-        """Open the path anew, where the stream is one; before the next line."""
+        """Open the file again before the next line, if the stream is a path."""
         self.sink.reopen()
 
     def write(self, line: bytes) -> bool:
-        """Take one line, its newline included; False where it is lost. Raises no ``Exception``."""
+        """Queue one line. Raises no ``Exception``.
+
+        Args:
+            line: The line, its newline included.
+
+        Returns:
+            Whether the line is queued or written; False if it is lost.
+        """
         size = len(line) + _OVERHEAD
         if self._bytes + size > self._half_bytes:
             limit = self.sink.max_line_bytes
             if 0 < limit < len(line):
-                # What it loses in the end must not take the place of other lines until then.
+                # Now and not in the sink, so that it takes less room in the queue.
                 line = cut(line, limit)
                 size = len(line) + _OVERHEAD
             if not self._has_room(line, size):
                 return False
-        if self._is_special and (self._is_closed or self._is_writing_here()):
+        if self._must_check_lines and (self._is_closed or self._is_writing_thread()):
             return self._write_directly(line)
         self._lines.append(line)
         self._bytes += size
@@ -210,155 +227,168 @@ class LineQueue:
         return True
 
     def flush(self, timeout: float = _FLUSH_S) -> bool:
-        """Have everything written that is here now; False where that takes over ``timeout`` s."""
+        """Wait until the lines that are queued now are written.
+
+        Args:
+            timeout: The longest wait, in seconds.
+
+        Returns:
+            Whether they are written.
+        """
         until = _monotonic() + timeout
-        if self._is_writing_here():
+        if self._is_writing_thread():
             self._write_batches()
-        # Others may go on adding to it for ever.
-        last = self._gone + len(self._in_hand) + len(self._lines)
-        while (self._lines or self._in_hand) and self._gone < last:
-            self._ring()
-            if not self._is_served():
+        # Other threads may add lines for ever.
+        last = self._lines_done + len(self._in_progress) + len(self._lines)
+        while (self._lines or self._in_progress) and self._lines_done < last:
+            self._notify()
+            if not self._has_thread():
                 self._write_batches()
             if _monotonic() >= until:
                 return False
-            if self._is_served():
-                time.sleep(_NAP_S)
+            if self._has_thread():
+                time.sleep(_POLL_S)
         self.sink.flush()
         return True
 
     def close(self, timeout: float = _FLUSH_S) -> None:
-        """Write what is here, within ``timeout`` seconds; later lines are written directly."""
+        """Write the queued lines and end the thread. Later lines are written directly.
+
+        Args:
+            timeout: Seconds after which lines that still wait are lost, and counted.
+        """
         until = _monotonic() + timeout
         is_flushed = self.flush(timeout)
-        self._is_closed = self._is_special = True
-        if not self._is_writing_here():
-            self._ring()
-            while self._is_served() and _monotonic() < until:
-                time.sleep(_NAP_S)
-        # What came in between, or could not be written in time.
+        self._is_closed = self._must_check_lines = True
+        if not self._is_writing_thread():
+            self._notify()
+            while self._has_thread() and _monotonic() < until:
+                time.sleep(_POLL_S)
+        # Lines that came meanwhile, or could not be written in time.
         while self._lines:
             try:
                 line = self._lines.popleft()
             except IndexError:
                 break
             self._bytes -= len(line) + _OVERHEAD
-            self._gone += 1
+            self._lines_done += 1
             if is_flushed:
                 self._write_directly(line)
             else:
                 self.sink.lose("closed before it was written", line)
 
-    def rest(self) -> None:
-        """Have the thread end once everything is written; the next line starts another."""
-        self._is_resting = True
-        self._sound()
+    def end_thread_when_empty(self) -> None:
+        """End the thread once the queue is empty; the next line starts another."""
+        self._ends_when_empty = True
+        self._release_alarm()
 
     def reset_after_fork(self, *, had_threads: bool = False) -> None:  # noqa: ARG002
-        """Begin with an empty queue in the child of a fork: its lines are the parent's."""
-        self._forget()
+        """Empty the queue in the child of a fork: its lines are the parent's."""
+        self._reset()
 
     # -- the thread ---------------------------------------------------------
 
-    def _is_served(self) -> bool:
+    def _has_thread(self) -> bool:
         thread = self._thread
         return thread is not None and thread.is_alive()
 
-    def _is_writing_here(self) -> bool:
-        """Return whether the caller runs in the thread that writes."""
+    def _is_writing_thread(self) -> bool:
+        """Return whether the calling thread is the one that writes."""
         thread = self._thread
         return thread is not None and thread.is_current()
 
-    def _ring(self) -> None:
+    def _notify(self) -> None:
         self._is_idle = False
-        self._sound()
+        self._release_alarm()
 
-    def _sound(self) -> None:
-        try:
+    def _release_alarm(self) -> None:
+        # RuntimeError: another thread has released it.
+        with contextlib.suppress(RuntimeError):
             self._alarm.release()
-        except RuntimeError:
-            # Somebody else has.
-            pass
 
     def _wake(self) -> None:
-        """Have the thread look at the queue; make one where there is none."""
-        self._ring()
-        if self._is_served() or not self._starting.acquire(blocking=False):
+        """Wake the thread, or start one."""
+        self._notify()
+        if self._has_thread() or not self._start_lock.acquire(blocking=False):
             return
         try:
-            if not self._is_served():
-                self._is_resting = False
-                self._thread = NativeThread(self._serve)
+            if not self._has_thread():
+                self._ends_when_empty = False
+                self._thread = NativeThread(self._run)
         except RuntimeError:
-            # There can be no thread any more, or not yet again.
+            # The interpreter is ending, or the system has no room for a thread.
             self._thread = None
             self._is_idle = True
             self._write_batches()
         finally:
-            self._starting.release()
+            self._start_lock.release()
 
-    def _serve(self) -> None:
+    def _run(self) -> None:
         alarm = self._alarm
         try:
             while True:
                 self._write_batches()
-                if (self._is_closed or self._is_resting) and not self._lines and self._leave():
+                if (
+                    (self._is_closed or self._ends_when_empty)
+                    and not self._lines
+                    and self._end_thread()
+                ):
                     return
                 if alarm.acquire(timeout=_GATHER_S):
                     continue
                 if self._lines:
                     continue
-                self._bytes = sum(map(len, self._in_hand))
+                self._bytes = sum(map(len, self._in_progress))
                 self._is_idle = True
-                # A line may have come since, by somebody who saw it was not idle.
-                if not self._lines and not self._is_resting:
-                    while not alarm.acquire(timeout=_SLEEP_S) and not self._lines:
+                # A caller that queued a line just before has woken no thread.
+                if not self._lines and not self._ends_when_empty:
+                    while not alarm.acquire(timeout=_MAX_SLEEP_S) and not self._lines:
                         pass
                     alarm.acquire(timeout=_GATHER_S)
                 self._is_idle = False
         finally:
             self._is_idle = True
 
-    def _leave(self) -> bool:
-        """Leave the queue to the next thread; return False if there is something to write."""
+    def _end_thread(self) -> bool:
+        """Detach this thread from the queue; return False if it has to go on instead of ending."""
         thread, self._thread = self._thread, None
         self._is_idle = True
-        # A line may have come since, by a caller who saw that the queue was served.
-        if not self._lines or not self._starting.acquire(blocking=False):
+        # A caller that queued a line just before has started no thread.
+        if not self._lines or not self._start_lock.acquire(blocking=False):
             return True
         try:
-            if self._is_served():
+            if self._has_thread():
                 return True
             self._thread, self._is_idle = thread, False
             return False
         finally:
-            self._starting.release()
+            self._start_lock.release()
 
     def _write_batches(self) -> None:
         while self._lines:
-            batch = self._take()
+            batch = self._take_batch()
             self._busy_since = _monotonic()
             try:
-                self._is_special = self._is_closed or self.sink.may_echo()
-                self.sink.write_all(batch)
+                self._must_check_lines = self._is_closed or self.sink.may_echo()
+                self.sink.write_lines(batch)
             except Exception as error:
                 note(f"the queue's thread goes on after {type_name(type(error))}: {error}")
             finally:
-                # Also where the thread is made to end: no caller waits for these lines.
-                self._is_special = self._is_closed
+                # Also if a BaseException ends the thread: no caller waits for these lines.
+                self._must_check_lines = self._is_closed
                 self._busy_since = float("inf")
-                self._in_hand = []
-                self._gone += len(batch)
+                self._in_progress = []
+                self._lines_done += len(batch)
                 self._bytes -= sum(map(len, batch)) + _OVERHEAD * len(batch)
 
-    def _take(self) -> list[bytes]:
+    def _take_batch(self) -> list[bytes]:
         lines = self._lines
         batch: list[bytes] = []
-        # Only for as long as somebody picks out what to lose; and not for ever,
-        # should whoever did that have been interrupted.
-        is_locked = self._sorting.acquire(timeout=_NAP_S * 100)
+        # A thread that drops lines holds the lock. With a timeout, since an exception may have
+        # ended that thread's call before it released the lock.
+        is_locked = self._drop_lock.acquire(timeout=_POLL_S * 100)
         try:
-            self._in_hand = batch
+            self._in_progress = batch
             room = _BATCH_BYTES
             while room > 0 and len(batch) < _BATCH_LINES:
                 batch.append(lines.popleft())
@@ -366,17 +396,17 @@ class LineQueue:
         except IndexError:
             pass
         finally:
-            self._taken += 1
+            self._batches_taken += 1
             if is_locked:
-                self._sorting.release()
+                self._drop_lock.release()
         return batch
 
     def _write_directly(self, line: bytes) -> bool:
-        if self._is_writing_here():
-            # From within a write: the sink knows whether the stream logs what it is given.
+        if self._is_writing_thread():
+            # The stream has logged the line that it is given: the sink recognises that.
             return self.sink.write(line)
         if _monotonic() - self._busy_since > _STALLED_S:
-            # The thread is still held up by a reader that has stopped.
+            # The thread waits for a reader that has stopped; so would this write.
             self.sink.lose("closed before it was written", line)
             return False
         return self.sink.write(line)
@@ -384,13 +414,13 @@ class LineQueue:
     # -- a full queue -------------------------------------------------------
 
     def _has_room(self, line: bytes, size: int) -> bool:
-        """Do as the policy says; tell whether there is room for the line now."""
+        """Apply the policy; return whether the line may be queued."""
         if self._is_closed:
             return True
         self._wake()
         if _monotonic() - self._busy_since < _STALLED_S:
-            # It writes, and only needs the interpreter to itself for a moment.
-            time.sleep(_MAKE_WAY_S)
+            # The thread makes progress: yield the interpreter to it.
+            time.sleep(_YIELD_S)
         if self._bytes + size <= self._max_bytes:
             return True
         if self._policy == "block":
@@ -405,28 +435,28 @@ class LineQueue:
         return False
 
     def _wait_for_room(self, line: bytes, size: int) -> bool:
-        if self._is_writing_here():
+        if self._is_writing_thread():
             self.sink.lose("queue full", line)
             return False
         while self._bytes + size > self._max_bytes and self._lines and not self._is_closed:
-            time.sleep(_NAP_S)
-            if not self._is_served():
+            time.sleep(_POLL_S)
+            if not self._has_thread():
                 self._wake()
         return True
 
     def _make_room(self, size: int, *, is_error: bool) -> None:
-        """Lose lines below ERROR, and others only for one of their own kind."""
+        """Drop lines below ERROR; for a line of ERROR and above, also others of these levels."""
         wanted = max(size, self._max_bytes // 16)
-        if self._barren_at != self._taken:
-            if self._lose_waiting(wanted, with_errors=False) >= size:
+        if self._nothing_to_drop_at != self._batches_taken:
+            if self._drop_waiting(wanted, with_errors=False) >= size:
                 return
-            self._barren_at = self._taken
+            self._nothing_to_drop_at = self._batches_taken
         if is_error and self._policy == "drop_oldest":
-            self._lose_waiting(size, with_errors=True)
+            self._drop_waiting(size, with_errors=True)
 
-    def _lose_waiting(self, wanted: int, *, with_errors: bool) -> int:
-        """Lose up to ``wanted`` bytes of what waits; give how many."""
-        if not self._sorting.acquire(blocking=False):
+    def _drop_waiting(self, wanted: int, *, with_errors: bool) -> int:
+        """Drop waiting lines until ``wanted`` bytes are free; return the bytes."""
+        if not self._drop_lock.acquire(blocking=False):
             return 0
         lines, freed = self._lines, 0
         kept: list[bytes] = []
@@ -439,7 +469,7 @@ class LineQueue:
                     kept.append(line)
                     continue
                 freed += len(line) + _OVERHEAD
-                self._gone += 1
+                self._lines_done += 1
                 self.sink.lose("queue full", line)
         except IndexError:
             pass
@@ -447,20 +477,25 @@ class LineQueue:
             kept.reverse()
             (lines.extendleft if is_oldest else lines.extend)(kept)
             self._bytes -= freed
-            self._sorting.release()
+            self._drop_lock.release()
         return freed
 
 
 class MozlogQueueHandler(MozlogHandler):
-    """Writes each record as one line, by a thread of its own.
+    """Writes each record as one line, in a thread of its own.
 
-    ``stream``, ``name``, ``max_line_bytes`` and ``timeout``: as in ``MozlogHandler``.
-    ``max_bytes``: of the lines that wait. ``policy``: what a full queue does, as in
-    ``LineQueue``; the default never blocks. ``flush_on_sigterm``: where nobody else
-    handles SIGTERM, the queue is written before it ends the process.
+    ``flush(timeout)`` and ``close()`` take bounded time. After ``close()``, and if no thread
+    can be started, lines are written directly.
 
-    ``flush(timeout)`` and ``close()`` take bounded time from anywhere. After
-    ``close()``, and where no thread can be started, lines are written directly.
+    Args:
+        stream: As for ``MozlogHandler``.
+        name: As for ``MozlogHandler``.
+        max_bytes: The bytes that all waiting lines may have.
+        policy: What to do if the queue is full, as for ``LineQueue``; the default never blocks.
+        max_line_bytes: As for ``MozlogHandler``.
+        timeout: As for ``MozlogHandler``.
+        flush_on_sigterm: Whether to write the queue when SIGTERM ends the process. Ignored if
+            the application handles SIGTERM.
     """
 
     def __init__(
@@ -474,7 +509,7 @@ class MozlogQueueHandler(MozlogHandler):
         timeout: float | None = None,
         flush_on_sigterm: bool = True,
     ) -> None:
-        # Before the handler opens its stream: a refused option leaves nothing behind.
+        # Before the handler opens its stream, so that an invalid option leaves no open file.
         check_queue_options(
             {"max_bytes": max_bytes, "policy": policy, "flush_on_sigterm": flush_on_sigterm}
         )
@@ -484,25 +519,31 @@ class MozlogQueueHandler(MozlogHandler):
             _flush_on_sigterm()
 
     def flush(self, timeout: float = _FLUSH_S) -> bool:  # type: ignore[override]
-        """Have everything written; False where that takes longer than ``timeout`` seconds."""
+        """Wait until the queued lines are written.
+
+        Args:
+            timeout: The longest wait, in seconds.
+
+        Returns:
+            Whether they are written.
+        """
         return bool(self.sink.flush(timeout))
 
     def close(self) -> None:
-        """Write what waits, in bounded time; later records are written directly.
+        """Write the queued lines in bounded time. Later records are written directly.
 
-        ``logging.config.dictConfig`` and ``logging.shutdown`` close all handlers that there
-        are, also those that loggers still have. That ends the thread, and the next record
-        starts it again.
+        ``logging.config.dictConfig`` and ``logging.shutdown`` close all handlers, also those
+        that loggers still have. Such a call ends the thread, and the next record starts another.
         """
         if _is_called_by_shutdown() and not _Exit.is_over:
-            self.sink.rest()
+            self.sink.end_thread_when_empty()
         else:
             self.sink.close()
         super().close()
 
 
 def _is_called_by_shutdown() -> bool:
-    # Subclasses may have a close() of their own in between.
+    # Skip the close() of subclasses.
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     while frame is not None and frame.f_code.co_name == "close":
         frame = frame.f_back
@@ -514,15 +555,15 @@ def _is_called_by_shutdown() -> bool:
 
 
 class _Exit:
-    """Whether the process ends, and no thread would write what is queued."""
+    """Whether the hooks for the end of the process are installed, and whether they have run."""
 
     is_prepared = False
     is_over = False
 
 
 def _flush_at_exit() -> None:
-    # The children of multiprocessing end without atexit, but not without this. Elsewhere
-    # logging flushes its handlers at exit, but not those that it knows no more.
+    # The children of multiprocessing run the hooks of threading, but not those of atexit.
+    # atexit, since logging.shutdown knows only the handlers that were not closed before.
     if not _Exit.is_prepared:
         _Exit.is_prepared = True
         with contextlib.suppress(AttributeError, RuntimeError):
@@ -531,7 +572,7 @@ def _flush_at_exit() -> None:
 
 
 def _close_all() -> None:
-    """Write everything; lines that are logged later are written directly."""
+    """Write all queues; later lines are written directly."""
     _Exit.is_over = True
     until = _monotonic() + _FLUSH_S
     for queue in list(_queues):
@@ -549,12 +590,12 @@ def _flush_on_sigterm() -> None:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _flush_and_end)
     except ValueError:
-        # Not the main thread, which alone may do this.
+        # Not the main thread, which alone may set signal handlers.
         pass
 
 
 def _flush_and_end(number: int, _frame: FrameType | None) -> None:
     _flush_all(_SIGTERM_S)
-    # Ends of the signal as it would have without us.
+    # End by the signal, so that the exit status is the same as without this handler.
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -1357,14 +1357,14 @@ def _(log: Front) -> None:
     handler = log.configure(queue=True)
     queue_ = handler.sink
     done: queue.Queue[int] = queue.Queue()
-    write_all = queue_.sink.write_all
+    write_lines = queue_.sink.write_lines
 
     def closing(lines: Any) -> Any:
         queue_.close()
         done.put(1)
-        return write_all(lines)
+        return write_lines(lines)
 
-    queue_.sink.write_all = closing
+    queue_.sink.write_lines = closing
     log(n=0)
     done.get(timeout=30)
     log(n=1)

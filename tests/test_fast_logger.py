@@ -30,8 +30,8 @@ from strategies import NESTED, PLAIN_SCALARS, TEXTS
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
-from mozlog_py import sink as sink_module
 from mozlog_py._process.process_id import Process, process
+from mozlog_py._sink import line_writer
 from mozlog_py._values.sanitiser import MAX_ITEMS
 from mozlog_py.sink import NO_DIRECT_WRITE, SHORT_BYTES, Sink
 from mozlog_py.structlog import (
@@ -761,12 +761,12 @@ os.waitpid(child, 0)
 
         process, prepared = Process(), [RaiseAfterWrite(), RaiseAfterWrite()]
         for one in prepared:
-            process.tell(one)
+            process.register(one)
         for _ in prepared:
             with pytest.raises(KeyboardInterrupt):
-                process.ask(1)
+                process.refresh(1)
             assert process.pid < 0
-        process.ask(1)
+        process.refresh(1)
         assert process.pid == os.getpid()
         assert [one.told for one in prepared] == [3, 2]
 
@@ -781,7 +781,7 @@ os.waitpid(child, 0)
         renderers = [Equal("a"), Equal("b")]
         states = [renderer.state for renderer in renderers]
         process.pid = -1
-        process.ask(time.time_ns())
+        process.refresh(time.time_ns())
         assert all(
             renderer.state is not state for renderer, state in zip(renderers, states, strict=True)
         )
@@ -869,7 +869,7 @@ class TestByItself:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made, other = Lines(), Lines()
-        usual = sink_module.writes_in_turn
+        usual = line_writer.slot_writers
 
         def interrupted(*arguments: Any) -> Any:
             monkeypatch.undo()
@@ -877,7 +877,7 @@ class TestByItself:
             self.sink(made).stream = other.file
             return usual(*arguments)
 
-        monkeypatch.setattr(sink_module, "writes_in_turn", interrupted)
+        monkeypatch.setattr(line_writer, "slot_writers", interrupted)
         made.log.info("here")
         made.log.info("there")
         assert [field["msg"] for field in made.fields] == ["here"]
@@ -943,7 +943,7 @@ class TestByItself:
     def test_open_a_path_anew_that_was_moved(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py._sink.reopenable_file._LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr("mozlog_py._sink.reopenable_file._CHECK_EVERY_S", 0.0)
         path = tmp_path / "log"
         log = FastBoundLogger.at(1)(SinkLoggerFactory(Sink(path))("app"), processors("shop"), {})
         log.info("before", n=1)

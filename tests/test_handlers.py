@@ -27,6 +27,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the notes that would go to the real stderr."""
     notes: list[str] = []
     monkeypatch.setattr("mozlog_py.sink.note", notes.append)
+    monkeypatch.setattr("mozlog_py._sink.line_writer.note", notes.append)
     return notes
 
 
@@ -701,7 +702,7 @@ class TestDiagnostics:
         monkeypatch.setattr(self_log, "_withheld", 0)
         monkeypatch.setattr("time.monotonic", lambda: now[0])
         monkeypatch.setattr("os.write", lambda _, line: written.append(line))
-        monkeypatch.setattr(self_log, "_takes_at_once", lambda _: True)
+        monkeypatch.setattr(self_log, "_is_ready", lambda _: True)
         self_log.note("first\nforged \u2028")
         self_log.note("second")
         self_log.note("third")

@@ -21,7 +21,7 @@ from mozlog_py.sink import Sink
 
 @pytest.fixture(autouse=True)
 def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reopenable_file, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(reopenable_file, "_CHECK_EVERY_S", 0.0)
     monkeypatch.setattr(reopenable_file, "_RETRY_S", 0.0)
 
 
@@ -74,8 +74,8 @@ class TestTheFirstOpen:
         try:
             stream = ReopenableFile(tmp_path / "log")
             (tmp_path / "log").rename(tmp_path / "log.1")
-            stream.mark_as_moved()
-            stream.follow()
+            stream.request_reopen()
+            stream.reopen_if_moved()
         finally:
             os.umask(former)
         assert [stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()] == [mode] * 2
@@ -369,7 +369,7 @@ class TestADescriptorsPath:
         sink = Sink(stream)
         (tmp_path / "log").unlink()
         (tmp_path / "log").touch()
-        stream.mark_as_moved()
+        stream.request_reopen()
         assert sink.write(b"one\n")
         assert os.read(reader, 100) == b"one\n"
         os.close(reader)
@@ -388,12 +388,12 @@ def test_the_same_note_comes_once_a_minute_and_another_at_once(
     log.symlink_to("elsewhere")
     for _ in range(600):
         now[0] += 0.2
-        stream.follow()
+        stream.reopen_if_moved()
     assert len(quiet) == 2
     log.unlink()
     log.mkdir()
     now[0] += 0.2
-    stream.follow()
+    stream.reopen_if_moved()
     assert "Is a directory" in quiet[2]
 
 

@@ -1,4 +1,4 @@
-"""The lock of a pipe that several processes write to, where another process keeps it."""
+"""The lock of a pipe that several processes write to, kept by another process."""
 
 import fcntl
 import os
@@ -18,14 +18,14 @@ class TestLocksOfPipesThatAreKept:
 
     @pytest.fixture
     def kept(self) -> Iterator[tuple[int, int, Callable[[], None]]]:
-        """Yield both ends of a pipe that another process has locked, and a call that ends it."""
+        """Yield both ends of a pipe whose lock another process has, and a function that ends it."""
         reader, writer = os.pipe()
         told, tell = os.pipe()
         pid = os.fork()
         if not pid:
             fcntl.lockf(writer, fcntl.LOCK_EX, 1, 0)
             # As one of ours that has the pipe open: short lines take the lock, too.
-            PipeLock(writer).look()
+            PipeLock(writer).find_other_writers()
             os.write(tell, b"1")
             time.sleep(60)
             os._exit(0)

@@ -23,6 +23,7 @@ from mozlog_py.sink import Sink
 def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     notes: list[str] = []
     monkeypatch.setattr("mozlog_py.sink.note", notes.append)
+    monkeypatch.setattr("mozlog_py._sink.line_writer.note", notes.append)
     monkeypatch.setattr("mozlog_py.queued.note", notes.append)
     return notes
 
@@ -46,7 +47,7 @@ def line(number: int, severity: int = 6) -> bytes:
 
 
 def held_up(policy: Any, max_bytes: int) -> tuple[LineQueue, Gate]:
-    """Return a queue whose thread is held up by its stream, with the first line."""
+    """Return a queue whose thread waits for its stream with the first line."""
     gate = Gate()
     queue = LineQueue(Sink(gate), policy=policy, max_bytes=max_bytes)
     queue.write(line(0))
@@ -284,13 +285,13 @@ class TestEnds:
         stream = io.StringIO()
         sink = Sink(stream)
         queue = LineQueue(sink)
-        write_all = sink.write_all
+        write_lines = sink.write_lines
 
         def end(_: Any) -> None:
-            sink.write_all = write_all  # type: ignore[method-assign]
+            sink.write_lines = write_lines  # type: ignore[method-assign]
             raise SystemExit
 
-        sink.write_all = end  # type: ignore[method-assign]
+        sink.write_lines = end  # type: ignore[method-assign]
         queue.write(line(1))
         first = queue._thread
         assert first is not None
@@ -306,13 +307,13 @@ class TestEnds:
         stream = io.StringIO()
         sink = Sink(stream)
         queue = LineQueue(sink)
-        write_all = sink.write_all
+        write_lines = sink.write_lines
 
         def fail(_: Any) -> None:
-            sink.write_all = write_all  # type: ignore[method-assign]
+            sink.write_lines = write_lines  # type: ignore[method-assign]
             raise LookupError("odd")
 
-        sink.write_all = fail  # type: ignore[method-assign]
+        sink.write_lines = fail  # type: ignore[method-assign]
         queue.write(line(1))
         queue.flush()
         queue.write(line(2))

@@ -261,7 +261,7 @@ class TestNoOtherWayOut:
         handler = MozlogHandler(io.StringIO())
         handler.setFormatter(MozlogFormatter(processors=[drop]))
         handler.sink.lose("for a test", b"{}")
-        (line,) = checked_lines(handler._report(handler.sink._loss_counter.taken()))
+        (line,) = checked_lines(handler._report(handler.sink._loss_counter.take_unreported()))
         assert line["Fields"]["msg"] == "1 records were lost"
 
     def test_an_event_that_cannot_be_read_is_not_shown(

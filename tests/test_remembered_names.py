@@ -203,13 +203,13 @@ class TestOthers:
         assert losses.total == 300
         assert len(losses.by_cause) == 101
         assert losses.by_cause[OTHERS] == 200
-        lost = losses.taken()
+        lost = losses.take_unreported()
         assert sum(lost.by_cause.values()) == sum(lost.by_severity.values()) == lost == 300
         assert len(lost.by_cause) == len(lost.by_severity) == 101
-        losses.untaken(lost)
-        losses.take_back(*("Error299", 299))
-        losses.take_back(*("Error1", 1))
-        again = losses.taken()
+        losses.put_back(lost)
+        losses.uncount(*("Error299", 299))
+        losses.uncount(*("Error1", 1))
+        again = losses.take_unreported()
         assert (again, losses.total) == (298, 298)
         assert again.by_cause[OTHERS] == 199
         assert "Error1" not in again.by_cause

@@ -31,6 +31,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the notes that would go to the real stderr."""
     notes: list[str] = []
     monkeypatch.setattr("mozlog_py.sink.note", notes.append)
+    monkeypatch.setattr("mozlog_py._sink.line_writer.note", notes.append)
     monkeypatch.setattr("mozlog_py._sink.reopenable_file.note", notes.append)
     return notes
 
@@ -130,10 +131,10 @@ class TestCounters:
         losses.add("ENOSPC", b'{"Severity":3}')
         losses.add("EPIPE", b"for people")
         assert losses.last() == ("EPIPE", None)
-        losses.take_back("ENOSPC", 3)
+        losses.uncount("ENOSPC", 3)
         assert losses.by_cause == {"EPIPE": 1}
-        assert losses.taken().by_severity == {None: 1}
-        losses.take_back("EPIPE", None)
+        assert losses.take_unreported().by_severity == {None: 1}
+        losses.uncount("EPIPE", None)
         assert (losses.total, losses.by_cause, losses.unreported) == (0, {}, 0)
         assert severity_in(b'{"Severity":12}') == 12
 
@@ -236,7 +237,7 @@ class TestPaths:
     def test_are_opened_again_when_the_file_was_moved(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py._sink.reopenable_file._LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr("mozlog_py._sink.reopenable_file._CHECK_EVERY_S", 0.0)
         path, rotated = tmp_path / "log", tmp_path / "log.1"
         handler = MozlogHandler(path)
         capture = Capture(handler)
@@ -361,26 +362,26 @@ class TestPipes:
     def test_of_several_processes_are_noticed(self) -> None:
         reader, writer = os.pipe()
         pipe_lock = PipeLock(writer)
-        pipe_lock.look()
+        pipe_lock.find_other_writers()
         assert not pipe_lock.is_shared
         told, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
             mine = PipeLock(writer)
-            mine.look()
+            mine.find_other_writers()
             os.write(tell, b"1" if mine.is_shared else b"0")
             time.sleep(60)
             os._exit(0)
         try:
             assert os.read(told, 1) == b"1"
-            pipe_lock.look()
+            pipe_lock.find_other_writers()
             assert pipe_lock.is_shared
             pipe_lock.lock(is_long=False)
             pipe_lock.unlock()
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        pipe_lock.look()
+        pipe_lock.find_other_writers()
         assert not pipe_lock.is_shared
         for descriptor in (reader, writer, told, tell):
             os.close(descriptor)
@@ -408,7 +409,7 @@ class TestPipes:
         states = [False, False, True]
         reader, writer = os.pipe()
         pipe_lock = PipeLock(writer)
-        pipe_lock.look()
+        pipe_lock.find_other_writers()
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.sleep", naps.append)
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.is_writable", lambda *_: states.pop(0))
         pipe_lock.is_shared, pipe_lock.due = True, float("inf")
@@ -457,7 +458,7 @@ class TestTurns:
         assert path.read_bytes() == b"one\nleft\n"
 
     @pytest.mark.parametrize("count", [2, 5])
-    def test_that_were_left_with_the_count_beside_them_are_finished(
+    def test_that_were_left_with_a_count_are_finished_before_the_next_line(
         self, tmp_path: Path, count: int
     ) -> None:
         path = tmp_path / "log"
@@ -465,7 +466,7 @@ class TestTurns:
         sink.write(b"one\n")
         with path.open("ab") as file:
             file.write(b"left\n"[:count])
-        sink._slot.update({0: [b"left\n"], 1: count})
+        sink._slot[0] = [b"left\n", count]
         assert sink.write(b"two\n")
         assert path.read_bytes() == b"one\nleft\ntwo\n"
         assert not sink._slot
@@ -520,7 +521,7 @@ class TestTurns:
         os.set_blocking(writer, False)
         with os.fdopen(writer, "wb") as stream:
             sink = Sink(stream, timeout=0.02, max_line_bytes=0)
-            sink.write_all([b"a" * 6000 + b"\n", b"b" * 6000 + b"\n", b"c\n"])
+            sink.write_lines([b"a" * 6000 + b"\n", b"b" * 6000 + b"\n", b"c\n"])
             assert (sink.written, sink.lost) == (1, 2)
             os.read(reader, 8192)
             sink.write(b"d\n")

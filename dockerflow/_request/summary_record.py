@@ -161,7 +161,7 @@ def make_record(
     known, first = _first.get((logger, level), _NO_FIRST)
     ns = _time_ns()
     if ns > process.until_ns:
-        process.ask(ns)
+        process.refresh(ns)
     if (
         known is not names
         or (factory is not _LogRecord and factory is not _made_faster)

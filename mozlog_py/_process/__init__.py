@@ -1,3 +1,3 @@
-"""The process: its id, its descriptors, its forks, and its notes on stderr."""
+"""The lowest stage: this process, its descriptors, its forks, and its notes on stderr."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What has to begin anew in the child of a fork."""
+"""Calls ``reset_after_fork`` of registered objects in the child of each fork."""
 
 from __future__ import annotations
 
@@ -7,41 +7,46 @@ import sys
 import weakref
 from typing import Final, Protocol
 
-__all__ = ["Forked", "follow"]
+__all__ = ["ResetAfterFork", "register"]
 
 
-class Forked(Protocol):
-    """Something that holds what only one of two processes may finish."""
+class ResetAfterFork(Protocol):
+    """An object whose state belongs to one process: lines on their way, locks, threads."""
 
     def reset_after_fork(self, *, had_threads: bool) -> None:
-        """Leave to the parent what is the parent's.
+        """Drop the parent's state.
 
-        ``had_threads``: the parent had others, in whose hands a lock may be that
-        is held in the child for ever.
+        Args:
+            had_threads: Whether the parent had other threads. One of them may have held a
+                lock, which nothing releases in the child.
         """
 
 
-_followed: Final[weakref.WeakSet[Forked]] = weakref.WeakSet()
-_is_following = False
+_registered: Final[weakref.WeakSet[ResetAfterFork]] = weakref.WeakSet()
+_has_hooks = False
 _had_threads = False
 
 
-def follow(one: Forked) -> None:
-    """Have ``one.begin_anew()`` called in the child of every fork from here on."""
-    global _is_following
-    _followed.add(one)
-    # With the first one, and not at import, which changes nothing global.
-    if not _is_following and hasattr(os, "register_at_fork"):
-        _is_following = True
-        os.register_at_fork(before=_look_around, after_in_child=_begin_anew)
+def register(holder: ResetAfterFork) -> None:
+    """Call ``holder.reset_after_fork()`` in the child of every fork from here on.
+
+    Args:
+        holder: The object. It is referred to weakly.
+    """
+    global _has_hooks
+    _registered.add(holder)
+    # With the first registration and not at import: an import changes no global state.
+    if not _has_hooks and hasattr(os, "register_at_fork"):
+        _has_hooks = True
+        os.register_at_fork(before=_count_threads, after_in_child=_reset)
 
 
-def _look_around() -> None:
+def _count_threads() -> None:
     global _had_threads
-    # Also those that threading does not know.
+    # Not threading.active_count(), which leaves out threads that C code has started.
     _had_threads = len(sys._current_frames()) > 1  # noqa: SLF001
 
 
-def _begin_anew() -> None:
-    for one in list(_followed):
-        one.reset_after_fork(had_threads=_had_threads)
+def _reset() -> None:
+    for holder in list(_registered):
+        holder.reset_after_fork(had_threads=_had_threads)

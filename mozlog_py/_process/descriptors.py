@@ -1,8 +1,8 @@
-"""What the kernel says of a descriptor: which file it is of, and whether it takes bytes now.
+"""Facts about a descriptor: which file it refers to, and whether it takes bytes now.
 
-A descriptor is only a number. After ``os.closerange``, which daemons call, the same
-number may be that of a client's socket or of a database. Therefore the identity of what
-is below is compared before each write, in the same C call as the write.
+A descriptor is only a number. After ``os.closerange``, which daemons call, the same number
+may refer to a client's socket or to a database. Therefore each write compares the identity of
+the file first, in the same C call.
 """
 
 from __future__ import annotations
@@ -39,43 +39,43 @@ STDERR: Final = 2
 _fstat: Final = os.fstat
 _fcntl: Final[Any] = getattr(fcntl, "fcntl", None)
 _F_GETSIG: Final[int | None] = getattr(fcntl, "F_GETSIG", None)
-# Real-time signals, none of which is ever sent: that would take O_ASYNC.
+# Numbers of real-time signals. The kernel never sends one: that would take O_ASYNC.
 _MARKS: Final = range(34, 65)
 _next_mark: Final = cycle(_MARKS)
 
-# As they were before gevent or eventlet: no greenlet may run in the middle of a write.
+# Without the patches of gevent or eventlet: no other greenlet may run during a write.
 _poll: Final[Callable[[], Any] | None] = native("select", "poll")
 _select: Final[Callable[..., Any]] = native("select", "select")
-# select.POLLOUT, which eventlet takes away too.
+# select.POLLOUT, which eventlet removes from the module.
 _POLLOUT: Final = 4
 
-#: Return which file a ``stat_result`` is of: its inode and its device.
+#: Return the inode and the device of a ``stat_result``, which identify a file.
 file_of: Final[Callable[[os.stat_result], tuple[int, int]]] = itemgetter(1, 2)
 
 
 class ForeignDescriptorError(OSError):
-    """The number of a descriptor is that of another file by now."""
+    """The descriptor refers to another file than before."""
 
     def __init__(self, descriptor: int) -> None:
-        super().__init__(errno.EBADF, f"descriptor {descriptor} is that of another file by now")
+        super().__init__(errno.EBADF, f"descriptor {descriptor} is now another file's")
 
 
 class DescriptorIdentity:
-    """What a descriptor is recognised by before each write, in the cheapest way that is exact.
+    """Recognises the file below a descriptor before each write, by the cheapest exact property.
 
-    * A standard descriptor that child processes inherit: that they still do. What Python opens
-      under its number is not inherited, and what is inherited there was put there to redirect
-      the process (see ``is_redirection``). To ask takes 0.15 microseconds.
-    * A file opened here, and a regular file: a mark on the opened file. Linux keeps the number
-      of a signal for each, which it never sends for a regular file. To read it takes 0.3
-      microseconds.
-    * All else: the inode and device. ``os.fstat`` takes 0.9 microseconds before a write to a
-      pipe and 2 before one to a file, since a write then stores a time of its own
+    * A standard descriptor that child processes inherit: the flag that makes it inherited.
+      Python opens files without that flag, so a file with it was put there to redirect the
+      process (see ``is_redirection``). Reading the flag takes 0.15 microseconds.
+    * A file opened by this package, and a regular file: a mark on the open file description.
+      Linux stores the number of a signal there, which it never sends for a regular file.
+      Reading it takes 0.3 microseconds.
+    * Any other: the inode and the device. ``os.fstat`` takes 0.9 microseconds before a write
+      to a pipe and 2 before one to a file, because the write then stores a new time
       (Linux 6.13).
 
     Args:
         descriptor: The descriptor.
-        is_ours: Whether the file was opened here, and may be marked, whatever it is.
+        is_ours: Whether this package opened the file, and may mark a file of any kind.
 
     Raises:
         OSError: The descriptor is closed.
@@ -96,20 +96,20 @@ class DescriptorIdentity:
                 self._read, self._expected = _read_marks, mark
 
     def at(self, descriptor: int) -> DescriptorIdentity:
-        """Return the identity of the same opened file at another descriptor."""
+        """Return the identity of the same open file at another descriptor."""
         other = copy(self)
         other._descriptor = descriptor  # noqa: SLF001 - of the same class
         return other
 
     def is_same(self) -> bool:
-        """Return whether the next write would take the descriptor for that of the same file."""
+        """Return whether the next write would accept the descriptor."""
         try:
             return next(self.descriptors()) == self._descriptor
         except (KeyError, OSError):
             return False
 
     def is_same_file(self) -> bool:
-        """Return whether the descriptor leads to the same file, however it was opened.
+        """Return whether the descriptor refers to the same file, whatever its flags and mark.
 
         Raises:
             OSError: The descriptor is closed.
@@ -117,13 +117,14 @@ class DescriptorIdentity:
         return file_of(_fstat(self._descriptor)) == self._file
 
     def descriptors(self, *, is_endless: bool = False) -> Iterator[int]:
-        """Return an iterator whose steps give the descriptor if it is that of the same file.
+        """Return an iterator that verifies the descriptor with each step, and yields it.
 
-        A step raises ``KeyError`` if the descriptor is that of another file and ``OSError``
-        if it is closed. The step after that looks again.
+        A step raises ``KeyError`` if the descriptor refers to another file, and ``OSError`` if
+        it is closed. The next step verifies again. An iterator and not a function, so that
+        ``map(os.write, ...)`` verifies and writes in one C call.
 
         Args:
-            is_endless: Whether there is a step after the first one.
+            is_endless: Whether the iterator has more than one step.
         """
         numbers = repeat(self._descriptor) if is_endless else repeat(self._descriptor, 1)
         return map({self._expected: self._descriptor}.__getitem__, self._read(numbers))
@@ -149,7 +150,11 @@ def _read_marks(numbers: Iterator[int]) -> Iterator[int]:
 
 
 def _marked(descriptor: int) -> int | None:
-    """Return the mark of an opened file, which gets one if it has none; None if it takes none."""
+    """Return the mark of an open file, after setting one if it has none.
+
+    Returns:
+        None if the system keeps no mark for it.
+    """
     if _F_GETSIG is None:
         return None
     try:
@@ -157,7 +162,7 @@ def _marked(descriptor: int) -> int | None:
         if mark not in _MARKS:
             mark = next(_next_mark)
             _fcntl(descriptor, fcntl.F_SETSIG, mark)
-        # Systems that only look like Linux may take it and forget it.
+        # Systems that emulate Linux may accept the mark without storing it.
         return mark if _fcntl(descriptor, _F_GETSIG) == mark else None
     except OSError:
         return None
@@ -166,10 +171,9 @@ def _marked(descriptor: int) -> int | None:
 def is_redirection(descriptor: int) -> bool:
     """Return whether a standard descriptor that changed was changed to redirect the process.
 
-    A redirection (``os.dup2``, a shell, a supervisor) leaves a descriptor that is inherited
-    by child processes. What Python opens is not inherited: a data file or a socket that got
-    the number of a closed stdout, which no line may be written to. A file opened for append
-    is taken for a log.
+    A redirection (``os.dup2``, a shell, a supervisor) leaves a descriptor that child processes
+    inherit. A file or a socket that Python opens is not inherited. If it got the number of a
+    closed stdout, no line may be written to it; a file opened for append is taken for a log.
     """
     if fcntl is None or os.get_inheritable(descriptor):
         return True
@@ -181,11 +185,14 @@ def is_redirection(descriptor: int) -> bool:
 
 
 def is_writable(descriptor: int, milliseconds: float) -> bool | None:
-    """Return whether a descriptor takes bytes within some time; None if that cannot be known.
+    """Return whether a descriptor takes bytes within some time.
 
     Args:
         descriptor: The descriptor.
-        milliseconds: How long to wait; 0 does not wait.
+        milliseconds: The longest wait; 0 does not wait.
+
+    Returns:
+        None if the system cannot tell.
     """
     if _poll is not None:
         waiting = _poll()
@@ -194,5 +201,5 @@ def is_writable(descriptor: int, milliseconds: float) -> bool | None:
     try:
         return bool(_select([], [descriptor], [], milliseconds / 1000)[1])
     except (OSError, ValueError):
-        # On Windows this is for sockets only, and elsewhere for the first 1,024 descriptors.
+        # On Windows select() takes sockets only; elsewhere only the first 1,024 descriptors.
         return None

@@ -1,8 +1,8 @@
-"""What is remembered by a name that data may have brought: a bounded number of short names.
+"""Memos whose keys come from data: bounded in the number of entries and in their length.
 
-Names of fields, headers, loggers and parameters are the clients' choice in the end. What
-is found out about one is remembered, because names come again; a client that sends new
-ones without end must fill no memory by it.
+Clients choose names of fields, headers, loggers and parameters in the end. A memo keeps what
+was computed for a name, because names recur. A client that sends ever new names must not
+fill the memory.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from typing import Any, Final
 
 __all__ = ["LONGEST", "is_short", "remember"]
 
-#: Characters (or bytes) of a name that is remembered. What is known of a longer one is
-#: found out each time.
+#: Characters (or bytes) that a key may have. The value of a longer one is computed each time.
 LONGEST: Final = 128
 
 
 def remember(memo: dict[Any, Any], key: Any, value: Any, most: int, longest: int = LONGEST) -> None:
-    """Put an entry into a memo, unless its key is too long; a full memo begins anew.
+    """Put an entry into a memo, unless its key is too long; clear a full memo first.
 
-    The memo is an ordinary dict, so that to look something up in it costs no call.
+    The memo is an ordinary dict, so that a lookup costs no call.
 
     Args:
         memo: The entries.
         key: A name, a number, or a tuple of them.
-        value: What is known of it.
-        most: How many entries the memo may have.
-        longest: How long a key may be: characters or bytes of a name; of a tuple those of all
-            its members, and one more for each.
+        value: The value for the key.
+        most: The number of entries that the memo may have.
+        longest: The length that a key may have: characters or bytes of a name; for a tuple
+            those of all its members, and one more for each.
     """
     if is_short(key, longest):
         if len(memo) >= most and key not in memo:
@@ -36,7 +35,7 @@ def remember(memo: dict[Any, Any], key: Any, value: Any, most: int, longest: int
 
 
 def is_short(key: Any, longest: int = LONGEST) -> bool:
-    """Return whether a key may be remembered. ``longest``: as for ``remember``."""
+    """Return whether a key is short enough for a memo. ``longest``: as for ``remember``."""
     return _size(key) <= longest
 
 
@@ -46,5 +45,5 @@ def _size(key: Any) -> int:
         return len(key)
     if kind is tuple:
         return len(key) + sum(map(_size, key))
-    # An id or a level; but data may bring a number of any length.
+    # Mostly an id or a level, but a number from data may have any length.
     return key.bit_length() // 64 if kind is int else 0

@@ -1,4 +1,4 @@
-"""Which process this is, without asking the kernel for every line."""
+"""The id of this process, without a system call for every line."""
 
 from __future__ import annotations
 
@@ -7,98 +7,102 @@ import weakref
 from collections.abc import Callable
 from typing import Final, Protocol
 
-__all__ = ["Prepared", "Process", "Watched", "process"]
+__all__ = ["ChecksDescriptor", "PreparedForProcess", "Process", "process"]
 
-# A fork past the interpreter runs no hooks, and nor does a descriptor that is replaced;
-# both are noticed after this long.
-_INTERVAL_NS: Final = 2_000_000
-# What is done regularly may take longer than that look.
-_REGULAR_NS: Final = 20_000_000
+# Nanoseconds. A fork past the interpreter runs no hooks, and neither does a replaced
+# descriptor: both are noticed after this interval.
+_REFRESH_EVERY_NS: Final = 2_000_000
+# Nanoseconds. The periodic functions may take longer than a refresh does.
+_PERIOD_NS: Final = 20_000_000
 
 
-class Prepared(Protocol):
-    """Something that has the id of the process in what it prepared."""
+class PreparedForProcess(Protocol):
+    """An object that has prepared something with the id of the process in it."""
 
     def reset_after_fork(self) -> None:
-        """Forget what was prepared: this is another process."""
+        """Discard what was prepared: this is another process."""
 
 
-class Watched(Protocol):
-    """Something that depends on what may be replaced in a process."""
+class ChecksDescriptor(Protocol):
+    """An object that depends on a descriptor, which other code may replace."""
 
-    def look_below(self) -> None:
-        """Look whether it was replaced."""
+    def check_descriptor(self) -> None:
+        """Stop using the descriptor directly if it was replaced. Must not raise."""
 
 
 class Process:
-    """The id of this process, and until when it need not be asked for again.
+    """The id of this process, and the time until which it is valid.
 
-    Whoever makes a line compares its time with ``until_ns`` first, and calls
-    ``ask`` when that is over. A fork is noticed at once where the interpreter
-    knows of it (``os.fork``), and else after 2 milliseconds.
+    Code that makes a line compares the line's time with ``until_ns``, and calls ``refresh``
+    when that is over. A fork by ``os.fork`` is noticed at once, any other after
+    2 milliseconds.
     """
 
-    __slots__ = ("_is_watching", "_prepared", "_regular_until_ns", "_watched", "pid", "regular",
+    __slots__ = ("_checked", "_has_hooks", "_periodic_until_ns", "_prepared", "pid", "regular",
                  "until_ns")  # fmt: skip
 
     def __init__(self) -> None:
-        #: The id, which may be that of the parent once ``until_ns`` is over; the same
-        #: object for as long as it is the same id, so ``is`` compares it.
+        #: The id. Once ``until_ns`` is over it may be the parent's. The object stays the same
+        #: as long as the id does, so that ``is`` compares it.
         self.pid = -1
         #: Nanoseconds since the epoch.
         self.until_ns = 0
-        #: What is to be done now and then when the process is asked for, at most every
-        #: 20 milliseconds. Must not raise.
+        #: Functions that ``refresh`` calls, at most every 20 milliseconds. They must not raise.
         self.regular: list[Callable[[], None]] = []
-        self._regular_until_ns = 0
-        self._is_watching = False
-        # By identity: they may be anybody's, and compare as they like.
-        self._prepared: weakref.WeakValueDictionary[int, Prepared] = weakref.WeakValueDictionary()
-        self._watched: weakref.WeakValueDictionary[int, Watched] = weakref.WeakValueDictionary()
+        self._periodic_until_ns = 0
+        self._has_hooks = False
+        # By identity: an object's class may define any __eq__ and __hash__.
+        self._prepared: weakref.WeakValueDictionary[int, PreparedForProcess]
+        self._prepared = weakref.WeakValueDictionary()
+        self._checked: weakref.WeakValueDictionary[int, ChecksDescriptor]
+        self._checked = weakref.WeakValueDictionary()
 
-    def tell(self, prepared: Prepared) -> None:
-        """Have ``prepared.prepare_anew()`` called where this turns out to be another process."""
+    def register(self, prepared: PreparedForProcess) -> None:
+        """Call ``prepared.reset_after_fork()`` whenever this is another process than before."""
         self._prepared[id(prepared)] = prepared
-        self._watch()
+        self._install_hooks()
 
-    def watch(self, watched: Watched) -> None:
-        """Have ``watched.look_below()`` called with each ``ask``."""
-        self._watched[id(watched)] = watched
+    def register_check(self, checked: ChecksDescriptor) -> None:
+        """Call ``checked.check_descriptor()`` with each refresh."""
+        self._checked[id(checked)] = checked
 
-    def ask(self, now_ns: int) -> None:
-        """Ask which process this is. ``now_ns``: the time, nanoseconds since the epoch."""
-        self._watch()
+    def refresh(self, now_ns: int) -> None:
+        """Ask the kernel for the id, and run the checks and the periodic functions.
+
+        Args:
+            now_ns: The time, in nanoseconds since the epoch.
+        """
+        self._install_hooks()
         pid = os.getpid()
         if pid != self.pid:
             self.reset_after_fork()
-            # Last: where another thread's new one is in the way of that, it is done again.
+            # Last: if another thread prepares something meanwhile, the next refresh resets it.
             self.pid = pid
-        self.until_ns = now_ns + _INTERVAL_NS
-        for watched in list(self._watched.values()):
-            watched.look_below()
-        if now_ns > self._regular_until_ns:
-            self._regular_until_ns = now_ns + _REGULAR_NS
+        self.until_ns = now_ns + _REFRESH_EVERY_NS
+        for checked in list(self._checked.values()):
+            checked.check_descriptor()
+        if now_ns > self._periodic_until_ns:
+            self._periodic_until_ns = now_ns + _PERIOD_NS
             for act in self.regular:
                 act()
 
     def reset_after_fork(self) -> None:
-        """Have everything that was prepared be prepared again."""
+        """Discard everything that was prepared for the former process."""
         for prepared in list(self._prepared.values()):
             prepared.reset_after_fork()
 
-    def _watch(self) -> None:
-        """Ask anew after every fork from here on."""
-        # Not at import: a process that logs no line has no use for it. Before the fork as well:
-        # hooks of the application that were registered earlier are called first in the
-        # child, and may log there.
-        if not self._is_watching:
-            self._is_watching = True
-            if hasattr(os, "register_at_fork"):
-                os.register_at_fork(before=self.forget, after_in_child=self.forget)
+    def expire(self) -> None:
+        """Have the next line refresh the id."""
+        self.until_ns = self._periodic_until_ns = 0
 
-    def forget(self) -> None:
-        """Have the next line ask anew."""
-        self.until_ns = self._regular_until_ns = 0
+    def _install_hooks(self) -> None:
+        # Not at import: a process that logs no line needs no hook. Before the fork as well,
+        # since hooks that the application registered earlier run first in the child, and may
+        # log there.
+        if not self._has_hooks:
+            self._has_hooks = True
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(before=self.expire, after_in_child=self.expire)
 
 
 #: This process.

@@ -1,4 +1,4 @@
-"""What the logger itself has to say, on stderr: little, seldom, and never in the way."""
+"""Notes about the logger's own trouble, on stderr: short, rare, and never blocking."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .descriptors import STDERR, is_redirection, is_writable
 
 __all__ = ["DEGRADED", "Tally", "degraded", "note"]
 
-#: The field in which a line says what of its record it could not keep.
+#: The field in which a line says which parts of its record are missing.
 DEGRADED: Final = "mozlog.degraded"
 
 _MAX_BYTES: Final = 1024
@@ -19,7 +19,7 @@ _INTERVAL_S: Final = 1.0
 
 
 class Tally:
-    """A count that goes up."""
+    """A count that only goes up."""
 
     __slots__ = ("count",)
 
@@ -27,7 +27,7 @@ class Tally:
         self.count = 0
 
 
-#: How many lines of this process could not keep all of their record.
+#: Lines of this process that could not keep all of their record.
 degraded: Final = Tally()
 
 _last: float = float("-inf")
@@ -35,10 +35,14 @@ _withheld = 0
 
 
 def note(text: str) -> None:
-    """Write one line about the logger's own trouble to stderr.
+    """Write one line about the logger's own trouble to stderr. Never raises.
 
-    At most one a second and 1,024 bytes, and only where stderr takes it at
-    once: a service must not stop because nobody reads its complaints. Never raises.
+    The function writes at most one line a second and 1,024 bytes a line. It writes only if
+    stderr takes the line at once, so that an unread stderr cannot stop the service. Notes
+    that are withheld are counted in the next one.
+
+    Args:
+        text: The text, without a newline.
     """
     global _last, _withheld
     now = time.monotonic()
@@ -46,25 +50,26 @@ def note(text: str) -> None:
         _withheld += 1
         return
     more = f" ({_withheld} more like it)" if _withheld else ""
-    # No character becomes less than one byte: what is cut is not escaped first.
+    # Cut before the escape, to bound the work; an escaped character has at least one byte.
     whole = f"mozlog_py: {text[:_MAX_BYTES]}{more}"
     line = whole.encode("unicode_escape")[: _MAX_BYTES - 1] + b"\n"
     try:
-        if _takes_at_once(STDERR):
+        if _is_ready(STDERR):
             os.write(STDERR, line)
             _last, _withheld = now, 0
             return
     except OSError:
-        # stderr is closed, or its reader is gone.
+        # stderr is closed, or its reader has ended.
         pass
     _withheld += 1
 
 
-def _takes_at_once(descriptor: int) -> bool:
+def _is_ready(descriptor: int) -> bool:
+    """Return whether a write of one note to stderr would not block."""
     if not is_redirection(descriptor):
         # stderr was closed, and a file of the application has its number.
         return False
-    # A pipe that is writable takes this much (PIPE_BUF) without blocking.
+    # A writable pipe takes PIPE_BUF bytes without blocking, and a note has fewer.
     is_ready = is_writable(descriptor, 0)
     if is_ready is None:
         return not stat.S_ISFIFO(os.fstat(descriptor).st_mode)

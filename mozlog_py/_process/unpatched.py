@@ -1,8 +1,8 @@
-"""Functions of the standard library as they are without gevent and eventlet.
+"""Functions of the standard library without the patches of gevent and eventlet.
 
-Both replace the functions that wait by ones that run another greenlet meanwhile. The
-writing thread must not be a greenlet, since a write to a full pipe would hold up all of
-them; and no other greenlet may run in the middle of a write.
+Both replace blocking functions by ones that switch to another greenlet. The writing thread must
+not be a greenlet, since a write to a full pipe would block all of them. No other greenlet may
+run during a write.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["NativeThread", "allocate_lock", "native", "sleep"]
 
 
 def native(module: str, name: str) -> Any:
-    """Return a function of a module as it was before gevent or eventlet replaced it.
+    """Return the original of a function that gevent or eventlet may have replaced.
 
     Args:
         module: The module's name, such as ``"time"``.
@@ -36,7 +36,7 @@ def native(module: str, name: str) -> Any:
     return getattr(__import__(module), name, None)
 
 
-# What eventlet calls the part of the standard library that a module belongs to.
+# Eventlet's names for parts of the standard library, by the module that each patches.
 _EVENTLET_NAMES: Final = {"_thread": ("thread",), "select": ("select",), "time": ("time",)}
 
 allocate_lock: Final[Callable[[], Any]] = native("_thread", "allocate_lock")
@@ -46,16 +46,16 @@ _start: Final[Callable[..., Any]] = native("_thread", "start_new_thread")
 
 
 class NativeThread:
-    """A thread of the operating system, also where threads are greenlets.
+    """A daemon thread of the operating system, also where ``threading`` starts greenlets.
 
-    The process does not wait for it when it ends. ``threading`` does not know it: a thread
-    that it started fails at its end if it was patched meanwhile.
+    ``threading`` does not know the thread: one that ``threading`` starts fails at its end if
+    gevent patches the module meanwhile.
 
     Args:
-        function: What the thread runs.
+        function: The function that the thread runs.
 
     Raises:
-        RuntimeError: No thread can be started.
+        RuntimeError: The system starts no thread.
     """
 
     def __init__(self, function: Callable[[], Any]) -> None:
@@ -70,7 +70,7 @@ class NativeThread:
 
     def is_current(self) -> bool:
         """Return whether the caller runs in this thread."""
-        # The system gives the number of a thread that has ended to another one.
+        # The system reuses the number of a thread that has ended.
         return self._is_running and self._ident == _get_ident()
 
     def _run(self) -> None:

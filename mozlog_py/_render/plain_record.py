@@ -340,7 +340,7 @@ def fields_renderer(
     def render(type_: str, level: int, fields: dict[str, Any]) -> bytes | None:
         ns = _time_ns()
         if ns > process.until_ns:
-            process.ask(ns)
+            process.refresh(ns)
         if include_context and has_context(fields):
             fields = {**static, **current(), **fields}
         elif static:

@@ -1,3 +1,3 @@
-"""The stage that brings bytes to a descriptor."""
+"""The last stage: from the bytes of a line to a descriptor."""
 
 __all__: list[str] = []

@@ -1,14 +1,13 @@
-"""What is below a sink: a descriptor that is ours to write to, or a stream of somebody's.
+"""Where a sink writes: to a descriptor, or to a stream's own ``write``.
 
-A standard stream is written to through its descriptor, past Python's own
-buffers, which lose lines when a write is interrupted or refused. Anything else
-(a test's capture, a wrapper) is written to as it asks to be, through ``write``.
+A sink writes to a standard stream through its descriptor, past Python's own buffers: those lose
+lines when a write is interrupted or refused. It writes to any other object (a test's capture, a
+wrapper) through the object's ``write``.
 
-A line on its way is a *cell*: a list with the line first and then the count of
-bytes of every write that took some of it. Iterators of ``map`` write and record
-in one C call, so that no signal handler, no finaliser and no other thread can
-come between the two. The cell is the only truth about a line, with what stands
-beside it in its place (see ``turns``) for as long as it is there.
+A *pending write* is a list: the line, then the count of bytes of each write that took a part of
+it. ``map`` objects write and record the count in one C call, so that no signal handler, no
+finaliser and no other thread can run between the two. The list is the only record of how much
+of a line is written.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from mozlog_py._process.descriptors import (
 )
 from mozlog_py._process.unpatched import native, sleep
 
-from .pipe_lock import CAN_LOCK, DROP_LOCK, ONE_BYTE, TAKE_LOCK, TURN, PipeLock, lockf
+from .pipe_lock import CAN_LOCK, LOCK, LOCKED_BYTE, UNLOCK, PipeLock, lockf
 from .reopenable_file import ReopenableFile
 
 __all__ = [
@@ -57,151 +56,176 @@ __all__ = [
     "destination_for",
     "is_complete",
     "is_echo",
-    "writes_in_turn",
+    "slot_writers",
 ]
 
-#: ``[line, count, count, ...]``: a line, and how many bytes of it each write took.
+#: ``[line, count, count, ...]``: a line, and the number of bytes that each write took of it.
 PendingWrite = list[Any]
 
 #: Bytes; a write of no more than this to a pipe is never split by the kernel.
 PIPE_BUF: Final = getattr(select, "PIPE_BUF", 512)
 
 _POLL_MS: Final = 1000
-#: Seconds between two attempts where it cannot be known when there is room.
+#: Seconds between two attempts if the system cannot tell whether a descriptor takes bytes.
 _PAUSE_S: Final = 0.005
 _write: Final = os.write
 _line_of: Final[Any] = itemgetter(0)
+_add_count: Final[Any] = list.append
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _get_ident: Final = native("_thread", "get_ident")
 
-#: What the beginning of a line is recognised by, within the line of another record.
-_HEAD: Final = re.compile(rb"[ -~]{12,120}")
+#: The prefix by which a line is recognised within the line of another record.
+_PREFIX: Final = re.compile(rb"[ -~]{12,120}")
 _TIMESTAMP: Final = re.compile(rb'\{"Timestamp":(\d+),')
-#: Colours of the terminal, also as they are escaped in a line.
+#: Colours of the terminal, raw and as a line escapes them.
 _COLORS: Final = re.compile(rb"(?:\x1b|\\+x1b|\\+u001b)\[[0-9;]*m")
 
-#: The lines that are on their way to a stream of a foreign class, with their threads.
-_being_written: Final[list[tuple[int, StreamDestination]]] = []
+#: The threads that write to a stream of a foreign class now, each with its destination.
+_in_progress: Final[list[tuple[int, StreamDestination]]] = []
 
 
 def bytes_written(pending: PendingWrite) -> int:
-    """Give how many bytes of a cell's line are written."""
+    """Return how many bytes of the line are written."""
     return sum(pending[1:])
 
 
 def is_complete(pending: PendingWrite) -> bool:
-    """Tell whether a cell's line is written to its end."""
+    """Return whether the line is written to its end."""
     return bytes_written(pending) >= len(pending[0])
 
 
 class Destination(Protocol):
-    """Takes whole lines, one at a time."""
+    """Writes whole lines. The caller sees to it that only one thread writes at a time."""
 
     def is_replaced(self) -> bool:
-        """Return whether what is below has been replaced since the outlet was made."""
+        """Return whether another file has taken the place of the one below this destination."""
 
-    def finish(self, pending: PendingWrite, timeout: float | None) -> None:
-        """Write what is left of a cell's line. Raises what the write raises.
+    def write_all(self, pending: PendingWrite, timeout: float | None) -> None:
+        """Write the rest of a line, and raise what the write raises.
 
-        ``timeout``: seconds to wait for a descriptor that takes nothing now;
-        None waits for as long as it takes. Raises ``TimeoutError``.
+        Args:
+            pending: The line. Each write adds its count.
+            timeout: Seconds to wait for a descriptor that takes no bytes; None for no limit.
+
+        Raises:
+            TimeoutError: The descriptor took no bytes within ``timeout``.
         """
 
 
 class DescriptorDestination:
-    """Writes to the descriptor below a standard stream or file.
+    """Writes to the descriptor below a standard stream or a file.
 
-    The standard descriptors belong to the process: what replaces one of them redirects the
-    process, and lines follow it. Any other number is that of one file, and lines are not for
-    another one which has it later.
+    The standard descriptors belong to the process: a file that replaces one of them redirects
+    the process, and lines follow. Any other descriptor stands for one file; a file that gets
+    its number later receives no lines.
 
     Args:
-        flush: Called before each line: what ``print()`` left in the stream's buffer comes
-            first, and a closed stream raises ``ValueError``.
-        look: Called instead where the buffer must be left alone.
+        flush: Called before each line, so that text in the stream's buffer comes first. It
+            raises ``ValueError`` if the stream is closed.
+        check_open: Called instead of ``flush`` if the buffer must not be touched.
         descriptor: The descriptor.
-        identity: What each write recognises the descriptor by; by default it is found out.
+        identity: The identity that each write verifies; by default the present one.
     """
 
     def __init__(
-        self, flush: Any, look: Any, descriptor: int, identity: DescriptorIdentity | None = None
+        self,
+        flush: Any,
+        check_open: Any,
+        descriptor: int,
+        identity: DescriptorIdentity | None = None,
     ) -> None:
         self.flush = flush
-        self._look = look
+        self._check_open = check_open
         self.descriptor: Final = descriptor
         self.is_standard: Final = descriptor <= STDERR
         self._identity = DescriptorIdentity(descriptor) if identity is None else identity
         mode = os.fstat(descriptor).st_mode
-        #: Who else writes to the same pipe; None where the kernel keeps lines apart.
+        #: None for a regular file: there the kernel keeps lines of processes apart.
         self.pipe_lock = PipeLock(descriptor) if _is_shared_by_bytes(mode) else None
-        #: Bytes that the kernel takes in one piece, or not at all.
+        #: Bytes that the kernel takes in one piece or not at all.
         self.whole_bytes = PIPE_BUF if self.pipe_lock is not None else sys.maxsize
 
     def is_replaced(self) -> bool:
-        """Return whether the descriptor is that of another file than it was.
+        """Return whether the descriptor refers to another file than before.
 
-        A standard descriptor that is closed is not: the write tells that.
+        A closed standard descriptor counts as the same: the write reports it.
         """
         try:
             return not (self._identity.is_same() and self._identity.is_same_file())
         except OSError:
             return not self.is_standard
 
-    def accept_redirection(self) -> None:
-        """Raise ``ForeignDescriptorError`` unless it is a redirection, or the same file.
-
-        Called when the outlet is outdated and its stream is still the same.
+    def verify_redirection(self) -> None:
+        """Raise ``ForeignDescriptorError`` unless the process was redirected, or nothing changed.
 
         Raises:
             ValueError: The stream is closed.
-            OSError: The descriptor is.
+            OSError: The descriptor is closed.
         """
-        self._look()
+        self._check_open()
         is_same = self._identity.is_same_file()
         if not is_same and not (self.is_standard and is_redirection(self.descriptor)):
             raise ForeignDescriptorError(self.descriptor)
 
     def descriptors(self, *, is_endless: bool = False) -> Iterator[int]:
-        """Return an iterator that gives the descriptor for a write, as ``map`` takes it.
+        """Return an iterator that verifies the descriptor with each step, and yields it.
 
-        Raises:
-            KeyError: By a step of the iterator: the descriptor is that of another file.
-            OSError: By a step of the iterator: the descriptor is closed.
+        A step raises ``KeyError`` if the descriptor refers to another file, and ``OSError`` if
+        it is closed.
+
+        Args:
+            is_endless: Whether the iterator has more than one step.
         """
         return self._identity.descriptors(is_endless=is_endless)
 
-    def leave_buffer_alone(self) -> None:
-        """Flush no more; only look whether the stream is closed."""
-        self.flush = self._look
+    def disable_flush(self) -> None:
+        """Leave the stream's buffer alone from here on; only check that the stream is open."""
+        self.flush = self._check_open
 
-    def finish(self, pending: PendingWrite, timeout: float | None = None) -> None:
-        """Write what is left of a cell's line, whatever it takes."""
+    def write_all(self, pending: PendingWrite, timeout: float | None = None) -> None:
+        """Write the rest of a line under the lock of the pipe, and wait as long as it takes.
+
+        Args:
+            pending: The line. Each write adds its count.
+            timeout: Seconds to wait for room and for the lock; None for no limit.
+
+        Raises:
+            TimeoutError: The wait took longer.
+            OSError: The write failed.
+        """
         pipe_lock = self.pipe_lock
         until = None if timeout is None else time.monotonic() + timeout
         if pipe_lock is None:
-            self._finish(pending, until)
+            self._write_rest(pending, until)
             return
-        # Not a lock of another file either.
+        # Before the lock as well: it must not be taken on another file.
         self.verify()
         try:
             try:
                 pipe_lock.lock(is_long=len(pending[0]) > PIPE_BUF, until=until)
-                self._finish(pending, until)
+                self._write_rest(pending, until)
             finally:
                 pipe_lock.unlock()
         finally:
-            # Once more: a signal's handler may have raised on the way to the other.
+            # Again: a signal handler may have raised before the call above.
             pipe_lock.unlock()
 
     def verify(self) -> None:
-        """Raise ``ForeignDescriptorError`` if the descriptor is that of another file by now."""
+        """Raise ``ForeignDescriptorError`` if the descriptor refers to another file."""
         if not self.is_standard and self.is_replaced():
             raise ForeignDescriptorError(self.descriptor)
 
     def remainder_of(self, partial: PendingWrite) -> PendingWrite | None:
-        """Give what ends a line that was torn some time ago: its rest, where it still fits on."""
+        """Return what to write before the next line, so that a partial line does not corrupt it.
+
+        Args:
+            partial: A line of which only a part is written.
+
+        Returns:
+            The partial line, whose rest is to be written, if nothing was appended since. A
+            newline if another process may have written behind it. None if the file has grown.
+        """
         if self.pipe_lock is not None:
-            # What others wrote since then may stand behind it.
             return [b"\n"] if self.pipe_lock.is_shared else partial
         descriptor = self.descriptor
         try:
@@ -210,44 +234,50 @@ class DescriptorDestination:
             return partial
         return partial if is_last else None
 
-    def _finish(self, pending: PendingWrite, until: float | None) -> None:
-        line = pending[0]
+    def _write_rest(self, pending: PendingWrite, until: float | None) -> None:
         if until is not None:
-            self._wait(until, is_refused=False)
+            self._wait_for_room(until, is_refused=False)
         while True:
             done = bytes_written(pending)
+            line = pending[0]
             if done >= len(line):
                 return
             try:
-                rest = line[done:] if done else line
-                pending.extend(map(_write, self.descriptors(), (rest,)))
-                if pending[-1] == 0:
-                    raise OSError(errno.EIO, "the descriptor takes nothing")
+                # One C call writes and records the count: nothing can raise in between. It also
+                # reads a whole line, which a fork just before empties in the child.
+                rest = (line[done:],) if done else map(_line_of, (pending,))
+                pending.extend(map(_write, self.descriptors(), rest))
+                if pending[-1] == 0 and pending[0]:
+                    raise OSError(errno.EIO, "the descriptor takes no bytes")
             except BlockingIOError:
-                self._wait(until)
+                self._wait_for_room(until)
             except KeyError:
                 raise ForeignDescriptorError(self.descriptor) from None
 
-    def _wait(self, until: float | None, *, is_refused: bool = True) -> None:
+    def _wait_for_room(self, until: float | None, *, is_refused: bool = True) -> None:
         while True:
             milliseconds = _POLL_MS if until is None else _milliseconds(until)
             is_ready = is_writable(self.descriptor, milliseconds)
             if is_ready or (is_ready is None and not is_refused):
-                # Not every system can tell; then the write does.
+                # If the system cannot tell, the write does.
                 return
             if until is not None and time.monotonic() >= until:
-                raise TimeoutError(errno.ETIMEDOUT, "nobody reads")
+                raise TimeoutError(errno.ETIMEDOUT, "the descriptor took no bytes in time")
             if is_ready is None:
                 sleep(_PAUSE_S)
                 return
 
 
 class EchoError(OSError):
-    """The stream has logged the line that was written to it."""
+    """The stream logs the line that is written to it."""
 
 
 class StreamDestination:
-    """Writes to anything that has a ``write``, as text or as bytes, whichever it takes."""
+    """Writes to any object with a ``write``, as text or as bytes.
+
+    Args:
+        stream: The object.
+    """
 
     __slots__ = ("_is_ascii", "_is_binary", "_line", "_prefixes", "_stream", "is_echoed")
 
@@ -257,21 +287,25 @@ class StreamDestination:
         self._is_ascii = not _is_utf8(getattr(stream, "encoding", None))
         self._line = b""
         self._prefixes: deque[bytes] = deque()
-        #: The stream has logged what is being written to it.
+        #: Whether the stream has logged the line that is written to it now.
         self.is_echoed = False
 
     def is_replaced(self) -> bool:
-        """Return False: the stream is what lines are for, whatever is below it."""
+        """Return False: the object itself is the destination, whatever it writes to."""
         return False
 
-    def finish(self, pending: PendingWrite, timeout: float | None = None) -> None:  # noqa: ARG002
-        """Write a line and flush, where the stream can be flushed.
+    def write_all(self, pending: PendingWrite, timeout: float | None = None) -> None:  # noqa: ARG002
+        """Write a line, and flush the stream if it has a ``flush``.
+
+        Args:
+            pending: The line.
+            timeout: Ignored: the stream decides how long it waits.
 
         Raises:
-            EchoError: The stream logs what is written to it; the line is still to be written.
+            EchoError: The stream logs what is written to it; the line is not written.
         """
         if len(pending) > 1:
-            # Only the stream knows how far it came, and nothing must be written twice.
+            # Only the stream knows how much it took, and a line must not be written twice.
             return
         line = pending[0]
         if is_echo(line):
@@ -279,8 +313,8 @@ class StreamDestination:
             return
         self._line, self.is_echoed = line, False
         self._prefixes.clear()
-        slot = _get_ident(), self
-        _being_written.append(slot)
+        entry = _get_ident(), self
+        _in_progress.append(entry)
         try:
             if self._is_binary:
                 self._write_bytes(line)
@@ -298,37 +332,36 @@ class StreamDestination:
                 pending.append(len(line))
             raise
         finally:
-            _being_written.remove(slot)
+            _in_progress.remove(entry)
         if self.is_echoed:
             del pending[1:]
             raise EchoError("the stream logs what is written to it")
 
     def echoes(self, line: bytes) -> bool:
-        """Return whether a line has one of those in it that are being written."""
-        heads = self._prefixes
-        if not heads:
-            heads.extend(filter(None, map(_beginning_of, self._line.split(b"\n"))))
+        """Return whether a line contains one of the lines that are being written."""
+        prefixes = self._prefixes
+        if not prefixes:
+            prefixes.extend(filter(None, map(_prefix_of, self._line.split(b"\n"))))
         text = _COLORS.sub(b"", line)
         fields = line.partition(b'"Fields"')[2]
-        for _ in range(len(heads)):
-            if _is_within(heads[0], text, fields):
+        for _ in range(len(prefixes)):
+            if _is_within(prefixes[0], text, fields):
                 return True
-            # Streams log lines in the order in which they get them.
-            heads.rotate(-1)
+            # A stream logs lines in the order of the writes, so the next one is likely first.
+            prefixes.rotate(-1)
         return False
 
     def _write_text(self, line: bytes) -> None:
         text = line.decode()
-        # Whatever the encoding makes of other letters, it is not what a
-        # collector takes for JSON; and JSON can say anything in ASCII.
+        # Collectors read JSON as UTF-8. In ASCII with escapes it is valid in any encoding.
         try:
             self._stream.write(_NOT_ASCII.sub(_escaped, text) if self._is_ascii else text)
         except UnicodeEncodeError:
-            # It did not say what it is.
+            # The stream has an encoding that its attribute does not name.
             self._is_ascii = True
             self._stream.write(_NOT_ASCII.sub(_escaped, text))
         except TypeError:
-            # Nor that it takes bytes, as temporary files do.
+            # The stream takes bytes and is of no class of io, as temporary files are.
             self._write_bytes(line)
             self._is_binary = True
 
@@ -336,153 +369,164 @@ class StreamDestination:
         while line:
             written = self._stream.write(line)
             if written is None and isinstance(self._stream, io.RawIOBase):
-                raise BlockingIOError("the stream takes nothing now")
+                raise BlockingIOError("the stream takes no bytes now")
             if not isinstance(written, int) or isinstance(written, bool):
-                # Somebody's own write, which does not count.
+                # A foreign ``write`` that returns no count has written all.
                 return
             if written <= 0:
-                raise OSError("the stream takes nothing")
+                raise OSError("the stream takes no bytes")
             line = line[written:]
 
 
 def is_echo(line: bytes) -> bool:
-    """Return whether a line only says what this thread is writing to a stream.
+    """Return whether a line repeats a line that this thread is writing to a stream.
 
-    A stream that logs what is printed to it makes a record of each line, whose line would
-    be written to the stream in turn. It is told to the outlet that writes the first one.
+    A stream that logs what is printed to it makes a record of each line, and the line of that
+    record would be written to the stream again. The destination of the first line is marked by
+    ``is_echoed``.
     """
     ident = _get_ident()
-    # Other threads change the list meanwhile.
-    for thread, destination in tuple(_being_written):
+    # A copy: other threads change the list.
+    for thread, destination in tuple(_in_progress):
         if thread == ident and destination.echoes(line):
             destination.is_echoed = True
             return True
     return False
 
 
-def writes_in_turn(
-    destination: DescriptorDestination, slot: dict[int, Any]
-) -> tuple[Iterator[int], Iterator[tuple[int, None]]]:
-    """Give two endless iterators; each step writes the line of the cell in ``slot[0]`` once.
+def slot_writers(
+    destination: DescriptorDestination, slot: dict[int, PendingWrite]
+) -> tuple[Iterator[None], Iterator[tuple[None, None]]]:
+    """Return two endless iterators; each step writes the line in ``slot[0]`` once.
 
-    The first one puts the count into ``slot[1]``, and gives it; the second does
-    so with the lock of the pipe, which it gives back. A step raises what the
-    write raises, and a step after that goes on as if nothing had been. They are
-    made once since making a ``map`` for each line costs as much as using it.
+    A step adds the count to the pending write, in the same C call as the write. A step of the
+    second iterator also takes the lock of the pipe before and releases it after the write. A
+    step raises what the write or the lock raises, and the next step starts anew.
+
+    The iterators are made once, since making a ``map`` costs as much as using it.
     """
 
-    def steps(descriptors: Iterator[int]) -> Iterator[int]:
-        lines = map(_line_of, map(slot.get, repeat(0)))
-        return map(slot.setdefault, repeat(1), map(_write, descriptors, lines))
+    def writes(descriptors: Iterator[int]) -> Iterator[None]:
+        pending = map(slot.__getitem__, repeat(0))
+        lines = map(_line_of, map(slot.__getitem__, repeat(0)))
+        return map(_add_count, pending, map(_write, descriptors, lines))
 
     def locks(descriptors: Iterator[int], kind: tuple[int, ...]) -> Iterator[None]:
-        return map(lockf, descriptors, *map(repeat, kind + ONE_BYTE + TURN))
+        return map(lockf, descriptors, *map(repeat, kind + LOCKED_BYTE))
 
     always = repeat(destination.descriptor)
-    locked = compress(always, map(not_, locks(destination.descriptors(is_endless=True), TAKE_LOCK)))
+    verified = destination.descriptors(is_endless=True)
+    locked = compress(always, map(not_, locks(verified, LOCK)))
     return (
-        steps(destination.descriptors(is_endless=True)),
-        zip(steps(locked), locks(always, DROP_LOCK), strict=False),
+        writes(destination.descriptors(is_endless=True)),
+        zip(writes(locked), locks(always, UNLOCK), strict=False),
     )
 
 
 def destination_for(stream: Any) -> Destination:
-    """Give the outlet for a stream: its descriptor where that is the same thing, else itself."""
-    # Exact types only: a subclass is there to do something of its own on write.
+    """Return the destination for a stream: its descriptor if it has one, else its ``write``.
+
+    Raises:
+        OSError: The descriptor is closed.
+    """
+    # Exact types only: a subclass may do something of its own in ``write``.
     if type(stream) is io.TextIOWrapper and _is_utf8(stream.encoding):
         return _descriptor_destination(stream, stream.buffer)
     if type(stream) is io.BufferedWriter or type(stream) is io.FileIO:
         return _descriptor_destination(stream, stream)
     if type(stream) is ReopenableFile:
-        return DescriptorDestination(stream.look, stream.look, stream.fileno(), stream.identity)
-    if _is_logging(stream):
-        # What is printed to it becomes a record, and that would come back here.
+        return DescriptorDestination(
+            stream.check_due, stream.check_due, stream.fileno(), stream.identity
+        )
+    if _has_logger(stream):
+        # A line that is printed to it would become a record, and come back here.
         return destination_behind(stream)
     return StreamDestination(stream)
 
 
 def destination_behind(stream: Any) -> Destination:
-    """Return the outlet for the real stream that a logging one stands in for.
+    """Return the destination for the real stream that a logging one replaces.
 
     Raises:
         OSError: There is no such descriptor.
     """
     real = sys.__stderr__ if _is_stderr(stream) else sys.__stdout__
-    if real is None or real is stream or _is_logging(real):
+    if real is None or real is stream or _has_logger(real):
         return descriptor_behind(stream)
     return destination_for(real)
 
 
 def descriptor_behind(stream: Any) -> Destination:
-    """Return the outlet for the standard descriptor that a stream stands in for.
+    """Return the destination for the standard descriptor of a stream that logs.
 
     Raises:
         OSError: The descriptor is closed.
     """
-    return DescriptorDestination(_nothing, _nothing, STDERR if _is_stderr(stream) else STDOUT)
+    return DescriptorDestination(_noop, _noop, STDERR if _is_stderr(stream) else STDOUT)
 
 
 def _is_stderr(stream: Any) -> bool:
-    # Celery has the same object for both.
+    # Celery puts the same object in both places.
     return stream is sys.stderr and stream is not sys.stdout
 
 
-def _nothing() -> None:
-    """Flush nothing."""
+def _noop() -> None:
+    """Do nothing: a bare descriptor has no buffer."""
 
 
-def _beginning_of(line: bytes) -> bytes:
-    found = _HEAD.match(_COLORS.sub(b"", line[:400]))
+def _prefix_of(line: bytes) -> bytes:
+    found = _PREFIX.match(_COLORS.sub(b"", line[:400]))
     return found[0] if found else b""
 
 
-def _is_within(head: bytes, text: bytes, fields: bytes) -> bool:
-    """Return whether a line begins like this that another line has in it.
+def _is_within(prefix: bytes, text: bytes, fields: bytes) -> bool:
+    """Return whether a line contains another line with this prefix.
 
     Args:
-        head: The beginning of the one.
-        text: The other, without colours.
-        fields: The Fields of the other.
+        prefix: The prefix of the inner line.
+        text: The outer line, without colours.
+        fields: The Fields of the outer line.
     """
-    if head in text or json.dumps(head.decode())[1:-1].encode() in text:
+    if prefix in text or json.dumps(prefix.decode())[1:-1].encode() in text:
         return True
-    # A message that is JSON text becomes Fields.
-    stamp = _TIMESTAMP.match(head)
+    # A message that is JSON text becomes Fields, in which the timestamp is one of them.
+    stamp = _TIMESTAMP.match(prefix)
     return stamp is not None and stamp[1] in fields
 
 
 def _descriptor_destination(stream: Any, below: Any) -> Destination:
-    """Return the outlet for a stream with a descriptor, or the stream's own without one.
+    """Return the destination for the descriptor of a stream, or for the stream if it has none.
 
     Raises:
-        OSError: The descriptor is closed, and the stream does not know of it.
+        OSError: The descriptor was closed past the stream.
     """
     try:
-        # What gzip, TLS and the like have is not a descriptor to write past them to.
+        # The file below gzip, TLS and the like takes no plain text.
         if type(getattr(below, "raw", below)) is io.FileIO:
             return DescriptorDestination(stream.flush, stream.fileno, stream.fileno())
     except OSError as error:
         if error.errno == errno.EBADF:
-            # The stream's buffer would keep the line, and print it when it is counted as lost.
+            # The stream's own buffer would keep the line and print it later, although it counts
+            # as lost.
             raise
     except ValueError:  # detached or closed
         pass
     return StreamDestination(stream)
 
 
-def _is_logging(stream: Any) -> bool:
-    """Return whether a stream has a logger, as those have that log what is printed to them.
+def _has_logger(stream: Any) -> bool:
+    """Return whether a stream refers to a logger, as streams do that log what is printed to them.
 
-    Celery's has it as ``logger``; others keep it under a name of their own, or only its
-    ``info`` method. Streams that have it elsewhere are noticed when they log a line.
+    Celery's has it as ``logger``; others keep it under another name, or keep only its ``info``
+    method. A stream that has it elsewhere is noticed when it logs a line.
     """
     try:
         kept = [stream.logger]
-    except Exception:  # without the attribute, or with a broken one
+    except Exception:  # no attribute, or a property that raises
         kept = []
     try:
         kept += vars(stream).values()
-    except Exception:  # without a dict
+    except Exception:  # no dict
         pass
     return any(_is_logger(one) or _is_logger(_owner_of(one)) for one in kept)
 
@@ -496,7 +540,7 @@ def _owner_of(value: Any) -> Any:
 
 
 def _is_shared_by_bytes(mode: int) -> bool:
-    """Return whether writes of several processes to a file of this mode may be mixed."""
+    """Return whether the kernel may interleave long writes of several processes to the file."""
     return CAN_LOCK and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
 
 

@@ -1,4 +1,4 @@
-"""What could not be written: how much, why, of what severity, since when."""
+"""Counts the lines that could not be written: by cause, by severity, and since when."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["OTHERS", "LossCounter", "LossReport", "severity_in"]
 
-#: The cause of all that were lost once there were 100 causes.
+#: The cause that losses are counted under once there are 100 other causes.
 OTHERS: Final = "others"
 _MAX_CAUSES: Final = 100
 _SEVERITY: Final = re.compile(rb'"Severity":(\d+)')
 
 
 class LossReport(int):
-    """How many records were lost since it was said last, and what is known of them.
+    """The number of lines that were lost since the last report, with details.
 
-    ``by_cause``: ``ENOSPC``, ``EPIPE`` and the like, or an exception's name; beyond 100
-    of them, ``others``.
-    ``by_severity``: syslog's, as in the lines; None for lines without one.
-    ``since_ns``: when the first of them was lost, in nanoseconds since the epoch.
+    Attributes:
+        by_cause: Lines by cause: ``ENOSPC``, ``EPIPE`` and the like, or an exception's name;
+            beyond 100 causes, ``others``.
+        by_severity: Lines by syslog severity; None for lines without one.
+        since_ns: When the first of them was lost, in nanoseconds since the epoch.
     """
 
     by_cause: dict[str, int]
@@ -33,13 +34,13 @@ class LossReport(int):
 
     @property
     def since(self) -> str:
-        """The same as RFC 3339 has it."""
+        """``since_ns`` as an RFC 3339 time in UTC, with milliseconds."""
         time_ = datetime.fromtimestamp(self.since_ns / 1e9, tz=timezone.utc)
         return time_.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class LossCounter:
-    """Counts lost lines, for the app to read and for a line that says it."""
+    """Counts lost lines in total, for the application, and since the last report."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -47,7 +48,7 @@ class LossCounter:
         self._begin()
 
     def _begin(self) -> None:
-        #: How many of them no line has told of yet.
+        #: Lost lines that no report has covered yet.
         self.unreported = 0
         self._causes: dict[str, int] = {}
         self._severities: dict[int | None, int] = {}
@@ -55,7 +56,12 @@ class LossCounter:
         self._last: tuple[str, int | None] | None = None
 
     def add(self, error: BaseException | str, line: bytes) -> None:
-        """Count one line, lost because of ``error``."""
+        """Count one lost line.
+
+        Args:
+            error: The cause: an exception, or a text such as ``queue full``.
+            line: The line, whose severity is counted; empty if it is not known.
+        """
         if not self.unreported:
             self._since_ns = time.time_ns()
         cause = error if isinstance(error, str) else _cause(error)
@@ -67,8 +73,8 @@ class LossCounter:
         _increase(self._causes, cause)
         _increase(self._severities, severity)
 
-    def take_back(self, cause: str, severity: int | None) -> None:
-        """Uncount one line that was written after all."""
+    def uncount(self, cause: str, severity: int | None) -> None:
+        """Take back one lost line, which was written after all."""
         self.total -= 1
         _decrease(self.by_cause, cause)
         if self.unreported:
@@ -77,11 +83,11 @@ class LossCounter:
             _decrease(self._severities, severity)
 
     def last(self) -> tuple[str, int | None]:
-        """Give the cause and the severity of the line that was lost last."""
+        """Return the cause and the severity of the line that was lost last."""
         return self._last or ("unknown", None)
 
-    def taken(self) -> LossReport:
-        """Give what no line has told of yet; the next begin anew."""
+    def take_unreported(self) -> LossReport:
+        """Return a report of the losses since the last one, and count from 0 again."""
         lost = LossReport(self.unreported)
         lost.by_cause = self._causes
         lost.by_severity = dict(sorted(self._severities.items(), key=str))
@@ -89,8 +95,8 @@ class LossCounter:
         self._begin()
         return lost
 
-    def untaken(self, lost: LossReport) -> None:
-        """Put back what could not be told."""
+    def put_back(self, lost: LossReport) -> None:
+        """Count the losses of a report that could not be written as unreported again."""
         self.unreported += lost
         self._since_ns = lost.since_ns
         for cause, count in lost.by_cause.items():
@@ -98,14 +104,14 @@ class LossCounter:
         for severity, count in lost.by_severity.items():
             _increase(self._severities, severity, count)
 
-    def forget_untold(self) -> None:
-        """Leave it to the parent of a fork to tell of its own."""
+    def discard_unreported(self) -> None:
+        """Leave unreported losses to the parent, in the child of a fork."""
         self._begin()
 
 
 def severity_in(line: bytes) -> int | None:
-    """Give the syslog severity that a line says it has."""
-    # In the envelope, which comes before anything that a user may say.
+    """Return the syslog severity of a line's envelope; None if it has none."""
+    # The envelope comes before anything that a client may have sent.
     found = _SEVERITY.search(line[:4096])
     return int(found[1]) if found else None
 
@@ -116,7 +122,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _increase(counts: dict[Any, int], key: object, by: int = 1) -> None:
-    # Classes of exceptions may be made at run time.
+    # An application may create exception classes at run time.
     if key not in counts and len(counts) >= _MAX_CAUSES:
         key = OTHERS
     counts[key] = counts.get(key, 0) + by

@@ -1,18 +1,17 @@
-"""Who else writes to the same pipe, and whose turn it is among processes.
+"""A lock between the processes that write to one pipe.
 
-The kernel keeps writes of up to ``PIPE_BUF`` bytes to a pipe in one piece; a
-longer one is mixed with whatever others write meanwhile, short lines included.
-So while a long line is written, nobody else may write at all, and a lock of the
-pipe itself sees to that: a POSIX record lock, which processes that have no
-parent in common can take as well, and which the kernel takes from the dead.
+The kernel keeps a write of up to ``PIPE_BUF`` bytes to a pipe in one piece. It may interleave a
+longer one with writes of other processes, short ones included. While a process writes a long
+line, no other process may write at all. The lock is a POSIX record lock on the pipe itself:
+unrelated processes can take it, and the kernel releases it if its holder dies.
 
-Such a lock costs about as much as the write. A process that has the pipe to
-itself does without: each one leaves a mark (a lock on a byte of its own) and
-looks now and then whether there are marks of others. Before its first long line a process
-that has company gives the others the time to notice.
+The lock costs about as much as a write, so a process that has the pipe to itself does without.
+Each process marks the pipe by a second lock, on a byte of its own, and looks now and then for
+marks of others. Before its first long line, a process that finds others waits until they have
+found its mark.
 
-Any process that has the pipe open can take the lock and keep it. The wait is bounded for
-that reason: lines are then written without the lock, and counted.
+Any process that has the pipe open can take the lock and keep it. The wait is therefore bounded:
+after it, lines are written without the lock, and counted.
 """
 
 from __future__ import annotations
@@ -30,76 +29,80 @@ from mozlog_py._process.unpatched import sleep
 
 try:
     import fcntl
-except ImportError:  # Windows: no locks, and lines of several processes are not kept apart
+except ImportError:  # Windows: no locks, so lines of several processes may be interleaved
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "CAN_LOCK",
-    "DROP_LOCK",
-    "ONE_BYTE",
-    "TAKE_LOCK",
-    "TURN",
+    "LOCK",
+    "LOCKED_BYTE",
+    "UNLOCK",
     "PipeLock",
     "lockf",
     "unlocked",
 ]
 
-#: Seconds for which a process may believe that it has the pipe to itself.
-_LOOK_EVERY_S: Final = 0.05
-#: Seconds that others are given to notice a newcomer before its first long line.
+#: Seconds between two looks for marks of other processes.
+_FIND_EVERY_S: Final = 0.05
+#: Seconds that other processes get to find the mark of this one before its first long line.
 _NOTICE_S: Final = 0.25
-_PAUSE_S: Final = 0.005
+_POLL_S: Final = 0.005
 #: Seconds between two attempts to take the lock: the first ones, and the longest.
 _FIRST_PAUSE_S: Final = 0.00002
 _LONGEST_PAUSE_S: Final = 0.001
-#: Seconds. Another process may hold the lock for this long while the pipe takes bytes:
-#: one that writes is done in microseconds.
-_HELD_S: Final = 2.0
+#: Seconds. Another process may hold the lock for this long while the pipe takes bytes; a
+#: process that writes releases it after microseconds.
+_MAX_HELD_S: Final = 2.0
 
-#: Since when another process has the lock, where it has kept it.
-_KEPT: Final = float("-inf")
+#: The value of ``_held_since`` once another process has held the lock for too long.
+_TOO_LONG: Final = float("-inf")
 _MARKS: Final = 1 << 20
 
 # struct flock, as 64-bit Linux has it: type, whence, start, length, pid.
 _FLOCK: Final = struct.Struct("hhqqi4x")
-_KNOWS_OTHERS: Final = sys.platform == "linux" and sys.maxsize > 2**32
+_CAN_FIND_OTHERS: Final = sys.platform == "linux" and sys.maxsize > 2**32
 
 #: Whether this platform has locks of pipes.
 CAN_LOCK: Final = fcntl is not None
 if CAN_LOCK:
     _ANY_MARK: Final = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _MARKS, 0, 0)
-    _TURN_LOCK: Final = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+    _THE_LOCK: Final = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
 
 lockf: Final[Any] = getattr(fcntl, "lockf", None)
-#: The arguments of ``lockf`` for a turn, as ``map`` takes them.
-TAKE_LOCK: Final = (getattr(fcntl, "LOCK_EX", 0) | getattr(fcntl, "LOCK_NB", 0),)
-DROP_LOCK: Final = (getattr(fcntl, "LOCK_UN", 0),)
-ONE_BYTE: Final = (1,)
-TURN: Final = (0,)
+#: The arguments of ``lockf`` after the descriptor: what to do, without a wait, and the length
+#: and the start of the range. Tuples, so that ``map(repeat, ...)`` takes them.
+LOCK: Final = (getattr(fcntl, "LOCK_EX", 0) | getattr(fcntl, "LOCK_NB", 0),)
+UNLOCK: Final = (getattr(fcntl, "LOCK_UN", 0),)
+LOCKED_BYTE: Final = (1, 0)
 _monotonic: Final = time.monotonic
-# macOS and Linux have EAGAIN, and POSIX allows the other.
+# macOS and Linux use EAGAIN; POSIX allows both.
 _IS_HELD: Final = frozenset({errno.EAGAIN, errno.EACCES})
 
-#: How many lines of this process were written without the lock of their pipe, because
-#: another process kept it.
+#: Lines of this process that were written without the lock of their pipe, because another
+#: process kept it.
 unlocked: Final = Tally()
 
 
 class PipeLock:
-    """The processes that write to one pipe.
+    """The lock of one pipe, and whether other processes write to the pipe.
 
-    ``is_shared``: every line has to be written with the lock, not only long ones.
-    ``due``: when to ``look`` again, as ``time.monotonic()`` has it.
+    Attributes:
+        is_shared: Whether other processes do. Then every line is written under the lock, and
+            not only long ones.
+        due: When to look for other processes again, by ``time.monotonic()``.
+
+    Args:
+        descriptor: A descriptor of the pipe.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._is_lockable = True
-        self.forget()
+        self.reset_after_fork()
 
-    def forget(self) -> None:
-        """Begin anew, as the child of a fork has to: locks are not inherited."""
-        # Since when another process has the lock, as far as is known.
+    def reset_after_fork(self) -> None:
+        """Set the mark and take the lock anew: the child of a fork inherits neither."""
+        # Since when another process holds the lock, as far as this one knows.
         self._held_since: float | None = None
         self._refused_at = 0.0
         self.is_shared = True
@@ -107,45 +110,45 @@ class PipeLock:
         self._marked_at: float | None = None
 
     def is_due(self) -> bool:
-        """Tell whether this is the time to look again; ``lock`` does so by itself."""
+        """Return whether it is time to look for other processes; ``lock`` does so by itself."""
         return _monotonic() >= self.due
 
-    def look(self) -> None:
-        """Look whether there is anybody else, and leave a mark for the others."""
+    def find_other_writers(self) -> None:
+        """Set ``is_shared`` by the marks of other processes, and leave the mark of this one."""
         now = _monotonic()
-        self.due = now + _LOOK_EVERY_S
+        self.due = now + _FIND_EVERY_S
         try:
             if self._marked_at is None:
                 self._mark(now)
-            # macOS and others have another layout: there each line takes the lock.
-            self.is_shared = not _KNOWS_OTHERS or self._is_anybody_there()
+            # macOS and others have another struct flock. There each line takes the lock.
+            self.is_shared = not _CAN_FIND_OTHERS or self._has_other_marks()
         except OSError:
             self.is_shared = True
 
     def lock(self, *, is_long: bool, until: float | None = None) -> None:
-        """Wait for this process's turn. Locking twice is locking once.
+        """Take the lock, if the line needs it. Taking it twice is the same as once.
 
-        If another process has had the lock for two seconds in which the pipe took bytes, this
-        one goes on without it, until the lock is free again.
+        If another process has held the lock for two seconds in which the pipe took bytes, this
+        one goes on without it until the lock is free again.
 
         Args:
-            is_long: Whether the kernel may split what is to be written.
-            until: When the wait ends, as ``time.monotonic()`` has it; None for no such end.
+            is_long: Whether the line has more bytes than the kernel writes in one piece.
+            until: When the wait ends, by ``time.monotonic()``; None for no limit.
 
         Raises:
-            TimeoutError: ``until`` is over.
+            TimeoutError: ``until`` has passed.
         """
         if not self._is_lockable:
             return
         if _monotonic() >= self.due:
-            self.look()
+            self.find_other_writers()
         if not (is_long or self.is_shared):
             return
         if is_long and self.is_shared:
-            self._let_others_notice(until)
+            self._wait_until_noticed(until)
         pause = 0.0
-        while not self._has_locked():
-            if self._is_kept():
+        while not self._try_lock():
+            if self._is_held_too_long():
                 unlocked.count += 1
                 return
             if until is not None and _monotonic() >= until:
@@ -155,17 +158,17 @@ class PipeLock:
         self._held_since = None
 
     def unlock(self) -> None:
-        """Give the turn to others; harmless without having it."""
+        """Release the lock; harmless if this process does not hold it."""
         try:
-            lockf(self._descriptor, fcntl.LOCK_UN, *ONE_BYTE, *TURN)
+            lockf(self._descriptor, *UNLOCK, *LOCKED_BYTE)
         except OSError:
-            # The descriptor is gone, and its locks with it.
+            # The descriptor is closed, which released its locks.
             pass
 
-    def _has_locked(self) -> bool:
-        """Return whether the lock is this process's now, or there is none."""
+    def _try_lock(self) -> bool:
+        """Return whether this process holds the lock now, or the pipe has no locks."""
         try:
-            lockf(self._descriptor, *TAKE_LOCK, *ONE_BYTE, *TURN)
+            lockf(self._descriptor, *LOCK, *LOCKED_BYTE)
         except OSError as error:
             if error.errno in _IS_HELD:
                 return False
@@ -173,26 +176,26 @@ class PipeLock:
             self._is_lockable = False
         return True
 
-    def _is_kept(self) -> bool:
-        """Return whether another process has the lock and does not write with it."""
+    def _is_held_too_long(self) -> bool:
+        """Return whether another process holds the lock and does not write."""
         since = self._held_since
-        if since == _KEPT:
+        if since == _TOO_LONG:
             return True
         now = _monotonic()
-        if since is None or now - self._refused_at > _HELD_S:
-            # The first attempt; or it may have been free since the last one.
+        if since is None or now - self._refused_at > _MAX_HELD_S:
+            # The first attempt, or one so late that the lock may have been free meanwhile.
             self._held_since = since = now
         self._refused_at = now
-        if now - since < _PAUSE_S:
-            # Most are done by then.
+        if now - since < _POLL_S:
+            # Not worth a system call: most holders release the lock by then.
             return False
         if is_writable(self._descriptor, 0) is False:
-            # The other one waits for the reader, and so would a write without the lock.
+            # The holder waits for the reader; so would a write without the lock.
             self._held_since = now
             return False
-        if now - since < _HELD_S:
+        if now - since < _MAX_HELD_S:
             return False
-        self._held_since = _KEPT
+        self._held_since = _TOO_LONG
         note(
             f"another process{self._holder()} keeps the lock of the pipe: lines are written "
             "without it, and may stand within its long ones"
@@ -200,32 +203,33 @@ class PipeLock:
         return True
 
     def _holder(self) -> str:
-        """Return who has the lock, as far as the kernel tells: " (process 7)"."""
-        if not _KNOWS_OTHERS:
+        """Return the holder of the lock as " (process 7)"; empty if the kernel cannot tell."""
+        if not _CAN_FIND_OTHERS:
             return ""
         try:
-            found = fcntl.fcntl(self._descriptor, fcntl.F_GETLK, _TURN_LOCK)
+            found = fcntl.fcntl(self._descriptor, fcntl.F_GETLK, _THE_LOCK)
             pid = _FLOCK.unpack(found)[4]
         except OSError:
             return ""
-        # 0 for one that is in another namespace.
+        # 0 for a process of another namespace.
         return f" (process {pid})" if pid > 0 else ""
 
     def _mark(self, now: float) -> None:
         try:
             lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _MARKS + os.getpid())
         except BlockingIOError:
-            # Another process with this pid, in another namespace: its mark will do.
+            # A process with the same pid in another namespace: its mark serves both.
             pass
         self._marked_at = now
 
-    def _is_anybody_there(self) -> bool:
+    def _has_other_marks(self) -> bool:
         found = fcntl.fcntl(self._descriptor, fcntl.F_GETLK, _ANY_MARK)
         return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 
-    def _let_others_notice(self, until: float | None) -> None:
-        # Another may be in the middle of a short line since before our mark:
-        # held up by the scheduler, or by a pipe that is full.
+    def _wait_until_noticed(self, until: float | None) -> None:
+        """Wait, once, until other processes must have found the mark of this one."""
+        # Another process may be in a short write that it began before the mark, and be
+        # delayed there by the scheduler or by a full pipe.
         marked_at, self._marked_at = self._marked_at, float("-inf")
         if marked_at is None or marked_at + _NOTICE_S <= _monotonic():
             return
@@ -234,6 +238,6 @@ class PipeLock:
             while is_writable(self._descriptor, 0) is False:
                 if until is not None and _monotonic() >= until:
                     self._marked_at = marked_at
-                    raise TimeoutError(errno.ETIMEDOUT, "nobody reads")
-                sleep(_PAUSE_S)
+                    raise TimeoutError(errno.ETIMEDOUT, "the pipe is full, and its reader stopped")
+                sleep(_POLL_S)
             sleep(_NOTICE_S)

@@ -1,12 +1,12 @@
-"""A file that is named by its path: opened for append, and opened again when it was moved.
+"""A file at a path: opened for append, and opened again after it was moved.
 
-Rotation is left to logrotate and the container's runtime; what is done here is
-to follow them without losing a line. The descriptor keeps its number: the new
-file takes the place of the old one below it, between two lines.
+logrotate and the container's runtime rotate files; this module follows them without losing a
+line. The descriptor keeps its number: ``dup2`` puts the new file in the place of the old one,
+between two lines.
 
-The path is chosen by the operator, and what stands at it later may not be. The first open
-therefore takes what an operator may have put there (a symbolic link, ``/dev/stdout``, a
-FIFO with a reader). Opening again takes a regular file that stands there itself.
+The operator chooses the path, but an attacker may control what stands there later. The first
+open therefore accepts everything that an operator may have put there (a symbolic link,
+``/dev/stdout``, a FIFO with a reader). Each later open accepts a regular file only.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ _FLAGS: Final = (
     | os.O_APPEND
     | os.O_CREAT
     | getattr(os, "O_CLOEXEC", 0)
-    # A terminal does not become the one that controls a daemon.
+    # A terminal must not become the controlling one of a daemon.
     | getattr(os, "O_NOCTTY", 0)
-    # The open of a FIFO without a reader fails instead of waiting. Writes do wait: the flag
-    # is taken off again.
+    # The open of a FIFO without a reader fails instead of waiting. The flag is cleared after
+    # the open, so that writes wait.
     | (0 if _set_blocking is None else getattr(os, "O_NONBLOCK", 0))
     # Windows: a newline is one byte, and child processes do not inherit the file.
     | getattr(os, "O_BINARY", 0)
     | getattr(os, "O_NOINHERIT", 0)
 )
 _NOFOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
-#: The mode of a file that is made, before the umask: lines may hold personal data.
+#: The mode of a new file, before the umask: lines may contain personal data.
 _MODE: Final = 0o640
-#: Links in a row that the kernel follows, and so does this module.
+#: Links in a row that the kernel follows, and this module with it.
 _MAX_LINKS: Final = 40
-#: The links of the system to open descriptors; ``/dev/stdout`` leads to one.
+#: The system's links to open descriptors; ``/dev/stdout`` leads to one.
 _DESCRIPTOR_LINK: Final = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?fd/\d+|/dev/fd/\d+")
 _KINDS: Final = {
     stat.S_IFLNK: "a symbolic link",
@@ -57,8 +57,8 @@ _KINDS: Final = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a directory",
 }
-#: Seconds between two looks at what the path leads to.
-_LOOK_EVERY_S: Final = 0.05
+#: Seconds between two checks of the file at the path.
+_CHECK_EVERY_S: Final = 0.05
 #: Seconds between two attempts to open a path that cannot be opened.
 _RETRY_S: Final = 1.0
 #: Seconds between two notes of the same text.
@@ -66,27 +66,25 @@ _NOTE_EVERY_S: Final = 60.0
 
 _monotonic: Final = time.monotonic
 _opened: Final[weakref.WeakSet[ReopenableFile]] = weakref.WeakSet()
-# What the app had for the signal before.
+# The signal handler that the application had set before.
 _former: list[Callable[[int, FrameType | None], Any]] = []
 
 
-class FileReplaced(OSError):  # noqa: N818 - it is news, and no mistake
-    """It is time to look whether the path leads to another file than the one that is open."""
+class FileReplaced(OSError):  # noqa: N818 - it is no error
+    """The file at the path may be another than the open one: it is time to check."""
 
 
 class ReopenableFile:
-    """A file for a sink to write to, whole lines at a time.
+    """A file that a sink appends whole lines to.
 
-    The file is opened for append, and made with mode 0640 less the umask if it does not
-    exist. A relative path is one of the directory that is current now: a daemon changes to
-    another.
+    A new file gets mode 0640 less the umask. A relative path is resolved now, since a daemon
+    changes its directory.
 
-    A path that is a symbolic link now stands for the file that it leads to now: this is
-    the file that is opened again, and a link that is put there or changed later is not
-    followed. Only the last component of a path is meant; links to directories are followed
-    at any time. A file that is no regular one (a FIFO, a device), and the descriptor of a
-    process (``/dev/stdout``), is opened once; it is opened again only after foreign code
-    has closed it, and only if it is the same file.
+    If the path is a symbolic link, its present target is the file that is opened again. A link
+    that is created or changed later is not followed. This concerns the last component of the
+    path only; links to directories are always followed. A file that is not regular (a FIFO, a
+    device, ``/dev/stdout``) is opened once. It is opened again only after foreign code has
+    closed its descriptor, and only if it is the same file.
 
     Args:
         path: The path.
@@ -95,54 +93,55 @@ class ReopenableFile:
         OSError: The file cannot be opened; it is a socket, or a FIFO that no process reads.
     """
 
-    # For ``__del__``, wherever the initialisation fails.
+    # For ``__del__``, in case the initialisation fails.
     _descriptor = -1
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Final = os.path.abspath(os.fspath(path))  # noqa: PTH100 - may be bytes
-        # What is opened: the path without the links that it is made of now.
-        self._target: Final = _without_links(self.path)
+        self._target: Final = _resolve_link(self.path)
         self._is_descriptor_link: Final = _is_descriptor_link(self._target)
-        # When to look at the path, as ``time.monotonic()`` has it: before the first line,
-        # and before the one after the file was opened again.
+        # When to check the path, by ``time.monotonic()``; 0: before the next line.
         self._due = 0.0
-        self._is_reopening_wanted = False
+        self._is_reopen_requested = False
         self._retry_at = 0.0
         self._noted = ""
         self._note_at = 0.0
         try:
             self._descriptor = _open(self._target, is_following=self._is_descriptor_link)
         except OSError as error:
-            raise _explained(error, self.path) from None
+            raise _open_error(error, self.path) from None
         found = os.fstat(self._descriptor)
         self._file = file_of(found)
         self._is_reopenable: Final = stat.S_ISREG(found.st_mode) and not self._is_descriptor_link
-        #: What the descriptor is recognised by.
+        #: What each write recognises the descriptor by.
         self.identity = DescriptorIdentity(self._descriptor, is_ours=True)
         _opened.add(self)
 
     def fileno(self) -> int:
-        """Return the descriptor, which is another one after foreign code has closed it."""
+        """Return the descriptor; its number changes only if foreign code closes it.
+
+        Raises:
+            ValueError: The file is closed.
+        """
         if self._descriptor < 0:
             raise ValueError("the file is closed")
         return self._descriptor
 
-    def look(self) -> None:
-        """Raise ``FileReplaced`` if it is time to look at the path."""
+    def check_due(self) -> None:
+        """Raise ``FileReplaced`` if it is time to check the path."""
         if _monotonic() >= self._due:
             raise FileReplaced
 
-    def mark_as_moved(self) -> None:
-        """Have the file opened again before the next line; may be called from anywhere."""
-        self._is_reopening_wanted = True
+    def request_reopen(self) -> None:
+        """Have the file opened again before the next line; safe in a signal handler."""
+        self._is_reopen_requested = True
         self._due = 0.0
 
-    def follow(self) -> None:
-        """Have the descriptor be that of the file at the path.
+    def reopen_if_moved(self) -> None:
+        """Open the path again if another file stands there, or if it was requested.
 
-        If the path cannot be opened again, or has something else than a regular file, the
-        old file stays, wherever it was moved, and a note says so. If the descriptor's number
-        is another file's by now, that file is left alone.
+        If the open fails or finds no regular file, the old file stays open, and a note says so.
+        If the number of the descriptor belongs to another file, that file is left alone.
 
         Raises:
             ValueError: The file was closed by ``close``.
@@ -155,8 +154,8 @@ class ReopenableFile:
         if is_ours:
             if now < self._due:
                 return
-            self._due = now + _LOOK_EVERY_S
-            if now < self._retry_at or not self._is_to_be_reopened():
+            self._due = now + _CHECK_EVERY_S
+            if now < self._retry_at or not self._must_reopen():
                 return
         try:
             self._reopen(is_ours=is_ours)
@@ -167,39 +166,39 @@ class ReopenableFile:
                 raise
 
     def flush(self) -> None:
-        """Do nothing: nothing is kept back."""
+        """Do nothing: there is no buffer."""
 
     def close(self) -> None:
-        """Close the file. Lines for it are lost from here on, and counted."""
+        """Close the file. Later lines are lost and counted."""
         if self._descriptor >= 0:
             is_ours = self.identity.is_same()
             descriptor, self._descriptor = self._descriptor, -1
-            # The number belongs to another file now, which stays open.
+            # Otherwise the number belongs to another file, which stays open.
             if is_ours:
                 os.close(descriptor)
         self._due = 0.0
 
-    def _is_to_be_reopened(self) -> bool:
+    def _must_reopen(self) -> bool:
         if not self._is_reopenable:
             return False
-        if self._target != self.path and not self._leads_here():
+        if self._target != self.path and not self._still_leads_to_target():
             self._note(
                 f"{os.fsdecode(self.path)} leads to another file than at the start. A changed "
                 f"symbolic link is not followed: lines go on to {os.fsdecode(self._target)}. "
                 "Restart the service, or set the handler's stream again"
             )
-        return self._is_reopening_wanted or not self._is_there()
+        return self._is_reopen_requested or not self._is_at_path()
 
-    def _is_there(self) -> bool:
+    def _is_at_path(self) -> bool:
         try:
             return file_of(os.lstat(self._target)) == self._file
         except OSError:
             return False
 
-    def _leads_here(self) -> bool:
+    def _still_leads_to_target(self) -> bool:
         try:
-            # The texts, and not the files: in the middle of a rotation there is none.
-            return _without_links(self.path) == self._target
+            # The texts and not the files: during a rotation there is no file.
+            return _resolve_link(self.path) == self._target
         except OSError:
             return True
 
@@ -211,7 +210,7 @@ class ReopenableFile:
             file = file_of(found)
             identity = DescriptorIdentity(opened, is_ours=True)
             if is_ours:
-                # In the place of the old one, so that no other file gets its number meanwhile.
+                # In one step, so that no other file gets the number in between.
                 os.dup2(opened, self._descriptor, inheritable=False)
         except BaseException:
             os.close(opened)
@@ -222,11 +221,11 @@ class ReopenableFile:
         else:
             self._descriptor = opened
         self._file, self.identity = file, identity
-        self._is_reopening_wanted = False
+        self._is_reopen_requested = False
         self._due = 0.0
 
     def _check(self, found: os.stat_result) -> None:
-        """Raise ``OSError`` for a file that may not take the place of the first one."""
+        """Raise ``OSError`` for a file that must not replace the first one."""
         if self._is_reopenable:
             if not stat.S_ISREG(found.st_mode):
                 raise OSError(errno.EINVAL, f"it is {_kind(found.st_mode)} by now, and no file")
@@ -244,10 +243,10 @@ class ReopenableFile:
 
 
 def reopen_on_sighup() -> None:
-    """Open all paths anew on SIGHUP, as daemons do; then what was set for it before.
+    """Set a handler for SIGHUP that opens all paths again, then calls the former handler.
 
-    Does nothing outside the main thread, which alone may set signals' handlers, and where
-    there is no such signal.
+    The function does nothing outside the main thread, which alone may set signal handlers, and
+    on systems without SIGHUP.
     """
     if not hasattr(signal, "SIGHUP"):
         return
@@ -263,32 +262,31 @@ def reopen_on_sighup() -> None:
 
 def _reopen_all(number: int, frame: FrameType | None) -> None:
     for stream in list(_opened):
-        # Only a mark: the handler may stand in the middle of a write.
-        stream.mark_as_moved()
+        # Only a request: the signal may have interrupted a write.
+        stream.request_reopen()
     for former in _former:
         former(number, frame)
 
 
 def _open(path: str | bytes, *, is_following: bool) -> int:
-    """Open a file for append, without waiting for whatever is there.
+    """Open a file for append, without waiting for the reader of a FIFO.
 
     Args:
         path: The path.
-        is_following: Whether a symbolic link is followed, which only a link to a
-            descriptor is.
+        is_following: Whether to follow a symbolic link: only for a link to a descriptor.
 
     Returns:
-        The descriptor. Writes to it wait.
+        The descriptor, in blocking mode.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: The file cannot be opened.
     """
     if not is_following and not _NOFOLLOW and os.path.islink(path):  # noqa: PTH114 - may be bytes
         raise _link_error()
     try:
         descriptor = os.open(path, _FLAGS | (0 if is_following else _NOFOLLOW), _MODE)
     except OSError as error:
-        # FreeBSD says EMLINK.
+        # FreeBSD raises EMLINK.
         is_link = error.errno in (errno.ELOOP, errno.EMLINK)
         raise (_link_error() if is_link and not is_following else error) from None
     if _set_blocking is not None:
@@ -300,8 +298,8 @@ def _link_error() -> OSError:
     return OSError(errno.ELOOP, "it is a symbolic link by now, which is not followed")
 
 
-def _explained(error: OSError, path: str | bytes) -> OSError:
-    """Return the error of the first open, which says what stands at the path."""
+def _open_error(error: OSError, path: str | bytes) -> OSError:
+    """Return the error of the first open, with a text for a FIFO and for a socket."""
     if error.errno != errno.ENXIO:
         return error
     try:
@@ -317,11 +315,11 @@ def _explained(error: OSError, path: str | bytes) -> OSError:
     return OSError(errno.ENXIO, why, path)
 
 
-def _without_links(path: AnyStr) -> AnyStr:
-    """Return where a path leads to, if its last component is a symbolic link.
+def _resolve_link(path: AnyStr) -> AnyStr:
+    """Return the target of a path whose last component is a symbolic link; else the path.
 
-    Links to directories stay in it. A link to a descriptor stays as it is: what it reads
-    as (``pipe:[123]``) is no path.
+    Links to directories stay in the result. A link to a descriptor stays as it is: its content
+    (``pipe:[123]``) is not a path.
     """
     for _ in range(_MAX_LINKS):
         if _is_descriptor_link(path):
@@ -329,14 +327,14 @@ def _without_links(path: AnyStr) -> AnyStr:
         try:
             leads_to = os.readlink(path)  # noqa: PTH115 - may be bytes
         except (OSError, ValueError):
-            # No link, or nothing there, or nothing that has links.
+            # Not a link, no such file, or a system without links.
             return path
         path = os.path.join(os.path.dirname(path), leads_to)  # noqa: PTH118, PTH120 - as above
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
 def _is_descriptor_link(path: str | bytes) -> bool:
-    # The directory may be a link: /dev/fd is one to /proc/self/fd.
+    # The directory may be a link: /dev/fd leads to /proc/self/fd.
     directory, name = os.path.split(os.fsdecode(path))
     if not name.isdecimal():
         return False

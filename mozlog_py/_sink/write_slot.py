@@ -1,13 +1,12 @@
-"""Whose turn it is to write: one line at a time, and no lock that anybody can be left with.
+"""Serialises writes to one sink without a blocking lock.
 
-There is a place for one cell (see ``destination``), and whose cell stands in it may
-write. Taking the place is one C call, ``dict.setdefault``, that neither waits
-nor can be interrupted half way; who finds it taken leaves the line in a queue
-that the writing thread empties, and waits until its line is written. The short
-way of a write leaves its count beside the cell, which costs less than in it.
+``slot[0]`` holds the write in progress. ``dict.setdefault`` acquires the slot atomically and
+records its owner, so that even after an asynchronous exception the code can tell whether it
+holds the slot. If the slot is taken, the line joins a queue that the owner drains (flat
+combining), and the caller waits until its line is written.
 
-Who is interrupted for good in the middle leaves a cell behind. Whoever comes
-next sees that no frame of any thread works on it any more, and finishes it.
+If an exception abandons a write, the next caller finds that no thread's stack still refers to
+it and completes it. ``docs/design/write-protocol.md`` says why it is done in this way.
 """
 
 from __future__ import annotations
@@ -23,37 +22,45 @@ from typing import Any, Final, TypeVar
 
 from .destinations import PendingWrite, is_complete
 
-__all__ = ["QueuedWrite", "WriteSlot", "mark_as_parents", "owns_writes"]
+__all__ = ["QueuedWrite", "WriteSlot", "mark_as_written", "owns_writes"]
 
 _OWNER: Final = 0
-_COUNT: Final = 1
-#: Seconds. How long a thread sleeps that waits for another to write its line,
-#: for each thread that waits; and after how long it looks what keeps the other.
-_NAP_S: Final = 0.001
-_LONGEST_NAP_S: Final = 0.008
-_LOOK_AFTER_S: Final = 0.02
+#: Seconds. A waiting thread sleeps for this long at a time, for each line in the queue; at most
+#: for the second; and looks for an abandoned write after the third.
+_WAIT_S: Final = 0.001
+_MAX_WAIT_S: Final = 0.008
+_RECOVER_AFTER_S: Final = 0.02
 
-#: The code of the functions that take a turn, by its id: code may be equal to that of other
-#: functions, and names of functions, variables or modules change.
-_OWNERS: Final[dict[int, CodeType]] = {}
+#: The code objects of the functions that own writes, by their ids. Not by equality, since code
+#: of other functions may be equal; and not by name, since names change.
+_OWNING_CODE: Final[dict[int, CodeType]] = {}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def owns_writes(function: _Function) -> _Function:
-    """Register a function that keeps the cell of its write in one of its variables.
+    """Register a function that keeps its pending write in a local variable while it owns it.
 
-    A cell that no frame of such a function refers to any more is an abandoned write, which
-    the next thread completes. A function that takes the place with a cell and is not
-    registered has its writes taken for abandoned while it is at work. One that is
-    registered must have no other thread's cell in a variable: that would never be completed.
+    A pending write in the slot is abandoned if no frame of such a function refers to it. Then
+    the next thread completes it. Two mistakes break this:
+
+    * A function acquires the slot and is not registered: other threads take its write for
+      abandoned while it is in progress, and write it a second time.
+    * A registered function keeps another thread's write in a variable: if that is abandoned,
+      it is never completed.
     """
     code: CodeType = function.__code__
-    _OWNERS[id(code)] = code
+    _OWNING_CODE[id(code)] = code
     return function
 
 
 class QueuedWrite:
-    """One line in the queue, or several that go together, and what became of it."""
+    """A line in the queue, or several lines that are written together, and their state.
+
+    Args:
+        line: The bytes to write.
+        lines: The lines that ``line`` consists of, to be counted one by one; by default one.
+        is_deferred: Whether no caller waits for the write.
+    """
 
     __slots__ = ("is_deferred", "is_written", "line", "lines", "pending", "pid", "wake")
 
@@ -61,120 +68,131 @@ class QueuedWrite:
         self, line: bytes, *, lines: list[bytes] | None = None, is_deferred: bool = False
     ) -> None:
         self.line = line
-        #: What it is made of, to be counted one by one.
         self.lines = [line] if lines is None else lines
-        #: The cell that the line is on its way in, among others perhaps.
+        #: The pending write that the line is part of, perhaps with other lines.
         self.pending: PendingWrite = [line]
-        #: None until that is known.
+        #: None as long as the write is in progress; then whether it succeeded.
         self.is_written: bool | None = None
-        #: Nobody waits for it.
         self.is_deferred = is_deferred
+        #: A lock that the caller waits for, and that the owner of the slot releases.
         self.wake: Any = None
+        #: The process that queued the line: a forked child leaves it to its parent.
         self.pid: Final = os.getpid()
 
 
 class WriteSlot:
-    """The place for the cell whose turn it is, and the queue for it."""
+    """The slot for the write in progress, and the queue of the writes that wait for it."""
 
     def __init__(self) -> None:
-        #: The cell whose turn it is at 0, and at 1 what its first write took, if it
-        #: was the short way's.
-        self.slot: Final[dict[int, Any]] = {}
-        #: ``try_acquire(0, cell) is cell``: it is this cell's turn.
+        #: The write in progress, at 0; empty if there is none.
+        self.slot: Final[dict[int, PendingWrite]] = {}
+        #: Acquires the slot for a write: ``try_acquire(0, pending) is pending``. A single C
+        #: call, since a signal handler may raise between any two bytecodes.
         self.try_acquire: Final = self.slot.setdefault
         self.queue: Final[deque[QueuedWrite]] = deque()
-        self._mending = threading.Lock()
+        self._recovery_lock = threading.Lock()
         self._pid = os.getpid()
 
     def release(self, pending: PendingWrite) -> None:
-        """Let others have their turn; nothing where it is not this cell's."""
+        """Release the slot if ``pending`` owns it; otherwise do nothing."""
         if self.slot.get(_OWNER) is pending:
             self.slot.clear()
 
-    def fold_in_count(self, pending: PendingWrite) -> None:
-        """Put into a cell what stands beside it."""
-        if len(pending) == 1 and self.slot.get(_OWNER) is pending and _COUNT in self.slot:
-            pending.append(self.slot[_COUNT])
-
     def is_reentrant(self, owner: PendingWrite) -> bool:
-        """Return whether this thread is writing ``owner``, further down its stack."""
-        return _is_in_hand(sys._getframe(1), owner)  # noqa: SLF001
+        """Return whether a frame below the caller's, in the same thread, is writing ``owner``."""
+        return _is_on_stack(sys._getframe(1), owner)  # noqa: SLF001
 
     def wait_briefly(self, queued: QueuedWrite, since: float) -> float:
-        """Wait a little for a ticket's line; give since when to count from the next time on."""
+        """Wait some milliseconds for a queued write; recover an abandoned one now and then.
+
+        Args:
+            queued: The write to wait for.
+            since: When the wait began, or this function looked for an abandoned write last, by
+                ``time.monotonic()``.
+
+        Returns:
+            The ``since`` of the next call.
+        """
         wake = queued.wake
         if wake is None:
             wake = threading.Lock()
             wake.acquire()
             queued.wake = wake
+            # The owner of the slot releases no lock that it did not see.
             if queued.is_written is not None:
                 return since
-        length = min(_NAP_S * (1 + len(self.queue)), _LONGEST_NAP_S)
+        length = min(_WAIT_S * (1 + len(self.queue)), _MAX_WAIT_S)
         if wake.acquire(timeout=length):
             return since
         now = time.monotonic()
-        if now - since < _LOOK_AFTER_S:
+        if now - since < _RECOVER_AFTER_S:
             return since
         self.recover_abandoned()
         return now
 
     def recover_abandoned(self) -> None:
-        """Take over what was left behind, by an interrupted call or in a forked process."""
+        """Put the write in the slot at the head of the queue if its owner has abandoned it.
+
+        An owner abandons its write if an exception ends the call between two bytecodes, if its
+        thread ends with the interpreter, or if the process is a child that was forked
+        meanwhile.
+        """
         if os.getpid() != self._pid:
-            # Forked past Python's own hooks.
-            self.forget()
+            # A fork past Python's own hooks.
+            self.reset_after_fork()
             return
-        slot: dict[int, PendingWrite] = self.slot
+        slot = self.slot
         owner = slot.get(_OWNER)
         if owner is None or any(
-            _is_in_hand(frame, owner)
+            _is_on_stack(frame, owner)
             for frame in sys._current_frames().values()  # noqa: SLF001
         ):
             return
-        if not self._mending.acquire(blocking=False):
+        if not self._recovery_lock.acquire(blocking=False):
             return
         try:
             if slot.get(_OWNER) is owner:
-                self.fold_in_count(owner)
-                left = QueuedWrite(b"", is_deferred=True)
-                left.line, left.lines, left.pending = owner[0], [owner[0]], owner
-                # A daemon thread that ended with the interpreter, on its way back
-                # from a write that nothing was recorded of, has written it.
-                is_left = not is_complete(owner) and not sys.is_finalizing()
+                abandoned = QueuedWrite(b"", is_deferred=True)
+                abandoned.line, abandoned.lines, abandoned.pending = owner[0], [owner[0]], owner
+                # At the end of the interpreter, a daemon thread that comes back from os.write
+                # ends before the count is recorded. Its line is written.
+                is_incomplete = not is_complete(owner) and not sys.is_finalizing()
                 if sys.is_finalizing():
                     for queued in list(self.queue):
                         if queued.pending is owner:
                             queued.is_written = True
-                if is_left and all(one.pending is not owner for one in list(self.queue)):
-                    self.queue.appendleft(left)
-                # Ours from here on; the next to write begins with the queue.
+                if is_incomplete and all(one.pending is not owner for one in list(self.queue)):
+                    self.queue.appendleft(abandoned)
+                # Only after the line is in the queue: the next owner drains that first.
                 slot.clear()
         finally:
-            self._mending.release()
+            self._recovery_lock.release()
 
-    def forget(self) -> None:
-        """Begin anew in the child of a fork: what is on its way is the parent's to finish."""
+    def reset_after_fork(self) -> None:
+        """Release the slot in a forked child, and leave the parent's writes to the parent."""
         self._pid = os.getpid()
-        self._mending = threading.Lock()
+        # Another thread of the parent may have held it.
+        self._recovery_lock = threading.Lock()
         owner = self.slot.get(_OWNER)
         if owner is not None:
-            mark_as_parents(owner)
+            mark_as_written(owner)
         self.slot.clear()
         for queued in list(self.queue):
             if queued.pid != self._pid:
-                mark_as_parents(queued.pending)
+                mark_as_written(queued.pending)
                 queued.is_written = True
 
 
-def mark_as_parents(pending: PendingWrite) -> None:
-    """Make a cell one that nothing is left of to write, for a frame that still holds it."""
+def mark_as_written(pending: PendingWrite) -> None:
+    """Leave nothing of a write to be written, for a frame that still refers to it."""
     pending[:] = [b"", 0]
 
 
-def _is_in_hand(frame: FrameType | None, owner: PendingWrite) -> bool:
+def _is_on_stack(frame: FrameType | None, owner: PendingWrite) -> bool:
+    """Return whether a frame, or one of its callers, owns a write."""
     while frame is not None:
-        if id(frame.f_code) in _OWNERS and any(
-            # By identity: what a caller's line was made of may compare as it likes.
+        if id(frame.f_code) in _OWNING_CODE and any(
+            # By identity: a variable of the caller may have any __eq__.
             value is owner
             for value in list(frame.f_locals.values())
         ):

@@ -99,6 +99,6 @@ def compile_prefix(
         # The caller may use what another logger returns; a prefix drops it.
         return NOT_COMPILABLE
     if process.pid < 0:
-        process.ask(time.time_ns())
+        process.refresh(time.time_ns())
     made = renderer.compile_prefix(logger, level, bound, newline)
     return NOT_COMPILABLE if made is None else (renderer.state, *made, sink)

@@ -68,13 +68,13 @@ def method_of(name: str, level: int) -> Method:
     # keyword. A call with ``event=...`` has it among the fields and runs the chain.
     @owns_writes
     def method(self: Any, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        line = pending = count = None
+        line = pending = None
         is_msg_ours = False
         try:
             state, of_fields, of_message, of_context, names, is_bound, sink = self._prefixes[index]
             ns = _time_ns()
             if ns > process.until_ns:
-                process.ask(ns)
+                process.refresh(ns)
             if self._processors[0].state is state and (
                 is_mild or _Logger.callHandlers is _changes.call_handlers
             ):
@@ -125,15 +125,15 @@ def method_of(name: str, level: int) -> Method:
                     size = len(line)
                     if size <= longest and (followed is None or followed is sys.stdout):
                         pending = [line]
-                        flush()
                         if try_acquire(0, pending) is pending and not queue:
-                            for count in direct_write:  # noqa: B007 - it is
+                            flush()
+                            for _ in direct_write:
                                 break
-                            if count == size:
+                            if pending[1] == size:
                                 sink.written += 1
                                 slot.clear()
                                 if queue:
-                                    sink.carry()
+                                    sink.drain_queue()
                                 return None
                         sink.write_slow(pending)
                         return None
@@ -142,13 +142,13 @@ def method_of(name: str, level: int) -> Method:
                         line = None
         except Exception as error:
             if pending is not None:
-                sink.finish_after_interrupt(pending, count, error)
+                sink.finish_after_interrupt(pending, error)
                 return None
             # The chain has a line for each kind of failure.
             line = None
         except BaseException as error:
             if pending is not None:
-                sink.finish_after_interrupt(pending, count, error)
+                sink.finish_after_interrupt(pending, error)
             else:
                 if is_msg_ours:
                     fields.pop("msg", None)

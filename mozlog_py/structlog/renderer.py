@@ -151,7 +151,7 @@ class MozlogRenderer(ChainRenderer):
     def _compile(self) -> None:
         formatter = self.formatter
         self.reset_after_fork()
-        process.tell(self)
+        process.register(self)
         formatter.call_on_change(self._compile)
         self._is_plain = (
             formatter.is_plain(is_processed=self._is_complete)
@@ -370,7 +370,7 @@ class MozlogRenderer(ChainRenderer):
                     return render_any(logger, method_name, event_dict)
                 ns = _time_ns()
                 if ns > process.until_ns:
-                    process.ask(ns)
+                    process.refresh(ns)
                 name = getattr(logger, "name", None) or default_type
                 level = LEVELS[method_name]
                 of_fields, of_message = templates[process.pid][name][level]

@@ -259,7 +259,7 @@ def full():
 
 
 def stopped_reader():
-    """Log from two threads while nothing reads the pipe; go on once a line on stdin says so."""
+    """Log from two threads while the reader is stopped; go on after a line on stdin."""
     taken = [[], []]
     started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -1,8 +1,8 @@
-"""Does something to an app in a process of its own, and counts what came out.
+"""Causes faults in an application in a process of its own, and counts the lines that come out.
 
-Every fault is a function of how often, by which handler, and gives an
-``CheckResult``. The tests run them a few times; ``torture.py`` often, and for the
-standard library's handler as well.
+Every fault is a function of a count and a handler, and returns a ``FaultResult``. The tests
+cause each fault a few times. ``torture.py`` causes it often, and for the standard library's
+handler as well.
 """
 
 import array
@@ -32,19 +32,19 @@ _LONG_S = 60
 
 
 @dataclass
-class CheckResult:
-    """What came out of a fault."""
+class FaultResult:
+    """The lines of an application that met a fault."""
 
     fault: str
     tried: int = 0
-    #: Lines that are there, whole.
+    #: Lines that arrived whole.
     survived: int = 0
-    #: What the app's sink said that it lost.
-    bytes_written: int = 0
+    #: Lines that the app's sink counted as lost.
+    reported: int = 0
     partial: int = 0
     doubled: int = 0
     hung: int = 0
-    #: The app's exit status, where it was not its own.
+    #: The app's exit status, if it is not the expected one.
     status: int = 0
     facts: dict = field(default_factory=dict)
 
@@ -58,11 +58,11 @@ class CheckResult:
 
     @property
     def is_exact(self) -> bool:
-        return self.is_clean and self.lost == self.bytes_written
+        return self.is_clean and self.lost == self.reported
 
 
-def read_lines(outcome: CheckResult, out: bytes) -> Counter:
-    """Count the lines of an output by source and number; notice what is torn or doubled."""
+def read_lines(outcome: FaultResult, out: bytes) -> Counter:
+    """Count the lines of an output by source and number, and those that are torn or doubled."""
     seen: Counter = Counter()
     parts = out.split(b"\n")
     tail = parts.pop()
@@ -78,7 +78,7 @@ def read_lines(outcome: CheckResult, out: bytes) -> Counter:
             continue
         assert not schema.validate(line), line
         if "source" not in fields and "mozlog.degraded" in fields:
-            # Interrupted so often that the record could not be rendered, but for that.
+            # A signal handler interrupted the rendering so often that the line has only that.
             outcome.facts["unnamed"] = outcome.facts.get("unnamed", 0) + 1
             continue
         if "own" in fields:
@@ -90,14 +90,14 @@ def read_lines(outcome: CheckResult, out: bytes) -> Counter:
 
 
 class App:
-    """An app that runs, and its report."""
+    """A running application, and its report."""
 
     def __init__(self, fault, handler, count, *, unbuffered="", stdout, env=None, **options):
         self.directory = tempfile.TemporaryDirectory()
         self.report_path = Path(self.directory.name, "report")
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(APP), fault, handler, str(count)],
-            # What measures coverage has locks of its own, which forks leave locked.
+            # coverage has locks of its own, which a fork leaves locked.
             env={
                 **{key: of for key, of in os.environ.items() if not key.startswith("COVERAGE_")},
                 "PYTHONUNBUFFERED": unbuffered,
@@ -127,7 +127,7 @@ class App:
 
 @contextmanager
 def piped(fault, handler, count, **options):
-    """Run an app with a pipe for its stdout; give the app and the pipe's end."""
+    """Run an app with a pipe as its stdout; yield the app and the end to read from."""
     reader, writer = os.pipe()
     try:
         with App(fault, handler, count, stdout=writer, **options) as app:
@@ -154,20 +154,20 @@ def drain(reader: int, *, chunk: int = 65_536, pause: float = 0.0) -> bytes:
             time.sleep(pause)
 
 
-def ended(outcome: CheckResult, app: App, status: int = 0) -> dict:
-    """Wait for an app's end; take what it reports into the outcome."""
+def ended(outcome: FaultResult, app: App, status: int = 0) -> dict:
+    """Wait until an app ends, and add its report to the outcome."""
     got = app.process.wait(timeout=_TIMEOUT_S)
     outcome.status = 0 if got == status else got or -1
     facts = app.report()
     outcome.facts.update(facts)
     outcome.tried += facts.get("tried", 0)
-    outcome.bytes_written += facts.get("lost", 0)
+    outcome.reported += facts.get("lost", 0)
     outcome.hung += facts.get("hung", 0)
     return facts
 
 
 def nonblocking(count, handler, unbuffered=""):
-    outcome = CheckResult(f"non-blocking stdout, slow reader, PYTHONUNBUFFERED={unbuffered!r}")
+    outcome = FaultResult(f"non-blocking stdout, slow reader, PYTHONUNBUFFERED={unbuffered!r}")
     with piped("nonblocking", handler, count, unbuffered=unbuffered) as (app, reader):
         _wait_until_full(reader, app)
         out = drain(reader, chunk=32_768, pause=0.001)
@@ -181,13 +181,13 @@ def _wait_until_full(reader, app):
     while app.process.poll() is None and waiting[0] < 60_000:
         time.sleep(0.005)
         fcntl.ioctl(reader, termios.FIONREAD, waiting)
-    # A writer that gives up does so now.
+    # A handler that gives up on a full pipe does so now.
     time.sleep(0.05)
 
 
 def _timer(fault, title, count, handler, unbuffered, pad=None):
     """``pad``: bytes of a line, for a file; None is for long ones and a pipe."""
-    outcome = CheckResult(title)
+    outcome = FaultResult(title)
     if pad is None:
         with piped(fault, handler, count, unbuffered=unbuffered) as (app, reader):
             out = drain(reader, chunk=20_000, pause=0.0002)
@@ -229,7 +229,7 @@ def raising_timer(count, handler, unbuffered="1", **options):
 
 
 def forks(count, handler, unbuffered=""):
-    outcome = CheckResult("forks while four threads log")
+    outcome = FaultResult("forks while four threads log")
     with piped("forks", handler, count, unbuffered=unbuffered) as (app, reader):
         out = drain(reader)
         ended(outcome, app)
@@ -244,7 +244,7 @@ def _sum_of_processes(outcome, count, out):
 
 
 def forked_processes(count, handler, unbuffered=""):
-    outcome = CheckResult("eight forked workers, one pipe, 100 bytes to 64 KiB")
+    outcome = FaultResult("eight forked workers, one pipe, 100 bytes to 64 KiB")
     with piped("forked_processes", handler, count, unbuffered=unbuffered) as (app, reader):
         out = drain(reader)
         ended(outcome, app)
@@ -252,7 +252,7 @@ def forked_processes(count, handler, unbuffered=""):
 
 
 def processes(count, handler, unbuffered=""):
-    outcome = CheckResult("eight processes of no common parent's making, one pipe")
+    outcome = FaultResult("eight processes of no common parent's making, one pipe")
     reader, writer = os.pipe()
     apps = [
         App(
@@ -273,7 +273,7 @@ def processes(count, handler, unbuffered=""):
 
 
 def killed(count, handler, unbuffered=""):
-    outcome = CheckResult("SIGKILL at random moments")
+    outcome = FaultResult("SIGKILL at random moments")
     moments = random.Random(5)
     for turn in range(count):
         with tempfile.TemporaryDirectory() as directory:
@@ -302,7 +302,7 @@ def killed(count, handler, unbuffered=""):
             os.close(reader)
             out = parts[0] if is_pipe else out_path.read_bytes()
             returned = int.from_bytes(report.read_bytes(), "little")
-        one = CheckResult("")
+        one = FaultResult("")
         # The tail may be torn: its call had not returned.
         whole = out[: out.rfind(b"\n") + 1]
         seen = read_lines(one, whole)
@@ -314,7 +314,7 @@ def killed(count, handler, unbuffered=""):
 
 
 def dev_full(count, handler, unbuffered=""):
-    outcome = CheckResult("/dev/full")
+    outcome = FaultResult("/dev/full")
     with (
         Path("/dev/full").open("wb") as full,
         App("refused", handler, count, unbuffered=unbuffered, stdout=full) as app,
@@ -324,7 +324,7 @@ def dev_full(count, handler, unbuffered=""):
 
 
 def closed_pipe(count, handler, unbuffered=""):
-    outcome = CheckResult("a pipe whose reader is gone")
+    outcome = FaultResult("a pipe whose reader is gone")
     reader, writer = os.pipe()
     os.close(reader)
     with App("refused", handler, count, unbuffered=unbuffered, stdout=writer) as app:
@@ -334,7 +334,7 @@ def closed_pipe(count, handler, unbuffered=""):
 
 
 def limited(count, handler, unbuffered=""):
-    outcome = CheckResult("a limit of the file's size, lifted midway")
+    outcome = FaultResult("a limit of the file's size, lifted midway")
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "out")
         with (
@@ -348,7 +348,7 @@ def limited(count, handler, unbuffered=""):
 
 def full(count, handler, unbuffered="", *, directory):
     """Fill the file system at ``directory``, which must be small and empty."""
-    outcome = CheckResult("a full file system, room made midway")
+    outcome = FaultResult("a full file system, room made midway")
     ballast, path = Path(directory, "ballast"), Path(directory, "out")
     found = os.statvfs(directory)
     with path.open("ab") as file:
@@ -364,12 +364,12 @@ def full(count, handler, unbuffered="", *, directory):
 
 
 def stopped_reader(count, handler="queue", unbuffered="", *, seconds=0.0):
-    outcome = CheckResult("the reader stopped, a queue that drops")
+    outcome = FaultResult("the reader stopped, a queue that drops")
     with piped(
         "stopped_reader", "queue", count,
         unbuffered=unbuffered, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as (app, reader):  # fmt: skip
-        # It says when all of its calls have returned; until then nothing reads the pipe.
+        # It says when all of its calls have returned; until then the reader is stopped.
         while b"done" not in (line := app.process.stderr.readline()):
             assert line, "the app ended"
         time.sleep(seconds)
@@ -383,8 +383,8 @@ def stopped_reader(count, handler="queue", unbuffered="", *, seconds=0.0):
 
 
 def shutdown(count, handler, unbuffered=""):
-    """The lines of the daemon threads are not counted: their number is unknown."""
-    outcome = CheckResult("daemon threads, atexit and __del__ at the end")
+    """The daemons' lines count for nothing: their number is not known."""
+    outcome = FaultResult("daemon threads, atexit and __del__ at the end")
     with piped("shutdown", handler, count, unbuffered=unbuffered, stderr=subprocess.PIPE) as (
         app,
         reader,

@@ -1,8 +1,8 @@
 """At every single bytecode of the write path, something happens: no line is torn or doubled.
 
-A trace function is called before each bytecode of the modules that write, and
-raises, logs or forks there: what a signal's handler, a finaliser or another
-thread may do anywhere, and more places than they could do it in.
+A trace function runs before each bytecode of the modules that write. It raises, logs or forks
+there, as a signal handler, a finaliser or another thread may do, and at more places than these
+can.
 """
 
 import fcntl
@@ -17,20 +17,29 @@ import pytest
 
 import mozlog_py.sink as sink_module
 from mozlog_py._process import descriptors
-from mozlog_py._sink import destinations, pipe_lock, reopenable_file, write_slot
+from mozlog_py._sink import (
+    destinations,
+    line_writer,
+    pipe_lock,
+    reopenable_file,
+    write_queue,
+    write_slot,
+)
 from mozlog_py.sink import NO_DIRECT_WRITE, Sink
 from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, log_methods, processors
 
-#: Where the bytecodes are counted: all that stands between a line and its write.
+#: The files whose bytecodes are counted: all code between a line and its write.
 _FILES = {
     module.__file__
     for module in (
         descriptors,
         destinations,
+        line_writer,
         log_methods,
         pipe_lock,
         reopenable_file,
         sink_module,
+        write_queue,
         write_slot,
     )
 }
@@ -40,10 +49,10 @@ _LINE = b'{"n":"%b","pad":"%b"}\n'
 
 
 def in_a_thread_of_its_own(test):
-    """Run a test where it leaves nothing behind.
+    """Run a test in a thread that ends with it.
 
-    An exception that a trace function raises on the way into a handler stays,
-    in some versions, the one that is being handled, for as long as the thread runs.
+    In some versions of Python, an exception that a trace function raises on the way into an
+    ``except`` stays the one that is being handled for as long as the thread runs.
     """
 
     @functools.wraps(test)
@@ -105,8 +114,8 @@ class Strike:
         self.deed = deed
         self.count = 0
         self.struck = 0
-        #: The line was on its way.
-        self.had_cell = False
+        #: Whether the interrupted function had a pending write.
+        self.had_pending = False
 
     def trace(self, frame, event, _arg):
         # The collector may delete the one before at any time.
@@ -118,7 +127,7 @@ class Strike:
             self.count += 1
             if self.count in self.at:
                 self.struck += 1
-                self.had_cell = frame.f_locals.get("pending") is not None
+                self.had_pending = frame.f_locals.get("pending") is not None
                 sys.settrace(None)
                 try:
                     self.deed()
@@ -149,8 +158,8 @@ class Output:
         self.path = tmp_path / "out"
         self.parts = []
         self.reading = None
-        if kind in ("file", "path"):
-            self.stream = self.path if kind == "path" else self.path.open("ab")
+        if kind in ("file", "path", "due path"):
+            self.stream = self.path.open("ab") if kind == "file" else self.path
             self.path.write_bytes(b"")
             return
         if kind == "socket":
@@ -159,7 +168,7 @@ class Output:
         else:
             self.reader, writer = os.pipe()
         if kind == "small":
-            # It takes a page, and then nothing until the pipe is read.
+            # It takes a page, and then nothing until the reader reads.
             fcntl.fcntl(writer, _SET_PIPE_SIZE, 4096)
             os.set_blocking(writer, False)
         self.stream = os.fdopen(writer, "wb")
@@ -172,7 +181,7 @@ class Output:
         os.close(self.reader)
 
     def lines(self):
-        if self.kind == "path":
+        if "path" in self.kind:
             return self.path.read_bytes()
         self.stream.close()
         if self.reading is None:
@@ -193,7 +202,15 @@ def names(out):
     return found
 
 
-KINDS = ["file", "path", "pipe", "shared", "small", "socket"]
+KINDS = ["file", "path", "due path", "pipe", "shared", "small", "socket"]
+
+
+def set_due(output, sink):
+    """Have the next line check the path, or not, however fast the machine is."""
+    if "path" in output.kind:
+        sink.own_stream._due = 0.0 if output.kind == "due path" else float("inf")
+    if sink._pipe_lock is not None:
+        sink._pipe_lock.due = float("inf")
 
 
 def sink_on(output):
@@ -204,8 +221,9 @@ def sink_on(output):
         sink._pipe_lock.due = float("inf")
         # The others have had their time to notice.
         sink._pipe_lock._marked_at = float("-inf")
-    # The next write has a look at the descriptor, however fast the machine is.
-    sink._look_at = 0.0
+    # The next write checks the descriptor, however fast the machine is.
+    sink._check_at = 0.0
+    set_due(output, sink)
     return sink
 
 
@@ -215,7 +233,8 @@ def bytecodes(tmp_path, kind, pad):
     sink = sink_on(output)
     # Twice, since 3.12 has nothing to tell of code that it traces for the first time.
     for _ in range(2):
-        sink._look_at = 0.0
+        sink._check_at = 0.0
+        set_due(output, sink)
         strike = Strike(-1, lambda: None)
         strike.during(lambda: sink.write(line("main", pad)))
     output.lines()
@@ -223,7 +242,7 @@ def bytecodes(tmp_path, kind, pad):
 
 
 def every(count, most=400):
-    """Return the places to strike at: all, or evenly spread where there are too many."""
+    """Return the bytecodes to strike at: all, or at most ``most``, evenly spread."""
     step = max(1, -(-count // most))
     return range(1, count + 1, step)
 
@@ -335,25 +354,27 @@ def logger_on(output):
     sink = Sink(output.stream)
     log = FastBoundLogger.at("INFO")(SinkLoggerFactory(sink)("app"), processors("shop"), {})
     seen(lambda: log.info("first"))
-    assert (sink.direct_write is not NO_DIRECT_WRITE) == (output.kind in ("file", "path"))
+    assert (sink.direct_write is not NO_DIRECT_WRITE) == (output.kind != "pipe")
+    set_due(output, sink)
     return log, sink
 
 
 def events(out):
-    """Return the events of an output's lines, with the process that each says it is of."""
+    """Return the events of an output's lines, each with the process that its line names."""
     assert out.endswith(b"\n")
     lines = [json.loads(line) for line in out.splitlines()]
     return [(line["Fields"]["msg"], line["Pid"]) for line in lines]
 
 
-@pytest.mark.parametrize("kind", ["file", "path", "pipe"])
+@pytest.mark.parametrize("kind", ["file", "path", "due path", "pipe"])
 class TestFastLoggerAtEveryBytecode:
     """The logger writes to files by itself, so the same is asked of its methods."""
 
     def bytecodes(self, tmp_path, kind):
         output = Output(kind, tmp_path)
-        log, _ = logger_on(output)
+        log, sink = logger_on(output)
         for _ in range(2):
+            set_due(output, sink)
             strike = Strike(-1, lambda: None)
             strike.during(lambda: log.info("main", n=1))
         output.lines()
@@ -390,7 +411,7 @@ class TestFastLoggerAtEveryBytecode:
             )
             assert times <= 1
             if not times:
-                assert kind == "pipe" or not strike.had_cell
+                assert kind == "pipe" or not strike.had_pending
                 lost_at.append(at)
         # Before there is anything to catch it, on the way to a sink that is to write, and
         # at jumps of a loop that Python from 3.12 on leaves out of what is caught.

@@ -1,4 +1,4 @@
-"""The quick form of ``make torture``: each fault a few times, and nothing torn, doubled, hung."""
+"""The quick form of ``make torture``: each fault a few times; no line is torn or doubled."""
 
 import os
 import subprocess
@@ -157,7 +157,7 @@ class small_file_system:
 
 
 def test_the_standard_handler_loses_lines_where_ours_does_not():
-    """What is told of it in the README can be seen, and the harness can see losses."""
+    """The README's figures can be reproduced, and the harness finds losses."""
     outcome = harness.nonblocking(20_000, "standard", "1")
     assert outcome.lost > 0
     partial = harness.timer(20, "standard", "1")

@@ -1,12 +1,12 @@
-"""All faults, often: prints a table of what was tried, and what survived, was lost, was counted.
+"""Cause all faults often; print a table of lines: tried, survived, lost, and counted as lost.
 
     python tests/faults/torture.py                  some minutes
     python tests/faults/torture.py --share 0.02     a look
     python tests/faults/torture.py --readme         writes README.md's table as well
 
-The standard library's handler, with the same formatter, meets the same faults.
-A fault that leaves our handler with a torn, doubled or uncounted line, or a
-process that hangs, makes the exit status 1.
+The standard library's handler, with the same formatter, meets the same faults. The exit status
+is 1 if a fault leaves our handler with a torn, doubled or uncounted line, or makes a process
+hang.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import harness
 
 _README = Path(__file__).parents[2] / "README.md"
 _BEGIN, _END = "<!-- faults:begin -->", "<!-- faults:end -->"
-# What happens, how often, whether the standard handler can meet it, too.
+# The fault, how often, and whether the standard handler can meet it as well.
 _FAULTS = [
     (partial(harness.nonblocking, unbuffered=""), 100_000, True),
     (partial(harness.nonblocking, unbuffered="1"), 100_000, True),
@@ -43,7 +43,7 @@ _FAULTS = [
 
 
 def main() -> int:
-    """Run all of it; 1 where ours was not exact."""
+    """Cause all faults; return 1 if our handler was not exact."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -58,7 +58,7 @@ def main() -> int:
         if ours is None:
             continue
         is_exact = is_exact and ours.is_exact
-        # It may hang where ours does not: a few have to do.
+        # The standard handler may hang here: a few have to do.
         few = min(count, 60) if fault is harness.forks else count
         theirs = _met(fault, few, "standard") if has_rival else None
         rows.append([ours.fault, *_cells(ours), *(_cells(theirs) if theirs else ["-"] * 4)])
@@ -82,7 +82,7 @@ def _met(fault, count, handler):
                 return harness.full(count, handler, directory=directory)
         return fault(count, handler)
     except (TimeoutError, subprocess.TimeoutExpired) as error:
-        return harness.CheckResult(f"{fault}: {error}", tried=count, hung=1)
+        return harness.FaultResult(f"{fault}: {error}", tried=count, hung=1)
 
 
 @contextmanager
@@ -104,20 +104,18 @@ def _cells(outcome) -> list[str]:
     wrong = [
         f"{count} {what}"
         for what, count in (
-            ("partial", outcome.partial), ("doubled", outcome.doubled), ("hung", outcome.hung),
+            ("torn", outcome.partial), ("doubled", outcome.doubled), ("hung", outcome.hung),
         )
         if count
     ]  # fmt: skip
     if outcome.status:
         wrong.append(f"exit status {outcome.status}")
-    bytes_written = (
-        str(outcome.bytes_written) if "lost" in outcome.facts or not outcome.lost else "-"
-    )
+    counted = str(outcome.reported) if "lost" in outcome.facts or not outcome.lost else "-"
     return [
         str(outcome.tried),
         str(outcome.survived),
         str(outcome.lost),
-        ", ".join([bytes_written, *wrong]),
+        ", ".join([counted, *wrong]),
     ]
 
 
@@ -131,11 +129,11 @@ def _table(rows) -> str:
         "tried",
         "survived",
         "lost",
-        "bytes_written",
+        "counted",
         "standard: tried",
         "survived",
         "lost",
-        "bytes_written",
+        "counted",
     ]
     rule = ["---", *["---:"] * 8]
     return "\n".join(map(_row, (head, rule, *rows)))

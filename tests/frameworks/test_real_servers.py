@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from real_servers import (
+    AIOHTTP,
     GUNICORN,
     SERVERS,
     UVICORN,
@@ -187,7 +188,7 @@ _HYPERCORN = ["hypercorn", "served:app", "-b", "127.0.0.1:PORT"]
         (READING_WSGI, ["waitress", "--listen=127.0.0.1:PORT", "served:app"]),
         (READING_FLASK, [*GUNICORN, "--threads", "8"]),
         (READING_FLASK, ["flask", "--app", "served", "run", "--port", "PORT"]),
-        (READING_AIOHTTP, _AIOHTTP),
+        (READING_AIOHTTP, AIOHTTP),
     ],
     ids=[
         "h11",

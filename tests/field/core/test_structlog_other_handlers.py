@@ -79,7 +79,7 @@ class TestHandlers:
             root.handlers = [*root.handlers, reporter]
         else:
             root.handlers[:] = [reporter]
-        mozlog_py._process.process_id.process.forget()
+        mozlog_py._process.process_id.process.expire()
         log.error("after")
         log.error("again")
         assert [made.getMessage() for made in reporter.records] == ["after", "again"]
@@ -453,7 +453,7 @@ class TestWithoutOtherHandlers:
         assert is_prepared(log.bind(), logging.INFO)
         assert not is_prepared(log.bind(), logging.ERROR)
         logging.getLogger().removeHandler(reporter)
-        mozlog_py._process.process_id.process.forget()
+        mozlog_py._process.process_id.process.expire()
         for _ in range(2):
             log.info("hi")
             log.error("hi")
