@@ -342,7 +342,7 @@ class TestAtTheEndOfTheStack:
 import sys
 from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
 log = FastBoundLogger.at(1)(SinkLoggerFactory()("app"), processors("shop"), {})
-log.info("warm", value=[1])
+log.info("warm", value=[-1])
 returned = 1
 def down(depth):
     global returned
@@ -362,7 +362,12 @@ log.info("returned", returned=returned, lost=log._logger.sink.lost)
 """
         done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
         *lines, last = checked_lines(done.stdout)
-        assert last["Fields"]["returned"] == len(lines) + last["Fields"]["lost"]
+        # A call that raises at the end of the stack may have left its line in the sink, where
+        # the next call completes it.
+        left = len(lines) + last["Fields"]["lost"] - last["Fields"]["returned"]
+        assert 0 <= left <= 1
+        depths = [line["Fields"].get("value", [line["Timestamp"]])[0] for line in lines]
+        assert len(set(depths)) == len(depths)
         assert len(lines) > 200
 
     def test_it_is_raised_where_another_logger_is_below(self) -> None:
