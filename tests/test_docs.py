@@ -116,9 +116,9 @@ def test_the_bounds_are_those_of_the_code() -> None:
     bounds = {name.lstrip("| "): bound for name, bound in shown if bound not in ("bound", "---")}
     code = {
         "characters of the message": "_fields.json_message.MAX_JSON_CHARACTERS",
-        "objects and arrays in each other, itself included": "_fields.json_message.MAX_JSON_DEPTH",
+        "nested objects and arrays, itself included": "_fields.json_message.MAX_JSON_DEPTH",
         "members of the message": "_values.sanitiser.MAX_ITEMS",
-        "containers in each other, in a field": "_values.sanitiser.MAX_DEPTH",
+        "nested containers in a field": "_values.sanitiser.MAX_DEPTH",
         "fields of a line": "_values.sanitiser.MAX_ITEMS",
         "items of one container": "_values.sanitiser.MAX_ITEMS",
         "values, over all containers": "_values.sanitiser.MAX_NODES",
@@ -130,7 +130,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "reasons in `mozlog.degraded`": "_values.sanitiser._MAX_REASONS",
         "exceptions of one record, in chains and groups": "_values.tracebacks._MAX_EXCEPTIONS",
         "members shown of a group": "_values.tracebacks._MAX_GROUP_WIDTH",
-        "groups in each other": "_values.tracebacks._MAX_GROUP_DEPTH",
+        "nested groups": "_values.tracebacks._MAX_GROUP_DEPTH",
         "notes of an exception": "_values.tracebacks._MAX_NOTES",
         "frames of a traceback": "_values.frame_cache._MAX_FRAMES",
         "characters of the whole text": "_values.tracebacks._MAX_CHARACTERS",

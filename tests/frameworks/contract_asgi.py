@@ -7,6 +7,7 @@ from typing import Any
 
 from contract import JSON, bind
 
+from dockerflow.settings import Settings
 from dockerflow.summary import add_fields
 
 logger = logging.getLogger("app")
@@ -87,3 +88,7 @@ def serve(app: Any, scope: dict[str, Any] | None = None, **channels: Any) -> lis
 
     asyncio.run(main())
     return sent
+
+
+def settings_of(values: dict[str, Any] | None) -> Settings:
+    return Settings.read(values or {})

@@ -16,10 +16,10 @@ import pytest
 from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.test_utils import make_mocked_request
-from contract import JSON, Contract, Lines
+from contract import JSON, Contract, Lines, bind
+from contract_asgi import settings_of
 from drivers import Answer, Driver, Headers
 from multidict import CIMultiDict, CIMultiDictProxy
-from test_asgi import bind, settings_of
 from yarl import URL
 
 import dockerflow.aiohttp

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from contract import Contract, Lines
-from contract_asgi import SCOPE, application, logger, replying, serve
+from contract_asgi import SCOPE, application, logger, replying, serve, settings_of
 from drivers import ASGIDriver
 
 from dockerflow.asgi import DockerflowASGI
@@ -16,10 +16,6 @@ from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import Settings
 from dockerflow.summary import add_fields
 from mozlog_py import context
-
-
-def settings_of(values: dict[str, Any] | None) -> Settings:
-    return Settings.read(values or {})
 
 
 class TestContract(Contract):

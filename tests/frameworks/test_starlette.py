@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract import JSON, Contract, Lines
+from contract import JSON, Contract, Lines, bind
+from contract_asgi import serve
 from drivers import ASGIDriver
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -18,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from test_asgi import bind, serve
 
 from dockerflow import checks
 from dockerflow.asgi import DockerflowASGI
