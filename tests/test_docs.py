@@ -127,7 +127,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         ),
         "characters of one `repr` text, bytes of one bytes value": "_values.sanitiser.MAX_TEXT",
         "digits of an integer": "_values.sanitiser._MAX_DIGITS",
-        "reasons in `mozlog.degraded`": "_values.sanitiser._MAX_REASONS",
+        "reasons in `mozlog.degraded`": "_values.record_budget._MAX_REASONS",
         "exceptions of one record, in chains and groups": "_values.tracebacks._MAX_EXCEPTIONS",
         "members shown of a group": "_values.tracebacks._MAX_GROUP_WIDTH",
         "nested groups": "_values.tracebacks._MAX_GROUP_DEPTH",
