@@ -120,7 +120,7 @@ print(json.dumps([counts, len(levels(client.get("/__heartbeat__")))]))
             tmp_path,
             f"""{configured(max_age=None)}{_MIGRATED}
 import threading, time
-from dockerflow.checks import threads
+from dockerflow.checks._run import worker_threads as threads
 threads.IDLE_S = 0.01
 threads.WorkerThreads.__init__.__defaults__ = (0.01,)
 checks.register(types)

@@ -300,7 +300,7 @@ def test_a_line_of_which_a_part_is_written_is_not_ended_in_another_file(tmp_path
     sink = Sink(path)
     assert sink.write(b"one\n")
     # An interrupted write left its line behind when the descriptor was lost.
-    sink._place[0] = [b"left\n", 2]
+    sink._slot[0] = [b"left\n", 2]
     os.close(sink.stream.fileno())
     assert sink.write(b"two\n")
     assert path.read_bytes() == b"one\ntwo\n"
