@@ -140,5 +140,8 @@ def test_chance_decides_about_all_lines_of_a_request_that_brings_its_id(
     assert 0 < len(summaries) < 30
     # One after the other, each with its access line.
     assert len(lines) == 2 * len(summaries)
+    if "granian" in kind:
+        # Its access lines come from another thread, and may stand behind the next summary.
+        return
     types = [line["Type"] for line in lines]
     assert all(len({*types[at : at + 2]}) == 2 for at in range(0, len(types), 2))
