@@ -162,7 +162,7 @@ class TestAFifo:
         made.say("two")
         first = checked_lines(os.read(reader, 65_536))
         os.close(reader)
-        made.say("nobody reads")
+        made.say("without a reader")
         reader = os.open(tmp_path / "other", os.O_RDONLY | os.O_NONBLOCK)
         made.say("three")
         again = checked_lines(os.read(reader, 65_536))

@@ -175,7 +175,7 @@ def application(*args: Any) -> Any:
 
 
 class TestSetting:
-    def test_is_off_where_nobody_has_said_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_off_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(VARIABLE, raising=False)
         assert "querystring" not in access_line()
         assert access_line()["path"] == "/a"

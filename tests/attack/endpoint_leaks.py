@@ -61,7 +61,7 @@ def _visit(example: str, parser: str) -> Tally:
 def _is_off(service: Service, method: bytes, path: bytes) -> bool:
     got = service.send(request(method, path))
     lines = service.checked()
-    other = service.send(request(method, path.replace(b"error", b"nobody").replace(b"ERR", b"NOB")))
+    other = service.send(request(method, path.replace(b"error", b"absent").replace(b"ERR", b"ABS")))
     service.lines()
     if lines is None:
         return False

@@ -38,7 +38,7 @@ _PUT: dict[str, Put] = {
     "a link to a device": lambda at: (at / "log").symlink_to("/dev/zero"),
     "a link to a descriptor": lambda at: (at / "log").symlink_to("/proc/self/fd/1"),
     "a link to a folder": lambda at: (at / "log").symlink_to(at),
-    "a FIFO that nobody reads": lambda at: os.mkfifo(at / "log"),
+    "a FIFO without a reader": lambda at: os.mkfifo(at / "log"),
     "a folder": lambda at: (at / "log").mkdir(),
 }  # fmt: skip
 

@@ -521,7 +521,7 @@ def run() -> list[Row]:
                 attempt(f"secrets: {name}, quoted", secret, check)
         for secret in ("zq7tulip9xvrose", "Zq7+tulip/9xvrose=="):
             for check in _shaped(secret):
-                attempt("secrets: given by nobody, known by their shape", secret, check)
+                attempt("secrets: known by their shape alone", secret, check)
     row = "secrets: in the source and the build of a version"
     with tempfile.TemporaryDirectory() as folder:
         for secret in ("zq7tulip", "zq7'tulip", "zq7%2Ftulip", "zq7tulip-9xv_rose.8wk"):

@@ -644,7 +644,7 @@ class Contract:
         self, lines: Lines, tmp_path: Path, method: str
     ) -> None:
         driver = self.make(tmp_path, {"DOCKERFLOW_ERROR_ENDPOINT": False})
-        other = driver.request(method, "/__nobody__").status
+        other = driver.request(method, "/__absent__").status
         assert driver.request(method, "/__error__").status == other
         said = [each["Fields"].get("msg") for each in lines.all]
         assert "The __error__ endpoint was called" not in said
