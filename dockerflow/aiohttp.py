@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow._request.exchange import Exchange
 from dockerflow._request.missing_extra import needs_extra
-from dockerflow._request.multidict_headers import echo_id, read_headers
+from dockerflow._request.multidict import read_multidict
 from dockerflow._request.options import Middleware, MiddlewareOptions, Options
 from dockerflow.endpoints import PATHS, Endpoints
 from dockerflow.summary import current, is_cancellation
-from mozlog_py._fields.late_request_ids import attach_request_id
 
 with needs_extra("aiohttp"):
     from aiohttp import web
@@ -91,9 +90,8 @@ class _AiohttpExchange(Exchange):
         Args:
             error: What has left the handler, or the making of the body.
         """
-        if error is not None and self.rid is not None:
-            # The server may log the exception where this context is gone.
-            attach_request_id(error, self.rid)
+        if error is not None:
+            self.attach_id(error)
         if self.code is None and isinstance(error, asyncio.TimeoutError):
             # The server answers so.
             self.code = 504
@@ -174,7 +172,8 @@ class _Layer(Middleware):
         if exchange is None:
             return
         # No cache keeps a handshake's answer.
-        echo_id(exchange, response.headers, varies=response.status != 101)
+        vary = ("*",) if response.status == 101 else response.headers.getall("Vary", ())
+        response.headers.update(exchange.echo_headers(response.headers, vary))
         if not exchange.is_over and exchange.response is None:
             exchange.begin_response(response)
 
@@ -183,8 +182,7 @@ class _Layer(Middleware):
         self.is_shut_down = True
 
     def _read(self, exchange: Any, request: Any, options: Options, gives_id: bool) -> str | None:
-        client = request.remote or None
-        return read_headers(exchange, request.headers, options, client, gives_id=gives_id)
+        return read_multidict(exchange, request, options, gives_id, lambda it: it.remote or None)
 
     def _querystring_of(self, request: web.Request) -> bytes:
         query = request.raw_path.partition("#")[0].partition("?")[2]
