@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mozlog_py._config.formatter_options import checked_processors
@@ -451,6 +451,11 @@ def _check_kinds(
 
 def _check_processors(processors: Any) -> None:
     """Raise ``OptionError`` for invalid processors. A text is left to ``dictConfig``."""
+    if isinstance(processors, Iterator):
+        raise OptionError(
+            f"processors is {shown(processors)}, which can be read only once, and logging and "
+            "structlog both need them; write a list"
+        )
     if isinstance(processors, (list, tuple)):
         processors = [each for each in processors if not isinstance(each, str)]
     checked_processors(processors)

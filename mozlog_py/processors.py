@@ -268,8 +268,8 @@ class CapLengths:
             return f"<cut, {len(text)} characters>"
         tail = self._most // 2
         ahead, behind = masked_ends(text, self._most - tail, tail)
-        if len(ahead) + len(behind) < self._most:
-            # The text is short enough once its secrets are masked.
+        if len(ahead) + len(behind) < self._most and len(text) <= self._most + MAX_WINDOWS:
+            # The text was masked as a whole, and is short enough without its secrets.
             return ahead + behind
         return f"{ahead}... <cut, {len(text)} characters> ...{behind}"
 

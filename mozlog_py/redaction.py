@@ -81,7 +81,6 @@ _NAMELESS: Final = (
     type,
     BuiltinFunctionType,
     FunctionType,
-    MethodType,
     ModuleType,
 )
 _NAMELESS_OF_LIBRARIES: Final = frozenset({("uuid", "UUID"), ("decimal", "Decimal")})
@@ -97,7 +96,7 @@ class Redact:
 
     Names alone decide, unless one of ``values``, ``value_patterns`` and ``shapes`` asks for a
     search in texts. A value that raises when it is read is replaced as a whole. The event and its
-    values are not changed; a value is copied if something in it must be replaced.
+    values are not changed: containers are copied, and a tuple becomes a list, as in a line.
 
     Args:
         keys: Further names. Case and the characters between words make no difference, so
@@ -312,8 +311,24 @@ class Redact:
         # A subclass of dict may return any number of items.
         items = items_of(members, MAX_ITEMS)
         kept = walk.within_budget(items[:MAX_ITEMS])
-        out = {key: self._member(key, value, depth, walk) for key, value in kept}
+        out = {
+            key if is_scalar(type(key)) else self._key(key, depth, walk): self._member(
+                key, value, depth, walk
+            )
+            for key, value in kept
+        }
         return with_count_member(out, max(dict.__len__(members), len(items)) - len(kept))
+
+    def _key(self, key: Any, depth: int, walk: _Walk) -> Any:
+        """Return an object that is a key, or its text without credentials."""
+        if issubclass(type(key), (str, bytes)) or all_scalars((key,)):
+            return key
+        if issubclass(type(key), (tuple, frozenset)):
+            clean = [self._redacted(each, depth + 1, walk, is_shown=True) for each in key]
+            is_clean = all(one is each for one, each in zip(clean, key, strict=False))
+            return key if is_clean else self.marker
+        shown_key = self._redacted(key, depth + 1, walk, is_shown=True)
+        return key if shown_key is key else str(shown_key)
 
     def _member(self, key: Any, value: Any, depth: int, walk: _Walk) -> Any:
         if value is not None and self.is_secret(key):
@@ -346,6 +361,10 @@ class Redact:
         if depth > MAX_DEPTH:
             # A line goes no deeper, and another renderer must not show what was not searched.
             return "<max depth>"
+        if kind is MethodType:
+            # Its text has that of its object in it.
+            owner = self._redacted(value.__self__, depth + 1, walk, is_shown=True)
+            return value if owner is value.__self__ else f"<bound method of {owner}>"
         if kind is dict:
             return self._members(value, depth, walk)
         if issubclass(kind, (list, tuple)):
@@ -462,7 +481,7 @@ class _Walk:
         return kept
 
 
-def line_masks(processors: Sequence[Any]) -> list[AnyMask]:
+def line_masks(processors: Sequence[Any]) -> list[Mask]:
     """Return the masks of those processors that are a ``Redact`` and mask by value."""
     return [
         processor.mask
@@ -485,10 +504,22 @@ def masked_event(processors: Sequence[Any], event_dict: dict[str, Any]) -> dict[
 
     It is for a renderer of another package, and for handlers of ``logging``.
     """
-    for processor in processors:
-        if issubclass(type(processor), Redact) and processor.mask is not None:
-            event_dict = processor.mask.event(event_dict)
+    for each in line_masks(processors):
+        event_dict = each.event(event_dict)
     return event_dict
+
+
+def shows_no_secret(processors: Sequence[Any], args: tuple[Any, ...]) -> bool:
+    """Return whether handlers of other packages may get the arguments of a message.
+
+    The message shows a part of an argument, or one member of a mapping. Where a ``Redact`` is
+    among the processors, only plain values are passed on, in which it masks nothing.
+    """
+    if not any(issubclass(type(processor), Redact) for processor in processors):
+        return True
+    return all_scalars(args) and all(
+        each.event({"event": args})["event"] == args for each in line_masks(processors)
+    )
 
 
 def _is_own(key: str, value: Any) -> bool:

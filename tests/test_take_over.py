@@ -1,6 +1,7 @@
 """The loggers of servers, taken over: whose handlers stay, what is heard, and access records."""
 
 import importlib
+import importlib.util
 import io
 import json
 import logging
@@ -18,7 +19,7 @@ from conformance import checked_lines
 import mozlog_py
 from mozlog_py import celery as tasks
 from mozlog_py._fields.late_request_ids import attach_request_id, remember_served, take_served
-from mozlog_py._stdlib.import_hooks import _Finder
+from mozlog_py._stdlib.import_hooks import _Finder, call_when_imported
 from mozlog_py._stdlib.propagating_logger import PropagatingLogger
 from mozlog_py.servers import ACCESS_LOGGERS, SERVER_LOGGERS, take_over
 
@@ -566,3 +567,19 @@ class TestErrorRecords:
         mozlog_py.context.request_id_context.set("r2")
         logger.error(text)
         assert [line["Fields"].get("rid") for line in lines(capsys)] == ["r1", None, None, "r2"]
+
+
+def test_a_query_for_the_spec_leaves_the_call_to_the_import(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    seen: list[Any] = []
+    call_when_imported("colorsys", seen.append)
+    assert importlib.util.find_spec("colorsys") is not None
+    assert seen == []
+    module = importlib.import_module("colorsys")
+    assert seen == [module]
+    monkeypatch.delitem(sys.modules, "colorsys")
+    importlib.import_module("colorsys")
+    assert seen == [module]

@@ -470,6 +470,10 @@ def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
         except RaiseAfterWrite as interrupted:
             interrupted.line = whole(interrupted.line)
             raise
+        except EventDropped as dropped:
+            line_of_dropped = dropped.line
+            dropped.line = lambda: whole(line_of_dropped())
+            raise
 
     return with_prefix
 

@@ -39,21 +39,28 @@ class _Finder:
     def __init__(self, name: str, callback: _Callback) -> None:
         self.name: Final = name
         self.callback = callback
+        self._is_asking = False
 
     def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
         """Return the module's spec from the other finders, with the callback after execution."""
-        if name != self.name:
+        if name != self.name or self._is_asking:
             return None
         from importlib.util import find_spec  # already loaded by the import in progress
 
-        sys.meta_path.remove(self)
-        spec = find_spec(name)
+        self._is_asking = True
+        try:
+            spec = find_spec(name)
+        finally:
+            self._is_asking = False
         if spec is not None and spec.loader is not None:
             loader, execute = spec.loader, spec.loader.exec_module
 
             def execute_and_call(module: ModuleType) -> None:
                 execute(module)
-                self.callback(module)
+                # Not before: a caller may ask for the spec alone, and import the module later.
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
+                    self.callback(module)
 
             vars(loader)["exec_module"] = execute_and_call
         return spec

@@ -124,11 +124,11 @@ def mask_chains(mask: TextMask) -> None:
         return
     _of_chains.add(mask)
     for follower in [*_followers]:
-        reset_after_fork = follower()
-        if reset_after_fork is None:
+        callback = follower()
+        if callback is None:
             _followers.discard(follower)
         else:
-            reset_after_fork()
+            callback()
 
 
 def in_chains() -> list[Any]:
@@ -136,7 +136,7 @@ def in_chains() -> list[Any]:
     return list(_of_chains)
 
 
-def follow(reset_after_fork: Callable[[], None]) -> None:
+def follow(callback: Callable[[], None]) -> None:
     """Call a method whenever a mask is registered for renderers, while its object lives."""
     _followers.difference_update([one for one in _followers.copy() if one() is None])
-    _followers.add(weakref.WeakMethod(reset_after_fork))
+    _followers.add(weakref.WeakMethod(callback))

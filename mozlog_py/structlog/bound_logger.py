@@ -394,6 +394,8 @@ class FastBoundLogger:
             raise
         except Exception as error:
             self._save(error)
+            if recipients is not None:
+                recipients.send()
         if made is not None:
             call, arguments, keywords = made
             write = functools.partial(call, *arguments, **keywords)

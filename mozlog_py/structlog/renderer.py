@@ -34,7 +34,7 @@ from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser, type_name
 from mozlog_py._values.tracebacks import as_exc_info
 from mozlog_py.context import current, has_context, structlog_registry
 from mozlog_py.formatter import MozlogFormatter
-from mozlog_py.redaction import Redact, combined_mask, line_masks
+from mozlog_py.redaction import combined_mask, line_masks
 from mozlog_py.typing import Output, RendererOptions
 
 from .wiring import check_wiring, takes_text
@@ -177,9 +177,8 @@ class MozlogRenderer(ChainRenderer):
         Args:
             processors: The processors; only a ``Redact`` with a mask has an effect.
         """
-        for processor in processors:
-            if issubclass(type(processor), Redact) and processor.mask is not None:
-                self.add_mask(processor.mask)
+        for mask in line_masks([*processors]):
+            self.add_mask(mask)
 
     def add_mask(self, mask: AnyMask) -> None:
         """Apply a mask to each line from now on."""
@@ -474,9 +473,20 @@ class MozlogRenderer(ChainRenderer):
             if self._further_mask is None:
                 return self.formatter.renderer(None, max_bytes)(record)
             # No limit here: a secret that is cut in two would not be masked.
-            return self._further_mask.line(self.formatter.renderer()(record))
+            return self._masked_line(self._further_mask, self.formatter.renderer()(record))
         except EventDropped:
             raise structlog.DropEvent from None
+        except RaiseAfterWrite as interrupted:
+            if self._further_mask is not None:
+                interrupted.line = self._masked_line(self._further_mask, interrupted.line)
+            raise
+
+    def _masked_line(self, mask: AnyMask, line: bytes) -> bytes:
+        # A line with its prefix is not JSON, and would be masked as a text, its envelope too.
+        prefix = self.formatter.prefix.encode()
+        if not line.startswith(prefix):
+            return mask.line(line)
+        return prefix + mask.line(line[len(prefix) :])
 
     def _read(
         self,

@@ -12,7 +12,7 @@ from mozlog_py._line.line_encoder import RaiseAfterWrite
 from mozlog_py._values.sanitiser import unique_key
 from mozlog_py.context import current
 from mozlog_py.processors import guarded
-from mozlog_py.redaction import masked_event
+from mozlog_py.redaction import masked_event, shows_no_secret
 
 from .levels import NAMES
 from .other_handlers import Recipients
@@ -63,14 +63,15 @@ def run_chain(
             event = _interpolated(event, args)
         except BaseException as error:
             # The line shows the message and the arguments side by side.
+            _keep_field("positional_args", event_dict)
             event_dict["positional_args"] = args
             template_args = ()
             if not isinstance(error, Exception):
                 interrupts.append(error)
     if event is not None:
         if "event" in fields:
-            # A field of the call with the name of the message.
-            event_dict[unique_key("extra.event", event_dict)] = fields["event"]
+            # One that is bound is replaced, as structlog replaces it.
+            _keep_field("event", event_dict)
         event_dict["event"] = event
     *before, last = [*processors] or [_unchanged]
     try:
@@ -81,6 +82,8 @@ def run_chain(
             default_name = "root" if renderer is None else renderer.formatter.logger_name
             type_ = getattr(logger, "name", None) or default_name
             visible = masked_event(before, event_dict)
+            if not shows_no_secret(before, template_args):
+                template, template_args = event, ()
             recipients.make_record(type_, surroundings, visible, template, template_args, event)
         if isinstance(last, MozlogRenderer):
             last.add_masks_of(before)
@@ -104,6 +107,12 @@ def _call_fields(bound: Any, fields: dict[str, Any], level: int) -> Any:
     if level not in NAMES:
         event_dict["level_number"] = level
     return event_dict
+
+
+def _keep_field(name: str, event_dict: Any) -> None:
+    """Keep a field that has a name which the event needs."""
+    if name in event_dict:
+        event_dict[unique_key(f"extra.{name}", event_dict)] = event_dict.pop(name)
 
 
 def _call_with(method: Callable[..., Any], rendered: Any) -> Call:

@@ -323,6 +323,20 @@ class TestRecords:
         assert (made.funcName, made.job) == ("main", "mail")  # type: ignore[attr-defined]
         assert messages(out) == ["failed"]
 
+    def test_of_awaited_methods_are_sent_where_the_line_is_a_last_resort(
+        self, reporter: Reporter, out: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def exhausted(*_: Any) -> None:
+            raise MemoryError
+
+        async def main() -> None:
+            await structlog.get_logger("shop").aerror("awaited")
+
+        monkeypatch.setattr("mozlog_py.structlog.run_chain._rendered", exhausted)
+        asyncio.run(main())
+        assert reporter.seen == [("shop", "ERROR", "awaited")]
+        assert len(checked_lines(out.getvalue())) == 1
+
     def test_pass_through_a_factory_and_a_makeRecord_of_others(
         self, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
