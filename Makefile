@@ -6,9 +6,9 @@ VERSIONS ?= 3.10 3.11 3.12 3.13
 # The oldest frameworks that are supported, on the oldest Python. What they are built
 # on goes on without them, and warns of it: that is no news of ours. They are installed
 # last, since servers of tests/field need newer ones, which these tests leave out.
-OLDEST := django~=4.2.0 fastapi~=0.100.0 flask~=2.3.0 sanic~=23.12.0
+OLDEST := django~=4.2.0 fastapi~=0.109.1 flask~=2.3.0 sanic~=23.12.0
 # Sanic's test client needs a newer Sanic than the oldest, but for requests over ASGI.
-OLDEST_SANIC := sanic~=22.6.0 websockets~=10.4
+OLDEST_SANIC := sanic~=22.6.1 websockets~=10.4
 
 .PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix bench torture attack clean
 

@@ -17,7 +17,10 @@ from snippets import ROOT
 
 ATTACK = Path(__file__).with_name("attack")
 
-GROUPS = ("configured_texts", "endpoint_leaks", "header_injection", "log_forging", "smuggling")
+GROUPS = (
+    "configured_texts", "endpoint_leaks", "header_injection", "large_requests", "log_forging",
+    "smuggling",
+)  # fmt: skip
 
 
 FAILED = ("group: it could not be run to its end", "1", "0 **no**")

@@ -74,7 +74,7 @@ class TestLongTexts:
             if layout == "gcp":
                 assert line["severity"] == "ERROR"
                 assert " characters cut>..." in line["message"]
-                assert line["message"][:2] == text[:1] * 2 if len(text) == 1 else text
+                assert line["message"].startswith(text * 2 if len(text) == 1 else text)
 
     @pytest.mark.parametrize("layout", ["mozlog", "gcp"])
     @pytest.mark.parametrize("limit", [1024, LIMIT])

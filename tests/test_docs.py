@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from snippets import ROOT, Snippet, snippets_of
 
+from dockerflow import request_id
 from dockerflow.settings import NAMES, Settings
 from dockerflow.summary import RequestSummary
+from mozlog_py._fields.request_text import MAX_TEXT
+from mozlog_py._sink import pipe_lock
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # Their snippets are files of servers, or need more than to be run: they have tests of
@@ -156,6 +159,14 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "positions in code whose frames are remembered": "_values.frame_cache._CACHE_SIZE",
     }
     assert bounds.pop("characters of a request's id") == "128"
+    of_requests = {
+        "characters of the headers that an id may come in, together": request_id.MAX_HEADER,
+        "characters of a query string, a path, a User-Agent, an Accept-Language": MAX_TEXT,
+        "heartbeats of one application that wait for a check": Settings().heartbeat_max_waiting,
+        "seconds for which another process may keep the lock of a pipe": int(pipe_lock._MAX_HELD_S),
+    }
+    for name, value in of_requests.items():
+        assert bounds.pop(name) == f"{value:,}", name
     for name, place in code.items():
         module, _, constant = place.rpartition(".")
         value = vars(importlib.import_module(f"mozlog_py.{module}"))[constant]

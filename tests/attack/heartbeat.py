@@ -34,6 +34,10 @@ _CHECK_S: Final = 4.0
 #: Requests of each path: alone, and while the check runs.
 _ALONE: Final = 30
 _UNDER_ATTACK: Final = 100
+#: The stacks that ``make attack`` measures; this module as a program measures all of them.
+_OF_EACH_KIND: Final = (
+    "waitress, Flask", "gunicorn gthread, Flask", "uvicorn, FastAPI", "Sanic",
+)  # fmt: skip
 # Seconds between two of these, so that they see several runs of the check.
 _PAUSE_S: Final = 0.05
 # Seconds after which a client asks for the heartbeat again, as "Retry-After" says.
@@ -59,7 +63,7 @@ def run() -> list[tuple[str, int, int]]:
     attack = "ten clients on a slow heartbeat"
     return [
         (f"{attack}, {each.stack}: {each.path}", len(each.times_ms), each.held)
-        for name in STACKS
+        for name in _OF_EACH_KIND
         for each in measure(name)
     ]
 
