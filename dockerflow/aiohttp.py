@@ -141,12 +141,13 @@ class _Layer(Middleware):
     @web.middleware
     async def serve(self, request: web.Request, handler: Any) -> Any:
         """Serve a request, unless an application further out has begun to."""
-        if _exchange_of(request) is not None:
+        if (outer := _exchange_of(request)) is not None:
+            self.complete(outer, request)
             return await handler(request)
         exchange = _AiohttpExchange()
         exchange.layer, exchange.writer = self, request.writer
         exchange.method, exchange.path = request.method, request.path
-        exchange.begin(self._contribute(exchange, request))
+        self.begin(exchange, request)
         try:
             response = await handler(request)
         except web.HTTPException:

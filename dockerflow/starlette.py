@@ -14,14 +14,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from dockerflow._request.app_state import live_options, lookup
+from dockerflow._request.app_state import live_options
 from dockerflow._request.missing_extra import needs_extra
-from dockerflow._request.options import MiddlewareOptions, Options, ReloadingOptions
+from dockerflow._request.options import MiddlewareOptions
 from dockerflow._request.outermost import surround
 from dockerflow._request.state_layer import StateLayer
 from dockerflow.asgi import DockerflowASGI, Scope, Send
 from dockerflow.endpoints import Endpoints, application_root
 from dockerflow.version import get_version
+from mozlog_py._fields.request_text import log_query_strings
 
 with needs_extra("starlette"):
     from starlette.middleware.errors import ServerErrorMiddleware
@@ -50,19 +51,11 @@ class DockerflowMiddleware(StateLayer):
     def __init__(self, app: Any, **options: Unpack[MiddlewareOptions]) -> None:
         super().__init__(app, **options)
         self._given = {name: value for name, value in options.items() if value is not None}
-        self._live: ReloadingOptions | None = None
+        self._policy = options.get("request_id")
+        self._has_own_settings = "settings" in self._given
+        if self._has_own_settings:
+            log_query_strings(self._options.querystring)
         self._knows_app = False
-
-    def _options_of(self, scope: Scope) -> Options:
-        if self._given.keys().isdisjoint({"request_id", "settings"}):
-            return super()._options_of(scope)
-        state = getattr(scope.get("app"), "state", None)
-        if "settings" in self._given or state is None:
-            return self._options
-        if self._live is None:
-            policy = self._options.policy
-            self._live = ReloadingOptions(lookup(state), policy, raises=False, where="app.state")
-        return self._live.now()
 
     async def _answered(self, scope: Scope, send: Send, endpoints: Endpoints) -> bool:
         app = scope.get("app")
@@ -73,11 +66,9 @@ class DockerflowMiddleware(StateLayer):
 
     def _endpoints_of(self, app: Any, endpoints: Endpoints) -> Endpoints:
         """Return the endpoints with what an application says in place of the environment."""
-        live = live_options(app)
-        if live is None:
-            return endpoints
-        state, changes = app.state, dict[str, Any]()
-        if "settings" not in self._given:
+        state, changes = getattr(app, "state", None), dict[str, Any]()
+        live = None if self._has_own_settings else live_options(app)
+        if live is not None:
             changes["settings"] = live.settings
         if "config" not in self._given:
             changes["config"] = state

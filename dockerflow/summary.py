@@ -88,7 +88,7 @@ class RequestSummary:
     ended_ns: int | None = None
     #: An exception that the application did not handle, but that its framework answered.
     error: BaseException | None = None
-    #: The status below 500 of this exception, if it is itself a response.
+    #: The status that answers this exception, if it is not a fault of the application.
     status_of_error: int | None = None
     #: Whether the summary of such an exception has its traceback.
     logs_traceback: bool = True
@@ -165,7 +165,7 @@ class RequestSummary:
         """Set the id of a request that began without one."""
         self.rid = request_id
         if _brought.is_wanted:
-            self._begin_drawn()
+            self._begin_drawn(self._before.get(_current) if self._before else None)
         if request_id is not None:
             _set_request_id(request_id)
 

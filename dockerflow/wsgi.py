@@ -252,7 +252,8 @@ class WSGIExchange(Exchange):
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary in the request's own context, wherever the server ends it."""
-        error = error or self.error
+        if error is None:
+            error = self.error
         if self.is_over:
             return
         is_handed_over = self.code is None and self.wants_websocket

@@ -8,22 +8,18 @@ that structlog's loggers write through it as well.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import os
-import signal
 import sys
-import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Mapping
+from itertools import repeat
 from types import FrameType
 from typing import Any, Final
 
 from mozlog_py._config.options import OptionError, check_names, check_number, check_switch, shown
 from mozlog_py._line.truncate import MAX_LINE_BYTES, cut
-from mozlog_py._process import after_fork
+from mozlog_py._process import after_fork, at_exit
 from mozlog_py._process.self_log import note
 from mozlog_py._process.unpatched import NativeThread, allocate_lock
 from mozlog_py._sink.loss_counter import severity_in
@@ -51,6 +47,8 @@ _OVERHEAD: Final = 64
 _ERROR: Final = 3
 _BATCH_LINES: Final = 4096
 _BATCH_BYTES: Final = 262_144
+#: Lines that are moved from the queue to a batch in one call.
+_TAKEN_AT_ONCE: Final = 16
 #: Seconds: for which the thread collects lines; of its longest sleep; between two polls.
 _GATHER_S: Final = 0.005
 _MAX_SLEEP_S: Final = 1.0
@@ -60,11 +58,10 @@ _POLL_S: Final = 0.001
 _YIELD_S: Final = 0.0001
 _STALLED_S: Final = 0.05
 _FLUSH_S: Final = 5.0
-_SIGTERM_S: Final = 2.0
 
 _monotonic: Final = time.monotonic
-_queues: Final[weakref.WeakSet[LineQueue]] = weakref.WeakSet()
-
+_popleft: Final[Any] = deque.popleft
+_pop: Final[Any] = deque.pop
 
 #: The options of a ``MozlogQueueHandler`` beside its stream and name.
 _OPTIONS: Final = ("flush_on_sigterm", "max_bytes", "max_line_bytes", "policy", "timeout")
@@ -111,17 +108,19 @@ class LineQueue:
         self._half_bytes = max_bytes // 2
         self._policy = policy
         self._lines: deque[bytes] = deque()
+        # Lines that were dropped, and are not counted yet.
+        self._dropped: deque[bytes] = deque()
         self._is_closed = False
         # ``write`` checks each line: the queue is closed, or its thread writes to a stream that
         # may log what is written to it.
         self._must_check_lines = False
         self._reset()
         after_fork.register(self)
-        _flush_at_exit()
-        _queues.add(self)
+        at_exit.register(self)
 
     def _reset(self) -> None:
         self._lines.clear()
+        self._dropped.clear()
         # All threads change it by += without a lock. It may drift, and is corrected whenever
         # the queue is empty.
         self._bytes = 0
@@ -137,7 +136,9 @@ class LineQueue:
         self._is_idle = True
         # Not gevent's locks: the thread is no greenlet, and cannot wait for them.
         self._start_lock = allocate_lock()
-        self._drop_lock = allocate_lock()
+        # ``dict.setdefault`` acquires it for an object that only the owner has: after an
+        # exception, the owner knows whether to release it.
+        self._drop_lock: dict[int, object] = {}
         self._alarm = allocate_lock()
         self._alarm.acquire()
 
@@ -244,6 +245,8 @@ class LineQueue:
             self._notify()
             if not self._has_thread():
                 self._write_batches()
+                if not (self._lines or self._in_progress):
+                    break
             if _monotonic() >= until:
                 return False
             if self._has_thread():
@@ -366,40 +369,61 @@ class LineQueue:
 
     def _write_batches(self) -> None:
         while self._lines:
-            batch = self._take_batch()
-            self._busy_since = _monotonic()
+            batch: list[bytes] = []
+            taken: list[Any] = []
             try:
+                self._take_batch(batch)
+                self._busy_since = _monotonic()
                 self._must_check_lines = self._is_closed or self.sink.may_echo()
-                self.sink.write_lines(batch)
+                self.sink.write_lines(batch, taken)
             except Exception as error:
                 note(f"the queue's thread goes on after {type_name(type(error))}: {error}")
+                for line in [] if taken else batch:
+                    self.sink.lose(error, line)
+            except BaseException:
+                # A signal handler of the caller: a thread of the queue runs none.
+                if not taken:
+                    self._lines.extendleft(reversed(batch))
+                    batch.clear()
+                raise
             finally:
                 # Also if a BaseException ends the thread: no caller waits for these lines.
-                self._must_check_lines = self._is_closed
-                self._busy_since = float("inf")
-                self._in_progress = []
-                self._lines_done += len(batch)
-                self._bytes -= sum(map(len, batch)) + _OVERHEAD * len(batch)
+                try:
+                    self._end_batch(batch)
+                finally:
+                    # Again: a signal handler may have raised in the call above, and a flush
+                    # waits for this.
+                    self._in_progress = []
 
-    def _take_batch(self) -> list[bytes]:
+    def _end_batch(self, batch: list[bytes]) -> None:
+        self._in_progress = []
+        self._must_check_lines = self._is_closed
+        self._busy_since = float("inf")
+        self._lines_done += len(batch)
+        self._bytes -= sum(map(len, batch)) + _OVERHEAD * len(batch)
+
+    def _take_batch(self, batch: list[bytes]) -> None:
+        """Move the first lines of the queue to the end of a list, unless they are being dropped."""
         lines = self._lines
-        batch: list[bytes] = []
-        # A thread that drops lines holds the lock. With a timeout, since an exception may have
-        # ended that thread's call before it released the lock.
-        is_locked = self._drop_lock.acquire(timeout=_POLL_S * 100)
+        token = object()
         try:
+            until = _monotonic() + _POLL_S * 100
+            while self._drop_lock.setdefault(0, token) is not token and _monotonic() < until:
+                time.sleep(_POLL_S)
+            if self._dropped:
+                self._count_dropped()
             self._in_progress = batch
             room = _BATCH_BYTES
             while room > 0 and len(batch) < _BATCH_LINES:
-                batch.append(lines.popleft())
-                room -= len(batch[-1])
+                # In one C call, so that no exception comes between the two lists.
+                batch.extend(map(_popleft, repeat(lines, _TAKEN_AT_ONCE)))
+                room -= sum(map(len, batch[-_TAKEN_AT_ONCE:]))
         except IndexError:
             pass
         finally:
             self._batches_taken += 1
-            if is_locked:
-                self._drop_lock.release()
-        return batch
+            # Also if another call has had it for too long: that has ended by an exception.
+            self._drop_lock.clear()
 
     def _write_directly(self, line: bytes) -> bool:
         if self._is_writing_thread():
@@ -456,29 +480,44 @@ class LineQueue:
 
     def _drop_waiting(self, wanted: int, *, with_errors: bool) -> int:
         """Drop waiting lines until ``wanted`` bytes are free; return the bytes."""
-        if not self._drop_lock.acquire(blocking=False):
-            return 0
         lines, freed = self._lines, 0
+        token = object()
+        dropped = self._dropped
         kept: list[bytes] = []
         is_oldest = self._policy == "drop_oldest"
+        take = _popleft if is_oldest else _pop
         try:
+            if self._drop_lock.setdefault(0, token) is not token:
+                return 0
             while lines and freed < wanted:
-                line = lines.popleft() if is_oldest else lines.pop()
+                # In one C call, so that no exception comes between the two lists.
+                dropped.extend(map(take, (lines,)))
+                line = dropped[-1]
                 severity = severity_in(line)
                 if not with_errors and severity is not None and severity <= _ERROR:
-                    kept.append(line)
+                    kept.append(dropped.pop())
                     continue
                 freed += len(line) + _OVERHEAD
-                self._lines_done += 1
-                self.sink.lose("queue full", line)
         except IndexError:
             pass
         finally:
             kept.reverse()
             (lines.extendleft if is_oldest else lines.extend)(kept)
             self._bytes -= freed
-            self._drop_lock.release()
+            self._count_dropped()
+            if self._drop_lock.get(0) is token:
+                self._drop_lock.clear()
         return freed
+
+    def _count_dropped(self) -> None:
+        """Count the dropped lines as lost; also those of a call that an exception has ended.
+
+        The caller has the lock of the lines that are dropped.
+        """
+        while self._dropped:
+            self.sink.lose("queue full", self._dropped[0])
+            self._lines_done += 1
+            self._dropped.popleft()
 
 
 class MozlogQueueHandler(MozlogHandler):
@@ -516,7 +555,7 @@ class MozlogQueueHandler(MozlogHandler):
         super().__init__(stream, name, max_line_bytes=max_line_bytes, timeout=timeout)
         self.sink: Any = LineQueue(self.sink, max_bytes=max_bytes, policy=policy)
         if flush_on_sigterm:
-            _flush_on_sigterm()
+            at_exit.flush_on_sigterm()
 
     def flush(self, timeout: float = _FLUSH_S) -> bool:  # type: ignore[override]
         """Wait until the queued lines are written.
@@ -535,7 +574,7 @@ class MozlogQueueHandler(MozlogHandler):
         ``logging.config.dictConfig`` and ``logging.shutdown`` close all handlers, also those
         that loggers still have. Such a call ends the thread, and the next record starts another.
         """
-        if _is_called_by_shutdown() and not _Exit.is_over:
+        if _is_called_by_shutdown() and not at_exit.is_over():
             self.sink.end_thread_when_empty()
         else:
             self.sink.close()
@@ -552,50 +591,3 @@ def _is_called_by_shutdown() -> bool:
         and frame.f_code.co_name == "shutdown"
         and frame.f_globals.get("__name__") == "logging"
     )
-
-
-class _Exit:
-    """Whether the hooks for the end of the process are installed, and whether they have run."""
-
-    is_prepared = False
-    is_over = False
-
-
-def _flush_at_exit() -> None:
-    # The children of multiprocessing run the hooks of threading, but not those of atexit.
-    # atexit, since logging.shutdown knows only the handlers that were not closed before.
-    if not _Exit.is_prepared:
-        _Exit.is_prepared = True
-        with contextlib.suppress(AttributeError, RuntimeError):
-            threading._register_atexit(_flush_all)  # type: ignore[attr-defined]  # noqa: SLF001
-        atexit.register(_close_all)
-
-
-def _close_all() -> None:
-    """Write all queues; later lines are written directly."""
-    _Exit.is_over = True
-    until = _monotonic() + _FLUSH_S
-    for queue in list(_queues):
-        queue.close(max(0.0, until - _monotonic()))
-
-
-def _flush_all(timeout: float = _FLUSH_S) -> None:
-    until = _monotonic() + timeout
-    for queue in list(_queues):
-        queue.flush(max(0.0, until - _monotonic()))
-
-
-def _flush_on_sigterm() -> None:
-    try:
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _flush_and_end)
-    except ValueError:
-        # Not the main thread, which alone may set signal handlers.
-        pass
-
-
-def _flush_and_end(number: int, _frame: FrameType | None) -> None:
-    _flush_all(_SIGTERM_S)
-    # End by the signal, so that the exit status is the same as without this handler.
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)

@@ -22,6 +22,7 @@ from mozlog_py._sink.destinations import (
     DescriptorDestination,
     PendingWrite,
     StreamDestination,
+    bytes_written,
     destination_for,
     is_complete,
     is_echo,
@@ -125,7 +126,6 @@ class Sink(LineWriter):
             if _monotonic() >= self._check_at:
                 self.check_descriptor()
             (
-                ready_stream,
                 longest,
                 flush,
                 pipe_lock,
@@ -137,18 +137,19 @@ class Sink(LineWriter):
             ) = self._fast_path
             size = len(line)
             if (
-                stream is ready_stream
-                and size <= longest
+                size <= longest
                 and try_acquire(0, pending) is pending
                 and not queue
+                # Not before: a write that failed meanwhile has disabled the fast path.
+                and stream is self._ready_stream
             ):
                 # In the slot: if the flush raises, and a signal handler raises on the way to
                 # ``finish_after_interrupt``, the next call completes the line.
                 flush()
                 # A step locks, writes, records the count and unlocks in one C call: no signal
                 # handler runs in between. A ``for`` with a ``break``, since a call of next()
-                # takes longer. A line of up to PIPE_BUF bytes is written as a whole or not at
-                # all.
+                # takes longer. A pipe takes a line of up to PIPE_BUF bytes as a whole or not at
+                # all; ``write_slow`` writes what anything else leaves of it.
                 if pipe_lock is None or not pipe_lock.is_shared:
                     for _ in unlocked_write:
                         break
@@ -165,11 +166,12 @@ class Sink(LineWriter):
         except BaseException as error:
             return self.finish_after_interrupt(pending, error)
 
-    def write_lines(self, lines: list[bytes]) -> None:
+    def write_lines(self, lines: list[bytes], taken: list[Any]) -> None:
         """Write many lines in few writes; each is counted as written or as lost.
 
         Args:
             lines: The lines, their newlines included.
+            taken: Gets an item once the sink will write or count the lines, whatever is raised.
         """
         limit = self._max_line_bytes
         if limit:
@@ -178,7 +180,7 @@ class Sink(LineWriter):
         # Not gevent's lock: the caller is a thread of the operating system.
         queued.wake = allocate_lock()
         queued.wake.acquire()
-        self._queue.append(queued)
+        self._write_queue.put(queued, taken)
         self._write_queue.wait_for(queued, self)
 
     def flush(self) -> None:
@@ -243,16 +245,18 @@ class Sink(LineWriter):
             error: The exception. Raised again after the write, unless it is an ``Exception``.
 
         Returns:
-            Whether the line is written.
+            Whether the line is written; True as well if the queue has it, and it is written
+            later.
         """
         is_written = False
         lost = self._loss_counter.total
         for _ in range(MAX_ATTEMPTS):
             try:
-                if is_queued(pending):
-                    self.drain_queue()
-                elif is_complete(pending) and self._slot.get(0) is not pending:
+                if is_queued(pending) or (
+                    is_complete(pending) and self._slot.get(0) is not pending
+                ):
                     is_written = True
+                    self.drain_queue()
                 else:
                     is_written = self.write_slow(pending)
                 break
@@ -321,14 +325,16 @@ class Sink(LineWriter):
         self, pending: PendingWrite, destination: DescriptorDestination, owner: PendingWrite
     ) -> bool:
         pipe_lock = destination.pipe_lock
+        # If the interrupted write has the lock, or is about to take it, it releases it.
+        is_in_use = pipe_lock is not None and pipe_lock.is_in_use
         try:
             if pipe_lock is not None:
                 destination.verify()
+                pipe_lock.is_in_use = True
                 pipe_lock.lock(is_long=False, until=self._deadline())
             pending.extend(map(_write, destination.descriptors(), pending))
-            if pipe_lock is not None and len(owner) > 1:
-                # Otherwise the interrupted write may hold the lock, and releases it.
-                pipe_lock.unlock()
+            if not is_complete(pending):
+                self._finish_before_owner(pending, destination, owner)
         except (BlockingIOError, KeyError):
             pass
         except OSError as error:
@@ -336,11 +342,32 @@ class Sink(LineWriter):
             if not destination.is_replaced():
                 self.lose(error, pending[0])
                 return False
+        finally:
+            if pipe_lock is not None and not is_in_use:
+                pipe_lock.unlock()
+                pipe_lock.is_in_use = False
         if len(pending) == 1:
             self._write_queue.put(QueuedWrite(pending[0], is_deferred=True), pending)
             return True
+        if self.is_partial(pending):
+            return False
         self.written += 1
         return True
+
+    def _finish_before_owner(
+        self, pending: PendingWrite, destination: DescriptorDestination, owner: PendingWrite
+    ) -> None:
+        """Write the rest of a line of which the file took only a part, or have it written next."""
+        if not is_complete(owner):
+            # The owner may be past its look for partial lines, so its line begins with the rest.
+            # It reads its line in the C call that writes it.
+            self._carrier = owner
+            owner[0] = pending[0][bytes_written(pending) :] + owner[0]
+            return
+        try:
+            destination.write_rest(pending, self._deadline())
+        except OSError as error:
+            self.count_lost(pending, error)
 
     def _deadline(self) -> float | None:
         return None if self._timeout is None else _monotonic() + self._timeout

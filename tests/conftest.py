@@ -13,7 +13,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from selection import mark_all
 
-from dockerflow import checks
+from dockerflow import checks, summary
 from mozlog_py import config, context
 from mozlog_py._fields import request_text
 from mozlog_py._process import self_log
@@ -52,9 +52,11 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def no_context() -> Iterator[None]:
+    """Leave no test a context or a request of the one before."""
     context.clear()
     yield
     context.clear()
+    summary._current.set(None)
 
 
 @pytest.fixture(autouse=True)

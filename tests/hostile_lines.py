@@ -1359,10 +1359,10 @@ def _(log: Front) -> None:
     done: queue.Queue[int] = queue.Queue()
     write_lines = queue_.sink.write_lines
 
-    def closing(lines: Any) -> Any:
+    def closing(*lines: Any) -> Any:
         queue_.close()
         done.put(1)
-        return write_lines(lines)
+        return write_lines(*lines)
 
     queue_.sink.write_lines = closing
     log(n=0)

@@ -42,7 +42,7 @@ def by_flush(sink: Sink) -> Callable[[], Any]:
 
 WAYS: dict[str, Callable[[Sink], Callable[[], Any]]] = {
     "write": lambda sink: lambda: sink.write(b"first\n"),
-    "write_lines": lambda sink: lambda: sink.write_lines([b"first\n"]),
+    "write_lines": lambda sink: lambda: sink.write_lines([b"first\n"], []),
     "fast logger": by_fast_logger,
     "flush": by_flush,
 }

@@ -28,6 +28,11 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return notes
 
 
+def refuse_to_start(*_: Any) -> None:
+    """Stand in for the start of a thread where the system has no room for one."""
+    raise RuntimeError("can't start new thread")
+
+
 class Gate(io.StringIO):
     """Takes nothing until it is opened."""
 
@@ -268,12 +273,9 @@ class TestEnds:
     def test_where_no_thread_can_be_started_write_directly(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(*_: Any) -> None:
-            raise RuntimeError("can't start new thread")
-
         stream = io.StringIO()
         queue = LineQueue(Sink(stream))
-        monkeypatch.setattr("mozlog_py._process.unpatched._start", fail)
+        monkeypatch.setattr("mozlog_py._process.unpatched._start", refuse_to_start)
         queue.write(line(1))
         assert stream.getvalue().encode() == line(1)
         queue._lines.append(line(2))
@@ -287,7 +289,7 @@ class TestEnds:
         queue = LineQueue(sink)
         write_lines = sink.write_lines
 
-        def end(_: Any) -> None:
+        def end(*_: Any) -> None:
             sink.write_lines = write_lines  # type: ignore[method-assign]
             raise SystemExit
 
@@ -300,7 +302,7 @@ class TestEnds:
         queue.write(line(2))
         assert queue.flush()
         assert queue._thread is not first
-        assert line(2) in stream.getvalue().encode()
+        assert stream.getvalue().encode() == line(1) + line(2)
         queue.close()
 
     def test_of_a_write_do_not_end_the_thread(self, quiet: list[str]) -> None:
@@ -309,7 +311,7 @@ class TestEnds:
         queue = LineQueue(sink)
         write_lines = sink.write_lines
 
-        def fail(_: Any) -> None:
+        def fail(*_: Any) -> None:
             sink.write_lines = write_lines  # type: ignore[method-assign]
             raise LookupError("odd")
 
@@ -319,7 +321,22 @@ class TestEnds:
         queue.write(line(2))
         queue.flush()
         assert stream.getvalue().encode() == line(2)
-        assert quiet == ["the queue's thread goes on after LookupError: odd"]
+        assert quiet == [
+            "the queue's thread goes on after LookupError: odd",
+            "a record was not written: LookupError: odd",
+        ]
+        assert queue.dropped == {"LookupError": 1}
+        queue.close()
+
+    def test_flush_without_a_wait_says_that_the_caller_has_written_all(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stream = io.StringIO()
+        queue = LineQueue(Sink(stream))
+        monkeypatch.setattr("mozlog_py._process.unpatched._start", refuse_to_start)
+        queue._lines.extend([line(1), line(2)])
+        assert queue.flush(0) is True
+        assert stream.getvalue().encode() == line(1) + line(2)
         queue.close()
 
 

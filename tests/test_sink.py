@@ -521,7 +521,7 @@ class TestTurns:
         os.set_blocking(writer, False)
         with os.fdopen(writer, "wb") as stream:
             sink = Sink(stream, timeout=0.02, max_line_bytes=0)
-            sink.write_lines([b"a" * 6000 + b"\n", b"b" * 6000 + b"\n", b"c\n"])
+            sink.write_lines([b"a" * 6000 + b"\n", b"b" * 6000 + b"\n", b"c\n"], [])
             assert (sink.written, sink.lost) == (1, 2)
             os.read(reader, 8192)
             sink.write(b"d\n")

@@ -63,14 +63,13 @@ class HeaderRoles(dict[bytes, int]):
         lowered = name.lower()
         role = 0
         if lowered == b"user-agent":
-            role |= AGENT
-        if lowered == b"accept-language":
-            role |= LANGUAGE
-        # The configured name may be one of these as well.
-        if lowered == self._header:
-            role |= REQUEST_ID_HEADER
-        if lowered == b"traceparent" and self._uses_traceparent:
-            role |= TRACEPARENT
+            role = AGENT
+        elif lowered == b"accept-language":
+            role = LANGUAGE
+        elif lowered == self._header:
+            role = REQUEST_ID_HEADER
+        elif lowered == b"traceparent" and self._uses_traceparent:
+            role = TRACEPARENT
         remember(self, name, role, self._MAX_NAMES, self._longest)
         return role
 

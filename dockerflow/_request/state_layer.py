@@ -8,10 +8,10 @@ from dockerflow.asgi import ASGIExchange, DockerflowASGI
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import SettingsError
 
-from .app_state import KEY, live_options
+from .app_state import KEY, live_options, lookup
 from .coroutine_function import returns_coroutine
 from .exchange import REQUEST
-from .options import Options
+from .options import Options, ReloadingOptions
 
 __all__ = ["StateLayer"]
 
@@ -21,6 +21,9 @@ class StateLayer(DockerflowASGI):
 
     #: The policy for ids that is used in place of the settings.
     _policy: RequestIdPolicy | None = None
+    #: Whether the layer has settings that take the place of ``app.state``.
+    _has_own_settings = False
+    _live_with_policy: ReloadingOptions | None = None
 
     @returns_coroutine
     def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
@@ -35,7 +38,7 @@ class StateLayer(DockerflowASGI):
 
     async def _serve_other(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a lifespan, whose startup fails if a setting is bad, or another protocol."""
-        if scope["type"] == "lifespan":
+        if scope["type"] == "lifespan" and not self._has_own_settings:
             try:
                 live_options(scope.get("app"), raises=True)
             except SettingsError as error:
@@ -45,11 +48,24 @@ class StateLayer(DockerflowASGI):
         await self.app(scope, receive, send)
 
     def _options_of(self, scope: Any) -> Options:
-        if self._policy is not None:
+        if self._has_own_settings:
             return self._options
+        if self._policy is not None:
+            return self._options_with(self._policy, scope)
         try:
             # As live_options() does, in less time: it has run for the first request.
             live = scope["app"].state._state[KEY]  # noqa: SLF001 - as vars(), in less time
         except (AttributeError, KeyError):
             live = live_options(scope.get("app"))
         return live.now() if live is not None else self._options
+
+    def _options_with(self, policy: RequestIdPolicy, scope: Any) -> Options:
+        """Return the options of the application's settings and a policy of this layer's own."""
+        if self._live_with_policy is None:
+            state = getattr(scope.get("app"), "state", None)
+            if state is None:
+                return self._options
+            self._live_with_policy = ReloadingOptions(
+                lookup(state), policy, raises=False, where="app.state"
+            )
+        return self._live_with_policy.now()

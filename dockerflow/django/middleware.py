@@ -42,6 +42,8 @@ __all__ = ["DockerflowMiddleware", "extract_request_id"]
 _logger: Final = logging.getLogger("dockerflow.django")
 
 _SUMMARY: Final = "_dockerflow_summary"
+#: The attribute of a response for the header and the id that were put into it.
+_ECHOED: Final = "_dockerflow_echoed"
 #: Exceptions that Django answers with a status of their own.
 _STATUSES: Final = (
     BadRequest,
@@ -212,11 +214,7 @@ class DockerflowMiddleware:
             return response
         summary.code = getattr(response, "status_code", None)
         if isinstance(response, HttpResponseBase):
-            headers = response.headers
-            vary = headers.get("Vary")
-            added = summary.echo_headers(headers, (vary,) if vary else ())
-            for name in added:
-                headers[name] = added[name]
+            _echo(response, summary)
         if getattr(response, "streaming", False):
             watch_stream(response, summary)
         else:
@@ -337,3 +335,20 @@ def _user_id(request: HttpRequest) -> Any:
         wrapped = vars(user).get("_wrapped", empty)
         user = loaded if wrapped is empty else wrapped
     return "" if user is None else user_id(user, attrgetter("pk"))
+
+
+def _echo(response: Any, summary: Any) -> None:
+    """Put the id into a response's headers, in place of that of an earlier request.
+
+    A view may return one object for several requests.
+    """
+    headers = response.headers
+    earlier: tuple[str, str] | None = vars(response).get(_ECHOED)
+    if earlier is not None and headers.get(earlier[0]) == earlier[1]:
+        del headers[earlier[0]]
+    vary = headers.get("Vary")
+    added = summary.echo_headers(headers, (vary,) if vary else ())
+    for name, value in added.items():
+        headers[name] = value
+    if added:
+        vars(response)[_ECHOED] = summary.echo_name, summary.rid

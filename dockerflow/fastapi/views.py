@@ -42,6 +42,7 @@ def _endpoints(request: Request) -> Endpoints:
         settings=live.settings if live else Settings,
         read_version=lambda: get_version(getattr(state, "APP_DIR", None) or application_root()),
         config=state,
+        is_debug=lambda: request.app.debug is True,
         logger=_logger,
         error_limit=error_limit(request.app),
     )

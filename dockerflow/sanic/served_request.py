@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from inspect import isawaitable
 from typing import Any, Final
 
@@ -21,7 +22,6 @@ from dockerflow._request.extension import Extension
 from dockerflow._request.layer import LiveLayer
 from dockerflow._request.multidict import read_multidict
 from dockerflow._request.options import Options, ReloadingOptions
-from dockerflow._request.vary import merged_vary
 from dockerflow.summary import is_cancellation
 
 from .versions import ASKS_TWICE, close_code_of, is_client_lost, is_request_cancelled, is_stand_in
@@ -365,11 +365,8 @@ def _watch_header(stream: Any, function: str, exchange: Exchange) -> None:
         if stream.stage is not Stage.HANDLER or response is None:
             await original(data, end_stream)
             return
-        headers = _echo(response, exchange)
-        try:
-            await original(data, end_stream)
-        finally:
-            response.headers = headers
+        stream.response = _with_echo(response, exchange)
+        await original(data, end_stream)
         if not exchange.is_client_gone:
             # Else the connection was closed before.
             exchange.code = int(response.status)
@@ -377,24 +374,20 @@ def _watch_header(stream: Any, function: str, exchange: Exchange) -> None:
     setattr(stream, function, send)
 
 
-def _echo(response: Any, exchange: Exchange) -> Any:
-    """Put the id into a response's headers; return the former headers, to be restored.
+def _with_echo(response: Any, exchange: Exchange) -> Any:
+    """Return a response with the id in its headers; the response itself if it gets none.
 
-    The response gets a copy: an application may send the same object again, and over ASGI a
-    client may read the headers later. ``Exchange.echo_headers`` is the same rule for any
-    kind of headers, in twice the time.
+    An application may send one object to several clients at a time, each of which may be slow to
+    read. Therefore a response that gets an id is a copy.
     """
     headers = response.headers
     name = exchange.echo_name
-    if name is not None and name not in headers:
-        response.headers = echoed = headers.copy()
-        echoed[name] = exchange.rid
-        vary = exchange.id_header
-        if vary is not None and "vary" in headers:
-            vary = merged_vary(tuple(headers.getall("vary")), vary)
-        if vary is not None:
-            echoed["vary"] = vary
-    return headers
+    if name is None or name in headers:
+        return response
+    echoed = copy(response)
+    echoed.headers = headers.copy()
+    echoed.headers.update(exchange.echo_headers(headers, headers.getall("vary", ()), "vary"))
+    return echoed
 
 
 def _watch_asgi(stream: Any, served: ServedRequest) -> None:

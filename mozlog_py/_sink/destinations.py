@@ -196,19 +196,21 @@ class DescriptorDestination:
         pipe_lock = self.pipe_lock
         until = None if timeout is None else time.monotonic() + timeout
         if pipe_lock is None:
-            self._write_rest(pending, until)
+            self.write_rest(pending, until)
             return
         # Before the lock as well: it must not be taken on another file.
         self.verify()
         try:
             try:
+                pipe_lock.is_in_use = True
                 pipe_lock.lock(is_long=len(pending[0]) > PIPE_BUF, until=until)
-                self._write_rest(pending, until)
+                self.write_rest(pending, until)
             finally:
                 pipe_lock.unlock()
         finally:
             # Again: a signal handler may have raised before the call above.
             pipe_lock.unlock()
+            pipe_lock.is_in_use = False
 
     def verify(self) -> None:
         """Raise ``ForeignDescriptorError`` if the descriptor refers to another file."""
@@ -234,7 +236,16 @@ class DescriptorDestination:
             return partial
         return partial if is_last else None
 
-    def _write_rest(self, pending: PendingWrite, until: float | None) -> None:
+    def write_rest(self, pending: PendingWrite, until: float | None) -> None:
+        """Write the rest of a line, by a caller that has the lock of the pipe if it needs it.
+
+        Args:
+            pending: The line. Each write adds its count.
+            until: When the wait for room ends, by ``time.monotonic()``; None for no limit.
+
+        Raises:
+            OSError: The write failed, or ``until`` has passed.
+        """
         if until is not None:
             self._wait_for_room(until, is_refused=False)
         while True:

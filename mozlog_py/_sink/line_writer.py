@@ -50,9 +50,9 @@ NO_DIRECT_WRITE: Final[DirectWrite] = (None, -1, None, None, None, None, None)
 SHORT_BYTES: Final = 3000
 
 _NO_STREAM: Final = object()
-# The stream, the bytes that a line may have, the flush, the lock of a pipe; the iterators that
-# write without and with that lock; ``try_acquire``, the slot, the queue.
-_NO_FAST_PATH: Final = (_NO_STREAM, 0, *[None] * 7)
+# The bytes that a line may have, the flush, the lock of a pipe; the iterators that write
+# without and with that lock; ``try_acquire``, the slot, the queue.
+_NO_FAST_PATH: Final = (-1, *[None] * 7)
 _monotonic: Final = time.monotonic
 #: Bytes of queued lines that are written at once to a file.
 _BATCH_BYTES: Final = 65_536
@@ -90,9 +90,12 @@ class LineWriter:
         self._try_acquire = self._write_slot.try_acquire
         self._queue = self._write_slot.queue
         self._reported_at = float("-inf")
-        # A lost line of which a part is written, and the cause and severity of its loss.
+        # The pending write of a lost line of which a part is written, and the cause and severity
+        # of its loss. Not a copy: if its owner tries again, it must not write the rest twice.
         self._partial: PendingWrite | None = None
         self._partial_loss: tuple[str, int | None] = ("", None)
+        # A pending write whose line begins with the rest of another line.
+        self._carrier: PendingWrite | None = None
         self._destination: Destination = StreamDestination(None)
         self._destination_stream: Any = _NO_STREAM
         # The stream that the fast path writes to.
@@ -173,6 +176,9 @@ class LineWriter:
     def report_and_enable(self) -> None:
         """After a line was written: report losses if it is time, and enable the fast path."""
         if self._loss_counter.unreported and self._report is not None:
+            if self._partial is not None:
+                # The next line completes it.
+                return
             if _monotonic() - self._reported_at < _REPORT_EVERY_S:
                 return
             if not self._write_report(self._report):
@@ -189,7 +195,7 @@ class LineWriter:
         turn = self._try_acquire, self._slot, self._queue
         self._ready_stream = stream = self._destination_stream
         self._fast_path = (
-            stream, longest, destination.flush, pipe_lock, unlocked_write, locked_write, *turn
+            longest, destination.flush, pipe_lock, unlocked_write, locked_write, *turn
         )  # fmt: skip
         if pipe_lock is None and (own is None or own is stream):
             # A bound logger reads no monotonic clock: ``process`` has the descriptor checked.
@@ -231,6 +237,8 @@ class LineWriter:
     def write_pending(self, pending: PendingWrite) -> None:
         """Write the rest of a line; before it, what ``print()`` left and a partial line's end.
 
+        A line that ``count_lost`` has counted, and that is written now, is not lost any more.
+
         Raises:
             ValueError: The stream is closed.
             OSError: The line cannot be written.
@@ -239,7 +247,8 @@ class LineWriter:
         if stream is None:
             raise OSError("there is no stdout")
         destination = self._current_destination(
-            stream, is_begun=len(pending) > 1 and not is_complete(pending)
+            stream,
+            is_begun=(len(pending) > 1 or pending is self._carrier) and not is_complete(pending),
         )
         if isinstance(destination, DescriptorDestination) and type(stream) is not ReopenableFile:
             try:
@@ -263,6 +272,9 @@ class LineWriter:
                 # The original standard stream was replaced as well.
                 self._destination = descriptor_behind(stream)
                 self._destination.write_all(pending, self._timeout)
+        if pending is self._partial:
+            self._partial = None
+            self._loss_counter.uncount(*self._partial_loss)
 
     def _current_destination(self, stream: Any, *, is_begun: bool) -> Destination:
         """Return the destination of a stream, a new one if the stream or its file was replaced.
@@ -325,12 +337,28 @@ class LineWriter:
             # The error's own __str__ raises; the loss is counted.
             pass
 
-    def count_lost(self, pending: PendingWrite, error: Exception) -> None:
-        """Count a line as lost. If a part of it is written, keep it to be completed later."""
+    def count_lost(
+        self, pending: PendingWrite, error: Exception, *, is_begun: bool = False
+    ) -> None:
+        """Count a line as lost. If a part of it is written, keep it to be completed later.
+
+        Args:
+            pending: The line.
+            error: The cause.
+            is_begun: Whether it is the rest of a line that is begun.
+        """
+        if pending is self._partial:
+            # It is counted: its owner was interrupted after that, and has failed again.
+            return
         self.lose(error, pending[0])
-        done = bytes_written(pending)
-        if done and self._partial is None and not is_complete(pending):
-            self._partial, self._partial_loss = [pending[0], done], self._loss_counter.last()
+        is_begun = is_begun or bytes_written(pending) > 0 or pending is self._carrier
+        if is_begun and self._partial is None and not is_complete(pending):
+            self._partial_loss = self._loss_counter.last()
+            self._partial = pending
+
+    def is_partial(self, pending: PendingWrite) -> bool:
+        """Return whether a line is counted as lost, and kept to be completed."""
+        return pending is self._partial
 
     def _write_report(self, report: Callable[[LossReport], bytes]) -> bool:
         """Write the line that reports losses; return whether it is written."""
@@ -355,7 +383,7 @@ class LineWriter:
         self.disable_fast_path()
         if had_threads and isinstance(self._destination, DescriptorDestination):
             self._destination.disable_flush()
-        self._partial = None
+        self._partial = self._carrier = None
         self._loss_counter.discard_unreported()
         if self._pipe_lock is not None:
             self._pipe_lock.reset_after_fork()

@@ -56,6 +56,8 @@ _MAX_HELD_S: Final = 2.0
 
 #: The value of ``_held_since`` once another process has held the lock for too long.
 _TOO_LONG: Final = float("-inf")
+#: The value of ``_marked_at`` once other processes have found the mark.
+_NOTICED: Final = float("-inf")
 _MARKS: Final = 1 << 20
 
 # struct flock, as 64-bit Linux has it: type, whence, start, length, pid.
@@ -90,6 +92,8 @@ class PipeLock:
         is_shared: Whether other processes do. Then every line is written under the lock, and
             not only long ones.
         due: When to look for other processes again, by ``time.monotonic()``.
+        is_in_use: Whether a frame of this process takes the lock, or has it, and will release
+            it. A signal handler that logs meanwhile leaves the lock to that frame.
 
     Args:
         descriptor: A descriptor of the pipe.
@@ -106,6 +110,7 @@ class PipeLock:
         self._held_since: float | None = None
         self._refused_at = 0.0
         self.is_shared = True
+        self.is_in_use = False
         self.due = 0.0
         self._marked_at: float | None = None
 
@@ -230,14 +235,16 @@ class PipeLock:
         """Wait, once, until other processes must have found the mark of this one."""
         # Another process may be in a short write that it began before the mark, and be
         # delayed there by the scheduler or by a full pipe.
-        marked_at, self._marked_at = self._marked_at, float("-inf")
-        if marked_at is None or marked_at + _NOTICE_S <= _monotonic():
-            return
-        sleep(_NOTICE_S)
-        if is_writable(self._descriptor, 0) is False:
-            while is_writable(self._descriptor, 0) is False:
-                if until is not None and _monotonic() >= until:
-                    self._marked_at = marked_at
-                    raise TimeoutError(errno.ETIMEDOUT, "the pipe is full, and its reader stopped")
-                sleep(_POLL_S)
+        marked_at = self._marked_at
+        if marked_at is not None and marked_at + _NOTICE_S > _monotonic():
             sleep(_NOTICE_S)
+            if is_writable(self._descriptor, 0) is False:
+                while is_writable(self._descriptor, 0) is False:
+                    if until is not None and _monotonic() >= until:
+                        raise TimeoutError(
+                            errno.ETIMEDOUT, "the pipe is full, and its reader stopped"
+                        )
+                    sleep(_POLL_S)
+                sleep(_NOTICE_S)
+        # Last: a wait that was interrupted is done again.
+        self._marked_at = _NOTICED

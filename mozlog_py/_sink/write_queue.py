@@ -36,6 +36,8 @@ class WriteQueue:
         self._queue = write_slot.queue
         self._try_acquire = write_slot.try_acquire
         self._woken_at = 0.0
+        # The last batch that could not be written, and why.
+        self._failed: tuple[PendingWrite, Exception] | None = None
         #: Whether a line is being written that no caller waits for.
         self.is_draining_deferred = False
 
@@ -86,6 +88,9 @@ class WriteQueue:
         """
         queue = self._queue
         if not pending[0]:
+            if queue and writer.is_partial(queue[0].pending):
+                # Its owner has counted it as lost, and abandoned it.
+                queue[0].is_written = False
             while queue and queue[0].is_written is not None:
                 queue.popleft()
             if queue and queue[0].pid != os.getpid():
@@ -137,13 +142,24 @@ class WriteQueue:
         if len(batch) == 1 and len(batch[0].lines) == 1:
             batch[0].is_written = writer.write_and_count(pending)
             return
-        failed: Exception | None = None
-        try:
-            writer.write_pending(pending)
-        except Exception as error:
-            failed = error
-        done = bytes_written(pending)
+        # After an interrupt: what has failed once is not written again.
+        failed = self._failed[1] if self._failed and self._failed[0] is pending else None
+        if failed is None:
+            try:
+                writer.write_pending(pending)
+            except Exception as error:
+                failed = error
+                self._failed = pending, error
+        # A signal handler may have put the rest of its own line before the batch.
+        before = len(pending[0]) - sum(len(queued.line) for queued in batch)
+        done = bytes_written(pending) - before
+        if failed is not None and done < 0:
+            writer.count_lost([pending[0][:before], before + done], failed, is_begun=True)
+        done = max(0, done)
         for queued in batch:
+            if queued.is_written is not None:
+                done = max(0, done - len(queued.line))
+                continue
             is_written = True
             for line in queued.lines:
                 if failed is None or done >= len(line):
@@ -153,6 +169,7 @@ class WriteQueue:
                     is_written = False
                 done = max(0, done - len(line))
             queued.is_written = is_written
+        self._failed = None
         if failed is None and not writer.batch_bytes():
             writer.report_and_enable()
 

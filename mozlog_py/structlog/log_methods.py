@@ -119,13 +119,16 @@ def method_of(name: str, level: int) -> Method:
                 if line:
                     # Sink.write, inlined: this frame's handlers complete the write if an
                     # exception of a signal handler interrupts it.
-                    followed, longest, flush, direct_write, try_acquire, slot, queue = (
-                        sink.direct_write
-                    )
+                    direct = sink.direct_write
+                    followed, longest, flush, direct_write, try_acquire, slot, queue = direct
                     size = len(line)
                     if size <= longest and (followed is None or followed is sys.stdout):
                         pending = [line]
-                        if try_acquire(0, pending) is pending and not queue:
+                        if (
+                            try_acquire(0, pending) is pending
+                            and not queue
+                            and sink.direct_write is direct
+                        ):
                             flush()
                             for _ in direct_write:
                                 break

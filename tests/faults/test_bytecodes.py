@@ -5,16 +5,19 @@ there, as a signal handler, a finaliser or another thread may do, and at more pl
 can.
 """
 
+import contextlib
 import fcntl
 import functools
 import json
 import os
+import resource
 import socket
 import sys
 import threading
 
 import pytest
 
+import mozlog_py.queued as queued_module
 import mozlog_py.sink as sink_module
 from mozlog_py._process import descriptors
 from mozlog_py._sink import (
@@ -37,6 +40,7 @@ _FILES = {
         line_writer,
         log_methods,
         pipe_lock,
+        queued_module,
         reopenable_file,
         sink_module,
         write_queue,
@@ -348,6 +352,217 @@ def test_what_forks_at_every_bytecode_tears_no_line_and_doubles_none(kind, tmp_p
         # Before the sink had the line, the call goes on in both.
         main = [("main", 50)] * (1 if is_taken else 2)
         assert sorted(got) == [("child", 50), ("first", 50), *main]
+
+
+@pytest.fixture
+def _room(request):
+    """Restore the limit on the size of files."""
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
+def set_room(output, room=None):
+    """Limit the bytes that an output's file takes yet; None for no limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = most if room is None else output.path.stat().st_size + room
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+
+
+@pytest.mark.usefixtures("_room")
+class TestFileThatTakesAPartOfALine:
+    """The file is full in the middle of a line, and has room again after what happens there."""
+
+    @in_a_thread_of_its_own
+    def test_what_raises_tears_no_line_and_doubles_none(self, tmp_path):
+        def bytecodes_with_loss():
+            output = Output("file", tmp_path)
+            sink = sink_on(output)
+            set_room(output, 10)
+            strike = Strike(-1, lambda: None)
+            strike.during(lambda: sink.write(line("main")))
+            set_room(output)
+            output.lines()
+            return strike.count
+
+        bytecodes_with_loss()
+        count = bytecodes_with_loss()
+        for at in every(count):
+            output = Output("file", tmp_path)
+            sink = sink_on(output)
+
+            def strike_down(output=output):
+                set_room(output)
+                raise Struck
+
+            set_room(output, 10)
+            strike = Strike(at, strike_down)
+            with contextlib.suppress(Struck):
+                strike.during(lambda: sink.write(line("main")))
+            set_room(output)
+            assert sink.write(line("next"))
+            sink.flush()
+            got = names(output.lines())
+            assert got.count(("main", 50)) <= 1
+            assert got.count(("first", 50)) == got.count(("next", 50)) == 1
+
+    @in_a_thread_of_its_own
+    def test_what_raises_between_lines_of_a_batch_tears_none_and_doubles_none(self, tmp_path):
+        batch = [line(name) for name in ("a", "b", "c")]
+        room = len(batch[0]) + 10
+
+        def write(output, strike):
+            sink = sink_on(output)
+            set_room(output, room)
+            with contextlib.suppress(Struck):
+                strike.during(lambda: sink.write_lines(batch, []))
+            set_room(output)
+            assert sink.write(line("next"))
+            sink.flush()
+
+        for _ in range(2):
+            output = Output("file", tmp_path)
+            strike = Strike(-1, lambda: None)
+            write(output, strike)
+            output.lines()
+        for at in every(strike.count):
+            output = Output("file", tmp_path)
+
+            def strike_down(output=output):
+                set_room(output)
+                raise Struck
+
+            write(output, Strike(at, strike_down))
+            got = names(output.lines())
+            assert len(got) == len(set(got))
+            assert {("first", 50), ("next", 50)} <= set(got)
+
+    @pytest.mark.parametrize("pad", [50, 20_000])
+    @in_a_thread_of_its_own
+    def test_what_logs_tears_no_line_and_doubles_none(self, pad, tmp_path):
+        for at in every(bytecodes(tmp_path, "file", pad)):
+            output = Output("file", tmp_path)
+            sink = sink_on(output)
+
+            def log(output=output, sink=sink):
+                set_room(output, 10)
+                sink.write(line("inner"))
+                set_room(output)
+
+            strike = Strike(at, log)
+            strike.during(lambda: sink.write(line("main", pad)))
+            sink.write(line("next"))
+            sink.flush()
+            got = names(output.lines())
+            inside = [("inner", 50)] * strike.struck
+            assert sorted(got) == sorted([("first", 50), ("main", pad), ("next", 50), *inside])
+
+
+@in_a_thread_of_its_own
+def test_what_logs_leaves_the_lock_of_a_pipe_to_others(tmp_path):
+    count = bytecodes(tmp_path, "pipe", 50)
+    for at in every(count):
+        output = Output("pipe", tmp_path)
+        sink = sink_on(output)
+        kept = sink._pipe_lock
+
+        def log(sink=sink, kept=kept):
+            # Another process has begun to write to the pipe.
+            kept.is_shared = True
+            sink.write(line("inner"))
+
+        Strike(at, log).during(lambda: sink.write(line("main")))
+        assert not is_locked(output), at
+        output.lines()
+
+
+def is_locked(output):
+    """Return whether another process would find the lock of a pipe taken."""
+    child = os.fork()
+    if not child:
+        try:
+            pipe_lock.lockf(output.stream.fileno(), *pipe_lock.LOCK, *pipe_lock.LOCKED_BYTE)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return bool(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+class TestQueueWithoutAThread:
+    """No thread can be started, so that the caller writes, whose signal handlers may raise."""
+
+    @pytest.fixture(autouse=True)
+    def _no_threads(self, monkeypatch):
+        def refuse(_):
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(queued_module, "NativeThread", refuse)
+
+    def strike_at_each(self, tmp_path, prepare, after):
+        """Strike at each bytecode of a call of ``write``; ``after`` checks each outcome."""
+        for _ in range(2):
+            output = Output("file", tmp_path)
+            strike = Strike(-1, lambda: None)
+            queue = prepare(output)
+            strike.during(lambda: queue.write(line("main")))
+            queue.close()
+            output.lines()
+        assert strike.count > 100
+
+        def strike_down():
+            raise Struck
+
+        for at in every(strike.count):
+            output = Output("file", tmp_path)
+            queue = prepare(output)
+            strike = Strike(at, strike_down)
+            with contextlib.suppress(Struck):
+                strike.during(lambda: queue.write(line("main")))
+            after(queue, output, at)
+
+    @in_a_thread_of_its_own
+    def test_what_raises_loses_no_waiting_line(self, tmp_path):
+        waiting = [f"w{n}" for n in range(20)]
+
+        def prepare(output):
+            queue = queued_module.LineQueue(sink_on(output))
+            queue._lines.extend(line(name) for name in waiting)
+            return queue
+
+        def after(queue, output, at):
+            assert queue.flush()
+            got = [name for name, _ in names(output.lines())]
+            assert [name for name in got if name != "main"] == ["first", *waiting], at
+            assert got.count("main") <= 1
+            queue.close()
+
+        self.strike_at_each(tmp_path, prepare, after)
+
+    @in_a_thread_of_its_own
+    def test_what_raises_while_lines_are_dropped_loses_none_without_counting_it(
+        self, tmp_path, monkeypatch
+    ):
+        waiting = [line(f"w{n}") for n in range(5)]
+        monkeypatch.setattr(queued_module.LineQueue, "_wake", lambda _: None)
+
+        def prepare(output):
+            queue = queued_module.LineQueue(sink_on(output), max_bytes=6 * 64)
+            for text in waiting:
+                queue._lines.append(text)
+                queue._bytes += len(text) + 64
+            return queue
+
+        def after(queue, output, at):
+            queue._count_dropped()
+            waits = sum(text != line("main") for text in queue._lines)
+            assert waits + queue.lost >= len(waiting), at
+            # An exception that ended the call in the end leaves the lock to the next batch.
+            assert queue.flush()
+            assert not queue._drop_lock, at
+            queue.close()
+            output.lines()
+
+        self.strike_at_each(tmp_path, prepare, after)
 
 
 def logger_on(output):

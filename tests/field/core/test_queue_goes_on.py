@@ -15,7 +15,8 @@ import pytest
 from conformance import checked_lines
 from runs import run
 
-from mozlog_py import MozlogQueueHandler, configure, dict_config, queued
+from mozlog_py import MozlogQueueHandler, configure, dict_config
+from mozlog_py._process import at_exit
 
 QUIET = {"version": 1, "disable_existing_loggers": False}
 
@@ -263,9 +264,9 @@ def test_a_queue_that_is_refused_leaves_nothing_behind(
     by: str, options: dict[str, Any], untouched_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(atexit, "register", lambda *_: pytest.fail("a hook at exit"))
-    monkeypatch.setattr(queued._Exit, "is_prepared", False)
+    monkeypatch.setattr(at_exit._Exit, "is_prepared", False)
     handlers = logging.getLogger().handlers[:]
-    threads, queues, known = _threads(), set(queued._queues), _known_handlers()
+    threads, queues, known = _threads(), set(at_exit._registered), _known_handlers()
     with pytest.raises((TypeError, ValueError)):
         if by == "configure":
             configure("shop", queue=options)  # type: ignore[arg-type]
@@ -278,7 +279,7 @@ def test_a_queue_that_is_refused_leaves_nothing_behind(
             )
             logging.config.dictConfig(config)
     assert _known_handlers() - known == set()
-    assert set(queued._queues) == queues
+    assert set(at_exit._registered) == queues
     assert _threads() <= threads
     assert logging.getLogger().handlers == handlers
 
@@ -303,7 +304,7 @@ logging.getLogger("a").info("three")
 
 def _threads() -> int:
     """Return how many threads write what is queued."""
-    queues = list(queued._queues)
+    queues = list(at_exit._registered)
     return sum(one._thread is not None and one._thread.is_alive() for one in queues)
 
 

@@ -1,0 +1,94 @@
+"""Flushes and closes registered queues at the end of the process."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import threading
+import time
+import weakref
+from types import FrameType
+from typing import Final, Protocol
+
+__all__ = ["ClosedAtExit", "flush_on_sigterm", "is_over", "register"]
+
+#: Seconds for all queues: at the end of the process, and if SIGTERM ends it.
+_EXIT_S: Final = 5.0
+_SIGTERM_S: Final = 2.0
+
+_monotonic: Final = time.monotonic
+
+
+class ClosedAtExit(Protocol):
+    """An object that holds lines which are not written yet."""
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until the lines are written, for at most ``timeout`` seconds."""
+
+    def close(self, timeout: float) -> None:
+        """Write the lines in ``timeout`` seconds, and hold none from then on."""
+
+
+_registered: Final[weakref.WeakSet[ClosedAtExit]] = weakref.WeakSet()
+
+
+class _Exit:
+    """Whether the hooks for the end of the process are installed, and whether they have run."""
+
+    is_prepared = False
+    is_over = False
+
+
+def register(holder: ClosedAtExit) -> None:
+    """Flush and close an object at the end of the process.
+
+    Args:
+        holder: The object. It is referred to weakly.
+    """
+    # The children of multiprocessing run the hooks of threading, but not those of atexit.
+    # atexit, since logging.shutdown knows only the handlers that were not closed before.
+    if not _Exit.is_prepared:
+        _Exit.is_prepared = True
+        with contextlib.suppress(AttributeError, RuntimeError):
+            threading._register_atexit(_flush_all)  # type: ignore[attr-defined]  # noqa: SLF001
+        atexit.register(_close_all)
+    _registered.add(holder)
+
+
+def is_over() -> bool:
+    """Return whether the registered objects were closed, since the process ends."""
+    return _Exit.is_over
+
+
+def flush_on_sigterm() -> None:
+    """Flush the registered objects when SIGTERM ends the process.
+
+    Nothing is changed if the application handles SIGTERM, nor outside the main thread, which
+    alone may set signal handlers.
+    """
+    with contextlib.suppress(ValueError):
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _flush_and_end)
+
+
+def _close_all() -> None:
+    """Write all lines; later ones are written directly."""
+    _Exit.is_over = True
+    until = _monotonic() + _EXIT_S
+    for holder in list(_registered):
+        holder.close(max(0.0, until - _monotonic()))
+
+
+def _flush_all(timeout: float = _EXIT_S) -> None:
+    until = _monotonic() + timeout
+    for holder in list(_registered):
+        holder.flush(max(0.0, until - _monotonic()))
+
+
+def _flush_and_end(number: int, _frame: FrameType | None) -> None:
+    _flush_all(_SIGTERM_S)
+    # End by the signal, so that the exit status is the same as without this handler.
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
