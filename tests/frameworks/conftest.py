@@ -1,5 +1,6 @@
 """What the tests of all adapters start from."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,16 @@ from mozlog_py.testing import capture_lines
 def lines() -> Iterator[Lines]:
     with capture_lines() as captured:
         yield Lines(captured)
+
+
+@pytest.fixture(autouse=True)
+def usual_logger() -> Iterator[None]:
+    """Restore the logger of summaries: middleware that finds it unconfigured adds a handler."""
+    logger = logging.getLogger("request.summary")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @pytest.fixture(autouse=True)
