@@ -67,9 +67,7 @@ def test_the_heartbeat_passes_where_all_is_well(
     )
 
 
-@pytest.mark.parametrize(
-    ("hours", "expected"), [(1, []), (30, ["shop.W002"]), (50, ["shop.E002"])]
-)
+@pytest.mark.parametrize(("hours", "expected"), [(1, []), (30, ["shop.W002"]), (50, ["shop.E002"])])
 def test_the_check_of_the_backup_is_a_function(
     shop: dict[str, Any], tmp_path: Path, hours: int, expected: list[str]
 ) -> None:

@@ -61,9 +61,7 @@ def pod(tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> 
     RECIPE.write(folder)
     monkeypatch.setenv("DATABASE_URL", postgres.url_for("psycopg"))
     port = free_port()
-    arguments = [
-        each.replace("0.0.0.0:8000", f"127.0.0.1:{port}") for each in container()["args"]
-    ]
+    arguments = [each.replace("0.0.0.0:8000", f"127.0.0.1:{port}") for each in container()["args"]]
     with running([sys.executable, "-m", *arguments], folder, port) as served:
         yield Pod(served, port)
 
@@ -80,9 +78,7 @@ def test_only_the_readiness_probe_notices_that_the_database_is_away(
     postgres.start()
     pod.wait_for(200, 200, 200)
     assert pod.served.process.poll() is None
-    booted = [
-        line for line in pod.served.err.splitlines() if "Booting worker" in line
-    ]
+    booted = [line for line in pod.served.err.splitlines() if "Booting worker" in line]
     assert len(booted) == 1
     lines = checked_lines(pod.served.out)
     assert [line["Severity"] for line in lines if line["Fields"].get("check") == "database"]

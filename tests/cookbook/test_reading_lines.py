@@ -1,4 +1,4 @@
-"""The commands of the cookbook are run on its lines, and lnav's format is held against its schema."""
+"""The commands of the cookbook are run on its lines; lnav's format is held against its schema."""
 
 import json
 import logging
