@@ -31,7 +31,7 @@ def logged(number: int = logging.ERROR, **extra: Any) -> str:
 
 def transformed(message: str) -> Any:
     """Return what Vector's transform makes of a message of a container."""
-    vrl = pytest.importorskip("vrl_python", reason="vrl-python has no wheel here")
+    vrl = pytest.importorskip("vrl_python", reason="vrl-python is not installed")
     event = {"container_name": "shop-1", "message": message.rstrip("\n")}
     source = VECTOR["transforms"]["lines"]["source"]
     return vrl.VRLRuntime().execute(source, event).processed_event

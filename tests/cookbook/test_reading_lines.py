@@ -70,7 +70,7 @@ def test_every_program_of_the_page_is_run() -> None:
 
 @pytest.mark.parametrize("noise", ["", NOISE])
 def test_duckdb_prints_what_the_page_shows(noise: str, folder: Path) -> None:
-    pytest.importorskip("duckdb", reason="duckdb has no wheel here")
+    pytest.importorskip("duckdb", reason="duckdb is not installed")
     file = folder / "shop.log"
     file.write_text(noise + file.read_text("utf-8"), "utf-8")
     done = subprocess.run(
