@@ -103,3 +103,22 @@ def test_markup_in_a_line_is_text_and_columns_keep_their_places(picture: ModuleT
     first, second = [(text, x) for text, x in texts if text]
     assert (first[0], second[0]) == ("<a>", "& b")
     assert second[1] - first[1] == pytest.approx(6 * 8.4)
+
+
+def luminance(color: str) -> float:
+    # Source: WCAG 2, relative luminance.
+    levels = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (
+        level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in levels
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+def test_every_color_of_a_theme_is_readable_on_its_background(
+    picture: ModuleType, name: str
+) -> None:
+    theme = picture.THEMES[name]
+    for color in (theme.text, theme.dim, *theme.colors):
+        bright, dark = sorted(map(luminance, (color, theme.background)), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5, color
