@@ -1,5 +1,6 @@
 """docs/cookbook/one-line-a-request.md, with the real servers."""
 
+import socket
 from pathlib import Path
 
 from conformance import checked_lines
@@ -15,6 +16,14 @@ def of_requests(served: Served) -> bytes:
     return lines_without(served.out, "uvicorn.error", "gunicorn.error")
 
 
+def refuse(served: Served) -> None:
+    """Send a request that the server refuses, and wait for the server's warning."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(b"no request\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+    served.wait_for(b'"Severity":4')
+
+
 def test_the_page_about_one_line_a_request_is_complete() -> None:
     RECIPE.assert_is_complete("uvicorn", "gunicorn", "flask")
 
@@ -23,6 +32,16 @@ def test_a_request_behind_uvicorn_has_its_summary_and_no_access_line(tmp_path: P
     RECIPE.write("uvicorn", tmp_path)
     command = [word.replace("8000", "PORT") for word in RECIPE.command("uvicorn")]
     with server(tmp_path, command) as served:
+        assert served.get("/cart") == 200
+        refuse(served)
+    RECIPE.snippets["uvicorn"].assert_shows(of_requests(served))
+
+
+def test_the_worker_class_asgi_has_the_same_line(tmp_path: Path) -> None:
+    RECIPE.write("gunicorn", tmp_path)
+    RECIPE.write("uvicorn", tmp_path)
+    command = [word.replace("8000", "PORT") for word in RECIPE.command("gunicorn")]
+    with server(tmp_path, [*command, "--worker-class", "asgi"]) as served:
         assert served.get("/cart") == 200
     RECIPE.snippets["uvicorn"].assert_shows(of_requests(served))
 
@@ -33,6 +52,7 @@ def test_a_request_behind_gunicorn_has_its_summary_and_no_access_line(tmp_path: 
     command = [word.replace("8000", "PORT") for word in RECIPE.command("gunicorn")]
     with server(tmp_path, command) as served:
         assert served.get("/cart") == 200
+        refuse(served)
     RECIPE.snippets["flask"].assert_shows(of_requests(served))
 
 
