@@ -1,4 +1,4 @@
-"""What a recipe of ``docs/cookbook`` shows: its files, its commands and their output.
+"""The files of a recipe that are not Python, its commands, and their output.
 
 A Python file is a snippet whose first line is a comment with the file's name. Another file is a
 block behind ``<!-- file: NAME -->``. Lines that are made by more than a snippet stand in a JSON
@@ -14,13 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snippets import ROOT, Snippet, snippets_of
-
-FOLDER = ROOT / "docs" / "cookbook"
+import recipes
 
 _FILE = re.compile(r"<!-- file: (?P<name>\S+) -->\n```\w*\n(?P<text>.*?)```", re.DOTALL)
 _LINES = re.compile(r"<!-- lines: (?P<name>[\w -]+) -->\n```json\n(?P<text>.*?)```", re.DOTALL)
-_JSON = re.compile(r"```json\n(.*?)```", re.DOTALL)
 _PYTHON = re.compile(r"# (?P<name>[\w./]+\.py)\n")
 _CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _COMMAND = re.compile(r"^\$ ", re.MULTILINE)
@@ -28,17 +25,15 @@ _COMMAND = re.compile(r"^\$ ", re.MULTILINE)
 _CHANGING = ("rid", "t")
 
 
-class Recipe:
-    """One page of ``docs/cookbook``.
+class Recipe(recipes.Recipe):
+    """One page of ``docs/cookbook`` that shows more than snippets.
 
     Args:
         name: The page's name, without ``.md``.
     """
 
     def __init__(self, name: str) -> None:
-        self.page = FOLDER / f"{name}.md"
-        self.text = self.page.read_text("utf-8")
-        self.snippets: dict[str, Snippet] = snippets_of(self.page)
+        super().__init__(name)
         self.files = {match["name"]: match["text"] for match in _FILE.finditer(self.text)}
         for snippet in self.snippets.values():
             named = _PYTHON.match(snippet.code)
@@ -63,11 +58,6 @@ class Recipe:
                 found["".join(lines[:taken]).rstrip("\n")] = "".join(lines[taken:])
         return found
 
-    @property
-    def json_blocks(self) -> int:
-        """How many JSON blocks the page has."""
-        return len(_JSON.findall(self.text))
-
     def assert_shows(self, name: str, fields: Sequence[Mapping[str, Any]]) -> None:
         """Assert that the Fields of lines are those behind ``<!-- lines: NAME -->``.
 
@@ -86,7 +76,7 @@ class Recipe:
                 else:
                     assert got[key] == expected[key], key
 
-    def write(self, folder: Path) -> None:
+    def write_files(self, folder: Path) -> None:
         """Write the recipe's files into a folder."""
         for name, text in self.files.items():
             path = folder / name

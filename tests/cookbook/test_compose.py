@@ -119,7 +119,7 @@ def test_the_health_check_passes_while_the_service_runs_and_fails_without_it(
 
     folder = tmp_path / "app"
     container = Recipe("container")
-    container.write(folder)
+    container.write_files(folder)
     server = [sys.executable, "-m", "gunicorn", "shop:app", "--bind", f"127.0.0.1:{port}"]
     assert status() == 1
     with running(server, folder, port):

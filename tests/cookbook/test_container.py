@@ -62,7 +62,7 @@ def readable_folder() -> "tempfile.TemporaryDirectory[str]":
 def built(folder: str, steps: str = RECIPE.files["Dockerfile"], **build_args: str) -> Image:
     context, root = Path(folder, "context"), Path(folder, "root")
     root.mkdir()
-    RECIPE.write(context)
+    RECIPE.write_files(context)
     image = Image(context, root, build_args)
     image.build(steps)
     return image

@@ -58,7 +58,7 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
     folder = tmp_path / "app"
-    RECIPE.write(folder)
+    RECIPE.write_files(folder)
     broken = 'def shop(request: Any) -> None:\n    if request.path == "/broken":\n        1 / 0\n'
     code = RECIPE.files["shop.py"].replace("def shop(request: Any) -> None:\n", broken)
     (folder / "shop.py").write_text(code, "utf-8")

@@ -58,7 +58,7 @@ class Pod:
 @pytest.fixture
 def pod(tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pod]:
     folder = tmp_path / "app"
-    RECIPE.write(folder)
+    RECIPE.write_files(folder)
     monkeypatch.setenv("DATABASE_URL", postgres.url_for("psycopg"))
     port = free_port()
     arguments = [each.replace("0.0.0.0:8000", f"127.0.0.1:{port}") for each in container()["args"]]

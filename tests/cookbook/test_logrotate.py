@@ -74,7 +74,7 @@ def test_no_line_is_lost_across_rotations(logs: Path, tmp_path: Path) -> None:
     file = logs / "shop.log"
     folders = [tmp_path / name / "app" for name in ("one", "two")]
     for folder in folders:
-        RECIPE.write(folder)
+        RECIPE.write_files(folder)
     command = [sys.executable, "shop.py", str(file)]
     with running(command, folders[0]) as one, running(command, folders[1]) as two:
         writers = (one, two)
@@ -103,7 +103,7 @@ def end(writer: Running) -> None:
 def test_a_new_file_is_closed_to_other_accounts(logs: Path, tmp_path: Path) -> None:
     file = logs / "shop.log"
     folder = tmp_path / "one" / "app"
-    RECIPE.write(folder)
+    RECIPE.write_files(folder)
     with running([sys.executable, "shop.py", str(file)], folder):
         wait_until(file.exists, "make the file")
         rotate(logs)

@@ -18,7 +18,7 @@ RECIPE = Recipe("pytest")
 def run(
     folder: Path, *arguments: str, shop: str = RECIPE.files["shop.py"]
 ) -> subprocess.CompletedProcess[str]:
-    RECIPE.write(folder)
+    RECIPE.write_files(folder)
     (folder / "shop.py").write_text(shop, "utf-8")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:ddtrace",

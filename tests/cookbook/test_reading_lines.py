@@ -27,7 +27,7 @@ COMMANDS = {command: output for command, output in RECIPE.commands.items() if ou
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    RECIPE.write(tmp_path)
+    RECIPE.write_files(tmp_path)
     shutil.copy(FORMAT, tmp_path)
     return tmp_path
 
