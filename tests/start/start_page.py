@@ -33,7 +33,8 @@ from snippets import _left_out
 #: The port of all pages. The test runs their servers on a free one.
 PORT = "8000"
 _GIVE_UP_S = 60.0
-_STOP_S = 15.0
+#: How often a command is interrupted before it is killed, and the seconds that it gets each time.
+_CTRL_C, _STOP_S = 2, 8.0
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _WRITE = re.compile(r"\bWrite `([^`]+)`[^`]*:$")
@@ -165,10 +166,13 @@ class Terminal:
 
     def stop(self) -> None:
         """Interrupt the command as Ctrl+C does, and end what is left of it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=_STOP_S)
+        for _ in range(_CTRL_C):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGINT)
+            # A program may miss an interrupt that comes before it waits.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=_STOP_S)
+                break
         # Workers of the command are of its session, and must not outlive the test.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -242,6 +246,7 @@ class Reader:
                 ["/bin/sh", "-c", "exec " + _with_variables_first(self._with_port(command))],
                 cwd=self.folder, env=self.environment, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                preexec_fn=_take_ctrl_c,
             )  # fmt: skip
         self._terminal = Terminal(process, output)
         if shown:
@@ -298,6 +303,11 @@ class Reader:
 
     def _with_page_port(self, text: str) -> str:
         return re.sub(rf"\b{self.port}\b", PORT, text)
+
+
+def _take_ctrl_c() -> None:
+    # A shell starts background jobs with SIGINT ignored, and all that they start inherits that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _with_variables_first(command: str) -> str:

@@ -1,6 +1,8 @@
 """The reader of the start pages notices each page that does not say what happens."""
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,27 +109,39 @@ def test_a_block_that_nothing_is_done_with_is_noticed(tmp_path: Path, block: str
         follow(tmp_path, f"Look:\n\n{block}")
 
 
-RUNNING = "Start it in one terminal:\n\n```console\n$ PORT=8000 {}\none\n```\n\n"
-TWO_LINES = RUNNING.format("sh -c 'echo one; echo two; sleep 60'")
+RUNNING = "Start it in one terminal:\n\n```console\n$ {}\none\n```\n\n"
+WAITS = """
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+print("one\\ntwo", flush=True)
+signal.sigwait({signal.SIGINT})
+print("stopped", flush=True)
+"""
+TWO_LINES = f"Write `a.py`:\n\n```python\n{WAITS}```\n\n" + RUNNING.format(f"{sys.executable} a.py")
 
 
 def test_a_running_command_is_read_and_ended(tmp_path: Path) -> None:
-    page = TWO_LINES.replace("PORT=8000 ", "") + "```text\ntwo\n```\n"
-    assert follow(tmp_path, page).output == ["one", "two"]
+    assert follow(tmp_path, TWO_LINES + "```text\ntwo\n```\n").output == ["one", "two", "stopped"]
+
+
+def test_a_running_command_takes_ctrl_c_where_the_run_ignores_it(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert follow(tmp_path, TWO_LINES).output == ["one", "two", "stopped"]
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_output_of_a_running_command_has_an_end(tmp_path: Path) -> None:
-    page = TWO_LINES.replace("PORT=8000 ", "") + "```text\ntwo\n…\n```\n"
     with pytest.raises(AssertionError, match="where does the output end"):
-        follow(tmp_path, page)
+        follow(tmp_path, TWO_LINES + "```text\ntwo\n…\n```\n")
 
 
 def test_a_running_command_that_prints_something_else_is_noticed(tmp_path: Path) -> None:
-    page = TWO_LINES.replace("PORT=8000 ", "") + "```text\nthree\n```\n"
     with pytest.raises(Mismatch, match="three"):
-        follow(tmp_path, page)
+        follow(tmp_path, TWO_LINES + "```text\nthree\n```\n")
 
 
 def test_a_running_command_that_ends_too_early_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(Mismatch, match="nothing listens"):
-        follow(tmp_path, RUNNING.format("echo one"))
+        follow(tmp_path, RUNNING.format("PORT=8000 echo one"))
