@@ -69,7 +69,7 @@ quick: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python tools/prose.py
+	$(BIN)/python tools/prose.py --long
 	$(BIN)/python tools/code_lines.py
 
 types: $(VENV)/.installed
