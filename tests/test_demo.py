@@ -282,8 +282,8 @@ def test_a_postgresql_that_does_not_start_is_replaced_and_named(
     import processes
 
     (programs := folder / "package" / "installation" / "bin").mkdir(parents=True)
-    for name in ("postgres", "initdb"):
-        (programs / name).write_text("#!/bin/sh\necho 'no locale'; exit 3")
+    for name, script in {"postgres": "echo 1.0", "initdb": "echo 'no locale'; exit 3"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
     monkeypatch.setattr(databases, "_installed", lambda: programs)
     with processes.Processes() as started:

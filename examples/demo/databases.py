@@ -53,8 +53,8 @@ class Postgres:
             ],
             **self._as_user,
         )  # fmt: skip
-        version = processes.run([self._program("postgres"), "--version"], **self._as_user)
-        self.name = f"PostgreSQL {version.split()[-1].rstrip(')')}"
+        #: What people call it, with its version.
+        self.name = f"PostgreSQL {self._version}"
         self.url = f"postgresql+psycopg://guestbook:{password}@127.0.0.1:{self.port}/postgres"
         self.start()
 
@@ -89,7 +89,7 @@ class Postgres:
     def _reachable(self, programs: Path) -> Path:
         """Return the folder of the programs, or of copies, where the server's user can run them."""
         try:
-            self._processes.run([str(programs / "postgres"), "--version"], **self._as_user)
+            self._version = self._version_of(programs)
         except OSError:
             package = programs.parents[1]
             copy = self._folder.with_name("wheel")
@@ -101,8 +101,13 @@ class Postgres:
                 if not path.is_symlink():
                     mode = path.stat().st_mode
                     path.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
-            return copy / package.name / programs.parent.name / "bin"
+            programs = copy / package.name / programs.parent.name / "bin"
+            self._version = self._version_of(programs)
         return programs
+
+    def _version_of(self, programs: Path) -> str:
+        said = self._processes.run([str(programs / "postgres"), "--version"], **self._as_user)
+        return said.split()[-1].rstrip(")")
 
 
 class SQLite:

@@ -35,6 +35,9 @@ class Processes:
         self._is_ending = True
         for process in self._running[::-1]:
             self.stop(process)
+        # At its end the interpreter puts back what ends it by a signal, but leaves this.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
     def start(self, command: list[str], **options: Any) -> "subprocess.Popen[Any]":
         """Start a process in a session of its own, which Ctrl-C in a terminal does not reach."""
