@@ -50,7 +50,7 @@ $(DEMO)/%/.installed: pyproject.toml Makefile
 
 # Bytecode is kept, whatever the environment says, and outside of the tree.
 demo:
-	@$(MAKE) --no-print-directory --jobs=2 $(DEMO)/ours/.installed $(DEMO)/upstream/.installed
+	@$(MAKE) --silent --no-print-directory --jobs=2 $(DEMO)/ours/.installed $(DEMO)/upstream/.installed
 	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
 # Each test of the tree runs once, in one of three lanes beside each other. The tests of the

@@ -196,6 +196,17 @@ def test_it_fits_on_a_screen_and_says_what_to_do_next(out: str) -> None:
     assert lines[-1].startswith("Next: pip install . and mozlog_py.configure(")
 
 
+def test_make_demo_keeps_all_that_it_makes_in_one_folder() -> None:
+    command = ["make", "--dry-run", "demo"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    last = done.stdout.splitlines()[-1].split()
+    assert last[-2:] == [".matrix/demo/ours/bin/python", str(DEMO.relative_to(ROOT))]
+    assert f"PYTHONPYCACHEPREFIX={ROOT}/.matrix/demo/bytecode" in last
+    made = set(re.findall(r"venv (?:--without-pip )?(\S+?);", done.stdout))
+    assert made <= {".matrix/demo/ours", ".matrix/demo/upstream"}
+    assert (DEMO / "__main__.py").is_file()
+
+
 @pytest.mark.slow
 def test_without_upstream_and_postgresql_the_demo_says_so_and_shows_the_rest(folder: Path) -> None:
     # Found before the wheel, and without a server.
@@ -406,6 +417,8 @@ def test_colours_are_for_terminals_and_a_coloured_line_wraps_by_what_is_seen(
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     assert screen.paint("x", "good") == "\x1b[32mx\x1b[0m"
+    screen.row(["ab", "c"], [4, 4], ["bad", "good"])
+    assert capsys.readouterr().out == "   \x1b[31mab\x1b[0m    \x1b[32mc\x1b[0m\n"
     screen.wrapped("\x1b[31m" + "a" * 97 + "\x1b[0m" + "b" * 3)
     assert capsys.readouterr().out == f"   \x1b[31m{'a' * 97}\x1b[0m\n     bbb\n"
     monkeypatch.setenv("NO_COLOR", "1")

@@ -114,7 +114,7 @@ def compare(ours: side_by_side.Run, theirs: side_by_side.Run | None) -> list[str
 
 def show_request(pretty: list[str], lines: list[str], statuses: list[int]) -> list[str]:
     """Print the lines of the request in both formats; return what is wrong with them."""
-    title(f"\n2. One request: POST /entries name={_NAME}, answered with {statuses[1]}")
+    title(f"2. One request: POST /entries name={_NAME}, answered with {statuses[1]}")
     row(("LOG_FORMAT=pretty, for people",), (WIDTH,), ("bold",))
     # The service's first line is of its start.
     for line in pretty[1:]:
@@ -137,7 +137,7 @@ def show_request(pretty: list[str], lines: list[str], statuses: list[int]) -> li
 
 def show_outage(name: str, why: str, answers: list[Answer], lines: list[str]) -> list[str]:
     """Print the answers around the outage; return those that were not as they should be."""
-    title(f"\n3. {name} goes away, and comes back")
+    title(f"3. {name} goes away, and comes back")
     if why:
         wrapped(paint(f"SQLite takes the place of PostgreSQL: {why}", "dim"))
     found = [json.loads(line) for line in lines]
@@ -182,7 +182,8 @@ def checks_of(answer: Answer) -> str:
 
 
 def title(text: str) -> None:
-    print(paint(text, "bold"))
+    """Print the title of a part; an empty line stands before all but the first."""
+    print(("" if text.startswith("1.") else "\n") + paint(text, "bold"))
 
 
 if __name__ == "__main__":

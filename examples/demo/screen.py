@@ -40,8 +40,9 @@ def row(cells: Sequence[str], widths: Sequence[int], styles: Sequence[str]) -> N
     """
     shown = []
     for text, width, style in zip(cells, widths, styles, strict=True):
-        padded = cut(text, width).ljust(width)
-        shown.append(paint(padded, style) if style else padded)
+        fitting = cut(text, width)
+        padding = " " * (width - len(fitting))
+        shown.append((paint(fitting, style) if style else fitting) + padding)
     print((INDENT + "  ".join(shown)).rstrip())
 
 
