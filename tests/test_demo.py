@@ -193,7 +193,14 @@ def test_it_fits_on_a_screen_and_says_what_to_do_next(out: str) -> None:
     assert len(lines) <= 36
     assert max(map(len, lines)) <= 100
     assert "\x1b" not in out
-    assert lines[-1].startswith("Next: pip install . and mozlog_py.configure(")
+    assert lines[-1] == (
+        'Next: pip install ".[flask]" and run shop.py of README.md; '
+        "docs/migrate.md if you use dockerflow today"
+    )
+    assert re.search(
+        r'pip install "\.\[flask\]".*# shop\.py', (ROOT / "README.md").read_text(), re.S
+    )
+    assert (ROOT / "docs" / "migrate.md").is_file()
 
 
 def test_make_demo_keeps_all_that_it_makes_in_one_folder() -> None:

@@ -28,6 +28,10 @@ UPSTREAM = ROOT / ".matrix" / "demo" / "upstream" / "bin" / "python"
 
 _NAME = "Zo\xeb"
 _REQUEST_ID = "demo-1"
+_NEXT = (
+    'pip install ".[flask]" and run shop.py of README.md; '
+    "docs/migrate.md if you use dockerflow today"
+)
 #: The widths of the three columns of the first part, and of the four of the third.
 _WIDTHS = (31, 23, 39)
 _ASKED_WIDTHS = (7, 20, 3, 61)
@@ -81,11 +85,8 @@ def tell(processes: Processes, folder: Path, upstream: Path) -> list[str]:
     wrong += show_request(pretty.stop(), lines, signed)
     wrong += show_outage(database.name, why, answers, lines)
     if not wrong:
-        print(f"\nNext: {NEXT}")
+        print(f"\nNext: {_NEXT}")
     return wrong
-
-
-NEXT = 'pip install . and mozlog_py.configure("my-service"); README.md shows it for each framework.'
 
 
 def compare(ours: side_by_side.Run, theirs: side_by_side.Run | None) -> list[str]:
