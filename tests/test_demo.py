@@ -195,7 +195,7 @@ def test_it_fits_on_a_screen_and_says_what_to_do_next(out: str) -> None:
     assert "\x1b" not in out
     assert lines[-1] == (
         'Next: pip install ".[flask]" and run shop.py of README.md; '
-        "docs/migrate.md if you use dockerflow today"
+        "docs/migrate.md if you use dockerflow"
     )
     assert re.search(
         r'pip install "\.\[flask\]".*# shop\.py', (ROOT / "README.md").read_text(), re.S

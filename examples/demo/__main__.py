@@ -28,10 +28,7 @@ UPSTREAM = ROOT / ".matrix" / "demo" / "upstream" / "bin" / "python"
 
 _NAME = "Zo\xeb"
 _REQUEST_ID = "demo-1"
-_NEXT = (
-    'pip install ".[flask]" and run shop.py of README.md; '
-    "docs/migrate.md if you use dockerflow today"
-)
+_NEXT = 'pip install ".[flask]" and run shop.py of README.md; docs/migrate.md if you use dockerflow'
 #: The widths of the three columns of the first part, and of the four of the third.
 _WIDTHS = (31, 23, 39)
 _ASKED_WIDTHS = (7, 20, 3, 61)
