@@ -208,7 +208,7 @@ def _record_renderer(
                 or (is_traced and "opentelemetry.trace" in _modules and may_have_span())
                 or (is_structlog_late and "structlog.contextvars" in _modules)
             ):
-                context = current()
+                context = current(fields)
                 if context or static:
                     fields = {**static, **context, **fields}
                     needs_sanitiser = needs_sanitiser or not all_plain(context.values())
@@ -328,7 +328,7 @@ def fields_renderer(
         if ns > process.until_ns:
             process.refresh(ns)
         if include_context and has_context(fields):
-            fields = {**static, **current(), **fields}
+            fields = {**static, **current(fields), **fields}
         elif static:
             fields = {**static, **fields}
         if not all_plain(fields.values()) or len(fields) >= MAX_ITEMS:
