@@ -36,8 +36,6 @@ _CODE = re.compile(r"``[^`]+``|`[^`\n]+`")
 _SENTENCE_END = re.compile(
     r"(?<=[.:;!?])\s+|(?<=[.!?]\*\*)\s+|\n\s*\n|\n\s*[-*|#]\s*|\s\|\s|\n(?=``|===)"
 )
-    r"(?<=[.:;!?])\s+|(?<=[.!?]\*\*)\s+|\n\s*\n|\n\s*[-*|#]\s*|\s\|\s|\n(?=``|===)"
-)
 
 #: A place, a text.
 Text = tuple[str, int, str]
