@@ -133,9 +133,7 @@ def _note_attributes(
     _app: Any, what: str, name: str, _obj: object, _options: object, lines: list[str]
 ) -> None:
     if what == "class":
-        _described[name] = {
-            line.split()[2] for line in lines if line.startswith(".. attribute::")
-        }
+        _described[name] = {line.split()[2] for line in lines if line.startswith(".. attribute::")}
 
 
 def _skip_described(
@@ -161,6 +159,9 @@ def _copy_pages(app: Any, error: Exception | None) -> None:
             target = Path(app.outdir) / page
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(DOCS / page, target)
+        if (DOCS / "images").exists():
+            # Pages show them with HTML, which Sphinx does not read.
+            shutil.copytree(DOCS / "images", Path(app.outdir) / "images", dirs_exist_ok=True)
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -83,9 +83,15 @@ def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
 
 
 def test_the_index_leads_to_every_page() -> None:
-    links = re.findall(r"\]\((\S+\.md)\)", (ROOT / "docs" / "index.md").read_text("utf-8"))
-    pages = {page.name for page in PAGES} - {"index.md"}
-    assert {link for link in links if "/" not in link} == pages
+    docs = ROOT / "docs"
+    reached, found = set(), [docs / "index.md"]
+    while found:
+        page = found.pop()
+        if page not in reached and page.is_relative_to(docs):
+            reached.add(page)
+            links = re.findall(r"\]\((?!https?:)([^)#\s]+\.md)", page.read_text("utf-8"))
+            found += [(page.parent / link).resolve() for link in links]
+    assert sorted(docs.rglob("*.md")) == sorted(reached)
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -50,9 +50,9 @@ _ABOUT = """\
 # mozlog-py
 
 > Structured logging for Python services: each log call becomes one line of MozLog 2.0 JSON,
-> with `logging` or structlog. The package `dockerflow` in the same distribution adds request
-> summaries, request ids and health checks for Flask, Django, FastAPI, Starlette, aiohttp, Sanic,
-> ASGI and WSGI, under the import paths of Mozilla's `dockerflow`.
+> with `logging` or structlog. The package `dockerflow` adds request summaries, request ids and
+> health checks for Flask, Django, FastAPI, Starlette, aiohttp, Sanic, ASGI and WSGI. It has the
+> import paths of Mozilla's `dockerflow`.
 """
 
 
@@ -85,7 +85,7 @@ def children(page: str) -> list[str]:
     that folder: first those that the index links to, in its order, then the others by name.
     """
     if page == "index.md":
-        return [section for section, _, _ in SECTIONS if (DOCS / section).exists()]
+        return [each for section, _, _ in SECTIONS for each in _present(section)]
     path = DOCS / page
     if path.name not in ("index.md", _COLLECTS_THE_REST):
         return []
@@ -103,6 +103,16 @@ def children(page: str) -> list[str]:
     return list(dict.fromkeys([each for each in linked if each in own] + sorted(own)))
 
 
+def _present(section: str) -> list[str]:
+    """Return a section's page; without it, the pages of its folder."""
+    if (DOCS / section).exists():
+        return [section]
+    folder = (DOCS / section).parent
+    if folder == DOCS:
+        return []
+    return sorted(found.relative_to(DOCS).as_posix() for found in folder.glob("*.md"))
+
+
 def pages_below(page: str) -> Iterator[str]:
     """Return an iterator of a page and all pages below it, in the order of the navigation."""
     yield page
@@ -117,6 +127,8 @@ def front_page(text: str) -> str:
     names = {section: (name, line) for section, name, line in SECTIONS}
     lines = []
     for section in children("index.md"):
+        if section not in names:
+            continue
         name, line = names[section]
         lines.append(f"- [{name}]({section}): {line}.\n")
     return f"{head}{_BEGIN}\n{''.join(lines)}\n{_END}{tail}"
@@ -127,7 +139,8 @@ def llms_text() -> str:
     parts = [_ABOUT]
     names = {section: name for section, name, _ in SECTIONS}
     for section in children("index.md"):
-        parts.append(f"\n## {names[section]}\n\n")
+        if section in names:
+            parts.append(f"\n## {names[section]}\n\n")
         parts += [_entry(page) for page in pages_below(section)]
     return "".join(parts)
 
@@ -140,8 +153,8 @@ def _entry(page: str) -> str:
     for block in re.split(r"\n\s*\n", rest):
         if re.match(r"\s*(?:$|[#|>]|<|\()", block):
             continue
-        block = re.sub(r"\A\s*(?:[-*+]|\d+\.) ", "", block)
-        plain = " ".join(_MARKUP.sub(lambda match: match[1] or match[2], block).split())
+        text = re.sub(r"\A\s*(?:[-*+]|\d+\.) ", "", block)
+        plain = " ".join(_MARKUP.sub(lambda match: match[1] or match[2], text).split())
         sentence = _SENTENCE_END.split(plain, maxsplit=1)[0].rstrip(".:")
         break
     return f"- [{title}]({page})" + (f": {sentence}.\n" if sentence else "\n")

@@ -10,8 +10,6 @@ import re
 from html import escape
 from typing import Any
 
-from docutils import nodes
-
 __all__ = ["draw", "setup"]
 
 _EDGE = re.compile(r"(\w+)(?:\[\"(.+?)\"\])?\s*-->\s*(\w+)(?:\[\"(.+?)\"\])?")
@@ -47,19 +45,20 @@ def draw(source: str) -> str:
             boxes[name] = (x + widths[name] / 2, number * (_HEIGHT + _GAP_Y) + 2)
             x += widths[name] + _GAP_X
     height = len(rows) * (_HEIGHT + _GAP_Y) - _GAP_Y + 4
-    parts = [
+    parts: list[str] = []
+    parts.append(
         f'<svg class="flowchart" viewBox="0 0 {total:.0f} {height}" role="img" '
         f'style="width: {total:.0f}px" xmlns="http://www.w3.org/2000/svg">'
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>'
-    ]
+    )
     for start, end in edges:
         (x1, y1), (x2, y2) = boxes[start], boxes[end]
         y1 += _HEIGHT
         bend = (y2 - y1) / 2
         parts.append(
             f'<path class="edge" marker-end="url(#arrow)" d="M{x1:.0f} {y1:.0f}'
-            f"C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2 - 1:.0f}\"/>"
+            f'C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2 - 1:.0f}"/>'
         )
     for name, (x, y) in boxes.items():
         parts.append(
@@ -93,6 +92,8 @@ def _rows(names: list[str], edges: list[tuple[str, str]]) -> list[list[str]]:
 
 
 def _replace(_app: Any, doctree: Any) -> None:
+    from docutils import nodes  # not installed where only draw() is tested
+
     for block in list(doctree.findall(nodes.literal_block)):
         if block.get("language") == "mermaid":
             picture = nodes.raw("", f'<div class="wide">{draw(block.astext())}</div>')
