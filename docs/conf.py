@@ -26,14 +26,11 @@ project = "mozlog-py"
 copyright = "the mozlog-py developers"  # noqa: A001 - Sphinx's name
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "flowchart"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "flowchart", "tables"]
 exclude_patterns = ["_ext", "_static"]
 
 # -- pages -------------------------------------------------------------------
 myst_heading_anchors = 4
-myst_links_external_new_tab = False
-# A link to a file that is not a page, such as an example, is a download.
-suppress_warnings: list[str] = []
 nitpicky = True
 # Types of other libraries and of private modules have no page here.
 nitpick_ignore_regex = [
@@ -55,7 +52,7 @@ napoleon_use_rtype = False
 
 # -- site --------------------------------------------------------------------
 html_theme = "furo"
-html_title = "mozlog-py"
+html_title = f"mozlog-py {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False

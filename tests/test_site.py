@@ -221,7 +221,7 @@ def settings_table() -> list[list[str]]:
 def shown_arguments() -> dict[tuple[str, str], str]:
     """Return the defaults that the table shows, by callable and argument."""
     shown: dict[tuple[str, str], str] = {}
-    for name, places, default, _ in settings_table():
+    for name, _, default, places in settings_table():
         for place in re.findall(r"`([\w.]+)`", places):
             if place in CALLABLES:
                 key = place, name.strip("`*")
@@ -275,12 +275,12 @@ class TestSettings:
 
     def test_every_environment_variable_that_the_code_reads_is_in_the_table(self) -> None:
         shown = {
-            row[0].strip("`") for row in settings_table() if "environment" in row[1].split(", ")
+            row[0].strip("`") for row in settings_table() if "environment" in row[3].split(", ")
         }
         assert shown - set(NAMES) == set(variables_read())
 
     def test_every_option_of_the_command_line_and_of_pytest_is_in_the_table(self) -> None:
-        shown = {name: row[1] for row in settings_table() for name in row[0].split(", ")}
+        shown = {name: row[3] for row in settings_table() for name in row[0].split(", ")}
         of_version = {name for name, place in shown.items() if place == "`dockerflow version`"}
         assert of_version == {
             "`--output`", "`-o`", "`--directory`", "`-C`", *(f"`--{key}`" for key in KEYS),
@@ -331,3 +331,28 @@ class TestFlowcharts:
     def test_what_is_not_drawn_is_an_error(self, draw: Callable[[str], str], source: str) -> None:
         with pytest.raises(ValueError, match=r"drawn|circle"):
             draw(source)
+
+
+class TestTables:
+    @pytest.fixture
+    def shaped(self) -> Callable[[str], str]:
+        found: Callable[[str], str] = program("docs/_ext/tables.py").shaped
+        return found
+
+    def test_a_row_of_a_group_spans_the_table(self, shaped: Callable[[str], str]) -> None:
+        row = "<tr><td><p><strong>Group</strong></p></td>\n<td><p></p></td>\n<td></td>\n</tr>"
+        assert shaped(row) == (
+            '<tr><td class="group" colspan="3"><p><strong>Group</strong></p></td></tr>'
+        )
+        row = row.replace("<td></td>", "<td>text</td>")
+        assert shaped(row) == row
+
+    def test_only_long_names_in_cells_break_at_their_parts(
+        self, shaped: Callable[[str], str]
+    ) -> None:
+        name = '<span class="pre">{}</span>'.format
+        long, short = name("DOCKERFLOW_CHECKS_"), name("os.write")
+        assert shaped(long) == long
+        assert shaped(f"<td>{short}{long}</td>") == (
+            f"<td>{short}{name('DOCKERFLOW_<wbr>CHECKS_')}</td>"
+        )
