@@ -26,7 +26,14 @@ project = "mozlog-py"
 copyright = "the mozlog-py developers"  # noqa: A001 - Sphinx's name
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "flowchart", "tables"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "flowchart",
+    "name_links",
+    "tables",
+]
 exclude_patterns = ["_ext", "_static"]
 
 # -- pages -------------------------------------------------------------------

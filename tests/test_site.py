@@ -356,3 +356,37 @@ class TestTables:
         assert shaped(f"<td>{short}{long}</td>") == (
             f"<td>{short}{name('DOCKERFLOW_<wbr>CHECKS_')}</td>"
         )
+
+
+class TestNameLinks:
+    PATHS = (
+        "mozlog_py.config",
+        "mozlog_py.config.configure",
+        "mozlog_py.sink.Sink",
+        "mozlog_py.sink.Sink.write",
+        "dockerflow.flask.app.Dockerflow",
+        "dockerflow.sanic.app.Dockerflow",
+        "dockerflow.logging.MozlogFormatter",
+        "mozlog_py.formatter.MozlogFormatter",
+    )
+
+    @pytest.mark.parametrize(
+        ("text", "in_reference", "elsewhere"),
+        [
+            ("configure()", "mozlog_py.config.configure", None),
+            ("configure", None, None),
+            ("mozlog_py.config.configure()", *["mozlog_py.config.configure"] * 2),
+            ("Sink.write", "mozlog_py.sink.Sink.write", None),
+            ("write", None, None),
+            ("Dockerflow", None, None),
+            ("MozlogFormatter", "mozlog_py.formatter.MozlogFormatter", None),
+            ("mozlog_py.nothing", None, None),
+            ("configure(level=10)", None, None),
+        ],
+    )
+    def test_a_name_leads_to_the_one_object_that_has_it(
+        self, text: str, in_reference: str | None, elsewhere: str | None
+    ) -> None:
+        object_of = program("docs/_ext/name_links.py").object_of
+        assert object_of(text, self.PATHS, needs_path=False) == in_reference
+        assert object_of(text, self.PATHS, needs_path=True) == elsewhere
