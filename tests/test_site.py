@@ -351,10 +351,10 @@ class TestTables:
         self, shaped: Callable[[str], str]
     ) -> None:
         name = '<span class="pre">{}</span>'.format
-        long, short = name("DOCKERFLOW_CHECKS_"), name("os.write")
+        long, short = name("DOCKERFLOW_CHECKS_/_run.py"), name("os.write")
         assert shaped(long) == long
         assert shaped(f"<td>{short}{long}</td>") == (
-            f"<td>{short}{name('DOCKERFLOW_<wbr>CHECKS_')}</td>"
+            f"<td>{short}{name('DOCKERFLOW_<wbr>CHECKS_/<wbr>_run.<wbr>py')}</td>"
         )
 
 

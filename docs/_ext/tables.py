@@ -16,7 +16,8 @@ _GROUP_ROW = re.compile(
 )
 _CELL = re.compile(r"<td.*?</td>", re.DOTALL)
 _LONG_WORD = re.compile(r'(?<=<span class="pre">)[^<]{14,}')
-_PART = re.compile(r"([_/.]+)(?=\w)")
+# The end of a part: an underscore at the beginning of a name belongs to it.
+_PART = re.compile(r"([/.]|(?<=[^\W_])_+)(?=\w)")
 
 
 def shaped(html: str) -> str:
