@@ -38,6 +38,8 @@ exclude_patterns = ["_ext", "_static"]
 
 # -- pages -------------------------------------------------------------------
 myst_heading_anchors = 4
+# Samples of output are JSON or a shell's text only by and large: "…" stands for what is left out.
+suppress_warnings = ["misc.highlighting_failure"]
 nitpicky = True
 # Types of other libraries and of private modules have no page here.
 nitpick_ignore_regex = [

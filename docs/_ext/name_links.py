@@ -7,6 +7,7 @@ whole path is a link, such as ``mozlog_py.context.bind``: short names are mostly
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +22,7 @@ def object_of(text: str, paths: Iterable[str], *, needs_path: bool) -> str | Non
 
     Args:
         text: The text, with or without parentheses at its end.
-        paths: The paths of all objects of the reference.
+        paths: The paths of objects of the reference: all, or those with the same last part.
         needs_path: Whether only a whole path counts.
     """
     name = text.removesuffix("()")
@@ -46,12 +47,17 @@ def _link(app: Any, doctree: Any, docname: str) -> None:
     from sphinx.util.nodes import make_refnode
 
     objects = app.env.domains.python_domain.objects
+    by_name = defaultdict(list)
+    for path in objects:
+        by_name[path.rpartition(".")[2]].append(path)
     in_reference = docname.startswith("reference/")
     for literal in list(doctree.findall(nodes.literal)):
         inside = literal.parent
         while inside is not None and not isinstance(inside, (nodes.reference, nodes.title)):
             inside = inside.parent
-        path = object_of(literal.astext(), objects, needs_path=not in_reference)
+        text = literal.astext()
+        paths = by_name.get(text.removesuffix("()").rpartition(".")[2], ())
+        path = object_of(text, paths, needs_path=not in_reference)
         if inside is not None or path is None:
             continue
         found = objects[path]
