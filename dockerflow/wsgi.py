@@ -59,7 +59,12 @@ class DockerflowWSGI(Middleware):
             return exchange.context.run(self._begin, exchange, environ)
         finally:
             if served.is_wanted:
-                remember_served(exchange.rid, exchange.method, exchange.path)
+                remember_served(
+                    exchange.rid,
+                    exchange.method,
+                    exchange.path,
+                    has_summary=exchange.has_summary_line(),
+                )
                 if exchange.drawn is not None and not exchange.is_in_process:
                     # The server's access line is logged in its own context.
                     put_back(exchange.drawn)
