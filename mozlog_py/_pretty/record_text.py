@@ -30,13 +30,16 @@ SHOWN_ABOVE: Final = "shown above"
 #: The columns of a terminal that does not tell its own.
 USUAL_COLUMNS: Final = 120
 
+# Those of a file: its times have the date.
+_FILE_COLUMNS: Final = USUAL_COLUMNS + len("2026-11-27 ")
 # A terminal with fewer columns has a shorter head.
 _WIDE: Final = 100
 _INDENT: Final = "    "
 _ID_COLUMNS: Final = 8
 _LEVEL_COLUMNS: Final = 8
-_MESSAGE_COLUMNS: Final = 48
-_PATH_COLUMNS: Final = 40
+# A message takes the columns of a method and a path.
+_MESSAGE_COLUMNS: Final = 40
+_PATH_COLUMNS: Final = 32
 _MAX_LEVEL: Final = 24
 _SHORT_LEVELS: Final = {"WARNING": "WARN", "CRITICAL": "CRIT"}
 _SHORT_LEVEL_COLUMNS: Final = 5
@@ -78,7 +81,7 @@ def draw(
     """
     fields = dict(document["Fields"])
     show = paint if style.has_colors else plain
-    columns = USUAL_COLUMNS if style.columns is None else style.columns
+    columns = _FILE_COLUMNS if style.columns is None else style.columns
     message, *others = _lines(_as_text(fields.pop(message_name, "")))
     stack = fields.pop("stack", None)
     is_repeated = fields.get("traceback") == SHOWN_ABOVE
@@ -98,7 +101,7 @@ def draw(
     for line in others:
         page.add([(line, "")], _INDENT, at_words=True)
     if pairs:
-        page.add([(pair, DIM) for pair in pairs], _INDENT)
+        page.add([(pair, DIM) for pair in pairs], _INDENT, step="")
     for name, lines in blocks:
         page.add([(f"{name}:", DIM)], _INDENT)
         for line in lines:
@@ -117,17 +120,24 @@ class _Page:
         self._show = show
         self._columns = columns
 
-    def add(self, parts: list[Part], indent: str, *, at_words: bool = False) -> None:
+    def add(
+        self,
+        parts: list[Part],
+        indent: str,
+        *,
+        step: str = _INDENT,
+        at_words: bool = False,
+    ) -> None:
         """Add a line; its continuations are indented by one step more."""
         columns = None if self._columns is None else self._columns - len(indent)
         margin = indent
-        for line in fold(parts, columns, len(_INDENT), at_words=at_words):
+        for line in fold(parts, columns, len(step), at_words=at_words):
             texts = [
                 self._show(" ".join(text for text, _ in group), color)
                 for color, group in groupby(line, key=itemgetter(1))
             ]
             self.lines.append(f"{margin}{' '.join(texts)}".rstrip(" "))
-            margin = indent + _INDENT
+            margin = indent + step
 
 
 def _start(
@@ -157,7 +167,7 @@ def _middle(
     shown_logger = f"[{escape_text(logger)}]", DIM
     color = color_of_level(level_number) if level_number >= logging.ERROR else ""
     if is_request(logger, fields):
-        parts = take_request(fields, min(columns - 80, _PATH_COLUMNS) if is_wide else 0)
+        parts = take_request(fields, min(columns - 72, _PATH_COLUMNS) if is_wide else 0)
         parts.append((message, color))
         return parts if logger == SUMMARIES else [*parts, shown_logger]
     if is_wide and message and len(message) < _MESSAGE_COLUMNS:

@@ -66,7 +66,7 @@ def take_request(fields: dict[str, Any], path_columns: int) -> list[tuple[str, s
         shown[0] = padded(shown[0], _METHOD_COLUMNS)
         shown[1] = padded(target, path_columns)
         shown[2] = shown[2].rjust(_CODE_COLUMNS)
-        shown[3] = shown[3].rjust(_DURATION_COLUMNS)
+        shown[3] = shown[3] and shown[3].rjust(_DURATION_COLUMNS)
     is_slow = duration is not None and duration >= _SLOW_MS and not is_socket
     colors = [color, color if color is FAILURE else "", color, WARNING if is_slow else DIM]
     return [*zip(shown, colors, strict=True)]
