@@ -232,9 +232,8 @@ class RequestSummary:
             _restore(before, self._returned)
             self._returned = None
             if _served.is_wanted:
-                _remember_served(
-                    self.rid, self.method, self.path, has_summary=self.has_summary_line()
-                )
+                has_summary = summarised.is_wanted and self.has_summary_line()
+                _remember_served(self.rid, self.method, self.path, has_summary=has_summary)
 
     def hand_back(self) -> None:
         """Note that outer layers have control now, and that ``leave`` follows later.

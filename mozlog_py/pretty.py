@@ -129,10 +129,9 @@ class PrettyFormatter(MozlogFormatter):
             return document
         triple = as_exc_info(record.exc_info)
         error = None if triple is None else triple[1]
-        ns = document["Timestamp"]
-        if is_shown_again(error, document["Type"], id(self), ns):
+        if is_shown_again(error, document, id(self)):
             return {**document, "Fields": {**fields, "traceback": SHOWN_ABOVE}}
-        note_shown(error, id(self), ns)
+        note_shown(error, document, id(self))
         # A hook may have changed the traceback: its result is shown.
         if triple is None or any(map(self.overrides, _HOOKS)):
             return document

@@ -18,6 +18,7 @@ import structlog
 from conformance import checked, checked_lines, record
 from hypothesis import given
 from hypothesis import strategies as st
+from snippets import ROOT
 
 import mozlog_py
 from dockerflow.summary import RequestSummary
@@ -28,6 +29,8 @@ from mozlog_py._pretty.text_width import terminal_columns
 from mozlog_py._pretty.traceback_lines import is_own_file
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.servers import AccessFields, ErrorFields
+
+pytestmark = pytest.mark.usefixtures("untouched_process")
 
 RID = "1533eb79-0fed-4a0b-a3d4-4348b6223682"
 _COLOR = re.compile("\x1b\\[([0-9;]*)m")
@@ -203,7 +206,7 @@ class TestMessages:
         assert second == "    a=A b=B c=C d=D e=E f=F g=G h=H i=I j=J"
 
     def test_have_their_fields_in_a_fixed_order(self) -> None:
-        fields = {
+        fields: dict[str, Any] = {
             "trace_id": "t", "zebra": 1, "uid": "ann", "apple": 0, "is": False, "client": "c",
         }  # fmt: skip
         shown = {
@@ -253,6 +256,31 @@ def columns(text: str) -> int:
 
 
 HOSTILE = "\x1b[2J\u202e\u200b\U000e0041\x07\nforged\r2026-01-01 ERROR forged\u2028\x85"
+
+
+def test_the_documentation_shows_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "stdlib.md").read_text("utf-8")
+    (text,) = re.findall(r"<!-- text: pretty -->\n```text\n(.*?)```", page, re.DOTALL)
+    query = "SELECT *\n  FROM payments"
+    ids = [
+        f"{number}-0000-{end}"
+        for number, end in enumerate(("0613a25d", "d40860be", "9df76673", "4dd64789", "3dd2cefc"))
+    ]
+    failed = "fbb50bae-b8c1-4399-af91-8faa4dd64789"
+    records = [
+        record("listening", name="shop", port=8000),
+        summary(rid=ids[0]),
+        summary(rid=ids[1], method="POST", path="/cart/items", code=201, t=12, uid="ann"),
+        summary(rid=ids[2], path="/nothing", code=404, t=0),
+        record("two payments", name="shop.pay", level=30, rid=ids[3], user="ann",
+               payments=[17, 18], query=query),
+        summary("too late", level=40, rid=failed, path="/pay", code=500, errno=500, t=1201,
+                agent="curl/8.5.0", lang=""),
+        summary(rid=ids[4], method="WEBSOCKET", path="/prices", code=1000, t=64_000),
+    ]  # fmt: skip
+    drawn = "".join(f"{PrettyFormatter(width=120).format(made)}\n" for made in records)
+    time = re.compile(r"^\d\d:\d\d:\d\d\.\d{3}", re.MULTILINE)
+    assert time.sub("TIME", drawn) == time.sub("TIME", text)
 
 
 class TestHostileTexts:
@@ -467,6 +495,15 @@ class TestTracebacks:
             assert again.split("\n")[1:] == [
                 """    error="ValueError('boom')" traceback='shown above'"""
             ]
+
+    def test_are_shown_once_where_a_server_logs_the_text_only(self) -> None:
+        formatter = PrettyFormatter()
+        formatter.format(record("boom", level=40, exc_info=failure(), rid=RID))
+        text = 'Error on request:\nTraceback (most recent call last):\n  File "x"\nValueError: boom'
+        for rid, is_repeated in ((RID, True), ("other", False), (None, False)):
+            shown = formatter.format(record(text, level=40, name="werkzeug", rid=rid))
+            assert ("traceback='shown above'" in shown) is is_repeated
+            assert ('File "x"' in shown) is not is_repeated
 
     def test_are_shown_again_by_the_application_by_another_handler_and_later(self) -> None:
         formatter, exc_info = PrettyFormatter(), failure()

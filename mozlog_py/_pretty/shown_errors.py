@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mozlog_py._fields.server_records import READERS
+from mozlog_py._process.memo import remember
 from mozlog_py._values.tracebacks import attributes_of
 
 from .request_head import SUMMARIES
@@ -21,27 +22,40 @@ _RECENT_NS: Final = 5_000_000_000
 _FOLLOWING: Final = frozenset({SUMMARIES, *READERS})
 
 
-def is_shown_again(error: Any, logger: Any, place: int, ns: int) -> bool:
-    """Return whether a line repeats the traceback of the line before it.
+# By formatter: the id of the request whose traceback it has shown last, and when. Some servers
+# log the text of an exception and not the exception.
+_last: Final[dict[int, tuple[Any, int]]] = {}
+_MAX_FORMATTERS: Final = 100
+
+
+def is_shown_again(error: Any, document: dict[str, Any], place: int) -> bool:
+    """Return whether a line repeats the traceback of an earlier one.
 
     Args:
-        error: The exception, or any other value.
-        logger: The name of the line's logger. Lines of the application show each traceback.
+        error: The exception; None if the record has the text of one only.
+        document: The line, in plain values. Lines of the application show each traceback.
         place: A number for the formatter.
-        ns: The time of the line, in ns.
     """
-    if logger not in _FOLLOWING:
+    if document["Type"] not in _FOLLOWING:
         return False
+    ns = document["Timestamp"]
     try:
-        shown_ns = attributes_of(error).get(_ATTRIBUTE, {}).get(place)
+        if error is None:
+            request_id, shown_ns = _last.get(place, (None, None))
+            if request_id is None or request_id != document["Fields"].get("rid"):
+                return False
+        else:
+            shown_ns = attributes_of(error).get(_ATTRIBUTE, {}).get(place)
         return type(shown_ns) is int and 0 <= ns - shown_ns < _RECENT_NS
     except Exception:
         # It is no exception.
         return False
 
 
-def note_shown(error: Any, place: int, ns: int) -> None:
+def note_shown(error: Any, document: dict[str, Any], place: int) -> None:
     """Note that a line shows the traceback of an exception; see ``is_shown_again``."""
+    ns = document["Timestamp"]
+    remember(_last, place, (document["Fields"].get("rid"), ns), _MAX_FORMATTERS)
     try:
         attributes_of(error).setdefault(_ATTRIBUTE, {})[place] = ns
     except Exception:
