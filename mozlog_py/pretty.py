@@ -9,6 +9,7 @@ from mozlog_py._fields.summarised import is_summarised, summarised
 from mozlog_py._line.line_encoder import EventDropped, RaiseAfterWrite
 from mozlog_py._line.truncate import MIN_LINE_BYTES, characters_in, fitted
 from mozlog_py._pretty.record_text import SHOWN_ABOVE, USUAL_COLUMNS, Style, draw
+from mozlog_py._pretty.request_head import repeats_summary
 from mozlog_py._pretty.shown_errors import is_shown_again, note_shown
 from mozlog_py._pretty.text_width import terminal_columns
 from mozlog_py._render.any_record import (
@@ -85,6 +86,7 @@ class PrettyFormatter(MozlogFormatter):
         is_converting = self.overrides("convert_record")
         prefix = self.prefix.encode()
         room = max(MIN_LINE_BYTES // 2, max_bytes - len(prefix)) if max_bytes else 0
+        shown: dict[tuple[Any, ...], bool] = {}
 
         def draw(record: logging.LogRecord) -> bytes:
             sanitiser = Sanitiser(self.json_default)
@@ -105,6 +107,8 @@ class PrettyFormatter(MozlogFormatter):
             return drawn(record, envelope, sanitiser)
 
         def drawn(record: logging.LogRecord, document: Any, sanitiser: Sanitiser) -> bytes:
+            if repeats_summary(document, shown):
+                raise EventDropped(document if is_converting else document["Fields"])
             mask = encoder.mask
             whole = self._with_traceback(record, document, sanitiser)
             if mask is not None and whole is not document:

@@ -174,8 +174,8 @@ def _add_served_id(record: logging.LogRecord) -> None:
     fields = access_fields(vars(record))
     # Taken in any case, so that no later request gets this id.
     last, has_summary = take_served(fields.get("method"), fields.get("path"))
-    if has_summary and summarised.is_wanted:
-        mark_summarised(record, is_served=True)
+    if summarised.is_wanted:
+        mark_summarised(record, is_served=has_summary)
     request_id = fields.get("rid") or last
     if request_id and not (read_request_id() or hasattr(record, "rid")):
         record.rid = request_id

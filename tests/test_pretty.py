@@ -23,6 +23,7 @@ from snippets import ROOT
 import mozlog_py
 from dockerflow.summary import RequestSummary
 from mozlog_py import MozlogFormatter, MozlogHandler
+from mozlog_py._fields import late_request_ids
 from mozlog_py._fields.summarised import summarised
 from mozlog_py._pretty import palette
 from mozlog_py._pretty.text_width import terminal_columns
@@ -333,6 +334,39 @@ class TestHostileTexts:
         assert [line for line in others if line and not line.startswith("    ")] == []
 
 
+class TestLargeTexts:
+    @pytest.mark.parametrize("text", ["a", "日", "ab ", "a\n", "\x1b", "\n"])
+    @pytest.mark.parametrize("width", [None, 60])
+    @pytest.mark.parametrize("colors", [False, True])
+    def test_without_a_limit_are_drawn_whole(
+        self, text: str, width: int | None, colors: bool
+    ) -> None:
+        made = record(f"m{text * 40_000}m", value=f"v{text * 40_000}v")
+        shown = _COLOR.sub("", PrettyFormatter(width=width, colors=colors).format(made))
+        whole = re.sub(r"\n *", "", shown)
+        if text.strip():
+            assert whole.count(text.strip().replace("\x1b", "x1b")) >= 80_000
+        first, *others = shown.split("\n")
+        assert [line for line in others if line and not line.startswith("    ")] == []
+        if width is not None:
+            assert [line for line in (first, *others) if columns(line) > width] == []
+
+    @pytest.mark.parametrize("text", ["a", "日", "ab ", "\n", "a\n"])
+    @pytest.mark.parametrize("width", [None, 60])
+    @pytest.mark.parametrize("colors", [False, True])
+    def test_are_cut_to_the_limit_with_their_ids(
+        self, text: str, width: int | None, colors: bool
+    ) -> None:
+        stream = io.StringIO()
+        handler = MozlogHandler(stream, max_line_bytes=4096)
+        handler.setFormatter(PrettyFormatter(width=width, colors=colors))
+        handler.handle(record(f"m{text * 40_000}m", value=f"v{text * 40_000}v", rid=RID))
+        assert 4096 / 3 < len(stream.getvalue().encode()) <= 4096
+        assert "b6223682" in stream.getvalue()
+        shown = re.sub(r"\s+", " ", _COLOR.sub("", stream.getvalue()))
+        assert shown.count(" characters cut>") == 2
+
+
 class TestNarrowTerminals:
     def test_have_a_request_in_one_line_of_60_columns(self) -> None:
         text = PrettyFormatter(width=60).format(summary())
@@ -543,6 +577,7 @@ class TestAccessLines:
     @pytest.fixture
     def shown(self) -> Callable[[], list[str]]:
         """Configure the format; return a function that returns the lines so far."""
+        late_request_ids._served.set(None)
         stream = io.StringIO()
         mozlog_py.configure("shop", format="pretty", stream=stream)
         return lambda: stream.getvalue().splitlines()
@@ -581,6 +616,26 @@ class TestAccessLines:
                 finally:
                     quiet.setLevel(logging.NOTSET)
         assert ["uvicorn.access" in line for line in shown()] == [True] * 3
+
+    def test_with_the_id_of_a_summary_that_was_shown_are_left_out_once(
+        self, shown: Callable[[], list[str]]
+    ) -> None:
+        """granian and daphne log outside of the request's context."""
+        logging.getLogger("request.summary").handle(summary())
+        logger = logging.getLogger("granian.access")
+        atoms = {
+            "method": "GET", "path": "/cart", "query_string": b"", "status": 200, "dt_ms": 3.0,
+            "addr": "10.0.0.1",
+        }  # fmt: skip
+        for rid, count in (("other", 2), (RID, 2), (RID, 3)):
+            logger.info("a sentence", atoms, extra={"rid": rid})
+            assert len(shown()) == count
+        stream = io.StringIO()
+        other = logging.StreamHandler(stream)
+        other.setFormatter(PrettyFormatter())
+        for made in (summary(), record("a", atoms, name="granian.access", rid=RID)):
+            other.handle(made)
+        assert len(re.findall(" GET +/cart ", stream.getvalue())) == 2
 
     def test_of_websockets_are_left_out(self, shown: Callable[[], list[str]]) -> None:
         with request(logging.getLogger("request.summary")):

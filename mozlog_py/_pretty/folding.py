@@ -18,6 +18,9 @@ Part = tuple[str, str]
 
 # Columns that a folded line has at least, besides its indent.
 _LEAST_COLUMNS: Final = 16
+# Characters. Lines that are longer, which need a limit above the usual one, are folded by
+# characters: measuring each would take a second for a megabyte.
+_LONG: Final = 32_768
 
 
 def fold(
@@ -34,6 +37,8 @@ def fold(
     if columns is None or sum(text_columns(text) + 1 for text, _ in parts) <= columns + 1:
         return [[*parts]]
     room = max(_LEAST_COLUMNS, columns - indent)
+    if sum(len(text) for text, _ in parts) > _LONG:
+        return [[part] for part in _chunks(parts, room)]
     lines: list[list[Part]] = [[]]
     left = max(_LEAST_COLUMNS, columns)
     for text, color in _words(parts, room, at_words=at_words):
@@ -41,15 +46,22 @@ def fold(
         if width > left and lines[-1]:
             lines.append([])
             left = room
+        start = 0
         while width > left:
-            count = _fitting(text, left)
-            lines[-1].append((text[:count], color))
+            count, used = _fitting(text, start, left)
+            lines[-1].append((text[start : start + count], color))
             lines.append([])
-            text, left = text[count:], room  # noqa: PLW2901 - the rest of it
-            width = text_columns(text)
-        lines[-1].append((text, color))
+            start, width, left = start + count, width - used, room
+        lines[-1].append((text[start:], color))
         left -= width + 1
     return lines
+
+
+def _chunks(parts: Iterable[Part], room: int) -> Iterator[Part]:
+    for text, color in parts:
+        size = room if text.isascii() else room // 2
+        for start in range(0, len(text), size):
+            yield text[start : start + size], color
 
 
 def _words(parts: Iterable[Part], room: int, *, at_words: bool) -> Iterator[Part]:
@@ -61,13 +73,14 @@ def _words(parts: Iterable[Part], room: int, *, at_words: bool) -> Iterator[Part
             yield text, color
 
 
-def _fitting(text: str, columns: int) -> int:
-    """Return how many characters of a text fit into columns; at least one."""
+def _fitting(text: str, start: int, columns: int) -> tuple[int, int]:
+    """Return how many characters from ``start`` on fit, at least one, and their columns."""
     if text.isascii():
-        return columns
+        return columns, columns
     used = 0
-    for count, character in enumerate(text):
-        used += text_columns(character)
-        if used > columns:
-            return max(1, count)
-    return len(text)
+    for count, character in enumerate(text[start : start + columns + 1]):
+        width = text_columns(character)
+        if count and used + width > columns:
+            return count, used
+        used += width
+    return len(text) - start, used

@@ -82,7 +82,7 @@ def draw(
     fields = dict(document["Fields"])
     show = paint if style.has_colors else plain
     columns = _FILE_COLUMNS if style.columns is None else style.columns
-    message, *others = _lines(_as_text(fields.pop(message_name, "")))
+    message, _, others = _lines(_as_text(fields.pop(message_name, ""))).partition("\n")
     stack = fields.pop("stack", None)
     is_repeated = fields.get("traceback") == SHOWN_ABOVE
     traceback = None if is_repeated else fields.pop("traceback", None)
@@ -93,19 +93,18 @@ def draw(
     together = " ".join(pairs)
     # A request takes one line where its fields have room there.
     width = sum(text_columns(text) + 1 for text, _ in head if text)
-    if has_request and not others and not blocks and width + text_columns(together) <= columns:
+    if has_request and not (others or blocks) and width + text_columns(together) <= columns:
         head.append((together, DIM))
         pairs = []
     page = _Page(show, style.columns)
     page.add([part for part in head if part[0]], "", at_words=not has_request)
-    for line in others:
-        page.add([(line, "")], _INDENT, at_words=True)
+    if others:
+        page.add_block(others, _INDENT, "")
     if pairs:
         page.add([(pair, DIM) for pair in pairs], _INDENT, step="")
-    for name, lines in blocks:
+    for name, text in blocks:
         page.add([(f"{name}:", DIM)], _INDENT)
-        for line in lines:
-            page.add([(line, DIM)], _INDENT * 2, at_words=True)
+        page.add_block(text, _INDENT * 2, DIM)
     for block in (stack, traceback):
         if block is not None:
             _add_block(page, _as_text(block))
@@ -138,6 +137,18 @@ class _Page:
             ]
             self.lines.append(f"{margin}{' '.join(texts)}".rstrip(" "))
             margin = indent + step
+
+    def add_block(self, text: str, indent: str, color: str) -> None:
+        """Add a text of several lines."""
+        if self._columns is not None:
+            for line in text.split("\n"):
+                self.add([(line, color)], indent, at_words=True)
+            return
+        # By two calls: a text without a limit may have a million lines.
+        start, _, end = self._show("\n", color).partition("\n")
+        start = indent + start
+        shown = text.replace("\n", f"{end}\n{start}")
+        self.lines.append(f"{start}{shown}{end}".replace(f"{start}{end}\n", "\n"))
 
 
 def _start(
@@ -181,9 +192,9 @@ def _as_text(value: Any) -> str:
     return value if type(value) is str else str(value)
 
 
-def _lines(text: str) -> list[str]:
+def _lines(text: str) -> str:
     r"""Return the escaped lines of a text; only ``\n`` and ``\r\n`` end one."""
-    return escape_lines(text.replace("\r\n", "\n").rstrip("\n")).split("\n")
+    return escape_lines(text.replace("\r\n", "\n").rstrip("\n"))
 
 
 def _time(ns: int, columns: int | None) -> str:
@@ -201,10 +212,10 @@ def _level(level: str, *, is_wide: bool) -> str:
     return padded(_SHORT_LEVELS.get(level, level), _SHORT_LEVEL_COLUMNS)
 
 
-def _further(fields: dict[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+def _further(fields: dict[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:
     """Return the fields that have a value: those of one line, and those of several."""
     pairs: list[str] = []
-    blocks: list[tuple[str, list[str]]] = []
+    blocks: list[tuple[str, str]] = []
     for name in sorted(fields, key=_place):
         value = fields[name]
         if value is None or value in ("", [], {}):

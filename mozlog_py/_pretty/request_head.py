@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from mozlog_py._fields.server_records import READERS
 from mozlog_py._line.unsafe_characters import escape_text
+from mozlog_py._process.memo import remember
 
 from .palette import DIM, FAILURE, REDIRECT, SUCCESS, WARNING
 from .text_width import padded
 
-__all__ = ["SUMMARIES", "is_request", "take_request"]
+__all__ = ["SUMMARIES", "is_request", "repeats_summary", "take_request"]
 
 #: The logger of the summaries of requests.
 SUMMARIES: Final = "request.summary"
@@ -23,6 +24,7 @@ _CLOSED_WELL: Final = frozenset({101, 1000, 1001, 1005})
 _CLIENT_GONE: Final = frozenset({499, 1006})
 _METHOD_COLUMNS: Final = 7
 _CODE_COLUMNS: Final = 4
+_MAX_SUMMARIES: Final = 1000
 _DURATION_COLUMNS: Final = 8
 
 
@@ -39,6 +41,24 @@ def is_request(logger: Any, fields: dict[str, Any]) -> bool:
         and type(fields.get("path")) is str
         and type(fields.get("code")) in (int, type(None))
     )
+
+
+def repeats_summary(document: dict[str, Any], shown: dict[tuple[Any, ...], bool]) -> bool:
+    """Return whether an access line has the id and the path of a summary that was shown.
+
+    Args:
+        document: The line of a record. If it is a summary, it is noted.
+        shown: The summaries that were shown and had no access line yet.
+    """
+    fields = document["Fields"]
+    logger, request_id = document["Type"], fields.get("rid")
+    if request_id is None or not is_request(logger, fields):
+        return False
+    key = request_id, fields["method"], fields["path"]
+    if logger == SUMMARIES:
+        remember(shown, key, True, _MAX_SUMMARIES)
+        return False
+    return type(request_id) is str and shown.pop(key, False)
 
 
 def take_request(fields: dict[str, Any], path_columns: int) -> list[tuple[str, str]]:

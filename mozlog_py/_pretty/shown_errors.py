@@ -19,7 +19,8 @@ __all__ = ["is_shown_again", "note_shown"]
 _ATTRIBUTE: Final = "_mozlog_shown"
 # An exception may be a constant that is raised in every request.
 _RECENT_NS: Final = 5_000_000_000
-_FOLLOWING: Final = frozenset({SUMMARIES, *READERS})
+# The loggers of servers and frameworks.
+_FOLLOWING: Final = frozenset({SUMMARIES, "aiohttp.server", "django.request", *READERS})
 
 
 # By formatter: the id of the request whose traceback it has shown last, and when. Some servers

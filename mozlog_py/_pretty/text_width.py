@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["padded", "terminal_columns", "text_columns"]
 
 # Characters whose width is looked up. In longer texts each counts as two columns.
-_MEASURED: Final = 4096
+_MEASURED: Final = 32_768
 
 
 def text_columns(text: str) -> int:
