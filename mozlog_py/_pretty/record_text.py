@@ -141,8 +141,12 @@ class _Page:
     def add_block(self, text: str, indent: str, color: str) -> None:
         """Add a text of several lines."""
         if self._columns is not None:
+            room = self._columns - len(indent)
             for line in text.split("\n"):
-                self.add([(line, color)], indent, at_words=True)
+                if len(line) <= room and line.isascii():
+                    self.lines.append(f"{indent}{self._show(line, color)}" if line else "")
+                else:
+                    self.add([(line, color)], indent, at_words=True)
             return
         # By two calls: a text without a limit may have a million lines.
         start, _, end = self._show("\n", color).partition("\n")

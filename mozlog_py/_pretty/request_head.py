@@ -35,11 +35,13 @@ def is_request(logger: Any, fields: dict[str, Any]) -> bool:
         logger: The name of its logger.
         fields: Its Fields.
     """
+    if logger != SUMMARIES and logger not in READERS:
+        return False
+    code = fields.get("code")
     return (
-        (logger == SUMMARIES or logger in READERS)
-        and type(fields.get("method")) is str
+        type(fields.get("method")) is str
         and type(fields.get("path")) is str
-        and type(fields.get("code")) in (int, type(None))
+        and (code is None or type(code) is int)
     )
 
 

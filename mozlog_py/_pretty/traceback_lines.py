@@ -6,7 +6,6 @@ before, and no text of an exception begins a line of it, so a line that names a 
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import sysconfig
@@ -34,7 +33,12 @@ _LINKS: Final = (
 _INSTALLED: Final = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
 # The folder of this package, and of dockerflow beside it.
 _HERE: Final = Path(__file__).resolve().parents[1]
-_OURS: Final = tuple(f"{_HERE.with_name(name)}{os.sep}" for name in ("dockerflow", _HERE.name))
+_FOLDERS: Final = (
+    *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib")),
+    Path(os.__file__).parent,
+    *(_HERE.with_name(name) for name in ("dockerflow", _HERE.name)),
+)
+_NOT_OWN: Final = tuple(f"{folder}{os.sep}" for folder in _FOLDERS)
 
 
 def line_colors(lines: list[str]) -> list[str]:
@@ -64,7 +68,6 @@ def line_colors(lines: list[str]) -> list[str]:
     return colors
 
 
-@functools.lru_cache(maxsize=512)
 def is_own_file(name: str) -> bool:
     """Return whether a file is the application's: not installed, and not Python's own.
 
@@ -73,11 +76,4 @@ def is_own_file(name: str) -> bool:
     """
     if name.startswith("<") or _INSTALLED.search(name) is not None:
         return False
-    return not name.startswith((*_standard_library(), *_OURS))
-
-
-@functools.cache
-def _standard_library() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    folders = {paths["stdlib"], paths["platstdlib"], str(Path(os.__file__).parent)}
-    return tuple(f"{folder}{os.sep}" for folder in folders)
+    return not name.startswith(_NOT_OWN)
