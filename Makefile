@@ -18,9 +18,9 @@ help:
 	@echo "make upstream     upstream's own tests, with upstream and with ours"
 	@echo "make quick        the tests that start no process and do not take long (under a minute)"
 	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
-	@echo "make torture      every fault of tests/faults, often, and a table of what survived"
+	@echo "make torture      every fault of tests/faults, often; writes the table of docs/faults.md"
 	@echo "make attack       what a stranger can try on the example services, and a table of what held"
-	@echo "make bench        the benchmarks, and the table in the README"
+	@echo "make bench        the benchmarks; writes docs/benchmarks.md, and five figures of the README"
 
 $(VENV)/.installed: pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
@@ -139,7 +139,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/table.py
 
 torture: $(VENV)/.installed
-	$(BIN)/python tests/faults/torture.py --readme
+	$(BIN)/python tests/faults/torture.py --write
 
 # What strangers can try, on real servers on loopback. Status 1 where something did not hold.
 attack: $(VENV)/.installed
