@@ -230,7 +230,11 @@ def _formatter_config(
     if chosen == "gcp":
         formatter["project"] = project or os.environ.get("GOOGLE_CLOUD_PROJECT") or None
     if chosen == "pretty":
-        formatter["colors"] = _is_colorful(sys.stdout if stream is None else stream)
+        output = sys.stdout if stream is None else stream
+        formatter["colors"] = _is_colorful(output)
+        if _is_terminal(output):
+            # The columns of the terminal, which change with its window.
+            formatter["width"] = 0
     return formatter
 
 

@@ -18,6 +18,12 @@ from typing import Any, Final
 from mozlog_py._fields.late_request_ids import request_id_of, served, take_failed, take_served
 from mozlog_py._fields.request_text import log_query_strings
 from mozlog_py._fields.server_records import CALL_ATTRIBUTE, LoggedCall, access_fields, error_line
+from mozlog_py._fields.summarised import (
+    mark_sanic_line,
+    mark_socket_line,
+    mark_summarised,
+    summarised,
+)
 from mozlog_py._stdlib.daphne_access import log_access, remember_failure
 from mozlog_py._stdlib.propagating_logger import make_propagating, remove_console_handler
 
@@ -111,6 +117,8 @@ class ErrorFields(WithoutColors):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
+        if summarised.is_wanted and record.name == "uvicorn.error":
+            mark_socket_line(record)
         if record.exc_info:
             request_id = request_id_of(record.exc_info)
             if request_id is not None and not hasattr(record, "rid"):
@@ -155,6 +163,8 @@ class AccessFields(_SameAsAny):
                 _add_served_id(record)
             elif record.name in _LOGGING_TRACEBACKS:
                 _add_failed_id(record)
+        elif summarised.is_wanted:
+            (mark_sanic_line if record.name == "sanic.access" else mark_summarised)(record)
         if record.args and _is_copied(record.name):
             vars(record)[CALL_ATTRIBUTE] = LoggedCall(record)
         return True
@@ -163,7 +173,9 @@ class AccessFields(_SameAsAny):
 def _add_served_id(record: logging.LogRecord) -> None:
     fields = access_fields(vars(record))
     # Taken in any case, so that no later request gets this id.
-    last = take_served(fields.get("method"), fields.get("path"))
+    last, has_summary = take_served(fields.get("method"), fields.get("path"))
+    if summarised.is_wanted:
+        mark_summarised(record, is_served=has_summary)
     request_id = fields.get("rid") or last
     if request_id and not (read_request_id() or hasattr(record, "rid")):
         record.rid = request_id

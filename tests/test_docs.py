@@ -12,6 +12,7 @@ from dockerflow import request_id
 from dockerflow.settings import NAMES, Settings
 from dockerflow.summary import RequestSummary
 from mozlog_py._fields.request_text import MAX_TEXT
+from mozlog_py._pretty import shown_errors
 from mozlog_py._sink import pipe_lock
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -163,9 +164,15 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "bytes in a queue": "queued.MAX_QUEUE_BYTES",
         "loggers and levels whose envelopes are remembered": "_line.line_encoder._MAX_TEMPLATES",
         "positions in code whose frames are remembered": "_values.frame_cache._CACHE_SIZE",
+        "`pretty`: summaries whose access line is still to come": (
+            "_pretty.request_head._MAX_SUMMARIES"
+        ),
     }
     assert bounds.pop("characters of a request's id") == "128"
     of_requests = {
+        "`pretty`: seconds in which the traceback of one exception is not repeated": (
+            shown_errors._RECENT_NS // 1_000_000_000
+        ),
         "characters of the headers that an id may come in, together": request_id.MAX_HEADER,
         "characters of a query string, a path, a User-Agent, an Accept-Language": MAX_TEXT,
         "heartbeats of one application that wait for a check": Settings().heartbeat_max_waiting,
@@ -196,4 +203,4 @@ def test_every_field_of_a_summary_is_in_the_table() -> None:
     shown = {name for row in rows("## Summaries") for name in re.findall(r"`(\w+)`", row[0])}
     summary = RequestSummary()
     summary.querystring, summary.started_ns = "", 0
-    assert shown == summary.fields().keys()
+    assert shown == {*summary.fields(), "error", "traceback"}

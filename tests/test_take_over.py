@@ -410,7 +410,7 @@ class TestAccessRecords:
         logging.getLogger("gunicorn.access").info("a sentence", atoms)
         (line,) = lines(capsys)
         assert line["Fields"]["rid"] == 'the "id"'
-        assert take_served("GET", "/a") is None
+        assert take_served("GET", "/a") == (None, False)
 
     def test_keep_the_id_of_the_context_and_one_that_they_came_with(
         self, capsys: pytest.CaptureFixture[str]
