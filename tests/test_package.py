@@ -50,9 +50,9 @@ from mozlog_py import *
 assert configure is mozlog_py.configure is sys.modules["mozlog_py.config"].configure
 assert "configure" in vars(mozlog_py)
 sys.modules["structlog"] = None
-assert "mozlog_py.pretty" not in sys.modules
+assert "mozlog_py.structlog" not in sys.modules
 try:
-    mozlog_py.pretty
+    mozlog_py.structlog
 except ModuleNotFoundError as error:
     assert error.name.partition(".")[0] == "structlog"
 else:
