@@ -367,6 +367,7 @@ def _apply(config: dict[str, Any], to_logging: bool | int | None) -> None:
     # Imported here: these take half of this package's import time, and only this call needs them.
     from logging.config import dictConfig
 
+    from mozlog_py._stdlib.django_defaults import keep_levels
     from mozlog_py._stdlib.excepthooks import log_uncaught
     from mozlog_py.structlog.configure import share
 
@@ -374,6 +375,7 @@ def _apply(config: dict[str, Any], to_logging: bool | int | None) -> None:
     kept = [handler for handler in root.handlers if is_kept(handler)]
     # take_over() sets up these loggers. It keeps an access log that is switched off, and the
     # application's handlers, which dictConfig() would change.
+    keep_levels(config["loggers"])
     servers = {name: config["loggers"].pop(name) for name in SERVER_LOGGERS}
     try:
         dictConfig(config)

@@ -34,6 +34,7 @@ __all__ = [
     "ACCESS_LOGGERS",
     "SERVER_LOGGERS",
     "AccessFields",
+    "DjangoAccessFields",
     "ErrorFields",
     "ExceptionFields",
     "WithoutColors",
@@ -170,6 +171,18 @@ class AccessFields(_SameAsAny):
         return True
 
 
+class DjangoAccessFields(AccessFields):
+    """Adds the same for a development server of Django, and removes Django's console handler.
+
+    Django applies its default configuration first, and then that of the settings, which may be
+    made by ``dict_config()``. So a new filter finds the handler of the first.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        remove_console_handler(logging.getLogger("django"))
+
+
 def _add_served_id(record: logging.LogRecord) -> None:
     fields = access_fields(vars(record))
     # Taken in any case, so that no later request gets this id.
@@ -213,6 +226,8 @@ def filter_for(name: str) -> type[logging.Filter]:
     Args:
         name: The logger's name.
     """
+    if name.startswith("django."):
+        return DjangoAccessFields
     if name in ACCESS_LOGGERS or name == "werkzeug":
         return AccessFields
     return ExceptionFields if name == "_granian.utils" else ErrorFields
@@ -231,7 +246,5 @@ def take_over() -> None:
         others = [one for one in logger.filters if type(one) is not kind]
         # First, so that a record which a later filter refuses still takes its stored id.
         logger.filters = [kind(), *others]
-    # Not in dict_config(), which would remove the handler that mails to Django's ADMINS.
-    remove_console_handler(logging.getLogger("django"))
     connect_signals()
     log_access()
