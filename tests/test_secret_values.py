@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mozlog_py import MozlogFormatter, MozlogHandler, config
+from mozlog_py._line import json_encoder
 from mozlog_py._redaction.mask import Mask
 from mozlog_py._redaction.secret_shapes import Shapes
 from mozlog_py._redaction.secret_values import Needle, WordFilter, needles_of
@@ -118,7 +119,7 @@ class TestConfiguration:
         assert Redact().mask is None
         maker = MozlogFormatter(processors=[Redact()]).line_encoder_for("shop")
         assert maker.mask is None
-        assert maker.dumps is orjson.dumps
+        assert maker.dumps is json_encoder.dumps
 
     @pytest.mark.parametrize(
         "copied",
