@@ -72,7 +72,9 @@ _OWN_PARAMETERS: Final = (
 #: configuration, which a cached logger does not read again.
 is_caching_loggers = "mozlog_py.pytest_plugin" not in sys.modules
 
-_is_encoder_logged = False
+# Under pytest the line counts as logged: else the first test of a session that configures DEBUG
+# would have one line more than the same test alone.
+_is_encoder_logged = "mozlog_py.pytest_plugin" in sys.modules
 
 
 def is_kept(handler: logging.Handler) -> bool:

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
-
-import orjson
 
 from mozlog_py._line import json_stand_ins
 
@@ -90,12 +89,41 @@ def records(count: int, seed: int = 0) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def outcome(dumps: Dumps, value: Any) -> bytes | type[Exception]:
-    """Return the bytes of a value, or the type of the exception."""
+#: Parts of documents that parsers treat apart.
+TOKENS = [
+    *'{}[]:,"\\ \t\n\x0b\x00\xa0\ufeff-+.eE0',
+    *("01", "-0", "-0.0", "1.", ".5", "1e400", "-1E+308", "1e0400", "1e-400", "NaN", "-Infinity"),
+    *("9" * 400, "0." + "1" * 30, "18446744073709551615", "18446744073709551616"),
+    *("-9223372036854775808", "-9223372036854775809", "true", "nul", '"a":', '"a":1,"b":2,"a":3'),
+    *(r'"\ud83d\ude00"', r'"\ud83d"', r'"\uDE00"', r'"\ud800\u0041"', r'"\u12g4"', r'"\x"'),
+    *('"\ud800"', '"\u2028\x7f"', '"\x1f"', r'"\\ud800"', "/* */"),
+]
+
+
+def documents(count: int, seed: int = 0) -> Iterator[str | bytes]:
+    """Yield texts and bytes that are JSON, or nearly.
+
+    Args:
+        count: How many.
+        seed: As for ``records``.
+    """
+    source = random.Random(seed)
+    for _ in range(count):
+        text = source.choice(TOKENS)
+        if source.random() < 0.9:
+            text = json.dumps(a_value(source), ensure_ascii=source.random() < 0.5)
+            for _ in range(source.randrange(3)):
+                at = source.randrange(len(text) + 1)
+                text = text[:at] + source.choice(TOKENS) + text[at + source.randrange(3) :]
+        yield text.encode("utf-8", "surrogatepass") if source.random() < 0.2 else text
+
+
+def outcome(function: Callable[[Any], Any], value: Any) -> Any:
+    """Return what a function returns, or the type of its exception; any ValueError is one."""
     try:
-        return dumps(value)
+        return function(value)
     except Exception as error:
-        return type(error)
+        return ValueError if isinstance(error, ValueError) else type(error)
 
 
 def stand_ins() -> dict[str, Dumps]:
@@ -117,6 +145,9 @@ def compare(count: int, seed: int = 0) -> dict[str, int]:
     Returns:
         How many records were written, refused, and written only by the slower way.
     """
+    # Imported here: the programs of tests without orjson take the records alone.
+    import orjson
+
     others = stand_ins()
     counts = {"written": 0, "refused": 0, "slower": 0}
     for record in records(count, seed):
@@ -130,5 +161,27 @@ def compare(count: int, seed: int = 0) -> dict[str, int]:
     return counts
 
 
+def compare_parsers(count: int, seed: int = 0) -> dict[str, int]:
+    """Compare the parser that stands in with orjson's.
+
+    Args:
+        count: How many documents are made.
+        seed: As for ``documents``.
+
+    Returns:
+        How many documents were parsed, and how many refused.
+    """
+    import orjson
+
+    counts = {"parsed": 0, "refused": 0}
+    for text in documents(count, seed):
+        # As text: 1 equals 1.0 and True, and -0.0 equals 0.0.
+        expected = repr(outcome(orjson.loads, text))
+        found = repr(outcome(json_stand_ins.loads, text))
+        assert found == expected, f"{text!a}: {found!a}, {expected!a}"
+        counts["refused" if expected == repr(ValueError) else "parsed"] += 1
+    return counts
+
+
 if __name__ == "__main__":
-    print(sorted(stand_ins()), compare(int(sys.argv[1])))
+    print(sorted(stand_ins()), compare(int(sys.argv[1])), compare_parsers(int(sys.argv[1])))
