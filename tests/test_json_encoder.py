@@ -1,6 +1,7 @@
 """The JSON encoder: which one is taken, and that all of them write the same bytes."""
 
 import functools
+import importlib
 import importlib.util
 import io
 import os
@@ -50,12 +51,6 @@ VALUES = st.recursive(
 EXAMPLES = settings().max_examples
 
 
-def without_json_c(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], bytes]:
-    """Return the encoder of a Python whose json module has no C function of that name."""
-    monkeypatch.setattr(json_stand_ins.json_encoder_module, "c_make_encoder", None)
-    return json_stand_ins.json_dumps()
-
-
 @pytest.fixture
 def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that makes imports of modules fail."""
@@ -77,6 +72,15 @@ class TestChoice:
             assert module.dumps is orjson.dumps
         for module in (line_encoder, log_methods, mask, plain_record):
             assert module._dumps is orjson.dumps
+
+    def test_is_made_in_one_module(self) -> None:
+        modules = [
+            path
+            for name in ("mozlog_py", "dockerflow")
+            for path in Path(importlib.import_module(name).__path__[0]).rglob("*.py")
+            if re.search(r"^\s*(import|from) (orjson|msgspec)\b", path.read_text("utf-8"), re.M)
+        ]
+        assert sorted(path.name for path in modules) == ["json_encoder.py", "json_stand_ins.py"]
 
     @needs_msgspec
     def test_falls_back_to_msgspec_without_orjson(self, refuse: Callable[..., None]) -> None:
@@ -117,29 +121,16 @@ class TestChoice:
         monkeypatch.setitem(sys.modules, "msgspec.json", of_json)
         assert json_encoder.choose()[0] == "json"
 
-    @pytest.mark.parametrize("problem", ["missing", "other parameters", "other parts"])
-    def test_does_without_a_function_of_json_that_is_not_public(
-        self, problem: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        known = json_stand_ins.json_encoder_module.c_make_encoder
-        calls = []
 
-        def changed(*given: Any) -> Any:
-            calls.append(given)
-            if len(calls) > 1:
-                # The module's own calls are right, whatever the release is.
-                return known(*given)
-            if problem == "other parameters":
-                raise TypeError
-            return lambda *_: ["{", "}"]
-
-        monkeypatch.setattr(
-            json_stand_ins.json_encoder_module,
-            "c_make_encoder",
-            None if problem == "missing" else changed,
-        )
-        dumps = json_stand_ins.json_dumps()
-        assert dumps({"é\n": [1, 0.5, None, {}]}) == '{"é\\n":[1,0.5,null,{}]}'.encode()
+@pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="the page is of the tree")
+def test_the_page_installs_all_dependencies_but_orjson() -> None:
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    listed = project.split("\ndependencies")[1].split("]")[0]
+    needed = re.findall(r'"([\w-]+>=[\d.]+)', listed)
+    page = (ROOT / "docs" / "stdlib.md").read_text("utf-8")
+    installed = re.findall(r'"([\w-]+>=[\d.]+)"', page.split("## Without orjson")[1])
+    assert sorted(installed) == sorted(set(needed) - {needed[0]})
+    assert needed[0].startswith("orjson>=")
 
 
 class TestReadable:
@@ -166,7 +157,7 @@ class TestBytes:
 
     def test_are_the_same_for_many_records(self) -> None:
         counts = compare(100 * EXAMPLES)
-        # A comparison of nothing but failures, or without the slower way, would show nothing.
+        # A comparison of nothing but failures, or of one form, would show nothing.
         assert min(counts.values()) > 0
 
     @given(VALUES)
@@ -174,14 +165,6 @@ class TestBytes:
         expected = outcome(orjson.dumps, value)
         for dumps in stand_ins().values():
             assert outcome(dumps, value) == expected
-        if isinstance(expected, bytes):
-            assert json_stand_ins.written(value).encode() == expected
-
-    @given(VALUES)
-    def test_are_the_same_without_the_function_of_json_in_c(self, value: Any) -> None:
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            dumps = without_json_c(monkeypatch)
-        assert outcome(dumps, value) == outcome(orjson.dumps, value)
 
     @pytest.mark.parametrize("name", ["json", pytest.param("msgspec", marks=needs_msgspec)])
     @pytest.mark.parametrize("value", REFUSED, ids=ascii)
@@ -226,7 +209,9 @@ class TestBytes:
             ({"a": object()}, False),
         ],
     )
-    def test_of_the_usual_values_take_the_fast_way(self, value: Any, is_common: bool) -> None:
+    def test_of_the_usual_values_come_from_msgspec_itself(
+        self, value: Any, is_common: bool
+    ) -> None:
         assert json_stand_ins.has_common_form(value) is is_common
 
 
@@ -295,6 +280,33 @@ class TestLines:
             assert line == expected
         for line in lines[:50]:
             checked(line)
+
+    @pytest.mark.skipif(sys.version_info < (3, 14), reason="3.14 brings concurrent.interpreters")
+    def test_come_from_a_subinterpreter_while_the_main_one_keeps_orjson(self) -> None:
+        source = """
+from concurrent import interpreters
+import mozlog_py.config
+other = interpreters.create()
+other.exec('''
+import logging
+import mozlog_py.config, structlog
+mozlog_py.configure("shop", hostname="h", format="json")
+logging.getLogger("a").info(mozlog_py.config.JSON_ENCODER, extra={"amount": 1e-5})
+structlog.get_logger("b").info("paid", amount=1e16)
+''')
+other.close()
+print(mozlog_py.config.JSON_ENCODER)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", source],
+            capture_output=True, timeout=60, env=environment(*sys.path),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode()
+        *lines, name = done.stdout.splitlines(keepends=True)
+        assert name.strip() == b"orjson"
+        first, second = checked_lines(b"".join(lines))
+        assert first["Fields"]["msg"] in {"msgspec", "json"}
+        assert (first["Fields"]["amount"], second["Fields"]["amount"]) == (0.00001, 1e16)
 
     def test_come_from_an_environment_that_lacks_orjson(self, tmp_path: Path) -> None:
         for name in ("mozlog_py", "dockerflow", "structlog", "pythonjsonlogger"):

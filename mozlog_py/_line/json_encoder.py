@@ -31,7 +31,7 @@ def choose() -> _Functions:
     by_msgspec = json_stand_ins.msgspec_dumps()
     if by_msgspec is not None:
         return "msgspec", by_msgspec, json_stand_ins.loads
-    return "json", json_stand_ins.json_dumps(), json_stand_ins.loads
+    return "json", json_stand_ins.json_dumps, json_stand_ins.loads
 
 
 _name, _dumps, _loads = choose()

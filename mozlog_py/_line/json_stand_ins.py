@@ -1,15 +1,14 @@
-r"""What stands in for orjson where it cannot be imported: msgspec, or the standard library's json.
+"""What stands in for orjson where it cannot be imported: msgspec, or the standard library.
 
 Both write most values as orjson does: the same escapes, no spaces, other characters as UTF-8. They
 differ in a few values. orjson writes
 
-- a float with an exponent as ``1e-7`` and ``1e+16``, and ``0.00001`` without one; ``json`` writes
+- a float with an exponent as ``1e-7`` and ``1e+16``, and ``0.00001`` without one; ``repr`` writes
   ``1e-07`` and ``1e-05``, msgspec ``1e16``;
 - null for NaN and the infinities;
 
 and it raises ``TypeError`` for integers beyond 64 bits, for lone surrogates, and for keys that are
-not texts. So ``has_common_form`` looks at the values first, and values with another form are
-written by ``written``, in Python. The form of the exponent is that of orjson 3.11.7 and later.
+not texts. The form of the exponent is that of orjson 3.11.7 and later.
 
 ``tests/test_json_encoder.py`` holds the three encoders together.
 """
@@ -19,13 +18,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from json import encoder as json_encoder_module
 from json.encoder import encode_basestring
 from typing import Any, Final
 
 __all__ = ["has_common_form", "json_dumps", "loads", "msgspec_dumps", "written"]
-
-_Dumps = Callable[[Any], bytes]
 
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
@@ -33,8 +29,8 @@ _INT_MAX: Final = 2**64 - 1
 _FLOAT_MIN: Final = 1e-4
 _FLOAT_END: Final = 1e16
 
-# An encoder that does not write these like this is not used: its release differs from those that
-# the tests compare.
+# A msgspec that does not write these like this is not used: its release differs from those that the
+# tests compare.
 _PROBE: Final[dict[str, Any]] = {
     "msg": '\0\x08\t\n\x0c\r\x1b"\\/\x7f\x85\xe9\u2028\U0001f600',
     "a": [1, -(2**63), 2**64 - 1, 0.1, -1.5, 1e15, 0.0001, 0.0, True, None],
@@ -49,8 +45,104 @@ _PROBED: Final = (
 # -- encoding --------------------------------------------------------------
 
 
+def json_dumps(value: Any) -> bytes:
+    """Encode a plain value with the standard library alone.
+
+    Its ``JSONEncoder`` would need a look at all values first, since it writes some that orjson
+    refuses. Both together take longer than one loop in Python does.
+
+    Raises:
+        TypeError: orjson refuses the value, or it is not of an exact plain type.
+    """
+    try:
+        return written(value).encode()
+    except UnicodeEncodeError:
+        raise _lone_surrogate() from None
+
+
+def written(value: Any) -> str:
+    """Return a plain value as orjson writes it. A lone surrogate stays as it is.
+
+    Raises:
+        TypeError: As for ``json_dumps``.
+    """
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is dict:
+        return _object(value)
+    if value is None:
+        return "null"
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is int:
+        if not _INT_MIN <= value <= _INT_MAX:
+            raise TypeError("The integer has more than 64 bits; log it as text")
+        return int.__repr__(value)
+    if kind is float:
+        return _float(value)
+    if kind is list or kind is tuple:
+        return f"[{','.join(map(written, value))}]"
+    raise TypeError("The value has no JSON form; make it plain first")
+
+
+def _object(value: dict[str, Any]) -> str:
+    members = []
+    for key, member in value.items():
+        if type(key) is not str:
+            raise TypeError("A key of the dict is not a text; use texts as keys")
+        # The most frequent values are not worth a call.
+        kind = type(member)
+        if kind is str:
+            members.append(f"{encode_basestring(key)}:{encode_basestring(member)}")
+        elif kind is int and _INT_MIN <= member <= _INT_MAX:
+            members.append(f"{encode_basestring(key)}:{member}")
+        elif kind is float and _FLOAT_MIN <= member < _FLOAT_END:
+            members.append(f"{encode_basestring(key)}:{member!r}")
+        else:
+            members.append(f"{encode_basestring(key)}:{written(member)}")
+    return f"{{{','.join(members)}}}"
+
+
+def _float(value: float) -> str:
+    if value - value != 0:
+        return "null"
+    text = float.__repr__(value)
+    if "e-0" not in text:
+        return text
+    digits, _, exponent = text.partition("e-0")
+    if exponent != "5":
+        return f"{digits}e-{exponent}"
+    sign = "-" if value < 0 else ""
+    return f"{sign}0.0000{digits.removeprefix('-').replace('.', '')}"
+
+
+def msgspec_dumps() -> Callable[[Any], bytes] | None:
+    """Return an encoder that writes with msgspec; None where it cannot be used."""
+    try:
+        # The function, and not an Encoder: that one's buffer is not for two threads.
+        from msgspec import json as msgspec_json
+
+        encode: Callable[[Any], bytes] = msgspec_json.encode
+        if encode(_PROBE) != _PROBED.encode():
+            return None
+    except Exception:
+        # It is missing, refuses to load in a subinterpreter, or is an old release.
+        return None
+
+    def dumps(value: Any) -> bytes:
+        if not has_common_form(value):
+            return json_dumps(value)
+        try:
+            return encode(value)
+        except UnicodeEncodeError:
+            raise _lone_surrogate() from None
+
+    return dumps
+
+
 def has_common_form(value: Any) -> bool:
-    """Return whether all three encoders write a value alike.
+    """Return whether msgspec writes a value as orjson does.
 
     Returns:
         False also for values of other than the exact plain types.
@@ -82,107 +174,6 @@ def has_common_form(value: Any) -> bool:
         elif not (kind is dict or kind is list or kind is tuple) or not has_common_form(member):
             return False
     return True
-
-
-def written(value: Any) -> str:
-    """Return a plain value as orjson writes it, whatever its form is.
-
-    Raises:
-        TypeError: orjson refuses the value, or it is not of an exact plain type.
-    """
-    kind = type(value)
-    if kind is str:
-        return encode_basestring(value)
-    if value is None:
-        return "null"
-    if kind is bool:
-        return "true" if value else "false"
-    if kind is int:
-        if not _INT_MIN <= value <= _INT_MAX:
-            raise TypeError("The integer has more than 64 bits; log it as text")
-        return int.__repr__(value)
-    if kind is float:
-        return _float(value)
-    if kind is dict:
-        members = []
-        for key, member in value.items():
-            if type(key) is not str:
-                raise TypeError("A key of the dict is not a text; use texts as keys")
-            members.append(f"{encode_basestring(key)}:{written(member)}")
-        return f"{{{','.join(members)}}}"
-    if kind is list or kind is tuple:
-        return f"[{','.join(map(written, value))}]"
-    raise TypeError("The value has no JSON form; make it plain first")
-
-
-def _float(value: float) -> str:
-    if value - value != 0:
-        return "null"
-    text = float.__repr__(value)
-    if "e-0" not in text:
-        return text
-    digits, _, exponent = text.partition("e-0")
-    if exponent != "5":
-        return f"{digits}e-{exponent}"
-    sign = "-" if value < 0 else ""
-    return f"{sign}0.0000{digits.removeprefix('-').replace('.', '')}"
-
-
-def json_dumps() -> _Dumps:
-    """Return an encoder that writes with the standard library."""
-    chunks = _chunks()
-
-    def dumps(value: Any) -> bytes:
-        try:
-            # The message of a line is encoded by itself.
-            if type(value) is str:
-                return encode_basestring(value).encode()
-            text = "".join(chunks(value, 0)) if has_common_form(value) else written(value)
-            return text.encode()
-        except UnicodeEncodeError:
-            raise _lone_surrogate() from None
-
-    return dumps
-
-
-def _chunks() -> Callable[[Any, int], Any]:
-    """Return a function that encodes a value of the common form in parts."""
-    encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
-    try:
-        # JSONEncoder.encode() makes such a function at every call, for half of its time.
-        chunks: Callable[[Any, int], Any] = json_encoder_module.c_make_encoder(  # type: ignore[attr-defined]
-            None, encoder.default, encode_basestring, None, ":", ",", False, False, True
-        )
-        if "".join(chunks(_PROBE, 0)) == _PROBED:
-            return chunks
-    except Exception:
-        # It has no public name. PyPy has none, and a later release may have another one.
-        pass
-    return lambda value, _: encoder.encode(value)
-
-
-def msgspec_dumps() -> _Dumps | None:
-    """Return an encoder that writes with msgspec; None where it cannot be used."""
-    try:
-        # The function, and not an Encoder: that one's buffer is not for two threads.
-        from msgspec import json as msgspec_json
-
-        encode: _Dumps = msgspec_json.encode
-        if encode(_PROBE) != _PROBED.encode():
-            return None
-    except Exception:
-        # It is missing, refuses to load in a subinterpreter, or is an old release.
-        return None
-
-    def dumps(value: Any) -> bytes:
-        try:
-            if type(value) is str or has_common_form(value):
-                return encode(value)
-            return written(value).encode()
-        except UnicodeEncodeError:
-            raise _lone_surrogate() from None
-
-    return dumps
 
 
 def _lone_surrogate() -> TypeError:
