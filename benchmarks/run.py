@@ -1,7 +1,7 @@
 """Measure our formatter, handler, loggers and middleware against others; write down the outcome.
 
     python benchmarks/run.py            about three minutes, writes benchmarks/results.json
-    python benchmarks/table.py          puts it into README.md
+    python benchmarks/table.py          writes it into docs/benchmarks.md and README.md
     python benchmarks/run.py --against TREE
                                         our sources here against those of another tree
 

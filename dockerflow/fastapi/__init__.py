@@ -19,8 +19,6 @@ with needs_extra("fastapi", "starlette", "pydantic"):
     from starlette.routing import Match
 
     from dockerflow._request.app_state import live_options
-    from dockerflow.asgi import send_reply
-    from dockerflow.endpoints import ALLOWED_METHODS, NOT_FOUND
 
     from .views import error, heartbeat, lbheartbeat, version
 
@@ -38,16 +36,17 @@ class ExactRoute(APIRoute):
 
 
 class ErrorRoute(ExactRoute):
-    """The route of ``/__error__``, which takes no method if the endpoint is switched off."""
+    """The route of ``/__error__``, which is not there if the endpoint is switched off."""
 
-    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request."""
-        if scope["method"] not in ALLOWED_METHODS:
+    def matches(self, scope: Any) -> tuple[Match, Any]:
+        """Return whether a request is for this route."""
+        match, child = super().matches(scope)
+        if match is not Match.NONE:
             live = live_options(scope.get("app"))
             if live is not None and not live.settings().error_endpoint:
-                await send_reply(NOT_FOUND, scope, send)
-                return
-        await super().handle(scope, receive, send)
+                # Here and not in the answer: FastAPI would redirect ``/__error__/`` to it.
+                return Match.NONE, {}
+        return match, child
 
 
 #: The four endpoints, for ``include_router``, with a prefix or without.

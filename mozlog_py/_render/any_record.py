@@ -31,7 +31,7 @@ from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
 from mozlog_py._values.sanitiser import Sanitiser, type_name
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
-from .plain_record import Fallbacks
+from .plain_record import Renderer
 from .run_processors import import_for_processors, processed_fields
 
 if TYPE_CHECKING:
@@ -53,16 +53,12 @@ __all__ = [
     "line_in",
     "line_of",
     "prefixed",
-    "text_fallbacks",
     "with_max_bytes",
 ]
 
 #: Raised by a renderer in place of a return: the line is dropped, or an interrupt follows it.
 #: They are exceptions because a result object for each line would cost over 3 % of a line.
 RENDER_SIGNALS: Final = (EventDropped, RaiseAfterWrite)
-
-#: Renders one record as one line, without its newline.
-Renderer = Callable[[logging.LogRecord], bytes]
 
 
 class Hooks(Protocol):
@@ -488,19 +484,6 @@ def interrupt_fallback(general: Renderer) -> Callable[[logging.LogRecord, BaseEx
         raise RaiseAfterWrite(general(record), error, from_value=False) from None
 
     return interrupted
-
-
-def text_fallbacks(general: Renderer) -> Fallbacks[str]:
-    """Return fallbacks that return text, for ``format``, which cannot raise after a write."""
-    interrupted = interrupt_fallback(general)
-
-    def in_text(record: logging.LogRecord, error: BaseException | None = None) -> str:
-        try:
-            return (general(record) if error is None else interrupted(record, error)).decode()
-        except RENDER_SIGNALS as signal:
-            return line_of(signal).decode()
-
-    return Fallbacks(in_text, in_text, is_text=True)
 
 
 def line_in(signal: EventDropped | RaiseAfterWrite) -> bytes:

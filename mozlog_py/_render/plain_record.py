@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, NamedTuple
 
 from mozlog_py._context import trace_context
 from mozlog_py._context.trace_context import may_have_span
@@ -41,10 +41,10 @@ from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 from mozlog_py.context import current, has_context, read_bound, read_request_id, structlog_registry
 
-__all__ = ["Fallbacks", "FieldsRenderer", "fields_renderer", "record_renderer"]
+__all__ = ["Fallbacks", "FieldsRenderer", "Renderer", "fields_renderer", "record_renderer"]
 
-_Line = TypeVar("_Line", bytes, str)
-
+#: Renders one record as one line, without its newline.
+Renderer = Callable[[logging.LogRecord], bytes]
 #: Renders a logger's name, a level and fields as a line; returns None for fields of other types.
 FieldsRenderer = Callable[[str, int, "dict[str, Any]"], "bytes | None"]
 
@@ -66,36 +66,25 @@ _TOO_MANY_ATTRIBUTES: Final = _STANDARD_COUNT + MAX_ITEMS
 _EXACT_UNTIL_NS: Final = START_NS + EXACT_NS
 
 
-class Fallbacks(Generic[_Line]):
+class Fallbacks(NamedTuple):
     """The functions that take over the records that the plain renderer does not support."""
 
-    __slots__ = ("general", "interrupted", "is_text")
-
-    def __init__(
-        self,
-        general: Callable[[logging.LogRecord], _Line],
-        interrupted: Callable[[logging.LogRecord, BaseException], _Line],
-        *,
-        is_text: bool,
-    ) -> None:
-        #: Renders any record.
-        self.general: Callable[[logging.LogRecord], _Line] = general
-        #: Takes over a record whose rendering a ``KeyboardInterrupt`` or the like interrupted.
-        self.interrupted: Callable[[logging.LogRecord, BaseException], _Line] = interrupted
-        #: Whether lines are ``str``, and not ``bytes``.
-        self.is_text = is_text
+    #: Renders any record.
+    general: Renderer
+    #: Takes over a record whose rendering a ``KeyboardInterrupt`` or the like interrupted.
+    interrupted: Callable[[logging.LogRecord, BaseException], bytes]
 
 
 def record_renderer(
     encoder: LineEncoder,
-    fallbacks: Fallbacks[_Line],
+    fallbacks: Fallbacks,
     *,
     static_fields: Mapping[str, Any],
     include_context: bool,
     excluded: frozenset[str],
     is_named: bool,
     parse_messages: bool = True,
-) -> Callable[[logging.LogRecord], _Line]:
+) -> Renderer:
     """Return the function that renders plain records, and calls a fallback for the others.
 
     Args:
@@ -109,9 +98,7 @@ def record_renderer(
         parse_messages: Whether the members of a message that is JSON become Fields.
     """
 
-    def renderer(
-        templates: Any, fallbacks: Fallbacks[_Line]
-    ) -> Callable[[logging.LogRecord], _Line]:
+    def renderer(templates: Any, fallbacks: Fallbacks) -> Renderer:
         return _record_renderer(
             encoder,
             templates,
@@ -127,7 +114,7 @@ def record_renderer(
     # render_special. encoder.templates has one for the copy that read_record() returns.
     render_read = renderer(encoder.templates, fallbacks)
 
-    def render_special(record: logging.LogRecord) -> _Line:
+    def render_special(record: logging.LogRecord) -> bytes:
         if type(record) is not _LogRecord:
             return fallbacks.general(record)
         name = record.__dict__.get("name")
@@ -139,23 +126,23 @@ def record_renderer(
             return fallbacks.interrupted(record, error)
         return render_read(read)
 
-    special = Fallbacks(render_special, fallbacks.interrupted, is_text=fallbacks.is_text)
+    special = Fallbacks(render_special, fallbacks.interrupted)
     return renderer(encoder.record_templates, special)
 
 
 def _record_renderer(
     encoder: LineEncoder,
     templates: Any,
-    fallbacks: Fallbacks[_Line],
+    fallbacks: Fallbacks,
     *,
     static_fields: Mapping[str, Any],
     include_context: bool,
     excluded: frozenset[str],
     is_named: bool,
     parse_messages: bool,
-) -> Callable[[logging.LogRecord], _Line]:
+) -> Renderer:
     further = encoder.further
-    general, is_text = fallbacks.general, fallbacks.is_text
+    general = fallbacks.general
     formatter_leftovers = excluded.difference(STANDARD_ATTRIBUTES)
     # "message", "asctime" and "logger_name" are looked for in any case.
     is_excluding = not formatter_leftovers <= HIDDEN_ATTRIBUTES
@@ -220,7 +207,7 @@ def _record_renderer(
                 or (is_traced and "opentelemetry.trace" in _modules and may_have_span())
                 or (is_structlog_late and "structlog.contextvars" in _modules)
             ):
-                context = current()
+                context = current(fields)
                 if context or static:
                     fields = {**static, **context, **fields}
                     needs_sanitiser = needs_sanitiser or not all_plain(context.values())
@@ -277,8 +264,7 @@ def _record_renderer(
                 templates[attrs["process"]][attrs["name"]]
                 if message:
                     fields["msg"] = message
-                line = encoder.line(ns, attrs["name"], attrs["levelno"], attrs["process"], fields)
-                return line.decode() if is_text else line
+                return encoder.line(ns, attrs["name"], attrs["levelno"], attrs["process"], fields)
             if 0 <= ns <= MAX_TIMESTAMP:
                 of_fields, of_message = templates[attrs["process"]][attrs["name"]][attrs["levelno"]]
                 if fields:
@@ -290,7 +276,7 @@ def _record_renderer(
                 if further is not None or not line.isascii() or DELETE in line:
                     fields = fields or {"msg": message}
                     line = encoder.complete(line, attrs["name"], attrs["levelno"], fields)
-                return line.decode() if is_text else line
+                return line
         except Exception:
             # The general renderer meets the same error, and notes it in the line.
             pass
@@ -341,7 +327,7 @@ def fields_renderer(
         if ns > process.until_ns:
             process.refresh(ns)
         if include_context and has_context(fields):
-            fields = {**static, **current(), **fields}
+            fields = {**static, **current(fields), **fields}
         elif static:
             fields = {**static, **fields}
         if not all_plain(fields.values()) or len(fields) >= MAX_ITEMS:

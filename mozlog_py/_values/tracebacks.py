@@ -13,7 +13,7 @@ from __future__ import annotations
 import builtins
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Final, Protocol, TypeGuard
 
@@ -85,6 +85,7 @@ _PLAIN_EXCEPTIONS: Final = frozenset(
 
 _GROUP: Final[type | None] = getattr(builtins, "BaseExceptionGroup", None)
 
+_NO_MARKS: Final[Mapping[str, Any]] = {}
 # The mark of an exception whose frames are not shown.
 _FRAMELESS: Final = "_mozlog_frameless"
 
@@ -188,7 +189,12 @@ def masked_traceback(value: Any, text: str) -> str:
 
 def mask_of(value: Any) -> ErrorMask | None:
     """Return the mask of an exception; None where it has none, and for any other value."""
-    return attributes_of(value).get(_MASK) if _is_exception(value) else None
+    return _marks_of(value).get(_MASK)
+
+
+def _marks_of(value: Any) -> Mapping[str, Any]:
+    """Return the attributes of an exception, which may mark it; none for any other value."""
+    return attributes_of(value) if _is_exception(value) else _NO_MARKS
 
 
 def _masked_lines(text: str, mask: ErrorMask) -> str:
@@ -223,12 +229,9 @@ def leave_out_frames(error: BaseException) -> None:
         pass
 
 
-def _shown(exc_info: ExcInfo) -> ExcInfo:
+def _shown(exc_info: ExcInfo, marks: Mapping[str, Any]) -> ExcInfo:
     """Return an exception with the frames that its line shows."""
-    kind, value, frames = exc_info
-    if frames is not None and _is_exception(value) and _FRAMELESS in attributes_of(value):
-        return kind, value, None
-    return exc_info
+    return (exc_info[0], exc_info[1], None) if _FRAMELESS in marks else exc_info
 
 
 def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]:
@@ -236,10 +239,12 @@ def render_exception(exc_info: ExcInfo, sanitiser: Sanitiser) -> tuple[str, str]
 
     Never raises. The text has at most about 32,768 characters.
     """
-    story = _Story(sanitiser, mask_of(exc_info[1]))
-    error = story.repr(exc_info[0] if exc_info[1] is None else exc_info[1])
+    value = exc_info[1]
+    marks = _marks_of(value)
+    story = _Story(sanitiser, marks.get(_MASK))
+    error = story.repr(exc_info[0] if value is None else value)
     story.out.append(HEADER)
-    text = story.text(_shown(exc_info), error)
+    text = story.text(_shown(exc_info, marks), error)
     sanitiser.exception = exc_info, text
     return error, text
 
@@ -251,9 +256,10 @@ def python_traceback(exc_info: ExcInfo, sanitiser: Sanitiser) -> str:
     note could pass for a frame.
     """
     value = exc_info[1]
-    story = _PythonStory(sanitiser, mask_of(value))
+    marks = _marks_of(value)
+    story = _PythonStory(sanitiser, marks.get(_MASK))
     error = story.repr(exc_info[0] if value is None else value)
-    return story.text(_shown(exc_info), error)
+    return story.text(_shown(exc_info, marks), error)
 
 
 class _Story:
@@ -313,7 +319,8 @@ class _Story:
                 self._group(earlier, depth)
             self.out.append(link)
         self.block(kind, value, frames, error)
-        self._group(value, depth)
+        if id(type(value)) not in _PLAIN_EXCEPTIONS:
+            self._group(value, depth)
 
     def block(self, kind: Any, value: Any, frames: Any, error: str) -> None:
         self.head(kind, value, frames, error)

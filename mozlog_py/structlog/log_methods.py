@@ -87,7 +87,7 @@ def method_of(name: str, level: int) -> Method:
                         or read_request_id()
                         or bound_by_structlog
                         or (_IS_TRACED and "opentelemetry.trace" in _modules and may_have_span())
-                    ) and (context := current()):
+                    ) and (context := current(fields)):
                         all_fields = {**context, **fields}
                     if not all_fields:
                         text = _dumps(event)

@@ -33,7 +33,7 @@ PATHS: Final = ("/", "/__lbheartbeat__")
 _CHECK_S: Final = 4.0
 #: Requests of each path: alone, and while the check runs.
 _ALONE: Final = 30
-_UNDER_ATTACK: Final = 100
+_UNDER_ATTACK: Final = 60
 #: The stacks that ``make attack`` measures; this module as a program measures all of them.
 _OF_EACH_KIND: Final = (
     "waitress, Flask", "gunicorn gthread, Flask", "uvicorn, FastAPI", "Sanic",

@@ -157,7 +157,7 @@ class small_file_system:
 
 
 def test_the_standard_handler_loses_lines_where_ours_does_not():
-    """The README's figures can be reproduced, and the harness finds losses."""
+    """The figures of docs/faults.md can be reproduced, and the harness finds losses."""
     outcome = harness.nonblocking(20_000, "standard", "1")
     assert outcome.lost > 0
     partial = harness.timer(20, "standard", "1")

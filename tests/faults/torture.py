@@ -2,7 +2,7 @@
 
     python tests/faults/torture.py                  some minutes
     python tests/faults/torture.py --share 0.02     a look
-    python tests/faults/torture.py --readme         writes README.md's table as well
+    python tests/faults/torture.py --write          writes the table of docs/faults.md as well
 
 The standard library's handler, with the same formatter, meets the same faults. The exit status
 is 1 if a fault leaves our handler with a torn, doubled or uncounted line, or makes a process
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import harness
 
-_README = Path(__file__).parents[2] / "README.md"
+_PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 _BEGIN, _END = "<!-- faults:begin -->", "<!-- faults:end -->"
 # The fault, how often, and whether the standard handler can meet it as well.
 _FAULTS = [
@@ -48,7 +48,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--share", type=float, default=1.0, help="of how often each is tried")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/faults.md")
     options = parser.parse_args()
     rows = []
     is_exact = True
@@ -67,7 +67,7 @@ def main() -> int:
             print(f"  99 of 100 calls took less than {ours.facts['p99'] * 1e6:.0f} µs", flush=True)
     table = _table(rows)
     print(f"\n{table}")
-    if options.readme:
+    if options.write:
         _write(table)
     return 0 if is_exact else 1
 
@@ -140,10 +140,12 @@ def _table(rows) -> str:
 
 
 def _write(table: str) -> None:
-    text = _README.read_text("utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    _README.write_text(f"{before}{_BEGIN}\n{table}\n{_END}{after}", "utf-8")
+    text = _PAGE.read_text("utf-8")
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise SystemExit(f"{_PAGE.name} has no {_BEGIN} with {_END} after it; add both")
+    _PAGE.write_text(f"{before}{begin}\n{table}\n{end}{after}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -639,13 +639,14 @@ class Contract:
         said = [line["Fields"] for line in lines.all if line["Fields"].get("msg") == message]
         assert [fields.get("calls_not_logged") for fields in said] == [None, 2]
 
-    @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+    @pytest.mark.parametrize("end", ["", "/", "//"])
     def test_error_switched_off_is_as_a_path_that_is_not_there(
-        self, lines: Lines, tmp_path: Path, method: str
+        self, lines: Lines, tmp_path: Path, method: str, end: str
     ) -> None:
         driver = self.make(tmp_path, {"DOCKERFLOW_ERROR_ENDPOINT": False})
-        other = driver.request(method, "/__absent__").status
-        assert driver.request(method, "/__error__").status == other
+        other = driver.request(method, f"/__absent__{end}").status
+        assert driver.request(method, f"/__error__{end}").status == other
         said = [each["Fields"].get("msg") for each in lines.all]
         assert "The __error__ endpoint was called" not in said
 
