@@ -94,7 +94,7 @@ class TestDistribution:
         if not (root / "CONTRIBUTING.md").is_file():
             pytest.skip("the guide is of the tree, and not of the wheel")
         project = (root / "pyproject.toml").read_text("utf-8").split("[project.entry-points")[0]
-        bounds = re.findall(r'"([\w-]+>=[\d.]+)"', project.split("\ndependencies")[1])
+        bounds = re.findall(r'"([\w-]+>=[\d.]+)(?:;[^"]*)?"', project.split("\ndependencies")[1])
         told = re.findall(r"^\| `([\w-]+>=[\d.]+)` \| (.+) \|$", (
             root / "CONTRIBUTING.md"
         ).read_text("utf-8"), re.MULTILINE)  # fmt: skip
