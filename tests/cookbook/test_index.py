@@ -11,8 +11,8 @@ INDEX = (FOLDER / "index.md").read_text("utf-8")
 PAGES = sorted(page.stem for page in FOLDER.glob("*.md") if page.stem != "index")
 #: The pages whose blocks are marked for ``recipe_page``.
 MARKED = (
-    "compose", "container", "custom-adapter", "custom-check", "kubernetes", "logrotate", "pytest",
-    "reading-lines",
+    "compose", "container", "custom-adapter", "custom-check", "kubernetes", "logrotate",
+    "pass-on-the-id", "pytest", "reading-lines",
 )  # fmt: skip
 
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)")

@@ -9,7 +9,8 @@ The text in front of a block says what to do with it, so that a reader and the t
 
 In shown output ``…`` is any text, and a line of ``…`` alone is any number of lines. A line of
 MozLog may be shown without a part of its envelope, but with all of its Fields, in their order. A
-UUID stands for one real id on the whole page. Ports, times, host names and process ids are those of the page.
+UUID stands for one real id on the whole page. Ports, times, host names and process ids are those of
+the page.
 """
 
 from __future__ import annotations
