@@ -511,8 +511,8 @@ class LineQueue:
             kept.reverse()
             (lines.extendleft if is_oldest else lines.extend)(kept)
             self._bytes -= freed
-            self._count_dropped()
             if self._drop_lock.get(0) is token:
+                self._count_dropped()
                 self._drop_lock.clear()
         return freed
 

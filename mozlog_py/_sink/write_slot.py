@@ -207,9 +207,8 @@ class WriteSlot:
         if now < self._searched_at + _SEARCH_EVERY_S:
             return None
         self._searched_at = now
-        found = gc.get_referrers(owner)
-        is_in_slot = any(each is self.slot for each in found)
-        if not is_in_slot or others > len(found) - 1:
+        found = [each for each in gc.get_referrers(owner) if each is not self.slot]
+        if others > len(found):
             return None
         # A reference that was added between the count and the search explains nothing.
         is_unchanged = sys.getrefcount(owner) - sys.getrefcount(like) == others
