@@ -10,7 +10,7 @@ OLDEST := django~=4.2.0 fastapi~=0.109.1 flask~=2.3.0 sanic~=23.12.0
 # Sanic's test client needs a newer Sanic than the oldest, but for requests over ASGI.
 OLDEST_SANIC := sanic~=22.6.1 websockets~=10.4
 
-.PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix bench torture attack clean
+.PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix bench torture attack docs clean
 
 help:
 	@echo "make demo         what upstream loses, one request, a database taken away (under a minute)"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
 	@echo "make torture      every fault of tests/faults, often; writes the table of docs/faults.md"
 	@echo "make attack       what a stranger can try on the example services, and a table of what held"
+	@echo "make docs         the documentation as a site, in .matrix/site"
 	@echo "make bench        the benchmarks; writes docs/benchmarks.md, and five figures of the README"
 
 $(VENV)/.installed: pyproject.toml Makefile
@@ -166,6 +167,22 @@ torture: $(VENV)/.installed
 # What strangers can try, on real servers on loopback. Status 1 where something did not hold.
 attack: $(VENV)/.installed
 	@$(BIN)/python tests/attack
+
+# The site needs the frameworks, whose classes ours derive from, and the tree itself. pip
+# compiles nothing: most of what it installs is never imported here. A warning fails the build:
+# a link that leads nowhere, a heading that is missing, a page that no section has.
+.matrix/docs/.installed: pyproject.toml Makefile
+	rm -rf .matrix/docs
+	$(PYTHON) -m venv .matrix/docs
+	.matrix/docs/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.matrix/docs/bin/python -m pip install --quiet --no-compile --group docs --editable ".[all]"
+	@touch $@
+
+docs: .matrix/docs/.installed
+	.matrix/docs/bin/python tools/site_pages.py --check
+	.matrix/docs/bin/python tools/reference_pages.py --check
+	.matrix/docs/bin/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going --nitpicky --jobs auto --doctree-dir .matrix/docs/doctrees docs .matrix/site
+	@echo "open .matrix/site/index.html"
 
 clean:
 	rm -rf $(VENV) .matrix dist .coverage* .mypy_cache .pytest_cache .ruff_cache

@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import tempfile
+from itertools import dropwhile
 from pathlib import Path
 
 import guestbook_service
@@ -114,8 +115,9 @@ def show_request(pretty: list[str], lines: list[str], statuses: list[int]) -> li
     """Print the lines of the request in both formats; return what is wrong with them."""
     title(f"2. One request: POST /entries name={_NAME}, answered with {statuses[1]}")
     row(("LOG_FORMAT=pretty, for people",), (WIDTH,), ("bold",))
-    # The service's first line is of its start.
-    for line in pretty[1:]:
+    # The service's first record is of its start; lines that go on with it are indented.
+    pretty = list(dropwhile(lambda line: line.startswith(" "), pretty[1:]))
+    for line in pretty:
         wrapped(line)
     event = next((line for line in lines if f"{_NAME} signed" in line), "")
     row(
@@ -128,7 +130,7 @@ def show_request(pretty: list[str], lines: list[str], statuses: list[int]) -> li
     wrong += [str(problem) for line in lines for problem in schema.validate(line)]
     if not event or _REQUEST_ID not in event:
         wrong.append("no line with the event and its request id")
-    if not any(_NAME in line for line in pretty[1:]):
+    if not any(_NAME in line for line in pretty):
         wrong.append("no pretty line of the event")
     return wrong
 
