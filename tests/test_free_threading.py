@@ -26,6 +26,7 @@ import pytest
 from dockerflow import checks
 from dockerflow._request import rate_limit
 from dockerflow._request.rate_limit import RateLimit
+from dockerflow.checks._run import runner
 from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler, context
 from mozlog_py._process import self_log, shared_state
 from mozlog_py._process.process_id import process
@@ -306,6 +307,14 @@ class TestCounts:
         assert [each for each in found if each is not None] == [0]
         assert limit.admit() == _THREADS * 30 - 1
 
+    def test_of_dropped_lines_are_left_to_the_call_that_drops_them(self) -> None:
+        queue = LineQueue(Sink(os.devnull))
+        queue._drop_lock[0] = "another call"
+        queue._dropped.append(b"is counted by the other call\n")
+        queue._drop_waiting(1, with_errors=True)
+        assert queue.lost == 0
+        assert len(queue._dropped) == 1
+
     def test_of_waiting_bytes_that_have_drifted_are_corrected_while_lines_wait(self) -> None:
         queue = LineQueue(Sink(os.devnull))
         queue._lines.extend([b"waits\n"] * 3)
@@ -351,6 +360,18 @@ class TestCollections:
 
         beside([lambda: [assert_in(stays, snapshot(shared)) for _ in range(_LINES)]], add, add)
 
+    def test_that_have_changed_are_copied_again(self) -> None:
+        class Changed(deque[int]):
+            is_changed = True
+
+            def __iter__(self) -> Iterator[int]:
+                if self.is_changed:
+                    self.is_changed = False
+                    raise RuntimeError("deque mutated during iteration")
+                return super().__iter__()
+
+        assert snapshot(Changed([1, 2])) == [1, 2]
+
     def test_a_stack_that_ends_is_no_reason_to_copy_again(self) -> None:
         class Endless(deque[int]):
             def __iter__(self) -> Iterator[int]:
@@ -379,12 +400,29 @@ class TestCollections:
 
         beside([refresh], register, register)
 
-    def test_a_weak_dict_has_the_values_that_live(self) -> None:
+    def test_a_weak_dict_has_the_values_that_live_though_others_come(self) -> None:
         held: weakref.WeakValueDictionary[int, Member] = weakref.WeakValueDictionary()
         held[0] = lives = Member()
         held[1] = Member()
         gc.collect()
-        assert living(held) == [lives]
+        come: list[Member] = []
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            if frame.f_code.co_filename == shared_state.__file__ and not come:
+                return trace
+            if frame.f_code.co_filename == weakref.__file__ and event == "line" and len(come) < 9:
+                come.append(Member())
+                held[2 + len(come)] = come[-1]
+            return trace
+
+        former = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            found = living(held)
+        finally:
+            sys.settrace(former)
+        assert come
+        assert found[0] is lives
 
     def test_of_checks_are_run_while_checks_are_registered(self) -> None:
         former = dict(checks.get_checks())
@@ -416,7 +454,9 @@ def assert_in(member: Member, members: list[Member]) -> None:
     assert any(each is member for each in members)
 
 
-def test_idle_threads_for_checks_keep_no_request_alive() -> None:
+def test_idle_threads_for_checks_keep_no_request_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Threads of earlier tests have no request to keep.
+    monkeypatch.setattr(runner, "_process_runners", {})
     request: contextvars.ContextVar[Member] = contextvars.ContextVar("request")
 
     async def in_loop() -> list[Any]:

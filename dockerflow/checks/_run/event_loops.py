@@ -89,7 +89,8 @@ class LoopThread:
         self._start(f"dockerflow-check-loop-{number}")
 
     def _start(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
+        # Without the request's context: the loop's own reader keeps it for good.
+        self.loop = Context().run(asyncio.new_event_loop)
         try:
             start_daemon(self._serve, name=name)
         except BaseException:
