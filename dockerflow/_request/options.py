@@ -77,12 +77,9 @@ class HeaderRoles(dict[bytes, int]):
 class Options:
     """The options for serving a request, made once of settings and a policy."""
 
-    __slots__ = (
-        "accepts", "echo_name", "echoes_all", "environ_name", "generate", "header", "header_roles",
-        "policy", "querystring", "sentry", "summary_traceback", "uses_traceparent",
-    )  # fmt: skip
-
     def __init__(self, settings: Settings, policy: RequestIdPolicy | None) -> None:
+        self._settings = settings
+        self._with_policy: Options | None = None
         #: How ids are found.
         self.policy = policy or RequestIdPolicy.of(settings)
         #: Makes an id: ``new_id`` if the policy's ``generate`` calls only that, else ``generate``.
@@ -108,6 +105,16 @@ class Options:
         self.header_roles = HeaderRoles(self.header, self.uses_traceparent)
         #: The name of the id's header in an environ.
         self.environ_name = f"HTTP_{name.upper().replace('-', '_')}"
+
+    def with_policy(self, policy: RequestIdPolicy | None) -> Options:
+        """Return the options of the same settings with a layer's own policy, None for none."""
+        if policy is None:
+            return self
+        # Nearly all applications have one layer with a policy of its own, or none.
+        made = self._with_policy
+        if made is None or made.policy is not policy:
+            made = self._with_policy = Options(self._settings, policy)
+        return made
 
 
 # The settings that each request depends on.

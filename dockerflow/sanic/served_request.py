@@ -239,9 +239,10 @@ class ServedRequest:
             fill_summary(
                 self.exchange,
                 self.layer.extension.logger,
+                self.request,
                 has_start=has_start,
                 read_user_id=None,
-                make_fields=make_fields and functools.partial(make_fields, self.request),
+                make_fields=make_fields,
             )
 
     def _finish(self, *, is_connection_ending: bool) -> None:
