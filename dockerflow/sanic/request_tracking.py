@@ -8,7 +8,7 @@ overrides the two functions that every server of Sanic calls.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from sanic import Sanic
 from sanic.exceptions import NotFound, SanicException
@@ -27,8 +27,6 @@ from .served_request import (
 )
 
 __all__ = ["observe"]
-
-_NOT_ALLOWED: Final = 405
 
 
 def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
@@ -103,7 +101,7 @@ def _shown(request: Any, exception: BaseException, layer: SanicLayer) -> BaseExc
     """Return the exception to answer: no 405, which would show a switched-off endpoint."""
     if (
         isinstance(exception, SanicException)
-        and exception.status_code == _NOT_ALLOWED
+        and exception.status_code == 405
         and not layer.live.settings().error_endpoint
         and endpoint_of(path_of(request)) == "error"
     ):

@@ -457,9 +457,6 @@ def _watched_log(log: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     return watched
 
 
-_BUG: Final = 500
-
-
 def _is_answer(error: BaseException) -> bool:
     """Return whether an exception is an intended response.
 
@@ -468,7 +465,7 @@ def _is_answer(error: BaseException) -> bool:
     """
     if not isinstance(error, SanicException):
         return False
-    return error.status_code != _BUG or not is_raised_by("sanic", error)
+    return error.status_code != 500 or not is_raised_by("sanic", error)
 
 
 # -- the request ----------------------------------------------------------------
