@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from dockerflow._request.rate_limit import RateLimit
 from dockerflow.checks._run.heartbeats import Heartbeat, HeartbeatResults
 from dockerflow.checks._run.in_test import is_test_running
+from dockerflow.checks._run.run_options import RunOptions
 from dockerflow.checks._run.surroundings import PLAIN, Surroundings
 from dockerflow.checks.registry import checks_of
 from mozlog_py._line.line_encoder import encode
@@ -319,12 +320,15 @@ class Endpoints:
         return Heartbeat(
             self.find_checks(),
             self.silenced_checks,
-            self.config,
-            timeout=settings.check_timeout_seconds,
-            cache_seconds=cache_seconds,
+            RunOptions(
+                self.config,
+                settings.check_timeout_seconds,
+                cache_seconds,
+                self.surroundings,
+                keeps_last=True,
+            ),
             max_waiting=settings.heartbeat_max_waiting,
             in_request=in_request or settings.checks_in_request,
-            surroundings=self.surroundings,
         )
 
     def _leave_untraced(self) -> None:

@@ -293,16 +293,16 @@ class TestCache:
 
     def test_forgets_checks_that_are_asked_once(self) -> None:
         runs = single_flight.SingleFlight()
-        from contextvars import copy_context
-
+        from dockerflow.checks._run.run_options import RunOptions
         from dockerflow.checks._run.signature import Check
 
         def ask(seconds: float) -> None:
             # Another function each time, as of a view that makes its checks.
             check_run = runs.join(
-                Check("a", lambda: [*()]), None, lambda check_run: check_run.run(),
-                timeout=5, cache_seconds=seconds, context=copy_context(),
-            )  # fmt: skip
+                Check("a", lambda: [*()]),
+                RunOptions(None, 5, seconds),
+                lambda check_run: check_run.run(),
+            )
             assert check_run.outcome.result(60).messages == ()
 
         for _ in range(1000):
