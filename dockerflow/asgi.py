@@ -34,7 +34,7 @@ from dockerflow._request.server_task import (
     is_server_task,
 )
 from dockerflow._request.summary_record import has_patched_make_record
-from dockerflow._request.vary import VARY, vary_asgi
+from dockerflow._request.vary import add_vary
 from mozlog_py import context
 from mozlog_py._fields.request_text import decoded_header
 
@@ -307,9 +307,9 @@ class ASGIExchange(Exchange):
             # No cache keeps a handshake's answer.
             if header is not None and message["type"] != "websocket.accept":
                 if is_varying:
-                    vary_asgi(headers, header)
+                    add_vary(headers, header, b"vary")
                 else:
-                    headers.append(VARY[header])
+                    headers.append((b"vary", header.encode()))
         # The application's own headers may be an iterator, which is exhausted now.
         return {**message, "headers": headers}
 

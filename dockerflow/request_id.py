@@ -179,11 +179,6 @@ class RequestIdPolicy:
             of the wrong kind.
     """
 
-    __slots__ = (
-        "_is_sendable", "choice", "echo", "generator", "header_name", "traceparent", "trust",
-        "validator",
-    )  # fmt: skip
-
     def __init__(
         self,
         header_name: str = DEFAULT_HEADER,

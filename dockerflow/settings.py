@@ -391,8 +391,6 @@ class LiveSettings:
         SettingsError: A value is invalid, and ``raises`` is true.
     """
 
-    __slots__ = ("_defaults", "_lookup", "_names", "_raw", "_settings", "_where")
-
     def __init__(
         self,
         lookup: Callable[[str], Any],

@@ -24,7 +24,7 @@ from dockerflow._request.exchange import (
     marked_method,
 )
 from dockerflow._request.options import Middleware, Options
-from dockerflow._request.vary import vary_wsgi
+from dockerflow._request.vary import add_vary
 from mozlog_py import context
 from mozlog_py._context.brought_ids import put_back
 from mozlog_py._fields.late_request_ids import remember_served, served
@@ -247,7 +247,7 @@ class WSGIExchange(Exchange):
         if not is_varying:
             return [*headers, self.echo, ("Vary", header)]
         echoed = [*headers, self.echo]
-        vary_wsgi(echoed, header)
+        add_vary(echoed, header, "Vary")
         return echoed
 
     def finish(self, error: BaseException | None = None) -> None:

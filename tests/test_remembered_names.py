@@ -77,7 +77,6 @@ class TestTheRule:
             ("secret_values.py", "_encodings_of", False),  # of single characters
             ("servers.py", "_drops_arguments", False),  # of 64 types of handlers
             ("vary.py", "merged_vary", False),  # of what responses of the application say
-            ("vary.py", "_merged", False),
             ("text_mask.py", "_by_value", False),  # of what 64 checks were given
             ("views.py", "_as_ours", False),  # of Django's checks, each of which stays there
         }

@@ -44,32 +44,23 @@ class HeaderRoles(dict[bytes, int]):
     a name is computed when the name comes first.
     """
 
-    __slots__ = ("_header", "_longest", "_uses_traceparent")
-
     # An id's header with a longer name is found as well.
     _MAX_LENGTH: Final = 100
     _MAX_NAMES: Final = 300
 
     def __init__(self, header: bytes, uses_traceparent: bool) -> None:
         super().__init__()
-        self._header = header
         self._longest = max(len(header), self._MAX_LENGTH)
-        self._uses_traceparent = uses_traceparent
+        self._roles = {b"traceparent": TRACEPARENT} if uses_traceparent else {}
+        self._roles |= {
+            header: REQUEST_ID_HEADER, b"user-agent": AGENT, b"accept-language": LANGUAGE,
+        }  # fmt: skip
 
     def __missing__(self, name: bytes) -> int:
         """Compute the role of a name."""
         if len(name) > self._longest:
             return 0
-        lowered = name.lower()
-        role = 0
-        if lowered == b"user-agent":
-            role = AGENT
-        elif lowered == b"accept-language":
-            role = LANGUAGE
-        elif lowered == self._header:
-            role = REQUEST_ID_HEADER
-        elif lowered == b"traceparent" and self._uses_traceparent:
-            role = TRACEPARENT
+        role = self._roles.get(name.lower(), 0)
         remember(self, name, role, self._MAX_NAMES, self._longest)
         return role
 
@@ -140,8 +131,6 @@ class ReloadingOptions:
     The parameter ``policy`` is that of ``Options``. The others are those of ``LiveSettings``,
     which is the attribute ``settings``.
     """
-
-    __slots__ = ("_lookup", "_made", "_policy", "settings")
 
     def __init__(
         self,

@@ -19,8 +19,6 @@ class RateLimit:
     and a later call counts the others.
     """
 
-    __slots__ = ("_clock", "_firsts", "_numbers")
-
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._numbers = itertools.count(1)

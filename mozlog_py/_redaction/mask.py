@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from mozlog_py._line.line_encoder import encode
-from mozlog_py._values.mask_registry import MAX_SEARCHED
+from mozlog_py._values.mask_registry import MARGIN, MAX_SEARCHED
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
 
 from .secret_shapes import Shapes
@@ -29,8 +29,6 @@ _dumps: Final = orjson.dumps
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 # A line holds fewer values, with what a format and the envelope add.
 _MAX_NODES: Final = MAX_NODES + MAX_NODES // 4
-# Longer than any secret. The same as in ``mask_registry``.
-_MARGIN: Final = 8192
 # Shorter texts are always searched: the number of them in a line is limited.
 _SHORT: Final = 100
 
@@ -256,10 +254,10 @@ class Mask(AnyMask):
             if size > _SHORT:
                 if not within.left:
                     return f"<not searched, {size} characters>"
-                if size > within.left + _MARGIN:
+                if size > within.left + MARGIN:
                     # The cut may go through a secret, which is then not recognised.
-                    shown, within.left = searched(text[: within.left + _MARGIN]), 0
-                    return f"{shown[:-_MARGIN]}... <not searched, {size} characters>"
+                    shown, within.left = searched(text[: within.left + MARGIN]), 0
+                    return f"{shown[:-MARGIN]}... <not searched, {size} characters>"
                 within.left = max(0, within.left - size)
             return searched(text)
 

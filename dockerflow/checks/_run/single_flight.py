@@ -211,8 +211,6 @@ class CheckRun:
 class _Entry:
     """The runs and outcomes of one check of one application."""
 
-    __slots__ = ("hanging", "keeps_last", "kept", "kept_seconds", "latest", "owners", "refused")
-
     def __init__(self, *owners: Any) -> None:
         self.latest: CheckRun | None = None
         #: The run that was refused, because the latest one hangs.
