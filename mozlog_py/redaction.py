@@ -30,21 +30,15 @@ from mozlog_py._redaction.line_limits import (
     with_count_member,
 )
 from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, shows
-from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named
+from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named, type_name
 from mozlog_py._values.credential_names import CREDENTIALS, MARKER, is_credential, normal_name
 from mozlog_py._values.dict_items import items_of
 from mozlog_py._values.lazy_values import NOT_LOADED, unloaded
 from mozlog_py._values.mask_registry import mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
 from mozlog_py._values.plain_types import all_scalars, is_scalar
-from mozlog_py._values.sanitiser import (
-    MAX_DEPTH,
-    MAX_ITEMS,
-    MAX_NODES,
-    Sanitiser,
-    type_name,
-    unique_key,
-)
+from mozlog_py._values.record_budget import MAX_NODES
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, Sanitiser, unique_key
 
 if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask, Mask
