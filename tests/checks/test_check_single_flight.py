@@ -212,7 +212,7 @@ class TestRun:
         loop.close()
         assert checks.run_checks([("a", check)], timeout=30).statuses == {"a": "ok"}
 
-    def test_that_nobody_waits_for_is_given_up_by_who_asks_next(
+    def test_without_a_waiting_caller_is_given_up_by_the_next_one(
         self, release: threading.Event
     ) -> None:
         def hangs() -> Found:
