@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 from dockerflow import version
 from dockerflow.endpoints import Endpoints, application_root
 from dockerflow.request_id import RequestIdPolicy, new_id
-from dockerflow.settings import LiveSettings, Settings
+from dockerflow.settings import NAMES, LiveSettings, Settings
 from dockerflow.summary import LOGGER_NAME
 from mozlog_py._config.options import OptionError, check_switch, shown
 from mozlog_py._config.overlap import warn_of_overlap
@@ -52,9 +52,8 @@ class HeaderRoles(dict[bytes, int]):
         super().__init__()
         self._longest = max(len(header), self._MAX_LENGTH)
         self._roles = {b"traceparent": TRACEPARENT} if uses_traceparent else {}
-        self._roles |= {
-            header: REQUEST_ID_HEADER, b"user-agent": AGENT, b"accept-language": LANGUAGE,
-        }  # fmt: skip
+        self._roles |= {header: REQUEST_ID_HEADER, b"user-agent": AGENT}
+        self._roles[b"accept-language"] = LANGUAGE
 
     def __missing__(self, name: bytes) -> int:
         """Compute the role of a name."""
@@ -109,20 +108,8 @@ class Options:
 
 
 # The settings that each request depends on.
-_NAMES: Final = tuple(
-    f"DOCKERFLOW_{name}"
-    for name in (
-        "REQUEST_ID_CHARACTERS",
-        "REQUEST_ID_CHOICE",
-        "REQUEST_ID_ECHO",
-        "REQUEST_ID_HEADER_NAME",
-        "REQUEST_ID_TRACEPARENT",
-        "REQUEST_ID_TRUST",
-        "SENTRY",
-        "SUMMARY_LOG_QUERYSTRING",
-        "SUMMARY_TRACEBACK",
-    )
-)
+_PREFIXES: Final = ("DOCKERFLOW_REQUEST_ID_", "DOCKERFLOW_SENTRY", "DOCKERFLOW_SUMMARY_")
+_NAMES: Final = tuple(name for name in NAMES if name.startswith(_PREFIXES))
 
 
 class ReloadingOptions:
@@ -149,12 +136,8 @@ class ReloadingOptions:
         self._made = [*map(lookup, _NAMES)], Options(self.settings(), policy)
         log_query_strings(self._made[1].querystring)
 
-    def __call__(self) -> Options:
-        """Return the options as they are now."""
-        return self.now()
-
     def now(self) -> Options:
-        """Return the options as they are now; the call takes less time than that of the object."""
+        """Return the options as they are now."""
         raw, options = self._made
         now = [*map(self._lookup, _NAMES)]
         if now != raw:
@@ -233,14 +216,9 @@ class Middleware(Layer):
             log_query_strings(self._options.querystring)
         self._endpoints: Endpoints | None = None
         if endpoints:
-            root = version_path
-
-            def read_version() -> Any:
-                return version.get_version(root or application_root())
-
             self._endpoints = Endpoints(
                 settings=lambda: self._settings,
-                read_version=read_version,
+                read_version=lambda: version.get_version(version_path or application_root()),
                 silenced_checks=tuple(silenced_checks),
                 config=self._settings if config is None else config,
             )

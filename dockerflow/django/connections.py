@@ -22,8 +22,8 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 
 from dockerflow._request.background import Coalesced, result_within
+from dockerflow._request.cancellation import running_loop
 from dockerflow.checks._run.check_result import CheckResult
-from dockerflow.checks._run.in_request import has_running_loop
 from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.checks._run.worker_threads import at_thread_end
 
@@ -50,7 +50,7 @@ async def has_transaction_async() -> bool:
 @contextmanager
 def _beside_sync_request() -> Iterator[None]:
     """Run a check in a thread of this package, or on an event loop of this package."""
-    if not has_running_loop():
+    if running_loop() is None:
         at_thread_end(connections.close_all)
         _close_old_connections()
         try:
@@ -67,7 +67,7 @@ def _beside_sync_request() -> Iterator[None]:
 
 def _beside_async_request() -> AbstractContextManager[None]:
     """Run a check in a thread of this package, or on the event loop of the request."""
-    if not has_running_loop():
+    if running_loop() is None:
         return _beside_sync_request()
     # The end of the request that waits closes that thread's connections.
     return nullcontext() if _has_waiting_thread() else _on_loop()

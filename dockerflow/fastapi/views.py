@@ -12,7 +12,8 @@ from typing import Final
 from fastapi import Request, Response
 
 from dockerflow._request.adapter import headers_of
-from dockerflow._request.app_state import error_limit, live_options
+from dockerflow._request.app_state import live_options
+from dockerflow._request.rate_limit import RateLimit
 from dockerflow.endpoints import Endpoints, application_root
 from dockerflow.settings import Settings
 from dockerflow.version import get_version
@@ -20,6 +21,8 @@ from dockerflow.version import get_version
 __all__ = ["error", "heartbeat", "lbheartbeat", "version"]
 
 _logger: Final = logging.getLogger(__name__)
+# One for the process: the endpoints are made anew for each request.
+_error_limit: Final = RateLimit()
 
 
 def _endpoints(request: Request) -> Endpoints:
@@ -32,7 +35,7 @@ def _endpoints(request: Request) -> Endpoints:
         config=state,
         is_debug=lambda: request.app.debug is True,
         logger=_logger,
-        error_limit=error_limit(request.app),
+        error_limit=_error_limit,
     )
 
 

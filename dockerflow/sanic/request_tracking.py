@@ -17,14 +17,8 @@ from dockerflow._request.layer import LiveLayer
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.endpoints import endpoint_of
 
-from .served_request import (
-    SanicLayer,
-    begin,
-    is_gone_before_request,
-    path_of,
-    served_of,
-    watch_handlers,
-)
+from . import served_request
+from .served_request import SanicLayer, path_of, served_of
 
 __all__ = ["observe"]
 
@@ -39,7 +33,7 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
     base: Any = type(app)
 
     async def handle_request(self: Any, request: Any) -> None:
-        served = begin(request, layer)
+        served = served_request.begin(request, layer)
         try:
             # Looked up at each call: Sanic rewrites it at its start, and tracers replace it.
             await base.handle_request(self, request)
@@ -53,14 +47,16 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
     ) -> None:
         exception = _shown(request, exception, layer)
         served = served_of(request)
-        if (served is not None and served.is_over) or is_gone_before_request(request):
+        if (served is not None and served.is_over) or served_request.is_gone_before_request(
+            request
+        ):
             await base.handle_exception(self, request, exception, *args, **kwargs)
             return
         if served is None:
             # The client sent no valid request; the response has an id and a summary all the same.
-            served = begin(request, layer)
+            served = served_request.begin(request, layer)
             served.is_serving = False
-        watch_handlers(self.error_handler)
+        served_request.watch_handlers(self.error_handler)
         with served.answering(exception):
             await base.handle_exception(self, request, exception, *args, **kwargs)
 
@@ -78,7 +74,7 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
 
     core = _SanicASGI(serve, settings=layer.live.settings(), endpoints=False)
     core.follow(layer.extension, layer.live.now)
-    watch_handlers(app.error_handler)
+    served_request.watch_handlers(app.error_handler)
     app.__class__ = type(base)(
         base.__name__,
         (base,),

@@ -176,11 +176,8 @@ class Mask(AnyMask):
     # -- lines ------------------------------------------------------------
 
     def _encoder(self) -> Callable[[Any], bytes]:
-        words, word_bytes, word_format = (
-            self._filter.words,
-            self._filter.word_bytes,
-            self._filter.format,
-        )
+        known = self._filter
+        words, word_bytes, word_format = known.words, known.word_bytes, known.format
         has_none_of, has_words = words.isdisjoint, bool(words)
         may_have_shape = None if self._shapes is None else self._shapes.may_be_in
         is_always_searched = bool(self._patterns or self._unnoticed)

@@ -17,19 +17,7 @@ from .check_result import CheckResult, mask_error, raised, read, report
 from .run_options import RunOptions
 from .signature import Check, bind_config
 
-__all__ = ["await_in_request", "call_in_request", "has_running_loop", "log_outcome"]
-
-
-def has_running_loop() -> bool:
-    """Return whether this thread runs an event loop of asyncio."""
-    with fork_safe_import():
-        import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+__all__ = ["await_in_request", "call_in_request", "log_outcome"]
 
 
 def call_in_request(check: Check, options: RunOptions) -> CheckResult:

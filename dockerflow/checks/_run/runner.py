@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Sequence
@@ -21,11 +20,12 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from dockerflow._request.cancellation import running_loop
 from mozlog_py._process.fork_safe_import import fork_safe_import
 
 from .check_result import CheckResult, PlainMessage, raised, timed_out
 from .green_backend import green_backend
-from .in_request import await_in_request, call_in_request, has_running_loop, log_outcome
+from .in_request import await_in_request, call_in_request, log_outcome
 from .run_options import MAX_SECONDS, RunOptions
 from .signature import Check
 from .single_flight import CheckRun, KeptOutcome, SingleFlight
@@ -191,7 +191,7 @@ class _Batch:
         for at, entry in enumerate(self.entries):
             if not isinstance(entry, Check):
                 continue
-            if entry.is_async and (has_running_loop() or green_backend() is not None):
+            if entry.is_async and (running_loop() is not None or green_backend() is not None):
                 # This thread has a running loop, or greenlets that share it must not have one.
                 check_run = self._run_on_own_loop(entry)
                 self.entries[at] = check_run
@@ -275,7 +275,7 @@ def run(checks: Iterable[Check], options: RunOptions) -> BatchResult:
         options: How the caller wants them run.
     """
     # A run on the loop that this call blocks could not go on.
-    blocked_loop = _running_loop()
+    blocked_loop = running_loop()
     batch = _Batch(options)
     runner = batch.runner
     for each in checks:
@@ -287,12 +287,6 @@ def run(checks: Iterable[Check], options: RunOptions) -> BatchResult:
     batch.run_in_request()
     batch.wait(batch.runs())
     return batch.result()
-
-
-def _running_loop() -> Any:
-    # Another thread may be in the middle of importing asyncio. Then no loop runs yet.
-    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    return None if running_loop is None else running_loop()
 
 
 async def run_async(checks: Iterable[Check], options: RunOptions) -> BatchResult:

@@ -20,18 +20,8 @@ from typing import Any, Final, NamedTuple
 
 from dockerflow import health
 
-from .check_result import (
-    OWN_THREAD_HINT,
-    CheckResult,
-    PlainMessage,
-    failure,
-    mask_error,
-    raised,
-    read,
-    report,
-    report_late,
-    timed_out,
-)
+from . import check_result
+from .check_result import CheckResult, PlainMessage
 from .run_options import RunOptions
 from .signature import Check, bind_config
 
@@ -85,7 +75,7 @@ class CheckRun:
         #: Whether the check itself has given the outcome. It has not if it was cancelled.
         self.is_from_check = True
         #: A text for the message of a check that raised: where it ran.
-        self.hint = OWN_THREAD_HINT
+        self.hint = check_result.OWN_THREAD_HINT
         #: On an event loop: the loop, the task, an identity of the attempt, a function that
         #: cancels the task.
         self.loop: Any = None
@@ -135,7 +125,7 @@ class CheckRun:
 
     def read(self, returned: Any) -> CheckResult:
         """Return the outcome of a check that has returned ``returned``."""
-        return read(returned, self.deadline, self.hint)
+        return check_result.read(returned, self.deadline, self.hint)
 
     def enter(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function in the context of the run."""
@@ -150,7 +140,7 @@ class CheckRun:
         except BaseException as error:
             # Only the main thread is interrupted from outside, and this is another one. So
             # the check has raised it, and a check must not end the service.
-            outcome = raised(error, self.hint)
+            outcome = check_result.raised(error, self.hint)
         self.end(outcome)
 
     def _call_and_read(self) -> CheckResult:
@@ -166,7 +156,7 @@ class CheckRun:
         self.outcome_set_at = time.monotonic()
         try:
             # Before the outcome is set: a caller that has it finds its lines in the log.
-            self._log(report, outcome)
+            self._log(check_result.report, outcome)
         finally:
             # Without the exception: its traceback would keep the frames of the check, and
             # with them a connection, for as long as the outcome is kept.
@@ -184,10 +174,10 @@ class CheckRun:
             self.is_from_check = False
         try:
             if self._check is not None:
-                mask_error(outcome, self._check.function)
-            stopped = failure(health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
+                check_result.mask_error(outcome, self._check.function)
+            stopped = check_result.failure(health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
             if not self.set_outcome(outcome or stopped) and outcome is not None:
-                self._log(report_late, outcome, time.monotonic() - self.started_at)
+                self._log(check_result.report_late, outcome, time.monotonic() - self.started_at)
         finally:
             # A kept outcome must not keep a request alive.
             self._check = self._options = self._context = None
@@ -195,7 +185,9 @@ class CheckRun:
 
     def time_out(self) -> None:
         """Set a timeout as the outcome, and cancel the run if that is possible."""
-        if self.set_outcome(timed_out(f"the check gave no answer within {self.timeout:g} s")):
+        if self.set_outcome(
+            check_result.timed_out(f"the check gave no answer within {self.timeout:g} s")
+        ):
             stop = self.stop
             if stop is not None:
                 stop()
@@ -299,7 +291,7 @@ class SingleFlight:
             # Not with the lock held: it logs, and a handler may take its time.
             _end_overdue(latest)
         if refusal is not None:
-            check_run.end(timed_out(refusal))
+            check_run.end(check_result.timed_out(refusal))
             return check_run
         if cache_seconds <= 0:
             check_run.outcome.add_done_callback(lambda _: self._forget(key, check_run))
@@ -345,7 +337,7 @@ def _start(check_run: CheckRun, start: Callable[[CheckRun], None]) -> None:
         start(check_run)
     except BaseException as error:
         check_run.is_from_check = False
-        check_run.end(raised(error))
+        check_run.end(check_result.raised(error))
         if not isinstance(error, Exception):
             raise
 
