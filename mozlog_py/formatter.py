@@ -354,9 +354,10 @@ class MozlogFormatter(BaseJsonFormatter):
         """Fill ``log_data`` as ``add_fields`` of this class does, without a subclass's override."""
         is_complete = type(record) is EventRecord and record.is_complete
         fields = {} if is_complete else {**self.static_fields}
+        own = extra_fields(record, self._excluded())
         if self.include_context and not is_complete:
-            fields.update(current())
-        fields.update(extra_fields(record, self._excluded()))
+            fields.update(current(own))
+        fields.update(own)
         for attribute in self._named_attributes:
             fields[attribute] = self._attribute(record, attribute)
         if self.include_context and not is_complete and "traceback" in message_dict:

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
-import orjson
-
+from mozlog_py._line.json_encoder import dumps, loads
 from mozlog_py._line.line_encoder import encode
 from mozlog_py._values.mask_registry import MARGIN, MAX_SEARCHED
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
@@ -24,7 +23,7 @@ from .secret_values import Needle, WordFilter, checked_patterns, checked_values,
 
 __all__ = ["AnyMask", "Mask", "combined"]
 
-_dumps: Final = orjson.dumps
+_dumps: Final = dumps
 # A line is no deeper, and Fields begin one or two levels down.
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 # A line holds fewer values, with what a format and the envelope add.
@@ -52,7 +51,7 @@ class AnyMask:
     """Base class of one mask and of several masks together.
 
     Attributes:
-        dumps: Encodes plain values as ``orjson.dumps`` does, with secrets masked.
+        dumps: Encodes plain values as ``json_encoder.dumps`` does, with secrets masked.
 
     """
 
@@ -116,7 +115,7 @@ class AnyMask:
     def line(self, line: bytes) -> bytes:
         """Return an encoded line with secrets masked. It may be text instead of JSON."""
         try:
-            document = orjson.loads(line)
+            document = loads(line)
         except ValueError:
             return self.text(line.decode("utf-8", "backslashreplace")).encode()
         if type(document) is not dict:
