@@ -18,16 +18,10 @@ from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._line.line_encoder import DEGRADED, degrade
 from mozlog_py._line.severity import severity
 from mozlog_py._process.memo import remember
+from mozlog_py._values.class_lookup import type_name
 from mozlog_py._values.mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, masked_ends
-from mozlog_py._values.sanitiser import (
-    MAX_CHARACTERS,
-    MAX_DEPTH,
-    MAX_ITEMS,
-    MAX_NODES,
-    Sanitiser,
-    type_name,
-    unique_key,
-)
+from mozlog_py._values.record_budget import MAX_CHARACTERS, MAX_NODES
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, Sanitiser, unique_key
 
 from .context import current
 from .redaction import Redact

@@ -13,12 +13,7 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from mozlog_py._fields.json_message import (
-    exceeds_bounds,
-    looks_like_json,
-    masked_json,
-    parsed_object,
-)
+from mozlog_py._fields import json_message
 from mozlog_py._line.line_encoder import degrade
 from mozlog_py._process.memo import remember
 from mozlog_py._redaction.chain_masks import mask_renderers
@@ -30,21 +25,16 @@ from mozlog_py._redaction.line_limits import (
     with_count_member,
 )
 from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, shows
-from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named
+from mozlog_py._redaction.patterns import compiled
+from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named, type_name
 from mozlog_py._values.credential_names import CREDENTIALS, MARKER, is_credential, normal_name
 from mozlog_py._values.dict_items import items_of
 from mozlog_py._values.lazy_values import NOT_LOADED, unloaded
 from mozlog_py._values.mask_registry import mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
 from mozlog_py._values.plain_types import all_scalars, is_scalar
-from mozlog_py._values.sanitiser import (
-    MAX_DEPTH,
-    MAX_ITEMS,
-    MAX_NODES,
-    Sanitiser,
-    type_name,
-    unique_key,
-)
+from mozlog_py._values.record_budget import MAX_NODES
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, Sanitiser, unique_key
 
 if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask, Mask
@@ -135,7 +125,7 @@ class Redact:
             if not isinstance(key, str):
                 raise ValueError(f"keys has {key!r} in it; it must be a list of names")
         self._keys = frozenset(map(normal_name, keys))
-        self._patterns = tuple(map(_compiled, patterns))
+        self._patterns = tuple(compiled("patterns", each, re.IGNORECASE) for each in patterns)
         self._defaults = bool(defaults)
         self.marker = marker
         self._remembered: dict[str, bool] = {}
@@ -263,12 +253,12 @@ class Redact:
             else:
                 out[key] = self._member(key, value, 0, walk)
         event = event_dict.get("event")
-        if type(event) is str and looks_like_json(event):
+        if type(event) is str and json_message.looks_like_json(event):
             # Its members become fields.
-            blob = parsed_object(event)
+            blob = json_message.parsed_object(event)
             if blob is None:
-                if exceeds_bounds(event):
-                    out["event"] = masked_json(event, self.is_secret, self.marker)
+                if json_message.exceeds_bounds(event):
+                    out["event"] = json_message.masked_json(event, self.is_secret, self.marker)
             elif (clean := self._members(blob, 0, walk)) != blob:
                 # A text, as it was: members of a dict would count as fields of the call, which
                 # replace the request's id.
@@ -533,7 +523,9 @@ def _is_own(key: str, value: Any) -> bool:
 
 def _is_fields(event: Any) -> bool:
     """Return whether the members of a message become fields."""
-    return issubclass(type(event), dict) or (type(event) is str and looks_like_json(event))
+    return issubclass(type(event), dict) or (
+        type(event) is str and json_message.looks_like_json(event)
+    )
 
 
 def _is_name(value: Any) -> bool:
@@ -564,17 +556,3 @@ def _text(name: Any) -> str:
         return ""
     # The form that a name has in a line.
     return Sanitiser().key(name) or ""
-
-
-def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
-    try:
-        compiled = re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-    # A pattern of bytes would raise at its first use, and every secret would pass.
-    if not (isinstance(compiled, re.Pattern) and isinstance(compiled.pattern, str)):
-        raise ValueError(
-            f"patterns has {pattern!r} in it; it must be a text or a compiled regular expression "
-            "of text"
-        )
-    return compiled

@@ -395,7 +395,7 @@ class TestCollections:
 
         def refresh() -> None:
             for _ in range(_LINES):
-                process.reset_after_fork()
+                process.discard_prepared()
                 process.refresh(process.until_ns + 1)
 
         beside([refresh], register, register)

@@ -19,8 +19,6 @@ class RateLimit:
     A fork cannot leave it locked for long: see ``CountLock``.
     """
 
-    __slots__ = ("_clock", "_lock", "_second", "_withheld")
-
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = CountLock()

@@ -142,8 +142,6 @@ def _discard_queued(segment: Any) -> None:
 class RequestReports:
     """The exceptions of one request of which an event was made."""
 
-    __slots__ = ("_reports", "rid")
-
     def __init__(self, rid: str | None) -> None:
         #: The id of the request.
         self.rid = rid
@@ -195,8 +193,6 @@ class RequestReports:
 class _Report:
     """One event of an exception."""
 
-    __slots__ = ("__weakref__", "_event_id", "_scope", "at_ns", "is_sent", "members")
-
     def __init__(self, error: BaseException, event_id: Any, scope: Any) -> None:
         self.members = [_reference(member) for member in _members(error)]
         self.at_ns = _monotonic_ns()
@@ -240,8 +236,6 @@ class _ScopeReports:
     A middleware of sentry-sdk around ours reports the exception when the request has left
     the context, or from another context. The isolation scope is then still the same.
     """
-
-    __slots__ = ("reports", "scope")
 
     def __init__(self, scope: Any, reports: RequestReports) -> None:
         self.scope = scope
@@ -315,8 +309,6 @@ class Reporting:
     events, and nothing else has made one of the exception, ``end`` does. An application
     that calls ``ignore_logger("request.summary")`` relies on its framework instead.
     """
-
-    __slots__ = ("_request", "_token", "error", "is_awaited")
 
     def __init__(self, request: Any, error: BaseException) -> None:
         self._request = request

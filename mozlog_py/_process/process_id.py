@@ -77,7 +77,7 @@ class Process:
         self._install_hooks()
         pid = os.getpid()
         if pid != self.pid:
-            self.reset_after_fork()
+            self.discard_prepared()
             # Last: if another thread prepares something meanwhile, the next refresh resets it.
             self.pid = pid
         self.until_ns = now_ns + _REFRESH_EVERY_NS
@@ -88,8 +88,8 @@ class Process:
             for act in self.regular:
                 act()
 
-    def reset_after_fork(self) -> None:
-        """Discard everything that was prepared for the former process."""
+    def discard_prepared(self) -> None:
+        """Have each registered object discard what it has prepared."""
         for prepared in living(self._prepared):
             prepared.reset_after_fork()
 

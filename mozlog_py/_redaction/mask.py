@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from mozlog_py._line.json_encoder import dumps, loads
 from mozlog_py._line.line_encoder import encode
-from mozlog_py._values.mask_registry import MAX_SEARCHED
+from mozlog_py._values.mask_registry import MARGIN, MAX_SEARCHED
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
 
 from .secret_shapes import Shapes
@@ -28,8 +28,6 @@ _dumps: Final = dumps
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 # A line holds fewer values, with what a format and the envelope add.
 _MAX_NODES: Final = MAX_NODES + MAX_NODES // 4
-# Longer than any secret. The same as in ``mask_registry``.
-_MARGIN: Final = 8192
 # Shorter texts are always searched: the number of them in a line is limited.
 _SHORT: Final = 100
 
@@ -177,11 +175,8 @@ class Mask(AnyMask):
     # -- lines ------------------------------------------------------------
 
     def _encoder(self) -> Callable[[Any], bytes]:
-        words, word_bytes, word_format = (
-            self._filter.words,
-            self._filter.word_bytes,
-            self._filter.format,
-        )
+        known = self._filter
+        words, word_bytes, word_format = known.words, known.word_bytes, known.format
         has_none_of, has_words = words.isdisjoint, bool(words)
         may_have_shape = None if self._shapes is None else self._shapes.may_be_in
         is_always_searched = bool(self._patterns or self._unnoticed)
@@ -255,10 +250,10 @@ class Mask(AnyMask):
             if size > _SHORT:
                 if not within.left:
                     return f"<not searched, {size} characters>"
-                if size > within.left + _MARGIN:
+                if size > within.left + MARGIN:
                     # The cut may go through a secret, which is then not recognised.
-                    shown, within.left = searched(text[: within.left + _MARGIN]), 0
-                    return f"{shown[:-_MARGIN]}... <not searched, {size} characters>"
+                    shown, within.left = searched(text[: within.left + MARGIN]), 0
+                    return f"{shown[:-MARGIN]}... <not searched, {size} characters>"
                 within.left = max(0, within.left - size)
             return searched(text)
 

@@ -101,7 +101,7 @@ class _Epoch:
         restore_proxies()
         # An application may keep a bound method, whose calls do not go through the class. Its
         # prefixes become invalid, so that it gets to ``_log_slow``, which checks the class.
-        process.reset_after_fork()
+        process.discard_prepared()
 
 
 _Epoch.current = _Epoch()

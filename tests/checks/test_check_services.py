@@ -359,7 +359,7 @@ class TestURL:
             f"http://*** answered with status {path[-3:]}",
         )
 
-    def test_gets_its_credentials_and_nobody_else(self, site: Callable[..., str]) -> None:
+    def test_alone_gets_its_credentials(self, site: Callable[..., str]) -> None:
         url = site("/to/500", f"me:{PASSWORD}%21@")
         assert only(ask(check_url_answers, url)) == (
             health.ERROR_URL_STATUS,
