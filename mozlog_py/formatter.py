@@ -38,6 +38,7 @@ from mozlog_py._fields.from_record import (
 from mozlog_py._fields.json_message import looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._fields.server_records import READERS
+from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import (
     ENVELOPE_VERSION,
     EnvelopeExtension,
@@ -356,7 +357,12 @@ class MozlogFormatter(BaseJsonFormatter):
         fields = {} if is_complete else {**self.static_fields}
         if self.include_context and not is_complete:
             fields.update(current())
-        fields.update(extra_fields(record, self._excluded()))
+        extra = extra_fields(record, self._excluded())
+        fields.update(extra)
+        text = message_dict.get("msg")
+        # The values of an event's template are among its fields already.
+        if type(text) is TemplateMessage and type(record) is not EventRecord:
+            fields.update(text.fields_beside(extra))
         for attribute in self._named_attributes:
             fields[attribute] = self._attribute(record, attribute)
         if self.include_context and not is_complete and "traceback" in message_dict:

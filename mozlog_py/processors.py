@@ -15,6 +15,7 @@ import structlog
 from mozlog_py._config.options import check_no_positional
 from mozlog_py._fields.from_event import event_level
 from mozlog_py._fields.late_request_ids import add_request_id
+from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import DEGRADED, degrade
 from mozlog_py._line.severity import severity
 from mozlog_py._process.memo import remember
@@ -248,7 +249,7 @@ class CapLengths:
 
     def _capped(self, value: Any, depth: int, budget: _CopyBudget) -> Any:
         kind = type(value)
-        if kind is str:
+        if kind is str or kind is TemplateMessage:
             return value if len(value) <= self._most else self._cut(value, budget)
         if depth >= MAX_DEPTH or not (kind is dict or kind is list or kind is tuple):
             return value

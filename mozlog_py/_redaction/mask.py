@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 
+from mozlog_py._fields.template_message import Interpolated, TemplateMessage
 from mozlog_py._line.line_encoder import encode
 from mozlog_py._values.mask_registry import MAX_SEARCHED
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
@@ -327,8 +328,16 @@ class _Walk:
         if issubclass(kind, str):
             text = str.__str__(value)
             clean = self._masked(text)
+            if kind is TemplateMessage and clean != text:
+                # Its values keep their names, by which a processor behind this one hides them.
+                by_value = value.replaced(self._masked_part)
+                return by_value if by_value == clean else clean
             return value if clean == text else clean
         return value
+
+    def _masked_part(self, part: Interpolated) -> Interpolated:
+        clean = self._masked(part.text)
+        return part if clean == part.text else part._replace(text=clean)
 
     def _members(self, members: dict[Any, Any], depth: int) -> dict[Any, Any]:
         out: dict[Any, Any] = {}

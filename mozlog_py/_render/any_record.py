@@ -26,6 +26,7 @@ from mozlog_py._fields.from_record import (
 )
 from mozlog_py._fields.json_message import exceeds_bounds, json_object
 from mozlog_py._fields.server_records import READERS, read_record
+from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
 from mozlog_py._values.sanitiser import Sanitiser, type_name
@@ -195,6 +196,8 @@ def _message_only(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[s
         text = dict.get(content, "msg") if issubclass(type(content), dict) else content
     except Exception:
         return {}
+    if type(text) is TemplateMessage:
+        return {"msg": text}
     if type(text) is not str or not text:
         return {}
     has_members = _json_test(formatter, sanitiser)(text) and (
