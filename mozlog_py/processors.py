@@ -19,6 +19,7 @@ from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import DEGRADED, degrade
 from mozlog_py._line.severity import severity
 from mozlog_py._process.memo import remember
+from mozlog_py._values.dict_items import DICTS, thawed
 from mozlog_py._values.mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, masked_ends
 from mozlog_py._values.sanitiser import (
     MAX_CHARACTERS,
@@ -112,7 +113,7 @@ def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     out = flat.out
     for key, value in event_dict.items():
         # isinstance() reads ``__class__`` of the value, which makes a lazy object load itself.
-        if issubclass(type(value), dict) and key not in _UNTOUCHED and key != "event":
+        if issubclass(type(value), DICTS) and key not in _UNTOUCHED and key != "event":
             flat.add_members(str(key), value, 1)
         elif key in out:
             flat.add(key, value)
@@ -147,7 +148,7 @@ class _Flat:
             return
         for key, member in members:
             name = f"{prefix}.{key}"
-            if issubclass(type(member), dict):
+            if issubclass(type(member), DICTS):
                 self.add_members(name, member, depth + 1)
             else:
                 self.add(name, member)
@@ -200,8 +201,8 @@ def drop_none(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     """Remove fields that are None, in nested dicts as well."""
     budget = _CopyBudget()
     return {
-        key: _without_none(value, 1, budget)
-        if type(value) is dict and key not in _UNTOUCHED
+        key: _without_none(thawed(value), 1, budget)
+        if type(thawed(value)) is dict and key not in _UNTOUCHED
         else value
         for key, value in [*event_dict.items()]
         if value is not None
@@ -214,8 +215,8 @@ def _without_none(members: dict[Any, Any], depth: int, budget: _CopyBudget) -> d
         return members
     items = [*members.items()]
     out = {
-        key: _without_none(value, depth + 1, budget)
-        if type(value) is dict and depth < MAX_DEPTH and key not in _UNTOUCHED
+        key: _without_none(thawed(value), depth + 1, budget)
+        if type(thawed(value)) is dict and depth < MAX_DEPTH and key not in _UNTOUCHED
         else value
         for key, value in items[:most]
         if value is not None
@@ -248,6 +249,7 @@ class CapLengths:
         }
 
     def _capped(self, value: Any, depth: int, budget: _CopyBudget) -> Any:
+        value = thawed(value)
         kind = type(value)
         if kind is str or kind is TemplateMessage:
             return value if len(value) <= self._most else self._cut(value, budget)
@@ -328,6 +330,7 @@ def guarded(
                 event_dict = {**event_dict}
             degrade(event_dict, reason)
         else:
+            processed = thawed(processed)
             if isinstance(processed, dict):
                 event_dict = processed
             else:

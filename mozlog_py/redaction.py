@@ -37,7 +37,7 @@ from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, sho
 from mozlog_py._redaction.name_patterns import compiled_pattern
 from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named
 from mozlog_py._values.credential_names import CREDENTIALS, MARKER, is_credential, normal_name
-from mozlog_py._values.dict_items import items_of
+from mozlog_py._values.dict_items import items_of, thawed
 from mozlog_py._values.lazy_values import NOT_LOADED, unloaded
 from mozlog_py._values.mask_registry import mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
@@ -370,6 +370,7 @@ class Redact:
             walk: The state of the event's search.
             is_shown: Whether it is an item of a container that a line shows by its ``repr``.
         """
+        value = thawed(value)
         kind = type(value)
         if is_scalar(kind) or issubclass(kind, _NAMELESS):
             return value

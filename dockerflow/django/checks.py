@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -119,7 +120,7 @@ def check_redis_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckM
 
 def _caches() -> Any:
     caches = getattr(settings, "CACHES", None)
-    return caches.get("default") if isinstance(caches, dict) else None
+    return caches.get("default") if isinstance(caches, Mapping) else None
 
 
 def register() -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.sanitiser import Sanitiser
 
 from .from_record import (
@@ -235,7 +236,7 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
     args = fields.pop("positional_args", ())
     if event is None:
         return ""
-    if issubclass(type(event), dict):
+    if issubclass(type(event), DICTS):
         return message_members(event, sanitiser)
     is_text = type(event) is str or type(event) is TemplateMessage
     text = event if is_text else sanitiser.text_of(event)

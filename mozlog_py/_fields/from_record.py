@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, SupportsIndex
 
-from mozlog_py._values.dict_items import items_of
+from mozlog_py._values.dict_items import DICTS, items_of
 from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 
@@ -73,7 +73,7 @@ OWN_FIELDS: Final = frozenset({"msg", "error", "traceback", "stack", "Time"})
 def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     """Return a record's message as text, or the dict that was logged in its place."""
     raw: Any = getattr(record, "msg", "")
-    if issubclass(type(raw), dict) and not getattr(record, "args", None):
+    if issubclass(type(raw), DICTS) and not getattr(record, "args", None):
         return message_members(raw, sanitiser)
     try:
         if type(raw) is not Template:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mozlog_py._line.line_encoder import DEGRADED
+from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.sanitiser import MAX_ITEMS, unique_key
 
 from .masked_repr import MaskedRepr
@@ -101,4 +102,4 @@ def is_own(key: str, value: Any) -> bool:
     if key == "exc_info":
         is_triple = issubclass(kind, tuple) and tuple.__len__(value) == 3
         return is_triple or value is None or issubclass(kind, (bool, BaseException))
-    return not issubclass(kind, (dict, list, tuple))
+    return not issubclass(kind, (*DICTS, list, tuple))

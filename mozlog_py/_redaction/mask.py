@@ -17,6 +17,7 @@ import orjson
 
 from mozlog_py._fields.template_message import Interpolated, TemplateMessage
 from mozlog_py._line.line_encoder import encode
+from mozlog_py._values.dict_items import DICTS, thawed
 from mozlog_py._values.mask_registry import MAX_SEARCHED
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
 
@@ -317,8 +318,8 @@ class _Walk:
         if depth > _MAX_DEPTH:
             # Another renderer may show deeper values, which were not searched.
             return "<max depth>"
-        if kind is dict:
-            return self._members(value, depth)
+        if kind is dict or issubclass(kind, DICTS[1:]):
+            return self._members(thawed(value), depth)
         if kind is list or kind is tuple or kind is set or kind is frozenset:
             items = self._within_budget(value)
             copies = [self.value(item, depth + 1) for item in items]

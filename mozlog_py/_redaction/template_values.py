@@ -12,6 +12,7 @@ from mozlog_py._fields import template_message
 from mozlog_py._fields.json_message import looks_like_json
 from mozlog_py._fields.template_message import Interpolated, TemplateMessage, is_template
 from mozlog_py._line.line_encoder import degrade
+from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.sanitiser import Sanitiser
 
 __all__ = ["clean_message", "is_fields", "opened", "with_hidden_values"]
@@ -20,7 +21,7 @@ __all__ = ["clean_message", "is_fields", "opened", "with_hidden_values"]
 def is_fields(event: Any) -> bool:
     """Return whether the members of a message, or the values in it, become fields."""
     kind = type(event)
-    if issubclass(kind, dict) or kind is TemplateMessage or is_template(event):
+    if issubclass(kind, DICTS) or kind is TemplateMessage or is_template(event):
         return True
     return kind is str and looks_like_json(event)
 

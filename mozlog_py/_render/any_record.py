@@ -29,6 +29,7 @@ from mozlog_py._fields.server_records import READERS, read_record
 from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
+from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.sanitiser import Sanitiser, type_name
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
@@ -163,7 +164,7 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
     encoder = _encoder(formatter, record)
     token = _converting.set(_Conversion(formatter, record, raw_sanitiser, is_raw=True))
     try:
-        document: Any = formatter.convert_record(record)
+        document: Any = thawed(formatter.convert_record(record))
         if not issubclass(type(document), dict):
             raise TypeError("convert_record returned no dict")
     except BaseException as error:
@@ -220,7 +221,7 @@ def _processed(
     import_for_processors()
     from mozlog_py.redaction import Redact
 
-    renamed_fields: Any = dict.get(document, "Fields")
+    renamed_fields: Any = thawed(dict.get(document, "Fields"))
     is_whole = issubclass(type(renamed_fields), dict)
     others = {name: each for name, each in dict.items(document) if name != "Fields" or not is_whole}
     interrupts: list[BaseException] = []
@@ -327,7 +328,7 @@ def collect_fields(
     token = _converting.set(conversion) if formatter.processors else None
     try:
         formatter.add_fields(log_data, record, message_dict)
-        processed = formatter.process_log_record(log_data)
+        processed = thawed(formatter.process_log_record(log_data))
         # A hook that changes its argument in place often returns None.
         return without_json_message(processed if isinstance(processed, dict) else log_data)
     except EventDropped:

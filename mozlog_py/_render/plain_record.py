@@ -38,6 +38,7 @@ from mozlog_py._fields.template_message import Template
 from mozlog_py._line.line_encoder import MAX_TIMESTAMP, LineEncoder
 from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.process_id import process
+from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
@@ -219,7 +220,7 @@ def _record_renderer(
                 fields = {**static, **fields}
             message, args = attrs["msg"], attrs["args"]
             if type(message) is not str:
-                if type(message) is Template or issubclass(type(message), dict):
+                if type(message) is Template or issubclass(type(message), DICTS):
                     return general(record)
                 message = record.getMessage()
                 needs_sanitiser = needs_sanitiser or type(message) is not str

@@ -6,13 +6,25 @@ their items in other objects. Their own dict part is empty.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from .class_lookup import defines
 
-__all__ = ["items_of"]
+__all__ = ["DICTS", "items_of", "thawed"]
+
+_FROZEN: Final[Any] = getattr(builtins, "frozendict", None)
+#: The classes of dicts. Python has a frozen one since 3.15, which does not derive from ``dict``.
+DICTS: Final[tuple[type, ...]] = (dict,) if _FROZEN is None else (dict, _FROZEN)
+
+
+def thawed(value: Any) -> Any:
+    """Return a ``frozendict`` as a dict; any other value unchanged."""
+    if _FROZEN is None or not issubclass(type(value), _FROZEN):
+        return value
+    return dict(_FROZEN.items(value))
 
 
 def items_of(value: Any, most: int) -> list[tuple[Any, Any]]:
@@ -22,12 +34,13 @@ def items_of(value: Any, most: int) -> list[tuple[Any, Any]]:
     only where that part is empty.
 
     Args:
-        value: A dict, or an instance of a class that derives from it.
+        value: A dict, frozen or not, or an instance of a class that derives from it.
         most: How many items the caller reads; one more is returned where the dict has more.
 
     Raises:
         BaseException: The class's own methods raise it.
     """
+    value = thawed(value)
     if dict.__len__(value) or type(value) is dict:
         try:
             return [*islice(dict.items(value), most + 1)]

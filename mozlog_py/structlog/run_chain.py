@@ -15,6 +15,7 @@ from mozlog_py._fields.template_message import (
     read_template,
 )
 from mozlog_py._line.line_encoder import RaiseAfterWrite, degrade
+from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py.context import current
 from mozlog_py.processors import guarded
@@ -146,6 +147,7 @@ def _call_with(method: Callable[..., Any], rendered: Any) -> Call:
     if isinstance(rendered, tuple):
         arguments, keywords = rendered
         return method, arguments, keywords
+    rendered = thawed(rendered)
     if isinstance(rendered, dict):
         return method, (), rendered
     raise WiringError(
