@@ -17,7 +17,7 @@ help:
 	@echo "make test         all: lint, types, layers, tests, coverage, upstream's tests, the built wheel"
 	@echo "make upstream     upstream's own tests, with upstream and with ours"
 	@echo "make quick        the tests that start no process and do not take long (under a minute)"
-	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
+	@echo "make test-matrix  the tests on Python $(VERSIONS), with lazy imports, and with the oldest frameworks"
 	@echo "make core-ends    the tests of the core on the oldest and the newest Python, where found"
 	@echo "make torture      every fault of tests/faults, often; writes the table of docs/faults.md"
 	@echo "make attack       what a stranger can try on the example services, and a table of what held"
@@ -110,8 +110,11 @@ wheel-test: $(VENV)/.installed .matrix/wheel/.installed
 	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet $(WHEEL_TESTS)
 
 test-matrix:
-	@for version in $(VERSIONS) oldest oldest-sanic; do \
+	@for version in $(VERSIONS) lazy oldest oldest-sanic; do \
 	  number=$$version; further=; arguments=; \
+	  if [ $$version = lazy ]; then \
+	    number=$(lastword $(VERSIONS)); arguments="-p tests.lazy_imports"; \
+	  fi; \
 	  if [ $$version = oldest ]; then \
 	    number=$(firstword $(VERSIONS) 3.10); \
 	    further='$(OLDEST)'; \
