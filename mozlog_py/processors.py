@@ -19,7 +19,7 @@ from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import DEGRADED, degrade
 from mozlog_py._line.severity import severity
 from mozlog_py._process.memo import remember
-from mozlog_py._values.dict_items import DICTS, thawed
+from mozlog_py._values.dict_items import DICTS, FROZENDICT, thawed
 from mozlog_py._values.mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, masked_ends
 from mozlog_py._values.sanitiser import (
     MAX_CHARACTERS,
@@ -202,7 +202,7 @@ def drop_none(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     budget = _CopyBudget()
     return {
         key: _without_none(thawed(value), 1, budget)
-        if type(thawed(value)) is dict and key not in _UNTOUCHED
+        if _is_dict(type(value)) and key not in _UNTOUCHED
         else value
         for key, value in [*event_dict.items()]
         if value is not None
@@ -216,13 +216,19 @@ def _without_none(members: dict[Any, Any], depth: int, budget: _CopyBudget) -> d
     items = [*members.items()]
     out = {
         key: _without_none(thawed(value), depth + 1, budget)
-        if type(thawed(value)) is dict and depth < MAX_DEPTH and key not in _UNTOUCHED
+        if (type(value) is dict or type(value) is FROZENDICT)
+        and depth < MAX_DEPTH
+        and key not in _UNTOUCHED
         else value
         for key, value in items[:most]
         if value is not None
     }
     out.update(items[most:])
     return out
+
+
+def _is_dict(kind: type) -> bool:
+    return kind is dict or kind is FROZENDICT
 
 
 class CapLengths:
@@ -249,10 +255,11 @@ class CapLengths:
         }
 
     def _capped(self, value: Any, depth: int, budget: _CopyBudget) -> Any:
-        value = thawed(value)
         kind = type(value)
         if kind is str or kind is TemplateMessage:
             return value if len(value) <= self._most else self._cut(value, budget)
+        if kind is FROZENDICT:
+            value, kind = thawed(value), dict
         if depth >= MAX_DEPTH or not (kind is dict or kind is list or kind is tuple):
             return value
         most = budget.take(value)

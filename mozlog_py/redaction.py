@@ -262,8 +262,7 @@ class Redact:
 
     def _event(self, event_dict: dict[str, Any], walk: _Walk) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        event_dict = template_values.opened(event_dict, walk.interrupts)
-        event_dict = template_values.with_hidden_values(event_dict, self.is_secret, self.marker)
+        event_dict = template_values.read(event_dict, self.is_secret, self.marker, walk.interrupts)
         items = items_copied(event_dict)
         kept = items_for_line(items)
         for key, value in kept:
@@ -370,10 +369,11 @@ class Redact:
             walk: The state of the event's search.
             is_shown: Whether it is an item of a container that a line shows by its ``repr``.
         """
-        value = thawed(value)
         kind = type(value)
         if is_scalar(kind) or issubclass(kind, _NAMELESS):
             return value
+        value = thawed(value)
+        kind = type(value)
         if depth > MAX_DEPTH:
             # A line goes no deeper, and another renderer must not show what was not searched.
             return "<max depth>"

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mozlog_py._fields import template_message
 from mozlog_py._fields.json_message import looks_like_json
-from mozlog_py._fields.template_message import Interpolated, TemplateMessage, is_template
+from mozlog_py._fields.template_message import Interpolated, TemplateMessage, is_template, opened
 from mozlog_py._line.line_encoder import degrade
 from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.sanitiser import Sanitiser
 
-__all__ = ["clean_message", "is_fields", "opened", "with_hidden_values"]
+__all__ = ["clean_message", "is_fields", "read"]
 
 
 def is_fields(event: Any) -> bool:
@@ -26,33 +25,31 @@ def is_fields(event: Any) -> bool:
     return kind is str and looks_like_json(event)
 
 
-def opened(event_dict: dict[str, Any], interrupts: list[BaseException]) -> dict[str, Any]:
-    """Return an event dict with the values of a template as fields; others are unchanged.
+def read(
+    event_dict: dict[str, Any],
+    is_secret: Callable[[Any], bool],
+    marker: str,
+    interrupts: list[BaseException],
+) -> dict[str, Any]:
+    """Return an event dict with the values of its template as fields; others are unchanged.
+
+    A value is replaced if the names in its expression are secret.
 
     Args:
         event_dict: The event.
-        interrupts: Takes an exception of a value's own code that is no ``Exception``.
-    """
-    sanitiser = Sanitiser()
-    event_dict = template_message.opened(event_dict, sanitiser)
-    if sanitiser.reasons:
-        degrade(event_dict, "; ".join(sanitiser.reasons))
-    if sanitiser.interrupt is not None:
-        interrupts.append(sanitiser.interrupt)
-    return event_dict
-
-
-def with_hidden_values(
-    event_dict: dict[str, Any], is_secret: Callable[[Any], bool], marker: str
-) -> dict[str, Any]:
-    """Return an event dict without the values of a template whose expression is secret.
-
-    Args:
-        event_dict: The event, with the values of the template as fields.
         is_secret: Returns whether a name is that of a credential.
         marker: Stands in place of a value.
+        interrupts: Takes an exception of a value's own code that is no ``Exception``.
     """
-    message = event_dict.get("event")
+    message: Any = event_dict.get("event")
+    if is_template(message):
+        sanitiser = Sanitiser()
+        event_dict = opened(event_dict, sanitiser)
+        message = event_dict["event"]
+        if sanitiser.reasons:
+            degrade(event_dict, "; ".join(sanitiser.reasons))
+        if sanitiser.interrupt is not None:
+            interrupts.append(sanitiser.interrupt)
     if type(message) is not TemplateMessage:
         return event_dict
     hidden = {

@@ -13,18 +13,19 @@ from typing import Any, Final
 
 from .class_lookup import defines
 
-__all__ = ["DICTS", "items_of", "thawed"]
+__all__ = ["DICTS", "FROZENDICT", "items_of", "thawed"]
 
-_FROZEN: Final[Any] = getattr(builtins, "frozendict", None)
-#: The classes of dicts. Python has a frozen one since 3.15, which does not derive from ``dict``.
-DICTS: Final[tuple[type, ...]] = (dict,) if _FROZEN is None else (dict, _FROZEN)
+#: The class of frozen dicts, which Python has since 3.15; None before.
+FROZENDICT: Final[Any] = getattr(builtins, "frozendict", None)
+#: The classes of dicts: the frozen one does not derive from ``dict``.
+DICTS: Final[tuple[type, ...]] = (dict,) if FROZENDICT is None else (dict, FROZENDICT)
 
 
 def thawed(value: Any) -> Any:
     """Return a ``frozendict`` as a dict; any other value unchanged."""
-    if _FROZEN is None or not issubclass(type(value), _FROZEN):
+    if FROZENDICT is None or not issubclass(type(value), FROZENDICT):
         return value
-    return dict(_FROZEN.items(value))
+    return dict(FROZENDICT.items(value))
 
 
 def items_of(value: Any, most: int) -> list[tuple[Any, Any]]:
