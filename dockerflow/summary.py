@@ -21,6 +21,7 @@ from mozlog_py._context import brought_ids
 from mozlog_py._fields import late_request_ids
 from mozlog_py._fields.from_record import EXCLUDED_ATTRIBUTES
 from mozlog_py._fields.request_text import MAX_TEXT, capped, shown_query
+from mozlog_py._fields.summarised import summarised
 from mozlog_py._process.self_log import note
 from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py.recordless import log_fields
@@ -231,7 +232,8 @@ class RequestSummary:
             _restore(before, self._returned)
             self._returned = None
             if _served.is_wanted:
-                _remember_served(self.rid, self.method, self.path)
+                has_summary = summarised.is_wanted and self.has_summary_line()
+                _remember_served(self.rid, self.method, self.path, has_summary=has_summary)
 
     def hand_back(self) -> None:
         """Note that outer layers have control now, and that ``leave`` follows later.
@@ -245,6 +247,12 @@ class RequestSummary:
         self._before = None
         if current() is self:
             hand_over()
+
+    def has_summary_line(self) -> bool:
+        """Return whether the summary is logged, now or when the request is over."""
+        logger = self.logger
+        # A logger of another kind is not known to write lines.
+        return isinstance(logger, logging.Logger) and logger.isEnabledFor(_INFO)
 
     def add_fields(self, fields: dict[str, Any]) -> bool:
         """Add fields to the summary; they replace its fields of the same names.
@@ -439,6 +447,14 @@ current: Final = _current.get
 
 
 stands_for(RequestSummary.finish)
+
+
+def _has_summary() -> bool:
+    summary = current()
+    return summary is not None and summary.has_summary_line()
+
+
+summarised.has_summary = _has_summary
 
 
 def hand_over() -> None:

@@ -28,6 +28,7 @@ from dockerflow._request.vary import vary_wsgi
 from mozlog_py import context
 from mozlog_py._context.brought_ids import put_back
 from mozlog_py._fields.late_request_ids import remember_served, served
+from mozlog_py._fields.summarised import summarised
 
 from .endpoints import ENDS, Reply, endpoint_of
 from .request_id import FoundId
@@ -59,7 +60,12 @@ class DockerflowWSGI(Middleware):
             return exchange.context.run(self._begin, exchange, environ)
         finally:
             if served.is_wanted:
-                remember_served(exchange.rid, exchange.method, exchange.path)
+                remember_served(
+                    exchange.rid,
+                    exchange.method,
+                    exchange.path,
+                    has_summary=summarised.is_wanted and exchange.has_summary_line(),
+                )
                 if exchange.drawn is not None and not exchange.is_in_process:
                     # The server's access line is logged in its own context.
                     put_back(exchange.drawn)

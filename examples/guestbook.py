@@ -3,7 +3,7 @@
 Run it with ``python examples/guestbook.py``. Its configuration comes from the
 environment: ``PORT`` (8000, 0 for any), ``DATABASE_URL`` (an SQLite file),
 ``GUESTBOOK_TITLE``, ``APP_DIR`` (the folder of ``version.json``),
-``LOG_LEVEL`` and ``LOG_FORMAT``.
+``LOG_LEVEL``, ``LOG_FORMAT`` and Flask's ``FLASK_*``.
 """
 
 import os
@@ -36,6 +36,8 @@ def title_is_set(config: dict[str, str]) -> list[checks.CheckMessage]:
 
 def create_app(database_url: str) -> Flask:
     app = Flask("guestbook")
+    # FLASK_DOCKERFLOW_CHECK_TIMEOUT_SECONDS and all other settings.
+    app.config.from_prefixed_env()
     app.config["TITLE"] = os.environ.get("GUESTBOOK_TITLE", "")
     # That a file is gone is noticed only by who opens it anew.
     pool = sa.NullPool if database_url.startswith("sqlite") else None

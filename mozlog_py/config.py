@@ -23,6 +23,7 @@ from mozlog_py._config.options import (
 )
 from mozlog_py._config.overlap import warn_of_overlap
 from mozlog_py._fields.request_text import check_variable
+from mozlog_py._line.json_encoder import JSON_ENCODER
 from mozlog_py._line.truncate import check_max_line_bytes
 from mozlog_py._stdlib.minimal_records import use_full_records, use_minimal_records
 
@@ -30,7 +31,7 @@ from .queued import check_queue_options
 from .servers import SERVER_LOGGERS, filter_for, take_over
 from .typing import FormatName, FormatterOptions, Level, Processor, QueueOptions, Stream
 
-__all__ = ["ALIASES", "FORMATS", "configure", "dict_config"]
+__all__ = ["ALIASES", "FORMATS", "JSON_ENCODER", "configure", "dict_config"]
 
 _FORMATTERS: Final[Mapping[str, str]] = {
     "gcp": "mozlog_py.gcp.CloudFormatter",
@@ -70,6 +71,10 @@ _OWN_PARAMETERS: Final = (
 #: Whether structlog caches its loggers. False under pytest: plugins for structlog change the
 #: configuration, which a cached logger does not read again.
 is_caching_loggers = "mozlog_py.pytest_plugin" not in sys.modules
+
+# Under pytest the line counts as logged: else the first test of a session that configures DEBUG
+# would have one line more than the same test alone.
+_is_encoder_logged = "mozlog_py.pytest_plugin" in sys.modules
 
 
 def is_kept(handler: logging.Handler) -> bool:
@@ -230,7 +235,11 @@ def _formatter_config(
     if chosen == "gcp":
         formatter["project"] = project or os.environ.get("GOOGLE_CLOUD_PROJECT") or None
     if chosen == "pretty":
-        formatter["colors"] = _is_colorful(sys.stdout if stream is None else stream)
+        output = sys.stdout if stream is None else stream
+        formatter["colors"] = _is_colorful(output)
+        if _is_terminal(output):
+            # The columns of the terminal, which change with its window.
+            formatter["width"] = 0
     return formatter
 
 
@@ -292,7 +301,8 @@ def configure(
     Warnings and uncaught exceptions become records: those of the main thread, of threads, and
     those that Python can only ignore. So do the records of servers (``mozlog_py.servers``),
     also if a server configures its own logging later. The handlers of the root logger are
-    replaced; a second call is harmless. If ``stream`` is a path, SIGHUP opens it again.
+    replaced; a second call is harmless. If ``stream`` is a path, SIGHUP opens it again. The
+    logger ``mozlog_py`` logs at DEBUG, once a process, which JSON encoder was taken.
 
     A text that begins with ``ext://`` or ``cfg://`` stays text, except where code is wanted
     (``processors``, ``json_default``): there it names the code.
@@ -356,6 +366,16 @@ def configure(
     else:
         use_full_records()
     warn_of_overlap()
+    _log_encoder()
+
+
+def _log_encoder() -> None:
+    """Log which JSON encoder was taken: once a process, at the first call that shows DEBUG."""
+    global _is_encoder_logged
+    logger = logging.getLogger("mozlog_py")
+    if not _is_encoder_logged and logger.isEnabledFor(logging.DEBUG):
+        _is_encoder_logged = True
+        logger.debug("lines are encoded by %s", JSON_ENCODER)
 
 
 def _apply(config: dict[str, Any], to_logging: bool | int | None) -> None:
@@ -363,6 +383,7 @@ def _apply(config: dict[str, Any], to_logging: bool | int | None) -> None:
     # Imported here: these take half of this package's import time, and only this call needs them.
     from logging.config import dictConfig
 
+    from mozlog_py._stdlib.django_defaults import keep_levels
     from mozlog_py._stdlib.excepthooks import log_uncaught
     from mozlog_py.structlog.configure import share
 
@@ -370,6 +391,7 @@ def _apply(config: dict[str, Any], to_logging: bool | int | None) -> None:
     kept = [handler for handler in root.handlers if is_kept(handler)]
     # take_over() sets up these loggers. It keeps an access log that is switched off, and the
     # application's handlers, which dictConfig() would change.
+    keep_levels(config["loggers"])
     servers = {name: config["loggers"].pop(name) for name in SERVER_LOGGERS}
     try:
         dictConfig(config)

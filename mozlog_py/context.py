@@ -217,15 +217,19 @@ def get() -> dict[str, Any]:
     return dict(current())
 
 
-def current() -> Mapping[str, Any]:
+def current(own: Container[str] = ()) -> Mapping[str, Any]:
     """Return the fields that the context adds to the next line. Callers must not change them.
 
     On a clash a field bound here wins over the request id, and both win over fields of
     ``structlog.contextvars``. The current OpenTelemetry span comes last.
+
+    Args:
+        own: The names of the call's fields. Its own ``rid`` wins, and keeps its place, so that
+            the id of the request is left out.
     """
     fields = read_bound()
     request_id = read_request_id()
-    if request_id and "rid" not in fields:
+    if request_id and "rid" not in fields and "rid" not in own:
         fields = {**fields, "rid": request_id}
     if "structlog.contextvars" in _modules:
         fields = _with_structlog(fields)

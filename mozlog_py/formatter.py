@@ -355,14 +355,14 @@ class MozlogFormatter(BaseJsonFormatter):
         """Fill ``log_data`` as ``add_fields`` of this class does, without a subclass's override."""
         is_complete = type(record) is EventRecord and record.is_complete
         fields = {} if is_complete else {**self.static_fields}
-        if self.include_context and not is_complete:
-            fields.update(current())
-        extra = extra_fields(record, self._excluded())
-        fields.update(extra)
+        own = extra_fields(record, self._excluded())
         text = message_dict.get("msg")
         # The values of an event's template are among its fields already.
         if type(text) is TemplateMessage and type(record) is not EventRecord:
-            fields.update(text.fields_beside(extra))
+            own.update(text.fields_beside(own))
+        if self.include_context and not is_complete:
+            fields.update(current(own))
+        fields.update(own)
         for attribute in self._named_attributes:
             fields[attribute] = self._attribute(record, attribute)
         if self.include_context and not is_complete and "traceback" in message_dict:

@@ -68,7 +68,7 @@ def merge_context(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
 
     If neither has a request id, that of the exception's request is added.
     """
-    merged = {**current(), **event_dict}
+    merged = {**current(event_dict), **event_dict}
     if event_dict.get("exc_info"):
         add_request_id(merged, event_dict["exc_info"])
     return merged

@@ -18,6 +18,12 @@ from typing import Any, Final
 from mozlog_py._fields.late_request_ids import request_id_of, served, take_failed, take_served
 from mozlog_py._fields.request_text import log_query_strings
 from mozlog_py._fields.server_records import CALL_ATTRIBUTE, LoggedCall, access_fields, error_line
+from mozlog_py._fields.summarised import (
+    mark_sanic_line,
+    mark_socket_line,
+    mark_summarised,
+    summarised,
+)
 from mozlog_py._stdlib.daphne_access import log_access, remember_failure
 from mozlog_py._stdlib.propagating_logger import make_propagating, remove_console_handler
 
@@ -28,6 +34,7 @@ __all__ = [
     "ACCESS_LOGGERS",
     "SERVER_LOGGERS",
     "AccessFields",
+    "DjangoAccessFields",
     "ErrorFields",
     "ExceptionFields",
     "WithoutColors",
@@ -111,6 +118,8 @@ class ErrorFields(WithoutColors):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
+        if summarised.is_wanted and record.name == "uvicorn.error":
+            mark_socket_line(record)
         if record.exc_info:
             request_id = request_id_of(record.exc_info)
             if request_id is not None and not hasattr(record, "rid"):
@@ -155,15 +164,31 @@ class AccessFields(_SameAsAny):
                 _add_served_id(record)
             elif record.name in _LOGGING_TRACEBACKS:
                 _add_failed_id(record)
+        elif summarised.is_wanted:
+            (mark_sanic_line if record.name == "sanic.access" else mark_summarised)(record)
         if record.args and _is_copied(record.name):
             vars(record)[CALL_ATTRIBUTE] = LoggedCall(record)
         return True
 
 
+class DjangoAccessFields(AccessFields):
+    """Adds the same for a development server of Django, and removes Django's console handler.
+
+    Django applies its default configuration first, and then that of the settings, which may be
+    made by ``dict_config()``. So a new filter finds the handler of the first.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        remove_console_handler(logging.getLogger("django"))
+
+
 def _add_served_id(record: logging.LogRecord) -> None:
     fields = access_fields(vars(record))
     # Taken in any case, so that no later request gets this id.
-    last = take_served(fields.get("method"), fields.get("path"))
+    last, has_summary = take_served(fields.get("method"), fields.get("path"))
+    if summarised.is_wanted:
+        mark_summarised(record, is_served=has_summary)
     request_id = fields.get("rid") or last
     if request_id and not (read_request_id() or hasattr(record, "rid")):
         record.rid = request_id
@@ -201,6 +226,8 @@ def filter_for(name: str) -> type[logging.Filter]:
     Args:
         name: The logger's name.
     """
+    if name.startswith("django."):
+        return DjangoAccessFields
     if name in ACCESS_LOGGERS or name == "werkzeug":
         return AccessFields
     return ExceptionFields if name == "_granian.utils" else ErrorFields
@@ -219,7 +246,5 @@ def take_over() -> None:
         others = [one for one in logger.filters if type(one) is not kind]
         # First, so that a record which a later filter refuses still takes its stored id.
         logger.filters = [kind(), *others]
-    # Not in dict_config(), which would remove the handler that mails to Django's ADMINS.
-    remove_console_handler(logging.getLogger("django"))
     connect_signals()
     log_access()

@@ -67,7 +67,11 @@ class Front:
         """Set everything up; return the handler."""
         # Not a function of this module, which would live longer for it.
         processors = [merge_context] if self.name == "chain" else []
-        mozlog_py.configure("shop", format="mozlog", level=1, processors=processors, **options)
+        # Without the line about the encoder.
+        loggers = {"mozlog_py": "INFO"}
+        mozlog_py.configure(
+            "shop", format="mozlog", level=1, loggers=loggers, processors=processors, **options
+        )
         get = logging.getLogger if self.name == "formatter" else structlog.get_logger
         self.logger: Any = get("app")
         return logging.getLogger().handlers[0]

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -112,7 +113,11 @@ class TestLongTexts:
 
             return call
 
-        for place in ("mozlog_py._line.truncate.escape", "mozlog_py.pretty.escape_text"):
+        for place in (
+            "mozlog_py._line.truncate.escape",
+            "mozlog_py._pretty.record_text.escape_lines",
+            "mozlog_py._pretty.record_text.escape_text",
+        ):
             module, _, name = place.rpartition(".")
             function = getattr(__import__(module, fromlist=[name]), name)
             monkeypatch.setattr(place, counted(function))
@@ -253,14 +258,14 @@ class TestLinesForPeople:
         error = ValueError("x" * 8000)
         error.__notes__ = ["\n" * 1000] * 20
         shown = self.written(record("failed", exc_info=error, rid="r-1"), 4096)
-        assert "rid=r-1" in shown
+        assert re.search(r"^\S+ \S+ INFO +r-1 ", shown)
         assert "failed" in shown
 
     def test_of_many_fields_have_the_message_and_the_id(self) -> None:
         fields = {f"f{n}": "x" for n in range(900)}
         shown = self.written(record("many", **fields, rid="r-1"), 2048)
         assert "many" in shown
-        assert "rid=r-1" in shown
+        assert re.search(r"^\S+ \S+ INFO +r-1 ", shown)
         assert "fields left out" in shown
 
     def test_are_whole_without_a_limit_and_where_they_are_short(self) -> None:

@@ -12,6 +12,7 @@ from dockerflow import request_id
 from dockerflow.settings import NAMES, Settings
 from dockerflow.summary import RequestSummary
 from mozlog_py._fields.request_text import MAX_TEXT
+from mozlog_py._pretty import shown_errors
 from mozlog_py._sink import pipe_lock
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -76,18 +77,24 @@ def headings(page: Path) -> set[str]:
 def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text("utf-8"))
     for target, heading in links:
-        if page.name == "README.md" and not target.startswith("docs/"):
-            # What it leads to beside the documentation is not there when the wheel is tested.
+        there = (page.parent / target).resolve() if target else page
+        if not there.is_relative_to(ROOT / "docs") and not (ROOT / "tools").is_dir():
+            # What stands beside the documentation is not there when the wheel is tested.
             continue
-        there = page.parent / target if target else page
         assert there.exists(), target
         assert not heading or heading in headings(there), f"{target}#{heading}"
 
 
 def test_the_index_leads_to_every_page() -> None:
-    links = re.findall(r"\]\((\S+\.md)\)", (ROOT / "docs" / "index.md").read_text("utf-8"))
-    pages = {page.name for page in PAGES} - {"index.md"}
-    assert {link for link in links if "/" not in link} == pages
+    docs = ROOT / "docs"
+    reached, found = set(), [docs / "index.md"]
+    while found:
+        page = found.pop()
+        if page not in reached and page.is_relative_to(docs):
+            reached.add(page)
+            links = re.findall(r"\]\((?!https?:)([^)#\s]+\.md)", page.read_text("utf-8"))
+            found += [(page.parent / link).resolve() for link in links]
+    assert sorted(docs.rglob("*.md")) == sorted(reached)
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -159,9 +166,15 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "bytes in a queue": "queued.MAX_QUEUE_BYTES",
         "loggers and levels whose envelopes are remembered": "_line.line_encoder._MAX_TEMPLATES",
         "positions in code whose frames are remembered": "_values.frame_cache._CACHE_SIZE",
+        "`pretty`: summaries whose access line is still to come": (
+            "_pretty.request_head._MAX_SUMMARIES"
+        ),
     }
     assert bounds.pop("characters of a request's id") == "128"
     of_requests = {
+        "`pretty`: seconds in which the traceback of one exception is not repeated": (
+            shown_errors._RECENT_NS // 1_000_000_000
+        ),
         "characters of the headers that an id may come in, together": request_id.MAX_HEADER,
         "characters of a query string, a path, a User-Agent, an Accept-Language": MAX_TEXT,
         "heartbeats of one application that wait for a check": Settings().heartbeat_max_waiting,
@@ -192,4 +205,4 @@ def test_every_field_of_a_summary_is_in_the_table() -> None:
     shown = {name for row in rows("## Summaries") for name in re.findall(r"`(\w+)`", row[0])}
     summary = RequestSummary()
     summary.querystring, summary.started_ns = "", 0
-    assert shown == summary.fields().keys()
+    assert shown == {*summary.fields(), "error", "traceback"}

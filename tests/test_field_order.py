@@ -185,6 +185,24 @@ class TestOrder:
             (line,) = checked_lines(FRONTS[front]({"env": "x"}, {"job": 1}, "m", {"n": 2}, False))
         assert list(line["Fields"]) == ["env", "user", "job", "n", "msg"]
 
+    @pytest.mark.parametrize("front", FRONTS)
+    @pytest.mark.parametrize("bound", [{}, {"job": 1}])
+    @pytest.mark.parametrize("is_raised", [False, True])
+    def test_has_a_request_id_of_the_call_in_its_place_whatever_else_the_context_has(
+        self, front: str, bound: Fields, is_raised: bool
+    ) -> None:
+        structlog.contextvars.bind_contextvars(zone="eu")
+        structlog.contextvars.unbind_contextvars("zone")
+        context.request_id_context.set("r1")
+        with context.bound(**bound):
+            try:
+                raise ValueError("x")
+            except ValueError:
+                call = {"path": "/", "rid": "r1", "code": 200}
+                (line,) = checked_lines(FRONTS[front]({}, {}, "m", call, is_raised))
+        end = ["msg", "error", "traceback"] if is_raised else ["msg"]
+        assert list(line["Fields"]) == [*bound, *call, *end]
+
     def test_has_the_id_of_an_exceptions_request_in_front_of_the_message(self) -> None:
         from mozlog_py._fields.late_request_ids import attach_request_id
 

@@ -120,7 +120,7 @@ class TestBounds:
     def test_keep_what_is_not_closed_from_the_parser(
         self, text: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mozlog_py._fields.json_message.orjson", None)
+        monkeypatch.setattr("mozlog_py._fields.json_message.loads", None)
         monkeypatch.setattr("mozlog_py._fields.json_message.json", None)
         assert json_object(text) is None
 

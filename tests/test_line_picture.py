@@ -71,7 +71,7 @@ def test_a_picture_that_differs_is_named(
 def test_the_pictures_have_the_lines_for_people_and_a_line_of_mozlog() -> None:
     for name in ("light", "dark"):
         root = ET.parse(ROOT / "docs" / "images" / f"first-lines-{name}.svg").getroot()
-        text = " ".join(root.itertext())
+        text = " ".join(" ".join(root.itertext()).split())
         assert "Ann pays" in text
         assert "request.summary" in text or "GET /pay/Ann" in text
         assert '"EnvVersion":' in text

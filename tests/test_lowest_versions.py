@@ -39,7 +39,8 @@ def lowest() -> list[str]:
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     listed = re.search(r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
     assert listed is not None
-    return re.sub(">=", "==", listed[1]).replace('"', "").replace(",", "").split()
+    # Without a marker, such as that of the platforms.
+    return [each.replace(">=", "==") for each in re.findall(r'"([\w-]+>=[\d.]+)', listed[1])]
 
 
 def interpreters() -> Iterator[str]:

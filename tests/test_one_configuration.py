@@ -117,7 +117,7 @@ class TestLines:
             logging.getLogger("app").exception("of logging", extra={"a": 1})
         one, other = stream.getvalue().split("ValueError: boom\n")[:2]
         for shown, event in ((one, "of structlog"), (other, "of logging")):
-            assert "[error" in shown
+            assert " ERROR " in shown
             assert event in shown
             assert "a=1" in shown
             assert "Traceback (most recent call last):" in shown

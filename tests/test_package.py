@@ -50,9 +50,9 @@ from mozlog_py import *
 assert configure is mozlog_py.configure is sys.modules["mozlog_py.config"].configure
 assert "configure" in vars(mozlog_py)
 sys.modules["structlog"] = None
-assert "mozlog_py.pretty" not in sys.modules
+assert "mozlog_py.structlog" not in sys.modules
 try:
-    mozlog_py.pretty
+    mozlog_py.structlog
 except ModuleNotFoundError as error:
     assert error.name.partition(".")[0] == "structlog"
 else:
@@ -94,7 +94,7 @@ class TestDistribution:
         if not (root / "CONTRIBUTING.md").is_file():
             pytest.skip("the guide is of the tree, and not of the wheel")
         project = (root / "pyproject.toml").read_text("utf-8").split("[project.entry-points")[0]
-        bounds = re.findall(r'"([\w-]+>=[\d.]+)"', project.split("\ndependencies")[1])
+        bounds = re.findall(r'"([\w-]+>=[\d.]+)(?:;[^"]*)?"', project.split("\ndependencies")[1])
         told = re.findall(r"^\| `([\w-]+>=[\d.]+)` \| (.+) \|$", (
             root / "CONTRIBUTING.md"
         ).read_text("utf-8"), re.MULTILINE)  # fmt: skip

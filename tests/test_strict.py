@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mozlog_py._line.json_encoder import dumps
 from mozlog_py._values.flatten import flatten
 from mozlog_py._values.sanitiser import Sanitiser
 
@@ -38,7 +39,7 @@ def is_machine_value(value: Any) -> bool:
 
 
 def flat(fields: dict[str, Any]) -> dict[str, Any]:
-    flattened = flatten(fields)
+    flattened = flatten(fields, dumps)
     assert flattened
     assert all(map(is_machine_value, flattened.values()))
     return flattened

@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import logging.config
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from logging.handlers import QueueHandler
@@ -410,7 +412,7 @@ class TestAccessRecords:
         logging.getLogger("gunicorn.access").info("a sentence", atoms)
         (line,) = lines(capsys)
         assert line["Fields"]["rid"] == 'the "id"'
-        assert take_served("GET", "/a") is None
+        assert take_served("GET", "/a") == (None, False)
 
     def test_keep_the_id_of_the_context_and_one_that_they_came_with(
         self, capsys: pytest.CaptureFixture[str]
@@ -583,3 +585,55 @@ def test_a_query_for_the_spec_leaves_the_call_to_the_import(
     monkeypatch.delitem(sys.modules, "colorsys")
     importlib.import_module("colorsys")
     assert seen == [module]
+
+
+SETTINGS = """
+import mozlog_py
+DEBUG, SECRET_KEY, ROOT_URLCONF = True, "k", "settings"
+urlpatterns = []
+%s
+"""
+DJANGO = """
+import logging, django
+django.setup()
+logger = logging.getLogger("django")
+logging.getLogger("django.request").error("broken")
+logging.getLogger("django.server").info("unheard")
+logging.getLogger("django.server").warning("heard")
+names = sorted(type(one).__name__ for one in logger.handlers)
+assert names == ["AdminEmailHandler", "NullHandler"], names
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("settings", "heard"),
+    [
+        ("LOGGING = mozlog_py.dict_config('shop', format='mozlog')", ["unheard", "heard"]),
+        (
+            "LOGGING = mozlog_py.dict_config('shop', loggers={'django.server': 'WARNING'})",
+            ["heard"],
+        ),
+        (
+            "mozlog_py.configure('shop', format='mozlog', loggers={'django.server': 'WARNING'})",
+            ["heard"],
+        ),
+        (
+            "mozlog_py.configure('shop', format='mozlog', loggers={'django': 'CRITICAL'})",
+            ["unheard", "heard"],
+        ),
+    ],
+)
+def test_settings_of_django_keep_its_mail_and_their_levels_and_no_console(
+    tmp_path: Path, settings: str, heard: list[str]
+) -> None:
+    (tmp_path / "settings.py").write_text(SETTINGS % settings)
+    done = subprocess.run(
+        [sys.executable, "-c", DJANGO],
+        cwd=tmp_path, capture_output=True, timeout=60,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    told = [line["Fields"]["msg"] for line in checked_lines(done.stdout)]
+    broken = [] if "CRITICAL" in settings else ["broken"]
+    assert told == [*broken, *heard]

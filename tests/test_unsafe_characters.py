@@ -179,8 +179,11 @@ class TestLinesForPeople:
         forging = f"paid{end}{FORGED}"
         fields = {"value": forging, f"name{forging}": 1, "nested": {"a": [forging]}}
         text = front(forging, "pretty", rid=forging, **fields)
-        (_,) = text.splitlines()
-        assert text.startswith("20")
+        first, *others = text.splitlines()
+        assert re.match(r"20\S+ \S+ [A-Z]+ ", first)
+        assert [line for line in others if not line.startswith("    ")] == []
+        # Only these are breaks of a text.
+        assert (len(others) > 4) is (end in ("\n", "\r\n"))
 
     @pytest.mark.parametrize(
         "attributes",

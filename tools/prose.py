@@ -33,7 +33,9 @@ MOST_WORDS = 30
 
 _BLOCK = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"``[^`]+``|`[^`\n]+`")
-_SENTENCE_END = re.compile(r"(?<=[.:;!?])\s+|\n\s*\n|\n\s*[-*|#]\s*")
+_SENTENCE_END = re.compile(
+    r"(?<=[.:;!?])\s+|(?<=[.!?]\*\*)\s+|\n\s*\n|\n\s*[-*|#]\s*|\s\|\s|\n(?=``|===)"
+)
 
 #: A place, a text.
 Text = tuple[str, int, str]

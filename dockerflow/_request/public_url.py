@@ -1,9 +1,9 @@
 """URLs of repositories and builds without credentials, as the public may see them.
 
 A CI writes into ``version.json`` the URL that it has cloned from, which often has a token in
-it. All forms are recognised that git takes: URLs of any scheme, also behind the name of a remote
-helper, the short form ``user@host:path`` of ssh with and without brackets, addresses of IPv6, and
-passwords that are not percent-encoded.
+it. All forms are recognised that git takes. These are URLs of any scheme, also behind the name of a
+remote helper, and the short form ``user@host:path`` of ssh with and without brackets. Addresses of
+IPv6 and passwords that are not percent-encoded are recognised as well.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
-
+from mozlog_py._line.json_encoder import loads
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS
 
 __all__ = [
@@ -64,9 +63,9 @@ def parsed_object(text: str) -> dict[str, Any] | None:
     if exceeds_bounds(text):
         return None
     try:
-        # orjson reads integers of more than 64 bits as floats, which loses digits.
+        # loads() reads integers of more than 64 bits as floats, which loses digits.
         is_long = _LONG_NUMBER.search(text) is not None
-        value = json.loads(text, parse_constant=_refuse) if is_long else orjson.loads(text)
+        value = json.loads(text, parse_constant=_refuse) if is_long else loads(text)
     except Exception:
         return None
     return value if type(value) is dict else None

@@ -40,8 +40,8 @@ _MAX_THREADS: Final = 1000
 
 #: Of each thread, the last exception that left a request, by its type's name, and the id.
 _failed: Final[dict[int, tuple[str, str]]] = {}
-# The last request of a context: its id, its method and its path.
-_served: Final[ContextVar[tuple[str | None, str, str] | None]] = ContextVar(
+# The last request of a context: its id, its method, its path, and whether it has a summary.
+_served: Final[ContextVar[tuple[str | None, str, str, bool] | None]] = ContextVar(
     "mozlog_served", default=None
 )
 
@@ -133,7 +133,9 @@ class _Served:
 served: Final = _Served()
 
 
-def remember_served(request_id: str | None, method: str, path: str) -> None:
+def remember_served(
+    request_id: str | None, method: str, path: str, *, has_summary: bool = False
+) -> None:
     """Keep the id of the request that ends here, for the server's access line.
 
     Worth calling only where ``served.is_wanted``.
@@ -142,15 +144,17 @@ def remember_served(request_id: str | None, method: str, path: str) -> None:
         request_id: The request's id.
         method: Its method, as the access line has it.
         path: Its path, likewise.
+        has_summary: Whether the request has a summary, or will have one.
     """
-    _served.set((request_id, method, path))
+    _served.set((request_id, method, path, has_summary))
 
 
-def take_served(method: Any, path: Any) -> str | None:
-    """Return the id of the request that was served last in this context, and forget it.
+def take_served(method: Any, path: Any) -> tuple[str | None, bool]:
+    """Return the id of the last request of this context, and whether it has a summary.
 
-    None where that was another request. A server logs no line for a client that has gone, and
-    the application may never see the next request of the connection.
+    The request is forgotten. Where that was another request, the result is ``(None, False)``. A
+    server logs no line for a client that has gone, and the application may never see the next
+    request of the connection.
 
     Args:
         method: The method in the access line.
@@ -158,9 +162,10 @@ def take_served(method: Any, path: Any) -> str | None:
     """
     found = _served.get()
     if found is None:
-        return None
+        return None, False
     _served.set(None)
-    return found[0] if found[1:] == (method, path) else None
+    request_id, *served_as, has_summary = found
+    return (request_id, has_summary) if served_as == [method, path] else (None, False)
 
 
 def take_failed(line: str) -> str | None:

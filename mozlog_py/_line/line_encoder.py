@@ -5,9 +5,9 @@ dict of Fields. ``_render.plain_record`` and ``structlog.log_methods`` repeat it
 for plain records and events.
 
 orjson ends the process on some values: a datetime with a broken tzinfo, a dataclass with an unset
-slot, a list that shrinks while it is read. So it only gets exact ``str``, ``int``, ``float``,
-``bool`` and ``None``, and containers that this package has built. ``docs/design/plain-types.md``
-says more.
+slot, a list that shrinks while it is read. So the encoder only gets exact ``str``, ``int``,
+``float``, ``bool`` and ``None``, and containers that this package has built.
+``docs/design/plain-types.md`` says more.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ import time
 from collections.abc import Callable, Container
 from typing import Any, Final, Protocol
 
-import orjson
-
 from mozlog_py._process.memo import is_short
 from mozlog_py._process.self_log import DEGRADED, degraded
 from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.flatten import flatten
 from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser, type_name, unique_key
 
+from .json_encoder import dumps
 from .severity import severity
 from .truncate import cut, finished
 from .unsafe_characters import DELETE
@@ -66,7 +65,7 @@ _LAST_RESORT: Final = (
     b'{"msg":"a record could not be rendered","mozlog.degraded":"%b"}}'
 )
 
-_dumps: Final = orjson.dumps
+_dumps: Final = dumps
 
 _Templates = dict[Any, dict[Any, dict[Any, tuple[bytes, bytes]]]]
 
@@ -140,7 +139,7 @@ class EnvelopeExtension(Protocol):
 class FieldsMask(Protocol):
     """An object that masks secrets, by value or by shape, in lines."""
 
-    #: Encodes plain values as ``orjson.dumps`` does, with secrets masked.
+    #: Encodes plain values as ``json_encoder.dumps`` does, with secrets masked.
     dumps: Callable[[Any], bytes]
 
     def plain(self, value: Any) -> Any:
@@ -441,7 +440,7 @@ class LineEncoder:
     def _plain(self, fields: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
         plain = sanitiser.fields(fields)
         if self.strict:
-            plain = flatten(plain)
+            plain = flatten(plain, _dumps)
         return with_reasons(plain, sanitiser)
 
     def _fields(self, fields: dict[str, Any], sanitiser: Sanitiser) -> tuple[dict[str, Any], bytes]:

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from mozlog_py._config.options import check_number
 from mozlog_py._process.self_log import DEGRADED, degraded
 from mozlog_py._values.sanitiser import unique_key
 
+from .json_encoder import dumps, loads
 from .unsafe_characters import DELETE, escape
 
 __all__ = [
@@ -97,7 +96,7 @@ def cut(line: bytes, max_bytes: int, further: dict[str, Any] | None = None) -> b
         further: Members that it has beside those of the envelope, as plain values.
     """
     try:
-        document = orjson.loads(line)
+        document = loads(line)
         if type(document["Fields"]) is not dict:
             return line
         end = line[len(line.rstrip(b"\r\n")) :]
@@ -107,7 +106,7 @@ def cut(line: bytes, max_bytes: int, further: dict[str, Any] | None = None) -> b
         _fit(document, max_bytes - len(end), reason)
         return _encoded(document) + end
     except Exception:
-        # The line is not a JSON object, or has numbers that orjson refuses.
+        # The line is not a JSON object, or has numbers that the parser refuses.
         return line
 
 
@@ -298,7 +297,7 @@ def _size(text: str) -> int:
 
 
 def _encoded(plain: Any) -> bytes:
-    return _escaped(orjson.dumps(plain))
+    return _escaped(dumps(plain))
 
 
 def _escaped(line: bytes) -> bytes:

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
-import orjson
-
 from mozlog_py._fields.template_message import Interpolated, TemplateMessage
+from mozlog_py._line.json_encoder import dumps, loads
 from mozlog_py._line.line_encoder import encode
 from mozlog_py._values.dict_items import DICTS, thawed
 from mozlog_py._values.mask_registry import MAX_SEARCHED
@@ -26,7 +25,7 @@ from .secret_values import Needle, WordFilter, checked_patterns, checked_values,
 
 __all__ = ["AnyMask", "Mask", "combined"]
 
-_dumps: Final = orjson.dumps
+_dumps: Final = dumps
 # A line is no deeper, and Fields begin one or two levels down.
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 # A line holds fewer values, with what a format and the envelope add.
@@ -56,7 +55,7 @@ class AnyMask:
     """Base class of one mask and of several masks together.
 
     Attributes:
-        dumps: Encodes plain values as ``orjson.dumps`` does, with secrets masked.
+        dumps: Encodes plain values as ``json_encoder.dumps`` does, with secrets masked.
 
     """
 
@@ -120,7 +119,7 @@ class AnyMask:
     def line(self, line: bytes) -> bytes:
         """Return an encoded line with secrets masked. It may be text instead of JSON."""
         try:
-            document = orjson.loads(line)
+            document = loads(line)
         except ValueError:
             return self.text(line.decode("utf-8", "backslashreplace")).encode()
         if type(document) is not dict:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 from urllib.parse import unquote, unquote_plus
 
-import orjson
+from mozlog_py._line.json_encoder import dumps
 
 __all__ = [
     "MIN_CHARACTERS",
@@ -341,10 +341,10 @@ def _expression(encodings: Encodings) -> str:
 def _encoded(encoding: str) -> bytes:
     """Return an encoding as bytes of encoded JSON."""
     try:
-        return orjson.dumps(encoding)[1:-1]
-    except ValueError:
+        return dumps(encoding)[1:-1]
+    except TypeError:
         # A lone surrogate, of which a line holds the escape.
-        return orjson.dumps(encoding.encode("utf-8", "backslashreplace").decode())[1:-1]
+        return dumps(encoding.encode("utf-8", "backslashreplace").decode())[1:-1]
 
 
 def _runs(encodings: Encodings) -> tuple[bool, frozenset[bytes]]:

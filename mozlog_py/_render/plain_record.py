@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from mozlog_py._context import trace_context
 from mozlog_py._context.trace_context import may_have_span
 from mozlog_py._fields.from_record import (
@@ -35,6 +33,7 @@ from mozlog_py._fields.json_message import json_object, looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._fields.server_records import READERS, read_record
 from mozlog_py._fields.template_message import Template
+from mozlog_py._line.json_encoder import dumps
 from mozlog_py._line.line_encoder import MAX_TIMESTAMP, LineEncoder
 from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.process_id import process
@@ -54,7 +53,7 @@ FieldsRenderer = Callable[[str, int, "dict[str, Any]"], "bytes | None"]
 # A global name costs less than a variable of the closure, which each call copies. Names that
 # are read for each field are the exception.
 _LogRecord: Final = logging.LogRecord
-_dumps: Final = orjson.dumps
+_dumps: Final = dumps
 _modules: Final = sys.modules
 _time_ns: Final = time.time_ns
 # The methods that reversed() would look up, at half of its cost.
@@ -187,7 +186,7 @@ def _record_renderer(
                 for name, value in pairs:
                     fields[name] = value
                     kind = type_(value)
-                    # orjson would write null for NaN and the infinities.
+                    # The encoder would write null for NaN and the infinities.
                     if (
                         kind is not str_
                         and kind is not int_
@@ -210,7 +209,7 @@ def _record_renderer(
                 or (is_traced and "opentelemetry.trace" in _modules and may_have_span())
                 or (is_structlog_late and "structlog.contextvars" in _modules)
             ):
-                context = current()
+                context = current(fields)
                 if context or static:
                     fields = {**static, **context, **fields}
                     needs_sanitiser = needs_sanitiser or not all_plain(context.values())
@@ -330,7 +329,7 @@ def fields_renderer(
         if ns > process.until_ns:
             process.refresh(ns)
         if include_context and has_context(fields):
-            fields = {**static, **current(), **fields}
+            fields = {**static, **current(fields), **fields}
         elif static:
             fields = {**static, **fields}
         if not all_plain(fields.values()) or len(fields) >= MAX_ITEMS:

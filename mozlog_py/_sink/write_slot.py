@@ -133,9 +133,9 @@ class WriteSlot:
     def recover_abandoned(self) -> None:
         """Put the write in the slot at the head of the queue if its owner has abandoned it.
 
-        An owner abandons its write if an exception ends the call between two bytecodes, if its
-        thread ends with the interpreter, or if the process is a child that was forked
-        meanwhile.
+        An owner abandons its write if an exception ends the call between two bytecodes, or if
+        its thread ends with the interpreter. The owner in a parent process abandons it in a
+        child that was forked meanwhile.
         """
         if os.getpid() != self._pid:
             # A fork past Python's own hooks.

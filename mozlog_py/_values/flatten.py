@@ -6,27 +6,29 @@ and ``{"value": …, "representation": "…"}``; no nulls, and at least one fiel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
-
-import orjson
 
 from .sanitiser import MAX_CHARACTERS, unique_key
 
 __all__ = ["flatten"]
 
 
-def flatten(fields: dict[str, Any]) -> dict[str, Any]:
+def flatten(fields: dict[str, Any], dumps: Callable[[Any], bytes]) -> dict[str, Any]:
     """Return plain fields in the form that the machine schema allows.
 
     Nested objects become dotted keys. Empty and mixed arrays become JSON strings. Empty
     Fields get a ``msg``. Where two keys become the same one, the later one gets a number at its
     end. Objects whose dotted keys would have more than ``MAX_CHARACTERS`` together become
     JSON strings as well.
+
+    Args:
+        fields: Fields in plain values.
+        dumps: Encodes plain values as JSON.
     """
     out: dict[str, Any] = {}
     numbers: dict[str, int] = {}
-    for key, value in _Leaves().of("", fields):
+    for key, value in _Leaves(dumps).of("", fields):
         out[unique_key(key, out, numbers)] = value
     return out or {"msg": ""}
 
@@ -34,9 +36,10 @@ def flatten(fields: dict[str, Any]) -> dict[str, Any]:
 class _Leaves:
     """The members of nested objects under dotted keys."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_dumps", "_left")
 
-    def __init__(self) -> None:
+    def __init__(self, dumps: Callable[[Any], bytes]) -> None:
+        self._dumps = dumps
         # Each member of an object repeats the object's key, so one long key would multiply.
         self._left = MAX_CHARACTERS
 
@@ -51,9 +54,9 @@ class _Leaves:
                 elif self._has_room(name, value):
                     yield from self.of(f"{name}.", value)
                 else:
-                    yield name, orjson.dumps(value).decode()
+                    yield name, self._dumps(value).decode()
             elif type(value) is list and not _is_uniform(value):
-                yield name, orjson.dumps(value).decode()
+                yield name, self._dumps(value).decode()
             else:
                 yield name, value
 

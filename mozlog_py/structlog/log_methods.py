@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
-
 from mozlog_py._context import trace_context
 from mozlog_py._context.trace_context import may_have_span
 from mozlog_py._fields.json_message import looks_like_json
+from mozlog_py._line.json_encoder import dumps
 from mozlog_py._line.unsafe_characters import DELETE, escape_short
 from mozlog_py._process.process_id import process
 from mozlog_py._sink.write_slot import owns_writes
@@ -41,7 +40,7 @@ __all__ = [
 #: A method of a bound logger, as a function.
 Method = Callable[..., Any]
 
-_dumps: Final = orjson.dumps
+_dumps: Final = dumps
 _time_ns: Final = time.time_ns
 _modules: Final = sys.modules
 # As many fields may be bound to the logger, and both together must not exceed a line's limit.
@@ -88,7 +87,7 @@ def method_of(name: str, level: int) -> Method:
                         or read_request_id()
                         or bound_by_structlog
                         or (_IS_TRACED and "opentelemetry.trace" in _modules and may_have_span())
-                    ) and (context := current()):
+                    ) and (context := current(fields)):
                         all_fields = {**context, **fields}
                     if not all_fields:
                         text = _dumps(event)

@@ -351,7 +351,7 @@ class MozlogRenderer(ChainRenderer):
                     return render_any(logger, method_name, event_dict)
                 fields: dict[str, Any]
                 if include_context and has_context():
-                    fields = {**static, **current(), **event_dict}
+                    fields = {**static, **current(event_dict), **event_dict}
                 elif static:
                     fields = {**static, **event_dict}
                 else:
@@ -430,7 +430,7 @@ class MozlogRenderer(ChainRenderer):
         sanitiser = Sanitiser(self.formatter.json_default)
         event = self._read(event_dict, method_name, name, sanitiser, own)
         around = self._static_fields
-        if self._include_context and (context := current()):
+        if self._include_context and (context := current(event.fields)):
             around = {**around, **context}
         around = {**around, **event.fields}
         if self._include_context and "traceback" in event.call_fields:

@@ -3,9 +3,9 @@
 ``run()`` gives each shape of a secret to each check, by a connection string, a URL, settings or a
 token, and lets the check fail. Where the driver is told to connect, a loopback port refuses it:
 SQLAlchemy with psycopg, asyncpg and aiosqlite, the pools of psycopg and asyncpg, redis-py, urllib
-and Django's connection. That shows what drivers say today. They quote little, so that the same
-checks are also given the exceptions of these drivers, and of PyMySQL and libpq by their wording,
-with the secret quoted as a driver, a server or a proxy may quote it.
+and Django's connection. That shows what drivers say today, and they quote little. So the same
+checks are also given the exceptions of these drivers, and of PyMySQL and libpq by their wording.
+There the secret is quoted as a driver, a server or a proxy may quote it.
 
 What must not be seen is the secret in any of its forms, each piece of it between special
 characters, and the host.

@@ -56,7 +56,7 @@ def in_a_thread_of_its_own(test):
     """Run a test in a thread that ends with it.
 
     In some versions of Python, an exception that a trace function raises on the way into an
-    ``except`` stays the one that is being handled for as long as the thread runs.
+    ``except`` stays the handled one for as long as the thread runs.
     """
 
     @functools.wraps(test)

@@ -166,8 +166,8 @@ class TestFronts:
         made = logging.LogRecord("app", 30, "", 1, SENT, (), None)
         made.n = 7
         text = PrettyFormatter(static_fields=STATIC).format(made)
-        for part in ("rid=r1", "extra.rid=FORGED", "env=prod", "extra.env=dev", "user=ann"):
-            assert f" {part} " in f" {text} "
+        for part in ("r1", "extra.rid=FORGED", "env=prod", "extra.env=dev", "user=ann"):
+            assert part in text.split()
 
 
 @pytest.mark.usefixtures("in_request")

@@ -1,0 +1,120 @@
+"""Each page of docs/start works as it stands, in an empty folder and with the built wheel."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance import checked
+from page_environment import built_wheel, environment_of
+from snippets import ROOT
+from start_page import Reader, blocks_of
+
+from dockerflow.settings import NAMES
+from mozlog_py import __version__
+
+PAGES = ROOT / "docs" / "start"
+#: The page of links.
+INDEX = "index.md"
+FOLLOWED = sorted(page.name for page in PAGES.glob("*.md") if page.name != INDEX)
+#: Pages about programs that serve no requests, and the fields that are their ids.
+WITHOUT_REQUESTS = {
+    "command-line.md": {"run"},
+    "scripts.md": {"run"},
+    "tasks.md": {"run", "task_id"},
+}
+#: What a program of each page logs, and must not be in any output.
+SECRET = "tulip"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with built_wheel(tmp_path_factory.mktemp("wheel")) as built:
+        yield built
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the pages send requests with curl")
+@pytest.mark.parametrize("page", FOLLOWED)
+def test_a_page_works_as_it_stands(page: str, wheel: Path, tmp_path: Path) -> None:
+    blocks = blocks_of(PAGES / page)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    reader = Reader(folder, environment_of(page, blocks, wheel, tmp_path))
+    reader.follow(blocks)
+
+    lines = [checked(line) for line in reader.output if line.startswith('{"Timestamp"')]
+    assert any(SECRET in block.text for block in blocks), "the page logs no secret"
+    assert not [line for line in reader.output if SECRET in line]
+    assert [line for line in lines if "[redacted]" in json.dumps(line["Fields"])]
+    assert [line for line in reader.output if '"stock_is_known":"error"' in line]
+    if page in WITHOUT_REQUESTS:
+        for name in WITHOUT_REQUESTS[page]:
+            assert [line for line in lines if line["Fields"].get(name)], name
+    else:
+        assert_requests_are_logged(lines)
+
+
+def assert_requests_are_logged(lines: list[dict[str, Any]]) -> None:
+    """Assert that each request of a page has one summary, and other lines with its id."""
+    summaries = [line["Fields"] for line in lines if line["Type"] == "request.summary"]
+    assert "demo-1" in {summary["rid"] for summary in summaries}
+    for path, code in {"/": 200, "/__heartbeat__": 500, "/boom": 500}.items():
+        (summary,) = (each for each in summaries if each["path"] == path)
+        assert summary["code"] == code, path
+        assert len([line for line in lines if line["Fields"].get("rid") == summary["rid"]]) > 1
+
+
+def test_there_is_a_page_for_each_kind_of_program() -> None:
+    assert {*FOLLOWED} == {
+        "aiohttp.md",
+        "asgi-and-wsgi.md",
+        "command-line.md",
+        "django.md",
+        "fastapi.md",
+        "flask.md",
+        "sanic.md",
+        "scripts.md",
+        "starlette.md",
+        "tasks.md",
+    }
+    links = re.findall(r"\]\(([\w-]+\.md)\)", (PAGES / INDEX).read_text("utf-8"))
+    assert sorted(links) == FOLLOWED
+
+
+@pytest.mark.parametrize("page", [*FOLLOWED, INDEX])
+def test_a_link_leads_to_a_page_and_a_heading(page: str) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", (PAGES / page).read_text("utf-8"))
+    assert links
+    for target, heading in links:
+        there = PAGES / (target or page)
+        assert there.exists(), target
+        assert not heading or heading in _headings(there), f"{target}#{heading}"
+
+
+def _headings(page: Path) -> set[str]:
+    found = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", FOLLOWED)
+def test_a_setting_that_a_page_names_exists(page: str) -> None:
+    named = re.findall(r"\bDOCKERFLOW_[A-Z_]+", (PAGES / page).read_text("utf-8"))
+    assert {*named} <= {*NAMES}
+    assert named or page in WITHOUT_REQUESTS
+
+
+@pytest.mark.parametrize("page", FOLLOWED)
+def test_a_page_says_how_to_install_what_is_not_released(page: str) -> None:
+    text = (PAGES / page).read_text("utf-8")
+    assert "$ pip install " in text
+    assert "not released yet: [install it from a wheel](index.md#install-from-a-wheel)." in text
+
+
+def test_the_index_installs_the_wheel_of_this_version() -> None:
+    names = re.findall(r"dist/(mozlog_py-\S+)\[flask\]", (PAGES / INDEX).read_text("utf-8"))
+    assert names == [f"mozlog_py-{__version__}-py3-none-any.whl"]
