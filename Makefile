@@ -163,9 +163,10 @@ test-matrix:
 
 # The core on the oldest and the newest Python that the machine has. CI has no time for more:
 # its packages are few, and each run takes a quarter of a minute.
-CORE_TESTS := $(addprefix tests/test_,formatter.py record_factory.py values.py structlog.py \
-  fast_logger.py processors.py context.py exceptions.py json_message.py template_strings.py \
-  frozendict.py)
+CORE_TESTS := tests/test_formatter.py tests/test_record_factory.py tests/test_values.py \
+  tests/test_structlog.py tests/test_fast_logger.py tests/test_processors.py \
+  tests/test_context.py tests/test_exceptions.py tests/test_json_message.py \
+  tests/test_template_strings.py tests/test_frozendict.py
 
 core-ends:
 	@for end in oldest newest; do \
