@@ -11,6 +11,8 @@ import os
 import time
 from typing import Final
 
+from mozlog_py._process.shared_state import snapshot
+
 from .destinations import PendingWrite, bytes_written
 from .line_writer import LineWriter
 from .write_slot import QueuedWrite, WriteSlot, owns_writes
@@ -105,7 +107,7 @@ class WriteQueue:
                 queued.pending = pending
             # Last: a pending write with a line has its batch.
             pending[0] = b"".join([queued.line for queued in batch])
-        batch = [queued for queued in list(queue) if queued.pending is pending]
+        batch = [queued for queued in snapshot(queue) if queued.pending is pending]
         # No generators here: one that ends runs code from 3.14 on, and an exception that a signal
         # handler raises there is only reported.
         if [queued for queued in batch if queued.is_written is None]:
@@ -122,7 +124,7 @@ class WriteQueue:
 
     def _next_batch(self, room: int) -> list[QueuedWrite]:
         """Return the first writes of the queue that fit into ``room`` bytes; at least one."""
-        waiting = list(self._queue)
+        waiting = snapshot(self._queue)
         if not room:
             return waiting[:1]
         batch: list[QueuedWrite] = []
