@@ -38,6 +38,7 @@ from mozlog_py._fields.from_record import (
 from mozlog_py._fields.json_message import looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._fields.server_records import READERS
+from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import (
     ENVELOPE_VERSION,
     EnvelopeExtension,
@@ -355,6 +356,10 @@ class MozlogFormatter(BaseJsonFormatter):
         is_complete = type(record) is EventRecord and record.is_complete
         fields = {} if is_complete else {**self.static_fields}
         own = extra_fields(record, self._excluded())
+        text = message_dict.get("msg")
+        # The values of an event's template are among its fields already.
+        if type(text) is TemplateMessage and type(record) is not EventRecord:
+            own.update(text.fields_beside(own))
         if self.include_context and not is_complete:
             fields.update(current(own))
         fields.update(own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import functools
 import json
 import re
 import sys
@@ -14,11 +15,14 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mozlog_py._fields import json_message
+from mozlog_py._fields.template_message import Template, TemplateMessage, read_template
 from mozlog_py._line.line_encoder import degrade
 from mozlog_py._process.memo import remember
+from mozlog_py._redaction import template_values
 from mozlog_py._redaction.chain_masks import mask_renderers
 from mozlog_py._redaction.line_limits import (
     RESERVED,
+    is_own,
     items_copied,
     items_for_line,
     with_count,
@@ -28,7 +32,7 @@ from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, sho
 from mozlog_py._redaction.patterns import compiled
 from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named, type_name
 from mozlog_py._values.credential_names import CREDENTIALS, MARKER, is_credential, normal_name
-from mozlog_py._values.dict_items import items_of
+from mozlog_py._values.dict_items import items_of, thawed
 from mozlog_py._values.lazy_values import NOT_LOADED, unloaded
 from mozlog_py._values.mask_registry import mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
@@ -238,17 +242,20 @@ class Redact:
         except Exception:
             # Without an event in its place, the chain would go on with the credentials.
             return {
-                key: value if key in RESERVED and not _is_fields(value) else self.marker
+                key: value
+                if key in RESERVED and not template_values.is_fields(value)
+                else self.marker
                 for key, value in items_copied(event_dict)
                 if type(key) is str
             }
 
     def _event(self, event_dict: dict[str, Any], walk: _Walk) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        event_dict = template_values.read(event_dict, self.is_secret, self.marker, walk.interrupts)
         items = items_copied(event_dict)
         kept = items_for_line(items)
         for key, value in kept:
-            if type(key) is str and key in RESERVED and _is_own(key, value):
+            if type(key) is str and key in RESERVED and is_own(key, value):
                 out[key] = self._message(value, walk) if key == "event" else value
             else:
                 out[key] = self._member(key, value, 0, walk)
@@ -270,10 +277,16 @@ class Redact:
 
     def _message(self, value: Any, walk: _Walk) -> Any:
         """Return a message that is no text without credentials, in a form that is no field."""
+        if type(value) is TemplateMessage:
+            return self._of_template(value, 1, walk)
         if issubclass(type(value), str):
             return value
         clean = self._redacted(value, 1, walk)
         return clean if clean is value or type(clean) is str else repr(clean)
+
+    def _of_template(self, message: TemplateMessage, depth: int, walk: _Walk) -> TemplateMessage:
+        redacted = functools.partial(self._redacted, depth=depth + 1, walk=walk)
+        return template_values.clean_message(message, self.is_secret, self.marker, redacted)
 
     def is_secret(self, name: Any) -> bool:
         """Return whether the value of a field with this name is redacted."""
@@ -348,6 +361,8 @@ class Redact:
         kind = type(value)
         if is_scalar(kind) or issubclass(kind, _NAMELESS):
             return value
+        value = thawed(value)
+        kind = type(value)
         if depth > MAX_DEPTH:
             # A line goes no deeper, and another renderer must not show what was not searched.
             return "<max depth>"
@@ -362,6 +377,10 @@ class Redact:
         for base in _COLLECTIONS:
             if issubclass(kind, base):
                 return self._collection(value, base, depth, walk)
+        if kind is Template:
+            # Its repr shows the values beside the names of their expressions.
+            message = read_template(value, walk.sanitiser)
+            return str.__str__(self._of_template(message, depth, walk))
         if issubclass(kind, dict) or not is_shown:
             members = members_of(value, kind, MAX_ITEMS)
             if members is not None:
@@ -509,22 +528,6 @@ def shows_no_secret(processors: Sequence[Any], args: tuple[Any, ...]) -> bool:
         return True
     return all_scalars(args) and all(
         each.event({"event": args})["event"] == args for each in line_masks(processors)
-    )
-
-
-def _is_own(key: str, value: Any) -> bool:
-    """Return whether a value under a reserved name has a type that structlog puts there."""
-    kind = type(value)
-    if key == "exc_info":
-        is_triple = issubclass(kind, tuple) and tuple.__len__(value) == 3
-        return is_triple or value is None or issubclass(kind, (bool, BaseException))
-    return not issubclass(kind, (dict, list, tuple))
-
-
-def _is_fields(event: Any) -> bool:
-    """Return whether the members of a message become fields."""
-    return issubclass(type(event), dict) or (
-        type(event) is str and json_message.looks_like_json(event)
     )
 
 

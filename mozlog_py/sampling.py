@@ -13,6 +13,7 @@ import structlog
 from mozlog_py._config.options import OptionError
 from mozlog_py._context.brought_ids import RANGE, brought, number_for
 from mozlog_py._fields.from_event import event_level, level_number
+from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.plain_types import is_scalar
 from mozlog_py._values.sanitiser import Sanitiser
 
@@ -168,7 +169,7 @@ def _text(value: Any) -> str:
     """Return the text that a value has in a line; an empty text if it has none."""
     if value is None or type(value) is str:
         return value or ""
-    if issubclass(type(value), (dict, list, tuple)):
+    if issubclass(type(value), (*DICTS, list, tuple)):
         # A container has no text, and any number of members.
         return ""
     sanitiser = Sanitiser()

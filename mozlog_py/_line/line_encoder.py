@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 
 from mozlog_py._process.memo import is_short
 from mozlog_py._process.self_log import DEGRADED, degraded
+from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.flatten import flatten
 from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser, type_name, unique_key
 
@@ -372,7 +373,7 @@ class LineEncoder:
 
     def conversion(self, document: dict[Any, Any], sanitiser: Sanitiser) -> dict[str, Any]:
         """Return the line that a formatter's own ``convert_record`` returned, in plain values."""
-        fields: Any = dict.get(document, "Fields")
+        fields: Any = thawed(dict.get(document, "Fields"))
         if issubclass(type(fields), dict):
             # Fields have other bounds than a nested value.
             line = sanitiser.fields({**document, "Fields": ""})

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from mozlog_py._fields.template_message import Interpolated, TemplateMessage
 from mozlog_py._line.json_encoder import dumps, loads
 from mozlog_py._line.line_encoder import encode
+from mozlog_py._values.dict_items import DICTS, thawed
 from mozlog_py._values.mask_registry import MARGIN, MAX_SEARCHED
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
 
@@ -310,8 +312,8 @@ class _Walk:
         if depth > _MAX_DEPTH:
             # Another renderer may show deeper values, which were not searched.
             return "<max depth>"
-        if kind is dict:
-            return self._members(value, depth)
+        if kind is dict or issubclass(kind, DICTS[1:]):
+            return self._members(thawed(value), depth)
         if kind is list or kind is tuple or kind is set or kind is frozenset:
             items = self._within_budget(value)
             copies = [self.value(item, depth + 1) for item in items]
@@ -321,8 +323,16 @@ class _Walk:
         if issubclass(kind, str):
             text = str.__str__(value)
             clean = self._masked(text)
+            if kind is TemplateMessage and clean != text:
+                # Its values keep their names, by which a processor behind this one hides them.
+                by_value = value.replaced(self._masked_part)
+                return by_value if by_value == clean else clean
             return value if clean == text else clean
         return value
+
+    def _masked_part(self, part: Interpolated) -> Interpolated:
+        clean = self._masked(part.text)
+        return part if clean == part.text else part._replace(text=clean)
 
     def _members(self, members: dict[Any, Any], depth: int) -> dict[Any, Any]:
         out: dict[Any, Any] = {}

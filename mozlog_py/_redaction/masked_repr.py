@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mozlog_py._values.class_lookup import slots_of
+from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.plain_types import is_scalar
 
 __all__ = ["MaskedRepr", "mask", "secret_texts", "shows"]
@@ -168,6 +169,7 @@ def _text(held: Any, kind: type) -> str:
 
 def _attributes(value: Any) -> list[tuple[Any, Any]]:
     """Return the names and values that an object holds in its dict, its slots, or as items."""
+    value = thawed(value)
     kind = type(value)
     if kind is dict:
         return [*dict.items(dict.copy(value))]

@@ -108,7 +108,9 @@ class WriteQueue:
             # Last: a pending write with a line has its batch.
             pending[0] = b"".join([queued.line for queued in batch])
         batch = [queued for queued in snapshot(queue) if queued.pending is pending]
-        if any(queued.is_written is None for queued in batch):
+        # No generators here: one that ends runs code from 3.14 on, and an exception that a signal
+        # handler raises there is only reported.
+        if [queued for queued in batch if queued.is_written is None]:
             self._write_batch(pending, batch, writer)
         while queue and queue[0].is_written is not None:
             queue.popleft()
@@ -140,7 +142,7 @@ class WriteQueue:
         self, pending: PendingWrite, batch: list[QueuedWrite], writer: LineWriter
     ) -> None:
         """Write the lines of a batch, and count each as written or lost."""
-        self.is_draining_deferred = any(queued.is_deferred for queued in batch)
+        self.is_draining_deferred = bool([queued for queued in batch if queued.is_deferred])
         if len(batch) == 1 and len(batch[0].lines) == 1:
             batch[0].is_written = writer.write_and_count(pending)
             return
@@ -153,7 +155,7 @@ class WriteQueue:
                 failed = error
                 self._failed = pending, error
         # A signal handler may have put the rest of its own line before the batch.
-        before = len(pending[0]) - sum(len(queued.line) for queued in batch)
+        before = len(pending[0]) - sum([len(queued.line) for queued in batch])
         done = bytes_written(pending) - before
         if failed is not None and done < 0:
             writer.count_lost([pending[0][:before], before + done], failed, is_begun=True)

@@ -166,7 +166,9 @@ class WriteSlot:
                     for queued in snapshot(self.queue):
                         if queued.pending is owner:
                             queued.is_written = True
-                if is_incomplete and all(one.pending is not owner for one in snapshot(self.queue)):
+                if is_incomplete and not [
+                    one for one in snapshot(self.queue) if one.pending is owner
+                ]:
                     self.queue.appendleft(abandoned)
                 # Only after the line is in the queue: the next owner drains that first.
                 slot.clear()
@@ -176,10 +178,9 @@ class WriteSlot:
     def _abandoned(self) -> PendingWrite | None:
         """Return the write in the slot if no frame of any thread owns it; else None."""
         owner = self.slot.get(_OWNER)
-        if owner is None or any(
-            _is_on_stack(frame, owner)
-            for frame in sys._current_frames().values()  # noqa: SLF001
-        ):
+        frames = sys._current_frames().values()  # noqa: SLF001
+        # No generators here, as in WriteQueue.
+        if owner is None or [frame for frame in frames if _is_on_stack(frame, owner)]:
             return None
         return owner
 
@@ -237,11 +238,10 @@ def mark_as_written(pending: PendingWrite) -> None:
 def _is_on_stack(frame: FrameType | None, owner: PendingWrite) -> bool:
     """Return whether a frame, or one of its callers, owns a write."""
     while frame is not None:
-        if id(frame.f_code) in _OWNING_CODE and any(
+        if id(frame.f_code) in _OWNING_CODE:
             # By identity: a variable of the caller may have any __eq__.
-            value is owner
-            for value in list(frame.f_locals.values())
-        ):
-            return True
+            for value in list(frame.f_locals.values()):
+                if value is owner:
+                    return True
         frame = frame.f_back
     return False

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from .class_lookup import comes_from, defines, is_kind, type_name
-from .dict_items import items_of
+from .dict_items import DICTS, items_of
 from .foreign_scalars import reader_of
 from .frame_cache import frames_text
 from .lazy_values import (
@@ -233,7 +233,7 @@ class Sanitiser(RecordBudget):
             return self._integer(int.__pos__(value))
         if issubclass(kind, float):
             return self._float(float.__pos__(value))
-        is_dict = issubclass(kind, dict)
+        is_dict = issubclass(kind, DICTS)
         if issubclass(kind, (list, tuple)):
             return self._nested(value, _same, depth, self._array)
         if self.json_default is not None and not is_dict:
@@ -343,7 +343,7 @@ class Sanitiser(RecordBudget):
             return self.repr(item)
         if issubclass(kind, _COLLECTIONS):
             return str(self._value(item, depth))
-        if issubclass(kind, (dict, list, tuple)):
+        if issubclass(kind, (*DICTS, list, tuple)):
             return self.repr(self._value(item, depth))
         name = name_expired(item, kind)
         if name is None and comes_from(kind, _NAMED_PACKAGES):
