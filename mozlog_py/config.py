@@ -299,6 +299,8 @@ def configure(
     Records and events go to one stream, in one format, with one context, and pass through the
     same ``processors``. ``structlog.get_logger()`` returns a ``FastBoundLogger``, which has the
     level of the standard library's logger of the same name.
+    structlog is set up when it is imported; at once if it is loaded or another thread is running,
+    which may be importing it.
 
     Warnings and uncaught exceptions become records: those of the main thread, of threads, and
     those that Python can only ignore. So do the records of servers (``mozlog_py.servers``),

@@ -6,6 +6,7 @@ Query strings are in the summaries of ``dockerflow`` and in the access records o
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import Final
@@ -54,9 +55,9 @@ _NESTED: Final = lazy_pattern(
     r"(?:^|[?&;#]|%(?:25)*(?:3F|26|3B|23))(?P<name>[^=&;?#]{1,100}?)(?:=|%(?:25)*3D)",
     re.IGNORECASE,
 )
-# A percent-encoded byte, and a run of them.
-_BYTE: Final = lazy_pattern(rb"%([0-9A-Fa-f]{2})")
+# A run of percent-encoded bytes.
 _BYTES: Final = lazy_pattern("(?:%[0-9A-Fa-f]{2})+")
+_HEX_DIGITS: Final = "0123456789abcdefABCDEF"
 # A query string in a sentence, up to the next white space.
 _QUERY: Final = lazy_pattern(r"\?(?P<query>\S+)")
 # Characters at the end of a word that are no part of a URL: quotes, brackets, a full stop.
@@ -194,11 +195,20 @@ def _decoded(part: bytes) -> str:
     if b"%" not in part and part.isascii():
         return part.decode("ascii")
     # Not by urllib.parse, which takes long to import where no server has done so.
-    return _BYTE.sub(_byte, part).decode("utf-8", "backslashreplace")
+    bytes_by_digits = _bytes_by_digits()
+    first, *others = part.split(b"%")
+    pieces = [first]
+    for text in others:
+        byte = bytes_by_digits.get(text[:2])
+        pieces += (b"%", text) if byte is None else (byte, text[2:])
+    return b"".join(pieces).decode("utf-8", "backslashreplace")
 
 
-def _byte(found: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(found[1].decode())
+@functools.cache
+def _bytes_by_digits() -> dict[bytes, bytes]:
+    """Return each byte by its two hexadecimal digits, in either case."""
+    pairs = (f"{first}{second}" for first in _HEX_DIGITS for second in _HEX_DIGITS)
+    return {pair.encode(): bytes.fromhex(pair) for pair in pairs}
 
 
 def _unquoted(text: str) -> str:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Final
 
+from .daemon_thread import start_daemon
+
 __all__ = ["WorkerThreads", "at_thread_end"]
 
 #: Seconds for which an idle thread waits for work before it ends.
@@ -91,7 +93,7 @@ class WorkerThreads:
             self._made += 1
             name = f"dockerflow-check-{self._made}"
         try:
-            threading.Thread(target=self._serve, args=(worker,), name=name, daemon=True).start()
+            start_daemon(self._serve, worker, name=name)
         except BaseException:
             with self._lock:
                 self._unassign(worker)
