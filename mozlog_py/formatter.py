@@ -63,14 +63,13 @@ from mozlog_py._render.any_record import (
     with_max_bytes,
 )
 from mozlog_py._render.plain_record import Fallbacks, FieldsRenderer
-from mozlog_py._render.run_processors import processed_fields
+from mozlog_py._render.run_processors import import_for_processors, processed_fields
 from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 
 from ._render import plain_record
 from .context import current
-from .redaction import combined_mask, line_masks
 from .typing import Processor, Style
 
 if TYPE_CHECKING:
@@ -213,7 +212,7 @@ class MozlogFormatter(BaseJsonFormatter):
         self.strict = check_switch("strict", strict)
         self.include_context = check_switch("include_context", include_context)
         self.json_default = json_default
-        self.processors = checked_processors(processors)
+        self.processors = _prepared(processors)
         self.parse_messages = check_switch("parse_messages", parse_messages)
         self._is_reserved_given = reserved_attrs is not None
         names = self.parse() if fmt is None or isinstance(fmt, str) else list(fmt)
@@ -504,6 +503,12 @@ class MozlogFormatter(BaseJsonFormatter):
 
     def value_mask(self) -> AnyMask | None:
         """Return the mask for secrets by value in this formatter's lines; None without one."""
+        if not self.processors:
+            return None
+        # Imported here: only a processor has secrets. No fork may cut the import in two.
+        import_for_processors()
+        from .redaction import combined_mask, line_masks
+
         return combined_mask(line_masks(self.processors))
 
     def _envelope_extension(self) -> EnvelopeExtension | None:
@@ -553,6 +558,14 @@ class MozlogFormatter(BaseJsonFormatter):
 _METHODS: Final = {
     name: getattr(MozlogFormatter, name) for name in (*_HOOKS, "convert_record", "format")
 }
+
+
+def _prepared(processors: Sequence[Processor]) -> tuple[Processor, ...]:
+    """Return checked processors, with the modules imported that their first record needs."""
+    checked = checked_processors(processors)
+    if checked:
+        import_for_processors()
+    return checked
 
 
 def renderer_key(logger_name: str | None, max_bytes: int) -> str | None:

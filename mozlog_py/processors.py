@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final, NoReturn
 
-import structlog
-
 from mozlog_py._config.options import check_no_positional
 from mozlog_py._fields.from_event import event_level
 from mozlog_py._fields.late_request_ids import add_request_id
@@ -27,7 +25,7 @@ from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, Sanitiser, unique_
 
 from .context import current
 from .redaction import Redact
-from .sampling import Sample
+from .sampling import Sample, drop_event
 from .typing import Processor
 
 __all__ = [
@@ -313,7 +311,7 @@ def guarded(
                 processed = processor.redacted(event_dict, interrupts)
             else:
                 processed = processor(logger, method_name, event_dict)
-        except structlog.DropEvent:
+        except drop_event():
             _forget_details(event_dict)
             raise
         except BaseException as error:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import sys
 import time
 from collections.abc import Callable, Container
 from typing import Any, Final, Protocol
@@ -510,6 +510,11 @@ def last_resort(error: BaseException) -> bytes:
 def local_hostname() -> str:
     """Return this host's name; ``unknown`` where it has none."""
     try:
+        if hasattr(os, "uname") and "socket" not in sys.modules:
+            # The same name without the module, which takes long to import.
+            return os.uname().nodename
+        import socket
+
         return socket.gethostname()
     except OSError:
         return "unknown"

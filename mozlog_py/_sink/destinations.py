@@ -38,6 +38,7 @@ from mozlog_py._process.descriptors import (
     is_redirection,
     is_writable,
 )
+from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._process.unpatched import native, sleep
 
 from .pipe_lock import CAN_LOCK, LOCK, LOCKED_BYTE, UNLOCK, PipeLock, lockf
@@ -71,14 +72,14 @@ _PAUSE_S: Final = 0.005
 _write: Final = os.write
 _line_of: Final[Any] = itemgetter(0)
 _add_count: Final[Any] = list.append
-_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+_NOT_ASCII: Final = lazy_pattern(r"[^\x00-\x7f]+")
 _get_ident: Final = native("_thread", "get_ident")
 
 #: The prefix by which a line is recognised within the line of another record.
-_PREFIX: Final = re.compile(rb"[ -~]{12,120}")
-_TIMESTAMP: Final = re.compile(rb'\{"Timestamp":(\d+),')
+_PREFIX: Final = lazy_pattern(rb"[ -~]{12,120}")
+_TIMESTAMP: Final = lazy_pattern(rb'\{"Timestamp":(\d+),')
 #: Colours of the terminal, raw and as a line escapes them.
-_COLORS: Final = re.compile(rb"(?:\x1b|\\+x1b|\\+u001b)\[[0-9;]*m")
+_COLORS: Final = lazy_pattern(rb"(?:\x1b|\\+x1b|\\+u001b)\[[0-9;]*m")
 
 #: The threads that write to a stream of a foreign class now, each with its destination.
 _in_progress: Final[list[tuple[int, StreamDestination]]] = []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import re
 import time
 from datetime import datetime, timezone
 from typing import Any, Final
 
+from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._process.shared_state import CountLock
 from mozlog_py._values.sanitiser import type_name
 
@@ -16,7 +16,7 @@ __all__ = ["OTHERS", "LossCounter", "LossReport", "severity_in"]
 #: The cause that losses are counted under once there are 100 other causes.
 OTHERS: Final = "others"
 _MAX_CAUSES: Final = 100
-_SEVERITY: Final = re.compile(rb'"Severity":(\d+)')
+_SEVERITY: Final = lazy_pattern(rb'"Severity":(\d+)')
 
 
 class LossReport(int):

@@ -8,8 +8,9 @@ credentials.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
+
+from mozlog_py._process.lazy_pattern import lazy_pattern
 
 from .class_lookup import is_kind
 
@@ -22,7 +23,7 @@ _REQUESTS: Final = (
 )
 #: The packages of these types.
 PACKAGES: Final = frozenset(module.partition(".")[0] for module, _ in _REQUESTS)
-_QUERY: Final = re.compile(r"\?[^'\"\s]*")
+_QUERY: Final = lazy_pattern(r"\?[^'\"\s]*")
 
 
 def is_request(kind: type) -> bool:
