@@ -54,28 +54,32 @@ demo:
 	@$(MAKE) --silent --no-print-directory --jobs=2 $(DEMO)/ours/.installed $(DEMO)/upstream/.installed
 	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
-# Each test of the tree runs once, in one of three lanes beside each other. The tests of the
-# first lane wait for servers most of their time; the second lane has all others, without those
-# that the third lane takes besides upstream's tests and the wheel.
+# Each test of the tree runs once, in one of four lanes beside each other. The tests of "servers"
+# and "pages" wait for servers and for pip most of their time. Only "most" measures what is run: in
+# the other lanes, each process that they start would take half as long again.
 SERVER_TESTS := tests/field
+PAGE_TESTS := tests/start tests/cookbook tests/test_demo.py
 BESIDE_TESTS := tests/field/core tests/test_hostile_lines.py
 
 test: lint types layers
 	$(BIN)/coverage erase
-	$(MAKE) --no-print-directory --output-sync=target --jobs=3 servers most beside
+	$(MAKE) --no-print-directory --output-sync=target --jobs=4 most servers pages beside
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-.PHONY: servers most beside
-servers: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
-
+.PHONY: most servers pages beside
 most: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(BESIDE_TESTS))
+	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(PAGE_TESTS) $(BESIDE_TESTS))
+
+servers: $(VENV)/.installed
+	$(BIN)/python -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
+
+pages: $(VENV)/.installed
+	$(BIN)/python -m pytest $(PAGE_TESTS)
 
 beside: upstream
 	@$(MAKE) --no-print-directory wheel-test
-	$(BIN)/coverage run -m pytest $(BESIDE_TESTS)
+	$(BIN)/python -m pytest $(BESIDE_TESTS)
 
 # All tests of the tree, and what of it they run.
 unit: $(VENV)/.installed

@@ -419,7 +419,7 @@ class MozlogFormatter(BaseJsonFormatter):
         The formatter holds the method's object weakly.
         """
         listeners = vars(self).setdefault("_listeners", set())
-        listeners.difference_update([one for one in listeners if one() is None])
+        listeners.difference_update([one for one in [*listeners] if one() is None])
         listeners.add(weakref.WeakMethod(callback))
 
     def overrides(self, hook: str) -> bool:

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from mozlog_py import context
 from mozlog_py._process.self_log import note
+from mozlog_py._process.shared_state import snapshot
 from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["Reporting", "RequestReports", "install", "leave_untraced", "report"]
@@ -169,7 +170,7 @@ class RequestReports:
 
     def has_seen(self, error: BaseException) -> bool:
         """Return whether the exception is known, sent or not."""
-        return self._has(error, list(self._reports))
+        return self._has(error, snapshot(self._reports))
 
     def has_sent(self, error: BaseException, since_ns: int = 0) -> bool:
         """Return whether the exception was sent, or is part of a group that was.
@@ -179,7 +180,8 @@ class RequestReports:
             since_ns: Events before this time of the monotonic clock do not count.
         """
         return self._has(
-            error, [each for each in list(self._reports) if each.at_ns >= since_ns and each.is_sent]
+            error,
+            [each for each in snapshot(self._reports) if each.at_ns >= since_ns and each.is_sent],
         )
 
     @staticmethod
@@ -221,7 +223,7 @@ _unconfirmed: Final[deque[weakref.ref[_Report]]] = deque(maxlen=100)
 
 
 def _confirm() -> None:
-    for each in list(_unconfirmed):
+    for each in snapshot(_unconfirmed):
         report = each()
         # One that was dropped stays: it may be an event within the other's ``before_send``.
         if report is None or report.check_sent():

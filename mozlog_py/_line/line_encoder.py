@@ -448,12 +448,12 @@ class LineEncoder:
             try:
                 return plain, self.dumps(plain)
             except Exception as error:
-                degraded.count += 1
+                degraded.add()
                 plain[DEGRADED] = f"encoded by the standard library: {type_name(type(error))}"
                 plain = self._masked(plain)
                 return plain, json.dumps(plain, separators=(",", ":")).encode()
         except Exception as error:
-            degraded.count += 1
+            degraded.add()
             plain = {
                 "msg": "the record could not be rendered",
                 DEGRADED: type_name(type(error)),
@@ -472,7 +472,7 @@ def _type_text(type_: Any) -> str:
 def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
     """Return plain fields, with a note of what their record has lost, if anything."""
     if sanitiser.reasons:
-        degraded.count += 1
+        degraded.add()
         # The fields may have a note of some reasons already, from before they were cleaned.
         note = plain.get(DEGRADED)
         known = note.split("; ") if type(note) is str else ()

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -13,8 +14,9 @@ from types import FrameType
 from typing import Final, Protocol
 
 from .interpreters import IS_MAIN
+from .shared_state import snapshot
 
-__all__ = ["ClosedAtExit", "flush_on_sigterm", "is_over", "register"]
+__all__ = ["ClosedAtExit", "flush_on_sigterm", "is_called_by_shutdown", "is_over", "register"]
 
 #: Seconds for all queues: at the end of the process, and if SIGTERM ends it.
 _EXIT_S: Final = 5.0
@@ -67,6 +69,19 @@ def is_over() -> bool:
     return _Exit.is_over
 
 
+def is_called_by_shutdown() -> bool:
+    """Return whether ``logging.shutdown`` has called the ``close()`` that calls this function."""
+    # Skip the close() of subclasses.
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None and frame.f_code.co_name == "close":
+        frame = frame.f_back
+    return (
+        frame is not None
+        and frame.f_code.co_name == "shutdown"
+        and frame.f_globals.get("__name__") == "logging"
+    )
+
+
 def flush_on_sigterm() -> None:
     """Flush the registered objects when SIGTERM ends the process.
 
@@ -82,13 +97,13 @@ def _close_all() -> None:
     """Write all lines; later ones are written directly."""
     _Exit.is_over = True
     until = _monotonic() + _EXIT_S
-    for holder in list(_registered):
+    for holder in snapshot(_registered):
         holder.close(max(0.0, until - _monotonic()))
 
 
 def _flush_all(timeout: float = _EXIT_S) -> None:
     until = _monotonic() + timeout
-    for holder in list(_registered):
+    for holder in snapshot(_registered):
         holder.flush(max(0.0, until - _monotonic()))
 
 

@@ -27,7 +27,8 @@ class EndsThreads(Protocol):
         """End the threads that wait for work. Must not raise."""
 
 
-_holders: Final[weakref.WeakSet[EndsThreads]] = weakref.WeakSet()
+# A list: other threads may add to it while it is iterated.
+_holders: Final[list[weakref.ref[EndsThreads]]] = []
 
 
 class _Shutdown:
@@ -55,7 +56,9 @@ def has_several() -> bool:
         return True
 
 
-def start_thread(function: Callable[..., Any], args: tuple[Any, ...], name: str) -> None:
+def start_thread(
+    function: Callable[..., Any], args: tuple[Any, ...], name: str, **options: Any
+) -> None:
     """Start a thread that does not keep the process from ending.
 
     In the main interpreter it is a daemon. A subinterpreter refuses daemons, or ends the process
@@ -66,6 +69,7 @@ def start_thread(function: Callable[..., Any], args: tuple[Any, ...], name: str)
         function: The function that the thread runs.
         args: Its arguments.
         name: The name of the thread.
+        options: Further options of ``threading.Thread``.
 
     Raises:
         RuntimeError: The system starts no thread, or the subinterpreter ends.
@@ -74,7 +78,7 @@ def start_thread(function: Callable[..., Any], args: tuple[Any, ...], name: str)
         _install_hook()
         if _Shutdown.has_begun:
             raise RuntimeError("the subinterpreter ends, and starts no more threads")
-    threading.Thread(target=function, args=args, name=name, daemon=IS_MAIN).start()
+    threading.Thread(target=function, args=args, name=name, daemon=IS_MAIN, **options).start()
 
 
 def end_with_interpreter(holder: EndsThreads) -> None:
@@ -86,7 +90,7 @@ def end_with_interpreter(holder: EndsThreads) -> None:
         holder: The object. It is referred to weakly.
     """
     if not IS_MAIN:
-        _holders.add(holder)
+        _holders.append(weakref.ref(holder))
 
 
 def _install_hook() -> None:
@@ -102,5 +106,7 @@ def _install_hook() -> None:
 
 def _end_threads() -> None:
     _Shutdown.has_begun = True
-    for holder in list(_holders):
-        holder.end_threads()
+    for reference in _holders:
+        holder = reference()
+        if holder is not None:
+            holder.end_threads()

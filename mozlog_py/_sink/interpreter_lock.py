@@ -25,6 +25,7 @@ from typing import Any, Final
 from mozlog_py._process.descriptors import DescriptorIdentity
 from mozlog_py._process.interpreters import IS_MAIN
 from mozlog_py._process.self_log import note
+from mozlog_py._process.shared_state import snapshot
 
 try:
     import fcntl
@@ -160,7 +161,7 @@ class InterpreterLock:
 
 def _close_all() -> None:
     _Exit.is_over = True
-    for lock in list(_opened):
+    for lock in snapshot(_opened):
         lock.close()
 
 

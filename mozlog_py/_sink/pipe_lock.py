@@ -164,7 +164,7 @@ class PipeLock:
         pause = 0.0
         while not self._try_lock():
             if self._is_held_too_long():
-                unlocked.count += 1
+                unlocked.add()
                 return
             if until is not None and _monotonic() >= until:
                 raise TimeoutError(errno.ETIMEDOUT, "another process has the lock of the pipe")

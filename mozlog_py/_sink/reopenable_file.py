@@ -24,6 +24,7 @@ from typing import Any, AnyStr, Final
 
 from mozlog_py._process.descriptors import DescriptorIdentity, file_of
 from mozlog_py._process.self_log import note
+from mozlog_py._process.shared_state import snapshot
 
 __all__ = ["ReopenableFile", "reopen_on_sighup"]
 
@@ -261,7 +262,7 @@ def reopen_on_sighup() -> None:
 
 
 def _reopen_all(number: int, frame: FrameType | None) -> None:
-    for stream in list(_opened):
+    for stream in snapshot(_opened):
         # Only a request: the signal may have interrupted a write.
         stream.request_reopen()
     for former in _former:

@@ -11,6 +11,8 @@ import os
 import time
 from typing import Final
 
+from mozlog_py._process.shared_state import snapshot
+
 from .destinations import PendingWrite, bytes_written
 from .line_writer import LineWriter
 from .write_slot import QueuedWrite, WriteSlot, owns_writes
@@ -105,7 +107,7 @@ class WriteQueue:
                 queued.pending = pending
             # Last: a pending write with a line has its batch.
             pending[0] = b"".join([queued.line for queued in batch])
-        batch = [queued for queued in list(queue) if queued.pending is pending]
+        batch = [queued for queued in snapshot(queue) if queued.pending is pending]
         if any(queued.is_written is None for queued in batch):
             self._write_batch(pending, batch, writer)
         while queue and queue[0].is_written is not None:
@@ -120,7 +122,7 @@ class WriteQueue:
 
     def _next_batch(self, room: int) -> list[QueuedWrite]:
         """Return the first writes of the queue that fit into ``room`` bytes; at least one."""
-        waiting = list(self._queue)
+        waiting = snapshot(self._queue)
         if not room:
             return waiting[:1]
         batch: list[QueuedWrite] = []

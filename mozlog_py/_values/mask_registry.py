@@ -16,6 +16,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from mozlog_py._process.shared_state import snapshot
+
 __all__ = [
     "MAX_SEARCHED",
     "MAX_WINDOWS",
@@ -109,7 +111,7 @@ def masked_ends(text: str, ahead: int, behind: int) -> tuple[str, str]:
 
 
 def _masked(text: str) -> str:
-    for mask in list(_of_cuts):
+    for mask in snapshot(_of_cuts):
         try:
             text = mask.text(text)
         except Exception:
@@ -133,7 +135,7 @@ def mask_chains(mask: TextMask) -> None:
 
 def in_chains() -> list[Any]:
     """Return the masks that were registered for renderers."""
-    return list(_of_chains)
+    return snapshot(_of_chains)
 
 
 def follow(callback: Callable[[], None]) -> None:

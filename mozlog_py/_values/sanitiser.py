@@ -35,6 +35,8 @@ from .lazy_values import (
 from .lazy_values import PACKAGES as LAZY_PACKAGES
 from .name_value_pairs import Members, members_of, view_items
 from .record_budget import MAX_CHARACTERS, MAX_NODES, RecordBudget
+from .request_objects import PACKAGES as REQUEST_PACKAGES
+from .request_objects import is_request, shown_request
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -70,6 +72,8 @@ _FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
 _DATES: Final = (datetime.datetime, datetime.date, datetime.time)
 _COLLECTIONS: Final = (set, frozenset, deque)
 _SHOWN_BY_STR: Final = (("uuid", "UUID"), ("decimal", "Decimal"), ("pathlib", "PurePath"))
+# The packages of the classes that are known by name, and shown in a way of their own.
+_NAMED_PACKAGES: Final = LAZY_PACKAGES | REQUEST_PACKAGES
 
 _is_more: Final = "<{} more items>".format
 
@@ -288,9 +292,11 @@ class Sanitiser(RecordBudget):
         reader = reader_of(kind)
         if reader is not None:
             return self._nested(value, reader, depth)
-        if comes_from(kind, LAZY_PACKAGES):
+        if comes_from(kind, _NAMED_PACKAGES):
             if is_lazy_text(kind):
                 return self.call(str, value)
+            if is_request(kind):
+                return self.call(shown_request, value)
             name = name_unloaded(value, kind)
             if name is not None:
                 return self.text_of(name)
@@ -340,7 +346,9 @@ class Sanitiser(RecordBudget):
         if issubclass(kind, (dict, list, tuple)):
             return self.repr(self._value(item, depth))
         name = name_expired(item, kind)
-        if name is None and comes_from(kind, LAZY_PACKAGES):
+        if name is None and comes_from(kind, _NAMED_PACKAGES):
+            if is_request(kind):
+                return self.call(shown_request, item)
             name = name_unloaded(item, kind)
         return self.repr(item) if name is None else self.text_of(name)
 

@@ -14,10 +14,12 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 
-from mozlog_py._process.interpreters import end_with_interpreter, start_thread
+from mozlog_py._process.interpreters import end_with_interpreter
 
 from .check_result import CheckResult, raised
+from .daemon_thread import start_daemon
 from .single_flight import CheckRun
 
 __all__ = ["EventLoopPool", "LoopThread", "begin"]
@@ -31,7 +33,9 @@ def begin(check_run: CheckRun) -> None:
     loop = asyncio.get_running_loop()
     attempt = check_run.attempt = object()
     check_run.loop = loop
-    timer = loop.call_later(max(0.0, check_run.deadline - time.monotonic()), check_run.time_out)
+    # Without the request's context: an idle loop keeps the timer that was cancelled last.
+    left = max(0.0, check_run.deadline - time.monotonic())
+    timer = loop.call_later(left, check_run.time_out, context=Context())
     task: asyncio.Task[None] = check_run.enter(loop.create_task, _run(check_run, attempt))
 
     def stop() -> None:
@@ -92,10 +96,11 @@ class LoopThread:
         self._start(f"dockerflow-check-loop-{number}")
 
     def _start(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
+        # Without the request's context: the loop's own reader keeps it for good.
+        self.loop = Context().run(asyncio.new_event_loop)
         end_with_interpreter(self)
         try:
-            start_thread(self._serve, (), name)
+            start_daemon(self._serve, name=name)
         except BaseException:
             self.loop.close()
             raise

@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Final
 
-from mozlog_py._process.interpreters import end_with_interpreter, start_thread
+from mozlog_py._process.interpreters import end_with_interpreter
+
+from .daemon_thread import start_daemon
 
 __all__ = ["WorkerThreads", "at_thread_end"]
 
@@ -96,7 +98,7 @@ class WorkerThreads:
             self._made += 1
             name = f"dockerflow-check-{self._made}"
         try:
-            start_thread(self._serve, (worker,), name)
+            start_daemon(self._serve, worker, name=name)
         except BaseException:
             with self._lock:
                 self._unassign(worker)
