@@ -1,4 +1,4 @@
-"""Flushes and closes registered queues at the end of the process."""
+"""Flushes and closes registered queues at the end of the process, or of a subinterpreter."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import weakref
 from types import FrameType
 from typing import Final, Protocol
 
+from .interpreters import IS_MAIN
 from .shared_state import snapshot
 
 __all__ = ["ClosedAtExit", "flush_on_sigterm", "is_called_by_shutdown", "is_over", "register"]
@@ -45,7 +46,7 @@ class _Exit:
 
 
 def register(holder: ClosedAtExit) -> None:
-    """Flush and close an object at the end of the process.
+    """Flush and close an object at the end of the process, or of the subinterpreter.
 
     Args:
         holder: The object. It is referred to weakly.
@@ -54,8 +55,11 @@ def register(holder: ClosedAtExit) -> None:
     # atexit, since logging.shutdown knows only the handlers that were not closed before.
     if not _Exit.is_prepared:
         _Exit.is_prepared = True
+        # A subinterpreter waits for the queue's thread before it runs the hooks of atexit: so
+        # the queue is closed earlier, and later lines are written directly.
+        before_threads_end = _flush_all if IS_MAIN else _close_all
         with contextlib.suppress(AttributeError, RuntimeError):
-            threading._register_atexit(_flush_all)  # type: ignore[attr-defined]  # noqa: SLF001
+            threading._register_atexit(before_threads_end)  # type: ignore[attr-defined]  # noqa: SLF001
         atexit.register(_close_all)
     _registered.add(holder)
 
@@ -81,8 +85,8 @@ def is_called_by_shutdown() -> bool:
 def flush_on_sigterm() -> None:
     """Flush the registered objects when SIGTERM ends the process.
 
-    Nothing is changed if the application handles SIGTERM, nor outside the main thread, which
-    alone may set signal handlers.
+    Nothing is changed if the application handles SIGTERM, nor outside the main thread of the main
+    interpreter, which alone may set signal handlers.
     """
     with contextlib.suppress(ValueError):
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

@@ -408,12 +408,13 @@ def is_echo(line: bytes) -> bool:
 
 def slot_writers(
     destination: DescriptorDestination, slot: dict[int, PendingWrite]
-) -> tuple[Iterator[None], Iterator[tuple[None, None]]]:
+) -> tuple[Iterator[None], Iterator[tuple[Any, ...]]]:
     """Return two endless iterators; each step writes the line in ``slot[0]`` once.
 
     A step adds the count to the pending write, in the same C call as the write. A step of the
-    second iterator also takes the lock of the pipe before and releases it after the write. A
-    step raises what the write or the lock raises, and the next step starts anew.
+    second iterator also takes the lock of the pipe before and releases it after the write; around
+    that, the lock between interpreters if there are several. A step raises what the write or a
+    lock raises, and the next step starts anew.
 
     The iterators are made once, since making a ``map`` costs as much as using it.
     """
@@ -428,10 +429,17 @@ def slot_writers(
 
     always = repeat(destination.descriptor)
     verified = destination.descriptors(is_endless=True)
+    pipe_lock = destination.pipe_lock
+    between = None if pipe_lock is None else pipe_lock.between_interpreters
+    if between is not None:
+        verified = compress(verified, between.locks())
     locked = compress(always, map(not_, locks(verified, LOCK)))
+    unlocks: list[Iterator[Any]] = [locks(always, UNLOCK)]
+    if between is not None:
+        unlocks.append(between.unlocks())
     return (
         writes(destination.descriptors(is_endless=True)),
-        zip(writes(locked), locks(always, UNLOCK), strict=False),
+        zip(writes(locked), *unlocks, strict=False),
     )
 
 

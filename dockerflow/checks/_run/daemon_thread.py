@@ -1,18 +1,19 @@
-"""Starts the threads for checks: daemons with an empty context."""
+"""Starts the threads for checks: with an empty context, and daemons where there are any."""
 
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
+
+from mozlog_py._process.interpreters import start_thread
 
 __all__ = ["start_daemon"]
 
 
 def start_daemon(function: Callable[..., Any], *args: Any, name: str) -> None:
-    """Start a daemon thread.
+    """Start a daemon thread; in a subinterpreter, which has none, an ordinary one.
 
     A free-threaded Python, and ``-X thread_inherit_context=1``, run a thread in a copy of its
     starter's context. A thread for checks serves many requests. It would keep the first one's
@@ -24,9 +25,9 @@ def start_daemon(function: Callable[..., Any], *args: Any, name: str) -> None:
         name: The name of the thread.
 
     Raises:
-        RuntimeError: No thread can be started.
+        RuntimeError: No thread can be started, or the subinterpreter ends.
         MemoryError: As above.
         OSError: As above.
     """
     options: dict[str, Any] = {"context": Context()} if sys.version_info >= (3, 14) else {}
-    threading.Thread(target=function, args=args, name=name, daemon=True, **options).start()
+    start_thread(function, args, name, **options)
