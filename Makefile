@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-VERSIONS ?= 3.10 3.11 3.12 3.13
+VERSIONS ?= 3.10 3.11 3.12 3.13 3.14 3.15
 # The oldest frameworks that are supported, on the oldest Python. What they are built
 # on goes on without them, and warns of it: that is no news of ours. They are installed
 # last, since servers of tests/field need newer ones, which these tests leave out.
@@ -10,14 +10,15 @@ OLDEST := django~=4.2.0 fastapi~=0.109.1 flask~=2.3.0 sanic~=23.12.0
 # Sanic's test client needs a newer Sanic than the oldest, but for requests over ASGI.
 OLDEST_SANIC := sanic~=22.6.1 websockets~=10.4
 
-.PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix bench torture attack docs clean
+.PHONY: help demo test quick lint types layers unit upstream wheel-test test-matrix core-ends bench torture attack docs clean
 
 help:
 	@echo "make demo         what upstream loses, one request, a database taken away (under a minute)"
 	@echo "make test         all: lint, types, layers, tests, coverage, upstream's tests, the built wheel"
 	@echo "make upstream     upstream's own tests, with upstream and with ours"
 	@echo "make quick        the tests that start no process and do not take long (under a minute)"
-	@echo "make test-matrix  the tests on Python $(VERSIONS), and those of frameworks with the oldest ones"
+	@echo "make test-matrix  the tests on Python $(VERSIONS), with lazy imports, and with the oldest frameworks"
+	@echo "make core-ends    the tests of the core on the oldest and the newest Python, where found"
 	@echo "make torture      every fault of tests/faults, often; writes the table of docs/faults.md"
 	@echo "make attack       what a stranger can try on the example services, and a table of what held"
 	@echo "make docs         the documentation as a site, in .matrix/site"
@@ -136,8 +137,11 @@ wheel-test: $(VENV)/.installed .matrix/wheel/.installed
 	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet $(WHEEL_TESTS)
 
 test-matrix:
-	@for version in $(VERSIONS) oldest oldest-sanic; do \
+	@for version in $(VERSIONS) lazy oldest oldest-sanic; do \
 	  number=$$version; further=; arguments=; \
+	  if [ $$version = lazy ]; then \
+	    number=$(lastword $(VERSIONS)); arguments="-p tests.lazy_imports"; \
+	  fi; \
 	  if [ $$version = oldest ]; then \
 	    number=$(firstword $(VERSIONS) 3.10); \
 	    further='$(OLDEST)'; \
@@ -148,17 +152,33 @@ test-matrix:
 	    further='$(OLDEST_SANIC)'; \
 	    arguments="-W ignore::DeprecationWarning tests/frameworks/test_sanic.py -k not(TestMemory)"; \
 	  fi; \
-	  python=; \
-	  for candidate in python$$number $$HOME/.pyenv/versions/$$number.*/bin/python; do \
-	    if $$candidate -c "" 2>/dev/null; then python=$$candidate; break; fi; \
-	  done; \
-	  if [ -z "$$python" ]; then echo "Python $$number is not on this machine" >&2; exit 1; fi; \
+	  python=$$($(PYTHON) tools/find_python.py $$number) || exit 1; \
 	  echo "== Python $$number $$further"; \
 	  $$python -m venv .matrix/$$version && \
 	  .matrix/$$version/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
 	  .matrix/$$version/bin/python -m pip install --quiet --group test --editable . && \
 	  { [ -z "$$further" ] || .matrix/$$version/bin/python -m pip install --quiet $$further; } && \
 	  .matrix/$$version/bin/python -m pytest --quiet $$arguments || exit 1; \
+	done
+
+# The core on the oldest and the newest Python that the machine has. CI has no time for more:
+# its packages are few, and each run takes a quarter of a minute.
+CORE_TESTS := tests/test_formatter.py tests/test_record_factory.py tests/test_values.py \
+  tests/test_structlog.py tests/test_fast_logger.py tests/test_processors.py \
+  tests/test_context.py tests/test_exceptions.py tests/test_json_message.py \
+  tests/test_template_strings.py tests/test_frozendict.py
+
+core-ends:
+	@for end in oldest newest; do \
+	  versions='$(VERSIONS)'; \
+	  [ $$end = oldest ] || versions=$$(printf '%s\n' $$versions | tac); \
+	  python=$$($(PYTHON) tools/find_python.py $$versions) || exit 1; \
+	  echo "== $$python, the core"; \
+	  $$python -m venv --clear .matrix/core-$$end && \
+	  .matrix/core-$$end/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
+	  .matrix/core-$$end/bin/python -m pip install --quiet --group core --editable . && \
+	  MOZLOG_EXAMPLES=3 .matrix/core-$$end/bin/python -m pytest --quiet \
+	    -m "not processes and not slow" $(CORE_TESTS) || exit 1; \
 	done
 
 bench: $(VENV)/.installed

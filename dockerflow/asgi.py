@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
-from dockerflow._request.cancellation import is_asyncio_running, is_task_cancelled
+from dockerflow._request.cancellation import is_task_cancelled, running_loop
 from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from dockerflow._request.options import (
     AGENT,
@@ -34,7 +34,7 @@ from dockerflow._request.server_task import (
     is_server_task,
 )
 from dockerflow._request.summary_record import has_patched_make_record
-from dockerflow._request.vary import VARY, vary_asgi
+from dockerflow._request.vary import add_vary
 from mozlog_py import context
 from mozlog_py._fields.request_text import decoded_header
 
@@ -54,7 +54,6 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class DockerflowASGI(Middleware):
@@ -130,7 +129,38 @@ class DockerflowASGI(Middleware):
         await self.app(scope, receive, send)
 
     def _read(self, exchange: Any, scope: Scope, options: Options, gives_id: bool) -> str | None:
-        return read_headers(exchange, scope, options, gives_id)
+        exchange.is_read = True
+        roles = options.header_roles
+        # The id's header; nearly every request has at most one, and no ``traceparent``.
+        id_value: bytes | None = None
+        is_single = True
+        for name, value in scope["headers"]:
+            role = roles[name]
+            if role:
+                if role >= REQUEST_ID_HEADER:
+                    if role == TRACEPARENT or id_value is not None or len(value) > MAX_HEADER:
+                        is_single = False
+                    id_value = value
+                else:
+                    # The lookup of a codec by name takes longer than decoding; long values are cut.
+                    is_plain = len(value) <= MAX_HEADER and value.isascii()
+                    text = value.decode() if is_plain else decoded_header(value)
+                    if role == AGENT:
+                        exchange.agent = text
+                    else:
+                        exchange.lang = text
+        if not gives_id:
+            return None
+        if id_value is None:
+            request_id = options.generate()
+        elif is_single and id_value.isascii() and options.accepts(text := id_value.decode()):
+            request_id = text
+            exchange.id_header = options.echo_name
+        else:
+            request_id, exchange.id_header = _resolve(scope, options)
+        if options.echoes_all or options.policy.may_echo(request_id):
+            exchange.set_echo(options, request_id)
+        return request_id
 
     def _querystring_of(self, scope: Scope) -> bytes:
         querystring: bytes = scope.get("query_string", b"")
@@ -145,42 +175,6 @@ class DockerflowASGI(Middleware):
             return False
         await send_reply(await endpoints.answer_async(name, scope["method"]), scope, send)
         return True
-
-
-def read_headers(exchange: Any, scope: Scope, options: Options, gives_id: bool) -> str | None:
-    """Read the headers of a scope into its exchange; ``Layer._read`` says what that sets."""
-    exchange.is_read = True
-    roles = options.header_roles
-    # The id's header; nearly every request has at most one, and no ``traceparent``.
-    id_value: bytes | None = None
-    is_single = True
-    for name, value in scope["headers"]:
-        role = roles[name]
-        if role:
-            if role >= REQUEST_ID_HEADER:
-                if role == TRACEPARENT or id_value is not None or len(value) > MAX_HEADER:
-                    is_single = False
-                id_value = value
-            else:
-                # The lookup of a codec by name takes longer than decoding; long values are cut.
-                is_plain = len(value) <= MAX_HEADER and value.isascii()
-                text = value.decode() if is_plain else decoded_header(value)
-                if role == AGENT:
-                    exchange.agent = text
-                else:
-                    exchange.lang = text
-    if not gives_id:
-        return None
-    if id_value is None:
-        request_id = options.generate()
-    elif is_single and id_value.isascii() and options.accepts(text := id_value.decode()):
-        request_id = text
-        exchange.id_header = options.echo_name
-    else:
-        request_id, exchange.id_header = _resolve(scope, options)
-    if options.echoes_all or options.policy.may_echo(request_id):
-        exchange.set_echo(options, request_id)
-    return request_id
 
 
 def _resolve(scope: Scope, options: Options) -> FoundId:
@@ -307,9 +301,9 @@ class ASGIExchange(Exchange):
             # No cache keeps a handshake's answer.
             if header is not None and message["type"] != "websocket.accept":
                 if is_varying:
-                    vary_asgi(headers, header)
+                    add_vary(headers, header, b"vary")
                 else:
-                    headers.append(VARY[header])
+                    headers.append((b"vary", header.encode()))
         # The application's own headers may be an iterator, which is exhausted now.
         return {**message, "headers": headers}
 
@@ -342,7 +336,7 @@ class ASGIExchange(Exchange):
         did not receive. Only servers on asyncio are asked: trio would later wake a task that
         began to wait and stopped.
         """
-        if not is_asyncio_running():
+        if running_loop() is None:
             return
         here = self.step_out()
         try:

@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from dockerflow._request.rate_limit import RateLimit
 from dockerflow.checks._run.heartbeats import Heartbeat, HeartbeatResults
 from dockerflow.checks._run.in_test import is_test_running
+from dockerflow.checks._run.run_options import RunOptions
 from dockerflow.checks._run.surroundings import PLAIN, Surroundings
 from dockerflow.checks.registry import checks_of
 from mozlog_py._line.line_encoder import encode
@@ -225,6 +226,7 @@ class Endpoints:
         logger: The logger.
         surroundings: How the framework has checks called.
         error_limit: The rate limit for log lines of ``/__error__``.
+        after_heartbeat: Called with the results of each heartbeat, before its response is made.
     """
 
     settings: Callable[[], Settings]
@@ -239,6 +241,7 @@ class Endpoints:
     logger: logging.Logger = _LOGGER
     surroundings: Surroundings = PLAIN
     error_limit: RateLimit = field(default_factory=RateLimit, compare=False)
+    after_heartbeat: Callable[[HeartbeatResults], None] = lambda results: None  # noqa: ARG005
 
     def known(self, name: str, method: str) -> Reply | None:
         """Return a response that needs neither a check nor a file; None for other requests.
@@ -262,22 +265,32 @@ class Endpoints:
             error(self.logger, self.error_limit)
         return None
 
-    def answer(self, name: str, method: str) -> Reply:
-        """Return the response to a request; block while checks run."""
+    def answer(self, name: str, method: str, *, in_request: bool = False) -> Reply:
+        """Return the response to a request; block while checks run.
+
+        Args:
+            name: The endpoint.
+            method: The HTTP method.
+            in_request: Whether all checks run in this thread, regardless of the settings.
+        """
         reply = self.known(name, method)
         if reply is not None:
             return reply
         if name == "version":
             return version(self.read_version, self.logger)
-        return self.heartbeat(self.run_checks())
+        results = self.run_checks(in_request=in_request)
+        self.after_heartbeat(results)
+        return self.heartbeat(results)
 
-    async def answer_async(self, name: str, method: str) -> Reply:
+    async def answer_async(self, name: str, method: str, *, in_request: bool = False) -> Reply:
         """Return the response to a request; await the checks, and a version that is awaitable."""
         reply = self.known(name, method)
         if reply is not None:
             return reply
         if name == "heartbeat":
-            return self.heartbeat(await self.run_checks_async())
+            results = await self.run_checks_async(in_request=in_request)
+            self.after_heartbeat(results)
+            return self.heartbeat(results)
         try:
             found = self.read_version()
             return version_of(await found if inspect.isawaitable(found) else found)
@@ -307,12 +320,15 @@ class Endpoints:
         return Heartbeat(
             self.find_checks(),
             self.silenced_checks,
-            self.config,
-            timeout=settings.check_timeout_seconds,
-            cache_seconds=cache_seconds,
+            RunOptions(
+                self.config,
+                settings.check_timeout_seconds,
+                cache_seconds,
+                self.surroundings,
+                keeps_last=True,
+            ),
             max_waiting=settings.heartbeat_max_waiting,
             in_request=in_request or settings.checks_in_request,
-            surroundings=self.surroundings,
         )
 
     def _leave_untraced(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple
 from mozlog_py._config.options import OptionError, check_switch, shown
 from mozlog_py._context.brought_ids import draw
 
-from .settings import CHOICES, MAX_PROXIES, Settings, is_own_header
+from .settings import CHOICES, MAX_PROXIES, OWN_HEADER, Settings, is_own_header
 
 __all__ = [
     "DEFAULT_HEADER",
@@ -179,11 +179,6 @@ class RequestIdPolicy:
             of the wrong kind.
     """
 
-    __slots__ = (
-        "_is_sendable", "choice", "echo", "generator", "header_name", "traceparent", "trust",
-        "validator",
-    )  # fmt: skip
-
     def __init__(
         self,
         header_name: str = DEFAULT_HEADER,
@@ -307,11 +302,7 @@ class RequestIdPolicy:
 
 def _check_header(name: object) -> None:
     if not is_own_header(name):
-        raise OptionError(
-            f"header_name is {shown(name)}; it must be the name of a header that means nothing "
-            "else, such as X-Request-Id: not one that HTTP, browsers, proxies or tracers use, "
-            "such as Cookie, Host or Content-Length"
-        )
+        raise OptionError(f"header_name is {shown(name)}; it must be {OWN_HEADER}")
 
 
 def _check_choice(choice: object) -> None:

@@ -48,6 +48,11 @@ _OTHER_NAMES: Final = """
     x-content-type-options x-csrf-token x-csrftoken x-frame-options x-http-method-override
     x-powered-by x-real-ip x-requested-with x-xsrf-token x-xss-protection
 """
+#: What the name of the id's header must be, for error messages.
+OWN_HEADER: Final = (
+    "the name of a header that means nothing else, such as X-Request-Id: not one that HTTP, "
+    "browsers, proxies or tracers use, such as Cookie, Host or Content-Length"
+)
 _OTHER_MEANINGS: Final = frozenset(_OTHER_NAMES.split())
 _OTHER_PREFIXES: Final = (
     "access-control-", "content-", "cross-origin-", "if-", "proxy-", "sec-", "x-forwarded-",
@@ -56,12 +61,10 @@ _OTHER_PREFIXES: Final = (
 CHOICES: Final = ("first", "last")
 #: The largest number of proxies.
 MAX_PROXIES: Final = 100
-_CHARACTERS: Final = ("any", "safe", "visible")
 _WORDS: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
-_DETAILS: Final = ("always", "levels", "debug", "never")
 
 
 #: The largest number of seconds that a setting may have: a day.
@@ -112,17 +115,23 @@ def _choice(value: Any) -> str | int:
     raise ValueError
 
 
-def _characters(value: Any) -> str:
-    if isinstance(value, str) and value.lower() in _CHARACTERS:
-        return value.lower()
-    raise ValueError
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def coerce(value: Any) -> str:
+        if isinstance(value, str) and value.lower() in words:
+            return value.lower()
+        raise ValueError
+
+    return coerce
 
 
-def _status(value: Any) -> int:
-    number = int(value) if isinstance(value, str) else value
-    if isinstance(number, int) and not isinstance(number, bool) and 200 <= number <= 599:
-        return int(number)
-    raise ValueError
+def _whole(least: int, most: float = math.inf) -> Callable[[Any], int]:
+    def coerce(value: Any) -> int:
+        number = int(value) if isinstance(value, str) else value
+        if isinstance(number, int) and not isinstance(number, bool) and least <= number <= most:
+            return int(number)
+        raise ValueError
+
+    return coerce
 
 
 def _seconds(value: Any) -> float:
@@ -137,19 +146,6 @@ def _seconds(value: Any) -> float:
 def _positive_seconds(value: Any) -> float:
     if number := _seconds(value):
         return number
-    raise ValueError
-
-
-def _count(value: Any) -> int:
-    number = int(value) if isinstance(value, str) else value
-    if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
-        return int(number)
-    raise ValueError
-
-
-def _details(value: Any) -> str:
-    if isinstance(value, str) and value.lower() in _DETAILS:
-        return value.lower()
     raise ValueError
 
 
@@ -192,20 +188,23 @@ class Settings:
     #: The details of a heartbeat. ``always``: all. ``debug``: all in debug mode, else none.
     #: ``levels``: all in debug mode, else levels and ids without texts. ``never``: none.
     heartbeat_details: str = field(
-        default="always", metadata=_rule(_details, "always, levels, debug or never")
+        default="always",
+        metadata=_rule(
+            _one_of("always", "levels", "debug", "never"), "always, levels, debug or never"
+        ),
     )
     #: The HTTP status of a heartbeat that failed.
     heartbeat_failed_status_code: int = field(
-        default=500, metadata=_rule(_status, "an HTTP status from 200 to 599")
+        default=500, metadata=_rule(_whole(200, 599), "an HTTP status from 200 to 599")
     )
     #: The number of heartbeats that wait for checks at a time; others get the last outcome.
     heartbeat_max_waiting: int = field(
-        default=2, metadata=_rule(_count, "a whole number, 0 for no limit")
+        default=2, metadata=_rule(_whole(0), "a whole number, 0 for no limit")
     )
     #: The characters of valid ids in requests: ``safe`` (letters, digits and ``._:/+=@-``),
     #: ``visible`` ASCII without a comma, ``any``.
     request_id_characters: str = field(
-        default="safe", metadata=_rule(_characters, "safe, visible or any")
+        default="safe", metadata=_rule(_one_of("safe", "visible", "any"), "safe, visible or any")
     )
     #: The choice among several ids: ``first``, ``last``, or a number of proxies.
     request_id_choice: Any = field(
@@ -220,11 +219,7 @@ class Settings:
     #: The header of ids, in requests and in responses.
     request_id_header_name: str = field(
         default="x-request-id",
-        metadata=_rule(
-            _header,
-            "the name of a header that means nothing else, such as X-Request-Id: not one that "
-            "HTTP, browsers, proxies or tracers use, such as Cookie, Host or Content-Length",
-        ),
+        metadata=_rule(_header, OWN_HEADER),
     )
     #: Whether the trace id of a ``traceparent`` header is the request's id.
     request_id_traceparent: bool = field(default=False, metadata=_SWITCH)
@@ -390,8 +385,6 @@ class LiveSettings:
     Raises:
         SettingsError: A value is invalid, and ``raises`` is true.
     """
-
-    __slots__ = ("_defaults", "_lookup", "_names", "_raw", "_settings", "_where")
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow._request.client_fault import CLIENT_CLOSED_REQUEST, status_of_client_fault
-from dockerflow._request.summary_record import is_standard, log, make_record, stands_for
+from dockerflow._request.summary_record import is_standard, log_by_methods, log_record, stands_for
 from mozlog_py import context
 from mozlog_py._context import brought_ids
 from mozlog_py._fields import late_request_ids
@@ -49,9 +49,6 @@ _MEASURED: Final = frozenset({"code", "errno", "method", "rid", "t"})
 
 # The names of the exceptions by which asyncio, trio and a generator's close() cancel.
 _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GeneratorExit"})
-
-# The fields of every summary, in their order.
-_FIELDS: Final = ("errno", "agent", "lang", "method", "path", "uid", "rid", "code", "t")
 
 _logger: Final = logging.getLogger("dockerflow")
 _modules: Final = sys.modules
@@ -271,31 +268,26 @@ class RequestSummary:
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of the summary as they are now, without those of an exception."""
-        fields: dict[str, Any] = {}
-        self._set_fields(fields)
-        return fields
-
-    def _set_fields(self, fields: dict[str, Any]) -> None:
         agent, lang, method, path = self.agent, self.lang, self.method, self.path
         if len(agent) + len(lang) + len(method) + len(path) > MAX_TEXT:
             agent, lang, method, path = map(capped, (agent, lang, method, path))
-        # In the order of _FIELDS.
-        fields["errno"] = 0
-        fields["agent"] = agent
-        fields["lang"] = lang
-        fields["method"] = method
-        fields["path"] = path
-        fields["uid"] = self.uid
-        fields["rid"] = self.rid
-        fields["code"] = self.code
+        fields: dict[str, Any] = {
+            "errno": 0,
+            "agent": agent,
+            "lang": lang,
+            "method": method,
+            "path": path,
+            "uid": self.uid,
+            "rid": self.rid,
+            "code": self.code,
+        }
         started_ns = self.started_ns
         if started_ns is not None:
             fields["t"] = ((self.ended_ns or _monotonic_ns()) - started_ns) // 1_000_000
-        else:
-            fields.pop("t", None)
         querystring = self.querystring
         if querystring is not None:
             fields["querystring"] = shown_query(querystring)
+        return fields
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary, once. Never raises an ``Exception``.
@@ -327,27 +319,17 @@ class RequestSummary:
             overridden = self.overridden_fields
             if self.make_fields is not None:
                 overridden = self._made_fields(self.make_fields)
-            if overridden is not None or not is_standard(logger):
-                fields = self.fields() if overridden is None else self._measured(overridden)
-                self._complete(fields, level, error)
-                log(logger, level, message, fields, error if self.logs_traceback else None)
+            is_usual = is_standard(logger)
+            if is_usual and not logger.isEnabledFor(level):
                 return
-            if not logger.isEnabledFor(level):
-                return
-            if level is _INFO and self._added is None:
-                fields = {}
-                self._set_fields(fields)
+            fields = self.fields() if overridden is None else self._measured(overridden)
+            if is_usual and overridden is None and level is _INFO and self._added is None:
                 if log_fields(logger, level, fields):
                     return
-            # As Logger.info() does, without the search for the caller, which is this line.
-            record = make_record(logger.name, level, message, _FIELDS)
-            fields = record.__dict__
-            self._set_fields(fields)
-            if level is not _INFO or self._added is not None:
+            else:
                 self._complete(fields, level, error)
-                if error is not None and self.logs_traceback:
-                    record.exc_info = type(error), error, error.__traceback__
-            logger.handle(record)
+            log = log_record if is_usual else log_by_methods
+            log(logger, level, message, fields, error if self.logs_traceback else None)
         except Exception as failure:
             # A handler of the application raises, or its logger has no such methods.
             note(f"a request summary was not logged: {type_name(type(failure))}")

@@ -24,6 +24,9 @@ _NOT_IN_RELEASE: Final = re.compile(r"[\x00-\x20/\\\x7f-\x9f\u2028\u2029\ud800-\
 
 _logger: Final = logging.getLogger(__name__)
 
+# What JSON calls the values of a type; the others are numbers.
+_KINDS: Final = {list: "array", bool: "boolean", str: "string", type(None): "null"}
+
 _Signature = tuple[int, ...]
 
 
@@ -141,23 +144,12 @@ def _checked(path: str, found: os.stat_result) -> str:
     except ValueError as error:
         raise _unusable(path, f"it is not valid JSON ({error})") from error
     if not isinstance(value, dict):
-        raise _unusable(path, f"it is a JSON {_kind(value)}, not an object")
+        raise _unusable(path, f"it is a JSON {_KINDS.get(type(value), 'number')}, not an object")
     return text
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON number")
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    kind = type(value)
-    if kind is list:
-        return "array"
-    if kind is str:
-        return "string"
-    return "boolean" if kind is bool else "number"
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> VersionFileError:

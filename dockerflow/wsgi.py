@@ -16,15 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from typing import Any, Final
 
-from dockerflow._request.exchange import (
-    REQUEST,
-    REQUEST_ID,
-    Exchange,
-    enclosing_exchange,
-    marked_method,
-)
+from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from dockerflow._request.options import Middleware, Options
-from dockerflow._request.vary import vary_wsgi
+from dockerflow._request.vary import add_vary
 from mozlog_py import context
 from mozlog_py._context.brought_ids import put_back
 from mozlog_py._fields.late_request_ids import remember_served, served
@@ -39,6 +33,8 @@ __all__ = ["DockerflowWSGI", "WSGIExchange"]
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], Any]]
 
+# The key of an environ for the request's id; access logs can format it.
+_REQUEST_ID: Final = "mozlog.request_id"
 _FILE_WRAPPER: Final = "wsgi.file_wrapper"
 
 
@@ -124,7 +120,7 @@ def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bo
         exchange.id_header = options.echo_name
     else:
         request_id, exchange.id_header = resolve_environ(environ, options)
-    environ[REQUEST_ID] = request_id
+    environ[_REQUEST_ID] = request_id
     if options.echoes_all or options.policy.may_echo(request_id):
         exchange.set_echo(options, request_id)
     return request_id
@@ -253,7 +249,7 @@ class WSGIExchange(Exchange):
         if not is_varying:
             return [*headers, self.echo, ("Vary", header)]
         echoed = [*headers, self.echo]
-        vary_wsgi(echoed, header)
+        add_vary(echoed, header, "Vary")
         return echoed
 
     def finish(self, error: BaseException | None = None) -> None:
@@ -383,9 +379,9 @@ def start_reply(reply: Reply, method: str, start_response: StartResponse) -> lis
     return [] if method == "HEAD" else [reply.body]
 
 
+_PHRASES: Final = {each.value: each.phrase for each in http.HTTPStatus}
+
+
 def status_line(status: int) -> str:
     """Return the status line of a status: the number and its phrase."""
-    try:
-        return f"{status} {http.HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"{status} Unknown"
+    return f"{status} {_PHRASES.get(status, 'Unknown')}"

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any, Final
 
 from mozlog_py._config.formatter_options import checked_processors
@@ -25,6 +26,7 @@ from mozlog_py._config.overlap import warn_of_overlap
 from mozlog_py._fields.request_text import check_variable
 from mozlog_py._line.json_encoder import JSON_ENCODER
 from mozlog_py._line.truncate import check_max_line_bytes
+from mozlog_py._stdlib.import_hooks import call_when_imported
 from mozlog_py._stdlib.minimal_records import use_full_records, use_minimal_records
 
 from .queued import check_queue_options
@@ -297,6 +299,8 @@ def configure(
     Records and events go to one stream, in one format, with one context, and pass through the
     same ``processors``. ``structlog.get_logger()`` returns a ``FastBoundLogger``, which has the
     level of the standard library's logger of the same name.
+    structlog is set up when it is imported; at once if it is loaded or another thread is running,
+    which may be importing it.
 
     Warnings and uncaught exceptions become records: those of the main thread, of threads, and
     those that Python can only ignore. So do the records of servers (``mozlog_py.servers``),
@@ -385,8 +389,9 @@ def _apply(config: dict[str, Any], to_logging: bool | int | None) -> None:
 
     from mozlog_py._stdlib.django_defaults import keep_levels
     from mozlog_py._stdlib.excepthooks import log_uncaught
-    from mozlog_py.structlog.configure import share
 
+    # Read before the thread of a queue starts.
+    is_alone = len(sys._current_frames()) == 1  # noqa: SLF001
     root = logging.getLogger()
     kept = [handler for handler in root.handlers if is_kept(handler)]
     # take_over() sets up these loggers. It keeps an access log that is switched off, and the
@@ -402,13 +407,36 @@ def _apply(config: dict[str, Any], to_logging: bool | int | None) -> None:
     handler: Any = next(each for each in root.handlers if hasattr(each, "sink"))
     for each in kept:
         root.addHandler(each)
-    share(handler.formatter, handler.sink, is_caching=is_caching_loggers, to_logging=to_logging)
+    _share_with_structlog(handler, to_logging, is_alone=is_alone)
     logging.captureWarnings(True)
     log_uncaught()
     take_over()
     for name, settings in servers.items():
         if "level" in settings:
             logging.getLogger(name).setLevel(settings["level"])
+
+
+def _share_with_structlog(handler: Any, to_logging: bool | int | None, *, is_alone: bool) -> None:
+    """Set up structlog: now if it is in use, else as soon as it is imported.
+
+    structlog takes longer to import than all else together, and many services log without it.
+
+    Args:
+        handler: Its formatter and its sink are those of structlog's lines.
+        to_logging: As in ``mozlog_py.structlog.configure.share``.
+        is_alone: Whether no other thread was running, which may be importing structlog.
+    """
+    formatter, sink, is_caching = handler.formatter, handler.sink, is_caching_loggers
+
+    def share_now(_: ModuleType) -> None:
+        # A fork that cuts this import in two also cuts the one that it is a part of.
+        from mozlog_py.structlog.configure import share
+
+        share(formatter, sink, is_caching=is_caching, to_logging=to_logging)
+
+    if not is_alone:
+        import structlog  # noqa: F401
+    call_when_imported("structlog", share_now)
 
 
 def _keep_texts(config: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ from mozlog_py._fields.from_record import (
 from mozlog_py._fields.json_message import looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._fields.server_records import READERS
+from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import (
     ENVELOPE_VERSION,
     EnvelopeExtension,
@@ -62,14 +63,13 @@ from mozlog_py._render.any_record import (
     with_max_bytes,
 )
 from mozlog_py._render.plain_record import Fallbacks, FieldsRenderer
-from mozlog_py._render.run_processors import processed_fields
+from mozlog_py._render.run_processors import import_for_processors, processed_fields
 from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 
 from ._render import plain_record
 from .context import current
-from .redaction import combined_mask, line_masks
 from .typing import Processor, Style
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class MozlogFormatter(BaseJsonFormatter):
         self.strict = check_switch("strict", strict)
         self.include_context = check_switch("include_context", include_context)
         self.json_default = json_default
-        self.processors = checked_processors(processors)
+        self.processors = _prepared(processors)
         self.parse_messages = check_switch("parse_messages", parse_messages)
         self._is_reserved_given = reserved_attrs is not None
         names = self.parse() if fmt is None or isinstance(fmt, str) else list(fmt)
@@ -355,6 +355,10 @@ class MozlogFormatter(BaseJsonFormatter):
         is_complete = type(record) is EventRecord and record.is_complete
         fields = {} if is_complete else {**self.static_fields}
         own = extra_fields(record, self._excluded())
+        text = message_dict.get("msg")
+        # The values of an event's template are among its fields already.
+        if type(text) is TemplateMessage and type(record) is not EventRecord:
+            own.update(text.fields_beside(own))
         if self.include_context and not is_complete:
             fields.update(current(own))
         fields.update(own)
@@ -419,7 +423,7 @@ class MozlogFormatter(BaseJsonFormatter):
         The formatter holds the method's object weakly.
         """
         listeners = vars(self).setdefault("_listeners", set())
-        listeners.difference_update([one for one in listeners if one() is None])
+        listeners.difference_update([one for one in [*listeners] if one() is None])
         listeners.add(weakref.WeakMethod(callback))
 
     def overrides(self, hook: str) -> bool:
@@ -499,6 +503,12 @@ class MozlogFormatter(BaseJsonFormatter):
 
     def value_mask(self) -> AnyMask | None:
         """Return the mask for secrets by value in this formatter's lines; None without one."""
+        if not self.processors:
+            return None
+        # Imported here: only a processor has secrets. No fork may cut the import in two.
+        import_for_processors()
+        from .redaction import combined_mask, line_masks
+
         return combined_mask(line_masks(self.processors))
 
     def _envelope_extension(self) -> EnvelopeExtension | None:
@@ -548,6 +558,14 @@ class MozlogFormatter(BaseJsonFormatter):
 _METHODS: Final = {
     name: getattr(MozlogFormatter, name) for name in (*_HOOKS, "convert_record", "format")
 }
+
+
+def _prepared(processors: Sequence[Processor]) -> tuple[Processor, ...]:
+    """Return checked processors, with the modules imported that their first record needs."""
+    checked = checked_processors(processors)
+    if checked:
+        import_for_processors()
+    return checked
 
 
 def renderer_key(logger_name: str | None, max_bytes: int) -> str | None:

@@ -10,28 +10,22 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final, NoReturn
 
-import structlog
-
 from mozlog_py._config.options import check_no_positional
 from mozlog_py._fields.from_event import event_level
 from mozlog_py._fields.late_request_ids import add_request_id
+from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import DEGRADED, degrade
 from mozlog_py._line.severity import severity
 from mozlog_py._process.memo import remember
+from mozlog_py._values.class_lookup import type_name
+from mozlog_py._values.dict_items import DICTS, FROZENDICT, thawed
 from mozlog_py._values.mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, masked_ends
-from mozlog_py._values.sanitiser import (
-    MAX_CHARACTERS,
-    MAX_DEPTH,
-    MAX_ITEMS,
-    MAX_NODES,
-    Sanitiser,
-    type_name,
-    unique_key,
-)
+from mozlog_py._values.record_budget import MAX_CHARACTERS, MAX_NODES
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, Sanitiser, unique_key
 
 from .context import current
 from .redaction import Redact
-from .sampling import Sample
+from .sampling import Sample, drop_event
 from .typing import Processor
 
 __all__ = [
@@ -111,7 +105,7 @@ def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     out = flat.out
     for key, value in event_dict.items():
         # isinstance() reads ``__class__`` of the value, which makes a lazy object load itself.
-        if issubclass(type(value), dict) and key not in _UNTOUCHED and key != "event":
+        if issubclass(type(value), DICTS) and key not in _UNTOUCHED and key != "event":
             flat.add_members(str(key), value, 1)
         elif key in out:
             flat.add(key, value)
@@ -146,7 +140,7 @@ class _Flat:
             return
         for key, member in members:
             name = f"{prefix}.{key}"
-            if issubclass(type(member), dict):
+            if issubclass(type(member), DICTS):
                 self.add_members(name, member, depth + 1)
             else:
                 self.add(name, member)
@@ -199,8 +193,8 @@ def drop_none(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     """Remove fields that are None, in nested dicts as well."""
     budget = _CopyBudget()
     return {
-        key: _without_none(value, 1, budget)
-        if type(value) is dict and key not in _UNTOUCHED
+        key: _without_none(thawed(value), 1, budget)
+        if _is_dict(type(value)) and key not in _UNTOUCHED
         else value
         for key, value in [*event_dict.items()]
         if value is not None
@@ -213,14 +207,20 @@ def _without_none(members: dict[Any, Any], depth: int, budget: _CopyBudget) -> d
         return members
     items = [*members.items()]
     out = {
-        key: _without_none(value, depth + 1, budget)
-        if type(value) is dict and depth < MAX_DEPTH and key not in _UNTOUCHED
+        key: _without_none(thawed(value), depth + 1, budget)
+        if (type(value) is dict or type(value) is FROZENDICT)
+        and depth < MAX_DEPTH
+        and key not in _UNTOUCHED
         else value
         for key, value in items[:most]
         if value is not None
     }
     out.update(items[most:])
     return out
+
+
+def _is_dict(kind: type) -> bool:
+    return kind is dict or kind is FROZENDICT
 
 
 class CapLengths:
@@ -248,8 +248,10 @@ class CapLengths:
 
     def _capped(self, value: Any, depth: int, budget: _CopyBudget) -> Any:
         kind = type(value)
-        if kind is str:
+        if kind is str or kind is TemplateMessage:
             return value if len(value) <= self._most else self._cut(value, budget)
+        if kind is FROZENDICT:
+            value, kind = thawed(value), dict
         if depth >= MAX_DEPTH or not (kind is dict or kind is list or kind is tuple):
             return value
         most = budget.take(value)
@@ -309,7 +311,7 @@ def guarded(
                 processed = processor.redacted(event_dict, interrupts)
             else:
                 processed = processor(logger, method_name, event_dict)
-        except structlog.DropEvent:
+        except drop_event():
             _forget_details(event_dict)
             raise
         except BaseException as error:
@@ -327,6 +329,7 @@ def guarded(
                 event_dict = {**event_dict}
             degrade(event_dict, reason)
         else:
+            processed = thawed(processed)
             if isinstance(processed, dict):
                 event_dict = processed
             else:

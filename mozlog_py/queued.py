@@ -9,18 +9,17 @@ that structlog's loggers write through it as well.
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping
 from itertools import repeat
-from types import FrameType
 from typing import Any, Final
 
 from mozlog_py._config.options import OptionError, check_names, check_number, check_switch, shown
 from mozlog_py._line.truncate import MAX_LINE_BYTES, cut
 from mozlog_py._process import after_fork, at_exit
 from mozlog_py._process.self_log import note
+from mozlog_py._process.shared_state import Tally, snapshot
 from mozlog_py._process.unpatched import NativeThread, allocate_lock
 from mozlog_py._sink.loss_counter import severity_in
 from mozlog_py._values.sanitiser import type_name
@@ -49,9 +48,11 @@ _BATCH_LINES: Final = 4096
 _BATCH_BYTES: Final = 262_144
 #: Lines that are moved from the queue to a batch in one call.
 _TAKEN_AT_ONCE: Final = 16
-#: Seconds: for which the thread collects lines; of its longest sleep; between two polls.
+#: Seconds: for which the thread collects lines; of its longest sleep; between two counts of the
+#: bytes that wait; between two polls.
 _GATHER_S: Final = 0.005
 _MAX_SLEEP_S: Final = 1.0
+_RECOUNT_EVERY_S: Final = 1.0
 _POLL_S: Final = 0.001
 #: Seconds for which a caller yields to the thread once the queue is half full; seconds
 #: without progress after which it does not yield.
@@ -121,11 +122,13 @@ class LineQueue:
     def _reset(self) -> None:
         self._lines.clear()
         self._dropped.clear()
-        # All threads change it by += without a lock. It may drift, and is corrected whenever
-        # the queue is empty.
+        # All threads change it by += without a lock. It may drift by a line for each call that
+        # another one interrupts, and is corrected whenever the queue is empty, and once a second.
         self._bytes = 0
+        self._recount_at = 0.0
         self._batches_taken = 0
-        self._lines_done = 0
+        # Exact: callers that drop lines count here as well, and a flush waits for the number.
+        self._lines_done = Tally()
         self._busy_since = float("inf")
         self._in_progress: list[bytes] = []
         self._nothing_to_drop_at = -1
@@ -240,8 +243,8 @@ class LineQueue:
         if self._is_writing_thread():
             self._write_batches()
         # Other threads may add lines for ever.
-        last = self._lines_done + len(self._in_progress) + len(self._lines)
-        while (self._lines or self._in_progress) and self._lines_done < last:
+        last = self._lines_done.count + len(self._in_progress) + len(self._lines)
+        while (self._lines or self._in_progress) and self._lines_done.count < last:
             self._notify()
             if not self._has_thread():
                 self._write_batches()
@@ -274,7 +277,7 @@ class LineQueue:
             except IndexError:
                 break
             self._bytes -= len(line) + _OVERHEAD
-            self._lines_done += 1
+            self._lines_done.add()
             if is_flushed:
                 self._write_directly(line)
             else:
@@ -399,8 +402,12 @@ class LineQueue:
         self._in_progress = []
         self._must_check_lines = self._is_closed
         self._busy_since = float("inf")
-        self._lines_done += len(batch)
-        self._bytes -= sum(map(len, batch)) + _OVERHEAD * len(batch)
+        self._lines_done.add(len(batch))
+        self._bytes -= _size_of(batch)
+        now = _monotonic()
+        if now >= self._recount_at:
+            self._recount_at = now + _RECOUNT_EVERY_S
+            self._bytes = _size_of(snapshot(self._lines))
 
     def _take_batch(self, batch: list[bytes]) -> None:
         """Move the first lines of the queue to the end of a list, unless they are being dropped."""
@@ -504,8 +511,8 @@ class LineQueue:
             kept.reverse()
             (lines.extendleft if is_oldest else lines.extend)(kept)
             self._bytes -= freed
-            self._count_dropped()
             if self._drop_lock.get(0) is token:
+                self._count_dropped()
                 self._drop_lock.clear()
         return freed
 
@@ -516,8 +523,12 @@ class LineQueue:
         """
         while self._dropped:
             self.sink.lose("queue full", self._dropped[0])
-            self._lines_done += 1
+            self._lines_done.add()
             self._dropped.popleft()
+
+
+def _size_of(lines: list[bytes]) -> int:
+    return sum(map(len, lines)) + _OVERHEAD * len(lines)
 
 
 class MozlogQueueHandler(MozlogHandler):
@@ -574,20 +585,8 @@ class MozlogQueueHandler(MozlogHandler):
         ``logging.config.dictConfig`` and ``logging.shutdown`` close all handlers, also those
         that loggers still have. Such a call ends the thread, and the next record starts another.
         """
-        if _is_called_by_shutdown() and not at_exit.is_over():
+        if at_exit.is_called_by_shutdown() and not at_exit.is_over():
             self.sink.end_thread_when_empty()
         else:
             self.sink.close()
         super().close()
-
-
-def _is_called_by_shutdown() -> bool:
-    # Skip the close() of subclasses.
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
-    while frame is not None and frame.f_code.co_name == "close":
-        frame = frame.f_back
-    return (
-        frame is not None
-        and frame.f_code.co_name == "shutdown"
-        and frame.f_globals.get("__name__") == "logging"
-    )

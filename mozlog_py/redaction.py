@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import functools
 import json
 import re
 import sys
@@ -13,38 +14,31 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from mozlog_py._fields.json_message import (
-    exceeds_bounds,
-    looks_like_json,
-    masked_json,
-    parsed_object,
-)
+from mozlog_py._fields import json_message
+from mozlog_py._fields.template_message import Template, TemplateMessage, read_template
 from mozlog_py._line.line_encoder import degrade
 from mozlog_py._process.memo import remember
+from mozlog_py._redaction import template_values
 from mozlog_py._redaction.chain_masks import mask_renderers
 from mozlog_py._redaction.line_limits import (
     RESERVED,
+    is_own,
     items_copied,
     items_for_line,
     with_count,
     with_count_member,
 )
 from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, shows
-from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named
+from mozlog_py._redaction.patterns import compiled
+from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named, type_name
 from mozlog_py._values.credential_names import CREDENTIALS, MARKER, is_credential, normal_name
-from mozlog_py._values.dict_items import items_of
+from mozlog_py._values.dict_items import items_of, thawed
 from mozlog_py._values.lazy_values import NOT_LOADED, unloaded
 from mozlog_py._values.mask_registry import mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
 from mozlog_py._values.plain_types import all_scalars, is_scalar
-from mozlog_py._values.sanitiser import (
-    MAX_DEPTH,
-    MAX_ITEMS,
-    MAX_NODES,
-    Sanitiser,
-    type_name,
-    unique_key,
-)
+from mozlog_py._values.record_budget import MAX_NODES
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, Sanitiser, unique_key
 
 if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask, Mask
@@ -135,7 +129,7 @@ class Redact:
             if not isinstance(key, str):
                 raise ValueError(f"keys has {key!r} in it; it must be a list of names")
         self._keys = frozenset(map(normal_name, keys))
-        self._patterns = tuple(map(_compiled, patterns))
+        self._patterns = tuple(compiled("patterns", each, re.IGNORECASE) for each in patterns)
         self._defaults = bool(defaults)
         self.marker = marker
         self._remembered: dict[str, bool] = {}
@@ -248,27 +242,30 @@ class Redact:
         except Exception:
             # Without an event in its place, the chain would go on with the credentials.
             return {
-                key: value if key in RESERVED and not _is_fields(value) else self.marker
+                key: value
+                if key in RESERVED and not template_values.is_fields(value)
+                else self.marker
                 for key, value in items_copied(event_dict)
                 if type(key) is str
             }
 
     def _event(self, event_dict: dict[str, Any], walk: _Walk) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        event_dict = template_values.read(event_dict, self.is_secret, self.marker, walk.interrupts)
         items = items_copied(event_dict)
         kept = items_for_line(items)
         for key, value in kept:
-            if type(key) is str and key in RESERVED and _is_own(key, value):
+            if type(key) is str and key in RESERVED and is_own(key, value):
                 out[key] = self._message(value, walk) if key == "event" else value
             else:
                 out[key] = self._member(key, value, 0, walk)
         event = event_dict.get("event")
-        if type(event) is str and looks_like_json(event):
+        if type(event) is str and json_message.looks_like_json(event):
             # Its members become fields.
-            blob = parsed_object(event)
+            blob = json_message.parsed_object(event)
             if blob is None:
-                if exceeds_bounds(event):
-                    out["event"] = masked_json(event, self.is_secret, self.marker)
+                if json_message.exceeds_bounds(event):
+                    out["event"] = json_message.masked_json(event, self.is_secret, self.marker)
             elif (clean := self._members(blob, 0, walk)) != blob:
                 # A text, as it was: members of a dict would count as fields of the call, which
                 # replace the request's id.
@@ -280,10 +277,16 @@ class Redact:
 
     def _message(self, value: Any, walk: _Walk) -> Any:
         """Return a message that is no text without credentials, in a form that is no field."""
+        if type(value) is TemplateMessage:
+            return self._of_template(value, 1, walk)
         if issubclass(type(value), str):
             return value
         clean = self._redacted(value, 1, walk)
         return clean if clean is value or type(clean) is str else repr(clean)
+
+    def _of_template(self, message: TemplateMessage, depth: int, walk: _Walk) -> TemplateMessage:
+        redacted = functools.partial(self._redacted, depth=depth + 1, walk=walk)
+        return template_values.clean_message(message, self.is_secret, self.marker, redacted)
 
     def is_secret(self, name: Any) -> bool:
         """Return whether the value of a field with this name is redacted."""
@@ -358,6 +361,8 @@ class Redact:
         kind = type(value)
         if is_scalar(kind) or issubclass(kind, _NAMELESS):
             return value
+        value = thawed(value)
+        kind = type(value)
         if depth > MAX_DEPTH:
             # A line goes no deeper, and another renderer must not show what was not searched.
             return "<max depth>"
@@ -372,6 +377,10 @@ class Redact:
         for base in _COLLECTIONS:
             if issubclass(kind, base):
                 return self._collection(value, base, depth, walk)
+        if kind is Template:
+            # Its repr shows the values beside the names of their expressions.
+            message = read_template(value, walk.sanitiser)
+            return str.__str__(self._of_template(message, depth, walk))
         if issubclass(kind, dict) or not is_shown:
             members = members_of(value, kind, MAX_ITEMS)
             if members is not None:
@@ -522,20 +531,6 @@ def shows_no_secret(processors: Sequence[Any], args: tuple[Any, ...]) -> bool:
     )
 
 
-def _is_own(key: str, value: Any) -> bool:
-    """Return whether a value under a reserved name has a type that structlog puts there."""
-    kind = type(value)
-    if key == "exc_info":
-        is_triple = issubclass(kind, tuple) and tuple.__len__(value) == 3
-        return is_triple or value is None or issubclass(kind, (bool, BaseException))
-    return not issubclass(kind, (dict, list, tuple))
-
-
-def _is_fields(event: Any) -> bool:
-    """Return whether the members of a message become fields."""
-    return issubclass(type(event), dict) or (type(event) is str and looks_like_json(event))
-
-
 def _is_name(value: Any) -> bool:
     """Return whether a value may be the name in a pair."""
     return issubclass(type(value), (str, bytes, bytearray, enum.Enum))
@@ -564,17 +559,3 @@ def _text(name: Any) -> str:
         return ""
     # The form that a name has in a line.
     return Sanitiser().key(name) or ""
-
-
-def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
-    try:
-        compiled = re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-    # A pattern of bytes would raise at its first use, and every secret would pass.
-    if not (isinstance(compiled, re.Pattern) and isinstance(compiled.pattern, str)):
-        raise ValueError(
-            f"patterns has {pattern!r} in it; it must be a text or a compiled regular expression "
-            "of text"
-        )
-    return compiled

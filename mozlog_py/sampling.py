@@ -8,22 +8,41 @@ import random
 import zlib
 from typing import Any, Final
 
-import structlog
-
 from mozlog_py._config.options import OptionError
 from mozlog_py._context.brought_ids import RANGE, brought, number_for
 from mozlog_py._fields.from_event import event_level, level_number
+from mozlog_py._process.fork_safe_import import fork_safe_import
+from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.plain_types import is_scalar
 from mozlog_py._values.sanitiser import Sanitiser
 
 from .context import current
 
-__all__ = ["VARIABLE", "Sample"]
+__all__ = ["VARIABLE", "Sample", "drop_event"]
 
 #: The environment variable of the secret, for a ``Sample`` without the parameter.
 VARIABLE: Final = "MOZLOG_SAMPLE_SECRET"
 #: The least number of bytes of a secret: a shorter one can be found by trial.
 _MIN_BYTES: Final = 16
+
+
+class _Structlog:
+    """What this module needs of structlog, once it was needed."""
+
+    drop_event: type[BaseException] | None = None
+
+
+def drop_event() -> type[BaseException]:
+    """Return ``structlog.DropEvent``, the exception that drops an event.
+
+    No module that ``mozlog_py.structlog`` imports may import structlog while it is imported
+    itself: ``configure()`` may wait for that import, to set up structlog.
+    """
+    if _Structlog.drop_event is None:
+        with fork_safe_import():
+            import structlog
+        _Structlog.drop_event = structlog.DropEvent
+    return _Structlog.drop_event
 
 
 class Sample:
@@ -98,7 +117,7 @@ class Sample:
         if event_level(event_dict, method_name) >= self.keep_from or self.rate == 1:
             return event_dict
         if not self._keeps(event_dict.get(self.key)):
-            raise structlog.DropEvent
+            raise drop_event()
         event_dict["sample_rate"] = self.rate
         return event_dict
 
@@ -168,7 +187,7 @@ def _text(value: Any) -> str:
     """Return the text that a value has in a line; an empty text if it has none."""
     if value is None or type(value) is str:
         return value or ""
-    if issubclass(type(value), (dict, list, tuple)):
+    if issubclass(type(value), (*DICTS, list, tuple)):
         # A container has no text, and any number of members.
         return ""
     sanitiser = Sanitiser()

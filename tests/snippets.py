@@ -46,6 +46,11 @@ class Snippet:
         """Return whether it configures something that a process can have only once."""
         return "settings.configure(" in self.code
 
+    @property
+    def is_too_new(self) -> bool:
+        """Return whether it has template strings, which Python reads from 3.14 on."""
+        return sys.version_info < (3, 14) and re.search(r"\bt[\"']", self.code) is not None
+
     def run(self) -> dict[str, Any]:
         """Run it in this process and in its own context; return the names that it defines."""
         code = compile(self.code, f"{self.page}: {self.name}", "exec")

@@ -1,12 +1,14 @@
 """A write in progress is told from one that an exception has abandoned."""
 
 import io
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from mozlog_py._sink import write_slot
 from mozlog_py.sink import Sink
 from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
 
@@ -48,6 +50,24 @@ WAYS: dict[str, Callable[[Sink], Callable[[], Any]]] = {
 }
 
 
+@pytest.fixture(
+    params=[
+        "GIL",
+        pytest.param(
+            "no GIL",
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11), reason="gc visits the frames that run"
+            ),
+        ),
+    ],
+)
+def gil(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for abandoned writes as with a GIL, and as without one."""
+    monkeypatch.setattr(write_slot, "is_gil_enabled", lambda: request.param == "GIL")
+    monkeypatch.setattr(write_slot, "_SEARCH_EVERY_S", 0.0)
+
+
+@pytest.mark.usefixtures("gil")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_write_in_progress_is_completed_by_its_own_thread_alone(way: str) -> None:
     stream = Slow()
@@ -73,10 +93,45 @@ def test_a_write_in_progress_is_completed_by_its_own_thread_alone(way: str) -> N
     assert stream.lines[1] == b"second\n"
 
 
+@pytest.mark.usefixtures("gil")
 def test_a_write_whose_frames_are_gone_is_completed_by_the_next_one() -> None:
     stream = io.BytesIO()
     sink = Sink(stream)
     # What is left when an exception comes between two bytecodes of the recovery itself.
     sink._write_slot.slot[0] = [b"abandoned\n"]
+    assert sink.write(b"next\n")
+    assert stream.getvalue().splitlines() == [b"abandoned", b"next"]
+
+
+@pytest.mark.usefixtures("gil")
+def test_a_write_is_completed_whose_frames_only_a_traceback_keeps() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    kept = None
+    try:
+        _abandon(sink)
+    except KeyboardInterrupt as error:
+        kept = error
+    assert sink.write(b"next\n")
+    assert stream.getvalue().splitlines() == [b"abandoned", b"next"]
+    assert kept is not None
+
+
+@write_slot.owns_writes
+def _abandon(sink: Sink) -> None:
+    pending = [b"abandoned\n"]
+    assert sink._write_slot.try_acquire(0, pending) is pending
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("gil")
+def test_a_write_that_the_queue_has_is_completed_once() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    pending = [b"abandoned\n"]
+    sink._write_slot.slot[0] = pending
+    sink._queue.append(write_slot.QueuedWrite(pending[0], is_deferred=True))
+    sink._queue[0].pending = pending
+    del pending
     assert sink.write(b"next\n")
     assert stream.getvalue().splitlines() == [b"abandoned", b"next"]

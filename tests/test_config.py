@@ -510,7 +510,7 @@ class TestPrettyFormat:
         assert "secret" not in text
         assert "error=hidden" in text
 
-    def test_lets_nobody_forge_a_line_or_a_frame(self) -> None:
+    def test_shows_no_forged_line_or_frame(self) -> None:
         forged = '\n2026-01-01 [critical] forged\n  File "forged"'
         text = PrettyFormatter().format(
             record(forged, **{f"key{forged}": 1}, exc_info=ValueError(forged))
@@ -694,7 +694,7 @@ class TestUncaught:
         sys.excepthook(ValueError, ValueError("first"), None)
         assert 1 < len(checked_lines(stream.getvalue())) < 20
 
-    def test_cancellation_that_nobody_caught_is_logged(
+    def test_cancellation_that_was_not_caught_is_logged(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)

@@ -41,6 +41,8 @@ def test_a_snippet_prints_the_lines_that_its_page_shows(
 ) -> None:
     # What shows nothing has to look at its outcome by itself.
     assert snippet.shown or re.search(r"^ *assert ", snippet.code, re.MULTILINE)
+    if snippet.is_too_new:
+        pytest.skip("Python reads template strings from 3.14 on")
     if snippet.needs_a_process:
         snippet.assert_shows(snippet.run_apart())
         return

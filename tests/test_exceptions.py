@@ -8,6 +8,7 @@ import traceback
 import types
 import weakref
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -240,9 +241,10 @@ class TestSource:
                 self.left -= 1
                 raise SystemExit if self.left >= 0 else ImportError
 
-        error = failing(
-            "\nraise ValueError", "/interrupting.py", __loader__=Loader(), __name__="loaded"
-        )
+        loader: Any = Loader()
+        # From 3.15 on, the source is read from the loader of the spec.
+        of_module = {"__loader__": loader, "__spec__": ModuleSpec("loaded", loader)}
+        error = failing("\nraise ValueError", "/interrupting.py", __name__="loaded", **of_module)
         linecache.cache.pop("/interrupting.py", None)
         sanitiser = Sanitiser()
         assert rendered(error, sanitiser).endswith(block(error))

@@ -75,7 +75,7 @@ class TestEnvelope:
         # A float holds the seconds since the epoch to about 240 ns.
         assert before - 500 <= timestamp <= after + 500
 
-    def test_believes_created_where_somebody_has_set_it(self) -> None:
+    def test_believes_created_where_it_was_set(self) -> None:
         made = record(created=1234567890.5)
         assert render(MozlogFormatter(), made)["Timestamp"] == 1234567890_500000000
 

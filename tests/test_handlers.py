@@ -454,7 +454,7 @@ class TestLosses:
         capture.logger.info("four")
         assert len(checked_lines(stream.getvalue())) == 3
 
-    def test_call_handle_error_only_where_somebody_has_overridden_it(
+    def test_call_handle_error_only_where_it_is_overridden(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         called: list[str] = []
@@ -712,7 +712,7 @@ class TestDiagnostics:
         assert len(written) == 2
         assert len(written[1]) == 1024
 
-    def test_wait_for_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_do_not_wait_for_a_reader(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(self_log, "_last", float("-inf"))
         monkeypatch.setattr(self_log, "_withheld", 0)
         monkeypatch.setattr(self_log, "is_writable", lambda *_: False)

@@ -203,7 +203,7 @@ class TestTwice:
         }  # fmt: skip
         assert checked_lines(third.getvalue())[0]["Fields"]["token"] == "[redacted]"
 
-    def test_gives_way_to_a_configuration_of_somebody_elses(self) -> None:
+    def test_gives_way_to_a_configuration_by_other_code(self) -> None:
         stream = configured()
         log = structlog.get_logger("app")
         log.info("ours")

@@ -139,9 +139,15 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
         )
         loaded = set(json.loads(done.stdout))
         costly = {"structlog", "pytest", "rich", "flask", "decimal", "pathlib", "asyncio"}
-        # site itself may load some of them in an editable installation.
+        # site itself may load some of them in an editable installation, and logging does from
+        # 3.15 on.
         bare = subprocess.run(
-            [sys.executable, "-I", "-c", "import sys; print(*sys.modules)"],
+            [
+                sys.executable,
+                "-I",
+                "-c",
+                "import json, logging, sys, threading, warnings; print(*sys.modules)",
+            ],
             capture_output=True,
             check=True,
             timeout=60,

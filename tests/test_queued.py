@@ -236,7 +236,7 @@ class TestFullQueue:
 
 
 class TestEnds:
-    def test_take_bounded_time_while_nobody_reads(self) -> None:
+    def test_take_bounded_time_while_the_reader_stands_still(self) -> None:
         queue, gate = held_up("drop_oldest", 10_000)
         queue.write(line(1))
         assert not queue.flush(0.01)
@@ -384,9 +384,7 @@ signal.pause()
         assert len(checked_lines(done.stdout)) == 3000
 
     @pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
-    def test_of_multiprocessing_writes_its_own_and_nobody_elses(
-        self, how: str, tmp_path: Any
-    ) -> None:
+    def test_of_multiprocessing_writes_its_own_lines_alone(self, how: str, tmp_path: Any) -> None:
         script = tmp_path / "script.py"
         script.write_text(
             "import logging, multiprocessing, os\n"

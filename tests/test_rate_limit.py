@@ -32,7 +32,7 @@ def test_it_keeps_nothing_of_the_past() -> None:
     for _ in range(1000):
         clock.now += 1
         assert limit.admit() == 0
-    assert len(limit._firsts) == 1
+    assert limit._withheld == 0
 
 
 def test_no_call_of_several_threads_is_lost() -> None:

@@ -331,7 +331,7 @@ class TestThreads:
         assert ours == theirs
         assert ours.startswith("Dummy-")
 
-    def test_may_be_counted_by_somebody_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_may_be_counted_by_other_code(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # As gevent does it, where a greenlet is what a thread was.
         monkeypatch.setattr(threading, "get_ident", lambda: 77)
         greenlet = types.SimpleNamespace(name="greenlet")
@@ -422,7 +422,7 @@ class TestConfigure:
         assert line["Fields"] == {"n": 1, "msg": "Ann paid"}
         assert line["Pid"] == os.getpid()
 
-    def test_leaves_a_factory_of_somebody_elses(self) -> None:
+    def test_leaves_a_factory_of_other_code(self) -> None:
         class Own(logging.LogRecord): ...
 
         logging.setLogRecordFactory(Own)
@@ -486,7 +486,7 @@ class TestHandler:
         logging.config.dictConfig(mozlog_py.dict_config("shop", stream=io.StringIO()))
         assert logging.getLogRecordFactory() is make_record
 
-    def test_leaves_a_factory_of_somebody_elses(self) -> None:
+    def test_leaves_a_factory_of_other_code(self) -> None:
         class Own(logging.LogRecord): ...
 
         logging.setLogRecordFactory(Own)

@@ -17,7 +17,7 @@ from conformance import checked_lines
 import dockerflow
 import mozlog_py
 from dockerflow import settings, version
-from dockerflow._request import server_task, summary_record
+from dockerflow._request import server_task
 from dockerflow._request.options import AGENT, HeaderRoles
 from mozlog_py import MozlogFormatter, MozlogHandler, processors
 from mozlog_py._line import line_encoder
@@ -77,7 +77,6 @@ class TestTheRule:
             ("secret_values.py", "_encodings_of", False),  # of single characters
             ("servers.py", "_drops_arguments", False),  # of 64 types of handlers
             ("vary.py", "merged_vary", False),  # of what responses of the application say
-            ("vary.py", "_merged", False),
             ("text_mask.py", "_by_value", False),  # of what 64 checks were given
             ("views.py", "_as_ours", False),  # of Django's checks, each of which stays there
         }
@@ -213,16 +212,6 @@ class TestOthers:
         assert (again, losses.total) == (298, 298)
         assert again.by_cause[OTHERS] == 199
         assert "Error1" not in again.by_cause
-
-    def test_summaries_of_many_loggers_keep_no_text(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(summary_record, "_first", {})
-        for number in range(300):
-            for name in (f"of-{number}", LONG):
-                made = summary_record.make_record(name, 40, f"text-{number}")
-                assert (made.name, made.getMessage()) == (name, f"text-{number}")
-        assert 0 < len(summary_record._first) <= 100
-        assert LONG not in {name for name, _ in summary_record._first}
-        assert {facts["msg"] for _, facts in summary_record._first.values()} == {""}
 
     def test_what_processors_failed_with_stays_little(
         self, monkeypatch: pytest.MonkeyPatch

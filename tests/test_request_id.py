@@ -115,7 +115,7 @@ class TestPolicy:
         assert policy.resolve(["12"], [], None).value == "made"
         assert policy.resolve(["x"], [], "10.0.0.1").value == "made"
 
-    def test_trusts_nobody_when_told_so(self) -> None:
+    def test_trusts_no_client_when_told_so(self) -> None:
         policy = RequestIdPolicy(trust=False, traceparent=True, generator=lambda: "made")
         assert policy.resolve(["a"], [f"00-{TRACE}-{PARENT}-01"]).value == "made"
 

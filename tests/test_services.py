@@ -23,7 +23,7 @@ from ports import free_port
 def test_postgresql_starts_from_an_environment_in_a_folder_of_mode_0700(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = services._postgres_binaries()
+    installed = services.postgres_binaries()
     package = installed.parents[1]
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
@@ -31,7 +31,7 @@ def test_postgresql_starts_from_an_environment_in_a_folder_of_mode_0700(
     shutil.copytree(f"{package}.libs", closed / f"{package.name}.libs", symlinks=True)
     monkeypatch.setattr(
         services,
-        "_postgres_binaries",
+        "postgres_binaries",
         lambda: closed / package.name / installed.parent.name / "bin",
     )
     with services.Postgres() as server, psycopg.connect(server.url) as connection:

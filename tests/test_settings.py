@@ -211,7 +211,8 @@ def by_django(name: str, value: Any) -> None:
     configured.configure(**({name: value} if name.isupper() else {}))
     with (
         mock.patch.object(live_settings, "settings", configured),
-        mock.patch.object(live_settings, "_cached", live_settings._Cached()),
+        mock.patch.object(live_settings, "_live", None),
+        mock.patch.object(live_settings, "_made", (None, None)),
     ):
         live_settings.current_options()
 

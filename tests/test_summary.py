@@ -47,7 +47,7 @@ class TestSummary:
         (fields,) = capture.fields
         assert (fields["errno"], fields["code"], fields["path"]) == (0, 200, "/x")
 
-    def test_is_not_made_where_nobody_listens(self, capture: Capture) -> None:
+    def test_is_not_made_for_a_level_that_is_off(self, capture: Capture) -> None:
         capture.logger.setLevel(logging.ERROR)
         request = begun(capture.logger)
         with mock.patch.object(request, "fields") as fields:
@@ -118,7 +118,7 @@ class TestSummary:
         request.finish()
         assert capture.fields[0]["querystring"] == shown
 
-    def test_has_no_time_where_nobody_knows_when_it_began(self, capture: Capture) -> None:
+    def test_has_no_time_where_its_beginning_is_unknown(self, capture: Capture) -> None:
         begun(capture.logger).finish()
         request = begun(capture.logger)
         request.started_ns = None

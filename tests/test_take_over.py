@@ -260,7 +260,7 @@ def lines_of(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 class TestLoggerClasses:
-    def test_a_class_of_somebodys_own_keeps_its_methods(
+    def test_a_class_of_the_application_keeps_its_methods(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         class Polite(logging.Logger):

@@ -63,7 +63,7 @@ class TestFixture:
         logging.getLogger("test.fixture").info("hi")
         assert mozlog_lines[0]["Fields"] == {"msg": "hi"}
 
-    def test_is_there_for_whoever_installs_the_package(self, pytester: pytest.Pytester) -> None:
+    def test_is_there_where_the_package_is_installed(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(
             """
             import logging

@@ -928,11 +928,19 @@ class TestKeys:
         assert Sanitiser().fields(mapping) == {"before": 1, "after": 3}
 
     def test_that_hold_such_a_key_are_skipped_too(self) -> None:
+        class HeldKey(NamedTuple):
+            left: int
+            right: Any
+
+            def __hash__(self) -> int:
+                # A tuple itself keeps its hash from 3.14 on.
+                return hash(self.right)
+
         key = hostile.RaisingHash()
-        mapping = {(1, key): 2, "after": 3}
+        mapping = {HeldKey(1, key): 2, "after": 3}
         key.is_armed = True
         assert clean(mapping) == {"after": 3}
-        assert "key of type tuple skipped" in reasons(mapping)
+        assert "key of type HeldKey skipped" in reasons(mapping)
 
     def test_that_interrupt_are_skipped_and_leave_the_interrupt(self) -> None:
         class Interrupting:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockerflow._request.vary import merged_vary, vary_asgi, vary_wsgi
+from dockerflow._request.vary import add_vary, merged_vary
 
 NAME = "X-Request-Id"
 
@@ -25,23 +25,23 @@ def test_what_is_said_already_stays(values: tuple[str, ...], merged: str | None)
 
 def test_a_response_has_one_vary_over_asgi() -> None:
     headers = [(b"Vary", b"Cookie"), (b"x", b"y"), (b"vary", b"Origin")]
-    vary_asgi(headers, NAME)
+    add_vary(headers, NAME, b"vary")
     assert headers == [(b"x", b"y"), (b"vary", b"Cookie, Origin, X-Request-Id")]
     before = [*headers]
-    vary_asgi(headers, NAME)
+    add_vary(headers, NAME, b"vary")
     assert headers == before
 
 
 def test_a_response_has_one_vary_over_wsgi() -> None:
     headers = [("Vary", "Cookie"), ("x", "y"), ("vary", "Origin")]
-    vary_wsgi(headers, NAME)
+    add_vary(headers, NAME, "Vary")
     assert headers == [("x", "y"), ("Vary", "Cookie, Origin, X-Request-Id")]
     before = [*headers]
-    vary_wsgi(headers, NAME)
+    add_vary(headers, NAME, "Vary")
     assert headers == before
 
 
 def test_headers_may_be_lists_of_any_bytes() -> None:
     headers = [[b"vary", bytearray(b"Cookie")]]
-    vary_asgi(headers, NAME)  # type: ignore[arg-type]
+    add_vary(headers, NAME, b"vary")
     assert headers == [(b"vary", b"Cookie, X-Request-Id")]  # type: ignore[comparison-overlap]

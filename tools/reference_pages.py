@@ -162,8 +162,6 @@ PAGES = {
             "mozlog_py.structlog.processor_chain", "mozlog_py.structlog.renderer",
             "mozlog_py.structlog.run_chain", "mozlog_py.structlog.sink_logger",
             "mozlog_py.structlog.wiring", "dockerflow.django.connections",
-            "dockerflow.django.live_settings", "dockerflow.django.streamed_bodies",
-            "dockerflow.django.system_check", "dockerflow.flask.users",
             "dockerflow.sanic.request_tracking", "dockerflow.sanic.served_request",
             "dockerflow.sanic.versions",
         ),

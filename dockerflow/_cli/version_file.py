@@ -29,7 +29,6 @@ _Contents = dict[str, str]
 _SERVICES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "GITHUB_ACTIONS": {
         "source": ("{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}",),
-        "version": (),
         "commit": ("{GITHUB_SHA}",),
         "build": ("{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}",),
     },
@@ -43,8 +42,6 @@ _SERVICES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "build": ("{CIRCLE_BUILD_URL}",),
     },
     "TASK_ID": {
-        "source": (),
-        "version": (),
         "commit": (),
         "build": ("{TASKCLUSTER_ROOT_URL}/tasks/{TASK_ID}",),
     },
@@ -157,7 +154,7 @@ def _from_ci(key: str, environ: Mapping[str, str]) -> str:
         if mark == "TASK_ID" and key in _TASKCLUSTER:
             found = {name for name in environ if name.endswith(_TASKCLUSTER[key])}
             return environ[found.pop()] if len(found) == 1 else ""
-        return next(filter(None, (_filled(each, environ) for each in contents[key])), "")
+        return next(filter(None, (_filled(each, environ) for each in contents.get(key, ()))), "")
     return ""
 
 

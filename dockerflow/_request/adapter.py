@@ -26,16 +26,17 @@ _S = TypeVar("_S")
 def fill_summary(
     summary: RequestSummary,
     logger: logging.Logger,
-    *,
+    *arguments: Any,
     has_start: bool,
-    read_user_id: Callable[[], Any] | None,
-    make_fields: Callable[[], dict[str, Any]] | None,
+    read_user_id: Callable[..., Any] | None,
+    make_fields: Callable[..., dict[str, Any]] | None,
 ) -> None:
     """Fill the summary with what a framework knows, before its own context ends. Never raises.
 
     Args:
         summary: The request's summary.
         logger: Logs that a hook of the application has failed.
+        *arguments: What both functions are called with.
         has_start: Whether the attribute ``_start_timestamp`` still exists. Other code may
             delete it; the summary has no ``t`` then.
         read_user_id: Returns the user's id, for ``uid``.
@@ -45,9 +46,9 @@ def fill_summary(
         summary.started_ns = None
     try:
         if make_fields is not None:
-            summary.overridden_fields = make_fields()
+            summary.overridden_fields = make_fields(*arguments)
         elif read_user_id is not None:
-            summary.uid = read_user_id()
+            summary.uid = read_user_id(*arguments)
     except Exception:
         logger.exception("The fields of a request's summary cannot be told")
 

@@ -1,4 +1,4 @@
-"""What an application's ``app.state`` holds of Dockerflow: its settings, and a rate limit."""
+"""What an application's ``app.state`` holds of Dockerflow: its settings."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .options import ReloadingOptions
-from .rate_limit import RateLimit
 
-__all__ = ["KEY", "error_limit", "live_options", "lookup"]
+__all__ = ["KEY", "live_options", "lookup"]
 
 #: The name by which an ``app.state`` holds its options.
 KEY: Final = "_dockerflow"
-_LIMIT_KEY: Final = "_dockerflow_error_limit"
-# For all applications without a state.
-_shared_limit: Final = RateLimit()
 
 
 def lookup(state: Any) -> Callable[[str], Any]:
@@ -53,15 +49,3 @@ def live_options(app: Any, *, raises: bool = False) -> ReloadingOptions | None:
         )
         setattr(state, KEY, live)
     return live
-
-
-def error_limit(app: Any) -> RateLimit:
-    """Return the limit of the lines that ``/__error__`` of an application logs."""
-    state = getattr(app, "state", None)
-    if state is None:
-        return _shared_limit
-    limit: RateLimit | None = lookup(state)(_LIMIT_KEY)
-    if limit is None:
-        limit = RateLimit()
-        setattr(state, _LIMIT_KEY, limit)
-    return limit

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-__all__ = ["is_asyncio_running", "is_task_cancelled"]
+__all__ = ["is_task_cancelled", "running_loop"]
 
 
 def is_task_cancelled() -> bool | None:
@@ -21,8 +22,8 @@ def is_task_cancelled() -> bool | None:
         return None
 
 
-def is_asyncio_running() -> bool:
-    """Return whether an event loop of asyncio runs in this thread."""
+def running_loop() -> Any:
+    """Return the event loop of asyncio that runs in this thread; None if none does."""
     # Another thread may be in the middle of importing asyncio. Then no loop runs yet.
-    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    return running_loop is not None and running_loop() is not None
+    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return None if running is None else running()

@@ -13,7 +13,7 @@ from typing import Final
 
 from mozlog_py._values.tracebacks import cause_of, context_of, group_of_one
 
-from .server_task import SERVERS
+from .server_task import SERVERS, package_of
 
 __all__ = ["BAD_REQUEST", "CLIENT_CLOSED_REQUEST", "is_raised_by", "status_of_client_fault"]
 
@@ -49,10 +49,9 @@ def status_of_client_fault(error: BaseException) -> int | None:
         error: What the application did not handle.
     """
     try:
-        inner = group_of_one(error)
-        while inner is not None:
+        while (inner := group_of_one(error)) is not None:
             # Frameworks stream in a task group of one.
-            error, inner = inner, group_of_one(inner)
+            error = inner
         status = _status_of(error)
         return None if status is None or _hides_another(error) else status
     except Exception:
@@ -63,7 +62,7 @@ def status_of_client_fault(error: BaseException) -> int | None:
 def is_raised_by(package: str, error: BaseException) -> bool:
     """Return whether the code that has raised an exception is a package's."""
     modules = [*_modules_of(error)]
-    return bool(modules) and _package(modules[-1]) == package
+    return bool(modules) and package_of(modules[-1]) == package
 
 
 def _status_of(error: BaseException) -> int | None:
@@ -71,7 +70,7 @@ def _status_of(error: BaseException) -> int | None:
     modules = [*_modules_of(error)]
     if not any(map(_is_servers, modules)):
         return None
-    if _package(kind.__module__) in _PACKAGES:
+    if package_of(kind.__module__) in _PACKAGES:
         if kind.__name__ == "RemoteProtocolError":
             return BAD_REQUEST
         if kind.__name__ == "LocalProtocolError":
@@ -115,8 +114,4 @@ def _modules_of(error: BaseException) -> Iterator[str]:
 
 
 def _is_servers(module: str) -> bool:
-    return _package(module) in _PACKAGES or module == _DEVELOPMENT_SERVER
-
-
-def _package(module: object) -> str:
-    return str(module).partition(".")[0]
+    return package_of(module) in _PACKAGES or module == _DEVELOPMENT_SERVER

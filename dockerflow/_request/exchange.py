@@ -18,12 +18,10 @@ from .vary import merged_vary
 if TYPE_CHECKING:
     from .options import Options
 
-__all__ = ["REQUEST", "REQUEST_ID", "Exchange", "enclosing_exchange", "marked_method"]
+__all__ = ["REQUEST", "Exchange", "enclosing_exchange", "marked_method"]
 
 #: The key of a scope or an environ for its exchange; no header of a client can set it.
 REQUEST: Final = "dockerflow.request"
-#: The key of an environ for the request's id; access logs can format it.
-REQUEST_ID: Final = "mozlog.request_id"
 
 
 class Exchange(RequestSummary):

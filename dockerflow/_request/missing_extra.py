@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 __all__ = ["needs_extra", "needs_package"]
 
 
-@contextmanager
-def needs_extra(extra: str, *packages: str) -> Iterator[None]:
+def needs_extra(extra: str, *packages: str) -> AbstractContextManager[None]:
     """Have an import of a missing package name the extra that installs it.
 
     Args:
@@ -20,12 +19,10 @@ def needs_extra(extra: str, *packages: str) -> Iterator[None]:
     Raises:
         ImportError: As the block raises it, with the command in its text.
     """
-    with _explained((extra, *packages), f'pip install "mozlog-py[{extra}]"'):
-        yield
+    return _explained((extra, *packages), f'pip install "mozlog-py[{extra}]"')
 
 
-@contextmanager
-def needs_package(package: str, *modules: str) -> Iterator[None]:
+def needs_package(package: str, *modules: str) -> AbstractContextManager[None]:
     """Have an import of a missing package say how to install it; no extra has it.
 
     Args:
@@ -35,8 +32,7 @@ def needs_package(package: str, *modules: str) -> Iterator[None]:
     Raises:
         ImportError: As the block raises it, with the command in its text.
     """
-    with _explained(modules or (package,), f"pip install {package}"):
-        yield
+    return _explained(modules or (package,), f"pip install {package}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 from dockerflow import version
 from dockerflow.endpoints import Endpoints, application_root
 from dockerflow.request_id import RequestIdPolicy, new_id
-from dockerflow.settings import LiveSettings, Settings
+from dockerflow.settings import NAMES, LiveSettings, Settings
 from dockerflow.summary import LOGGER_NAME
 from mozlog_py._config.options import OptionError, check_switch, shown
 from mozlog_py._config.overlap import warn_of_overlap
@@ -44,32 +44,22 @@ class HeaderRoles(dict[bytes, int]):
     a name is computed when the name comes first.
     """
 
-    __slots__ = ("_header", "_longest", "_uses_traceparent")
-
     # An id's header with a longer name is found as well.
     _MAX_LENGTH: Final = 100
     _MAX_NAMES: Final = 300
 
     def __init__(self, header: bytes, uses_traceparent: bool) -> None:
         super().__init__()
-        self._header = header
         self._longest = max(len(header), self._MAX_LENGTH)
-        self._uses_traceparent = uses_traceparent
+        self._roles = {b"traceparent": TRACEPARENT} if uses_traceparent else {}
+        self._roles |= {header: REQUEST_ID_HEADER, b"user-agent": AGENT}
+        self._roles[b"accept-language"] = LANGUAGE
 
     def __missing__(self, name: bytes) -> int:
         """Compute the role of a name."""
         if len(name) > self._longest:
             return 0
-        lowered = name.lower()
-        role = 0
-        if lowered == b"user-agent":
-            role = AGENT
-        elif lowered == b"accept-language":
-            role = LANGUAGE
-        elif lowered == self._header:
-            role = REQUEST_ID_HEADER
-        elif lowered == b"traceparent" and self._uses_traceparent:
-            role = TRACEPARENT
+        role = self._roles.get(name.lower(), 0)
         remember(self, name, role, self._MAX_NAMES, self._longest)
         return role
 
@@ -77,12 +67,9 @@ class HeaderRoles(dict[bytes, int]):
 class Options:
     """The options for serving a request, made once of settings and a policy."""
 
-    __slots__ = (
-        "accepts", "echo_name", "echoes_all", "environ_name", "generate", "header", "header_roles",
-        "policy", "querystring", "sentry", "summary_traceback", "uses_traceparent",
-    )  # fmt: skip
-
     def __init__(self, settings: Settings, policy: RequestIdPolicy | None) -> None:
+        self._settings = settings
+        self._with_policy: Options | None = None
         #: How ids are found.
         self.policy = policy or RequestIdPolicy.of(settings)
         #: Makes an id: ``new_id`` if the policy's ``generate`` calls only that, else ``generate``.
@@ -109,22 +96,20 @@ class Options:
         #: The name of the id's header in an environ.
         self.environ_name = f"HTTP_{name.upper().replace('-', '_')}"
 
+    def with_policy(self, policy: RequestIdPolicy | None) -> Options:
+        """Return the options of the same settings with a layer's own policy, None for none."""
+        if policy is None:
+            return self
+        # Nearly all applications have one layer with a policy of its own, or none.
+        made = self._with_policy
+        if made is None or made.policy is not policy:
+            made = self._with_policy = Options(self._settings, policy)
+        return made
+
 
 # The settings that each request depends on.
-_NAMES: Final = tuple(
-    f"DOCKERFLOW_{name}"
-    for name in (
-        "REQUEST_ID_CHARACTERS",
-        "REQUEST_ID_CHOICE",
-        "REQUEST_ID_ECHO",
-        "REQUEST_ID_HEADER_NAME",
-        "REQUEST_ID_TRACEPARENT",
-        "REQUEST_ID_TRUST",
-        "SENTRY",
-        "SUMMARY_LOG_QUERYSTRING",
-        "SUMMARY_TRACEBACK",
-    )
-)
+_PREFIXES: Final = ("DOCKERFLOW_REQUEST_ID_", "DOCKERFLOW_SENTRY", "DOCKERFLOW_SUMMARY_")
+_NAMES: Final = tuple(name for name in NAMES if name.startswith(_PREFIXES))
 
 
 class ReloadingOptions:
@@ -133,8 +118,6 @@ class ReloadingOptions:
     The parameter ``policy`` is that of ``Options``. The others are those of ``LiveSettings``,
     which is the attribute ``settings``.
     """
-
-    __slots__ = ("_lookup", "_made", "_policy", "settings")
 
     def __init__(
         self,
@@ -153,12 +136,8 @@ class ReloadingOptions:
         self._made = [*map(lookup, _NAMES)], Options(self.settings(), policy)
         log_query_strings(self._made[1].querystring)
 
-    def __call__(self) -> Options:
-        """Return the options as they are now."""
-        return self.now()
-
     def now(self) -> Options:
-        """Return the options as they are now; the call takes less time than that of the object."""
+        """Return the options as they are now."""
         raw, options = self._made
         now = [*map(self._lookup, _NAMES)]
         if now != raw:
@@ -237,14 +216,9 @@ class Middleware(Layer):
             log_query_strings(self._options.querystring)
         self._endpoints: Endpoints | None = None
         if endpoints:
-            root = version_path
-
-            def read_version() -> Any:
-                return version.get_version(root or application_root())
-
             self._endpoints = Endpoints(
                 settings=lambda: self._settings,
-                read_version=read_version,
+                read_version=lambda: version.get_version(version_path or application_root()),
                 silenced_checks=tuple(silenced_checks),
                 config=self._settings if config is None else config,
             )

@@ -9,6 +9,7 @@ IPv6 and passwords that are not percent-encoded are recognised as well.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mozlog_py._redaction.secret_texts import masked_text
@@ -56,7 +57,7 @@ def public_version(version: Any) -> Any:
     Args:
         version: The contents of a ``version.json``, or what stands in its place.
     """
-    if not isinstance(version, dict):
+    if not isinstance(version, Mapping):
         return version
     changed = {
         key: public

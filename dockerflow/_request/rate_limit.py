@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable
 from typing import Final
+
+from mozlog_py._process.shared_state import CountLock
 
 __all__ = ["RateLimit"]
 
@@ -15,17 +16,15 @@ _INTERVAL_S: Final = 1.0
 class RateLimit:
     """Lets one call a second pass, and counts the others.
 
-    It has no lock, so that a fork cannot leave one locked. Of simultaneous calls one passes,
-    and a later call counts the others.
+    A fork cannot leave it locked for long: see ``CountLock``.
     """
-
-    __slots__ = ("_clock", "_firsts", "_numbers")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._numbers = itertools.count(1)
-        # The second, and the number of the call that was the first in it.
-        self._firsts: dict[int, int] = {}
+        self._lock = CountLock()
+        # The second of the last call that passed, and the calls that were withheld since.
+        self._second = -1
+        self._withheld = 0
 
     def admit(self) -> int | None:
         """Return how many calls were withheld since the last one that passed.
@@ -33,12 +32,12 @@ class RateLimit:
         Returns:
             The number; None if this call is withheld as well.
         """
-        number = next(self._numbers)
         second = int(self._clock() / _INTERVAL_S)
-        if self._firsts.setdefault(second, number) != number:
-            return None
-        former = 0
-        for each in [*self._firsts]:
-            if each != second:
-                former = max(former, self._firsts.pop(each, 0))
-        return max(0, number - former - 1)
+        with self._lock:
+            # Not ``==``: another thread may have read the clock later and come here first.
+            if second <= self._second:
+                self._withheld += 1
+                return None
+            self._second = second
+            withheld, self._withheld = self._withheld, 0
+        return withheld

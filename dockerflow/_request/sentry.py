@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from mozlog_py import context
 from mozlog_py._process.self_log import note
+from mozlog_py._process.shared_state import snapshot
 from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["Reporting", "RequestReports", "install", "leave_untraced", "report"]
@@ -141,8 +142,6 @@ def _discard_queued(segment: Any) -> None:
 class RequestReports:
     """The exceptions of one request of which an event was made."""
 
-    __slots__ = ("_reports", "rid")
-
     def __init__(self, rid: str | None) -> None:
         #: The id of the request.
         self.rid = rid
@@ -169,7 +168,7 @@ class RequestReports:
 
     def has_seen(self, error: BaseException) -> bool:
         """Return whether the exception is known, sent or not."""
-        return self._has(error, list(self._reports))
+        return self._has(error, snapshot(self._reports))
 
     def has_sent(self, error: BaseException, since_ns: int = 0) -> bool:
         """Return whether the exception was sent, or is part of a group that was.
@@ -179,7 +178,8 @@ class RequestReports:
             since_ns: Events before this time of the monotonic clock do not count.
         """
         return self._has(
-            error, [each for each in list(self._reports) if each.at_ns >= since_ns and each.is_sent]
+            error,
+            [each for each in snapshot(self._reports) if each.at_ns >= since_ns and each.is_sent],
         )
 
     @staticmethod
@@ -192,8 +192,6 @@ class RequestReports:
 
 class _Report:
     """One event of an exception."""
-
-    __slots__ = ("__weakref__", "_event_id", "_scope", "at_ns", "is_sent", "members")
 
     def __init__(self, error: BaseException, event_id: Any, scope: Any) -> None:
         self.members = [_reference(member) for member in _members(error)]
@@ -221,7 +219,7 @@ _unconfirmed: Final[deque[weakref.ref[_Report]]] = deque(maxlen=100)
 
 
 def _confirm() -> None:
-    for each in list(_unconfirmed):
+    for each in snapshot(_unconfirmed):
         report = each()
         # One that was dropped stays: it may be an event within the other's ``before_send``.
         if report is None or report.check_sent():
@@ -238,8 +236,6 @@ class _ScopeReports:
     A middleware of sentry-sdk around ours reports the exception when the request has left
     the context, or from another context. The isolation scope is then still the same.
     """
-
-    __slots__ = ("reports", "scope")
 
     def __init__(self, scope: Any, reports: RequestReports) -> None:
         self.scope = scope
@@ -313,8 +309,6 @@ class Reporting:
     events, and nothing else has made one of the exception, ``end`` does. An application
     that calls ``ignore_logger("request.summary")`` relies on its framework instead.
     """
-
-    __slots__ = ("_request", "_token", "error", "is_awaited")
 
     def __init__(self, request: Any, error: BaseException) -> None:
         self._request = request

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from mozlog_py._process.memo import remember
 
-__all__ = ["is_called_by_server", "is_channel_of_server", "is_server_task"]
+__all__ = ["is_called_by_server", "is_channel_of_server", "is_server_task", "package_of"]
 
 #: Packages that make a task for each request or connection.
 SERVERS: Final = frozenset({"daphne", "granian", "gunicorn", "hypercorn", "uvicorn"})
@@ -40,7 +40,7 @@ def is_channel_of_server(send: Callable[..., Any]) -> bool:
     known = _servers_channels.get(module)
     if known is None:
         # A method written in C or Rust has no module of its own, only its type has.
-        known = _package(module or type(getattr(send, "__self__", None)).__module__) in SERVERS
+        known = package_of(module or type(getattr(send, "__self__", None)).__module__) in SERVERS
         if type(module) is str:
             remember(_servers_channels, module, known, _MAX_KNOWN)
     return known
@@ -71,9 +71,9 @@ def is_server_task() -> bool:
         module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
         # The lifespan task serves no request.
         is_lifespan = "lifespan" in f"{module}.{code.co_name}"
-        known = _package(module) in SERVERS and not is_lifespan
+        known = package_of(module) in SERVERS and not is_lifespan
         remember(_servers_tasks, id(code), (code, known), _MAX_KNOWN)
-    return known and not any(_package_of(each) in _CLIENTS for each in _callers())
+    return known and not any(_package_of_frame(each) in _CLIENTS for each in _callers())
 
 
 def is_called_by_server() -> bool:
@@ -83,24 +83,25 @@ def is_called_by_server() -> bool:
     before the server started. The function walks up the stack, so it is called only for the
     few requests that begin with bindings.
     """
-    return all(_package_of(each) in _TRANSPARENT for each in _callers())
+    return all(_package_of_frame(each) in _TRANSPARENT for each in _callers())
 
 
 def _callers() -> list[FrameType]:
     """Return the frames of the coroutines that await the calling one, up to the event loop."""
     frames = []
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - there is no other way to see them
-    while frame is not None and _package_of(frame) not in _EVENT_LOOPS:
+    while frame is not None and _package_of_frame(frame) not in _EVENT_LOOPS:
         frames.append(frame)
         frame = frame.f_back
     return frames
 
 
-def _package_of(frame: FrameType) -> str:
-    return _package(frame.f_globals.get("__name__"))
+def _package_of_frame(frame: FrameType) -> str:
+    return package_of(frame.f_globals.get("__name__"))
 
 
-def _package(module: object) -> str:
+def package_of(module: object) -> str:
+    """Return the package of a module, by the module's name."""
     return str(module).partition(".")[0]
 
 

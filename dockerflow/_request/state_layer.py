@@ -8,10 +8,10 @@ from dockerflow.asgi import ASGIExchange, DockerflowASGI
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import SettingsError
 
-from .app_state import KEY, live_options, lookup
+from .app_state import KEY, live_options
 from .coroutine_function import returns_coroutine
 from .exchange import REQUEST
-from .options import Options, ReloadingOptions
+from .options import Options
 
 __all__ = ["StateLayer"]
 
@@ -23,7 +23,6 @@ class StateLayer(DockerflowASGI):
     _policy: RequestIdPolicy | None = None
     #: Whether the layer has settings that take the place of ``app.state``.
     _has_own_settings = False
-    _live_with_policy: ReloadingOptions | None = None
 
     @returns_coroutine
     def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
@@ -50,22 +49,12 @@ class StateLayer(DockerflowASGI):
     def _options_of(self, scope: Any) -> Options:
         if self._has_own_settings:
             return self._options
-        if self._policy is not None:
-            return self._options_with(self._policy, scope)
         try:
             # As live_options() does, in less time: it has run for the first request.
             live = scope["app"].state._state[KEY]  # noqa: SLF001 - as vars(), in less time
         except (AttributeError, KeyError):
             live = live_options(scope.get("app"))
-        return live.now() if live is not None else self._options
-
-    def _options_with(self, policy: RequestIdPolicy, scope: Any) -> Options:
-        """Return the options of the application's settings and a policy of this layer's own."""
-        if self._live_with_policy is None:
-            state = getattr(scope.get("app"), "state", None)
-            if state is None:
-                return self._options
-            self._live_with_policy = ReloadingOptions(
-                lookup(state), policy, raises=False, where="app.state"
-            )
-        return self._live_with_policy.now()
+        if live is None:
+            return self._options
+        options: Options = live.now()
+        return options if self._policy is None else options.with_policy(self._policy)

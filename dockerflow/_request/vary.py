@@ -7,21 +7,9 @@ the request's header; the names that the application has set stay.
 from __future__ import annotations
 
 import functools
-from typing import Final
+from typing import Any
 
-__all__ = ["VARY", "merged_vary", "vary_asgi", "vary_wsgi"]
-
-
-class _Ready(dict[str, tuple[bytes, bytes]]):
-    """``Vary`` over ASGI, by the header that it names: few names, those of the policies."""
-
-    def __missing__(self, header: str) -> tuple[bytes, bytes]:
-        made = self[header] = b"vary", header.encode("latin-1")
-        return made
-
-
-#: The header to add to a response over ASGI that has no ``Vary`` yet.
-VARY: Final = _Ready()
+__all__ = ["add_vary", "merged_vary"]
 
 
 # Most responses of an application have the same value.
@@ -41,27 +29,20 @@ def merged_vary(values: tuple[str, ...], header: str) -> str | None:
     return ", ".join([*listed, header])
 
 
-def vary_asgi(headers: list[tuple[bytes, bytes]], header: str) -> None:
-    """Add a header to ``Vary`` in the list of a response over ASGI."""
-    sent = [each for each in headers if len(each[0]) == 4 and each[0].lower() == b"vary"]
-    merged = _merged(tuple([bytes(value) for _, value in sent]), header)
+def add_vary(headers: list[Any], header: str, name: str | bytes) -> None:
+    """Add a header to ``Vary`` in the list of a response's headers.
+
+    Args:
+        headers: Pairs of a name and a value: texts over WSGI, bytes over ASGI.
+        header: The header that the response depends on.
+        name: ``Vary`` in the type of the names.
+    """
+    lowered = name.lower()
+    sent = [each for each in headers if len(each[0]) == 4 and each[0].lower() == lowered]
+    is_text = isinstance(name, str)
+    values = [value if is_text else bytes(value).decode("latin-1") for _, value in sent]
+    merged = merged_vary(tuple(values), header)
     if merged is not None:
         for each in sent:
             headers.remove(each)
-        headers.append(merged)
-
-
-def vary_wsgi(headers: list[tuple[str, str]], header: str) -> None:
-    """Add a header to ``Vary`` in the list of a response over WSGI."""
-    sent = [each for each in headers if len(each[0]) == 4 and each[0].lower() == "vary"]
-    merged = merged_vary(tuple([value for _, value in sent]), header)
-    if merged is not None:
-        for each in sent:
-            headers.remove(each)
-        headers.append(("Vary", merged))
-
-
-@functools.lru_cache(maxsize=256)
-def _merged(values: tuple[bytes, ...], header: str) -> tuple[bytes, bytes] | None:
-    merged = merged_vary(tuple([value.decode("latin-1") for value in values]), header)
-    return None if merged is None else (b"vary", merged.encode("latin-1"))
+        headers.append((name, merged if is_text else merged.encode("latin-1")))

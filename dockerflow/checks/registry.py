@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from dockerflow.checks._run.payload import ChecksResults, summarise
-from dockerflow.checks._run.runner import DEFAULT_TIMEOUT_S, run, run_async, snapshot, valid_seconds
+from dockerflow.checks._run.run_options import DEFAULT_TIMEOUT_S, RunOptions, valid_seconds
+from dockerflow.checks._run.runner import run, run_async, snapshot
 from dockerflow.checks._run.signature import NO_CONFIG, Check, missing_arguments, name_of
-from dockerflow.checks._run.surroundings import PLAIN, Surroundings
 
 from .messages import CheckMessage
 
@@ -250,7 +250,6 @@ def run_checks(
     timeout: float = DEFAULT_TIMEOUT_S,
     cache_seconds: float = 0.0,
     in_request: bool = False,
-    surroundings: Surroundings = PLAIN,
 ) -> ChecksResults:
     """Run checks at the same time, each in a thread, and block until all have an outcome.
 
@@ -266,18 +265,12 @@ def run_checks(
             only callers at the same time share a run.
         in_request: Whether all checks run in this thread and context, one after the other,
             without a deadline, and not shared with other callers.
-        surroundings: How a framework has checks called.
 
     Raises:
         ValueError: A number of seconds is invalid.
     """
-    found = run(
-        as_checks(checks, in_request),
-        config=config,
-        timeout=valid_seconds("timeout", timeout),
-        cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
-        surroundings=surroundings,
-    )
+    options = RunOptions(config, timeout, cache_seconds)
+    found = run(as_checks(checks, in_request), options)
     return summarise(found.messages, silenced_check_ids or ())
 
 
@@ -289,20 +282,14 @@ async def run_checks_async(
     timeout: float = DEFAULT_TIMEOUT_S,
     cache_seconds: float = 0.0,
     in_request: bool = False,
-    surroundings: Surroundings = PLAIN,
 ) -> ChecksResults:
     """Run checks at the same time, and await until all have an outcome.
 
     Async checks run on the running event loop, the others in threads. For the arguments see
     ``run_checks``.
     """
-    found = await run_async(
-        as_checks(checks, in_request),
-        config=config,
-        timeout=valid_seconds("timeout", timeout),
-        cache_seconds=valid_seconds("cache_seconds", cache_seconds, or_none=True),
-        surroundings=surroundings,
-    )
+    options = RunOptions(config, timeout, cache_seconds)
+    found = await run_async(as_checks(checks, in_request), options)
     return summarise(found.messages, silenced_check_ids or ())
 
 

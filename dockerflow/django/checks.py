@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
-from django.db.utils import InterfaceError, OperationalError, ProgrammingError
+from django.db.utils import OperationalError, ProgrammingError
 from django.utils.module_loading import import_string
 
 from dockerflow import health
@@ -35,7 +36,6 @@ _DEFAULT = (
 def check_database_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
     """Check that the default database can be reached and used."""
     try:
-        connection.ensure_connection()
         is_usable = _is_usable()
     except OperationalError as error:
         message = f"Could not connect to database: {redact(error, connection.settings_dict)}"
@@ -55,6 +55,7 @@ def check_database_connected(app_configs: Any, **kwargs: Any) -> list[checks.Che
 
 def _is_usable() -> bool:
     """Return whether the connection works, if need be after it was reopened."""
+    connection.ensure_connection()
     if connection.is_usable():
         return True
     if connection.in_atomic_block:
@@ -67,8 +68,13 @@ def _is_usable() -> bool:
 
 def check_migrations_applied(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
     """Check that all migrations are applied; each that is not gives a warning."""
+    with fork_safe_import():
+        from django.db.migrations.loader import MigrationLoader
+
     try:
-        loader = _load_migrations()
+        # Reopens a connection that the server has closed.
+        _is_usable()
+        loader: Any = MigrationLoader(connection, ignore_no_migrations=True)
     except (ImproperlyConfigured, OperationalError, ProgrammingError):
         message = "Can't connect to database to check migrations"
         return [checks.Info(message, id=health.INFO_CANT_CHECK_MIGRATIONS)]
@@ -82,21 +88,6 @@ def check_migrations_applied(app_configs: Any, **kwargs: Any) -> list[checks.Che
     ]
 
 
-def _load_migrations() -> Any:
-    with fork_safe_import():
-        from django.db.migrations.loader import MigrationLoader
-
-    # The server may have closed a connection that was kept (CONN_MAX_AGE).
-    is_kept = connection.connection is not None and not connection.in_atomic_block
-    try:
-        return MigrationLoader(connection, ignore_no_migrations=True)
-    except (InterfaceError, OperationalError):
-        if not is_kept:
-            raise
-        connection.close()
-        return MigrationLoader(connection, ignore_no_migrations=True)
-
-
 def check_redis_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
     """Check that the Redis of django-redis answers."""
     with needs_package("django-redis", "django_redis", "redis"):
@@ -106,20 +97,15 @@ def check_redis_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckM
     try:
         client = get_redis_connection("default")
     except redis.ConnectionError as error:
-        message = f"Could not connect to redis: {redact(error, _caches())}"
+        message = f"Could not connect to redis: {redact(error, settings.CACHES)}"
         return [checks.Error(message, id=health.ERROR_CANNOT_CONNECT_REDIS)]
     except NotImplementedError as error:
-        message = f'Redis client not available: "{redact(error, _caches())}"'
+        message = f'Redis client not available: "{redact(error, settings.CACHES)}"'
         return [checks.Error(message, id=health.ERROR_MISSING_REDIS_CLIENT)]
     except ImproperlyConfigured as error:
-        message = f'Redis misconfigured: "{redact(error, _caches())}"'
+        message = f'Redis misconfigured: "{redact(error, settings.CACHES)}"'
         return [checks.Error(message, id=health.ERROR_MISCONFIGURED_REDIS)]
     return [checks.Error(each.msg, id=each.id) for each in check_client_connected(client)]
-
-
-def _caches() -> Any:
-    caches = getattr(settings, "CACHES", None)
-    return caches.get("default") if isinstance(caches, dict) else None
 
 
 def register() -> None:
@@ -133,16 +119,10 @@ def register() -> None:
     for name in _DEFAULT if names is None or names == "" else names:
         check = import_string(name) if isinstance(name, str) else name
         if check is check_redis_connected:
-            _import_clients()
+            # Otherwise the first heartbeat imports its clients, in several checks at once. Two
+            # threads that import the parts of a client in different orders deadlock. The check
+            # reports what is missing.
+            with suppress(Exception):
+                import_module("redis")
+                import_module("django_redis.client")
         checks.register(check)
-
-
-def _import_clients() -> None:
-    # Otherwise the first heartbeat imports them, in several checks at once. Two threads that
-    # import the parts of a client in different orders deadlock.
-    for name in ("redis", "django_redis.client"):
-        try:
-            import_module(name)
-        except Exception:
-            # The check reports it, and no other code needs them.
-            return

@@ -13,7 +13,7 @@ process.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, async_to_sync
@@ -22,18 +22,12 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 
 from dockerflow._request.background import Coalesced, result_within
+from dockerflow._request.cancellation import running_loop
 from dockerflow.checks._run.check_result import CheckResult
-from dockerflow.checks._run.in_request import has_running_loop
 from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.checks._run.worker_threads import at_thread_end
 
-__all__ = [
-    "BESIDE_SYNC_REQUEST",
-    "IN_ASYNC_REQUEST",
-    "IN_ASYNC_TRANSACTION",
-    "has_transaction",
-    "has_transaction_async",
-]
+__all__ = ["BESIDE_SYNC_REQUEST", "has_transaction", "has_transaction_async", "in_async_request"]
 
 #: How many seconds to wait for an answer of the thread-sensitive thread.
 _ANSWERS_WITHIN_S: Final = 1.0
@@ -56,7 +50,7 @@ async def has_transaction_async() -> bool:
 @contextmanager
 def _beside_sync_request() -> Iterator[None]:
     """Run a check in a thread of this package, or on an event loop of this package."""
-    if not has_running_loop():
+    if running_loop() is None:
         at_thread_end(connections.close_all)
         _close_old_connections()
         try:
@@ -71,36 +65,25 @@ def _beside_sync_request() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _beside_async_request() -> Iterator[None]:
+def _beside_async_request() -> AbstractContextManager[None]:
     """Run a check in a thread of this package, or on the event loop of the request."""
-    if not has_running_loop():
-        with _beside_sync_request():
-            yield
-    elif _has_waiting_thread():
-        # The end of the request that waits closes that thread's connections.
-        yield
-    else:
-        with _on_loop():
-            yield
+    if running_loop() is None:
+        return _beside_sync_request()
+    # The end of the request that waits closes that thread's connections.
+    return nullcontext() if _has_waiting_thread() else _on_loop()
 
 
 @contextmanager
 def _on_loop() -> Iterator[None]:
-    if _has_thread_of_request() or SyncToAsync.deadlock_context.get(False):
-        # The request may end before the check, or may itself occupy that thread.
-        with _thread_of_check():
+    if not (_has_thread_of_request() or SyncToAsync.deadlock_context.get(False)):
+        try:
             yield
+        finally:
+            # Not awaited: that thread may be busy, or hang.
+            _closing.call()
         return
-    try:
-        yield
-    finally:
-        # Not awaited: that thread may be busy, or hang.
-        _closing.call()
-
-
-@contextmanager
-def _thread_of_check() -> Iterator[None]:
+    # The request may end before the check, or may itself occupy that thread. So the check has one
+    # of its own.
     own = ThreadSensitiveContext()
     token = SyncToAsync.thread_sensitive_context.set(own)
     try:
@@ -149,13 +132,18 @@ async def _call_sync(call: Callable[[], CheckResult]) -> CheckResult:
 
 
 async def _call_sync_in_thread(call: Callable[[], CheckResult]) -> CheckResult:
-    outcome: CheckResult = await in_sensitive_thread(call)()
-    return outcome
+    return await in_sensitive_thread(call)()
 
 
 #: Where the checks of a request run whose thread waits for them.
 BESIDE_SYNC_REQUEST: Final = Surroundings(_beside_sync_request, call_async=_call_async)
-#: Where the checks of an asynchronous request run.
-IN_ASYNC_REQUEST: Final = Surroundings(_beside_async_request, call_sync=_call_sync)
-#: The same where a transaction is open in the thread that runs synchronous code.
-IN_ASYNC_TRANSACTION: Final = Surroundings(_beside_async_request, call_sync=_call_sync_in_thread)
+
+
+def in_async_request(*, in_transaction: bool) -> Surroundings:
+    """Return where the checks of an asynchronous request run.
+
+    Args:
+        in_transaction: Whether a transaction is open in the thread that runs synchronous code.
+    """
+    call_sync = _call_sync_in_thread if in_transaction else _call_sync
+    return Surroundings(_beside_async_request, call_sync=call_sync)

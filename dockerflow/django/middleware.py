@@ -6,12 +6,12 @@ Its three methods ``process_request``, ``process_response`` and
 
 from __future__ import annotations
 
-import inspect
 import logging
 import re
 import sys
 import time
 from collections.abc import Callable
+from inspect import isawaitable
 from operator import attrgetter
 from typing import Any, ClassVar, Final
 
@@ -26,16 +26,16 @@ from django.utils.functional import LazyObject, empty
 from dockerflow._request.adapter import fill_summary, own_hook, user_id
 from dockerflow._request.cancellation import is_task_cancelled
 from dockerflow._request.exchange import Exchange, enclosing_exchange
-from dockerflow._request.layer import Layer
+from dockerflow._request.layer import LiveLayer
 from dockerflow._request.options import Options
+from dockerflow._request.streamed_body import close_in, iterate_async_in, iterate_in
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary, current, is_cancellation
 from dockerflow.wsgi import querystring_of, read_environ, resolve_environ
 from mozlog_py.context import request_id_context
 
 from . import views
-from .live_settings import current_options, current_settings
-from .streamed_bodies import watch_stream
+from .live_settings import current_options
 
 __all__ = ["DockerflowMiddleware", "extract_request_id"]
 
@@ -52,7 +52,11 @@ _STATUSES: Final = (
     PermissionDenied,
     SuspiciousOperation,
 )
-_OURS: Final = frozenset({views.version, views.lbheartbeat, views.error})
+#: Our views on an event loop. They do not block, and so need no thread, which might not be there.
+_ON_LOOP: Final = {
+    views.heartbeat: views.aheartbeat,
+    **{view: view for view in (views.version, views.lbheartbeat, views.error)},
+}
 
 
 class DockerflowMiddleware:
@@ -87,7 +91,8 @@ class DockerflowMiddleware:
         #: Where summaries go.
         self.summary_logger: Any = logging.getLogger(LOGGER_NAME)
         self._is_async = get_response is not None and iscoroutinefunction(get_response)
-        self._layer = _DjangoLayer(self)
+        self._layer = _DjangoLayer()
+        self._layer.follow(self, lambda: current_options().with_policy(self.request_id))
         if self._is_async:
             markcoroutinefunction(self)
         current_options()
@@ -135,12 +140,7 @@ class DockerflowMiddleware:
         """End a request; ``response`` may be None."""
         summary = getattr(request, _SUMMARY, None)
         if summary is not None:
-            if response is not None:
-                response = self._answered(request, response, summary)
-            elif not summary.is_over:
-                summary.code = 200
-                self._fill(request, summary)
-                summary.finish()
+            response = self._answered(request, response, summary)
             if isinstance(summary, DjangoSummary):
                 summary.leave()
         return response
@@ -186,17 +186,13 @@ class DockerflowMiddleware:
         return None if view is None else view(request)
 
     async def _endpoint_async(self, request: HttpRequest) -> Any:
-        view = self._view_of(request)
+        view: Any = self._view_of(request)
         if view is None:
             return None
-        if view is views.heartbeat:
-            return await views.aheartbeat(request)
-        if view in _OURS:
-            # They do not block, and so need no thread, which might not be available.
-            return view(request)
-        if inspect.iscoroutinefunction(view):
-            return await view(request)
-        return await sync_to_async(view, thread_sensitive=True)(request)
+        if view not in _ON_LOOP and not iscoroutinefunction(view):
+            view = sync_to_async(view, thread_sensitive=True)
+        response = _ON_LOOP.get(view, view)(request)
+        return await response if isawaitable(response) else response
 
     def _view_of(self, request: HttpRequest) -> Callable[..., Any] | None:
         path = request.path_info
@@ -212,11 +208,11 @@ class DockerflowMiddleware:
         if not isinstance(summary, DjangoSummary):
             # The layer further out receives the response, and ends the request.
             return response
-        summary.code = getattr(response, "status_code", None)
+        summary.code = 200 if response is None else getattr(response, "status_code", None)
         if isinstance(response, HttpResponseBase):
             _echo(response, summary)
         if getattr(response, "streaming", False):
-            watch_stream(response, summary)
+            _watch_stream(response, summary)
         else:
             summary.finish(summary.error)
             summary.hand_back()
@@ -227,13 +223,13 @@ class DockerflowMiddleware:
 
     def _fill(self, request: HttpRequest, summary: Any) -> None:
         """Fill the summary with the user's id, or with the fields of a subclass."""
-        make_fields = own_hook(self, DockerflowMiddleware, "_build_extra_meta")
         fill_summary(
             summary,
             _logger,
+            request,
             has_start=hasattr(request, "_start_timestamp"),
-            read_user_id=lambda: _user_id(request),
-            make_fields=None if make_fields is None else lambda: make_fields(request),
+            read_user_id=_user_id,
+            make_fields=own_hook(self, DockerflowMiddleware, "_build_extra_meta"),
         )
 
     def _build_extra_meta(self, request: HttpRequest) -> dict[str, Any]:
@@ -249,34 +245,16 @@ class DockerflowMiddleware:
         return fields
 
 
-class _DjangoLayer(Layer):
+class _DjangoLayer(LiveLayer):
     """Reads the requests of one middleware."""
 
-    def __init__(self, middleware: DockerflowMiddleware) -> None:
-        self._middleware = middleware
-        # The settings' options, and the options with the middleware's policy made of them.
-        self._made: tuple[Options | None, Options | None] = None, None
-
-    def _options_of(self, holder: HttpRequest) -> Options:  # noqa: ARG002
-        self._logger = self._middleware.summary_logger
-        options, policy = current_options(), self._middleware.request_id
-        if policy is None:
-            return options
-        made_of, own = self._made
-        if own is None or made_of is not options or own.policy is not policy:
-            own = Options(current_settings(), policy)
-            self._made = options, own
-        return own
-
-    def _read(
-        self, exchange: Any, holder: HttpRequest, options: Options, gives_id: bool
-    ) -> str | None:
+    def _read(self, exchange: Any, request: Any, options: Options, gives_id: bool) -> str | None:
         # META is the environ under WSGI; gunicorn's access log reads the id there.
-        return read_environ(exchange, holder.META, options, gives_id)
+        return read_environ(exchange, request.META, options, gives_id)
 
-    def _querystring_of(self, holder: HttpRequest) -> str | bytes:
-        scope = vars(holder).get("scope")
-        return querystring_of(holder.META) if scope is None else scope.get("query_string", b"")
+    def _querystring_of(self, request: Any) -> str | bytes:
+        scope = vars(request).get("scope")
+        return querystring_of(request.META) if scope is None else scope.get("query_string", b"")
 
 
 class DjangoSummary(Exchange):
@@ -346,9 +324,23 @@ def _echo(response: Any, summary: Any) -> None:
     earlier: tuple[str, str] | None = vars(response).get(_ECHOED)
     if earlier is not None and headers.get(earlier[0]) == earlier[1]:
         del headers[earlier[0]]
-    vary = headers.get("Vary")
-    added = summary.echo_headers(headers, (vary,) if vary else ())
+    added = summary.echo_headers(headers, (headers.get("Vary", ""),))
     for name, value in added.items():
         headers[name] = value
     if added:
         vars(response)[_ECHOED] = summary.echo_name, summary.rid
+
+
+def _watch_stream(response: Any, summary: RequestSummary) -> None:
+    """Make and close the parts of a streaming response in the context of its request.
+
+    The summary is logged when the response is closed.
+    """
+    summary.is_streaming = True
+    if not hasattr(response, "file_to_stream") or response.file_to_stream is None:
+        iterate = iterate_async_in if getattr(response, "is_async", False) else iterate_in
+        response.streaming_content = iterate(summary, response.streaming_content)
+    # One of them closes the view's generator, whose ``finally`` may log.
+    closers = [*response._resource_closers]
+    response._resource_closers[:] = [lambda: close_in(summary, closers)]
+    summary.leave()

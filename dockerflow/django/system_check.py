@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning  # noqa: A004 - Django's name
-from django.urls import Resolver404, resolve
+from django.urls import resolve
 from django.utils.module_loading import import_string
 
 __all__ = ["check_installation"]
 
+_PATHS: Final = ("/__lbheartbeat__", "/__lbheartbeat__/")
+
 
 def check_installation(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
     """Look for the middleware, and for a URL of an endpoint."""
-    if _has_middleware() or _has_urls():
+    if any(map(_is_middleware, settings.MIDDLEWARE)) or any(map(_is_served, _PATHS)):
         return []
     return [
         Warning(
@@ -28,28 +30,21 @@ def check_installation(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  
     ]
 
 
-def _has_middleware() -> bool:
+def _is_middleware(name: str) -> bool:
     from .middleware import DockerflowMiddleware
 
-    for name in settings.MIDDLEWARE:
-        try:
-            found = import_string(name)
-        except ImportError:
-            # Django reports it itself.
-            continue
-        if isinstance(found, type) and issubclass(found, DockerflowMiddleware):
-            return True
-    return False
+    try:
+        found = import_string(name)
+    except ImportError:
+        # Django reports it itself.
+        return False
+    return isinstance(found, type) and issubclass(found, DockerflowMiddleware)
 
 
-def _has_urls() -> bool:
-    for path in ("/__lbheartbeat__", "/__lbheartbeat__/"):
-        try:
-            resolve(path)
-        except Resolver404:
-            continue
-        except Exception:
-            # No URLs, or broken ones, which other checks report.
-            return False
-        return True
-    return False
+def _is_served(path: str) -> bool:
+    try:
+        resolve(path)
+    except Exception:
+        # There are no URLs, none of this path, or broken ones, which other checks report.
+        return False
+    return True

@@ -28,13 +28,7 @@ from dockerflow.checks.registry import checks_of
 from dockerflow.endpoints import NAMES, Endpoints, Reply, application_root
 from dockerflow.settings import Settings
 
-from .connections import (
-    BESIDE_SYNC_REQUEST,
-    IN_ASYNC_REQUEST,
-    IN_ASYNC_TRANSACTION,
-    has_transaction,
-    has_transaction_async,
-)
+from . import connections
 from .live_settings import current_settings
 from .signals import heartbeat_failed, heartbeat_passed
 
@@ -86,22 +80,15 @@ def version(request: HttpRequest) -> HttpResponse:
 @transaction.non_atomic_requests
 def heartbeat(request: HttpRequest) -> HttpResponse:
     """Return the results of all checks, including Django's own."""
-    endpoints = _endpoints()
-    reply = endpoints.known("heartbeat", _method(request))
-    if reply is None:
-        # In a test, the checks run inside of the test's transaction.
-        reply = _told(endpoints, endpoints.run_checks(in_request=has_transaction()))
-    return _response(reply, request)
+    # In a test, the checks run inside of the test's transaction.
+    return _answer("heartbeat", request, in_request=connections.has_transaction())
 
 
 async def aheartbeat(request: HttpRequest) -> HttpResponse:
     """Return the results of all checks, without blocking the event loop."""
-    in_transaction = await has_transaction_async()
-    endpoints = _endpoints(IN_ASYNC_TRANSACTION if in_transaction else IN_ASYNC_REQUEST)
-    reply = endpoints.known("heartbeat", _method(request))
-    if reply is None:
-        results = await endpoints.run_checks_async(in_request=in_transaction)
-        reply = _told(endpoints, results)
+    in_test = await connections.has_transaction_async()
+    endpoints = _endpoints(connections.in_async_request(in_transaction=in_test))
+    reply = await endpoints.answer_async("heartbeat", _method(request), in_request=in_test)
     return _response(reply, request)
 
 
@@ -134,8 +121,8 @@ def _method(request: HttpRequest) -> str:
     return request.method or "GET"
 
 
-def _answer(name: str, request: HttpRequest) -> HttpResponse:
-    reply = _endpoints().answer(name, _method(request))
+def _answer(name: str, request: HttpRequest, *, in_request: bool = False) -> HttpResponse:
+    reply = _endpoints().answer(name, _method(request), in_request=in_request)
     return _response(upstream_reply(name, reply, _HTML), request)
 
 
@@ -144,7 +131,7 @@ def _response(reply: Reply, request: HttpRequest) -> HttpResponse:
     return HttpResponse(body, status=reply.status, headers=headers)
 
 
-def _endpoints(surroundings: Surroundings = BESIDE_SYNC_REQUEST) -> Endpoints:
+def _endpoints(surroundings: Surroundings = connections.BESIDE_SYNC_REQUEST) -> Endpoints:
     return Endpoints(
         settings=_settings,
         read_version=_read_version,
@@ -155,6 +142,7 @@ def _endpoints(surroundings: Surroundings = BESIDE_SYNC_REQUEST) -> Endpoints:
         logger=logger,
         surroundings=surroundings,
         error_limit=_error_limit,
+        after_heartbeat=_send_signal,
     )
 
 
@@ -180,18 +168,12 @@ def _name_of(check: Any) -> str:
 @functools.lru_cache(maxsize=1024)
 def _as_ours(check: Any) -> Callable[[], Any]:
     """Return a check of Django's as one of ours: each time the same object, to share its runs."""
-
-    def run() -> Any:
-        return check(app_configs=None)
-
-    return run
+    return functools.partial(check, app_configs=None)
 
 
-def _told(endpoints: Endpoints, results: HeartbeatResults) -> Reply:
-    """Return the reply for the results of the checks, and send their signal."""
+def _send_signal(results: HeartbeatResults) -> None:
     signal = heartbeat_signal(results, passed=heartbeat_passed, failed=heartbeat_failed)
     if signal is not None:
         for _, raised in signal.send_robust(sender=heartbeat, level=results.level):
             if isinstance(raised, Exception):
                 logger.error("A receiver of a heartbeat signal failed", exc_info=raised)
-    return endpoints.heartbeat(results)

@@ -7,31 +7,22 @@ Settings are read from ``app.state``: ``DOCKERFLOW_*``, and ``APP_DIR``, the fol
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Request, Response
 
-from dockerflow._request.app_state import error_limit, live_options
-from dockerflow.asgi import send_reply
-from dockerflow.endpoints import Endpoints, Reply, application_root
+from dockerflow._request.adapter import headers_of
+from dockerflow._request.app_state import live_options
+from dockerflow._request.rate_limit import RateLimit
+from dockerflow.endpoints import Endpoints, application_root
 from dockerflow.settings import Settings
 from dockerflow.version import get_version
 
 __all__ = ["error", "heartbeat", "lbheartbeat", "version"]
 
 _logger: Final = logging.getLogger(__name__)
-
-
-class ReplyResponse(Response):
-    """An endpoint's reply as a response, without a body for HEAD."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.body, reply.status, dict(reply.headers))
-        self._reply = reply
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002
-        """Send it."""
-        await send_reply(self._reply, scope, send)
+# One for the process: the endpoints are made anew for each request.
+_error_limit: Final = RateLimit()
 
 
 def _endpoints(request: Request) -> Endpoints:
@@ -44,12 +35,14 @@ def _endpoints(request: Request) -> Endpoints:
         config=state,
         is_debug=lambda: request.app.debug is True,
         logger=_logger,
-        error_limit=error_limit(request.app),
+        error_limit=_error_limit,
     )
 
 
 async def _answer(name: str, request: Request) -> Response:
-    return ReplyResponse(await _endpoints(request).answer_async(name, request.method))
+    reply = await _endpoints(request).answer_async(name, request.method)
+    body, headers = headers_of(reply, request.method)
+    return Response(body, reply.status, headers)
 
 
 async def version(request: Request) -> Response:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,12 +29,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wsgi import ClosingIterator
 
 from dockerflow import checks  # noqa: F401 - upstream has the name here
-from dockerflow._request.adapter import (
-    fill_summary,
-    heartbeat_signal,
-    own_hook,
-    upstream_reply,
-)
+from dockerflow._request import adapter
 from dockerflow._request.exchange import REQUEST, Exchange
 from dockerflow._request.extension import Extension, Installation
 from dockerflow._request.layer import LiveLayer
@@ -47,7 +43,6 @@ from mozlog_py.context import request_id_context
 
 from .checks import check_database_connected, check_migrations_applied, check_redis_connected
 from .signals import heartbeat_failed, heartbeat_passed
-from .users import loaded_user, user_id_of
 
 try:
     from flask_login import current_user
@@ -206,12 +201,12 @@ class Dockerflow(Extension):
 
     def _fill(self, summary: RequestSummary, own: Any) -> None:
         """Read what is known only while Flask's own context is there."""
-        fill_summary(
+        adapter.fill_summary(
             summary,
             self.logger,
             has_start=hasattr(own, "_start_timestamp"),
             read_user_id=self.user_id,
-            make_fields=own_hook(self, Dockerflow, "summary_extra"),
+            make_fields=adapter.own_hook(self, Dockerflow, "summary_extra"),
         )
 
     # -- for a subclass to override -------------------------------------------
@@ -220,8 +215,8 @@ class Dockerflow(Extension):
         """Return the id of the user if this request has loaded the user already, else ``""``."""
         if not has_flask_login:
             return ""
-        user = loaded_user() if current_user is _CURRENT_USER else current_user
-        return "" if user is None else user_id_of(user)
+        user = g.get("_login_user") if current_user is _CURRENT_USER else current_user
+        return "" if user is None else adapter.user_id(user, methodcaller("get_id"))
 
     def summary_extra(self) -> dict[str, Any]:
         """Return the fields of the summary of the current request."""
@@ -244,7 +239,7 @@ class Dockerflow(Extension):
         endpoints = _endpoints()
         results = endpoints.run_checks()
         response = _response(endpoints.heartbeat(results))
-        signal = heartbeat_signal(results, passed=heartbeat_passed, failed=heartbeat_failed)
+        signal = adapter.heartbeat_signal(results, passed=heartbeat_passed, failed=heartbeat_failed)
         if signal is not None:
             try:
                 signal.send(self, level=results.level)
@@ -305,7 +300,7 @@ def _endpoints() -> Endpoints:
 
 
 def _answer(name: str) -> Response:
-    return _response(upstream_reply(name, _endpoints().answer(name, request.method), _HTML))
+    return _response(adapter.upstream_reply(name, _endpoints().answer(name, request.method), _HTML))
 
 
 def _is_whole(response: Response) -> bool:

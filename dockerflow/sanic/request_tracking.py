@@ -8,7 +8,7 @@ overrides the two functions that every server of Sanic calls.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from sanic import Sanic
 from sanic.exceptions import NotFound, SanicException
@@ -17,18 +17,10 @@ from dockerflow._request.layer import LiveLayer
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.endpoints import endpoint_of
 
-from .served_request import (
-    SanicLayer,
-    begin,
-    is_gone_before_request,
-    path_of,
-    served_of,
-    watch_handlers,
-)
+from . import served_request
+from .served_request import SanicLayer, path_of, served_of
 
 __all__ = ["observe"]
-
-_NOT_ALLOWED: Final = 405
 
 
 def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
@@ -41,7 +33,7 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
     base: Any = type(app)
 
     async def handle_request(self: Any, request: Any) -> None:
-        served = begin(request, layer)
+        served = served_request.begin(request, layer)
         try:
             # Looked up at each call: Sanic rewrites it at its start, and tracers replace it.
             await base.handle_request(self, request)
@@ -55,14 +47,16 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
     ) -> None:
         exception = _shown(request, exception, layer)
         served = served_of(request)
-        if (served is not None and served.is_over) or is_gone_before_request(request):
+        if (served is not None and served.is_over) or served_request.is_gone_before_request(
+            request
+        ):
             await base.handle_exception(self, request, exception, *args, **kwargs)
             return
         if served is None:
             # The client sent no valid request; the response has an id and a summary all the same.
-            served = begin(request, layer)
+            served = served_request.begin(request, layer)
             served.is_serving = False
-        watch_handlers(self.error_handler)
+        served_request.watch_handlers(self.error_handler)
         with served.answering(exception):
             await base.handle_exception(self, request, exception, *args, **kwargs)
 
@@ -80,7 +74,7 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
 
     core = _SanicASGI(serve, settings=layer.live.settings(), endpoints=False)
     core.follow(layer.extension, layer.live.now)
-    watch_handlers(app.error_handler)
+    served_request.watch_handlers(app.error_handler)
     app.__class__ = type(base)(
         base.__name__,
         (base,),
@@ -103,7 +97,7 @@ def _shown(request: Any, exception: BaseException, layer: SanicLayer) -> BaseExc
     """Return the exception to answer: no 405, which would show a switched-off endpoint."""
     if (
         isinstance(exception, SanicException)
-        and exception.status_code == _NOT_ALLOWED
+        and exception.status_code == 405
         and not layer.live.settings().error_endpoint
         and endpoint_of(path_of(request)) == "error"
     ):

@@ -239,9 +239,10 @@ class ServedRequest:
             fill_summary(
                 self.exchange,
                 self.layer.extension.logger,
+                self.request,
                 has_start=has_start,
                 read_user_id=None,
-                make_fields=make_fields and functools.partial(make_fields, self.request),
+                make_fields=make_fields,
             )
 
     def _finish(self, *, is_connection_ending: bool) -> None:
@@ -456,9 +457,6 @@ def _watched_log(log: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     return watched
 
 
-_BUG: Final = 500
-
-
 def _is_answer(error: BaseException) -> bool:
     """Return whether an exception is an intended response.
 
@@ -467,7 +465,7 @@ def _is_answer(error: BaseException) -> bool:
     """
     if not isinstance(error, SanicException):
         return False
-    return error.status_code != _BUG or not is_raised_by("sanic", error)
+    return error.status_code != 500 or not is_raised_by("sanic", error)
 
 
 # -- the request ----------------------------------------------------------------

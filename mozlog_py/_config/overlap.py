@@ -24,7 +24,7 @@ FILES_OF_OURS: Final = ("endpoints.py", "request_id.py", "summary.py")
 
 _PACKAGE: Final = "dockerflow"
 # Source: PyPA, Recording installed projects, the .dist-info directory.
-_METADATA: Final = re.compile(r"dockerflow-(?P<version>[^-]+)(-.*)?\.(dist|egg)-info")
+_METADATA: Final = r"dockerflow-(?P<version>[^-]+)(-.*)?\.(dist|egg)-info"
 _REPAIR: Final = "pip install --force-reinstall --no-deps mozlog-py"
 _logger: Final = logging.getLogger("mozlog_py")
 
@@ -82,8 +82,8 @@ def _version_of_other() -> str | None:
             # The folder does not exist, or is an archive.
             continue
         for name in names:
-            found = _METADATA.fullmatch(name)
-            if found is not None:
+            # The expression is compiled only for the few names that may match.
+            if name.startswith(_PACKAGE) and (found := re.fullmatch(_METADATA, name)):
                 return found["version"]
     return None
 

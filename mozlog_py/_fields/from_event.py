@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.sanitiser import Sanitiser
 
 from .from_record import (
@@ -27,6 +28,7 @@ from .from_record import (
 )
 from .json_message import JSONMessage, looks_like_json
 from .server_records import CALL_ATTRIBUTE, READERS, read_record
+from .template_message import TemplateMessage, opened
 
 __all__ = [
     "LEVELS",
@@ -152,10 +154,11 @@ def read_event(
             fields.pop(name, None)
         if record.name in READERS:
             record = _read_of_server(record, fields)
-        fields = {**_extra(record), **fields}
+        fields = opened({**_extra(record), **fields}, sanitiser)
         if _is_formatted(fields.get("event"), record, sanitiser):
             # ProcessorFormatter(pass_foreign_args=True) hands them on for information.
             fields.pop("positional_args", None)
+    fields = opened(fields, sanitiser)
     if record is not None:
         for name in _INTERNAL:
             fields.pop(name, None)
@@ -212,7 +215,8 @@ def _call_fields(
     if isinstance(message, dict):
         call_fields.update(message)
     elif message:
-        is_json = parse_messages and looks_like_json(message)
+        is_read = parse_messages and type(message) is not TemplateMessage
+        is_json = is_read and looks_like_json(message)
         call_fields["msg"] = JSONMessage.read(message) if is_json else message
     own: dict[str, Any] = {}
     _exception(fields, own, sanitiser)
@@ -232,9 +236,10 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
     args = fields.pop("positional_args", ())
     if event is None:
         return ""
-    if issubclass(type(event), dict):
+    if issubclass(type(event), DICTS):
         return message_members(event, sanitiser)
-    text = sanitiser.text_of(event) if type(event) is not str else event
+    is_text = type(event) is str or type(event) is TemplateMessage
+    text = event if is_text else sanitiser.text_of(event)
     try:
         if not args:
             return text

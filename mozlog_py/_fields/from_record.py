@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, SupportsIndex
 
-from mozlog_py._values.dict_items import items_of
+from mozlog_py._values.dict_items import DICTS, items_of
 from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 
 from .event_record import EventRecord
 from .json_message import JSONMessage, looks_like_json
+from .template_message import Template, TemplateMessage, read_template
 
 __all__ = [
     "EXACT_NS",
@@ -72,14 +73,18 @@ OWN_FIELDS: Final = frozenset({"msg", "error", "traceback", "stack", "Time"})
 def message(record: Any, sanitiser: Sanitiser) -> str | dict[Any, Any]:
     """Return a record's message as text, or the dict that was logged in its place."""
     raw: Any = getattr(record, "msg", "")
-    if issubclass(type(raw), dict) and not getattr(record, "args", None):
+    if issubclass(type(raw), DICTS) and not getattr(record, "args", None):
         return message_members(raw, sanitiser)
     try:
-        return str.__str__(record.getMessage())
+        if type(raw) is not Template:
+            return str.__str__(record.getMessage())
+        raw = text = read_template(raw, sanitiser)
+        return text % record.args if record.args else text
     except BaseException as error:
         sanitiser.defer_interrupt(error)
     sanitiser.add_reason("message and arguments do not fit")
-    return message_with_args(sanitiser.text_of(raw), getattr(record, "args", None), sanitiser)
+    shown = raw if type(raw) is TemplateMessage else sanitiser.text_of(raw)
+    return message_with_args(shown, getattr(record, "args", None), sanitiser)
 
 
 def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
@@ -100,7 +105,10 @@ def message_with_args(text: str, args: Any, sanitiser: Sanitiser) -> str:
         return text
     # Each by itself: an argument with a broken repr must not hide the others.
     shown = [sanitiser.repr(arg) for arg in args] if type(args) is tuple else [sanitiser.repr(args)]
-    return f"{text} ({', '.join(shown)}{',' if len(shown) == 1 else ''})"
+    arguments = f" ({', '.join(shown)}{',' if len(shown) == 1 else ''})"
+    if type(text) is TemplateMessage:
+        return text.followed_by(arguments)
+    return f"{text}{arguments}"
 
 
 def call_fields(
@@ -124,7 +132,8 @@ def call_fields(
     if isinstance(text, dict):
         out.update(text)
     elif text:
-        out["msg"] = JSONMessage.read(text) if is_json(text) else text
+        is_read = type(text) is not TemplateMessage and is_json(text)
+        out["msg"] = JSONMessage.read(text) if is_read else text
     own: dict[str, Any] = {}
     _exception(record, own, sanitiser)
     stack = getattr(record, "stack_info", None)

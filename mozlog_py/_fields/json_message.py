@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mozlog_py._line.json_encoder import loads
+from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS
 
 __all__ = [
@@ -32,15 +33,15 @@ MAX_JSON_CHARACTERS: Final = 65_536
 #: shows.
 MAX_JSON_DEPTH: Final = MAX_DEPTH + 1
 
-_LONG_NUMBER: Final = re.compile("[0-9]{19}")
+_LONG_NUMBER: Final = lazy_pattern("[0-9]{19}")
 
-_ESCAPE: Final = re.compile(rb"\\.", re.DOTALL)
-_STRING: Final = re.compile(rb'"[^"]*"')
+_ESCAPE: Final = lazy_pattern(rb"\\.", re.DOTALL)
+_STRING: Final = lazy_pattern(rb'"[^"]*"')
 # Both kinds of brackets become one, since a parser refuses those that do not fit.
 _ONE_KIND: Final = bytes.maketrans(b"[]", b"{}")
 _NO_STRUCTURE: Final = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[\[\]{},:]|[^\s\[\]{},:"]+|"', re.DOTALL)
+_TOKEN: Final = lazy_pattern(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[\[\]{},:]|[^\s\[\]{},:"]+|"', re.DOTALL)
 
 
 def looks_like_json(text: str) -> bool:

@@ -6,12 +6,13 @@ Query strings are in the summaries of ``dockerflow`` and in the access records o
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import Final
-from urllib.parse import unquote_plus, unquote_to_bytes
 
 from mozlog_py._config.options import OptionError, shown
+from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._process.memo import remember
 from mozlog_py._values.credential_names import MARKER, is_credential
 from mozlog_py._values.mask_registry import mask_before_cut
@@ -50,12 +51,15 @@ _OFF: Final = frozenset({"", "0", "false", "no", "off"})
 
 # In a value that is a URL itself: the separator before a name, the name, and its end, plain or
 # percent-encoded once more.
-_NESTED: Final = re.compile(
+_NESTED: Final = lazy_pattern(
     r"(?:^|[?&;#]|%(?:25)*(?:3F|26|3B|23))(?P<name>[^=&;?#]{1,100}?)(?:=|%(?:25)*3D)",
     re.IGNORECASE,
 )
+# A run of percent-encoded bytes.
+_BYTES: Final = lazy_pattern("(?:%[0-9A-Fa-f]{2})+")
+_HEX_DIGITS: Final = "0123456789abcdefABCDEF"
 # A query string in a sentence, up to the next white space.
-_QUERY: Final = re.compile(r"\?(?P<query>\S+)")
+_QUERY: Final = lazy_pattern(r"\?(?P<query>\S+)")
 # Characters at the end of a word that are no part of a URL: quotes, brackets, a full stop.
 _CLOSING: Final = "\"'`)]}>.,:;!"
 _SPACES: Final = " \t\r\n"
@@ -190,7 +194,31 @@ def _shown_in(found: re.Match[str]) -> str:
 def _decoded(part: bytes) -> str:
     if b"%" not in part and part.isascii():
         return part.decode("ascii")
-    return unquote_to_bytes(part).decode("utf-8", "backslashreplace")
+    # Not by urllib.parse, which takes long to import where no server has done so.
+    bytes_by_digits = _bytes_by_digits()
+    first, *others = part.split(b"%")
+    pieces = [first]
+    for text in others:
+        byte = bytes_by_digits.get(text[:2])
+        pieces += (b"%", text) if byte is None else (byte, text[2:])
+    return b"".join(pieces).decode("utf-8", "backslashreplace")
+
+
+@functools.cache
+def _bytes_by_digits() -> dict[bytes, bytes]:
+    """Return each byte by its two hexadecimal digits, in either case."""
+    pairs = (f"{first}{second}" for first in _HEX_DIGITS for second in _HEX_DIGITS)
+    return {pair.encode(): bytes.fromhex(pair) for pair in pairs}
+
+
+def _unquoted(text: str) -> str:
+    """Return a percent-encoded text decoded, with blanks for plus signs."""
+    text = text.replace("+", " ")
+    return _BYTES.sub(_characters, text) if "%" in text else text
+
+
+def _characters(found: re.Match[str]) -> str:
+    return bytes.fromhex(found[0].replace("%", "")).decode("utf-8", "replace")
 
 
 def _is_secret(name: bytes) -> bool:
@@ -203,7 +231,7 @@ def _is_secret(name: bytes) -> bool:
 
 def _is_secret_text(text: str) -> bool:
     for _ in range(_MAX_DECODINGS):
-        decoded = unquote_plus(text)
+        decoded = _unquoted(text)
         if decoded == text:
             break
         text = decoded

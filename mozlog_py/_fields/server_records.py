@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._values.tracebacks import HEADER
 from mozlog_py.context import read_request_id
 
@@ -42,12 +43,12 @@ _REQUEST_ID_ATOM: Final = "{mozlog.request_id}e"
 _TRACEBACK: Final = "Traceback (most recent call last):\n"
 
 # Source: ECMA-48: OSC and other strings with their end, CSI, two-character sequences, a lone ESC.
-_ESCAPES: Final = re.compile(
+_ESCAPES: Final = lazy_pattern(
     "\x1b(?:[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|\\[[0-?]*[ -/]*[@-~]?|[ -/]*[0-Z\\\\-~]?)"
 )
-_CONVERSION: Final = re.compile("%[^%]")
-_DJANGO: Final = re.compile('"%s" %s %s')
-_WERKZEUG: Final = re.compile(r'(.+?) - - \[[^\]]*\] "%s" %s %s')
+_CONVERSION: Final = lazy_pattern("%[^%]")
+_DJANGO: Final = lazy_pattern('"%s" %s %s')
+_WERKZEUG: Final = lazy_pattern(r'(.+?) - - \[[^\]]*\] "%s" %s %s')
 # Fields that have no query string in their text.
 _QUERYLESS: Final = frozenset({"agent", "path", "querystring", "traceback"})
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import sys
 import time
 from collections.abc import Callable, Container
 from typing import Any, Final, Protocol
 
 from mozlog_py._process.memo import is_short
 from mozlog_py._process.self_log import DEGRADED, degraded
+from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.flatten import flatten
 from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser, type_name, unique_key
 
@@ -372,7 +373,7 @@ class LineEncoder:
 
     def conversion(self, document: dict[Any, Any], sanitiser: Sanitiser) -> dict[str, Any]:
         """Return the line that a formatter's own ``convert_record`` returned, in plain values."""
-        fields: Any = dict.get(document, "Fields")
+        fields: Any = thawed(dict.get(document, "Fields"))
         if issubclass(type(fields), dict):
             # Fields have other bounds than a nested value.
             line = sanitiser.fields({**document, "Fields": ""})
@@ -448,12 +449,12 @@ class LineEncoder:
             try:
                 return plain, self.dumps(plain)
             except Exception as error:
-                degraded.count += 1
+                degraded.add()
                 plain[DEGRADED] = f"encoded by the standard library: {type_name(type(error))}"
                 plain = self._masked(plain)
                 return plain, json.dumps(plain, separators=(",", ":")).encode()
         except Exception as error:
-            degraded.count += 1
+            degraded.add()
             plain = {
                 "msg": "the record could not be rendered",
                 DEGRADED: type_name(type(error)),
@@ -472,7 +473,7 @@ def _type_text(type_: Any) -> str:
 def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
     """Return plain fields, with a note of what their record has lost, if anything."""
     if sanitiser.reasons:
-        degraded.count += 1
+        degraded.add()
         # The fields may have a note of some reasons already, from before they were cleaned.
         note = plain.get(DEGRADED)
         known = note.split("; ") if type(note) is str else ()
@@ -509,6 +510,11 @@ def last_resort(error: BaseException) -> bytes:
 def local_hostname() -> str:
     """Return this host's name; ``unknown`` where it has none."""
     try:
+        if hasattr(os, "uname") and "socket" not in sys.modules:
+            # The same name without the module, which takes long to import.
+            return os.uname().nodename
+        import socket
+
         return socket.gethostname()
     except OSError:
         return "unknown"

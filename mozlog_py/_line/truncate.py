@@ -139,7 +139,7 @@ def characters_in(value: Any) -> int:
 
 
 def _fit(document: dict[str, Any], max_bytes: int, reason: str) -> None:
-    degraded.count += 1
+    degraded.add()
     _add_reason(document["Fields"], reason)
     texts = _texts(document, max_bytes)
     room = max_bytes - len(_encoded(document)) + sum(text.size for text in texts)

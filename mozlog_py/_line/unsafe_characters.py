@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
+from mozlog_py._process.lazy_pattern import lazy_pattern
+
 __all__ = ["DELETE", "RANGES", "escape", "escape_lines", "escape_short", "escape_text"]
 
 #: The one ASCII character that orjson leaves raw and should not.
@@ -72,8 +74,8 @@ _search: Final = _UNSAFE.search
 _ASCII: Final = bytes(range(DELETE))
 
 _CLASS: Final = "".join(f"{chr(first)}-{chr(last)}" for first, last in RANGES)
-_IN_TEXT: Final = re.compile(f"[\x00-\x1f\ud800-\udfff{_CLASS}]")
-_IN_LINES: Final = re.compile(f"[\x00-\x08\x0b-\x1f\ud800-\udfff{_CLASS}]")
+_IN_TEXT: Final = lazy_pattern(f"[\x00-\x1f\ud800-\udfff{_CLASS}]")
+_IN_LINES: Final = lazy_pattern(f"[\x00-\x08\x0b-\x1f\ud800-\udfff{_CLASS}]")
 
 # Bytes or characters that are searched together.
 _CHUNK: Final = 16_384

@@ -7,6 +7,8 @@ import sys
 import weakref
 from typing import Final, Protocol
 
+from .shared_state import snapshot
+
 __all__ = ["ResetAfterFork", "register"]
 
 
@@ -43,10 +45,11 @@ def register(holder: ResetAfterFork) -> None:
 
 def _count_threads() -> None:
     global _had_threads
-    # Not threading.active_count(), which leaves out threads that C code has started.
+    # Not threading.active_count(), which leaves out threads that C code has started. Only the
+    # number of frames is read: without a GIL a frame of another thread must not be.
     _had_threads = len(sys._current_frames()) > 1  # noqa: SLF001
 
 
 def _reset() -> None:
-    for holder in list(_registered):
+    for holder in snapshot(_registered):
         holder.reset_after_fork(had_threads=_had_threads)

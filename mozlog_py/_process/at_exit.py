@@ -1,4 +1,4 @@
-"""Flushes and closes registered queues at the end of the process."""
+"""Flushes and closes registered queues at the end of the process, or of a subinterpreter."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import atexit
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
 from types import FrameType
 from typing import Final, Protocol
 
-__all__ = ["ClosedAtExit", "flush_on_sigterm", "is_over", "register"]
+from .interpreters import IS_MAIN
+from .shared_state import snapshot
+
+__all__ = ["ClosedAtExit", "flush_on_sigterm", "is_called_by_shutdown", "is_over", "register"]
 
 #: Seconds for all queues: at the end of the process, and if SIGTERM ends it.
 _EXIT_S: Final = 5.0
@@ -42,7 +46,7 @@ class _Exit:
 
 
 def register(holder: ClosedAtExit) -> None:
-    """Flush and close an object at the end of the process.
+    """Flush and close an object at the end of the process, or of the subinterpreter.
 
     Args:
         holder: The object. It is referred to weakly.
@@ -51,8 +55,11 @@ def register(holder: ClosedAtExit) -> None:
     # atexit, since logging.shutdown knows only the handlers that were not closed before.
     if not _Exit.is_prepared:
         _Exit.is_prepared = True
+        # A subinterpreter waits for the queue's thread before it runs the hooks of atexit: so
+        # the queue is closed earlier, and later lines are written directly.
+        before_threads_end = _flush_all if IS_MAIN else _close_all
         with contextlib.suppress(AttributeError, RuntimeError):
-            threading._register_atexit(_flush_all)  # type: ignore[attr-defined]  # noqa: SLF001
+            threading._register_atexit(before_threads_end)  # type: ignore[attr-defined]  # noqa: SLF001
         atexit.register(_close_all)
     _registered.add(holder)
 
@@ -62,11 +69,24 @@ def is_over() -> bool:
     return _Exit.is_over
 
 
+def is_called_by_shutdown() -> bool:
+    """Return whether ``logging.shutdown`` has called the ``close()`` that calls this function."""
+    # Skip the close() of subclasses.
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None and frame.f_code.co_name == "close":
+        frame = frame.f_back
+    return (
+        frame is not None
+        and frame.f_code.co_name == "shutdown"
+        and frame.f_globals.get("__name__") == "logging"
+    )
+
+
 def flush_on_sigterm() -> None:
     """Flush the registered objects when SIGTERM ends the process.
 
-    Nothing is changed if the application handles SIGTERM, nor outside the main thread, which
-    alone may set signal handlers.
+    Nothing is changed if the application handles SIGTERM, nor outside the main thread of the main
+    interpreter, which alone may set signal handlers.
     """
     with contextlib.suppress(ValueError):
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -77,13 +97,13 @@ def _close_all() -> None:
     """Write all lines; later ones are written directly."""
     _Exit.is_over = True
     until = _monotonic() + _EXIT_S
-    for holder in list(_registered):
+    for holder in snapshot(_registered):
         holder.close(max(0.0, until - _monotonic()))
 
 
 def _flush_all(timeout: float = _EXIT_S) -> None:
     until = _monotonic() + timeout
-    for holder in list(_registered):
+    for holder in snapshot(_registered):
         holder.flush(max(0.0, until - _monotonic()))
 
 

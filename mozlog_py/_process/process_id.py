@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from .shared_state import living
+
 __all__ = ["ChecksDescriptor", "PreparedForProcess", "Process", "process"]
 
 # Nanoseconds. A fork past the interpreter runs no hooks, and neither does a replaced
@@ -75,20 +77,20 @@ class Process:
         self._install_hooks()
         pid = os.getpid()
         if pid != self.pid:
-            self.reset_after_fork()
+            self.discard_prepared()
             # Last: if another thread prepares something meanwhile, the next refresh resets it.
             self.pid = pid
         self.until_ns = now_ns + _REFRESH_EVERY_NS
-        for checked in list(self._checked.values()):
+        for checked in living(self._checked):
             checked.check_descriptor()
         if now_ns > self._periodic_until_ns:
             self._periodic_until_ns = now_ns + _PERIOD_NS
             for act in self.regular:
                 act()
 
-    def reset_after_fork(self) -> None:
-        """Discard everything that was prepared for the former process."""
-        for prepared in list(self._prepared.values()):
+    def discard_prepared(self) -> None:
+        """Have each registered object discard what it has prepared."""
+        for prepared in living(self._prepared):
             prepared.reset_after_fork()
 
     def expire(self) -> None:

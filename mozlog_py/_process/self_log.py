@@ -8,6 +8,7 @@ import time
 from typing import Final
 
 from .descriptors import STDERR, is_redirection, is_writable
+from .shared_state import CountLock, Tally
 
 __all__ = ["DEGRADED", "Tally", "degraded", "note"]
 
@@ -18,18 +19,10 @@ _MAX_BYTES: Final = 1024
 _INTERVAL_S: Final = 1.0
 
 
-class Tally:
-    """A count that only goes up."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
 #: Lines of this process that could not keep all of their record.
 degraded: Final = Tally()
 
+_lock: Final = CountLock()
 _last: float = float("-inf")
 _withheld = 0
 
@@ -44,6 +37,11 @@ def note(text: str) -> None:
     Args:
         text: The text, without a newline.
     """
+    with _lock:
+        _write_or_withhold(text)
+
+
+def _write_or_withhold(text: str) -> None:
     global _last, _withheld
     now = time.monotonic()
     if now - _last < _INTERVAL_S:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from .interpreters import IS_MAIN, start_thread
+
 __all__ = ["NativeThread", "allocate_lock", "native", "sleep"]
 
 
@@ -49,7 +51,8 @@ class NativeThread:
     """A daemon thread of the operating system, also where ``threading`` starts greenlets.
 
     ``threading`` does not know the thread: one that ``threading`` starts fails at its end if
-    gevent patches the module meanwhile.
+    gevent patches the module meanwhile. In a subinterpreter, which gevent does not support, it is
+    an ordinary thread of ``threading``: a daemon would outlive the interpreter.
 
     Args:
         function: The function that the thread runs.
@@ -62,7 +65,10 @@ class NativeThread:
         self._function = function
         self._ident = -1
         self._is_running = True
-        _start(self._run, ())
+        if IS_MAIN:
+            _start(self._run, ())
+        else:
+            start_thread(self._run, (), "mozlog-queue")
 
     def is_alive(self) -> bool:
         """Return whether the function has not returned yet."""

@@ -8,11 +8,19 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mozlog_py._line.line_encoder import DEGRADED
+from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.sanitiser import MAX_ITEMS, unique_key
 
 from .masked_repr import MaskedRepr
 
-__all__ = ["RESERVED", "items_copied", "items_for_line", "with_count", "with_count_member"]
+__all__ = [
+    "RESERVED",
+    "is_own",
+    "items_copied",
+    "items_for_line",
+    "with_count",
+    "with_count_member",
+]
 
 #: The names under which structlog keeps objects of its own, and the message.
 RESERVED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
@@ -86,3 +94,12 @@ def with_count_member(members: dict[Any, Any], left_out: int) -> dict[Any, Any]:
             left_out += 1
         members[unique_key("<more>", members)] = f"<{left_out} more items>"
     return members
+
+
+def is_own(key: str, value: Any) -> bool:
+    """Return whether a value under a reserved name has a type that structlog puts there."""
+    kind = type(value)
+    if key == "exc_info":
+        is_triple = issubclass(kind, tuple) and tuple.__len__(value) == 3
+        return is_triple or value is None or issubclass(kind, (bool, BaseException))
+    return not issubclass(kind, (*DICTS, list, tuple))

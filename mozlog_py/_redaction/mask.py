@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from mozlog_py._fields.template_message import Interpolated, TemplateMessage
 from mozlog_py._line.json_encoder import dumps, loads
 from mozlog_py._line.line_encoder import encode
-from mozlog_py._values.mask_registry import MAX_SEARCHED
+from mozlog_py._values.dict_items import DICTS, thawed
+from mozlog_py._values.mask_registry import MARGIN, MAX_SEARCHED
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
 
 from .secret_shapes import Shapes
@@ -28,8 +30,6 @@ _dumps: Final = dumps
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 # A line holds fewer values, with what a format and the envelope add.
 _MAX_NODES: Final = MAX_NODES + MAX_NODES // 4
-# Longer than any secret. The same as in ``mask_registry``.
-_MARGIN: Final = 8192
 # Shorter texts are always searched: the number of them in a line is limited.
 _SHORT: Final = 100
 
@@ -177,11 +177,8 @@ class Mask(AnyMask):
     # -- lines ------------------------------------------------------------
 
     def _encoder(self) -> Callable[[Any], bytes]:
-        words, word_bytes, word_format = (
-            self._filter.words,
-            self._filter.word_bytes,
-            self._filter.format,
-        )
+        known = self._filter
+        words, word_bytes, word_format = known.words, known.word_bytes, known.format
         has_none_of, has_words = words.isdisjoint, bool(words)
         may_have_shape = None if self._shapes is None else self._shapes.may_be_in
         is_always_searched = bool(self._patterns or self._unnoticed)
@@ -255,10 +252,10 @@ class Mask(AnyMask):
             if size > _SHORT:
                 if not within.left:
                     return f"<not searched, {size} characters>"
-                if size > within.left + _MARGIN:
+                if size > within.left + MARGIN:
                     # The cut may go through a secret, which is then not recognised.
-                    shown, within.left = searched(text[: within.left + _MARGIN]), 0
-                    return f"{shown[:-_MARGIN]}... <not searched, {size} characters>"
+                    shown, within.left = searched(text[: within.left + MARGIN]), 0
+                    return f"{shown[:-MARGIN]}... <not searched, {size} characters>"
                 within.left = max(0, within.left - size)
             return searched(text)
 
@@ -315,8 +312,8 @@ class _Walk:
         if depth > _MAX_DEPTH:
             # Another renderer may show deeper values, which were not searched.
             return "<max depth>"
-        if kind is dict:
-            return self._members(value, depth)
+        if kind is dict or issubclass(kind, DICTS[1:]):
+            return self._members(thawed(value), depth)
         if kind is list or kind is tuple or kind is set or kind is frozenset:
             items = self._within_budget(value)
             copies = [self.value(item, depth + 1) for item in items]
@@ -326,8 +323,16 @@ class _Walk:
         if issubclass(kind, str):
             text = str.__str__(value)
             clean = self._masked(text)
+            if kind is TemplateMessage and clean != text:
+                # Its values keep their names, by which a processor behind this one hides them.
+                by_value = value.replaced(self._masked_part)
+                return by_value if by_value == clean else clean
             return value if clean == text else clean
         return value
+
+    def _masked_part(self, part: Interpolated) -> Interpolated:
+        clean = self._masked(part.text)
+        return part if clean == part.text else part._replace(text=clean)
 
     def _members(self, members: dict[Any, Any], depth: int) -> dict[Any, Any]:
         out: dict[Any, Any] = {}

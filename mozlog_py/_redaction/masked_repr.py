@@ -13,14 +13,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._values.class_lookup import slots_of
+from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.plain_types import is_scalar
 
 __all__ = ["MaskedRepr", "mask", "secret_texts", "shows"]
 
 # A name and what follows it: a keyword argument or member (name=), an item of a dict ('name':),
 # and a pair (('name', ). Not the parameter of a URL (?name=).
-_NAMES: Final = re.compile(
+_NAMES: Final = lazy_pattern(
     r"""
       (?<![\w?&/=%+-]) (?P<keyword> [^\W\d]\w* ) =(?!=)
     | [bBuU]? (?P<quote> ['"] ) (?P<literal> (?: (?!(?P=quote)) [^\\\n] | \\. ){1,128} )
@@ -28,19 +30,19 @@ _NAMES: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_LITERAL: Final = re.compile(
+_LITERAL: Final = lazy_pattern(
     r"""[bBrRuU]{0,2}(?:'(?:[^'\\]|\\.)*(?P<end1>')?|"(?:[^"\\]|\\.)*(?P<end2>")?)""", re.DOTALL
 )
-_BARE: Final = re.compile(
+_BARE: Final = lazy_pattern(
     r"(?:[-+]?(?:[0-9][0-9_]*\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?j?|True|False|\.\.\.|nan|-?inf)"
 )
-_CALL: Final = re.compile(r"(?:[^\W\d][\w.]*)?[(\[{<]")
-_NONE: Final = re.compile(r"None(?![\w.(\[])")
-_DELIMITER: Final = re.compile(r"\s|[,)\]}>;]|\Z")
+_CALL: Final = lazy_pattern(r"(?:[^\W\d][\w.]*)?[(\[{<]")
+_NONE: Final = lazy_pattern(r"None(?![\w.(\[])")
+_DELIMITER: Final = lazy_pattern(r"\s|[,)\]}>;]|\Z")
 # A value without quotes may hold blanks.
-_END_OF_BARE: Final = re.compile(r"[,)\]}>;]|\s*\Z|\s+[^\W\d]\w*=|\s+>")
+_END_OF_BARE: Final = lazy_pattern(r"[,)\]}>;]|\s*\Z|\s+[^\W\d]\w*=|\s+>")
 _BRACKETS: Final = {"(": ")", "[": "]", "{": "}", "<": ">"}
-_TOKEN: Final = re.compile(
+_TOKEN: Final = lazy_pattern(
     r"""[bBrRuU]{0,2}(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|[()\[\]{}<>]""", re.DOTALL
 )
 
@@ -168,6 +170,7 @@ def _text(held: Any, kind: type) -> str:
 
 def _attributes(value: Any) -> list[tuple[Any, Any]]:
     """Return the names and values that an object holds in its dict, its slots, or as items."""
+    value = thawed(value)
     kind = type(value)
     if kind is dict:
         return [*dict.items(dict.copy(value))]

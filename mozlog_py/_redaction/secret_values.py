@@ -28,6 +28,8 @@ from urllib.parse import unquote, unquote_plus
 
 from mozlog_py._line.json_encoder import dumps
 
+from .patterns import compiled
+
 __all__ = [
     "MIN_CHARACTERS",
     "Needle",
@@ -110,24 +112,16 @@ def checked_patterns(patterns: Any) -> list[re.Pattern[str]]:
     """
     if isinstance(patterns, (str, bytes, re.Pattern)):
         raise ValueError("value_patterns is one pattern; it must be a list: put it in a list")
-    compiled = []
+    expressions = []
     for pattern in patterns:
-        try:
-            made = re.compile(pattern) if isinstance(pattern, str) else pattern
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-        if not (isinstance(made, re.Pattern) and isinstance(made.pattern, str)):
-            raise ValueError(
-                f"value_patterns has {pattern!r} in it; it must be a text or a compiled regular "
-                "expression of text"
-            )
+        made = compiled("value_patterns", pattern)
         if made.search("") is not None:
             raise ValueError(
                 f"value_patterns has {made.pattern!r} in it, which matches the empty text, and so "
                 "matches everywhere"
             )
-        compiled.append(made)
-    return compiled
+        expressions.append(made)
+    return expressions
 
 
 # -- the environment ----------------------------------------------------------

@@ -26,8 +26,10 @@ from mozlog_py._fields.from_record import (
 )
 from mozlog_py._fields.json_message import exceeds_bounds, json_object
 from mozlog_py._fields.server_records import READERS, read_record
+from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
+from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.sanitiser import Sanitiser, type_name
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
@@ -162,7 +164,7 @@ def converted(formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser)
     encoder = _encoder(formatter, record)
     token = _converting.set(_Conversion(formatter, record, raw_sanitiser, is_raw=True))
     try:
-        document: Any = formatter.convert_record(record)
+        document: Any = thawed(formatter.convert_record(record))
         if not issubclass(type(document), dict):
             raise TypeError("convert_record returned no dict")
     except BaseException as error:
@@ -195,6 +197,8 @@ def _message_only(formatter: Hooks, record: Any, sanitiser: Sanitiser) -> dict[s
         text = dict.get(content, "msg") if issubclass(type(content), dict) else content
     except Exception:
         return {}
+    if type(text) is TemplateMessage:
+        return {"msg": text}
     if type(text) is not str or not text:
         return {}
     has_members = _json_test(formatter, sanitiser)(text) and (
@@ -217,7 +221,7 @@ def _processed(
     import_for_processors()
     from mozlog_py.redaction import Redact
 
-    renamed_fields: Any = dict.get(document, "Fields")
+    renamed_fields: Any = thawed(dict.get(document, "Fields"))
     is_whole = issubclass(type(renamed_fields), dict)
     others = {name: each for name, each in dict.items(document) if name != "Fields" or not is_whole}
     interrupts: list[BaseException] = []
@@ -324,7 +328,7 @@ def collect_fields(
     token = _converting.set(conversion) if formatter.processors else None
     try:
         formatter.add_fields(log_data, record, message_dict)
-        processed = formatter.process_log_record(log_data)
+        processed = thawed(formatter.process_log_record(log_data))
         # A hook that changes its argument in place often returns None.
         return without_json_message(processed if isinstance(processed, dict) else log_data)
     except EventDropped:

@@ -32,10 +32,12 @@ from mozlog_py._fields.from_record import (
 from mozlog_py._fields.json_message import json_object, looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._fields.server_records import READERS, read_record
+from mozlog_py._fields.template_message import Template
 from mozlog_py._line.json_encoder import dumps
 from mozlog_py._line.line_encoder import MAX_TIMESTAMP, LineEncoder
 from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.process_id import process
+from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
@@ -217,7 +219,7 @@ def _record_renderer(
                 fields = {**static, **fields}
             message, args = attrs["msg"], attrs["args"]
             if type(message) is not str:
-                if issubclass(type(message), dict):
+                if type(message) is Template or issubclass(type(message), DICTS):
                     return general(record)
                 message = record.getMessage()
                 needs_sanitiser = needs_sanitiser or type(message) is not str

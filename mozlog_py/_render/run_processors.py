@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mozlog_py._line.line_encoder import EventDropped
 from mozlog_py._process.fork_safe_import import fork_safe_import
+from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 
 __all__ = ["import_for_processors", "processed_fields"]
@@ -74,7 +75,7 @@ def processed_fields(
             is_dropped = True
     for error in interrupts:
         sanitiser.defer_interrupt(error)
-    message = event_dict.get("event", "")
+    message = thawed(event_dict.get("event", ""))
     is_empty = message is None or (type(message) is str and not message)
     is_mapping = issubclass(type(message), dict)
     out: dict[Any, Any] = {}

@@ -38,6 +38,7 @@ from mozlog_py._process.descriptors import (
     is_redirection,
     is_writable,
 )
+from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._process.unpatched import native, sleep
 
 from .pipe_lock import CAN_LOCK, LOCK, LOCKED_BYTE, UNLOCK, PipeLock, lockf
@@ -71,14 +72,14 @@ _PAUSE_S: Final = 0.005
 _write: Final = os.write
 _line_of: Final[Any] = itemgetter(0)
 _add_count: Final[Any] = list.append
-_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+_NOT_ASCII: Final = lazy_pattern(r"[^\x00-\x7f]+")
 _get_ident: Final = native("_thread", "get_ident")
 
 #: The prefix by which a line is recognised within the line of another record.
-_PREFIX: Final = re.compile(rb"[ -~]{12,120}")
-_TIMESTAMP: Final = re.compile(rb'\{"Timestamp":(\d+),')
+_PREFIX: Final = lazy_pattern(rb"[ -~]{12,120}")
+_TIMESTAMP: Final = lazy_pattern(rb'\{"Timestamp":(\d+),')
 #: Colours of the terminal, raw and as a line escapes them.
-_COLORS: Final = re.compile(rb"(?:\x1b|\\+x1b|\\+u001b)\[[0-9;]*m")
+_COLORS: Final = lazy_pattern(rb"(?:\x1b|\\+x1b|\\+u001b)\[[0-9;]*m")
 
 #: The threads that write to a stream of a foreign class now, each with its destination.
 _in_progress: Final[list[tuple[int, StreamDestination]]] = []
@@ -407,12 +408,13 @@ def is_echo(line: bytes) -> bool:
 
 def slot_writers(
     destination: DescriptorDestination, slot: dict[int, PendingWrite]
-) -> tuple[Iterator[None], Iterator[tuple[None, None]]]:
+) -> tuple[Iterator[None], Iterator[tuple[Any, ...]]]:
     """Return two endless iterators; each step writes the line in ``slot[0]`` once.
 
     A step adds the count to the pending write, in the same C call as the write. A step of the
-    second iterator also takes the lock of the pipe before and releases it after the write. A
-    step raises what the write or the lock raises, and the next step starts anew.
+    second iterator also takes the lock of the pipe before and releases it after the write; around
+    that, the lock between interpreters if there are several. A step raises what the write or a
+    lock raises, and the next step starts anew.
 
     The iterators are made once, since making a ``map`` costs as much as using it.
     """
@@ -427,10 +429,17 @@ def slot_writers(
 
     always = repeat(destination.descriptor)
     verified = destination.descriptors(is_endless=True)
+    pipe_lock = destination.pipe_lock
+    between = None if pipe_lock is None else pipe_lock.between_interpreters
+    if between is not None:
+        verified = compress(verified, between.locks())
     locked = compress(always, map(not_, locks(verified, LOCK)))
+    unlocks: list[Iterator[Any]] = [locks(always, UNLOCK)]
+    if between is not None:
+        unlocks.append(between.unlocks())
     return (
         writes(destination.descriptors(is_endless=True)),
-        zip(writes(locked), locks(always, UNLOCK), strict=False),
+        zip(writes(locked), *unlocks, strict=False),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-import re
 import time
 from datetime import datetime, timezone
 from typing import Any, Final
 
+from mozlog_py._process.lazy_pattern import lazy_pattern
+from mozlog_py._process.shared_state import CountLock
 from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["OTHERS", "LossCounter", "LossReport", "severity_in"]
@@ -15,7 +16,7 @@ __all__ = ["OTHERS", "LossCounter", "LossReport", "severity_in"]
 #: The cause that losses are counted under once there are 100 other causes.
 OTHERS: Final = "others"
 _MAX_CAUSES: Final = 100
-_SEVERITY: Final = re.compile(rb'"Severity":(\d+)')
+_SEVERITY: Final = lazy_pattern(rb'"Severity":(\d+)')
 
 
 class LossReport(int):
@@ -40,9 +41,13 @@ class LossReport(int):
 
 
 class LossCounter:
-    """Counts lost lines in total, for the application, and since the last report."""
+    """Counts lost lines in total, for the application, and since the last report.
+
+    Any thread may lose a line: one that cannot queue it owns no write slot. The counts are exact.
+    """
 
     def __init__(self) -> None:
+        self._lock = CountLock()
         self.total = 0
         self.by_cause: dict[str, int] = {}
         self._begin()
@@ -62,25 +67,27 @@ class LossCounter:
             error: The cause: an exception, or a text such as ``queue full``.
             line: The line, whose severity is counted; empty if it is not known.
         """
-        if not self.unreported:
-            self._since_ns = time.time_ns()
         cause = error if isinstance(error, str) else _cause(error)
         severity = severity_in(line)
-        self._last = cause, severity
-        self.total += 1
-        self.unreported += 1
-        _increase(self.by_cause, cause)
-        _increase(self._causes, cause)
-        _increase(self._severities, severity)
+        with self._lock:
+            if not self.unreported:
+                self._since_ns = time.time_ns()
+            self._last = cause, severity
+            self.total += 1
+            self.unreported += 1
+            _increase(self.by_cause, cause)
+            _increase(self._causes, cause)
+            _increase(self._severities, severity)
 
     def uncount(self, cause: str, severity: int | None) -> None:
         """Take back one lost line, which was written after all."""
-        self.total -= 1
-        _decrease(self.by_cause, cause)
-        if self.unreported:
-            self.unreported -= 1
-            _decrease(self._causes, cause)
-            _decrease(self._severities, severity)
+        with self._lock:
+            self.total -= 1
+            _decrease(self.by_cause, cause)
+            if self.unreported:
+                self.unreported -= 1
+                _decrease(self._causes, cause)
+                _decrease(self._severities, severity)
 
     def last(self) -> tuple[str, int | None]:
         """Return the cause and the severity of the line that was lost last."""
@@ -88,24 +95,27 @@ class LossCounter:
 
     def take_unreported(self) -> LossReport:
         """Return a report of the losses since the last one, and count from 0 again."""
-        lost = LossReport(self.unreported)
-        lost.by_cause = self._causes
-        lost.by_severity = dict(sorted(self._severities.items(), key=str))
-        lost.since_ns = self._since_ns
-        self._begin()
+        with self._lock:
+            lost = LossReport(self.unreported)
+            lost.by_cause = self._causes
+            lost.by_severity = dict(sorted(self._severities.items(), key=str))
+            lost.since_ns = self._since_ns
+            self._begin()
         return lost
 
     def put_back(self, lost: LossReport) -> None:
         """Count the losses of a report that could not be written as unreported again."""
-        self.unreported += lost
-        self._since_ns = lost.since_ns
-        for cause, count in lost.by_cause.items():
-            _increase(self._causes, cause, count)
-        for severity, count in lost.by_severity.items():
-            _increase(self._severities, severity, count)
+        with self._lock:
+            self.unreported += lost
+            self._since_ns = lost.since_ns
+            for cause, count in lost.by_cause.items():
+                _increase(self._causes, cause, count)
+            for severity, count in lost.by_severity.items():
+                _increase(self._severities, severity, count)
 
     def discard_unreported(self) -> None:
         """Leave unreported losses to the parent, in the child of a fork."""
+        self._lock.reset_after_fork()
         self._begin()
 
 

@@ -12,20 +12,24 @@ found its mark.
 
 Any process that has the pipe open can take the lock and keep it. The wait is therefore bounded:
 after it, lines are written without the lock, and counted.
+
+The interpreters of one process have its record locks together. If there are several, each takes
+a lock between interpreters first (``interpreter_lock``), and the record lock while it has that.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import struct
-import sys
 import time
 from typing import Any, Final
 
 from mozlog_py._process.descriptors import is_writable
+from mozlog_py._process.interpreters import IS_MAIN, has_several
 from mozlog_py._process.self_log import Tally, note
 from mozlog_py._process.unpatched import sleep
+
+from .interpreter_lock import FLOCK, HAS_FLOCK, InterpreterLock, is_locked_by_others
 
 try:
     import fcntl
@@ -60,15 +64,11 @@ _TOO_LONG: Final = float("-inf")
 _NOTICED: Final = float("-inf")
 _MARKS: Final = 1 << 20
 
-# struct flock, as 64-bit Linux has it: type, whence, start, length, pid.
-_FLOCK: Final = struct.Struct("hhqqi4x")
-_CAN_FIND_OTHERS: Final = sys.platform == "linux" and sys.maxsize > 2**32
-
 #: Whether this platform has locks of pipes.
 CAN_LOCK: Final = fcntl is not None
 if CAN_LOCK:
-    _ANY_MARK: Final = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _MARKS, 0, 0)
-    _THE_LOCK: Final = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+    _ANY_MARK: Final = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _MARKS, 0, 0)
+    _THE_LOCK: Final = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
 
 lockf: Final[Any] = getattr(fcntl, "lockf", None)
 #: The arguments of ``lockf`` after the descriptor: what to do, without a wait, and the length
@@ -92,6 +92,8 @@ class PipeLock:
         is_shared: Whether other processes do. Then every line is written under the lock, and
             not only long ones.
         due: When to look for other processes again, by ``time.monotonic()``.
+        between_interpreters: The lock between the interpreters of this process; None if there
+            is one interpreter only, or the system has no such lock.
         is_in_use: Whether a frame of this process takes the lock, or has it, and will release
             it. A signal handler that logs meanwhile leaves the lock to that frame.
 
@@ -113,6 +115,14 @@ class PipeLock:
         self.is_in_use = False
         self.due = 0.0
         self._marked_at: float | None = None
+        self.between_interpreters: InterpreterLock | None = None
+        # Kept while there is no other interpreter: the next one may come soon.
+        self._interpreter_lock: InterpreterLock | None = None
+        self._has_interpreter_lock = True
+        # In the main interpreter each lock looks for others. A subinterpreter waits once for
+        # a line that the main one began before that.
+        self._has_entered = IS_MAIN
+        self._is_refused_by_interpreter = False
 
     def is_due(self) -> bool:
         """Return whether it is time to look for other processes; ``lock`` does so by itself."""
@@ -126,7 +136,7 @@ class PipeLock:
             if self._marked_at is None:
                 self._mark(now)
             # macOS and others have another struct flock. There each line takes the lock.
-            self.is_shared = not _CAN_FIND_OTHERS or self._has_other_marks()
+            self.is_shared = self._find_interpreters() or not HAS_FLOCK or self._has_other_marks()
         except OSError:
             self.is_shared = True
 
@@ -154,7 +164,7 @@ class PipeLock:
         pause = 0.0
         while not self._try_lock():
             if self._is_held_too_long():
-                unlocked.count += 1
+                unlocked.add()
                 return
             if until is not None and _monotonic() >= until:
                 raise TimeoutError(errno.ETIMEDOUT, "another process has the lock of the pipe")
@@ -163,23 +173,60 @@ class PipeLock:
         self._held_since = None
 
     def unlock(self) -> None:
-        """Release the lock; harmless if this process does not hold it."""
+        """Release the lock; harmless if this interpreter does not hold it."""
+        between = self.between_interpreters
+        try:
+            if between is not None and not between.try_lock():
+                # Another interpreter has the record lock, which belongs to the whole process.
+                return
+        except (KeyError, OSError):
+            # Code that closes all descriptors has released it.
+            pass
         try:
             lockf(self._descriptor, *UNLOCK, *LOCKED_BYTE)
         except OSError:
             # The descriptor is closed, which released its locks.
             pass
+        if between is not None:
+            between.unlock()
 
     def _try_lock(self) -> bool:
-        """Return whether this process holds the lock now, or the pipe has no locks."""
+        """Return whether this interpreter holds the lock now, or the pipe has no locks."""
+        between = self.between_interpreters
         try:
+            if between is not None and not between.try_lock():
+                self._is_refused_by_interpreter = True
+                return False
+        except (KeyError, OSError):
+            # Code that closes all descriptors has closed it, or the subinterpreter ends.
+            self._find_interpreters()
+            return False
+        self._is_refused_by_interpreter = False
+        try:
+            if not self._has_entered:
+                if is_locked_by_others(self._descriptor, _THE_LOCK):
+                    return False
+                self._has_entered = True
             lockf(self._descriptor, *LOCK, *LOCKED_BYTE)
         except OSError as error:
             if error.errno in _IS_HELD:
                 return False
             # A file system or a descriptor without locks.
             self._is_lockable = False
-        return True
+        # After the record lock: a subinterpreter that is made later finds that taken.
+        return between is not None or not self._find_interpreters()
+
+    def _find_interpreters(self) -> bool:
+        """Return whether to lock between interpreters, and set ``between_interpreters``."""
+        found: InterpreterLock | None = None
+        if self._has_interpreter_lock and has_several():
+            found = self._interpreter_lock
+            if found is None or not found.is_valid():
+                found = self._interpreter_lock = InterpreterLock.of(self._descriptor)
+                self._has_interpreter_lock = found is not None
+        # Once, and last: a signal handler may raise before, and the lock must be released.
+        self.between_interpreters = found
+        return found is not None
 
     def _is_held_too_long(self) -> bool:
         """Return whether another process holds the lock and does not write."""
@@ -202,22 +249,24 @@ class PipeLock:
             return False
         self._held_since = _TOO_LONG
         note(
-            f"another process{self._holder()} keeps the lock of the pipe: lines are written "
+            f"another {self._holder()} keeps the lock of the pipe: lines are written "
             "without it, and may stand within its long ones"
         )
         return True
 
     def _holder(self) -> str:
-        """Return the holder of the lock as " (process 7)"; empty if the kernel cannot tell."""
-        if not _CAN_FIND_OTHERS:
-            return ""
+        """Return the holder of the lock: "process (process 7)", or less if it is not known."""
+        if self._is_refused_by_interpreter:
+            return "interpreter of this process"
+        if not HAS_FLOCK:
+            return "process"
         try:
             found = fcntl.fcntl(self._descriptor, fcntl.F_GETLK, _THE_LOCK)
-            pid = _FLOCK.unpack(found)[4]
+            pid = FLOCK.unpack(found)[4]
         except OSError:
-            return ""
+            return "process"
         # 0 for a process of another namespace.
-        return f" (process {pid})" if pid > 0 else ""
+        return f"process (process {pid})" if pid > 0 else "process"
 
     def _mark(self, now: float) -> None:
         try:
@@ -229,7 +278,7 @@ class PipeLock:
 
     def _has_other_marks(self) -> bool:
         found = fcntl.fcntl(self._descriptor, fcntl.F_GETLK, _ANY_MARK)
-        return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
+        return bool(FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 
     def _wait_until_noticed(self, until: float | None) -> None:
         """Wait, once, until other processes must have found the mark of this one."""

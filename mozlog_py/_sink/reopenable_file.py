@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import signal
 import stat
 import time
@@ -23,7 +22,9 @@ from types import FrameType
 from typing import Any, AnyStr, Final
 
 from mozlog_py._process.descriptors import DescriptorIdentity, file_of
+from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._process.self_log import note
+from mozlog_py._process.shared_state import snapshot
 
 __all__ = ["ReopenableFile", "reopen_on_sighup"]
 
@@ -48,7 +49,7 @@ _MODE: Final = 0o640
 #: Links in a row that the kernel follows, and this module with it.
 _MAX_LINKS: Final = 40
 #: The system's links to open descriptors; ``/dev/stdout`` leads to one.
-_DESCRIPTOR_LINK: Final = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?fd/\d+|/dev/fd/\d+")
+_DESCRIPTOR_LINK: Final = lazy_pattern(r"/proc/[^/]+/(?:task/[^/]+/)?fd/\d+|/dev/fd/\d+")
 _KINDS: Final = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFIFO: "a FIFO",
@@ -261,7 +262,7 @@ def reopen_on_sighup() -> None:
 
 
 def _reopen_all(number: int, frame: FrameType | None) -> None:
-    for stream in list(_opened):
+    for stream in snapshot(_opened):
         # Only a request: the signal may have interrupted a write.
         stream.request_reopen()
     for former in _former:

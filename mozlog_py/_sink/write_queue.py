@@ -11,6 +11,8 @@ import os
 import time
 from typing import Final
 
+from mozlog_py._process.shared_state import snapshot
+
 from .destinations import PendingWrite, bytes_written
 from .line_writer import LineWriter
 from .write_slot import QueuedWrite, WriteSlot, owns_writes
@@ -105,8 +107,10 @@ class WriteQueue:
                 queued.pending = pending
             # Last: a pending write with a line has its batch.
             pending[0] = b"".join([queued.line for queued in batch])
-        batch = [queued for queued in list(queue) if queued.pending is pending]
-        if any(queued.is_written is None for queued in batch):
+        batch = [queued for queued in snapshot(queue) if queued.pending is pending]
+        # No generators here: one that ends runs code from 3.14 on, and an exception that a signal
+        # handler raises there is only reported.
+        if [queued for queued in batch if queued.is_written is None]:
             self._write_batch(pending, batch, writer)
         while queue and queue[0].is_written is not None:
             queue.popleft()
@@ -120,7 +124,7 @@ class WriteQueue:
 
     def _next_batch(self, room: int) -> list[QueuedWrite]:
         """Return the first writes of the queue that fit into ``room`` bytes; at least one."""
-        waiting = list(self._queue)
+        waiting = snapshot(self._queue)
         if not room:
             return waiting[:1]
         batch: list[QueuedWrite] = []
@@ -138,7 +142,7 @@ class WriteQueue:
         self, pending: PendingWrite, batch: list[QueuedWrite], writer: LineWriter
     ) -> None:
         """Write the lines of a batch, and count each as written or lost."""
-        self.is_draining_deferred = any(queued.is_deferred for queued in batch)
+        self.is_draining_deferred = bool([queued for queued in batch if queued.is_deferred])
         if len(batch) == 1 and len(batch[0].lines) == 1:
             batch[0].is_written = writer.write_and_count(pending)
             return
@@ -151,7 +155,7 @@ class WriteQueue:
                 failed = error
                 self._failed = pending, error
         # A signal handler may have put the rest of its own line before the batch.
-        before = len(pending[0]) - sum(len(queued.line) for queued in batch)
+        before = len(pending[0]) - sum([len(queued.line) for queued in batch])
         done = bytes_written(pending) - before
         if failed is not None and done < 0:
             writer.count_lost([pending[0][:before], before + done], failed, is_begun=True)

@@ -11,6 +11,7 @@ it and completes it. ``docs/design/write-protocol.md`` says why it is done in th
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -19,6 +20,8 @@ from collections import deque
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final, TypeVar
+
+from mozlog_py._process.shared_state import is_gil_enabled, snapshot
 
 from .destinations import PendingWrite, is_complete
 
@@ -30,6 +33,10 @@ _OWNER: Final = 0
 _WAIT_S: Final = 0.001
 _MAX_WAIT_S: Final = 0.008
 _RECOVER_AFTER_S: Final = 0.02
+#: Seconds between two searches for what refers to a write in progress: each visits all objects.
+_SEARCH_EVERY_S: Final = 1.0
+#: Reads of a reference count, of which the highest counts.
+_COUNTS: Final = 5
 
 #: The code objects of the functions that own writes, by their ids. Not by equality, since code
 #: of other functions may be equal; and not by name, since names change.
@@ -91,6 +98,7 @@ class WriteSlot:
         self.try_acquire: Final = self.slot.setdefault
         self.queue: Final[deque[QueuedWrite]] = deque()
         self._recovery_lock = threading.Lock()
+        self._searched_at = 0.0
         self._pid = os.getpid()
 
     def release(self, pending: PendingWrite) -> None:
@@ -142,11 +150,8 @@ class WriteSlot:
             self.reset_after_fork()
             return
         slot = self.slot
-        owner = slot.get(_OWNER)
-        if owner is None or any(
-            _is_on_stack(frame, owner)
-            for frame in sys._current_frames().values()  # noqa: SLF001
-        ):
+        owner = self._abandoned() if is_gil_enabled() else self._abandoned_without_gil()
+        if owner is None:
             return
         if not self._recovery_lock.acquire(blocking=False):
             return
@@ -158,15 +163,57 @@ class WriteSlot:
                 # ends before the count is recorded. Its line is written.
                 is_incomplete = not is_complete(owner) and not sys.is_finalizing()
                 if sys.is_finalizing():
-                    for queued in list(self.queue):
+                    for queued in snapshot(self.queue):
                         if queued.pending is owner:
                             queued.is_written = True
-                if is_incomplete and all(one.pending is not owner for one in list(self.queue)):
+                if is_incomplete and not [
+                    one for one in snapshot(self.queue) if one.pending is owner
+                ]:
                     self.queue.appendleft(abandoned)
                 # Only after the line is in the queue: the next owner drains that first.
                 slot.clear()
         finally:
             self._recovery_lock.release()
+
+    def _abandoned(self) -> PendingWrite | None:
+        """Return the write in the slot if no frame of any thread owns it; else None."""
+        owner = self.slot.get(_OWNER)
+        frames = sys._current_frames().values()  # noqa: SLF001
+        # No generators here, as in WriteQueue.
+        if owner is None or [frame for frame in frames if _is_on_stack(frame, owner)]:
+            return None
+        return owner
+
+    def _abandoned_without_gil(self) -> PendingWrite | None:
+        """Do as ``_abandoned`` does, but read no frame of another thread.
+
+        Without a GIL, the variables of a frame must not be read while it runs. They count as
+        references to the write all the same, and ``gc`` does not visit them. So the write is
+        abandoned if ``gc`` finds all that refers to it: the slot, the queue, and frames that
+        have ended and that a traceback keeps.
+        """
+        owner = self.slot.get(_OWNER)
+        if owner is None:
+            return None
+        # Referred to by a slot and by a variable of this function, like a write that is abandoned.
+        slot: dict[int, PendingWrite] = {_OWNER: [b""]}
+        like = slot.get(_OWNER)
+        # The two halves of a count are not read at once, so the highest of some counts.
+        others = 0
+        for _ in range(_COUNTS):
+            others = max(others, sys.getrefcount(owner) - sys.getrefcount(like))
+        if not others:
+            return owner
+        now = time.monotonic()
+        if now < self._searched_at + _SEARCH_EVERY_S:
+            return None
+        self._searched_at = now
+        found = [each for each in gc.get_referrers(owner) if each is not self.slot]
+        if others > len(found):
+            return None
+        # A reference that was added between the count and the search explains nothing.
+        is_unchanged = sys.getrefcount(owner) - sys.getrefcount(like) == others
+        return owner if is_unchanged else None
 
     def reset_after_fork(self) -> None:
         """Release the slot in a forked child, and leave the parent's writes to the parent."""
@@ -177,7 +224,7 @@ class WriteSlot:
         if owner is not None:
             mark_as_written(owner)
         self.slot.clear()
-        for queued in list(self.queue):
+        for queued in snapshot(self.queue):
             if queued.pid != self._pid:
                 mark_as_written(queued.pending)
                 queued.is_written = True
@@ -191,11 +238,10 @@ def mark_as_written(pending: PendingWrite) -> None:
 def _is_on_stack(frame: FrameType | None, owner: PendingWrite) -> bool:
     """Return whether a frame, or one of its callers, owns a write."""
     while frame is not None:
-        if id(frame.f_code) in _OWNING_CODE and any(
+        if id(frame.f_code) in _OWNING_CODE:
             # By identity: a variable of the caller may have any __eq__.
-            value is owner
-            for value in list(frame.f_locals.values())
-        ):
-            return True
+            for value in list(frame.f_locals.values()):
+                if value is owner:
+                    return True
         frame = frame.f_back
     return False

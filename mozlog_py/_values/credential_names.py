@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from mozlog_py._process.lazy_pattern import lazy_pattern
 
 __all__ = ["CREDENTIALS", "MARKER", "WHOLE_WORDS", "is_credential", "last_word", "normal_name"]
 
@@ -48,13 +49,13 @@ _ENDINGS: Final = tuple(
     sorted(CREDENTIALS | {f"{name}s" for name in CREDENTIALS if name not in _NO_PLURAL})
 )
 _LAST_LETTERS: Final = frozenset(name[-3:] for name in (*_ENDINGS, *WHOLE_WORDS))
-_SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
-_LETTER: Final = re.compile("[A-Za-z]")
+_SEPARATORS: Final = lazy_pattern(r"[^a-z0-9]+")
+_LETTER: Final = lazy_pattern("[A-Za-z]")
 _MOST_READ: Final = 1024
 _DIGITS: Final = "0123456789"
 # A word begins behind a separator, at a capital behind a small letter or a digit, and
 # at the last of several capitals where small letters follow: DB|Pass, but OAuth is one word.
-_LAST_WORD: Final = re.compile(
+_LAST_WORD: Final = lazy_pattern(
     r"(?:^|[^A-Za-z0-9]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z]{2})(?=[A-Z][a-z]))"
     r"(?P<word>[A-Za-z][a-z]*|[A-Z]+)(?:[^A-Za-z]*)\Z"
 )

@@ -6,13 +6,26 @@ their items in other objects. Their own dict part is empty.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from .class_lookup import defines
 
-__all__ = ["items_of"]
+__all__ = ["DICTS", "FROZENDICT", "items_of", "thawed"]
+
+#: The class of frozen dicts, which Python has since 3.15; None before.
+FROZENDICT: Final[Any] = getattr(builtins, "frozendict", None)
+#: The classes of dicts: the frozen one does not derive from ``dict``.
+DICTS: Final[tuple[type, ...]] = (dict,) if FROZENDICT is None else (dict, FROZENDICT)
+
+
+def thawed(value: Any) -> Any:
+    """Return a ``frozendict`` as a dict; any other value unchanged."""
+    if FROZENDICT is None or not issubclass(type(value), FROZENDICT):
+        return value
+    return dict(FROZENDICT.items(value))
 
 
 def items_of(value: Any, most: int) -> list[tuple[Any, Any]]:
@@ -22,12 +35,13 @@ def items_of(value: Any, most: int) -> list[tuple[Any, Any]]:
     only where that part is empty.
 
     Args:
-        value: A dict, or an instance of a class that derives from it.
+        value: A dict, frozen or not, or an instance of a class that derives from it.
         most: How many items the caller reads; one more is returned where the dict has more.
 
     Raises:
         BaseException: The class's own methods raise it.
     """
+    value = thawed(value)
     if dict.__len__(value) or type(value) is dict:
         try:
             return [*islice(dict.items(value), most + 1)]

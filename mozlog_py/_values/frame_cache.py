@@ -5,13 +5,13 @@ While every request of a service fails, it must not read its source files for ea
 
 from __future__ import annotations
 
-import re
 import traceback
 import weakref
 from collections.abc import Callable
 from types import CodeType, TracebackType
 from typing import Any, Final
 
+from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._process.memo import is_short, remember
 
 from .foreign_tracebacks import MAX_FOREIGN_FRAMES, read_frame, source_line
@@ -21,7 +21,7 @@ __all__ = ["frames_text", "one_line"]
 _MAX_FRAMES: Final = 100  # of one traceback, half from each end
 _MAX_REPEATS: Final = 3  # of one frame that calls itself
 
-_LINE_BREAKING: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LINE_BREAKING: Final = lazy_pattern("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _CACHE_SIZE: Final = 2048
 _MAX_LENGTH: Final = 1024

@@ -16,7 +16,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from mozlog_py._process.shared_state import snapshot
+
 __all__ = [
+    "MARGIN",
     "MAX_SEARCHED",
     "MAX_WINDOWS",
     "TextMask",
@@ -41,10 +44,11 @@ class TextMask(Protocol):
         ...
 
 
-# Longer than any secret: a secret that ends this far from the end of a window is whole in it.
-_MARGIN: Final = 8192
+#: Longer than any secret, in characters: a secret that ends this far from the end of a window
+#: is whole in it.
+MARGIN: Final = 8192
 # Shorter texts are masked as a whole, even where their middle is cut out afterwards.
-_WHOLE: Final = 4 * _MARGIN
+_WHOLE: Final = 4 * MARGIN
 #: Characters that are searched beside those that are kept, where a text is cut.
 MAX_WINDOWS: Final = _WHOLE
 #: Characters of one record or line that are searched for secrets. A client can choose text
@@ -80,12 +84,12 @@ def mask_before_cut(text: str, most: int | None = None) -> str:
     """
     if not _of_cuts:
         return text
-    is_window = most is not None and len(text) > most + 2 * _MARGIN
+    is_window = most is not None and len(text) > most + 2 * MARGIN
     if most is not None and is_window:
-        text = text[: most + 2 * _MARGIN]
+        text = text[: most + 2 * MARGIN]
     text = _masked(text)
     # The end of the window may have cut a secret in two.
-    return text[:-_MARGIN] if is_window else text
+    return text[:-MARGIN] if is_window else text
 
 
 def masked_ends(text: str, ahead: int, behind: int) -> tuple[str, str]:
@@ -102,14 +106,14 @@ def masked_ends(text: str, ahead: int, behind: int) -> tuple[str, str]:
     if len(text) <= ahead + behind + _WHOLE:
         text = _masked(text)
         return text[:ahead], text[max(ahead, len(text) - behind) :]
-    window = text[max(0, len(text) - behind - 2 * _MARGIN) :]
+    window = text[max(0, len(text) - behind - 2 * MARGIN) :]
     # The start of the window may have cut a secret in two.
-    end = _masked(window)[_MARGIN:]
+    end = _masked(window)[MARGIN:]
     return mask_before_cut(text, ahead)[:ahead], end[max(0, len(end) - behind) :]
 
 
 def _masked(text: str) -> str:
-    for mask in list(_of_cuts):
+    for mask in snapshot(_of_cuts):
         try:
             text = mask.text(text)
         except Exception:
@@ -133,7 +137,7 @@ def mask_chains(mask: TextMask) -> None:
 
 def in_chains() -> list[Any]:
     """Return the masks that were registered for renderers."""
-    return list(_of_chains)
+    return snapshot(_of_chains)
 
 
 def follow(callback: Callable[[], None]) -> None:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from .class_lookup import comes_from, defines, is_kind, type_name
-from .dict_items import items_of
+from .dict_items import DICTS, items_of
 from .foreign_scalars import reader_of
 from .frame_cache import frames_text
 from .lazy_values import (
@@ -35,6 +35,8 @@ from .lazy_values import (
 from .lazy_values import PACKAGES as LAZY_PACKAGES
 from .name_value_pairs import Members, members_of, view_items
 from .record_budget import MAX_CHARACTERS, MAX_NODES, RecordBudget
+from .request_objects import PACKAGES as REQUEST_PACKAGES
+from .request_objects import is_request, shown_request
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -70,6 +72,8 @@ _FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
 _DATES: Final = (datetime.datetime, datetime.date, datetime.time)
 _COLLECTIONS: Final = (set, frozenset, deque)
 _SHOWN_BY_STR: Final = (("uuid", "UUID"), ("decimal", "Decimal"), ("pathlib", "PurePath"))
+# The packages of the classes that are known by name, and shown in a way of their own.
+_NAMED_PACKAGES: Final = LAZY_PACKAGES | REQUEST_PACKAGES
 
 _is_more: Final = "<{} more items>".format
 
@@ -229,7 +233,7 @@ class Sanitiser(RecordBudget):
             return self._integer(int.__pos__(value))
         if issubclass(kind, float):
             return self._float(float.__pos__(value))
-        is_dict = issubclass(kind, dict)
+        is_dict = issubclass(kind, DICTS)
         if issubclass(kind, (list, tuple)):
             return self._nested(value, _same, depth, self._array)
         if self.json_default is not None and not is_dict:
@@ -288,9 +292,11 @@ class Sanitiser(RecordBudget):
         reader = reader_of(kind)
         if reader is not None:
             return self._nested(value, reader, depth)
-        if comes_from(kind, LAZY_PACKAGES):
+        if comes_from(kind, _NAMED_PACKAGES):
             if is_lazy_text(kind):
                 return self.call(str, value)
+            if is_request(kind):
+                return self.call(shown_request, value)
             name = name_unloaded(value, kind)
             if name is not None:
                 return self.text_of(name)
@@ -337,10 +343,12 @@ class Sanitiser(RecordBudget):
             return self.repr(item)
         if issubclass(kind, _COLLECTIONS):
             return str(self._value(item, depth))
-        if issubclass(kind, (dict, list, tuple)):
+        if issubclass(kind, (*DICTS, list, tuple)):
             return self.repr(self._value(item, depth))
         name = name_expired(item, kind)
-        if name is None and comes_from(kind, LAZY_PACKAGES):
+        if name is None and comes_from(kind, _NAMED_PACKAGES):
+            if is_request(kind):
+                return self.call(shown_request, item)
             name = name_unloaded(item, kind)
         return self.repr(item) if name is None else self.text_of(name)
 

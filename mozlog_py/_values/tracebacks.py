@@ -11,11 +11,12 @@ to the exception, to those that led to it, and to the source lines.
 from __future__ import annotations
 
 import builtins
-import re
 import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Final, Protocol, TypeGuard
+
+from mozlog_py._process.lazy_pattern import lazy_pattern
 
 from .class_lookup import class_attribute, loaded_type, module_of, type_name
 from .foreign_tracebacks import looks_like_traceback
@@ -97,10 +98,10 @@ _MASK: Final = "_mozlog_mask"
 # Stands in place of a text that could not be masked.
 _NOT_MASKED: Final = "<not shown: it could not be masked>"
 # The end of a cut text, and the characters in front of it that may be half of a secret.
-_CUT: Final = re.compile(r"\.\.\. <truncated, [0-9]+ characters>[')\n]*\Z")
+_CUT: Final = lazy_pattern(r"\.\.\. <truncated, [0-9]+ characters>[')\n]*\Z")
 _MARGIN: Final = 1024
 # Lines of a traceback that only name places. Masking them would only damage names of files.
-_STRUCTURE: Final = re.compile(
+_STRUCTURE: Final = lazy_pattern(
     r"""(?x)
     \s*(?:\|\s+)*
     (?: File\ ".*",\ line\ \d+(?:,\ in\ .*)?

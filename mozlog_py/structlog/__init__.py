@@ -8,6 +8,9 @@
 ``mozlog_py.configure()`` sets all of it up, together with ``logging``.
 """
 
+# Before this package's own modules: configure() may wait for this import, and then imports them.
+import structlog as _structlog  # noqa: F401
+
 from . import former_paths as former_paths
 from .bound_logger import FastBoundLogger
 from .processor_chain import processors

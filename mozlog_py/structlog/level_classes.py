@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mozlog_py._process.process_id import process
+from mozlog_py._process.shared_state import living
 
 from .lazy_proxy import restore_proxies
 from .levels import ALIASES, LEVELS, METHODS, level_of
@@ -91,7 +92,7 @@ class _Epoch:
         """Start a new epoch."""
         # First, so that a thread that adds a class to the former epoch notices.
         former, cls.current = cls.current, cls()
-        outdated = list(former.classes.values())
+        outdated = living(former.classes)
         if not outdated:
             # No logger has a class of it; the others look for a class at their next call.
             return
@@ -100,7 +101,7 @@ class _Epoch:
         restore_proxies()
         # An application may keep a bound method, whose calls do not go through the class. Its
         # prefixes become invalid, so that it gets to ``_log_slow``, which checks the class.
-        process.reset_after_fork()
+        process.discard_prepared()
 
 
 _Epoch.current = _Epoch()

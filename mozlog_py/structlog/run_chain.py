@@ -8,8 +8,15 @@ from typing import Any
 import structlog
 
 from mozlog_py._fields.from_event import LEVEL_AND_TIME
-from mozlog_py._line.line_encoder import RaiseAfterWrite
-from mozlog_py._values.sanitiser import unique_key
+from mozlog_py._fields.template_message import (
+    EVENT_KEYS,
+    Template,
+    TemplateMessage,
+    read_template,
+)
+from mozlog_py._line.line_encoder import RaiseAfterWrite, degrade
+from mozlog_py._values.dict_items import thawed
+from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py.context import current
 from mozlog_py.processors import guarded
 from mozlog_py.redaction import masked_event, shows_no_secret
@@ -56,6 +63,8 @@ def run_chain(
         WiringError: The last processor returned nothing that a logger takes.
     """
     name = NAMES.get(level, "info")
+    if type(event) is Template:
+        event, fields = _opened(event, fields, interrupts)
     event_dict: Any = _call_fields(bound, fields, level)
     template, template_args = event, args
     if args:
@@ -68,6 +77,8 @@ def run_chain(
             template_args = ()
             if not isinstance(error, Exception):
                 interrupts.append(error)
+    if type(event) is TemplateMessage:
+        template, template_args = event, ()
     if event is not None:
         if "event" in fields:
             # One that is bound is replaced, as structlog replaces it.
@@ -97,6 +108,20 @@ def run_chain(
     return _call_with(getattr(logger, name), event_dict)
 
 
+def _opened(
+    template: Any, fields: dict[str, Any], interrupts: list[BaseException]
+) -> tuple[TemplateMessage, dict[str, Any]]:
+    """Return the message of a template string, and the fields of the call with its values."""
+    sanitiser = Sanitiser()
+    message = read_template(template, sanitiser)
+    fields = {**fields, **message.fields_beside(fields, EVENT_KEYS)}
+    if sanitiser.reasons:
+        degrade(fields, "; ".join(sanitiser.reasons))
+    if sanitiser.interrupt is not None:
+        interrupts.append(sanitiser.interrupt)
+    return message, fields
+
+
 def _call_fields(bound: Any, fields: dict[str, Any], level: int) -> Any:
     """Return the event dict of a call, without its message."""
     event_dict: Any = bound.copy()
@@ -122,6 +147,7 @@ def _call_with(method: Callable[..., Any], rendered: Any) -> Call:
     if isinstance(rendered, tuple):
         arguments, keywords = rendered
         return method, arguments, keywords
+    rendered = thawed(rendered)
     if isinstance(rendered, dict):
         return method, (), rendered
     raise WiringError(

@@ -71,7 +71,7 @@ class TestInRequest:
 
         assert run([("a", check)], in_request=True).details["a"]["messages"] == {"x": "here"}
 
-    def test_has_no_deadline_and_no_cache_and_is_shared_with_nobody(self, run: Run) -> None:
+    def test_has_no_deadline_and_no_cache_and_is_not_shared(self, run: Run) -> None:
         runs: list[int] = []
 
         def slow() -> Found:

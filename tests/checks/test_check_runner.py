@@ -236,7 +236,7 @@ class TestConfig:
         assert results.details == {}
         assert seen == [config] * len(every)
 
-    def test_goes_to_nobody_else(self, run: Run) -> None:
+    def test_goes_to_no_other_check(self, run: Run) -> None:
         def anything(*args: Any, **kwargs: Any) -> Found:
             return [checks.Info(f"{args} {kwargs}", id="x")]
 
@@ -503,7 +503,7 @@ print(heartbeat())
             """
 import sys, threading
 from dockerflow import checks
-from dockerflow._request.cancellation import is_asyncio_running
+from dockerflow._request.cancellation import running_loop
 is_importing, may_go_on = threading.Event(), threading.Event()
 class Finder:
     def find_spec(self, name, *_):
@@ -517,9 +517,9 @@ other = threading.Thread(target=imports)
 other.start()
 assert is_importing.wait(30)
 assert not hasattr(sys.modules["asyncio"], "_get_running_loop")
-print(checks.run_checks([("sync", list)]).statuses, is_asyncio_running())
+print(checks.run_checks([("sync", list)]).statuses, running_loop())
 may_go_on.set()
 other.join()
 """
         )
-        assert out == "{'sync': 'ok'} False\n"
+        assert out == "{'sync': 'ok'} None\n"

@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -192,11 +193,14 @@ class TestRaised:
         assert mask_credentials.redact("tulip") == "***"
 
     def test_a_check_that_ends_late_is_masked(self, logged: Capture) -> None:
+        may_end = threading.Event()
+
         def breaks(dsn: str) -> Any:
-            time.sleep(0.1)
+            assert may_end.wait(20)
             raise LookupError(f"refused: {dsn}")
 
         checks.run_checks([("a", functools.partial(breaks, DSN))], timeout=0.01)
+        may_end.set()
         until = time.monotonic() + 20
         while len(logged.lines) < 2 and time.monotonic() < until:
             time.sleep(0.01)

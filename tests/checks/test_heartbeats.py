@@ -12,7 +12,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from conformance import Capture
 from dockerflow import checks, endpoints, health
 from dockerflow.checks._run import heartbeats, runner, single_flight
 from dockerflow.checks._run.heartbeats import HeartbeatResults
+from dockerflow.checks._run.run_options import RunOptions
 from dockerflow.checks._run.signature import Check
 from dockerflow.checks._run.slots import Slots
 from dockerflow.endpoints import Endpoints, Reply
@@ -547,10 +547,7 @@ class TestKept:
         check = Check("a", list)
 
         def ask() -> single_flight.CheckRun:
-            return runs.join(
-                check, None, lambda _: None, timeout=50, cache_seconds=1, context=copy_context(),
-                keeps_last=True,
-            )  # fmt: skip
+            return runs.join(check, RunOptions(None, 50, 1, keeps_last=True), lambda _: None)
 
         run = ask()
         run.time_out()
@@ -593,7 +590,7 @@ class TestKept:
             time.sleep(0.001)
 
     def test_is_not_kept_of_applications_that_come_and_go(self, now: list[float]) -> None:
-        runs = runner._process_runner()._single_flight
+        runs = runner._process_runner().single_flight
         self._count()
         before = len(runs._entries)
         for _ in range(1000):

@@ -22,6 +22,7 @@ import mozlog_py.sink as sink_module
 from mozlog_py._process import descriptors
 from mozlog_py._sink import (
     destinations,
+    interpreter_lock,
     line_writer,
     pipe_lock,
     reopenable_file,
@@ -37,6 +38,7 @@ _FILES = {
     for module in (
         descriptors,
         destinations,
+        interpreter_lock,
         line_writer,
         log_methods,
         pipe_lock,
@@ -206,7 +208,7 @@ def names(out):
     return found
 
 
-KINDS = ["file", "path", "due path", "pipe", "shared", "small", "socket"]
+KINDS = ["file", "path", "due path", "pipe", "shared", "interpreters", "small", "socket"]
 
 
 def set_due(output, sink):
@@ -219,8 +221,11 @@ def set_due(output, sink):
 
 def sink_on(output):
     sink = Sink(output.stream, max_line_bytes=0)
-    assert seen(lambda: sink.write(line("first")))
-    if output.kind == "shared":
+    with pytest.MonkeyPatch.context() as patch:
+        if output.kind == "interpreters":
+            patch.setattr(pipe_lock, "has_several", lambda: True)
+        assert seen(lambda: sink.write(line("first")))
+    if output.kind in ("shared", "interpreters"):
         sink._pipe_lock.is_shared = True
         sink._pipe_lock.due = float("inf")
         # The others have had their time to notice.
@@ -325,7 +330,7 @@ class TestAtEveryBytecode:
                 assert sorted(got) == sorted([("first", 50), ("main", pad), *inside])
 
 
-@pytest.mark.parametrize("kind", ["file", "pipe", "shared"])
+@pytest.mark.parametrize("kind", ["file", "pipe", "shared", "interpreters"])
 @in_a_thread_of_its_own
 def test_what_forks_at_every_bytecode_tears_no_line_and_doubles_none(kind, tmp_path):
     count = bytecodes(tmp_path, kind, 50)
@@ -458,11 +463,12 @@ class TestFileThatTakesAPartOfALine:
             assert sorted(got) == sorted([("first", 50), ("main", pad), ("next", 50), *inside])
 
 
+@pytest.mark.parametrize("kind", ["pipe", "interpreters"])
 @in_a_thread_of_its_own
-def test_what_logs_leaves_the_lock_of_a_pipe_to_others(tmp_path):
-    count = bytecodes(tmp_path, "pipe", 50)
+def test_what_logs_leaves_the_lock_of_a_pipe_to_others(tmp_path, kind):
+    count = bytecodes(tmp_path, kind, 50)
     for at in every(count):
-        output = Output("pipe", tmp_path)
+        output = Output(kind, tmp_path)
         sink = sink_on(output)
         kept = sink._pipe_lock
 
@@ -477,7 +483,9 @@ def test_what_logs_leaves_the_lock_of_a_pipe_to_others(tmp_path):
 
 
 def is_locked(output):
-    """Return whether another process would find the lock of a pipe taken."""
+    """Return whether another process or interpreter would find the lock of a pipe taken."""
+    if not interpreter_lock.InterpreterLock(output.stream.fileno()).try_lock():
+        return True
     child = os.fork()
     if not child:
         try:

@@ -56,7 +56,7 @@ class TestProcesses:
         assert outcome.lost == 0, outcome
 
     @pytest.mark.parametrize("handler", ["ours", "queue"])
-    def test_end_as_they_should_whoever_logs_at_the_end(self, handler):
+    def test_end_as_they_should_with_lines_at_the_end(self, handler):
         outcome = harness.shutdown(500, handler)
         assert outcome.is_clean, outcome
         assert outcome.lost == 0, outcome
@@ -120,7 +120,7 @@ class TestFastLogger:
         assert outcome.is_exact, outcome
         assert outcome.survived == outcome.tried
 
-    def test_ends_as_it_should_whoever_logs_at_the_end(self, unbuffered):
+    def test_ends_as_it_should_with_lines_at_the_end(self, unbuffered):
         outcome = harness.shutdown(500, "structlog", unbuffered)
         assert outcome.is_clean, outcome
         assert outcome.lost == 0, outcome
@@ -128,7 +128,7 @@ class TestFastLogger:
 
 
 class TestReader:
-    def test_that_has_stopped_holds_up_nobody_who_has_a_queue(self):
+    def test_that_has_stopped_holds_up_no_caller_with_a_queue(self):
         outcome = harness.stopped_reader(5000)
         assert outcome.is_exact, outcome
         assert 0 < outcome.lost == outcome.facts["dropped"]["queue full"]

@@ -1,6 +1,7 @@
 """Who ended a request: its client (499, INFO), or something else (500, ERROR)."""
 
 import signal
+import sys
 
 import pytest
 from stack import ASYNCIO, COMMANDS, PATIENCE_S, Stack, request, start
@@ -69,6 +70,8 @@ CANCELLING = {
 @shows("ASGI", "what a cancellation is", "shutdown: 500, ERROR")
 @pytest.mark.parametrize("server", CANCELLING)
 def test_a_request_that_a_shutdown_cancels_is_an_error(server: str, tmp_path) -> None:
+    if server.startswith("hypercorn") and sys.version_info >= (3, 14):
+        pytest.skip("on Python 3.14 Hypercorn waits for open requests, and cancels none")
     stack = start(server, tmp_path, CANCELLING[server])
     try:
         seen = stack.seen()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,10 @@ def test_clients_that_leave_hold_no_more_than_those_that_stay(tmp_path: Path, na
                 client.leave()
             _others_answer(served.port)
         held.unlink()
+        until = time.monotonic() + 60
         while (answer := Client(served.port, "/__heartbeat__").answer()).status != 200:
             assert answer.status == 503
+            assert time.monotonic() < until, "heartbeats stay refused after the check has ended"
 
 
 @pytest.mark.parametrize("name", ["waitress, Flask", "gunicorn gthread, Flask"])

@@ -35,7 +35,9 @@ def no_checks() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def unlimited_errors() -> None:
-    """Let the first ``/__error__`` of each test be logged; Django's views have one limit."""
+    """Let the first ``/__error__`` of each test be logged; these views have one limit each."""
     from dockerflow.django import views
+    from dockerflow.fastapi import views as fastapi_views
 
-    views._error_limit._firsts.clear()
+    for limit in (views._error_limit, fastapi_views._error_limit):
+        limit.__init__()  # type: ignore[misc]

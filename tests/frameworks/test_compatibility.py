@@ -174,7 +174,7 @@ class TestDjangoChecks:
         assert type(message) is django_checks.Error
         assert message.id == f"dockerflow.health.{number}"
 
-    def test_are_the_first_two_where_nobody_names_any(self) -> None:
+    def test_are_the_first_two_where_no_setting_names_any(self) -> None:
         registered: list[Any] = []
         with mock.patch("dockerflow.django.checks.checks.register", registered.append):
             builtin.register()

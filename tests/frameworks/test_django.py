@@ -291,8 +291,8 @@ class TestSettings:
         from dockerflow.django import live_settings
 
         with (
-            mock.patch.object(live_settings._cached, "live", None),
-            mock.patch.object(live_settings._cached, "options", None),
+            mock.patch.object(live_settings, "_live", None),
+            mock.patch.object(live_settings, "_made", (None, None)),
             override_settings(DOCKERFLOW_HEARTBEAT_DETAILS="sometimes"),
             pytest.raises(SettingsError, match="DOCKERFLOW_HEARTBEAT_DETAILS"),
         ):

@@ -273,13 +273,13 @@ class TestStdout:
         assert done.stderr == b""
         return [line["Logger"] for line in checked_lines(done.stdout)]
 
-    def test_has_the_summaries_when_nobody_configured_any(self) -> None:
+    def test_has_the_summaries_when_no_handler_is_configured(self) -> None:
         assert self.run("") == ["Dockerflow"] * 3
 
     @pytest.mark.parametrize(
         "where", ["logging.getLogger()", "logging.getLogger('request.summary')"]
     )
-    def test_has_them_once_when_somebody_does(self, where: str) -> None:
+    def test_has_them_once_when_a_handler_is_configured(self, where: str) -> None:
         configuration = (
             f"import mozlog_py; {where}.addHandler(mozlog_py.MozlogHandler(None, 'own'))"
         )

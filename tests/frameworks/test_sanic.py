@@ -155,6 +155,8 @@ class TestMemory:
 
         assert driver.run(serve_many()) < 5
 
+    # Sanic sets a policy, which asyncio has deprecated in 3.14.
+    @pytest.mark.filterwarnings("ignore:'asyncio.*olicy' is deprecated:DeprecationWarning")
     def test_a_request_of_sanics_own_server_ends_without_the_garbage_collector(self) -> None:
         app = application()
         ended: list[weakref.ref[Request]] = []

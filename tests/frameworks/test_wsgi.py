@@ -59,7 +59,7 @@ class TestEnds:
         given.close()
         assert (lines.summary["code"], body.closed) == (200, 2)
 
-    def test_a_body_that_nobody_closes_has_a_summary(self, lines: Lines) -> None:
+    def test_a_body_that_is_not_closed_has_a_summary(self, lines: Lines) -> None:
         given = DockerflowWSGI(application)(environ(), lambda status, headers: None)
         assert b"".join(given) == b"hello"
         del given

@@ -85,8 +85,6 @@ class Parts:
 
     """
 
-    __slots__ = ("pairs", "places", "secrets")
-
     def __init__(self) -> None:
         self.secrets: dict[str, None] = {}
         self.places: dict[str, None] = {}

@@ -8,16 +8,24 @@ started again on another loop, but late enough that a busy machine is not mistak
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import math
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
+
+from mozlog_py._process.interpreters import end_with_interpreter
 
 from .check_result import CheckResult, raised
+from .daemon_thread import start_daemon
 from .single_flight import CheckRun
 
 __all__ = ["EventLoopPool", "LoopThread", "begin"]
+
+#: Seconds for cancelled checks to end when their loop does, in a subinterpreter.
+_CANCEL_S = 1.0
 
 
 def begin(check_run: CheckRun) -> None:
@@ -25,7 +33,9 @@ def begin(check_run: CheckRun) -> None:
     loop = asyncio.get_running_loop()
     attempt = check_run.attempt = object()
     check_run.loop = loop
-    timer = loop.call_later(max(0.0, check_run.deadline - time.monotonic()), check_run.time_out)
+    # Without the request's context: an idle loop keeps the timer that was cancelled last.
+    left = max(0.0, check_run.deadline - time.monotonic())
+    timer = loop.call_later(left, check_run.time_out, context=Context())
     task: asyncio.Task[None] = check_run.enter(loop.create_task, _run(check_run, attempt))
 
     def stop() -> None:
@@ -68,7 +78,7 @@ async def _run(check_run: CheckRun, attempt: object) -> None:
 
 
 class LoopThread:
-    """An event loop that runs in a daemon thread for good.
+    """An event loop that runs in a daemon thread for good; in a subinterpreter, until that ends.
 
     Args:
         number: The number in the thread's name.
@@ -82,24 +92,39 @@ class LoopThread:
 
     def __init__(self, number: int) -> None:
         self.is_blocked = False
+        self._is_ending = False
         self._start(f"dockerflow-check-loop-{number}")
 
     def _start(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
+        # Without the request's context: the loop's own reader keeps it for good.
+        self.loop = Context().run(asyncio.new_event_loop)
+        end_with_interpreter(self)
         try:
-            threading.Thread(target=self._serve, name=name, daemon=True).start()
+            start_daemon(self._serve, name=name)
         except BaseException:
             self.loop.close()
             raise
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
-        while True:
+        while not self._is_ending:
             try:
                 self.loop.run_forever()
             except BaseException as error:
                 # A background task of a check has raised SystemExit.
                 del error
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=_CANCEL_S))
+        self.loop.close()
+
+    def end_threads(self) -> None:
+        """End the thread after the callback that runs now."""
+        self._is_ending = True
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self.loop.stop)
 
     def probe(self) -> None:
         """Mark the loop as blocked until it runs a callback."""

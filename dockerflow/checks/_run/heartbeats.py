@@ -18,9 +18,9 @@ from dockerflow.checks.registry import as_checks
 
 from .check_result import PlainMessage
 from .payload import ChecksResults, summarise
-from .runner import GRACE_S, BatchResult, last_outcome, run, run_async, slots, valid_seconds
+from .run_options import RunOptions
+from .runner import GRACE_S, BatchResult, last_outcome, run, run_async, slots
 from .signature import Check
-from .surroundings import PLAIN, Surroundings
 
 __all__ = ["Heartbeat", "HeartbeatResults"]
 
@@ -53,32 +53,26 @@ class Heartbeat:
     Attributes:
         pairs: Names and checks.
         silenced: The ids of messages to leave out.
-        config: The application's configuration. Its identity stands for the application.
-        timeout: The deadline in seconds of a check without its own.
-        cache_seconds: Seconds for which an outcome is fresh.
+        options: How the checks are run.
         max_waiting: The number of heartbeats of the application that wait at a time; 0 for
             no limit.
         in_request: Whether all checks run in the request's thread and context.
-        surroundings: How a framework has checks called.
     """
 
     pairs: Iterable[tuple[str, Callable[..., Any]]]
     silenced: Iterable[str]
-    config: Any
-    timeout: float
-    cache_seconds: float
+    options: RunOptions
     max_waiting: int
     in_request: bool
-    surroundings: Surroundings = PLAIN
 
     def run(self) -> HeartbeatResults:
         """Return the results; block until the checks have run if this heartbeat has a slot."""
         checks = as_checks(self.pairs, self.in_request)
         found = self._fresh_outcomes(checks)
         if found is None:
-            with slots().acquired(self.config, self.max_waiting) as slot:
+            with slots().acquired(self.options.config, self.max_waiting) as slot:
                 if slot is not None:
-                    found = run(checks, **self._options())
+                    found = run(checks, self.options)
         return self._last_results(checks) if found is None else self._results(found)
 
     async def run_async(self) -> HeartbeatResults:
@@ -86,27 +80,18 @@ class Heartbeat:
         checks = as_checks(self.pairs, self.in_request)
         found = self._fresh_outcomes(checks)
         if found is None:
-            with slots().acquired(self.config, self.max_waiting) as slot:
+            with slots().acquired(self.options.config, self.max_waiting) as slot:
                 if slot is not None:
-                    found = await run_async(checks, **self._options())
+                    found = await run_async(checks, self.options)
         return self._last_results(checks) if found is None else self._results(found)
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "config": self.config,
-            "timeout": valid_seconds("timeout", self.timeout),
-            "cache_seconds": valid_seconds("cache_seconds", self.cache_seconds, or_none=True),
-            "surroundings": self.surroundings,
-            "keeps_last": True,
-        }
 
     def _fresh_outcomes(self, checks: Sequence[Check]) -> BatchResult | None:
         """Return the outcomes if all are fresh; None if a check has to run."""
-        oldest = time.monotonic() - self.cache_seconds
+        oldest = time.monotonic() - self.options.cache_seconds
         found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
         for check in self._distinct(checks):
-            last = None if check.in_request else last_outcome(check, self.config)
+            last = None if check.in_request else last_outcome(check, self.options.config)
             if last is None or last.at <= oldest:
                 return None
             found.append((check.name, last.messages))
@@ -116,11 +101,11 @@ class Heartbeat:
     def _last_results(self, checks: Sequence[Check]) -> HeartbeatResults:
         """Return the last outcomes, of any age, and an error for each check without one."""
         # A check in a request has no deadline. If it hangs, its last outcome is no answer.
-        has_hung = slots().held_for(self.config) > self._longest_wait(checks)
+        has_hung = slots().held_for(self.options.config) > self._longest_wait(checks)
         found: list[tuple[str, Sequence[PlainMessage]]] = []
         kept_since: list[float] = []
         for check in self._distinct(checks):
-            last = None if has_hung else last_outcome(check, self.config)
+            last = None if has_hung else last_outcome(check, self.options.config)
             if last is not None:
                 kept_since.append(last.at)
             found.append((check.name, (_PENDING,) if last is None else last.messages))
@@ -131,13 +116,13 @@ class Heartbeat:
         """Return the seconds after which a heartbeat that still waits must be hanging."""
         at_once, in_turn = [0.0], [0.0]
         for check in checks:
-            seconds = self.timeout if check.timeout is None else check.timeout
+            seconds = self.options.timeout if check.timeout is None else check.timeout
             (in_turn if check.in_request else at_once).append(seconds)
         return max(at_once) + sum(in_turn) + GRACE_S
 
     def _distinct(self, checks: Sequence[Check]) -> list[Check]:
         # A check that is in the list twice runs once.
-        return list({check.key(self.config): check for check in checks}.values())
+        return list({check.key(self.options.config): check for check in checks}.values())
 
     def _results(self, found: BatchResult, *, is_known: bool = True) -> HeartbeatResults:
         results = summarise(found.messages, self.silenced or ())

@@ -14,53 +14,41 @@ from typing import Any
 from mozlog_py._process.fork_safe_import import fork_safe_import
 
 from .check_result import CheckResult, mask_error, raised, read, report
+from .run_options import RunOptions
 from .signature import Check, bind_config
-from .surroundings import Surroundings
 
-__all__ = ["await_in_request", "call_in_request", "has_running_loop", "log_outcome"]
-
-
-def has_running_loop() -> bool:
-    """Return whether this thread runs an event loop of asyncio."""
-    with fork_safe_import():
-        import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+__all__ = ["await_in_request", "call_in_request", "log_outcome"]
 
 
-def call_in_request(check: Check, config: Any, surroundings: Surroundings) -> CheckResult:
+def call_in_request(check: Check, options: RunOptions) -> CheckResult:
     """Run a check to its end in this thread.
 
     Args:
         check: The check. If it is async, the thread must not have a running event loop.
-        config: The value of the check's parameter of that name.
-        surroundings: How a framework has checks called.
+        options: How the caller wants it run.
     """
 
     def call() -> Any:
-        function = bind_config(check.function, config)
+        function = bind_config(check.function, options.config)
         if is_coroutine_function:
-            return (surroundings.call_async or _run_on_new_loop)(function)
+            return (options.surroundings.call_async or _run_on_new_loop)(function)
         return function()
 
     is_coroutine_function = check.is_async
     return _outcome_of(call)
 
 
-async def await_in_request(check: Check, config: Any, surroundings: Surroundings) -> CheckResult:
+async def await_in_request(check: Check, options: RunOptions) -> CheckResult:
     """Run a check to its end in the task that awaits this; see ``call_in_request``."""
 
     def call() -> CheckResult:
-        return _outcome_of(bind_config(check.function, config))
+        return _outcome_of(bind_config(check.function, options.config))
 
     if not check.is_async:
-        return call() if surroundings.call_sync is None else await surroundings.call_sync(call)
+        call_sync = options.surroundings.call_sync
+        return call() if call_sync is None else await call_sync(call)
     try:
-        returned = bind_config(check.function, config)()
+        returned = bind_config(check.function, options.config)()
         if inspect.isawaitable(returned):
             returned = await returned
         return read(returned, caught=Exception)

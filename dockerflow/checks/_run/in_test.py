@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any
+
+from mozlog_py._process.shared_state import is_gil_enabled
 
 __all__ = ["is_test_running"]
 
@@ -29,7 +32,16 @@ def is_test_running() -> bool:
     # The only trace of unittest is the call on a stack, of any thread: test clients serve an
     # ASGI application in another thread than the test's.
     namespace = vars(unittest)
-    return any(_is_called_by(namespace, frame) for frame in sys._current_frames().values())  # noqa: SLF001
+    return any(_is_called_by(namespace, frame) for frame in _frames())
+
+
+def _frames() -> Iterable[FrameType]:
+    """Return the innermost frame of each thread, or of this one where others cannot be read."""
+    # Since 3.14 a frame locks itself while its caller or its globals are read. Before, a
+    # free-threaded Python may crash.
+    if is_gil_enabled() or sys.version_info >= (3, 14):
+        return sys._current_frames().values()  # noqa: SLF001
+    return [sys._getframe()]  # noqa: SLF001
 
 
 def _is_called_by(namespace: dict[str, Any], frame: FrameType | None) -> bool:

@@ -11,25 +11,25 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from contextvars import copy_context
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from dockerflow._request.cancellation import running_loop
 from mozlog_py._process.fork_safe_import import fork_safe_import
-from mozlog_py._values.sanitiser import Sanitiser
 
 from .check_result import CheckResult, PlainMessage, raised, timed_out
 from .green_backend import green_backend
-from .in_request import await_in_request, call_in_request, has_running_loop, log_outcome
+from .in_request import await_in_request, call_in_request, log_outcome
+from .run_options import MAX_SECONDS, RunOptions
 from .signature import Check
 from .single_flight import CheckRun, KeptOutcome, SingleFlight
 from .slots import Slots
-from .surroundings import PLAIN, Surroundings
 from .waiting import waiter
 from .worker_threads import WorkerThreads
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from .green import GreenLoops
 
 __all__ = [
-    "DEFAULT_TIMEOUT_S",
     "GRACE_S",
     "BatchResult",
     "last_outcome",
@@ -46,13 +45,7 @@ __all__ = [
     "run_async",
     "slots",
     "snapshot",
-    "valid_seconds",
 ]
-
-#: The deadline of a check without its own, in seconds.
-DEFAULT_TIMEOUT_S: Final = 5.0
-#: The largest number of seconds that an option may have: a day.
-MAX_SECONDS: Final = 86_400
 
 #: Seconds after the deadline of a run for which a caller waits until its log lines are written.
 GRACE_S: Final = 0.2
@@ -83,40 +76,10 @@ class _ProcessRunner:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads = WorkerThreads()
-        self._single_flight = SingleFlight()
+        self.single_flight = SingleFlight()
         self.slots = Slots()
         self._loops: EventLoopPool | None = None
         self._green: GreenLoops | None = None
-
-    def join(
-        self,
-        check: Check,
-        config: Any,
-        start: _Start,
-        *,
-        timeout: float,
-        cache_seconds: float,
-        surroundings: Surroundings,
-        blocked_loop: Any = None,
-        keeps_last: bool = False,
-    ) -> CheckRun:
-        return self._single_flight.join(
-            check,
-            config,
-            start,
-            timeout=timeout if check.timeout is None else check.timeout,
-            cache_seconds=cache_seconds,
-            context=copy_context(),
-            around=surroundings.around,
-            blocked_loop=blocked_loop,
-            keeps_last=keeps_last,
-        )
-
-    def last(self, check: Check, config: Any) -> KeptOutcome | None:
-        return self._single_flight.last(check, config)
-
-    def keep(self, check: Check, config: Any, outcome: CheckResult) -> None:
-        self._single_flight.keep(check, config, outcome)
 
     def in_thread(self, check_run: CheckRun) -> None:
         self._threads.run(check_run.run, check_run.key)
@@ -165,7 +128,7 @@ def last_outcome(check: Check, config: Any) -> KeptOutcome | None:
 
     Only calls of ``run`` with ``keeps_last`` keep it.
     """
-    return _process_runner().last(check, config)
+    return _process_runner().single_flight.last(check, config)
 
 
 def slots() -> Slots:
@@ -184,25 +147,6 @@ def snapshot(checks: Iterable[tuple[str, Callable[..., Any]]]) -> list[tuple[str
                 raise
 
 
-def valid_seconds(name: str, value: Any, *, or_none: bool = False) -> float:
-    """Return a valid number of seconds.
-
-    Args:
-        name: The option, for the error.
-        value: A number of more than 0 and at most a day, which every system call takes.
-        or_none: Whether 0 is valid as well.
-
-    Raises:
-        ValueError: The value is invalid.
-    """
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= MAX_SECONDS or (value == 0 and not or_none):
-        wanted = "from 0" if or_none else "more than 0, and"
-        text = f"it must be a number of seconds, {wanted} up to {MAX_SECONDS:,}"
-        raise ValueError(f"{name} is {Sanitiser().value(value)!r}; {text}")
-    return float(value)
-
-
 class _Batch:
     """The checks that one caller asked for.
 
@@ -210,22 +154,11 @@ class _Batch:
     messages of a check that ran in the caller's thread and context.
     """
 
-    def __init__(
-        self,
-        config: Any,
-        timeout: float,
-        cache_seconds: float,
-        surroundings: Surroundings,
-        keeps_last: bool,
-    ) -> None:
+    def __init__(self, options: RunOptions) -> None:
         self.runner = _process_runner()
         self._begun_at = time.monotonic()
-        self._keeps_last = keeps_last
         self.entries: list[CheckRun | tuple[str, Sequence[PlainMessage]] | Check] = []
-        self._config = config
-        self._timeout = timeout
-        self._cache_seconds = cache_seconds
-        self._surroundings = surroundings
+        self._options = options
         #: Runs for which no thread could be started.
         self._threadless: dict[CheckRun, Check] = {}
         self._seen: set[tuple[str, int, int, int]] = set()
@@ -239,22 +172,12 @@ class _Batch:
             except _NO_THREAD:
                 self._threadless[check_run] = check
 
-        self.entries.append(
-            self.runner.join(
-                check,
-                self._config,
-                start_or_keep,
-                timeout=self._timeout,
-                cache_seconds=self._cache_seconds,
-                surroundings=self._surroundings,
-                blocked_loop=blocked_loop,
-                keeps_last=self._keeps_last,
-            )
-        )
+        join = self.runner.single_flight.join
+        self.entries.append(join(check, self._options, start_or_keep, blocked_loop))
 
     def add_in_request(self, check: Check) -> None:
         """Add a check that runs in this thread, after the others have started."""
-        key = check.key(self._config)
+        key = check.key(self._options.config)
         # A check that is in the list twice runs once.
         if key not in self._seen:
             self._seen.add(key)
@@ -268,7 +191,7 @@ class _Batch:
         for at, entry in enumerate(self.entries):
             if not isinstance(entry, Check):
                 continue
-            if entry.is_async and (has_running_loop() or green_backend() is not None):
+            if entry.is_async and (running_loop() is not None or green_backend() is not None):
                 # This thread has a running loop, or greenlets that share it must not have one.
                 check_run = self._run_on_own_loop(entry)
                 self.entries[at] = check_run
@@ -314,15 +237,15 @@ class _Batch:
         self, check: Check, outcome: CheckResult
     ) -> tuple[str, Sequence[PlainMessage]]:
         log_outcome(check, outcome)
-        if self._keeps_last:
-            self.runner.keep(check, self._config, outcome)
+        if self._options.keeps_last:
+            self.runner.single_flight.keep(check, self._options.config, outcome)
         return check.name, outcome.messages
 
     def _call(self, check: Check) -> CheckResult:
-        return call_in_request(check, self._config, self._surroundings)
+        return call_in_request(check, self._options)
 
     async def _await(self, check: Check) -> CheckResult:
-        return await await_in_request(check, self._config, self._surroundings)
+        return await await_in_request(check, self._options)
 
     @contextmanager
     def _ends_all_runs(self) -> Iterator[None]:
@@ -336,9 +259,7 @@ class _Batch:
 
     def _run_on_own_loop(self, check: Check) -> CheckRun:
         """Start a run of an async check that is not shared, on a loop of this package."""
-        check_run = CheckRun(
-            check, self._config, MAX_SECONDS, copy_context(), self._surroundings.around
-        )
+        check_run = CheckRun(replace(check, timeout=MAX_SECONDS), self._options, copy_context())
         try:
             self.runner.on_own_loop(check_run)
         except _NO_THREAD as error:
@@ -346,28 +267,16 @@ class _Batch:
         return check_run
 
 
-def run(
-    checks: Iterable[Check],
-    *,
-    config: Any,
-    timeout: float,
-    cache_seconds: float,
-    surroundings: Surroundings = PLAIN,
-    keeps_last: bool = False,
-) -> BatchResult:
+def run(checks: Iterable[Check], options: RunOptions) -> BatchResult:
     """Run checks, and block until each has an outcome or has passed its deadline.
 
     Args:
         checks: The checks.
-        config: The value of a check's parameter of that name.
-        timeout: The deadline in seconds of a check without its own.
-        cache_seconds: Seconds for which the outcome of an earlier run is fresh.
-        surroundings: How a framework has checks called.
-        keeps_last: Whether ``last_outcome`` has to know the outcomes.
+        options: How the caller wants them run.
     """
     # A run on the loop that this call blocks could not go on.
-    blocked_loop = _running_loop()
-    batch = _Batch(config, timeout, cache_seconds, surroundings, keeps_last)
+    blocked_loop = running_loop()
+    batch = _Batch(options)
     runner = batch.runner
     for each in checks:
         if each.in_request:
@@ -380,21 +289,7 @@ def run(
     return batch.result()
 
 
-def _running_loop() -> Any:
-    # Another thread may be in the middle of importing asyncio. Then no loop runs yet.
-    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    return None if running_loop is None else running_loop()
-
-
-async def run_async(
-    checks: Iterable[Check],
-    *,
-    config: Any,
-    timeout: float,
-    cache_seconds: float,
-    surroundings: Surroundings = PLAIN,
-    keeps_last: bool = False,
-) -> BatchResult:
+async def run_async(checks: Iterable[Check], options: RunOptions) -> BatchResult:
     """Run checks, and await until each has an outcome or has passed its deadline.
 
     Cancelling this does not cancel the runs, because other callers may wait for them.
@@ -403,7 +298,7 @@ async def run_async(
     Raises:
         RuntimeError: The caller runs on neither asyncio nor trio.
     """
-    batch = _Batch(config, timeout, cache_seconds, surroundings, keeps_last)
+    batch = _Batch(options)
     runner = batch.runner
     waiting = waiter()
     begin = _on_callers_loop if waiting.has_asyncio_loop else runner.on_own_loop

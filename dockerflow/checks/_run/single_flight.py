@@ -15,34 +15,22 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, Final, NamedTuple
 
 from dockerflow import health
 
-from .check_result import (
-    OWN_THREAD_HINT,
-    CheckResult,
-    PlainMessage,
-    failure,
-    mask_error,
-    raised,
-    read,
-    report,
-    report_late,
-    timed_out,
-)
+from . import check_result
+from .check_result import CheckResult, PlainMessage
+from .run_options import RunOptions
 from .signature import Check, bind_config
 
-__all__ = ["Around", "CheckRun", "KeptOutcome", "SingleFlight"]
+__all__ = ["CheckRun", "KeptOutcome", "SingleFlight"]
 
 #: Timed-out runs of one check that may go on at the same time.
 MAX_HANGING: Final = 16
 #: The longest pause before a check that hangs is run again, in seconds.
 MAX_PAUSE_S: Final = 60.0
-
-#: Makes a context manager to call a check in, such as an application context.
-Around = Callable[[], AbstractContextManager[Any]]
 
 # The size of the table at which entries that are no longer needed are first removed.
 _SWEEP_AT: Final = 64
@@ -68,35 +56,26 @@ class CheckRun:
 
     Args:
         check: The check.
-        config: What the check receives as its parameter of that name.
-        timeout: Seconds from now to the deadline.
+        options: How the caller wants it run.
         context: The context for the check and for its log lines: a copy of the caller's.
-        around: Makes a context manager in which the check is called.
     """
 
-    def __init__(
-        self,
-        check: Check,
-        config: Any,
-        timeout: float,
-        context: Context,
-        around: Around | None = None,
-    ) -> None:
+    def __init__(self, check: Check, options: RunOptions, context: Context) -> None:
         self.name = check.name
-        self.key = check.key(config)
+        self.key = check.key(options.config)
         self.outcome: Future[CheckResult] = Future()
         # Several callers wait for it. In this state none of them can cancel it.
         self.outcome.set_running_or_notify_cancel()
-        self.timeout = timeout
+        self.timeout = options.timeout if check.timeout is None else check.timeout
         self.started_at = time.monotonic()
-        self.deadline = self.started_at + timeout
+        self.deadline = self.started_at + self.timeout
         self.outcome_set_at: float | None = None
         #: Whether the check has stopped running. After a timeout it may run on.
         self.has_ended = False
         #: Whether the check itself has given the outcome. It has not if it was cancelled.
         self.is_from_check = True
         #: A text for the message of a check that raised: where it ran.
-        self.hint = OWN_THREAD_HINT
+        self.hint = check_result.OWN_THREAD_HINT
         #: On an event loop: the loop, the task, an identity of the attempt, a function that
         #: cancels the task.
         self.loop: Any = None
@@ -104,17 +83,15 @@ class CheckRun:
         self.attempt: object = None
         self.stop: Callable[[], object] | None = None
         self._check: Check | None = check
-        self._config = config
+        self._options: RunOptions | None = options
         self._context: Context | None = context
-        self._around = around
         # Popping the item is atomic, so that one caller sets the outcome. A lock would not do:
         # where greenlets replace threads, a real thread must not acquire it.
         self._outcome_unset = [True]
 
-    def arguments(self) -> tuple[Check, Any, float, Context, Around | None]:
+    def arguments(self) -> tuple[Any, Any, Any]:
         """Return the arguments of the constructor, for a second run that does the work."""
-        assert self._check is not None and self._context is not None  # noqa: S101, PT018
-        return self._check, self._config, self.timeout, self._context, self._around
+        return self._check, self._options, self._context
 
     @property
     def is_loop_closed(self) -> bool:
@@ -136,16 +113,19 @@ class CheckRun:
 
     def call(self) -> Any:
         """Call the check, with the configuration if it declares the parameter."""
-        check = self._check
-        return [] if check is None else bind_config(check.function, self._config)()
+        check, options = self._check, self._options
+        if check is None or options is None:
+            return []
+        return bind_config(check.function, options.config)()
 
     def surroundings(self) -> AbstractContextManager[Any]:
         """Return a context manager in which to call the check and read its messages."""
-        return nullcontext() if self._around is None else self._around()
+        around = None if self._options is None else self._options.surroundings.around
+        return nullcontext() if around is None else around()
 
     def read(self, returned: Any) -> CheckResult:
         """Return the outcome of a check that has returned ``returned``."""
-        return read(returned, self.deadline, self.hint)
+        return check_result.read(returned, self.deadline, self.hint)
 
     def enter(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function in the context of the run."""
@@ -160,7 +140,7 @@ class CheckRun:
         except BaseException as error:
             # Only the main thread is interrupted from outside, and this is another one. So
             # the check has raised it, and a check must not end the service.
-            outcome = raised(error, self.hint)
+            outcome = check_result.raised(error, self.hint)
         self.end(outcome)
 
     def _call_and_read(self) -> CheckResult:
@@ -176,7 +156,7 @@ class CheckRun:
         self.outcome_set_at = time.monotonic()
         try:
             # Before the outcome is set: a caller that has it finds its lines in the log.
-            self._log(report, outcome)
+            self._log(check_result.report, outcome)
         finally:
             # Without the exception: its traceback would keep the frames of the check, and
             # with them a connection, for as long as the outcome is kept.
@@ -194,18 +174,20 @@ class CheckRun:
             self.is_from_check = False
         try:
             if self._check is not None:
-                mask_error(outcome, self._check.function)
-            stopped = failure(health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
+                check_result.mask_error(outcome, self._check.function)
+            stopped = check_result.failure(health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
             if not self.set_outcome(outcome or stopped) and outcome is not None:
-                self._log(report_late, outcome, time.monotonic() - self.started_at)
+                self._log(check_result.report_late, outcome, time.monotonic() - self.started_at)
         finally:
             # A kept outcome must not keep a request alive.
-            self._check = self._config = self._context = self._around = None
+            self._check = self._options = self._context = None
             self.loop = self.task = self.stop = None
 
     def time_out(self) -> None:
         """Set a timeout as the outcome, and cancel the run if that is possible."""
-        if self.set_outcome(timed_out(f"the check gave no answer within {self.timeout:g} s")):
+        if self.set_outcome(
+            check_result.timed_out(f"the check gave no answer within {self.timeout:g} s")
+        ):
             stop = self.stop
             if stop is not None:
                 stop()
@@ -220,8 +202,6 @@ class CheckRun:
 
 class _Entry:
     """The runs and outcomes of one check of one application."""
-
-    __slots__ = ("hanging", "keeps_last", "kept", "kept_seconds", "latest", "owners", "refused")
 
     def __init__(self, *owners: Any) -> None:
         self.latest: CheckRun | None = None
@@ -264,41 +244,30 @@ class SingleFlight:
     def join(
         self,
         check: Check,
-        config: Any,
+        options: RunOptions,
         start: Callable[[CheckRun], None],
-        *,
-        timeout: float,
-        cache_seconds: float,
-        context: Context,
-        around: Around | None = None,
         blocked_loop: Any = None,
-        keeps_last: bool = False,
     ) -> CheckRun:
         """Return the current run of a check or its fresh outcome; else start a new run.
 
         Args:
             check: The check.
-            config: What the check receives as its parameter of that name.
+            options: How the caller wants it run.
             start: Starts a new run. Called at most once, and in this thread.
-            timeout: Seconds to the deadline of a new run.
-            cache_seconds: Seconds for which the outcome of a run is fresh.
-            context: A copy of the caller's context, for a new run.
-            around: Makes a context manager in which a new run calls the check.
             blocked_loop: The event loop that the caller is about to block. The caller
                 cannot wait for a run on it.
-            keeps_last: Whether ``last`` has to know the outcome until there is a newer one.
 
         Returns:
             A run that other callers may share. Its outcome may be set already.
         """
-        key = check.key(config)
+        key, cache_seconds = check.key(options.config), options.cache_seconds
         while True:
             now = time.monotonic()
             with self._lock:
                 entry = self._entries.get(key)
                 if entry is None:
-                    entry = self._new_entry(key, now, check.function, config)
-                entry.keeps_last = entry.keeps_last or keeps_last
+                    entry = self._new_entry(key, now, check.function, options.config)
+                entry.keeps_last = entry.keeps_last or options.keeps_last
                 latest = entry.latest
                 if latest is None or not _is_overdue(latest, now):
                     shared = entry.shared_run(blocked_loop, cache_seconds, now)
@@ -307,8 +276,8 @@ class SingleFlight:
                     if latest is not None and latest.outcome_set_at is None:
                         # It is on the blocked loop. This caller gets a run of its own.
                         entry = _Entry()
-                    check_run = CheckRun(check, config, timeout, context, around)
-                    refusal = _reason_to_refuse(entry, timeout, now)
+                    check_run = CheckRun(check, options, copy_context())
+                    refusal = _reason_to_refuse(entry, check_run.timeout, now)
                     if refusal is None:
                         entry.kept = entry.last()
                         entry.latest, entry.refused = check_run, None
@@ -322,7 +291,7 @@ class SingleFlight:
             # Not with the lock held: it logs, and a handler may take its time.
             _end_overdue(latest)
         if refusal is not None:
-            check_run.end(timed_out(refusal))
+            check_run.end(check_result.timed_out(refusal))
             return check_run
         if cache_seconds <= 0:
             check_run.outcome.add_done_callback(lambda _: self._forget(key, check_run))
@@ -368,7 +337,7 @@ def _start(check_run: CheckRun, start: Callable[[CheckRun], None]) -> None:
         start(check_run)
     except BaseException as error:
         check_run.is_from_check = False
-        check_run.end(raised(error))
+        check_run.end(check_result.raised(error))
         if not isinstance(error, Exception):
             raise
 

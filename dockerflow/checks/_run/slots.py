@@ -19,8 +19,6 @@ __all__ = ["Slot", "Slots"]
 class Slot:
     """The slot of one caller, held for as long as the caller refers to it."""
 
-    __slots__ = ("__weakref__", "acquired_at")
-
     def __init__(self) -> None:
         #: On ``time.monotonic()``.
         self.acquired_at: Final = time.monotonic()

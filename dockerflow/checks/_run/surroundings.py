@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from .check_result import CheckResult
-from .single_flight import Around
 
-__all__ = ["PLAIN", "Surroundings"]
+__all__ = ["PLAIN", "Around", "Surroundings"]
+
+#: Makes a context manager to call a check in, such as an application context.
+Around = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)

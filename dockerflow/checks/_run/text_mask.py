@@ -54,8 +54,6 @@ class TextMask:
 
     """
 
-    __slots__ = ("_places", "_secrets", "parts")
-
     def __init__(self, parts: Parts, *further: str) -> None:
         self.parts = parts
         secrets = {**parts.secrets, **parts.pairs, **dict.fromkeys(further)}

@@ -6,25 +6,12 @@ An ASGI server may run an application on either of the two.
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol
+from typing import Any
 
-__all__ = ["Waiter", "waiter"]
-
-
-class Waiter(Protocol):
-    """Wakes a task when another thread has news for it."""
-
-    #: Whether async checks, which need asyncio, can run on the caller's loop.
-    has_asyncio_loop: bool
-
-    def wake(self, _outcome: object = None) -> None:
-        """Wake the task, from any thread."""
-
-    async def wait(self, seconds: float) -> None:
-        """Wait until ``wake`` is called, at most for a number of seconds."""
+__all__ = ["waiter"]
 
 
-def waiter() -> Waiter:
+def waiter() -> _AsyncioWaiter | _TrioWaiter:
     """Return a waiter for the current task.
 
     Raises:
@@ -43,6 +30,9 @@ def waiter() -> Waiter:
 
 
 class _AsyncioWaiter:
+    """Wakes a task when another thread has news for it."""
+
+    #: Whether async checks, which need asyncio, can run on the caller's loop.
     has_asyncio_loop = True
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
 """Threads for checks: as many as needed, kept for a while, and daemons.
 
 The executors of the standard library join their threads when the interpreter exits.
-There a check that hangs would keep the service from exiting.
+There a check that hangs would keep the service from exiting. A subinterpreter has no daemons: it
+waits at its end for checks that still run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from typing import Final
+
+from mozlog_py._process.interpreters import end_with_interpreter
+
+from .daemon_thread import start_daemon
 
 __all__ = ["WorkerThreads", "at_thread_end"]
 
@@ -66,6 +71,8 @@ class WorkerThreads:
         #: The thread that did a piece of work last, by the key of the work.
         self._last_worker: dict[Hashable, _Worker] = {}
         self._made = 0
+        self._is_ending = False
+        end_with_interpreter(self)
 
     def run(self, work: _Work, key: Hashable = None) -> None:
         """Run a function in a thread.
@@ -91,11 +98,18 @@ class WorkerThreads:
             self._made += 1
             name = f"dockerflow-check-{self._made}"
         try:
-            threading.Thread(target=self._serve, args=(worker,), name=name, daemon=True).start()
+            start_daemon(self._serve, worker, name=name)
         except BaseException:
             with self._lock:
                 self._unassign(worker)
             raise
+
+    def end_threads(self) -> None:
+        """End the idle threads now, and each other thread when it becomes idle."""
+        with self._lock:
+            self._is_ending = True
+            for worker in self._idle:
+                worker.has_work.notify()
 
     def _take_idle(self, key: Hashable) -> _Worker | None:
         """Remove an idle thread for a piece of work and return it; None if it needs a new one."""
@@ -134,7 +148,9 @@ class WorkerThreads:
                 self._idle[worker] = None
                 # Not a SimpleQueue: its lock is in C. Where greenlets replace threads
                 # (eventlet), waiting for such a lock would block all of them.
-                worker.has_work.wait_for(lambda: worker.work is not None, self._idle_seconds)
+                worker.has_work.wait_for(
+                    lambda: worker.work is not None or self._is_ending, self._idle_seconds
+                )
                 if worker.work is None:
                     del self._idle[worker]
                     self._unassign(worker)

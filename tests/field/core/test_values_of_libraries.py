@@ -48,7 +48,7 @@ SCALARS: dict[str, tuple[Any, Any]] = {
     "numpy void": (np.void(b"ab"), "YWI="),
     "numpy date": (np.datetime64("20240-01-02"), "20240-01-02"),
     "numpy time": (np.datetime64("2024-01-02T03:04:05.123456789"), "2024-01-02T03:04:05.123456789"),
-    "numpy NaT": (np.datetime64("NaT"), "NaT"),
+    "numpy NaT": (np.datetime64("NaT", "s"), "NaT"),
     "numpy timedelta": (np.timedelta64(5, "D"), "5 days"),
     "pandas NaT": (pd.NaT, "NaT"),
     "pandas NA": (pd.NA, "<NA>"),
