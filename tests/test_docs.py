@@ -12,6 +12,7 @@ from dockerflow import request_id
 from dockerflow.settings import NAMES, Settings
 from dockerflow.summary import RequestSummary
 from mozlog_py._fields.request_text import MAX_TEXT
+from mozlog_py._line.severity import CLOUD_SEVERITIES, severity
 from mozlog_py._pretty import shown_errors
 from mozlog_py._sink import pipe_lock
 
@@ -120,6 +121,16 @@ def test_every_setting_to_change_in_production_is_one() -> None:
     named = set(re.findall(r"DOCKERFLOW_\w+", text))
     assert len(named) >= 5
     assert named <= set(NAMES)
+
+
+def test_the_table_of_severities_is_that_of_the_code() -> None:
+    text = (ROOT / "docs" / "concepts.md").read_text("utf-8").split("\n### Severity\n")[1]
+    shown = re.findall(r"^\| (\d) \| [^|]* \| (below|from) (\d+)[^|]* \| `(\w+)` \|$", text, re.M)
+    assert [int(number) for number, *_ in shown] == [7, 6, 5, 4, 3, 2, 1, 0]
+    for number, side, level, cloud in shown:
+        assert severity(int(level) - (side == "below")) == int(number)
+        assert side == "below" or severity(int(level) - 1) == int(number) + 1
+        assert CLOUD_SEVERITIES[int(number)] == cloud
 
 
 def test_the_bounds_are_those_of_the_code() -> None:

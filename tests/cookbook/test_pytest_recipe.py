@@ -6,13 +6,42 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from recipe_page import Recipe
 
-import mozlog_py
 from mozlog_py.testing import capture_lines
 
 RECIPE = Recipe("pytest")
+
+
+#: What the page says of ``caplog``, and of a call of ``configure()`` within a test.
+OTHER_TESTS = """
+import logging
+import mozlog_py
+import shop
+
+
+def test_processors(mozlog_lines):
+    import structlog
+
+    logging.getLogger("shop").warning("from logging", extra={"token": "tulip"})
+    structlog.get_logger("shop").warning("from structlog", token="tulip")
+    tokens = [line["Fields"]["token"] for line in mozlog_lines]
+    assert tokens == ["tulip", "[redacted]"]
+
+
+def test_caplog(caplog):
+    shop.create_app().test_client().get("/pay/ann")
+    mozlog_py.configure("shop")
+    logging.getLogger("shop").warning("after")
+    assert caplog.messages == ["ann paid", "", "after"]
+
+
+def test_a_late_configure(mozlog_lines):
+    logging.getLogger("shop").warning("before")
+    mozlog_py.configure("shop")
+    logging.getLogger("shop").warning("after")
+    assert [line["Fields"]["msg"] for line in mozlog_lines] == ["before"]
+"""
 
 
 def run(
@@ -30,7 +59,7 @@ def run(
 
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     done = run(tmp_path, "test_shop.py")
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_leak_fails_with_the_text_of_the_page(tmp_path: Path) -> None:
@@ -49,7 +78,7 @@ def test_what_a_view_binds_is_no_leak(tmp_path: Path) -> None:
     shop = RECIPE.files["shop.py"]
     assert bound in shop
     done = run(tmp_path, "test_shop.py", shop=shop.replace(bound, bind))
-    assert "1 passed" in done.stdout, done.stdout
+    assert "2 passed" in done.stdout, done.stdout
 
 
 def test_lines_of_one_logger_are_collected_without_pytest() -> None:
@@ -59,12 +88,7 @@ def test_lines_of_one_logger_are_collected_without_pytest() -> None:
     assert [line["Fields"]["msg"] for line in lines] == ["paid"]
 
 
-@pytest.mark.usefixtures("untouched_process")
-def test_a_configure_takes_the_records_from_caplog(
-    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
-    logging.getLogger("shop").warning("before")
-    mozlog_py.configure("shop")
-    logging.getLogger("shop").warning("after")
-    assert caplog.messages == ["before"]
-    assert '"after"' in capsys.readouterr().out
+def test_caplog_sees_the_records_and_processors_are_those_of_the_formatter(tmp_path: Path) -> None:
+    (tmp_path / "test_other.py").write_text(OTHER_TESTS, "utf-8")
+    done = run(tmp_path, "test_other.py", "-p", "no:randomly")
+    assert "3 passed" in done.stdout, done.stdout + done.stderr

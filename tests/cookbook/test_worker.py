@@ -43,8 +43,10 @@ def wait_for(text: bytes, folder: Path, process: "subprocess.Popen[bytes]") -> N
 
 def add_jobs(folder: Path) -> None:
     (folder / "jobs").mkdir()
-    for name, amount in (("j1", 12.5), ("j2", 250)):
-        (folder / "jobs" / f"{name}.json").write_text(json.dumps({"id": name, "amount": amount}))
+    for number, amount in ((1, 12.5), (2, 250)):
+        job = json.dumps({"id": f"j{number}", "amount": amount})
+        (folder / "jobs" / f"{number}.json").write_text(job)
+    (folder / "jobs" / "3.json").write_text("no JSON")
 
 
 def healthy(folder: Path) -> "subprocess.CompletedProcess[bytes]":
@@ -62,7 +64,7 @@ def test_the_page_about_a_worker_is_complete() -> None:
 def test_a_worker_has_a_line_for_each_job_and_stops_at_sigterm(tmp_path: Path) -> None:
     add_jobs(tmp_path)
     with worker(tmp_path) as process:
-        wait_for(b'"failed"', tmp_path, process)
+        wait_for(b"JSONDecodeError", tmp_path, process)
         assert healthy(tmp_path).returncode == 0
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=_PATIENCE_S) == 0
@@ -80,8 +82,8 @@ def test_a_job_in_progress_ends_before_the_worker_stops(tmp_path: Path) -> None:
     lines = checked_lines((tmp_path / "out").read_bytes())
     messages = [line["Fields"]["msg"] for line in lines]
     assert messages == ["charging", "done", "stopped"]
-    # The second job is left to the next worker.
-    assert [path.name for path in (tmp_path / "jobs").iterdir()] == ["j2.json"]
+    # The other jobs are left to the next worker.
+    assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == ["2.json", "3.json"]
 
 
 def test_a_worker_that_does_not_read_its_queue_is_not_healthy(tmp_path: Path) -> None:
@@ -96,4 +98,6 @@ def test_a_worker_that_does_not_read_its_queue_is_not_healthy(tmp_path: Path) ->
 def test_a_worker_that_has_never_started_is_not_healthy(tmp_path: Path) -> None:
     done = healthy(tmp_path)
     assert done.returncode == 1
-    assert b"queue_is_read" in done.stdout
+    (line,) = checked_lines(done.stdout)
+    message = "shop.E002: the worker has not started"
+    assert line["Fields"] == {"check": "queue_is_read", "msg": message}

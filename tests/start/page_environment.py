@@ -34,18 +34,15 @@ def built_wheel(folder: Path) -> Iterator[Path]:
             check=True, timeout=300, env=_inherited() | {"PATH": os.environ["PATH"]},
         )  # fmt: skip
         (wheel,) = folder.glob("*.whl")
-        # An index that has a later release must not take the place of the built wheel.
-        (folder / "constraint.txt").write_text(f"mozlog-py @ {wheel.as_uri()}\n", "utf-8")
         yield wheel
 
 
-def environment_of(page: str, blocks: list[Block], wheel: Path, home: Path) -> dict[str, str]:
+def environment_of(page: str, blocks: list[Block], home: Path) -> dict[str, str]:
     """Return the variables with which the commands of a page run in an environment of its own.
 
     Args:
         page: The name of the page.
         blocks: Its blocks. An environment is found again while they install the same.
-        wheel: What ``pip install mozlog-py`` installs.
         home: The home directory of the commands.
     """
     place = _KEPT / page.removesuffix(".md")
@@ -57,7 +54,6 @@ def environment_of(page: str, blocks: list[Block], wheel: Path, home: Path) -> d
         "CURL_HOME": str(home),
         "HOME": str(home),
         "PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "PIP_CONSTRAINT": str(wheel.with_name("constraint.txt")),
         # On a terminal, what a program prints and what it logs come in the order of the calls.
         "PYTHONUNBUFFERED": "1",
     }

@@ -8,8 +8,9 @@ The text in front of a block says what to do with it, so that a reader and the t
 - A ``json`` or ``text`` block is what the command in that terminal prints next.
 
 In shown output ``…`` is any text, and a line of ``…`` alone is any number of lines. A line of
-MozLog may be shown without a part of its envelope, but with all of its Fields. A UUID stands for
-one real id on the whole page. Ports, times, host names and process ids are those of the page.
+MozLog may be shown without a part of its envelope, but with all of its Fields, in their order. A
+UUID stands for one real id on the whole page. Ports, times, host names and process ids are those of
+the page.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Shown:
             if ids.setdefault(known, other) != other:
                 return False
             real = real.replace(other, known)
-        if _comparable(shown) != _comparable(real, like=_parsed(shown)):
+        if _text(_comparable(shown)) != _text(_comparable(real, like=_parsed(shown))):
             return False
         self._ids = ids
         return True
@@ -127,6 +128,11 @@ def _parsed(line: str) -> Any:
     with contextlib.suppress(ValueError):
         return json.loads(line)
     return line
+
+
+def _text(value: Any) -> str:
+    # Dicts of another order are equal, and their texts are not.
+    return json.dumps(value)
 
 
 def _comparable(line: str, like: Any = None) -> Any:

@@ -36,6 +36,7 @@ def test_what_differs_from_run_to_run_is_the_same(shown: str, real: str) -> None
         (LINE, LINE.replace("hi", "ho")),
         (LINE, LINE.replace('"Severity":6', '"Severity":3')),
         ('{"Type":"shop","Fields":{"msg":"hi"}}', LINE),
+        ('{"Type":"shop","Fields":{"msg":"hi","rid":"a"}}', LINE),
         ('{"Fields":{"code":200}}', '{"Fields":{"code":500}}'),
         ('{"status":"ok",…}', '{"status":"error","checks":{}}'),
     ],
