@@ -80,8 +80,8 @@ _is_encoder_logged = "mozlog_py.pytest_plugin" in sys.modules
 
 
 def is_kept(handler: logging.Handler) -> bool:
-    """Return whether ``configure()`` keeps a handler of the root logger: pytest's are kept."""
-    return type(handler).__module__ == "_pytest.logging"
+    """Return whether ``configure()`` keeps a handler of the root logger: those that tests read."""
+    return type(handler).__module__ in ("_pytest.logging", "mozlog_py.testing")
 
 
 def dict_config(

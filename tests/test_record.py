@@ -11,8 +11,20 @@ import pytest
 
 import dockerflow.summary  # noqa: F401 - whose function all records say has logged them
 from dockerflow._request import summary_record
-from dockerflow._request.summary_record import make_record
 from mozlog_py._stdlib import record_factory
+
+
+def make_record(
+    name: str, level: int, message: str, fields: dict[str, Any] | None = None
+) -> logging.LogRecord:
+    """Return the record of a summary that a logger of this name has logged."""
+    logged: list[Any] = []
+    logger, handler = logging.Logger(name), logging.NullHandler()
+    handler.handle = logged.append  # type: ignore[assignment]
+    logger.addHandler(handler)
+    summary_record.log_record(logger, level, message, fields or {}, None)
+    (record,) = logged
+    return record  # type: ignore[no-any-return]
 
 
 def standard(level: int, message: str) -> logging.LogRecord:
@@ -35,13 +47,6 @@ def compare(level: int = 20, message: str = "m") -> tuple[dict[str, Any], dict[s
     return left[0], left[1]
 
 
-@pytest.fixture(autouse=True)
-def no_first() -> Any:
-    summary_record._first.clear()
-    yield
-    summary_record._first.clear()
-
-
 class TestMakeRecord:
     @pytest.mark.parametrize("level", [logging.INFO, logging.ERROR])
     def test_gives_all_attributes(self, level: int) -> None:
@@ -60,10 +65,8 @@ class TestMakeRecord:
         # As a float it is the whole second that follows.
         ns = 1_700_000_000_999_999_999
         make_record("s", 20, "")
-        for module in (time, summary_record):
-            prefix = "" if module is time else "_"
-            monkeypatch.setattr(module, f"{prefix}time_ns", lambda: ns)
-            monkeypatch.setattr(module, f"{prefix}time", lambda: ns / 1e9)
+        monkeypatch.setattr(time, "time_ns", lambda: ns)
+        monkeypatch.setattr(time, "time", lambda: ns / 1e9)
         ours, theirs = make_record("s", 20, ""), standard(20, "")
         assert (ours.created, ours.msecs) == (theirs.created, theirs.msecs) == (1_700_000_001.0, 0)
 
@@ -145,13 +148,9 @@ class TestMakeRecord:
         finally:
             logging.setLogRecordFactory(logging.LogRecord)
         assert ours == theirs
-        assert list(summary_record._first) == [("s", 20)]
 
-    def test_has_the_names_of_its_fields_behind_what_every_record_has(self) -> None:
-        names = ("uid", "code")
-        first, second = (make_record("s", 20, "m", names) for _ in range(2))
-        for each in (first, second):
-            assert list(vars(each)) == [*vars(standard(20, "m")), "uid", "code"]
-        vars(second)["uid"] = "7"
-        assert vars(make_record("s", 20, "m", names))["uid"] is None
+    def test_has_its_fields_behind_what_every_record_has(self) -> None:
+        made = make_record("s", 20, "m", {"uid": "7", "code": 200})
+        assert list(vars(made)) == [*vars(standard(20, "m")), "uid", "code"]
+        assert (vars(made)["uid"], vars(made)["code"]) == ("7", 200)
         assert "uid" not in vars(make_record("s", 20, "m"))

@@ -5,23 +5,15 @@ import logging
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 import pytest
 from conformance import Capture
 
-from dockerflow._request import summary_record
-from dockerflow._request.summary_record import is_standard, log, make_record
+from dockerflow._request.summary_record import is_standard, log_by_methods, log_record
 from dockerflow.summary import RequestSummary
-
-
-@pytest.fixture(autouse=True)
-def no_first() -> Iterator[None]:
-    summary_record._first.clear()
-    yield
-    summary_record._first.clear()
 
 
 def traced(usual: Callable[..., Any]) -> Callable[..., Any]:
@@ -176,7 +168,7 @@ class TestException:
     def test_is_in_the_line(self, kind: Any) -> None:
         capture = Capture()
         capture.logger.__class__ = kind
-        log(capture.logger, logging.ERROR, "m", {"rid": "r1"}, ValueError("x"))
+        log_by_methods(capture.logger, logging.ERROR, "m", {"rid": "r1"}, ValueError("x"))
         (shown,) = capture.fields
         assert (shown["error"], shown["rid"]) == ("ValueError('x')", "r1")
 
@@ -184,18 +176,22 @@ class TestException:
         class Own(Exception): ...
 
         error: Any = Own()
-        for _ in range(2):
-            made = make_record("s", 40, "m", (), error)
-            assert made.exc_info == (Own, error, None)
-        assert make_record("s", 40, "m").exc_info is None
+        logged: list[Any] = []
+        logger, handler = logging.Logger("s"), logging.NullHandler()
+        handler.handle = logged.append  # type: ignore[assignment]
+        logger.addHandler(handler)
+        for each in (error, error, None):
+            log_record(logger, 40, "m", {}, each)
+        assert [made.exc_info for made in logged] == [(Own, error, None)] * 2 + [None]
         gone = weakref.ref(error)
-        del error, made
+        logged.clear()
+        del error, each
         assert gone() is None
 
     def test_is_not_logged_below_the_level(self) -> None:
         capture = Capture()
         capture.logger.setLevel(logging.CRITICAL)
-        log(capture.logger, logging.ERROR, "m", {}, ValueError("x"))
+        log_by_methods(capture.logger, logging.ERROR, "m", {}, ValueError("x"))
         assert capture.lines == []
 
 
@@ -211,7 +207,7 @@ def test_a_factory_is_handed_all_that_logging_hands_it() -> None:
 
     logging.setLogRecordFactory(factory)
     try:
-        make_record("s", 20, "m")
+        log_record(logging.Logger("s"), 20, "m", {}, None)
     finally:
         logging.setLogRecordFactory(logging.LogRecord)
     assert seen == [("s", 20, 0, "m", (), None, None)]

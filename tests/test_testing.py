@@ -8,7 +8,8 @@ import pytest
 import structlog
 
 import mozlog_py
-from mozlog_py import MozlogFormatter, context
+from mozlog_py import MozlogFormatter, config, context
+from mozlog_py.config import is_kept
 from mozlog_py.testing import capture_lines, no_leaks
 
 pytest_plugins = ["pytester"]
@@ -224,3 +225,12 @@ class TestNoLeaks:
         checked = pytester.runpytest_subprocess("-p", "no:cacheprovider")
         checked.assert_outcomes(passed=1, failed=2)
         checked.stdout.fnmatch_lines(["*left behind user='ann'*"])
+
+
+def test_lines_are_captured_after_a_call_of_configure_inside_of_the_test(
+    untouched_process: None, monkeypatch: pytest.MonkeyPatch, mozlog_lines: Any
+) -> None:
+    monkeypatch.setattr(config, "is_kept", is_kept)
+    mozlog_py.configure("shop", stream=io.StringIO(), format="mozlog")
+    logging.getLogger("cart").warning("paid")
+    assert [line["Fields"] for line in mozlog_lines] == [{"msg": "paid"}]

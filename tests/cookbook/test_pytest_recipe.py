@@ -40,7 +40,7 @@ def test_a_late_configure(mozlog_lines):
     logging.getLogger("shop").warning("before")
     mozlog_py.configure("shop")
     logging.getLogger("shop").warning("after")
-    assert [line["Fields"]["msg"] for line in mozlog_lines] == ["before"]
+    assert [line["Fields"]["msg"] for line in mozlog_lines] == ["before", "after"]
 """
 
 
