@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from importlib.util import spec_from_loader
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import unquote_plus, unquote_to_bytes
@@ -279,3 +280,24 @@ class TestPercentEncoding:
     @given(st.text(st.sampled_from("%CcA3a9+4g é€\ud800")))
     def test_of_a_name_is_decoded_as_urllib_does(self, name: str) -> None:
         assert request_text._unquoted(name) == unquote_plus(name)
+
+
+def test_a_hook_that_replaces_the_loader_by_a_proxy_is_followed_by_ours(tmp_path: Path) -> None:
+    """ddtrace hooks imports by wrapt, whose proxy of a loader shows the dict of that loader."""
+    wrapt = pytest.importorskip("wrapt", reason="wrapt is not installed")
+    (tmp_path / "proxied_one.py").write_text("VALUE = 1\n")
+    source = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from mozlog_py._stdlib.import_hooks import call_when_imported
+import wrapt
+seen = []
+wrapt.register_post_import_hook(lambda module: seen.append("wrapt"), "proxied_one")
+call_when_imported("proxied_one", lambda module: seen.append("ours"))
+import proxied_one
+assert proxied_one.VALUE == 1
+assert sorted(seen) == ["ours", "wrapt"], seen
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    assert wrapt is not None

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["call_when_imported", "is_awaited"]
 
+# Where the loaders of the standard library for files are defined.
+_OF_FILES: Final = "_frozen_importlib_external"
+
 _Callback = Callable[[ModuleType], None]
 
 
@@ -72,10 +75,11 @@ class _Finder:
                     sys.meta_path.remove(self)
                     self.callback(module)
 
-            try:
+            if type(loader).__module__ == _OF_FILES:
                 vars(loader)["exec_module"] = execute_and_call
-            except TypeError:
+            else:
                 # The loader of frozen modules is a class, and those of compilers have no dict.
+                # The dict of wrapt's proxies is that of the loader that they call.
                 spec.loader = cast("Loader", _CallingLoader(loader, execute_and_call))
         return spec
 
