@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import context
+    from ._config.options import OptionError
     from .config import configure, dict_config
     from .formatter import MozlogFormatter
     from .handlers import MozlogHandler
@@ -26,6 +27,7 @@ __all__ = [
     "MozlogFormatter",
     "MozlogHandler",
     "MozlogQueueHandler",
+    "OptionError",
     "__version__",
     "configure",
     "context",
@@ -40,6 +42,7 @@ _MODULES = {
     "MozlogFormatter": "formatter",
     "MozlogHandler": "handlers",
     "MozlogQueueHandler": "queued",
+    "OptionError": "_config.options",
     "configure": "config",
     "dict_config": "config",
 }

@@ -31,6 +31,7 @@ class TestNames:
             "MozlogFormatter",
             "MozlogHandler",
             "MozlogQueueHandler",
+            "OptionError",
             "__version__",
             "configure",
             "context",
