@@ -56,27 +56,28 @@ demo:
 	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
 # Each test of the tree runs once, in one of four lanes beside each other. The tests of "servers"
-# and "pages" wait for servers and for pip most of their time. Only "most" measures what is run: in
+# and "programs" wait for servers, pip and other programs most of their time. Only "most" measures what is run: in
 # the other lanes, each process that they start would take half as long again.
 SERVER_TESTS := tests/field
-PAGE_TESTS := tests/start tests/cookbook tests/test_demo.py
+PROGRAM_TESTS := tests/start tests/cookbook tests/test_demo.py tests/faults tests/test_attack.py \
+  tests/test_lowest_versions.py
 BESIDE_TESTS := tests/field/core tests/test_hostile_lines.py
 
 test: lint types layers
 	$(BIN)/coverage erase
-	$(MAKE) --no-print-directory --output-sync=target --jobs=4 most servers pages beside
+	$(MAKE) --no-print-directory --output-sync=target --jobs=4 most servers programs beside
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-.PHONY: most servers pages beside
+.PHONY: most servers programs beside
 most: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(PAGE_TESTS) $(BESIDE_TESTS))
+	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(PROGRAM_TESTS) $(BESIDE_TESTS))
 
 servers: $(VENV)/.installed
 	$(BIN)/python -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
 
-pages: $(VENV)/.installed
-	$(BIN)/python -m pytest $(PAGE_TESTS)
+programs: $(VENV)/.installed
+	$(BIN)/python -m pytest $(PROGRAM_TESTS)
 
 beside: upstream
 	@$(MAKE) --no-print-directory wheel-test
