@@ -56,8 +56,8 @@ demo:
 	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
 # Each test of the tree runs once, in one of four lanes beside each other. The tests of "servers"
-# and "programs" wait for servers, pip and other programs most of their time. Only "most" measures what is run: in
-# the other lanes, each process that they start would take half as long again.
+# and "programs" wait for servers, pip and other programs most of their time. The lane "programs"
+# does not measure coverage: the processes that it starts would take half as long again.
 SERVER_TESTS := tests/field
 PROGRAM_TESTS := tests/start tests/cookbook tests/test_demo.py tests/faults tests/test_attack.py \
   tests/test_lowest_versions.py
@@ -74,14 +74,14 @@ most: $(VENV)/.installed
 	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(PROGRAM_TESTS) $(BESIDE_TESTS))
 
 servers: $(VENV)/.installed
-	$(BIN)/python -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
+	$(BIN)/coverage run -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
 
 programs: $(VENV)/.installed
 	$(BIN)/python -m pytest $(PROGRAM_TESTS)
 
 beside: upstream
 	@$(MAKE) --no-print-directory wheel-test
-	$(BIN)/python -m pytest $(BESIDE_TESTS)
+	$(BIN)/coverage run -m pytest $(BESIDE_TESTS)
 
 # All tests of the tree, and what of it they run.
 unit: $(VENV)/.installed
