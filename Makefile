@@ -56,11 +56,11 @@ demo:
 	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
 # Each test of the tree runs once, in one of four lanes beside each other. The tests of "servers"
-# and "programs" wait for servers, pip and other programs most of their time. The lane "programs"
-# does not measure coverage: the processes that it starts would take half as long again.
+# and "programs" wait for servers, pip and other programs most of their time. The tests of pages
+# do not measure coverage: they run the built wheel, and not the tree.
 SERVER_TESTS := tests/field
-PROGRAM_TESTS := tests/start tests/cookbook tests/test_demo.py tests/faults tests/test_attack.py \
-  tests/test_lowest_versions.py
+PAGE_TESTS := tests/start tests/cookbook tests/test_demo.py
+PROGRAM_TESTS := tests/faults tests/test_attack.py tests/test_lowest_versions.py
 BESIDE_TESTS := tests/field/core tests/test_hostile_lines.py
 
 test: lint types layers
@@ -71,13 +71,14 @@ test: lint types layers
 
 .PHONY: most servers programs beside
 most: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(PROGRAM_TESTS) $(BESIDE_TESTS))
+	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(PAGE_TESTS) $(PROGRAM_TESTS) $(BESIDE_TESTS))
 
 servers: $(VENV)/.installed
 	$(BIN)/coverage run -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
 
 programs: $(VENV)/.installed
-	$(BIN)/python -m pytest $(PROGRAM_TESTS)
+	$(BIN)/python -m pytest $(PAGE_TESTS)
+	$(BIN)/coverage run -m pytest $(PROGRAM_TESTS)
 
 beside: upstream
 	@$(MAKE) --no-print-directory wheel-test

@@ -16,6 +16,20 @@ from typing import Any
 from processes import Processes, last_line
 
 _STARTS_WITHIN_S = 30.0
+#: The user id of the account without rights on Linux.
+_UNPRIVILEGED = 65534
+
+
+def _unprivileged() -> pwd.struct_passwd:
+    """Return the account that runs PostgreSQL, which refuses to run as root.
+
+    Raises:
+        OSError: The system has no such account.
+    """
+    try:
+        return pwd.getpwuid(_UNPRIVILEGED)
+    except KeyError:
+        raise OSError(f"no account has the user id {_UNPRIVILEGED}, and root may not") from None
 
 
 class Postgres:
@@ -31,8 +45,7 @@ class Postgres:
         self._folder = folder / "postgres"
         self._folder.mkdir()
         self._as_user: dict[str, Any] = {"cwd": "/"}
-        # PostgreSQL refuses to run as root.
-        account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+        account = _unprivileged() if os.geteuid() == 0 else None
         if account is not None:
             self._as_user |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
             folder.chmod(0o711)
