@@ -74,7 +74,7 @@ class TestTheRule:
                             cached.add((path.name, node.name, "maxsize=None" in text))
         assert cached == {
             ("trace_context.py", "is_installed", False),  # has no argument
-            ("request_text.py", "_bytes_by_digits", False),  # has no argument
+            ("request_text.py", "_url_parser", False),  # has no argument
             ("secret_values.py", "_encodings_of", False),  # of single characters
             ("servers.py", "_drops_arguments", False),  # of 64 types of handlers
             ("vary.py", "merged_vary", False),  # of what responses of the application say

@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import os
 import re
-from typing import Final
+from typing import Any, Final
 
 from mozlog_py._config.options import OptionError, shown
+from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._process.memo import remember
 from mozlog_py._values.credential_names import MARKER, is_credential
@@ -55,9 +56,6 @@ _NESTED: Final = lazy_pattern(
     r"(?:^|[?&;#]|%(?:25)*(?:3F|26|3B|23))(?P<name>[^=&;?#]{1,100}?)(?:=|%(?:25)*3D)",
     re.IGNORECASE,
 )
-# A run of percent-encoded bytes.
-_BYTES: Final = lazy_pattern("(?:%[0-9A-Fa-f]{2})+")
-_HEX_DIGITS: Final = "0123456789abcdefABCDEF"
 # A query string in a sentence, up to the next white space.
 _QUERY: Final = lazy_pattern(r"\?(?P<query>\S+)")
 # Characters at the end of a word that are no part of a URL: quotes, brackets, a full stop.
@@ -194,31 +192,17 @@ def _shown_in(found: re.Match[str]) -> str:
 def _decoded(part: bytes) -> str:
     if b"%" not in part and part.isascii():
         return part.decode("ascii")
-    # Not by urllib.parse, which takes long to import where no server has done so.
-    bytes_by_digits = _bytes_by_digits()
-    first, *others = part.split(b"%")
-    pieces = [first]
-    for text in others:
-        byte = bytes_by_digits.get(text[:2])
-        pieces += (b"%", text) if byte is None else (byte, text[2:])
-    return b"".join(pieces).decode("utf-8", "backslashreplace")
+    decoded: bytes = _url_parser().unquote_to_bytes(part)
+    return decoded.decode("utf-8", "backslashreplace")
 
 
 @functools.cache
-def _bytes_by_digits() -> dict[bytes, bytes]:
-    """Return each byte by its two hexadecimal digits, in either case."""
-    pairs = (f"{first}{second}" for first in _HEX_DIGITS for second in _HEX_DIGITS)
-    return {pair.encode(): bytes.fromhex(pair) for pair in pairs}
+def _url_parser() -> Any:
+    """Return ``urllib.parse``, which takes long to import where no server has done so."""
+    with fork_safe_import():
+        from urllib import parse
 
-
-def _unquoted(text: str) -> str:
-    """Return a percent-encoded text decoded, with blanks for plus signs."""
-    text = text.replace("+", " ")
-    return _BYTES.sub(_characters, text) if "%" in text else text
-
-
-def _characters(found: re.Match[str]) -> str:
-    return bytes.fromhex(found[0].replace("%", "")).decode("utf-8", "replace")
+        return parse
 
 
 def _is_secret(name: bytes) -> bool:
@@ -231,7 +215,7 @@ def _is_secret(name: bytes) -> bool:
 
 def _is_secret_text(text: str) -> bool:
     for _ in range(_MAX_DECODINGS):
-        decoded = _unquoted(text)
+        decoded = _url_parser().unquote_plus(text)
         if decoded == text:
             break
         text = decoded
