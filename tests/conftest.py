@@ -87,6 +87,16 @@ def no_notes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def unconfigured_structlog() -> Iterator[None]:
+    """Have structlog its defaults and no context, before and after a test."""
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    yield
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
+
+
+@pytest.fixture
 def no_checks() -> Iterator[None]:
     """Remove all registered checks before and after a test."""
     checks.clear_checks()

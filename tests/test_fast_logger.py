@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +44,7 @@ from mozlog_py.structlog import (
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
 
-@pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    yield
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("unconfigured_structlog")
 
 
 class Mine(FastBoundLogger.at(40)):  # type: ignore[misc]

@@ -7,7 +7,6 @@ import io
 import logging
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import hostile
@@ -26,13 +25,7 @@ from mozlog_py.structlog import MozlogRenderer, processors
 TEXT_FACTORIES = [structlog.PrintLoggerFactory, structlog.WriteLoggerFactory]
 
 
-@pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    yield
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("unconfigured_structlog")
 
 
 def rendered(event_dict: dict[Any, Any], method: str = "info", **options: Any) -> dict[str, Any]:

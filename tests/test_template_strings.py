@@ -8,7 +8,7 @@ import json
 import logging
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,9 +22,10 @@ from mozlog_py.queued import MozlogQueueHandler
 from mozlog_py.sink import Sink
 from mozlog_py.structlog import FastBoundLogger, MozlogRenderer, SinkLoggerFactory
 
-pytestmark = pytest.mark.skipif(
-    sys.version_info < (3, 14), reason="template strings came with Python 3.14"
-)
+pytestmark = [
+    pytest.mark.usefixtures("unconfigured_structlog"),
+    pytest.mark.skipif(sys.version_info < (3, 14), reason="template strings came with Python 3.14"),
+]
 
 #: Logs a template with keyword arguments as fields, and returns the Fields of the line.
 Front = Callable[..., Any]
@@ -33,15 +34,6 @@ Front = Callable[..., Any]
 def template(source: str, **names: Any) -> Any:
     """Return the template string of a source, which older Pythons cannot read."""
     return eval(f"t{source!r}", names)
-
-
-@pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    yield
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
 
 
 def of_handler(handler: logging.Handler, fields: dict[str, Any], call: tuple[Any, ...]) -> None:

@@ -38,13 +38,7 @@ BESIDE = {"extra.rid": "FORGED", "extra.env": "dev", "extra.user": "admin", "ext
 EXPECTED = {**TRUE, **BESIDE, "note": "hi"}
 
 
-@pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    yield
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("unconfigured_structlog")
 
 
 class Stepping(MozlogFormatter):
