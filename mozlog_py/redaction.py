@@ -38,7 +38,7 @@ from mozlog_py._values.mask_registry import mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
 from mozlog_py._values.plain_types import all_scalars, is_scalar
 from mozlog_py._values.record_budget import MAX_NODES
-from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, Sanitiser, unique_key
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_TEXT, Sanitiser, unique_key
 
 if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask, Mask
@@ -52,6 +52,8 @@ _T = TypeVar("_T")
 # The name of a field that is kept beside another of its name; further ones end with a number.
 _KEPT_BESIDE: Final = re.compile(r"extra\.(?P<name>(?P<stem>.*?)(?:_[0-9]+)?)", re.DOTALL)
 _COLLECTIONS: Final = (set, frozenset, deque)
+# The names under which Celery and other queues of tasks log the ``repr`` of a call's arguments.
+_ARGUMENTS: Final = frozenset({"args", "argsrepr", "kwargs", "kwargsrepr"})
 # How many names are remembered: names that are made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 2048
 # How many characters of a name are compared with the keys. Of a longer name, the end decides.
@@ -336,7 +338,18 @@ class Redact:
     def _member(self, key: Any, value: Any, depth: int, walk: _Walk) -> Any:
         if value is not None and self.is_secret(key):
             return self.marker
+        if type(key) is str and key in _ARGUMENTS and type(value) is str:
+            return self._arguments(value)
         return value if is_scalar(type(value)) else self._redacted(value, depth + 1, walk)
+
+    def _arguments(self, text: str) -> str:
+        """Return the ``repr`` of a call's arguments without the credentials among them by name."""
+        shown = mask(text[:MAX_TEXT], self.is_secret, self.marker)
+        if shown is None:
+            return self.marker
+        if len(text) > MAX_TEXT:
+            return f"{shown}... <truncated, {len(text)} characters>"
+        return shown
 
     def _redacted(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool = False) -> Any:
         try:

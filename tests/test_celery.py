@@ -133,3 +133,48 @@ def test_only_the_banner_is_not_ours(tmp_path: Path) -> None:
     assert b"-------------- celery@" in b"".join(banner)
     first = out.index(banner[0])
     assert out[first : first + len(banner)] == banner
+
+
+SECRET_TASKS = (
+    IMPORTS
+    + """
+import mozlog_py
+from celery import Celery, signals
+from mozlog_py.processors import Redact
+
+mozlog_py.configure("service", format="mozlog", processors=[Redact()])
+app = Celery("shop", broker="memory://")
+app.conf.broker_transport_options = {"polling_interval": 0.01}
+
+@app.task(name="login")
+def login(user, password):
+    if user == "bob":
+        raise ValueError("unknown")
+
+@app.task(name="stop")
+def stop():
+    from celery.worker import state
+    state.should_stop = 0
+
+@signals.worker_ready.connect
+def start(**_):
+    login.delay(user="ann", password="tulip")
+    login.delay(user="bob", password="tulip")
+    stop.delay()
+    stop.delay()
+"""
+)
+
+
+def test_a_keyword_argument_of_a_task_is_masked_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODULES, "secret", SECRET_TASKS)
+    monkeypatch.setitem(COMMANDS, "secret", COMMANDS["before"])
+    done = work(tmp_path, "secret")
+    lines = checked_lines(done.stdout)
+    shown = [line["Fields"]["data"]["kwargs"] for line in lines if "data" in line["Fields"]]
+    for user in ("ann", "bob"):
+        # Received, and succeeded or failed.
+        assert shown.count(f"{{'user': '{user}', 'password': '[redacted]'}}") == 2
+    assert b"tulip" not in done.stdout

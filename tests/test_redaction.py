@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import enum
 import io
+import json
 import logging
 import re
 import types
@@ -468,3 +469,30 @@ class TestCarriers:
         assert redacted(v=[*many.items()])["v"][-1] == "<201 more items>"
         pairs = frozenset((number,) for number in range(1200))
         assert "<201 more items>" in redacted(v=pairs)["v"]
+
+
+class TestArgumentsOfTasks:
+    """Celery logs the arguments of a task as texts, in a dict below ``data`` or at the top."""
+
+    @pytest.mark.parametrize("name", ["args", "kwargs", "argsrepr", "kwargsrepr"])
+    def test_are_masked_by_their_names(self, name: str) -> None:
+        text = "{'user': 'ann', 'password': 'tulip', 'card': {'token': 'tulip'}}"
+        masked = "{'user': 'ann', 'password': '[redacted]', 'card': {'token': '[redacted]'}}"
+        for event in ({name: text}, {"data": {name: text}}, {"list": [{name: text}]}):
+            shown = json.dumps(Redact()(None, "info", {"event": "m", **event}))
+            assert "tulip" not in shown
+            assert json.dumps(masked)[1:-1] in shown
+
+    def test_without_a_secret_stay_as_they_are(self) -> None:
+        event = {"event": "m", "args": "[12.5, 'tulip']", "kwargs": "{'n': 1}", "other": "x"}
+        assert Redact()(None, "info", dict(event)) == event
+
+    def test_that_cannot_be_read_are_hidden(self) -> None:
+        event = {"event": "m", "kwargs": "{'password': tulip of mine"}
+        assert Redact()(None, "info", event)["kwargs"] == "[redacted]"
+
+    def test_of_any_length_are_read_to_where_a_line_ends(self) -> None:
+        text = f"{{'password': 'tulip', 'rest': '{'x' * 20_000}'}}"
+        shown = Redact()(None, "info", {"event": "m", "kwargs": text})["kwargs"]
+        assert "tulip" not in shown
+        assert shown.endswith(f"... <truncated, {len(text)} characters>")
