@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from conformance import checked, checked_lines
 from snippets import ROOT, snippets_of
 
@@ -32,7 +33,7 @@ def run(name: str) -> dict[str, Any]:
 
 
 def test_have_no_snippet_that_is_not_run() -> None:
-    assert set(SNIPPETS) == {"cut", "stream", "file", "queue", "counters"}
+    assert set(SNIPPETS) == {"cut", "stream", "file", "terminal-and-file", "queue", "counters"}
 
 
 def test_stream(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,6 +59,22 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("file")
     (line,) = checked_lines((tmp_path / "shop.log").read_bytes())
     assert line["Fields"] == {"msg": "one"}
+
+
+def test_terminal_and_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run("terminal-and-file")
+    structlog.get_logger("shop").info("refunded", password="tulip")
+    names["to_file"].close()
+    shown = capsys.readouterr().out
+    assert [line.split()[3] for line in shown.splitlines() if "INFO" in line] == ["paid", "refunded"]
+    assert "password=[redacted]" in shown
+    lines = checked_lines((tmp_path / "shop.log").read_text("utf-8"))
+    assert [line["Fields"] for line in lines] == [
+        {"password": "[redacted]", "msg": message} for message in ("paid", "refunded")
+    ]
 
 
 def test_queue(capsys: pytest.CaptureFixture[str]) -> None:

@@ -188,7 +188,7 @@ class TestWaiting:
         assert [line["Severity"] for line in reports(logged)] == [3, 3]
 
     def test_on_event_loops_follows_the_same_rule(self) -> None:
-        check = checks.register(HeldAsync(), "a")
+        check = checks.register(HeldAsync(), "a", timeout=_PATIENCE_S)
         service = Service()
 
         async def main() -> None:
@@ -213,7 +213,7 @@ class TestWaiting:
         assert (check.runs, service.waiting) == (1, 0)
 
     def test_that_is_cancelled_gives_its_slot_back_and_the_run_goes_on(self) -> None:
-        check = checks.register(Held(), "a")
+        check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service()
 
         async def main() -> None:
@@ -249,7 +249,7 @@ class TestWaiting:
 
     def test_that_is_left_for_good_gives_its_slot_back(self) -> None:
         # As after closing a loop with unfinished tasks.
-        checks.register(HeldAsync(), "a")
+        checks.register(HeldAsync(), "a", timeout=_PATIENCE_S)
         service = Service()
         asking = service.endpoints.answer_async("heartbeat", "GET")
         loop = asyncio.new_event_loop()
@@ -264,7 +264,7 @@ class TestWaiting:
         assert service.waiting == 0
 
     def test_on_trio_follows_the_same_rule(self) -> None:
-        check = checks.register(Held(), "a")
+        check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service()
 
         async def main() -> None:
@@ -290,7 +290,7 @@ class TestWaiting:
         trio.run(main)
 
     def test_is_counted_for_each_application(self) -> None:
-        check = checks.register(Held(), "a")
+        check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         one, two = Service("one"), Service("two")
         one.begin_waiting(2)
         two.begin_waiting(2)
@@ -300,7 +300,7 @@ class TestWaiting:
 
     @pytest.mark.parametrize("limit", [1, 3])
     def test_is_for_as_many_as_the_setting_says(self, limit: int) -> None:
-        check = checks.register(Held(), "a")
+        check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service(heartbeat_max_waiting=limit)
         service.begin_waiting(limit)
         assert service.ask().status == 503
@@ -308,7 +308,7 @@ class TestWaiting:
         assert len(service.end()) == limit
 
     def test_without_a_limit_is_for_all(self) -> None:
-        check = checks.register(Held(), "a")
+        check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service(heartbeat_max_waiting=0)
         service.begin_waiting(20)
         check.go.release()
@@ -374,7 +374,7 @@ class TestWaiting:
         return check, service.endpoints.config
 
     def test_is_not_for_what_another_request_asks(self) -> None:
-        check = checks.register(Held(), "a")
+        check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service()
         service.begin_waiting(2)
         assert service.endpoints.answer("lbheartbeat", "GET").status == 200
@@ -386,7 +386,7 @@ class TestWaiting:
 
     @pytest.mark.parametrize("details", ["never", "levels", "always"])
     def test_keeps_to_itself_what_the_setting_hides(self, details: str) -> None:
-        check = checks.register(Held(), "a")
+        check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service(heartbeat_details=details, heartbeat_failed_status_code=418)
         service.begin_waiting(2)
         reply = service.ask()
@@ -404,7 +404,7 @@ class TestWaiting:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
     def test_in_a_child_begins_anew(self) -> None:
-        check = checks.register(Held(), "a")
+        check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service()
         service.begin_waiting(2)
         reading, writing = os.pipe()

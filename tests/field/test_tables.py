@@ -1,6 +1,7 @@
 """The README of the field names tests that exist; the table of the docs is that of the tests."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -18,14 +19,15 @@ ROWS = [
 ]
 
 
-def defined() -> set[str]:
+@functools.cache
+def defined() -> frozenset[str]:
     """Return the names of all tests of the field."""
-    return {
+    return frozenset(
         node.name
         for path in HERE.rglob("test_*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
+    )
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))

@@ -361,6 +361,19 @@ class TestViews:
         assert details["check_migrations_applied"]["status"] == "warning"
         assert set(details["check_migrations_applied"]["messages"]) == {"dockerflow.health.W001"}
 
+    def test_of_probes_need_no_allowed_host_and_are_not_redirected(self, client: Client) -> None:
+        security = "django.middleware.security.SecurityMiddleware"
+        common = "django.middleware.common.CommonMiddleware"
+        with override_settings(
+            ALLOWED_HOSTS=["shop.example"],
+            MIDDLEWARE=[*MIDDLEWARE, security, common],
+            SECURE_SSL_REDIRECT=True,
+        ):
+            by_pod = {"HTTP_HOST": "10.0.0.7:8000"}
+            assert client.get("/__lbheartbeat__", **by_pod).status_code == 200
+            assert "status" in client.get("/__heartbeat__", **by_pod).json()
+            assert client.get("/other", **by_pod).status_code == 400
+
     def test_the_version_has_a_callback(self, client: Client, tmp_path: Path) -> None:
         overridden = {"DOCKERFLOW_VERSION_CALLBACK": f"{__name__}.version", "BASE_DIR": "/b"}
         with override_settings(**overridden):
