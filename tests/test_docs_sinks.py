@@ -69,7 +69,8 @@ def test_terminal_and_file(
     structlog.get_logger("shop").info("refunded", password="tulip")
     names["to_file"].close()
     shown = capsys.readouterr().out
-    assert [line.split()[3] for line in shown.splitlines() if "INFO" in line] == ["paid", "refunded"]
+    messages = [line.split()[3] for line in shown.splitlines() if "INFO" in line]
+    assert messages == ["paid", "refunded"]
     assert "password=[redacted]" in shown
     lines = checked_lines((tmp_path / "shop.log").read_text("utf-8"))
     assert [line["Fields"] for line in lines] == [
