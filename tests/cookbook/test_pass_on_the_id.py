@@ -11,9 +11,14 @@ from typing import Any
 
 import pytest
 from conformance import checked_lines
+from drivers import ASGIDriver
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from loopback import PATIENCE_S, Running, running, wait_until
 from ports import free_port
 from recipe_page import Recipe
+
+from dockerflow.fastapi.middleware import MozlogRequestSummaryLogger, RequestIdMiddleware
 
 RECIPE = Recipe("pass-on-the-id")
 BROKER = 'app = Celery("shop", broker="redis://redis:6379/0")\n'
@@ -112,6 +117,26 @@ def test_the_shop_the_bank_and_the_worker_have_one_id(tmp_path: Path, bank: str)
     RECIPE.assert_shows("worker", [fields for fields in sent if fields["rid"] == "demo-1"])
     assert len(received) == 2
     assert not any("rid" in fields for fields in received)
+
+
+@pytest.mark.parametrize("is_outside", [False, True], ids=["added", "outside"])
+def test_another_origin_reads_the_id_of_a_500_only_with_cors_outside(*, is_outside: bool) -> None:
+    app = FastAPI()
+    cors = {"allow_origins": ["https://shop.example"], "expose_headers": ["X-Request-Id"]}
+    if not is_outside:
+        app.add_middleware(CORSMiddleware, **cors)
+    app.add_middleware(MozlogRequestSummaryLogger)
+    app.add_middleware(RequestIdMiddleware)
+
+    @app.get("/pay")
+    def fail() -> None:
+        raise ValueError
+
+    served: Any = CORSMiddleware(app, **cors) if is_outside else app
+    answer = ASGIDriver(served).request("GET", "/pay", headers=[("origin", "https://shop.example")])
+    assert (answer.status, answer.header("X-Request-Id") is None) == (500, False)
+    exposed = "X-Request-Id" if is_outside else None
+    assert answer.header("Access-Control-Expose-Headers") == exposed
 
 
 RETRY = """
