@@ -41,6 +41,11 @@ settings.register_profile(
 settings.load_profile("mozlog")
 
 
+# Of each pytest that a test starts. These plug-ins take several seconds to import, and none of
+# those tests needs them.
+os.environ["PYTEST_ADDOPTS"] = "-p no:ddtrace -p no:hypothesispytest -p no:anyio"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     mark_all(items)
 

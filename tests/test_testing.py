@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 from typing import Any
 
 import pytest
@@ -13,6 +14,13 @@ from mozlog_py.config import is_kept
 from mozlog_py.testing import capture_lines, no_leaks
 
 pytest_plugins = ["pytester"]
+# pytester unsets it.
+STARTED_PYTEST = os.environ["PYTEST_ADDOPTS"]
+
+
+@pytest.fixture(autouse=True)
+def _started_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", STARTED_PYTEST)
 
 
 class TestCaptureLines:
