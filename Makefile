@@ -56,12 +56,15 @@ demo:
 	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
 # Each test of the tree runs once, in one of four lanes beside each other. The tests of "servers"
-# and "programs" wait for servers, pip and other programs most of their time. The tests of pages
-# do not measure coverage: they run the built wheel, and not the tree.
+# and "programs" wait for servers, pip and other programs most of their time. Two kinds do not
+# measure coverage: the tests of pages, which run the built wheel and not the tree, and those that
+# repeat one thing ten thousand times, which would take three times as long.
 SERVER_TESTS := tests/field
 PAGE_TESTS := tests/start tests/cookbook tests/test_demo.py
 PROGRAM_TESTS := tests/faults tests/test_attack.py tests/test_lowest_versions.py
 BESIDE_TESTS := tests/field/core tests/test_hostile_lines.py
+REPEATING_TESTS := tests/checks/test_check_secrets.py tests/field/core/test_planted_secrets.py \
+  tests/test_new_names.py
 
 test: lint types layers
 	$(BIN)/coverage erase
@@ -71,18 +74,18 @@ test: lint types layers
 
 .PHONY: most servers programs beside
 most: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(PAGE_TESTS) $(PROGRAM_TESTS) $(BESIDE_TESTS))
+	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(PAGE_TESTS) $(PROGRAM_TESTS) $(BESIDE_TESTS) $(REPEATING_TESTS))
 
 servers: $(VENV)/.installed
 	$(BIN)/coverage run -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
 
 programs: $(VENV)/.installed
-	$(BIN)/python -m pytest $(PAGE_TESTS)
+	$(BIN)/python -m pytest $(PAGE_TESTS) $(REPEATING_TESTS)
 	$(BIN)/coverage run -m pytest $(PROGRAM_TESTS)
 
 beside: upstream
 	@$(MAKE) --no-print-directory wheel-test
-	$(BIN)/coverage run -m pytest $(BESIDE_TESTS)
+	$(BIN)/coverage run -m pytest $(BESIDE_TESTS) $(addprefix --ignore=,$(REPEATING_TESTS))
 
 # All tests of the tree, and what of it they run.
 unit: $(VENV)/.installed
