@@ -40,6 +40,9 @@ def _printed(case: str) -> list[tuple[str, dict[str, Any]]]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "frameworks")]),
     }
+    if json.loads(case).get("setup", "default") != "default":
+        # To measure coverage takes half of the time again, and the default runs the same lines.
+        environment.pop("COVERAGE_PROCESS_CONFIG", None)
     # The threads of asgiref and of uvicorn's loops may end late, which is not looked at here.
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(APPLICATION), case],
