@@ -34,7 +34,7 @@ from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named, t
 from mozlog_py._values.credential_names import CREDENTIALS, MARKER, is_credential, normal_name
 from mozlog_py._values.dict_items import items_of, thawed
 from mozlog_py._values.lazy_values import NOT_LOADED, unloaded
-from mozlog_py._values.mask_registry import mask_cuts
+from mozlog_py._values.mask_registry import mask_before_cut, mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
 from mozlog_py._values.plain_types import all_scalars, is_scalar
 from mozlog_py._values.record_budget import MAX_NODES
@@ -338,13 +338,17 @@ class Redact:
     def _member(self, key: Any, value: Any, depth: int, walk: _Walk) -> Any:
         if value is not None and self.is_secret(key):
             return self.marker
-        if type(key) is str and key in _ARGUMENTS and type(value) is str:
-            return self._arguments(value)
-        return value if is_scalar(type(value)) else self._redacted(value, depth + 1, walk)
+        kind = type(value)
+        if kind is str:
+            # The key's type first: a class of its own may have any hash.
+            return self._arguments(value) if type(key) is str and key in _ARGUMENTS else value
+        return value if is_scalar(kind) else self._redacted(value, depth + 1, walk)
 
     def _arguments(self, text: str) -> str:
         """Return the ``repr`` of a call's arguments without the credentials among them by name."""
-        shown = mask(text[:MAX_TEXT], self.is_secret, self.marker)
+        # A registered secret must not be cut in two: no mask would find its parts.
+        start = mask_before_cut(text, MAX_TEXT)[:MAX_TEXT] if len(text) > MAX_TEXT else text
+        shown = mask(start, self.is_secret, self.marker)
         if shown is None:
             return self.marker
         if len(text) > MAX_TEXT:

@@ -26,6 +26,7 @@ from conformance import Capture, checked, checked_lines, fields, record
 
 from mozlog_py import MozlogFormatter, MozlogHandler
 from mozlog_py._line.line_encoder import LineEncoder
+from mozlog_py._values.sanitiser import MAX_TEXT
 from mozlog_py.redaction import Redact
 from mozlog_py.sampling import Sample
 from mozlog_py.structlog import MozlogRenderer
@@ -496,3 +497,11 @@ class TestArgumentsOfTasks:
         shown = Redact()(None, "info", {"event": "m", "kwargs": text})["kwargs"]
         assert "tulip" not in shown
         assert shown.endswith(f"... <truncated, {len(text)} characters>")
+
+    def test_are_cut_beside_a_registered_secret_and_never_within_it(self) -> None:
+        secret = "tulip-of-amsterdam"
+        for before in range(MAX_TEXT - len(secret), MAX_TEXT + 2):
+            text = f"['{'x' * before}{secret}']"
+            shown = Redact(values=[secret])(None, "info", {"event": "m", "args": text})["args"]
+            assert "tulip" not in shown
+            assert shown.endswith(f"... <truncated, {len(text)} characters>")
