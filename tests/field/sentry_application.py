@@ -450,8 +450,6 @@ def start_sentry(setup: str, options: dict[str, Any]) -> None:
         dsn="http://key@127.0.0.1:9/1",
         transport=Kept,
         traces_sample_rate=1.0,
-        # They are a third of the time of a case, and one setup shows that they do no harm.
-        include_local_variables=setup == "default",
         **{**setups[setup], **options},
     )
 
