@@ -163,6 +163,9 @@ def test_the_bounds_are_those_of_the_code() -> None:
         ),
         "`strict`: characters of dotted keys": "_values.sanitiser.MAX_CHARACTERS",
         "`Redact`: fields of an event, items of a container": "_values.sanitiser.MAX_ITEMS",
+        "`Redact`: characters of a text named `args`, `kwargs`, `argsrepr` or `kwargsrepr`": (
+            "_values.sanitiser.MAX_TEXT"
+        ),
         "`Redact`: values of an event": "_values.sanitiser.MAX_NODES",
         "`Redact`: characters of objects' texts": "redaction.MAX_SEARCHED",
         "`Redact`: characters of a name": "redaction._MAX_NAME",
