@@ -14,12 +14,24 @@ from conformance import checked_lines
 
 CONFIGURE = "import mozlog_py\nmozlog_py.configure('service', format='mozlog')\n"
 
-TASKS = """
+# A worker that ends once it has the task "stop".
+APP = """
 from celery import Celery, signals
-from celery.utils.log import get_task_logger
 
 app = Celery("shop", broker="memory://")
 app.conf.broker_transport_options = {"polling_interval": 0.01}
+
+@app.task(name="stop")
+def stop():
+    from celery.worker import state
+    state.should_stop = 0
+"""
+
+TASKS = (
+    APP
+    + """
+from celery.utils.log import get_task_logger
+
 task_logger = get_task_logger(__name__)
 
 @app.task(name="pay")
@@ -33,11 +45,6 @@ def pay(number):
         warnings.warn("careful")
         raise ValueError("boom")
 
-@app.task(name="stop")
-def stop():
-    from celery.worker import state
-    state.should_stop = 0
-
 @signals.worker_ready.connect
 def start(**_):
     if os.environ["PRINTS"]:
@@ -48,6 +55,7 @@ def start(**_):
     # It waits for one more before it stops, two seconds where there is none.
     stop.delay()
 """
+)
 
 IMPORTS = "import logging, os, sys, warnings\nimport structlog\n"
 
@@ -136,25 +144,18 @@ def test_only_the_banner_is_not_ours(tmp_path: Path) -> None:
 
 
 SECRET_TASKS = (
-    IMPORTS
-    + """
+    """
 import mozlog_py
-from celery import Celery, signals
 from mozlog_py.processors import Redact
 
 mozlog_py.configure("service", format="mozlog", processors=[Redact()])
-app = Celery("shop", broker="memory://")
-app.conf.broker_transport_options = {"polling_interval": 0.01}
-
+"""
+    + APP
+    + """
 @app.task(name="login")
 def login(user, password):
     if user == "bob":
         raise ValueError("unknown")
-
-@app.task(name="stop")
-def stop():
-    from celery.worker import state
-    state.should_stop = 0
 
 @signals.worker_ready.connect
 def start(**_):
