@@ -124,24 +124,34 @@ NOT_ALLOWED: Final = Reply(
 NOT_FOUND: Final = Reply(404, (_TEXT, _NO_STORE), b"Not Found")
 
 
-def version(read: Callable[[], Any], logger: logging.Logger) -> Reply:
+def version(
+    read: Callable[[], Any], logger: logging.Logger, *, is_masked: bool = True
+) -> Reply:
     """Return the response of ``/__version__``.
 
     Args:
         read: Returns the version; None if there is none. Its exceptions go on to the
             framework, as from a view. Only for an invalid ``version.json`` there is a response.
         logger: The logger for an invalid file.
+        is_masked: As for ``version_of``.
     """
     try:
-        return version_of(read())
+        return version_of(read(), is_masked=is_masked)
     except VersionFileError as failure:
         return version_failed(failure, logger)
 
 
-def version_of(found: Any) -> Reply:
-    """Return the response for a version; None stands for a missing file."""
+def version_of(found: Any, *, is_masked: bool = True) -> Reply:
+    """Return the response for a version.
+
+    Args:
+        found: The version; None for a missing file.
+        is_masked: Whether credentials in its URLs are masked.
+    """
     if found is None:
         return Reply(404, (_TEXT, _NO_STORE), b"version.json not found")
+    if not is_masked:
+        return _json(200, found)
     # At the first request, because a service may have no such requests.
     with fork_safe_import():
         from dockerflow._request.public_url import public_version
@@ -188,7 +198,9 @@ def _marked(reply: Reply, results: HeartbeatResults) -> Reply:
     return Reply(status, headers, reply.body)
 
 
-def error(logger: logging.Logger, limit: RateLimit | None = None) -> NoReturn:
+def error(
+    logger: logging.Logger, limit: RateLimit | None = None, interval: float = 1.0
+) -> NoReturn:
     """Serve ``/__error__``: log an error, and raise an exception.
 
     Args:
@@ -196,9 +208,10 @@ def error(logger: logging.Logger, limit: RateLimit | None = None) -> NoReturn:
         limit: The rate limit for the log; None for no limit. The exception of a call above
             the limit has no traceback in any log line. The next line within the limit has the
             number of such calls as ``calls_not_logged``.
+        interval: The seconds in which one call is within the limit; 0 for every call.
     """
     failure = Exception("This is a test exception from the /__error__ endpoint.")
-    withheld = 0 if limit is None else limit.admit()
+    withheld = 0 if limit is None else limit.admit(interval)
     if withheld is None:
         leave_out_frames(failure)
     else:
@@ -262,7 +275,7 @@ class Endpoints:
         if name == "lbheartbeat":
             return LBHEARTBEAT
         if name == "error":
-            error(self.logger, self.error_limit)
+            error(self.logger, self.error_limit, self.settings().error_log_seconds)
         return None
 
     def answer(self, name: str, method: str, *, in_request: bool = False) -> Reply:
@@ -277,7 +290,8 @@ class Endpoints:
         if reply is not None:
             return reply
         if name == "version":
-            return version(self.read_version, self.logger)
+            is_masked = self.settings().version_mask
+            return version(self.read_version, self.logger, is_masked=is_masked)
         results = self.run_checks(in_request=in_request)
         self.after_heartbeat(results)
         return self.heartbeat(results)
@@ -293,7 +307,8 @@ class Endpoints:
             return self.heartbeat(results)
         try:
             found = self.read_version()
-            return version_of(await found if inspect.isawaitable(found) else found)
+            found = await found if inspect.isawaitable(found) else found
+            return version_of(found, is_masked=self.settings().version_mask)
         except VersionFileError as failure:
             return version_failed(failure, self.logger)
 

@@ -171,6 +171,11 @@ class Settings:
 
     #: Whether ``/__error__`` is served.
     error_endpoint: bool = field(default=True, metadata=_SWITCH)
+    #: Seconds in which one call of ``/__error__`` is logged with its traceback; 0 for each call.
+    error_log_seconds: float = field(
+        default=1.0,
+        metadata=_rule(_seconds, "a number of seconds up to 86,400, 0 for each call"),
+    )
     #: The deadline in seconds of a check that was registered without its own.
     check_timeout_seconds: float = field(
         default=5.0,
@@ -233,6 +238,8 @@ class Settings:
     summary_traceback: bool = field(default=True, metadata=_SWITCH)
     #: A function that returns the version, or its dotted name; Django only.
     version_callback: Any = field(default="dockerflow.version.get_version", metadata=_ANYTHING)
+    #: Whether ``/__version__`` shows URLs without users, passwords and tokens.
+    version_mask: bool = field(default=True, metadata=_SWITCH)
 
     @classmethod
     def read(

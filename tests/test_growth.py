@@ -13,11 +13,17 @@ from typing import Any
 import pytest
 
 from mozlog_py import MozlogFormatter
+from mozlog_py._line import line_encoder
 from mozlog_py._line.json_encoder import dumps
+from mozlog_py._line.line_encoder import LineEncoder, RaiseAfterWrite
 from mozlog_py._redaction.mask import Mask
 from mozlog_py._values.flatten import flatten as strict
 from mozlog_py._values.sanitiser import MAX_CHARACTERS, MAX_ITEMS, MAX_NODES, Sanitiser, unique_key
+from mozlog_py.gcp import CloudFormatter
+from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import CapLengths, Redact, Sample, drop_none, flatten
+
+NOON_NS = 1_700_000_000_000_000_000
 
 PROGRAM = Path(__file__).parents[1] / "benchmarks" / "growth.py"
 
@@ -240,6 +246,25 @@ class TestBudgets:
         said = json.loads(MozlogFormatter(processors=[redact]).format(record(plain)))
         assert said["Fields"]["msg"] == plain
 
+    @pytest.mark.parametrize("options", [{"values": ["hunter2hunter2"]}, {"shapes": True}], ids=str)
+    def test_a_line_of_megabytes_is_searched_in_part_and_says_so(self, options: Any) -> None:
+        redact = Redact(**options)
+        message = "x" * 5_000_000
+        fields = {"a": "key=ghp_" + "4" * 36, "b": "hunter2hunter2"}
+        text = MozlogFormatter(processors=[redact]).format(record(message, **fields))
+        said = json.loads(text)["Fields"]
+        assert said["msg"].endswith(f"xxx... <not searched, {len(message)} characters>")
+        assert 120_000 < len(said["msg"]) < 132_000
+        secret = "b" if "values" in options else "a"
+        assert "[redacted]" in said[secret]
+        assert fields[secret] not in text
+        # Up to four megabytes, what has none stays whole.
+        plain = "x" * 4_000_000
+        line = MozlogFormatter(processors=[redact]).format(record(plain))
+        assert json.loads(line)["Fields"]["msg"] == plain
+        pretty = PrettyFormatter(processors=[redact]).format(record(message))
+        assert f"<not searched, {len(message)} characters>" in pretty
+
     def test_sampling_looks_into_no_containers(self) -> None:
         looks = []
 
@@ -279,3 +304,51 @@ def record(message: str = "m", **fields: Any) -> logging.LogRecord:
     made = logging.LogRecord("app", 20, "", 1, message, None, None)
     vars(made).update(fields)
     return made
+
+
+class TestLongLines:
+    @pytest.mark.parametrize("part", ["\udcff", "\u2028", "é\x7f", "%d {"], ids=ascii)
+    @pytest.mark.parametrize("name", ["shop", "é%d"], ids=ascii)
+    @pytest.mark.parametrize("is_strict", [False, True])
+    @pytest.mark.parametrize("further", [None, CloudFormatter()._envelope_extension()])
+    def test_without_a_limit_are_those_with_one_that_they_do_not_reach(
+        self, part: str, name: str, is_strict: bool, further: Any
+    ) -> None:
+        encoder = LineEncoder(name, name, strict=is_strict, further=further)
+        fields = {"rid": "r", "set": {1}, "nested": {"a.b": [None]}, "trace_id": "t"}
+        for pid in (None, 7, -1):
+            call = (NOON_NS, name, 20, pid, {**fields, "msg": part * 70_000})
+            assert encoder.line(*call) == encoder.line(*call, max_bytes=10**9)
+
+    def test_note_what_cannot_be_encoded(self) -> None:
+        def fails(*_: Any) -> dict[str, Any]:
+            raise ValueError("no project")
+
+        encoder = LineEncoder("shop", "host", further=fails)
+        line = json.loads(encoder.line(NOON_NS, "app", 20, 1, {"msg": "x" * 70_000, "set": {1}}))
+        assert line["Fields"] == {"msg": "x" * 70_000, "set": "{1}"}
+
+    def test_raise_what_a_value_raised_once_they_are_made(self) -> None:
+        class Interrupts:
+            def __repr__(self) -> str:
+                raise KeyboardInterrupt
+
+        with pytest.raises(RaiseAfterWrite) as caught:
+            LineEncoder("shop", "host").line(
+                NOON_NS, "app", 20, 1, {"msg": "x" * 70_000, "a": Interrupts()}
+            )
+        assert b"xxx" in caught.value.line
+
+    @pytest.mark.parametrize("further", [None, CloudFormatter()._envelope_extension()])
+    def test_are_encoded_once_and_as_a_whole(
+        self, further: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        encoder = LineEncoder("shop", "host", further=further)
+        made: list[bytes] = []
+        monkeypatch.setattr(
+            line_encoder, "_dumps", lambda plain: made.append(dumps(plain)) or made[-1]
+        )
+        line = encoder.line(NOON_NS, "app", 20, 1, {"msg": "a\udcff" * 70_000, "set": {1}})
+        # The same object: nothing of it was copied.
+        assert len(made) == 1
+        assert made[0] is line

@@ -100,6 +100,8 @@ class TestSettings:
             ("CHECK_TIMEOUT_SECONDS", "soon", "above 0"),
             ("CHECK_TIMEOUT_SECONDS", True, "above 0"),
             ("HEARTBEAT_CACHE_SECONDS", -1, "a number of seconds"),
+            ("ERROR_LOG_SECONDS", "often", "a number of seconds up to 86,400, 0 for each call"),
+            ("VERSION_MASK", "maybe", "true or false"),
             ("HEARTBEAT_CACHE_SECONDS", float("nan"), "a number of seconds"),
             ("HEARTBEAT_CACHE_SECONDS", 86_401, "up to 86,400"),
             ("CHECK_TIMEOUT_SECONDS", 86_401, "up to 86,400"),
@@ -135,6 +137,7 @@ class TestSettings:
             "DOCKERFLOW_CHECKS_IN_REQUEST",
             "DOCKERFLOW_CHECK_TIMEOUT_SECONDS",
             "DOCKERFLOW_ERROR_ENDPOINT",
+            "DOCKERFLOW_ERROR_LOG_SECONDS",
             "DOCKERFLOW_HEARTBEAT_CACHE_SECONDS",
             "DOCKERFLOW_HEARTBEAT_DETAILS",
             "DOCKERFLOW_HEARTBEAT_FAILED_STATUS_CODE",
@@ -149,6 +152,7 @@ class TestSettings:
             "DOCKERFLOW_SUMMARY_LOG_QUERYSTRING",
             "DOCKERFLOW_SUMMARY_TRACEBACK",
             "DOCKERFLOW_VERSION_CALLBACK",
+            "DOCKERFLOW_VERSION_MASK",
         }
 
 

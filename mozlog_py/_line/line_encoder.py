@@ -242,16 +242,43 @@ class LineEncoder:
             sanitiser = Sanitiser(self.json_default)
         if pid is None:
             pid = os.getpid()
-        try:
-            template = self.templates[pid][type_][level][0]
-        except Exception:
-            template = self._template(type_, level, pid, sanitiser)
-        plain, text = self._fields(fields, sanitiser)
-        line = template % (clamped(timestamp_ns), text)
-        line = self.complete(line, type_, level, plain, sanitiser.exception, max_bytes)
+        line = None
+        if not (self.max_bytes if max_bytes is None else max_bytes):
+            line = self._long_line(timestamp_ns, type_, level, pid, fields, sanitiser)
+        if line is None:
+            try:
+                template = self.templates[pid][type_][level][0]
+            except Exception:
+                template = self._template(type_, level, pid, sanitiser)
+            plain, text = self._fields(fields, sanitiser)
+            line = template % (clamped(timestamp_ns), text)
+            line = self.complete(line, type_, level, plain, sanitiser.exception, max_bytes)
         if sanitiser.interrupt is not None:
             raise RaiseAfterWrite(line, sanitiser.interrupt, from_value=True)
         return line
+
+    def _long_line(
+        self,
+        timestamp_ns: int,
+        type_: Any,
+        level: Any,
+        pid: Any,
+        fields: dict[str, Any],
+        sanitiser: Sanitiser,
+    ) -> bytes | None:
+        """Return the line of a long message that nothing cuts or masks; None for other lines.
+
+        The line is encoded as a whole: a template would copy it, and ``further`` may repeat the
+        message. To have as much memory new from the system takes longer than to encode.
+        """
+        try:
+            message = fields.get("msg")
+            if type(message) is not str or len(message) < _LONG_LINE or self.mask is not None:
+                return None
+            return encode(self.envelope(timestamp_ns, type_, level, pid, fields, sanitiser))
+        except Exception:
+            # The usual way notes in the line what cannot be encoded.
+            return None
 
     def plain_line(
         self, timestamp_ns: int, type_: str, level: int, pid: int, fields: dict[str, Any]

@@ -135,7 +135,9 @@ class _Page:
                 self._show(" ".join(text for text, _ in group), color)
                 for color, group in groupby(line, key=itemgetter(1))
             ]
-            self.lines.append(f"{margin}{' '.join(texts)}".rstrip(" "))
+            shown = " ".join(texts).rstrip(" ")
+            # A copy of a message may be one of megabytes.
+            self.lines.append(f"{margin}{shown}" if margin and shown else shown)
             margin = indent + step
 
     def add_block(self, text: str, indent: str, color: str) -> None:

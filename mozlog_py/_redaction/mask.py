@@ -32,6 +32,8 @@ _MAX_DEPTH: Final = MAX_DEPTH + 4
 _MAX_NODES: Final = MAX_NODES + MAX_NODES // 4
 # Shorter texts are always searched: the number of them in a line is limited.
 _SHORT: Final = 100
+# Bytes. Texts of longer lines are searched, within their budget, without a look at the whole line.
+_MAX_FILTERED: Final = 4_194_304
 
 #: The keys that are kept of an event that could not be masked.
 _KEPT: Final = frozenset({"_record", "_from_structlog", "level", "level_number", "timestamp"})
@@ -40,7 +42,7 @@ _KEPT: Final = frozenset({"_record", "_from_structlog", "level", "level_number",
 class Budget:
     """How many characters may still be searched, in all texts of one line or event.
 
-    A line in which the prefilter finds nothing is not searched, whatever its size.
+    A line in which the prefilter finds nothing is not searched.
     """
 
     __slots__ = ("left",)
@@ -185,9 +187,11 @@ class Mask(AnyMask):
 
         def dumps(plain: Any) -> bytes:
             line = _dumps(plain)
+            if len(line) > _MAX_FILTERED:
+                return _dumps(self._without_secrets(plain, None))
             whole = len(line) & -word_bytes
             if (
-                (has_words and not has_none_of(memoryview(line[:whole]).cast(word_format)))
+                (has_words and not has_none_of(memoryview(line)[:whole].cast(word_format)))
                 or (may_have_shape is not None and may_have_shape(line))
                 or is_always_searched
             ):
@@ -199,9 +203,11 @@ class Mask(AnyMask):
     def plain(self, value: Any, budget: Budget | None = None) -> Any:
         """Return plain values with secrets masked; the value itself if it has none."""
         try:
-            line = _dumps(value)
+            line: bytes | None = _dumps(value)
         except Exception:
             # The encoder refuses a number or a surrogate, so the prefilter is skipped.
+            line = None
+        if line is not None and len(line) > _MAX_FILTERED:
             line = None
         return self._without_secrets(value, line, budget)
 

@@ -84,16 +84,22 @@ class RecordBudget:
         self._nodes += len(items)
         return items
 
-    def _spent(self, text: str, most: int | None = None) -> str:
-        """Return as much of a text as the record may still hold, ``most`` characters at most."""
+    def _spent(self, text: str, most: int | None = None, left_out: int = 0) -> str:
+        """Return as much of a text as the record may still hold.
+
+        Args:
+            text: The text, or more than ``most`` characters of its start.
+            most: The most characters of it; None for no such limit.
+            left_out: How many more characters the whole text has.
+        """
         size = len(text)
         is_long = most is not None and size > most
         self._characters += most if is_long and most is not None else size
         if self._characters <= self._max_characters:
-            return self._cut(text, most) if is_long and most is not None else text
-        return self._cut(text, _MAX_TAIL)
+            return self._cut(text, most, left_out) if is_long and most is not None else text
+        return self._cut(text, _MAX_TAIL, left_out)
 
-    def _cut(self, text: str, most: int) -> str:
+    def _cut(self, text: str, most: int, left_out: int) -> str:
         size = len(text)
         if size <= most:
             return text
@@ -101,5 +107,5 @@ class RecordBudget:
         if has_cut_masks():
             self._searched += min(size, most + MAX_WINDOWS)
             if self._searched > MAX_SEARCHED:
-                return f"<truncated, {size} characters>"
-        return f"{mask_before_cut(text, most)[:most]}... <truncated, {size} characters>"
+                return f"<truncated, {size + left_out} characters>"
+        return f"{mask_before_cut(text, most)[:most]}... <truncated, {size + left_out} characters>"

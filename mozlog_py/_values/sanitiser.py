@@ -19,6 +19,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final
 
+from .bounded_repr import bounded_repr
 from .class_lookup import comes_from, defines, is_kind, type_name
 from .dict_items import DICTS, items_of
 from .foreign_scalars import reader_of
@@ -133,7 +134,11 @@ class Sanitiser(RecordBudget):
 
     def repr(self, value: Any) -> str:
         """Return ``repr(value)``, bounded, or a marker that names the type and the exception."""
-        return self.call(repr, value)
+        try:
+            text, left_out = bounded_repr(value)
+            return self.text(self._spent(text, MAX_TEXT, left_out))
+        except BaseException as error:
+            return self.unprintable(value, error)
 
     def text_of(self, value: Any) -> str:
         """Return ``str(value)``, bounded: for names of loggers and hosts, which should be text."""

@@ -584,6 +584,8 @@ class Contract:
         assert json.loads(driver.get("/__version__").body) == {
             "source": "https://git.example/e/shop", "build": "https://ci/?token=***",
         }  # fmt: skip
+        raw = self.make(tmp_path, {"DOCKERFLOW_VERSION_MASK": "off"})
+        assert json.loads(raw.get("/__version__").body) == facts
         (tmp_path / "version.json").write_text("{")
         answer = driver.get("/__version__")
         assert answer.status == 500
@@ -622,7 +624,13 @@ class Contract:
         self, driver: Driver, lines: Lines, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         admitted = iter([0, None, None, 2])
-        monkeypatch.setattr(RateLimit, "admit", lambda self: next(admitted))
+        intervals = []
+
+        def admit(_: RateLimit, interval: float) -> int | None:
+            intervals.append(interval)
+            return next(admitted)
+
+        monkeypatch.setattr(RateLimit, "admit", admit)
         for _ in range(4):
             assert driver.get("/__error__").status == 500
         assert [line["Severity"] for line in lines.summaries] == [3] * 4
@@ -638,6 +646,19 @@ class Contract:
         message = "The __error__ endpoint was called"
         said = [line["Fields"] for line in lines.all if line["Fields"].get("msg") == message]
         assert [fields.get("calls_not_logged") for fields in said] == [None, 2]
+        assert intervals == [1.0] * 4
+
+    def test_error_shows_each_traceback_where_the_settings_ask_for_it(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        driver = self.make(tmp_path, {"DOCKERFLOW_ERROR_LOG_SECONDS": "0"})
+        for _ in range(4):
+            assert driver.get("/__error__").status == 500
+        shown = ['File "' in line["Fields"]["traceback"] for line in lines.summaries]
+        assert shown == [True] * 4
+        message = "The __error__ endpoint was called"
+        said = [line["Fields"] for line in lines.all if line["Fields"].get("msg") == message]
+        assert [fields.get("calls_not_logged") for fields in said] == [None] * 4
 
     @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
     @pytest.mark.parametrize("end", ["", "/", "//"])
