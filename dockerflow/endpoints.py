@@ -124,9 +124,7 @@ NOT_ALLOWED: Final = Reply(
 NOT_FOUND: Final = Reply(404, (_TEXT, _NO_STORE), b"Not Found")
 
 
-def version(
-    read: Callable[[], Any], logger: logging.Logger, *, is_masked: bool = True
-) -> Reply:
+def version(read: Callable[[], Any], logger: logging.Logger, *, is_masked: bool = True) -> Reply:
     """Return the response of ``/__version__``.
 
     Args:

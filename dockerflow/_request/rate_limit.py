@@ -10,6 +10,7 @@ from mozlog_py._process.shared_state import CountLock
 
 __all__ = ["RateLimit"]
 
+
 class RateLimit:
     """Lets one call of each interval pass, and counts the others.
 
