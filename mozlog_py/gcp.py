@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from mozlog_py._line.line_encoder import EnvelopeExtension
 from mozlog_py._line.severity import CLOUD_SEVERITIES
+from mozlog_py._values.mask_registry import mask_before_cut
 from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py._values.tracebacks import HEADER, PYTHON_HEADER, python_traceback
 
@@ -26,6 +27,10 @@ _TRACE: Final = "logging.googleapis.com/trace"
 _SPAN: Final = "logging.googleapis.com/spanId"
 _SAMPLED: Final = "logging.googleapis.com/trace_sampled"
 
+
+# Characters of ``message``, which repeats a field. Cloud Logging takes 256 KiB for a whole entry:
+# https://cloud.google.com/logging/quotas
+_MAX_MESSAGE: Final = 65_536
 
 # The fields that the members for Cloud Logging are derived from.
 _READ: Final = ("msg", "error", "trace_id", "span_id", "trace_flags", "traceback")
@@ -79,7 +84,7 @@ def cloud_members(
     members: dict[str, Any] = {
         "severity": CLOUD_SEVERITIES[severity],
         # Cloud Logging shows an entry without a message as its whole JSON.
-        "message": str(message or error or type_),
+        "message": _cut(str(message or error or type_)),
     }
     if trace:
         members[_TRACE] = f"projects/{project}/traces/{trace}" if project else str(trace)
@@ -91,6 +96,13 @@ def cloud_members(
     if stack_trace:
         members["stack_trace"] = stack_trace
     return members
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _MAX_MESSAGE:
+        return text
+    start = mask_before_cut(text, _MAX_MESSAGE)[:_MAX_MESSAGE]
+    return f"{start}... <truncated, {len(text)} characters>"
 
 
 def _stack_trace(traceback: Any, exception: tuple[Any, str] | None) -> str | None:

@@ -20,6 +20,7 @@ the property are included.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
@@ -164,8 +165,11 @@ def _escaped_for_people(text: str, unsafe: re.Pattern[str]) -> str:
     chunks = (text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK))
     if text.isascii() and not any(map(_has_controls, chunks)):
         return text
-    chunks = (text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK))
-    return "".join([_chunk_for_people(chunk, unsafe) for chunk in chunks])
+    # Without a list of the parts: memory that is new to the process takes as long as the work.
+    made = io.StringIO()
+    for start in range(0, len(text), _CHUNK):
+        made.write(_chunk_for_people(text[start : start + _CHUNK], unsafe))
+    return made.getvalue()
 
 
 def _has_controls(chunk: str) -> bool:

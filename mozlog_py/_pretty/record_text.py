@@ -131,14 +131,18 @@ class _Page:
         columns = None if self._columns is None else self._columns - len(indent)
         margin = indent
         for line in fold(parts, columns, len(step), at_words=at_words):
-            texts = [
-                self._show(" ".join(text for text, _ in group), color)
-                for color, group in groupby(line, key=itemgetter(1))
-            ]
-            shown = " ".join(texts).rstrip(" ")
-            # A copy of a message may be one of megabytes.
+            shown = " ".join(self._painted(line)).rstrip(" ")
             self.lines.append(f"{margin}{shown}" if margin and shown else shown)
             margin = indent + step
+
+    def _painted(self, line: list[Part]) -> list[str]:
+        if self._show is plain:
+            # The message is copied once, which may have megabytes.
+            return [text for text, _ in line]
+        return [
+            self._show(" ".join([text for text, _ in group]), color)
+            for color, group in groupby(line, key=itemgetter(1))
+        ]
 
     def add_block(self, text: str, indent: str, color: str) -> None:
         """Add a text of several lines."""
@@ -200,7 +204,9 @@ def _as_text(value: Any) -> str:
 
 def _lines(text: str) -> str:
     r"""Return the escaped lines of a text; only ``\n`` and ``\r\n`` end one."""
-    return escape_lines(text.replace("\r\n", "\n").rstrip("\n"))
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    return escape_lines(text.rstrip("\n"))
 
 
 def _time(ns: int, columns: int | None) -> str:

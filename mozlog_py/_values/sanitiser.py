@@ -11,6 +11,7 @@ import base64
 import datetime
 import enum
 import functools
+import io
 import math
 import sys
 from collections import deque
@@ -66,6 +67,9 @@ _MAX_DIGITS: Final = 4300
 _MAX_BITS: Final = int(_MAX_DIGITS * math.log2(10))
 # Beyond this even counting the digits exactly takes longer than a log call may.
 _MAX_COUNTED_BITS: Final = 1_000_000
+
+# Characters of a text that are encoded together.
+_CHUNK: Final = 8192
 
 _INFINITIES: Final = (math.inf, -math.inf)
 _MORE_KEY: Final = "<more>"
@@ -129,7 +133,14 @@ class Sanitiser(RecordBudget):
         try:
             text.encode()
         except UnicodeEncodeError:
-            return text.encode("utf-8", "backslashreplace").decode()
+            if len(text) <= _CHUNK:
+                return text.encode("utf-8", "backslashreplace").decode()
+            # By chunks: memory that is new to the process takes as long as the work.
+            out = io.StringIO()
+            for start in range(0, len(text), _CHUNK):
+                chunk = text[start : start + _CHUNK]
+                out.write(chunk.encode("utf-8", "backslashreplace").decode())
+            return out.getvalue()
         return text
 
     def repr(self, value: Any) -> str:

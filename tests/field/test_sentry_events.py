@@ -1,18 +1,19 @@
 """What Sentry gets of a request: one event for one exception, whatever reports it.
 
 Each combination of a framework and a setup of sentry-sdk runs in a process of its own,
-``sentry_application.py``; the tests ask for what that one has printed.
+``sentry_application.py``; the tests ask for what that one has printed. The processes are forks of
+one that has imported the frameworks, which sentry-sdk's integrations import all.
 """
 
-import functools
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.fork_server import ForkServer
 
 APPLICATION = Path(__file__).with_name("sentry_application.py")
 ROOT = APPLICATION.parents[2]
@@ -32,25 +33,45 @@ STRUCTURED = (
 FAILING = ("/boom", "/own-class", "/logged", *STRUCTURED, "/cached", "/cached again", "/stream")
 ENDPOINTS = ("/__lbheartbeat__", "/__heartbeat__", "/__version__", "/__error__")
 RID = "rid-of-the-request"
+#: What the integrations of sentry-sdk import, and what serves the applications.
+IMPORTED = (
+    "aiohttp", "asyncpg", "celery.app.trace", "django.core.handlers.asgi",
+    "django.core.handlers.wsgi", "django.db", "django.template", "eventlet", "fastapi", "flask",
+    "flask_login", "gevent", "h2.connection", "httpx", "OpenSSL", "pythonjsonlogger.json", "redis",
+    "sanic", "sqlalchemy", "starlette.middleware.base", "structlog", "trio", "urllib3", "uvicorn",
+)  # fmt: skip
+
+Printed = list[tuple[str, dict[str, Any]]]
+
+_servers: dict[bool, ForkServer] = {}
+_known: dict[str, Printed] = {}
 
 
-@functools.lru_cache
-def _printed(case: str) -> list[tuple[str, dict[str, Any]]]:
+@pytest.fixture(scope="module", autouse=True)
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "frameworks")]),
     }
-    if json.loads(case).get("setup", "default") != "default":
-        # To measure coverage takes half of the time again, and the default runs the same lines.
-        environment.pop("COVERAGE_PROCESS_CONFIG", None)
-    # The threads of asgiref and of uvicorn's loops may end late, which is not looked at here.
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(APPLICATION), case],
-        capture_output=True, text=True, env=environment, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found: list[tuple[str, dict[str, Any]]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    folders = [tmp_path_factory.mktemp("sentry") for _ in range(2)]
+    _servers[True] = ForkServer(IMPORTED, environment, folders[0])
+    # To measure coverage takes half of the time again, and the default runs the same lines.
+    environment.pop("COVERAGE_PROCESS_CONFIG", None)
+    _servers[False] = ForkServer(IMPORTED, environment, folders[1])
+    yield
+    for server in _servers.values():
+        server.close()
+    _servers.clear()
+    _known.clear()
+
+
+def _printed(case: str) -> Printed:
+    if case not in _known:
+        server = _servers[json.loads(case).get("setup", "default") == "default"]
+        status, out, errors = server.run(APPLICATION, case)
+        assert status == 0, errors
+        _known[case] = json.loads(out.splitlines()[-1])
+    return _known[case]
 
 
 def sent(path: str, kind: str = "event", **case: Any) -> list[dict[str, Any]]:
