@@ -171,12 +171,13 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "`Redact`: characters of a name": "redaction._MAX_NAME",
         "`Redact`: names remembered": "redaction._MAX_REMEMBERED",
         "`Redact(values, value_patterns, shapes)`: characters searched in a line": (
-            "_values.mask_registry.MAX_SEARCHED"
+            "_redaction.mask._MAX_SEARCHED"
         ),
         "the same, for texts that are cut: characters searched in a record": (
             "_values.mask_registry.MAX_SEARCHED"
         ),
         "bytes of a line": "_line.truncate.MAX_LINE_BYTES",
+        "`gcp`: characters of `message`, which repeats `msg`": "gcp._MAX_MESSAGE",
         "bytes in a queue": "queued.MAX_QUEUE_BYTES",
         "loggers and levels whose envelopes are remembered": "_line.line_encoder._MAX_TEMPLATES",
         "positions in code whose frames are remembered": "_values.frame_cache._CACHE_SIZE",

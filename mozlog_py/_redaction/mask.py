@@ -17,7 +17,7 @@ from mozlog_py._fields.template_message import Interpolated, TemplateMessage
 from mozlog_py._line.json_encoder import dumps, loads
 from mozlog_py._line.line_encoder import encode
 from mozlog_py._values.dict_items import DICTS, thawed
-from mozlog_py._values.mask_registry import MARGIN, MAX_SEARCHED
+from mozlog_py._values.mask_registry import MARGIN
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
 
 from .secret_shapes import Shapes
@@ -32,6 +32,9 @@ _MAX_DEPTH: Final = MAX_DEPTH + 4
 _MAX_NODES: Final = MAX_NODES + MAX_NODES // 4
 # Shorter texts are always searched: the number of them in a line is limited.
 _SHORT: Final = 100
+# Characters of one line. A client can choose text for which the search takes a hundred nanoseconds
+# or more for each character.
+_MAX_SEARCHED: Final = 65_536
 # Bytes. Texts of longer lines are searched, within their budget, without a look at the whole line.
 _MAX_FILTERED: Final = 4_194_304
 
@@ -48,7 +51,7 @@ class Budget:
     __slots__ = ("left",)
 
     def __init__(self) -> None:
-        self.left = MAX_SEARCHED
+        self.left = _MAX_SEARCHED
 
 
 class AnyMask:
@@ -190,12 +193,13 @@ class Mask(AnyMask):
             if len(line) > _MAX_FILTERED:
                 return _dumps(self._without_secrets(plain, None))
             whole = len(line) & -word_bytes
+            is_shaped = may_have_shape is not None and may_have_shape(line)
             if (
-                (has_words and not has_none_of(memoryview(line)[:whole].cast(word_format)))
-                or (may_have_shape is not None and may_have_shape(line))
+                is_shaped
+                or (has_words and not has_none_of(memoryview(line)[:whole].cast(word_format)))
                 or is_always_searched
             ):
-                return _dumps(self._without_secrets(plain, line))
+                return _dumps(self._without_secrets(plain, line, is_shaped=is_shaped))
             return line
 
         return dumps
@@ -231,7 +235,14 @@ class Mask(AnyMask):
 
     # -- both -------------------------------------------------------------
 
-    def _without_secrets(self, value: Any, line: bytes | None, budget: Budget | None = None) -> Any:
+    def _without_secrets(
+        self,
+        value: Any,
+        line: bytes | None,
+        budget: Budget | None = None,
+        *,
+        is_shaped: bool | None = None,
+    ) -> Any:
         """Return plain values with secrets masked.
 
         Args:
@@ -239,13 +250,15 @@ class Mask(AnyMask):
             line: The encoded values. Only secrets that a prefilter finds in them are searched
                 for; None searches for all.
             budget: As in ``plain``.
+            is_shaped: Whether the prefilter for shapes has found one; None to ask it.
         """
         if line is None:
             needles, shapes = [*self._needles], self._shapes
         else:
-            found = self._filter.found(line)
+            found = self._filter.found(line) if self._needles else ()
             needles = sorted((*found, *self._unnoticed), key=_size)
-            is_shaped = self._shapes is not None and self._shapes.may_be_in(line)
+            if is_shaped is None:
+                is_shaped = self._shapes is not None and self._shapes.may_be_in(line)
             shapes = self._shapes if is_shaped else None
         patterns = self._patterns
         if not (needles or patterns or shapes):

@@ -108,6 +108,9 @@ def _tables() -> list[bytes]:
 
 _FIRST, _SECOND, _THIRD = _tables()
 _from_bytes: Final = int.from_bytes
+# Bytes that are searched together.
+_WINDOW: Final = 16_384
+_WITHIN_WINDOW: Final = (1 << 8 * _WINDOW) - 1
 
 # -- URLs ---------------------------------------------------------------------
 
@@ -169,6 +172,27 @@ _NAMES: Final = bytes(
 )
 
 
+def _hits_in(line: bytes) -> bytes:
+    """Return bytes that are not 0 where a token may begin in a line; none without such a place."""
+    if len(line) <= _WINDOW:
+        hits = _first_bits(line)
+        return hits.to_bytes(len(line), "little") if hits else b""
+    # By windows: memory that is new to the process takes longer than the search.
+    found = [
+        _first_bits(line[start : start + _WINDOW + 2]) & _WITHIN_WINDOW
+        for start in range(0, len(line), _WINDOW)
+    ]
+    return b"".join([hits.to_bytes(_WINDOW, "little") for hits in found]) if any(found) else b""
+
+
+def _first_bits(line: bytes) -> int:
+    return (
+        _from_bytes(line.translate(_FIRST), "little")
+        & _from_bytes(line.translate(_SECOND), "little") >> 8
+        & _from_bytes(line.translate(_THIRD), "little") >> 16
+    )
+
+
 class Shapes:
     """Masks secrets by their shape.
 
@@ -188,13 +212,9 @@ class Shapes:
 
     def may_be_in(self, line: bytes) -> bool:
         """Return whether encoded JSON may have a secret in it; misses none."""
-        hits = (
-            _from_bytes(line.translate(_FIRST), "little")
-            & _from_bytes(line.translate(_SECOND), "little") >> 8
-            & _from_bytes(line.translate(_THIRD), "little") >> 16
-        )
+        hits = _hits_in(line)
         return bool(
-            (hits and self._is_near(line, hits.to_bytes(len(line), "little")))
+            (hits and self._is_near(line, hits))
             or (b"=" in line and self._has_parameter(line))
             or (b"@" in line and self._has_user_info(line))
         )
@@ -288,9 +308,9 @@ class Shapes:
         return match[0]
 
     def _without_parameters(self, text: str) -> str:
-        for expression in _PARAMETERS:
-            text = expression.sub(self._without_parameter, text)
-        return text
+        plain, encoded = _PARAMETERS
+        text = plain.sub(self._without_parameter, text)
+        return encoded.sub(self._without_parameter, text) if "%" in text else text
 
     def _without_parameter(self, match: re.Match[str]) -> str:
         if self._is_name_secret(match[2]):

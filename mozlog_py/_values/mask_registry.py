@@ -51,7 +51,7 @@ MARGIN: Final = 8192
 _WHOLE: Final = 4 * MARGIN
 #: Characters that are searched beside those that are kept, where a text is cut.
 MAX_WINDOWS: Final = _WHOLE
-#: Characters of one record or line that are searched for secrets. A client can choose text
+#: Characters of one record that are searched for secrets before a cut. A client can choose text
 #: for which the search takes a hundred nanoseconds for each character.
 MAX_SEARCHED: Final = 131_072
 
