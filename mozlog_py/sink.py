@@ -18,7 +18,11 @@ from mozlog_py._line.truncate import MAX_LINE_BYTES, check_max_line_bytes, cut
 from mozlog_py._process import after_fork
 from mozlog_py._process.self_log import degraded, note
 from mozlog_py._process.unpatched import allocate_lock
-from mozlog_py._sink.destinations import (
+from mozlog_py._sink.line_writer import NO_DIRECT_WRITE, SHORT_BYTES, DirectWrite, LineWriter
+from mozlog_py._sink.loss_counter import LossReport
+from mozlog_py._sink.pipe_lock import unlocked
+from mozlog_py._sink.reopenable_file import ReopenableFile
+from mozlog_py._sink.write_bytes import (
     DescriptorDestination,
     PendingWrite,
     StreamDestination,
@@ -27,10 +31,6 @@ from mozlog_py._sink.destinations import (
     is_complete,
     is_echo,
 )
-from mozlog_py._sink.line_writer import NO_DIRECT_WRITE, SHORT_BYTES, DirectWrite, LineWriter
-from mozlog_py._sink.loss_counter import LossReport
-from mozlog_py._sink.pipe_lock import unlocked
-from mozlog_py._sink.reopenable_file import ReopenableFile
 from mozlog_py._sink.write_queue import MAX_ATTEMPTS, WriteQueue, is_queued
 from mozlog_py._sink.write_slot import QueuedWrite, owns_writes
 from mozlog_py._values.sanitiser import type_name

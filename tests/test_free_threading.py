@@ -26,7 +26,7 @@ import pytest
 from dockerflow import checks
 from dockerflow._request import rate_limit
 from dockerflow._request.rate_limit import RateLimit
-from dockerflow.checks._run import runner
+from dockerflow.checks._run import run_until_deadline
 from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler, context
 from mozlog_py._process import self_log, shared_state
 from mozlog_py._process.process_id import process
@@ -456,7 +456,7 @@ def assert_in(member: Member, members: list[Member]) -> None:
 
 def test_idle_threads_for_checks_keep_no_request_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     # Threads of earlier tests have no request to keep.
-    monkeypatch.setattr(runner, "_process_runners", {})
+    monkeypatch.setattr(run_until_deadline, "_process_runners", {})
     request: contextvars.ContextVar[Member] = contextvars.ContextVar("request")
 
     async def in_loop() -> list[Any]:

@@ -59,7 +59,7 @@ class TestLocksOfPipesThatAreKept:
         self, kept: Any, clock: list[float], line: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reader, writer, end = kept
-        monkeypatch.setattr("mozlog_py._sink.destinations.time.monotonic", lambda: clock[0])
+        monkeypatch.setattr("mozlog_py._sink.write_bytes.time.monotonic", lambda: clock[0])
         with os.fdopen(os.dup(writer), "wb") as stream:
             sink = Sink(stream, timeout=0.5)
             before = clock[0]

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from dockerflow.checks._run.payload import ChecksResults, summarise
 from dockerflow.checks._run.run_options import DEFAULT_TIMEOUT_S, RunOptions, valid_seconds
-from dockerflow.checks._run.runner import run, run_async, snapshot
+from dockerflow.checks._run.run_until_deadline import run, run_async, snapshot
 from dockerflow.checks._run.signature import NO_CONFIG, Check, missing_arguments, name_of
 
 from .messages import CheckMessage

@@ -20,7 +20,9 @@ from mozlog_py._process.process_id import process
 from mozlog_py._process.self_log import note
 from mozlog_py._values.sanitiser import type_name
 
-from .destinations import (
+from .loss_counter import LossCounter, LossReport
+from .reopenable_file import ReopenableFile
+from .write_bytes import (
     PIPE_BUF,
     DescriptorDestination,
     Destination,
@@ -34,8 +36,6 @@ from .destinations import (
     is_complete,
     slot_writers,
 )
-from .loss_counter import LossCounter, LossReport
-from .reopenable_file import ReopenableFile
 from .write_slot import WriteSlot
 
 __all__ = ["NO_DIRECT_WRITE", "SHORT_BYTES", "DirectWrite", "LineWriter"]

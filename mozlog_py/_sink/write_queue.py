@@ -13,8 +13,8 @@ from typing import Final
 
 from mozlog_py._process.shared_state import snapshot
 
-from .destinations import PendingWrite, bytes_written
 from .line_writer import LineWriter
+from .write_bytes import PendingWrite, bytes_written
 from .write_slot import QueuedWrite, WriteSlot, owns_writes
 
 __all__ = ["MAX_ATTEMPTS", "WriteQueue", "is_queued"]

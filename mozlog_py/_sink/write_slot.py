@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 
 from mozlog_py._process.shared_state import is_gil_enabled, snapshot
 
-from .destinations import PendingWrite, is_complete
+from .write_bytes import PendingWrite, is_complete
 
 __all__ = ["QueuedWrite", "WriteSlot", "mark_as_written", "owns_writes"]
 

@@ -13,7 +13,7 @@ import trio
 from conformance import Capture
 
 from dockerflow import checks, health
-from dockerflow.checks._run import runner
+from dockerflow.checks._run import run_until_deadline
 from dockerflow.endpoints import Endpoints
 from dockerflow.settings import Settings
 
@@ -37,7 +37,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(runner, "_process_runners", {})
+    monkeypatch.setattr(run_until_deadline, "_process_runners", {})
     monkeypatch.setattr(threading.Thread, "start", refuse)
 
 

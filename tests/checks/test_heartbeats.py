@@ -20,7 +20,7 @@ import trio
 from conformance import Capture
 
 from dockerflow import checks, endpoints, health
-from dockerflow.checks._run import heartbeats, runner, single_flight
+from dockerflow.checks._run import heartbeats, run_until_deadline, single_flight
 from dockerflow.checks._run.heartbeats import HeartbeatResults
 from dockerflow.checks._run.run_options import RunOptions
 from dockerflow.checks._run.signature import Check
@@ -91,7 +91,7 @@ class Service:
 
     @property
     def waiting(self) -> int:
-        return len(runner.slots()._acquired.get(id(self.endpoints.config), ()))
+        return len(run_until_deadline.slots()._acquired.get(id(self.endpoints.config), ()))
 
     def end(self) -> list[Reply]:
         for thread in self.threads:
@@ -245,7 +245,7 @@ class TestWaiting:
     @staticmethod
     def _last_is_there(service: Service) -> bool:
         (check,) = checks.registry.as_checks(checks.get_checks().items(), False)
-        return runner.last_outcome(check, service.endpoints.config) is not None
+        return run_until_deadline.last_outcome(check, service.endpoints.config) is not None
 
     def test_that_is_left_for_good_gives_its_slot_back(self) -> None:
         # As after closing a loop with unfinished tasks.
@@ -359,7 +359,7 @@ class TestWaiting:
             return [checks.Info("well", id="x")]
 
         service.begin_waiting(2)
-        until(lambda: runner.last_outcome(*self._asked(service, "fast")) is not None)
+        until(lambda: run_until_deadline.last_outcome(*self._asked(service, "fast")) is not None)
         reply = service.ask()
         payload = json.loads(reply.body)
         assert (reply.status, payload["checks"]) == (503, {"slow": "error", "fast": "info"})
@@ -536,7 +536,7 @@ class TestKept:
             raise LookupError("no thread")
 
         with monkeypatch.context() as patched:
-            patched.setattr(runner.WorkerThreads, "run", refuse)
+            patched.setattr(run_until_deadline.WorkerThreads, "run", refuse)
             assert "LookupError" in text_of(service.ask())
         assert text_of(service.ask()) == "run 1"
 
@@ -590,7 +590,7 @@ class TestKept:
             time.sleep(0.001)
 
     def test_is_not_kept_of_applications_that_come_and_go(self, now: list[float]) -> None:
-        runs = runner._process_runner().single_flight
+        runs = run_until_deadline._process_runner().single_flight
         self._count()
         before = len(runs._entries)
         for _ in range(1000):

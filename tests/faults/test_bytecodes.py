@@ -21,11 +21,11 @@ import mozlog_py.queued as queued_module
 import mozlog_py.sink as sink_module
 from mozlog_py._process import descriptors
 from mozlog_py._sink import (
-    destinations,
     interpreter_lock,
     line_writer,
     pipe_lock,
     reopenable_file,
+    write_bytes,
     write_queue,
     write_slot,
 )
@@ -37,7 +37,7 @@ _FILES = {
     module.__file__
     for module in (
         descriptors,
-        destinations,
+        write_bytes,
         interpreter_lock,
         line_writer,
         log_methods,

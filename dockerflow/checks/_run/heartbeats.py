@@ -19,7 +19,7 @@ from dockerflow.checks.registry import as_checks
 from .check_result import PlainMessage
 from .payload import ChecksResults, summarise
 from .run_options import RunOptions
-from .runner import GRACE_S, BatchResult, last_outcome, run, run_async, slots
+from .run_until_deadline import GRACE_S, BatchResult, last_outcome, run, run_async, slots
 from .signature import Check
 
 __all__ = ["Heartbeat", "HeartbeatResults"]

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from dockerflow._request.cancellation import running_loop
 from mozlog_py._process.fork_safe_import import fork_safe_import
 
+from .asyncio_or_trio import waiter
 from .check_result import CheckResult, PlainMessage, raised, timed_out
 from .green_backend import green_backend
 from .in_request import await_in_request, call_in_request, log_outcome
@@ -30,7 +31,6 @@ from .run_options import MAX_SECONDS, RunOptions
 from .signature import Check
 from .single_flight import CheckRun, KeptOutcome, SingleFlight
 from .slots import Slots
-from .waiting import waiter
 from .worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
