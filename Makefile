@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 VERSIONS ?= 3.10 3.11 3.12 3.13 3.14 3.15
+# Bytecode is kept, whatever the environment says: tests start thousands of processes, and each
+# would compile the packages anew, which takes five times as long as to run them.
+export PYTHONDONTWRITEBYTECODE :=
 # The oldest frameworks that are supported, on the oldest Python. What they are built
 # on goes on without them, and warns of it: that is no news of ours. They are installed
 # last, since servers of tests/field need newer ones, which these tests leave out.
@@ -50,10 +53,10 @@ $(DEMO)/%/.installed: pyproject.toml Makefile
 	$$install $(DEMO_NEEDS) $(DEMO_WISHES) 2>/dev/null || $$install $(DEMO_NEEDS)
 	@touch $@
 
-# Bytecode is kept, whatever the environment says, and outside of the tree.
+# Bytecode is kept outside of the tree.
 demo:
 	@$(MAKE) --silent --no-print-directory --jobs=2 $(DEMO)/ours/.installed $(DEMO)/upstream/.installed
-	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
+	@PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
 # Each test of the tree runs once, in one of four lanes beside each other. The tests of "servers"
 # and "programs" wait for servers, pip and other programs most of their time. Two kinds do not
@@ -95,9 +98,8 @@ unit: $(VENV)/.installed
 	$(BIN)/coverage report
 
 # For the inner loop: no test that starts a process or takes long, and few examples.
-# Bytecode is written whatever the environment says: rewriting assertions anew takes long.
 quick: $(VENV)/.installed
-	PYTHONDONTWRITEBYTECODE= MOZLOG_EXAMPLES=3 $(BIN)/python -m pytest --quiet -m "not processes and not slow" --ignore=tests/field --ignore=tests/faults
+	MOZLOG_EXAMPLES=3 $(BIN)/python -m pytest --quiet -m "not processes and not slow" --ignore=tests/field --ignore=tests/faults
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -141,6 +143,7 @@ wheel-test: $(VENV)/.installed .matrix/wheel/.installed
 	mkdir .matrix/wheel/tree && cp -R tests docs examples README.md Makefile pyproject.toml .matrix/wheel/tree/
 	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet $(WHEEL_TESTS)
 
+# autobahn, which daphne needs, has no wheel for the newest Python: it is built without its extension.
 test-matrix:
 	@for version in $(VERSIONS) lazy oldest oldest-sanic; do \
 	  number=$$version; further=; arguments=; \
@@ -161,7 +164,7 @@ test-matrix:
 	  echo "== Python $$number $$further"; \
 	  $$python -m venv .matrix/$$version && \
 	  .matrix/$$version/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
-	  .matrix/$$version/bin/python -m pip install --quiet --group test --editable . && \
+	  AUTOBAHN_USE_NVX=0 .matrix/$$version/bin/python -m pip install --quiet --group test --editable . && \
 	  { [ -z "$$further" ] || .matrix/$$version/bin/python -m pip install --quiet $$further; } && \
 	  .matrix/$$version/bin/python -m pytest --quiet $$arguments || exit 1; \
 	done

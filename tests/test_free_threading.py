@@ -302,10 +302,10 @@ class TestCounts:
         seconds = [1000.0]
         limit = RateLimit(lambda: seconds[0])
         found: list[int | None] = []
-        together(*[lambda: found.extend(limit.admit() for _ in range(30))] * _THREADS)
+        together(*[lambda: found.extend(limit.admit(1) for _ in range(30))] * _THREADS)
         seconds[0] += 1
         assert [each for each in found if each is not None] == [0]
-        assert limit.admit() == _THREADS * 30 - 1
+        assert limit.admit(1) == _THREADS * 30 - 1
 
     def test_of_dropped_lines_are_left_to_the_call_that_drops_them(self) -> None:
         queue = LineQueue(Sink(os.devnull))

@@ -203,6 +203,8 @@ def broken_sql() -> BaseException:
             connection.execute(sqlalchemy.text("SELECT price FROM or" + "ders"))
     except sqlalchemy.exc.SQLAlchemyError as error:
         return error
+    finally:
+        engine.dispose()
     raise AssertionError
 
 
