@@ -46,7 +46,7 @@ def test_every_attack_of_a_group_is_held(group: str) -> None:
 
 
 class TestRunner:
-    def test_finds_the_modules_that_run(self) -> None:
+    def test_runner_finds_the_modules_that_run(self) -> None:
         with_run = {
             path.stem
             for path in ATTACK.glob("[!_]*.py")
@@ -70,7 +70,7 @@ class TestRunner:
             ("import secrets; return [(secrets.token_hex and 'a', 1, 1)]", [("a", "1", "1")]),
         ],
     )  # fmt: skip
-    def test_prints_a_table_and_fails_where_something_did_not_hold(
+    def test_runner_prints_a_table_and_fails_where_something_did_not_hold(
         self, source: str, rows: list[tuple[str, ...]], tmp_path: Path
     ) -> None:
         package = tmp_path / "attack"
@@ -88,7 +88,7 @@ class TestRunner:
         assert shown == [("attack", "tried", "held"), ("---", "---:", "---:"), *rows]
         assert done.returncode == any("no" in row[2] for row in rows)
 
-    def test_is_what_make_runs(self) -> None:
+    def test_runner_is_what_make_runs(self) -> None:
         text = (ROOT / "Makefile").read_text()
         assert "\nattack: $(VENV)/.installed\n\t@$(BIN)/python tests/attack\n" in text
         assert json.dumps("make attack ")[1:-2] in text

@@ -44,7 +44,7 @@ def run(code: str) -> Any:
 
 
 class TestRows:
-    def test_are_all_of_ours_once_and_none_of_others(self) -> None:
+    def test_rows_are_all_of_ours_once_and_none_of_others(self) -> None:
         names = run("print(json.dumps([row.name for row in rows_of(contests())]))")
         assert len(names) == len(set(names)) > 40
         groups = {name.partition(":")[0] for name in names}
@@ -63,7 +63,7 @@ class TestRows:
             ([1.2] * 40 + [1.3] * 40, 1.2381, 1.2599),
         ],
     )
-    def test_have_an_interval_of_the_mean(
+    def test_rows_have_an_interval_of_the_mean(
         self, ratios: list[float], lower: float, upper: float
     ) -> None:
         got = run(f"print(json.dumps(interval({ratios!r})))")
@@ -71,7 +71,7 @@ class TestRows:
         assert got[2] == pytest.approx(upper, rel=2e-3)
         assert got[0] <= got[1] <= got[2]
 
-    def test_of_one_pair_have_no_interval(self) -> None:
+    def test_rows_of_one_pair_have_no_interval(self) -> None:
         code = """
 try:
     interval([1.0])
@@ -91,7 +91,7 @@ except ValueError as error:
             ([0.90, 0.91, 0.90, 0.91], False),
         ],
     )
-    def test_are_worse_where_the_lower_end_is_above_the_limit(
+    def test_rows_are_worse_where_the_lower_end_is_above_the_limit(
         self, ratios: list[float], is_worse: bool
     ) -> None:
         assert run(f"print(json.dumps(row('a', ratios={ratios!r}).is_worse))") is is_worse
@@ -116,7 +116,7 @@ print(json.dumps([report(rows), report(rows[:1] + rows[2:])]))
         assert well == 0
         assert better.endswith("no row is worse (none has its lower end above 1.03)")
 
-    def test_fails_where_the_output_of_this_tree_is_wrong(self) -> None:
+    def test_report_fails_where_the_output_of_this_tree_is_wrong(self) -> None:
         text, status = run("print(json.dumps(report([row('a', wrong='no line')])))")
         assert status == 1
         assert "a: not compared, this tree: no line" in text
@@ -147,12 +147,12 @@ done = list(compare(rows, pair, pairs=4, rounds=3, budget_ns=1))
 
 
 class TestCompare:
-    def test_gives_each_pair_of_processes_one_ratio(self) -> None:
+    def test_compare_gives_each_pair_of_processes_one_ratio(self) -> None:
         ratios = run(FAKE + "print(json.dumps([[row.name, row.ratios] for row in rows]))")
         assert dict(ratios)["slow"] == pytest.approx([1.1] * 4)
         assert dict(ratios)["same"] == pytest.approx([1.0] * 4)
 
-    def test_leaves_out_what_is_wrong(self) -> None:
+    def test_compare_leaves_out_what_is_wrong(self) -> None:
         got = run(FAKE + "print(json.dumps([[r.name, r.wrong, r.wrong_in_other] for r in rows]))")
         assert got == [
             ["slow", "", ""], ["same", "", ""], ["own", "no line", ""], ["other", "", "no line"],
@@ -160,7 +160,7 @@ class TestCompare:
         asked = run(FAKE + "print(json.dumps(asked))")
         assert [each for each in asked if each[2:] == ["round", "own"]] == []
 
-    def test_asks_by_turns_and_each_first_as_often(self) -> None:
+    def test_compare_asks_by_turns_and_each_first_as_often(self) -> None:
         asked = run(FAKE + "print(json.dumps(asked))")
         turns = [tree for _, tree, question, case in asked if (question, case) == ("round", "same")]
         pairs = [tuple(turns[i : i + 2]) for i in range(0, len(turns), 2)]
@@ -169,7 +169,7 @@ class TestCompare:
         assert {*pairs} == {("own", "other"), ("other", "own")}
         assert abs(pairs.count(("own", "other")) - pairs.count(("other", "own"))) <= 1
 
-    def test_says_how_far_it_is(self) -> None:
+    def test_compare_says_how_far_it_is(self) -> None:
         assert run(FAKE + "print(json.dumps(done))") == [1, 2, 3, 4]
 
 
@@ -209,7 +209,7 @@ sys.exit(run.main())
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
 
-    def test_fails_and_names_the_row_where_this_tree_is_slower(self, slow: Path) -> None:
+    def test_program_fails_and_names_the_row_where_this_tree_is_slower(self, slow: Path) -> None:
         only = ["--quick", "--rounds", "1", "--only", "format: no extras, mozlog"]
         done = self.against(slow, FOLDER.parent, *only)
         assert done.returncode == 1, done.stderr
@@ -219,7 +219,7 @@ sys.exit(run.main())
         assert done.returncode == 0, done.stdout + done.stderr
         assert "no row is worse" in done.stdout
 
-    def test_refuses_what_is_no_tree_and_no_row(self, tmp_path: Path) -> None:
+    def test_program_refuses_what_is_no_tree_and_no_row(self, tmp_path: Path) -> None:
         done = self.against(FOLDER.parent, tmp_path)
         assert (done.returncode, "has no mozlog_py in it" in done.stderr) == (2, True)
         done = self.against(FOLDER.parent, FOLDER.parent, "--only", "nothing")

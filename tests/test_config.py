@@ -93,7 +93,7 @@ class TestWrongKinds:
             ({"formatter_options": {"fmt": "shop"}}, "fmt is 'shop', which names no attribute"),
         ],
     )
-    def test_are_refused_by_name(
+    def test_wrong_kinds_are_refused_by_name(
         self, options: dict[str, Any], message: str, untouched_process: None
     ) -> None:
         root = logging.getLogger()
@@ -104,25 +104,25 @@ class TestWrongKinds:
         assert isinstance(caught.value, TypeError)
         assert (root.handlers[:], root.level, sys.excepthook) == before
 
-    def test_are_refused_by_dict_config_as_well(self) -> None:
+    def test_wrong_kinds_are_refused_by_dict_config_as_well(self) -> None:
         for options in ({"queue": 5}, {"strict": "no"}, {"max_line_bytes": "1k"}):
             with pytest.raises(OptionError):
                 mozlog_py.dict_config("service", **options)  # type: ignore[arg-type]
 
-    def test_are_not_what_a_dict_config_resolves_later(self) -> None:
+    def test_wrong_kinds_are_not_what_a_dict_config_resolves_later(self) -> None:
         lines = configured_lines(
             lambda: logging.getLogger("test.ext").info("hi", extra={"a": {"b": 1}}),
             processors=["ext://mozlog_py.processors.flatten"],
         )
         assert lines[0]["Fields"]["a.b"] == 1
 
-    def test_are_not_zero_and_one(self) -> None:
+    def test_wrong_kinds_are_not_zero_and_one(self) -> None:
         config = mozlog_py.dict_config("service", strict=1, queue=1)  # type: ignore[arg-type]
         assert config["handlers"]["mozlog"]["class"] == "mozlog_py.queued.MozlogQueueHandler"
         config = mozlog_py.dict_config("service", queue=0)  # type: ignore[arg-type]
         assert config["handlers"]["mozlog"]["class"] == "mozlog_py.handlers.MozlogHandler"
 
-    def test_have_a_text_whatever_their_repr_does(self) -> None:
+    def test_wrong_kinds_have_a_text_whatever_their_repr_does(self) -> None:
         class Odd:
             def __repr__(self) -> str:
                 raise LookupError
@@ -134,7 +134,7 @@ class TestWrongKinds:
 
 
 class TestTypes:
-    def test_say_what_is_known_at_run_time(self) -> None:
+    def test_types_say_what_is_known_at_run_time(self) -> None:
         assert {*get_args(types.FormatName)} == {*config.FORMATS, *config.ALIASES}
         assert get_args(types.Policy) == queued.POLICIES
         queue = {*signature(MozlogQueueHandler).parameters} - {"stream", "name"}
@@ -145,7 +145,7 @@ class TestTypes:
         assert {*types.FormatterOptions.__annotations__} == formatter - own
         assert {*types.RendererOptions.__annotations__} == {*renderer._OPTIONS}
 
-    def test_are_the_same_of_both_functions(self) -> None:
+    def test_types_are_the_same_of_both_functions(self) -> None:
         parameters = dict(signature(mozlog_py.configure).parameters)
         del parameters["lean"], parameters["structlog_to_logging"]
         assert parameters == dict(signature(mozlog_py.dict_config).parameters)
@@ -157,7 +157,7 @@ class TestFormat:
         [("mozlog", MozlogFormatter), ("gcp", CloudFormatter), ("pretty", PrettyFormatter)],
     )
     @pytest.mark.parametrize("source", ["argument", "environment", "in capitals"])
-    def test_is_chosen_by_name(
+    def test_format_is_chosen_by_name(
         self, name: str, kind: type, source: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if source == "environment":
@@ -170,7 +170,7 @@ class TestFormat:
         assert isinstance(handler, MozlogHandler)
         assert type(handler.formatter) is kind
 
-    def test_is_pretty_on_a_terminal_and_mozlog_elsewhere(self) -> None:
+    def test_format_is_pretty_on_a_terminal_and_mozlog_elsewhere(self) -> None:
         def formatter(stream: Any) -> str:
             config = mozlog_py.dict_config("service", stream=stream)
             return str(config["formatters"]["mozlog"]["()"])
@@ -179,7 +179,7 @@ class TestFormat:
         assert formatter(io.StringIO()).endswith("MozlogFormatter")
         assert formatter(mock.Mock(spec=["write"])).endswith("MozlogFormatter")
 
-    def test_that_is_unknown_is_refused_with_those_that_are_known(
+    def test_format_that_is_unknown_is_refused_with_those_that_are_known(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with pytest.raises(ValueError, match="format is 'xml'; the known formats are gcp, mozlog"):
@@ -199,7 +199,7 @@ class TestFormat:
         ],
     )
     @pytest.mark.parametrize("source", ["argument", "environment"])
-    def test_has_the_names_that_services_have_for_it(
+    def test_format_has_the_names_that_services_have_for_it(
         self, name: Any, kind: type, source: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if source == "environment":
@@ -208,11 +208,11 @@ class TestFormat:
         (handler,) = logging.getLogger().handlers
         assert type(handler.formatter) is kind
 
-    def test_that_is_unknown_lists_these_names_too(self) -> None:
+    def test_format_that_is_unknown_lists_these_names_too(self) -> None:
         with pytest.raises(OptionError, match="json for mozlog, plain for pretty, text for pretty"):
             mozlog_py.configure("service", format="yaml")  # type: ignore[arg-type]
 
-    def test_in_an_empty_variable_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_format_in_an_empty_variable_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LOG_FORMAT", " ")
         monkeypatch.setenv("LOG_LEVEL", "")
         config = mozlog_py.dict_config("service", stream=io.StringIO())
@@ -224,15 +224,15 @@ class TestLevel:
     @pytest.mark.parametrize(
         ("given", "level"), [("debug", 10), (" WARNING ", 30), (25, 25), ("25", 25), ("WARN", 30)]
     )
-    def test_is_a_name_or_a_number(self, given: Any, level: int) -> None:
+    def test_level_is_a_name_or_a_number(self, given: Any, level: int) -> None:
         assert mozlog_py.dict_config("service", level=given)["root"]["level"] == level
 
-    def test_comes_from_the_environment_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_level_comes_from_the_environment_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LOG_LEVEL", "error")
         assert mozlog_py.dict_config("service")["root"]["level"] == logging.ERROR
         assert mozlog_py.dict_config("service", level="INFO")["root"]["level"] == logging.INFO
 
-    def test_comes_from_the_second_variable_where_the_first_is_not_set(
+    def test_level_comes_from_the_second_variable_where_the_first_is_not_set(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("LOGGING_LEVEL", "warning")
@@ -247,22 +247,22 @@ class TestLevel:
             mozlog_py.dict_config("service")
 
     @pytest.mark.parametrize("given", ["LOUD", "", True, 1.5, None])
-    def test_that_is_unknown_is_refused_with_those_that_are_known(self, given: Any) -> None:
+    def test_level_that_is_unknown_is_refused_with_those_that_are_known(self, given: Any) -> None:
         with pytest.raises(ValueError, match="the known levels are CRITICAL, ERROR, WARNING, INFO"):
             mozlog_py.dict_config("service", loggers={"x": given})
 
-    def test_of_a_single_logger_that_is_unknown_names_the_logger(self) -> None:
+    def test_level_of_a_single_logger_that_is_unknown_names_the_logger(self) -> None:
         with pytest.raises(ValueError, match=r"loggers\['shop.cart'\] is 'LOUD'; the known levels"):
             mozlog_py.dict_config("service", loggers={"shop.cart": "LOUD"})
 
-    def test_from_the_environment_that_is_unknown_names_the_variable(
+    def test_level_from_the_environment_that_is_unknown_names_the_variable(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("LOG_LEVEL", "LOUD")
         with pytest.raises(ValueError, match="LOG_LEVEL is 'LOUD'"):
             mozlog_py.configure("service")
 
-    def test_of_single_loggers_can_be_set(self) -> None:
+    def test_level_of_single_loggers_can_be_set(self) -> None:
         def log() -> None:
             logging.getLogger("test.quiet").info("no")
             logging.getLogger("test.loud").debug("yes")
@@ -272,7 +272,7 @@ class TestLevel:
 
 
 class TestConfigure:
-    def test_sets_up_the_root_logger_with_all_options(self) -> None:
+    def test_configure_sets_up_the_root_logger_with_all_options(self) -> None:
         lines = configured_lines(
             lambda: logging.getLogger("test.any").info("hi", extra={"a": {"b": {"c": 1}}}),
             hostname="web-1",
@@ -296,12 +296,12 @@ class TestConfigure:
         assert len(checked_lines(stream.getvalue())) == 1
         assert hook is sys.excepthook
 
-    def test_leaves_existing_loggers_enabled(self) -> None:
+    def test_configure_leaves_existing_loggers_enabled(self) -> None:
         existing = logging.getLogger("test.existing")
         lines = configured_lines(lambda: existing.info("hi"))
         assert lines[0]["Type"] == "test.existing"
 
-    def test_makes_lines_of_warnings(self) -> None:
+    def test_configure_makes_lines_of_warnings(self) -> None:
         def warn() -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("always")
@@ -313,14 +313,16 @@ class TestConfigure:
         assert line["Severity"] == 4
         assert "DeprecationWarning: old habits" in line["Fields"]["msg"]
 
-    def test_writes_to_stdout_wherever_that_goes(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_configure_writes_to_stdout_wherever_that_goes(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         mozlog_py.configure("service", format="mozlog")
         logging.getLogger("test.stdout").info("hi")
         assert checked_lines(capsys.readouterr().out)[0]["Fields"] == {"msg": "hi"}
 
 
 class TestDictConfig:
-    def test_is_complete(self) -> None:
+    def test_dict_config_is_complete(self) -> None:
         config = mozlog_py.dict_config("service", format="mozlog", stream=io.StringIO())
         # What gunicorn merges over its own dict, key by key.
         assert set(config) >= {
@@ -333,7 +335,9 @@ class TestDictConfig:
         assert [line["Type"] for line in lines] == ["gunicorn.error", "uvicorn.access"]
 
     @pytest.mark.parametrize("use_colors", [True, False, None])
-    def test_is_what_uvicorn_takes_whatever_its_use_colors(self, use_colors: bool | None) -> None:
+    def test_dict_config_is_what_uvicorn_takes_whatever_its_use_colors(
+        self, use_colors: bool | None
+    ) -> None:
         config = mozlog_py.dict_config("service", format="mozlog", stream=io.StringIO())
         uvicorn.Config("none:app", log_config=config, use_colors=use_colors)
         logging.getLogger("uvicorn.error").info("up", extra={"color_message": "\x1b[1mup"})
@@ -355,13 +359,13 @@ class TestCloudFormat:
         assert line == formatter.line_encoder_for("x").conversion(raw, Sanitiser())
         return line
 
-    def test_is_mozlog_with_severity_and_message(self) -> None:
+    def test_cloud_format_is_mozlog_with_severity_and_message(self) -> None:
         line = self.line(record("careful", level=30, user="ann"))
         assert (line["severity"], line["message"]) == ("WARNING", "careful")
         assert line["Fields"] == {"user": "ann", "msg": "careful"}
         assert line["Severity"] == 4
 
-    def test_says_something_where_there_is_no_message(self) -> None:
+    def test_cloud_format_says_something_where_there_is_no_message(self) -> None:
         assert self.line(record("", name="request.summary", code=1))["message"] == "request.summary"
 
     @pytest.mark.parametrize(
@@ -369,10 +373,12 @@ class TestCloudFormat:
         [(10, "DEBUG"), (20, "INFO"), (25, "NOTICE"), (40, "ERROR"), (50, "CRITICAL"),
          (60, "ALERT"), (70, "EMERGENCY")],
     )  # fmt: skip
-    def test_has_cloud_loggings_name_of_every_severity(self, level: int, name: str) -> None:
+    def test_cloud_format_has_cloud_loggings_name_of_every_severity(
+        self, level: int, name: str
+    ) -> None:
         assert self.line(record(level=level))["severity"] == name
 
-    def test_has_the_trace_keys_of_the_context(self) -> None:
+    def test_cloud_format_has_the_trace_keys_of_the_context(self) -> None:
         with context.bound(trace_id="abc", span_id="def", trace_flags="01"):
             line = self.line(record(), project="shop")
         assert line["logging.googleapis.com/trace"] == "projects/shop/traces/abc"
@@ -382,17 +388,17 @@ class TestCloudFormat:
         assert line["logging.googleapis.com/trace"] == "abc"
         assert line["logging.googleapis.com/trace_sampled"] is False
 
-    def test_has_the_whole_message(self) -> None:
+    def test_cloud_format_has_the_whole_message(self) -> None:
         line = self.line(record("x" * 10_000))
         assert line["message"] == line["Fields"]["msg"] == "x" * 10_000
 
-    def test_finds_the_message_and_the_trace_under_their_new_names(self) -> None:
+    def test_cloud_format_finds_the_message_and_the_trace_under_their_new_names(self) -> None:
         renamed = {"msg": "text", "trace_id": "trace"}
         line = self.line(record("hi", trace_id="abc"), rename_fields=renamed)
         assert line["message"] == "hi"
         assert line["logging.googleapis.com/trace"] == "abc"
 
-    def test_keeps_its_members_whatever_the_truth_of_a_field(self) -> None:
+    def test_cloud_format_keeps_its_members_whatever_the_truth_of_a_field(self) -> None:
         class Array:
             def __bool__(self) -> bool:
                 raise ValueError("ambiguous")
@@ -404,18 +410,20 @@ class TestCloudFormat:
         assert (line["severity"], line["message"]) == ("INFO", "hi")
         assert line["logging.googleapis.com/trace"] == "projects/p/traces/array"
 
-    def test_is_a_mozlog_line_where_a_severity_has_no_name(self) -> None:
+    def test_cloud_format_is_a_mozlog_line_where_a_severity_has_no_name(self) -> None:
         class Custom(CloudFormatter):
             SYSLOG_LEVEL_MAP = {20: 99}
 
         assert checked(Custom().format(record("hi")))["Fields"] == {"msg": "hi"}
 
-    def test_takes_the_project_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_cloud_format_takes_the_project_of_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "shop")
         config = mozlog_py.dict_config("service", format="gcp")
         assert config["formatters"]["mozlog"]["project"] == "shop"
 
-    def test_survives_hostile_fields(self) -> None:
+    def test_cloud_format_survives_hostile_fields(self) -> None:
         class Broken:
             def __repr__(self) -> str:
                 raise KeyboardInterrupt
@@ -427,7 +435,7 @@ class TestCloudFormat:
         assert line["logging.googleapis.com/trace"] == "<unprintable Broken: KeyboardInterrupt>"
         assert line["logging.googleapis.com/spanId"] == "[1]"
 
-    def test_stands_in_lines_that_were_interrupted(self) -> None:
+    def test_cloud_format_stands_in_lines_that_were_interrupted(self) -> None:
         class Interrupting:
             def __repr__(self) -> str:
                 raise KeyboardInterrupt
@@ -441,13 +449,13 @@ class TestCloudFormat:
 
 
 class TestPrettyFormat:
-    def test_shows_fields_readably(self) -> None:
+    def test_pretty_format_shows_fields_readably(self) -> None:
         with context.bound(user="ann"):
             text = PrettyFormatter().format(record("hi", path="/x", n=1, tags=["a"], empty=""))
         assert re.search(r" INFO +hi +\[app\]\n    n=1 path=/x tags=\['a'\] user=ann\Z", text)
         assert "\x1b" not in text
 
-    def test_has_colours_where_they_are_wanted(self) -> None:
+    def test_pretty_format_has_colours_where_they_are_wanted(self) -> None:
         assert "\x1b[" in PrettyFormatter(colors=True).format(record())
 
     @pytest.mark.parametrize(
@@ -462,7 +470,7 @@ class TestPrettyFormat:
             ({"TERM": "dumb"}, Terminal(), False),
         ],
     )
-    def test_asks_the_terminal_and_the_environment_for_colours(
+    def test_pretty_format_asks_the_terminal_and_the_environment_for_colours(
         self,
         environment: dict[str, str],
         stream: Any,
@@ -475,7 +483,7 @@ class TestPrettyFormat:
         config = mozlog_py.dict_config("service", format="pretty", stream=stream)
         assert config["formatters"]["mozlog"]["colors"] is expected
 
-    def test_shows_tracebacks_as_python_does(self) -> None:
+    def test_pretty_format_shows_tracebacks_as_python_does(self) -> None:
         try:
             raise ValueError("boom \x1b[31m")
         except ValueError:
@@ -484,7 +492,7 @@ class TestPrettyFormat:
         assert text.endswith("ValueError: boom \\x1b[31m")
         assert "error=" not in text
 
-    def test_shows_what_led_to_an_exception_and_exceptions_without_text(self) -> None:
+    def test_pretty_format_shows_what_led_to_an_exception_and_exceptions_without_text(self) -> None:
         error = KeyError("k")
         error.__cause__ = ValueError()
         text = PrettyFormatter().format(record("failed", exc_info=error))
@@ -493,7 +501,7 @@ class TestPrettyFormat:
         shown = PrettyFormatter().format(record("x", exc_info=(ValueError, None, None)))
         assert shown.endswith("<class 'ValueError'>")
 
-    def test_shows_what_a_hook_made_of_a_traceback(self) -> None:
+    def test_pretty_format_shows_what_a_hook_made_of_a_traceback(self) -> None:
         class Redacting(PrettyFormatter):
             def formatException(self, ei: Any) -> str:
                 return "REDACTED"
@@ -510,7 +518,7 @@ class TestPrettyFormat:
         assert "secret" not in text
         assert "error=hidden" in text
 
-    def test_shows_no_forged_line_or_frame(self) -> None:
+    def test_pretty_format_shows_no_forged_line_or_frame(self) -> None:
         forged = '\n2026-01-01 [critical] forged\n  File "forged"'
         text = PrettyFormatter().format(
             record(forged, **{f"key{forged}": 1}, exc_info=ValueError(forged))
@@ -524,7 +532,7 @@ class TestPrettyFormat:
     def test_bounds_what_it_shows_of_an_exception(self) -> None:
         assert len(PrettyFormatter().format(record("x", exc_info=ValueError("x" * 10**7)))) < 10_000
 
-    def test_writes_what_cannot_be_encoded_as_escapes(self) -> None:
+    def test_pretty_format_writes_what_cannot_be_encoded_as_escapes(self) -> None:
         made = record("\ud800", name="\ud801", exc_info=ValueError("\ud802"), a="\ud803")
         made.levelname = None  # type: ignore[assignment]
         text = PrettyFormatter().format_bytes(made).decode()
@@ -532,7 +540,7 @@ class TestPrettyFormat:
             assert f"\\{code}" in text
         assert " None " in text
 
-    def test_hands_interrupts_on_after_the_write(self) -> None:
+    def test_pretty_format_hands_interrupts_on_after_the_write(self) -> None:
         class Interrupting:
             def __repr__(self) -> str:
                 raise KeyboardInterrupt
@@ -545,36 +553,36 @@ class TestPrettyFormat:
         assert " hi " in stream.getvalue()
         assert "<unprintable Interrupting: KeyboardInterrupt>" in stream.getvalue()
 
-    def test_survives_what_is_no_record(self) -> None:
+    def test_pretty_format_survives_what_is_no_record(self) -> None:
         class Slotted:
             __slots__ = ()
 
         text = PrettyFormatter().format(Slotted())  # type: ignore[arg-type]
         assert "record not readable" in text
 
-    def test_shows_the_text_of_a_traceback_from_elsewhere(self) -> None:
+    def test_pretty_format_shows_the_text_of_a_traceback_from_elsewhere(self) -> None:
         text = PrettyFormatter().format(record(exc_text="Traceback: far\n  away", stack_info="s"))
         assert text.endswith("\n    Traceback: far\n      away")
         assert "\n    s\n" in text
 
-    def test_lets_no_text_from_outside_drive_the_terminal(self) -> None:
+    def test_pretty_format_lets_no_text_from_outside_drive_the_terminal(self) -> None:
         hostile = "\x1b[2J\x07\x9b\u2028x"
         made = record(hostile, name=hostile, **{hostile: hostile, "list": [hostile]})
         made.levelname = hostile
         text = PrettyFormatter().format(made)
         assert text.replace("\n", "").isprintable()
 
-    def test_keeps_fields_that_are_called_like_its_columns(self) -> None:
+    def test_pretty_format_keeps_fields_that_are_called_like_its_columns(self) -> None:
         text = PrettyFormatter().format(record(timestamp="mine", event="too", exception="e"))
         assert "\n    event=too exception=e timestamp=mine" in text
 
-    def test_falls_back_on_the_line_where_drawing_fails(
+    def test_pretty_format_falls_back_on_the_line_where_drawing_fails(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("mozlog_py.pretty.draw", None)
         assert checked(PrettyFormatter().format(record()))["Fields"] == {"msg": "hello"}
 
-    def test_survives_records_without_a_time_or_a_level(self) -> None:
+    def test_pretty_format_survives_records_without_a_time_or_a_level(self) -> None:
         made = record("hi", created=1e300)
         made.levelname = None  # type: ignore[assignment]
         assert "hi" in PrettyFormatter().format(made)
@@ -758,7 +766,7 @@ class TestUncaught:
         assert lines == []
         assert seen == [(KeyboardInterrupt, interrupt, None)]
 
-    def test_is_installed_once(self) -> None:
+    def test_uncaught_is_installed_once(self) -> None:
         excepthooks.log_uncaught()
         former = dict(excepthooks._former_hooks)
         excepthooks.log_uncaught()

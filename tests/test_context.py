@@ -41,7 +41,7 @@ def in_new_thread() -> list[dict[str, Any]]:
 class TestWrongCalls:
     @pytest.mark.parametrize("fields", [{"user": "ann"}, types.MappingProxyType({"user": "ann"})])
     @pytest.mark.parametrize(("name", "function"), [("bind", bind), ("bound", bound)])
-    def test_of_a_dict_by_position_say_to_unpack_it(
+    def test_wrong_calls_of_a_dict_by_position_say_to_unpack_it(
         self, name: str, function: Any, fields: Any
     ) -> None:
         with pytest.raises(OptionError, match=rf"write {name}\(\*\*fields\) for a dict"):
@@ -49,27 +49,27 @@ class TestWrongCalls:
         assert get() == {}
 
     @pytest.mark.parametrize(("name", "function"), [("bind", bind), ("bound", bound)])
-    def test_of_a_value_without_a_name_show_it(self, name: str, function: Any) -> None:
+    def test_wrong_calls_of_a_value_without_a_name_show_it(self, name: str, function: Any) -> None:
         with pytest.raises(TypeError, match=rf"{name}\(\) was given 'ann' without a name; fields"):
             function("ann", door=2)
         assert get() == {}
 
-    def test_of_a_decorator_without_brackets_say_so(self) -> None:
+    def test_wrong_calls_of_a_decorator_without_brackets_say_so(self) -> None:
         with pytest.raises(OptionError, match=r"write @bound\(job='reindex'\) with the brackets"):
             bound(lambda: None)
 
     @pytest.mark.parametrize("names", [["a", "b"], {"a": 1}, None, 1])
-    def test_of_unbind_with_what_is_no_name_say_what_it_takes(self, names: Any) -> None:
+    def test_wrong_calls_of_unbind_with_what_is_no_name_say_what_it_takes(self, names: Any) -> None:
         bind(a=1)
         with pytest.raises(OptionError, match=r"unbind\(\) was given .*unbind\(\*names\)"):
             unbind(names)
         assert get() == {"a": 1}
 
-    def test_of_carry_with_the_result_of_a_call_say_what_it_takes(self) -> None:
+    def test_wrong_calls_of_carry_with_the_result_of_a_call_say_what_it_takes(self) -> None:
         with pytest.raises(OptionError, match="carry\\(\\) was given None, which cannot be called"):
             context.carry(None)  # type: ignore[arg-type]
 
-    def test_are_not_fields_with_any_name(self) -> None:
+    def test_wrong_calls_are_not_fields_with_any_name(self) -> None:
         names = {"self": 1, "positional": 2, "fields": 3, "function": 4}
         with bound(**names):
             assert get() == names
@@ -78,31 +78,31 @@ class TestWrongCalls:
 
 
 class TestBind:
-    def test_adds_fields(self) -> None:
+    def test_bind_adds_fields(self) -> None:
         bind(a=1)
         bind(b=2)
         assert get() == {"a": 1, "b": 2}
 
-    def test_replaces_a_field_of_the_same_name(self) -> None:
+    def test_bind_replaces_a_field_of_the_same_name(self) -> None:
         bind(a=1, b=1)
         bind(a=2)
         assert get() == {"a": 2, "b": 1}
 
-    def test_of_nothing_changes_nothing(self) -> None:
+    def test_bind_of_nothing_changes_nothing(self) -> None:
         bind(a=1)
         bind()
         assert get() == {"a": 1}
 
-    def test_takes_any_name(self) -> None:
+    def test_bind_takes_any_name(self) -> None:
         bind(self=1, fields=2, **{"not an identifier": 3})
         assert get() == {"self": 1, "fields": 2, "not an identifier": 3}
 
-    def test_keeps_the_values_themselves(self) -> None:
+    def test_bind_keeps_the_values_themselves(self) -> None:
         value: list[int] = []
         bind(a=value)
         assert get()["a"] is value
 
-    def test_does_not_change_what_was_read_before(self) -> None:
+    def test_bind_does_not_change_what_was_read_before(self) -> None:
         bind(a=1)
         before = current()
         bind(a=2, b=2)
@@ -110,17 +110,17 @@ class TestBind:
 
 
 class TestUnbind:
-    def test_takes_fields_out(self) -> None:
+    def test_unbind_takes_fields_out(self) -> None:
         bind(a=1, b=2, c=3)
         unbind("a", "c")
         assert get() == {"b": 2}
 
-    def test_of_a_name_that_is_not_bound_is_no_error(self) -> None:
+    def test_unbind_of_a_name_that_is_not_bound_is_no_error(self) -> None:
         bind(a=1)
         unbind("b")
         assert get() == {"a": 1}
 
-    def test_shows_again_what_the_field_was_hiding(self) -> None:
+    def test_unbind_shows_again_what_the_field_was_hiding(self) -> None:
         structlog.contextvars.bind_contextvars(a="structlog")
         bind(a="ours")
         unbind("a")
@@ -128,14 +128,14 @@ class TestUnbind:
 
 
 class TestClear:
-    def test_takes_out_everything_bound_here_and_the_request_id(self) -> None:
+    def test_clear_takes_out_everything_bound_here_and_the_request_id(self) -> None:
         bind(a=1)
         request_id_context.set("id")
         clear()
         assert get() == {}
         assert request_id_context.get() is None
 
-    def test_leaves_alone_what_structlog_bound(self) -> None:
+    def test_clear_leaves_alone_what_structlog_bound(self) -> None:
         structlog.contextvars.bind_contextvars(theirs=1)
         bind(ours=1)
         clear()
@@ -143,38 +143,38 @@ class TestClear:
 
 
 class TestGet:
-    def test_gives_nothing_where_nothing_is_bound(self) -> None:
+    def test_get_gives_nothing_where_nothing_is_bound(self) -> None:
         assert get() == {}
 
-    def test_gives_a_copy_that_may_be_changed(self) -> None:
+    def test_get_gives_a_copy_that_may_be_changed(self) -> None:
         bind(a=1)
         get()["b"] = 2
         get().clear()
         assert get() == {"a": 1}
 
-    def test_of_nothing_gives_a_copy_too(self) -> None:
+    def test_get_of_nothing_gives_a_copy_too(self) -> None:
         get()["a"] = 1
         assert get() == {}
 
 
 class TestRequestId:
-    def test_is_the_field_rid(self) -> None:
+    def test_request_id_is_the_field_rid(self) -> None:
         request_id_context.set("id")
         bind(a=1)
         assert get() == {"a": 1, "rid": "id"}
 
     @pytest.mark.parametrize("request_id", [None, ""])
-    def test_that_is_missing_is_no_field(self, request_id: str | None) -> None:
+    def test_request_id_that_is_missing_is_no_field(self, request_id: str | None) -> None:
         request_id_context.set(request_id)
         assert get() == {}
 
-    def test_gives_way_to_a_bound_rid(self) -> None:
+    def test_request_id_gives_way_to_a_bound_rid(self) -> None:
         request_id_context.set("id")
         with bound(rid="bound"):
             assert get() == {"rid": "bound"}
         assert get() == {"rid": "id"}
 
-    def test_is_never_stored_among_the_bound_fields(self) -> None:
+    def test_request_id_is_never_stored_among_the_bound_fields(self) -> None:
         request_id_context.set("first")
         bind(a=1)
         request_id_context.set("second")
@@ -182,50 +182,52 @@ class TestRequestId:
 
 
 class TestStructlogContext:
-    def test_shows_too(self) -> None:
+    def test_structlog_context_shows_too(self) -> None:
         structlog.contextvars.bind_contextvars(theirs=1)
         bind(ours=2)
         assert get() == {"theirs": 1, "ours": 2}
 
-    def test_shows_where_nothing_else_is_bound(self) -> None:
+    def test_structlog_context_shows_where_nothing_else_is_bound(self) -> None:
         structlog.contextvars.bind_contextvars(theirs=1, none=None)
         assert get() == {"theirs": 1, "none": None}
 
-    def test_gives_way_to_fields_bound_here_and_to_the_request_id(self) -> None:
+    def test_structlog_context_gives_way_to_fields_bound_here_and_to_the_request_id(self) -> None:
         structlog.contextvars.bind_contextvars(a="structlog", rid="structlog")
         request_id_context.set("id")
         assert get() == {"a": "structlog", "rid": "id"}
         bind(a="ours", rid="ours")
         assert get() == {"a": "ours", "rid": "ours"}
 
-    def test_is_the_rid_where_there_is_no_other(self) -> None:
+    def test_structlog_context_is_the_rid_where_there_is_no_other(self) -> None:
         structlog.contextvars.bind_contextvars(rid="structlog")
         assert get() == {"rid": "structlog"}
 
-    def test_that_was_unbound_or_cleared_is_gone(self) -> None:
+    def test_structlog_context_that_was_unbound_or_cleared_is_gone(self) -> None:
         structlog.contextvars.bind_contextvars(a=1, b=2, c=3)
         structlog.contextvars.unbind_contextvars("a")
         assert get() == {"b": 2, "c": 3}
         structlog.contextvars.clear_contextvars()
         assert get() == {}
 
-    def test_of_a_block_is_gone_after_it(self) -> None:
+    def test_structlog_context_of_a_block_is_gone_after_it(self) -> None:
         structlog.contextvars.bind_contextvars(a="outer")
         with structlog.contextvars.bound_contextvars(a="inner", b="inner"):
             assert get() == {"a": "inner", "b": "inner"}
         assert get() == {"a": "outer"}
 
-    def test_is_what_structlog_itself_says(self) -> None:
+    def test_structlog_context_is_what_structlog_itself_says(self) -> None:
         structlog.contextvars.bind_contextvars(structlog_a=1, b=[2], ä=3)
         assert get() == structlog.contextvars.get_contextvars()
 
-    def test_is_found_without_its_registry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_structlog_context_is_found_without_its_registry(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         structlog.contextvars.bind_contextvars(a="structlog", b=1)
         bind(a="ours")
         monkeypatch.delattr(structlog.contextvars, "_CONTEXT_VARS")
         assert get() == {"a": "ours", "b": 1}
 
-    def test_is_not_looked_for_where_structlog_is_not_loaded(
+    def test_structlog_context_is_not_looked_for_where_structlog_is_not_loaded(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         structlog.contextvars.bind_contextvars(theirs=1)
@@ -234,7 +236,7 @@ class TestStructlogContext:
         assert get() == {"ours": 1}
         assert "structlog.contextvars" not in sys.modules
 
-    def test_is_never_written_to(self) -> None:
+    def test_structlog_context_is_never_written_to(self) -> None:
         with bound(ours=1):
             assert structlog.contextvars.get_contextvars() == {}
 
@@ -246,7 +248,7 @@ class TestBoundBlocks:
             assert get() == {"a": "within", "b": 1}
         assert get() == {"a": "before"}
 
-    def test_may_be_nested(self) -> None:
+    def test_bound_blocks_may_be_nested(self) -> None:
         with bound(a=1):
             with bound(b=2):
                 with bound(a=3):
@@ -255,14 +257,14 @@ class TestBoundBlocks:
             assert get() == {"a": 1}
         assert get() == {}
 
-    def test_are_left_by_an_exception_that_goes_on(self) -> None:
+    def test_bound_blocks_are_left_by_an_exception_that_goes_on(self) -> None:
         error = ValueError()
         with pytest.raises(ValueError) as caught, bound(a=1):
             raise error
         assert caught.value is error
         assert get() == {}
 
-    def test_that_are_nested_are_each_left_by_an_exception(self) -> None:
+    def test_bound_blocks_that_are_nested_are_each_left_by_an_exception(self) -> None:
         with bound(a=1):
             with pytest.raises(ValueError), bound(b=2), bound(c=3):
                 raise ValueError
@@ -270,12 +272,12 @@ class TestBoundBlocks:
         assert get() == {}
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
-    def test_are_left_by_an_interrupt(self, error: type[BaseException]) -> None:
+    def test_bound_blocks_are_left_by_an_interrupt(self, error: type[BaseException]) -> None:
         with pytest.raises(error), bound(a=1):
             raise error
         assert get() == {}
 
-    def test_go_back_to_what_was_whatever_happened_within(self) -> None:
+    def test_bound_blocks_go_back_to_what_was_whatever_happened_within(self) -> None:
         bind(a=1)
         with bound(b=2):
             bind(c=3)
@@ -287,12 +289,12 @@ class TestBoundBlocks:
             assert get() == {}
         assert get() == {"a": 1}
 
-    def test_give_themselves(self) -> None:
+    def test_bound_blocks_give_themselves(self) -> None:
         block = bound(a=1)
         with block as entered:
             assert entered is block
 
-    def test_can_be_used_again_and_within_themselves(self) -> None:
+    def test_bound_blocks_can_be_used_again_and_within_themselves(self) -> None:
         block = bound(a=1)
         for _ in range(2):
             with block:
@@ -315,11 +317,11 @@ class TestBoundBlocks:
         block.__exit__(None, None, None)
         assert get() == {"b": 2}
 
-    def test_take_any_name(self) -> None:
+    def test_bound_blocks_take_any_name(self) -> None:
         with bound(self=1, fields=2, **{"not an identifier": 3}):
             assert get() == {"self": 1, "fields": 2, "not an identifier": 3}
 
-    def test_do_not_change_the_values_they_bind(self) -> None:
+    def test_bound_blocks_do_not_change_the_values_they_bind(self) -> None:
         value = {"a": 1}
         with bound(value=value):
             assert get()["value"] is value
@@ -327,7 +329,7 @@ class TestBoundBlocks:
 
 
 class TestBoundFunctions:
-    def test_run_within_the_fields(self) -> None:
+    def test_bound_functions_run_within_the_fields(self) -> None:
         @bound(a=1)
         def function() -> dict[str, Any]:
             return get()
@@ -335,7 +337,7 @@ class TestBoundFunctions:
         assert function() == {"a": 1}
         assert get() == {}
 
-    def test_take_and_give_what_the_function_does(self) -> None:
+    def test_bound_functions_take_and_give_what_the_function_does(self) -> None:
         @bound(a=1)
         def function(one: int, /, two: int, *rest: int, three: int = 3, **more: int) -> Any:
             """What it does."""
@@ -358,7 +360,7 @@ class TestBoundFunctions:
             "more",
         ]
 
-    def test_that_raise_leave_nothing_bound(self) -> None:
+    def test_bound_functions_that_raise_leave_nothing_bound(self) -> None:
         @bound(a=1)
         def function() -> None:
             bind(b=2)
@@ -368,7 +370,7 @@ class TestBoundFunctions:
             function()
         assert get() == {}
 
-    def test_may_call_themselves(self) -> None:
+    def test_bound_functions_may_call_themselves(self) -> None:
         @bound(a=1)
         def function(depth: int) -> list[dict[str, Any]]:
             bind(depth=depth)
@@ -378,7 +380,7 @@ class TestBoundFunctions:
         assert function(2) == [{"a": 1, "depth": depth} for depth in range(3)]
         assert get() == {}
 
-    def test_may_be_methods(self) -> None:
+    def test_bound_functions_may_be_methods(self) -> None:
         class Service:
             @bound(a=1)
             def method(self) -> dict[str, Any]:
@@ -400,7 +402,7 @@ class TestBoundFunctions:
             {"c": 1},
         )
 
-    def test_run_in_several_threads_at_once(self) -> None:
+    def test_bound_functions_run_in_several_threads_at_once(self) -> None:
         barrier = threading.Barrier(4)
 
         @bound(a=1)
@@ -417,7 +419,7 @@ class TestBoundFunctions:
 
 
 class TestBoundCoroutineFunctions:
-    def test_run_within_the_fields_to_their_end(self) -> None:
+    def test_bound_coroutine_functions_run_within_the_fields_to_their_end(self) -> None:
         @bound(a=1)
         async def function() -> list[dict[str, Any]]:
             before = get()
@@ -430,7 +432,7 @@ class TestBoundCoroutineFunctions:
 
         asyncio.run(main())
 
-    def test_are_still_coroutine_functions(self) -> None:
+    def test_bound_coroutine_functions_are_still_coroutine_functions(self) -> None:
         @bound(a=1)
         async def function() -> None:
             pass
@@ -451,7 +453,9 @@ class TestBoundCoroutineFunctions:
         asyncio.run(main())
 
     @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
-    def test_that_raise_leave_nothing_bound(self, error: type[BaseException]) -> None:
+    def test_bound_coroutine_functions_that_raise_leave_nothing_bound(
+        self, error: type[BaseException]
+    ) -> None:
         @bound(a=1)
         async def function() -> None:
             await asyncio.sleep(0)
@@ -466,7 +470,7 @@ class TestBoundCoroutineFunctions:
 
         assert asyncio.run(main()) == {}
 
-    def test_behind_a_partial_are_coroutine_functions_too(self) -> None:
+    def test_bound_coroutine_functions_behind_a_partial_are_coroutine_functions_too(self) -> None:
         async def function(number: int) -> dict[str, Any]:
             await asyncio.sleep(0)
             return {**get(), "number": number}
@@ -474,7 +478,7 @@ class TestBoundCoroutineFunctions:
         decorated = bound(a=1)(functools.partial(function, 5))
         assert asyncio.run(decorated()) == {"a": 1, "number": 5}
 
-    def test_run_side_by_side(self) -> None:
+    def test_bound_coroutine_functions_run_side_by_side(self) -> None:
         @bound(a=1)
         async def function(number: int) -> dict[str, Any]:
             bind(number=number)
@@ -489,28 +493,30 @@ class TestBoundCoroutineFunctions:
 
 
 class TestGeneratorFunctions:
-    def test_are_refused_with_what_to_do_instead(self) -> None:
+    def test_generator_functions_are_refused_with_what_to_do_instead(self) -> None:
         def numbers() -> Iterator[int]:
             yield 1
 
         with pytest.raises(TypeError, match=r"numbers.*with bound\("):
             bound(a=1)(numbers)
 
-    def test_that_are_asynchronous_are_refused(self) -> None:
+    def test_generator_functions_that_are_asynchronous_are_refused(self) -> None:
         async def numbers() -> AsyncIterator[int]:
             yield 1
 
         with pytest.raises(TypeError, match="numbers"):
             bound(a=1)(numbers)
 
-    def test_behind_a_partial_are_refused(self) -> None:
+    def test_generator_functions_behind_a_partial_are_refused(self) -> None:
         def numbers() -> Iterator[int]:
             yield 1
 
         with pytest.raises(TypeError, match="generator function"):
             bound(a=1)(functools.partial(numbers))
 
-    def test_that_use_a_block_inside_leave_it_when_they_are_closed(self) -> None:
+    def test_generator_functions_that_use_a_block_inside_leave_it_when_they_are_closed(
+        self,
+    ) -> None:
         def numbers() -> Iterator[dict[str, Any]]:
             with bound(inside=1):
                 yield get()
@@ -532,7 +538,9 @@ class TestGeneratorFunctions:
         second.close()  # type: ignore[attr-defined]
         assert get() == {}
 
-    def test_that_are_abandoned_and_finalised_elsewhere_change_nothing_there(self) -> None:
+    def test_generator_functions_that_are_abandoned_and_finalised_elsewhere_change_nothing_there(
+        self,
+    ) -> None:
         async def numbers() -> AsyncIterator[int]:
             with bound(inside=1):
                 yield 1
@@ -553,7 +561,7 @@ class TestGeneratorFunctions:
 
 
 class TestThreads:
-    def test_see_nothing_of_each_other(self) -> None:
+    def test_threads_see_nothing_of_each_other(self) -> None:
         barrier = threading.Barrier(8)
 
         def work(number: int) -> list[dict[str, Any]]:
@@ -574,12 +582,12 @@ class TestThreads:
                 ]
         assert get() == {}
 
-    def test_start_with_nothing_bound(self) -> None:
+    def test_threads_start_with_nothing_bound(self) -> None:
         bind(a=1)
         request_id_context.set("id")
         assert in_new_thread() == [{}]
 
-    def test_that_share_one_block_each_go_back_to_their_own(self) -> None:
+    def test_threads_that_share_one_block_each_go_back_to_their_own(self) -> None:
         shared = bound(shared=1)
         barrier = threading.Barrier(4)
 
@@ -608,7 +616,7 @@ class TestThreads:
                 for number in range(4)
             ]
 
-    def test_called_with_to_thread_see_the_task_and_do_not_change_it(self) -> None:
+    def test_threads_called_with_to_thread_see_the_task_and_do_not_change_it(self) -> None:
         def work() -> dict[str, Any]:
             bind(thread=1)
             request_id_context.set("thread's")
@@ -624,7 +632,7 @@ class TestThreads:
             {"task": 1, "rid": "task's"},
         ]
 
-    def test_called_with_to_thread_within_a_block_leave_it_alone(self) -> None:
+    def test_threads_called_with_to_thread_within_a_block_leave_it_alone(self) -> None:
         shared = bound(shared=1)
 
         def work() -> list[dict[str, Any]]:
@@ -645,7 +653,7 @@ class TestThreads:
 
 
 class TestTasks:
-    def test_see_what_was_bound_before_they_began(self) -> None:
+    def test_tasks_see_what_was_bound_before_they_began(self) -> None:
         async def child() -> dict[str, Any]:
             return get()
 
@@ -659,7 +667,7 @@ class TestTasks:
 
         assert asyncio.run(main()) == {"a": 1, "rid": "id"}
 
-    def test_never_change_their_parents(self) -> None:
+    def test_tasks_never_change_their_parents(self) -> None:
         async def child() -> None:
             bind(child=1)
             unbind("parent")
@@ -674,7 +682,7 @@ class TestTasks:
 
         assert asyncio.run(main()) == {"parent": 1, "rid": "parent's"}
 
-    def test_see_nothing_of_each_other(self) -> None:
+    def test_tasks_see_nothing_of_each_other(self) -> None:
         async def work(number: int) -> list[dict[str, Any]]:
             bind(number=number)
             request_id_context.set(f"id{number}")
@@ -694,7 +702,7 @@ class TestTasks:
             ]
         assert get() == {}
 
-    def test_that_share_one_block_each_go_back_to_their_own(self) -> None:
+    def test_tasks_that_share_one_block_each_go_back_to_their_own(self) -> None:
         shared = bound(shared=1)
 
         async def work(number: int, count: int) -> list[dict[str, Any]]:
@@ -715,7 +723,7 @@ class TestTasks:
             for number in range(5)
         ]
 
-    def test_that_outlive_the_block_they_began_in_keep_its_fields(self) -> None:
+    def test_tasks_that_outlive_the_block_they_began_in_keep_its_fields(self) -> None:
         async def child(go_on: asyncio.Event) -> list[dict[str, Any]]:
             await go_on.wait()
             with bound(child=1):
@@ -733,7 +741,7 @@ class TestTasks:
 
         assert asyncio.run(main()) == [{}, {"request": 1, "child": 1}, {"request": 1}]
 
-    def test_that_are_cancelled_leave_their_parents_as_they_were(self) -> None:
+    def test_tasks_that_are_cancelled_leave_their_parents_as_they_were(self) -> None:
         async def child() -> None:
             with bound(child=1):
                 await asyncio.Event().wait()
@@ -751,7 +759,7 @@ class TestTasks:
 
 
 class TestCallsInACopiedContext:
-    def test_see_the_original_and_do_not_change_it(self) -> None:
+    def test_calls_in_a_copied_context_see_the_original_and_do_not_change_it(self) -> None:
         bind(a=1)
 
         def inner() -> dict[str, Any]:
@@ -763,13 +771,15 @@ class TestCallsInACopiedContext:
 
 
 class TestPublicNames:
-    def test_are_sorted_and_there(self) -> None:
+    def test_public_names_are_sorted_and_there(self) -> None:
         assert context.__all__ == sorted(context.__all__)
         assert all(hasattr(context, name) for name in context.__all__)
 
 
 class TestStructlogHalfImported:
-    def test_leaves_the_context_in_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_structlog_half_imported_leaves_the_context_in_the_line(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         # As another thread sees it while it is imported.
         monkeypatch.setitem(
             sys.modules, "structlog.contextvars", types.ModuleType("structlog.contextvars")
@@ -783,7 +793,7 @@ class TestStructlogHalfImported:
 
 
 class TestRestore:
-    def test_puts_back_what_was_bound_and_nothing_else(self) -> None:
+    def test_restore_puts_back_what_was_bound_and_nothing_else(self) -> None:
         mine: contextvars.ContextVar[int] = contextvars.ContextVar("mine", default=0)
         context.bind(user="ann")
         structlog.contextvars.bind_contextvars(shape="round")
@@ -797,7 +807,7 @@ class TestRestore:
         assert mine.get() == 1
         structlog.contextvars.clear_contextvars()
 
-    def test_keeps_what_was_bound_after_it_was_handed_over(self) -> None:
+    def test_restore_keeps_what_was_bound_after_it_was_handed_over(self) -> None:
         context.bind(host="h1")
         before = context.snapshot()
         context.bind(user="ann", step=1)
@@ -810,7 +820,7 @@ class TestRestore:
         assert context.get() == {"host": "h1", "tenant": "t1", "step": 2, "colour": "red"}
         structlog.contextvars.clear_contextvars()
 
-    def test_takes_out_what_was_bound_before_it_was_handed_over(self) -> None:
+    def test_restore_takes_out_what_was_bound_before_it_was_handed_over(self) -> None:
         before = context.snapshot()
         context.bind(user="ann")
         context.request_id_context.set("r1")
@@ -819,7 +829,7 @@ class TestRestore:
         context.restore(before, handed_over)
         assert context.get() == {}
 
-    def test_keeps_a_request_id_that_was_set_after_it_was_handed_over(self) -> None:
+    def test_restore_keeps_a_request_id_that_was_set_after_it_was_handed_over(self) -> None:
         before = context.snapshot()
         context.request_id_context.set("r1")
         handed_over = context.snapshot()
@@ -827,7 +837,7 @@ class TestRestore:
         context.restore(before, handed_over)
         assert context.get() == {"rid": "r2"}
 
-    def test_leaves_unbound_what_was_unbound_after_it_was_handed_over(self) -> None:
+    def test_restore_leaves_unbound_what_was_unbound_after_it_was_handed_over(self) -> None:
         context.bind(host="h1")
         with bound(tenant="t1"):
             before = context.snapshot()
@@ -836,7 +846,7 @@ class TestRestore:
         context.restore(before, handed_over)
         assert context.get() == {"host": "h1"}
 
-    def test_has_a_block_that_was_entered_later_go_back_to_what_is_left(self) -> None:
+    def test_restore_has_a_block_that_was_entered_later_go_back_to_what_is_left(self) -> None:
         before = context.snapshot()
         context.bind(user="ann")
         handed_over = context.snapshot()
@@ -847,7 +857,7 @@ class TestRestore:
 
 
 class TestHasBound:
-    def test_tells_whether_a_field_is_bound_in_either_way(self) -> None:
+    def test_has_bound_tells_whether_a_field_is_bound_in_either_way(self) -> None:
         assert not context.has_bound()
         context.bind(user="ann")
         assert context.has_bound()

@@ -64,7 +64,9 @@ def front(request: pytest.FixtureRequest) -> Iterator[Log]:
 class TestLongTexts:
     @pytest.mark.parametrize("layout", ["mozlog", "gcp"])
     @pytest.mark.parametrize("text", ["m", "\u2028", "\x1b", "\x7f", "ü\U000e0041", "日本"])
-    def test_are_cut_and_short_fields_survive(self, front: Log, layout: str, text: str) -> None:
+    def test_long_texts_are_cut_and_short_fields_survive(
+        self, front: Log, layout: str, text: str
+    ) -> None:
         for size in (17_000, 300_000):
             made = front(text * size, format=layout, **SHORT)
             assert len(made.encode()) <= LIMIT
@@ -80,7 +82,7 @@ class TestLongTexts:
     @pytest.mark.parametrize("layout", ["mozlog", "gcp"])
     @pytest.mark.parametrize("limit", [1024, LIMIT])
     @pytest.mark.parametrize("where", ["name", "field", "deep", "key"])
-    def test_are_cut_wherever_they_stand(
+    def test_long_texts_are_cut_wherever_they_stand(
         self, front: Log, layout: str, limit: int, where: str
     ) -> None:
         long = "x" * 40_000
@@ -100,7 +102,7 @@ class TestLongTexts:
 
     @pytest.mark.parametrize("layout", ["mozlog", "gcp", "pretty"])
     @pytest.mark.parametrize("text", ["\u2028", "\x1b", "a\u202e", "ü\x85"])
-    def test_are_cut_before_their_characters_are_escaped(
+    def test_long_texts_are_cut_before_their_characters_are_escaped(
         self, front: Log, layout: str, text: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Escapes of 10 MB took seconds, for a line of 16 KiB."""
@@ -131,13 +133,13 @@ class TestLongTexts:
         assert totals[1] <= 24 * LIMIT
 
     @pytest.mark.parametrize("layout", ["mozlog", "gcp"])
-    def test_are_whole_without_a_limit(self, front: Log, layout: str) -> None:
+    def test_long_texts_are_whole_without_a_limit(self, front: Log, layout: str) -> None:
         text = "a\u2028" * 100_000
         (line,) = checked_lines(front(text, format=layout, limit=0, **SHORT))
         assert line["Fields"]["msg"] == text
         assert "mozlog.degraded" not in line["Fields"]
 
-    def test_say_how_much_of_them_is_missing(self, front: Log) -> None:
+    def test_long_texts_say_how_much_of_them_is_missing(self, front: Log) -> None:
         text = "\u2028" * 1_000_000
         (line,) = checked_lines(front(text))
         shown = line["Fields"]["msg"]
@@ -146,7 +148,9 @@ class TestLongTexts:
 
     @pytest.mark.parametrize("layout", ["mozlog", "gcp", "pretty"])
     @pytest.mark.parametrize("shift", range(0, 20, 5))
-    def test_show_no_part_of_a_secret_at_the_cut(self, front: Log, layout: str, shift: int) -> None:
+    def test_long_texts_show_no_part_of_a_secret_at_the_cut(
+        self, front: Log, layout: str, shift: int
+    ) -> None:
         text = "\u2028" + "x" * shift + SECRET * 3000
         redact = Redact(values=[SECRET])
         made = front(text, format=layout, limit=1024, processors=[redact], value=text)
@@ -163,7 +167,7 @@ class TestOtherLines:
         return stream.getvalue()
 
     @pytest.mark.parametrize("text", ["x", "\u2028"])
-    def test_with_a_prefix_are_cut_behind_it(self, text: str) -> None:
+    def test_other_lines_with_a_prefix_are_cut_behind_it(self, text: str) -> None:
         formatter = MozlogFormatter(prefix="@cee: ")
         made = self.written(formatter, 2048, record(text * 50_000, rid="r-1"))
         assert len(made) <= 2048
@@ -171,7 +175,7 @@ class TestOtherLines:
         assert checked(made.removeprefix("@cee: ").rstrip("\n"))["Fields"]["rid"] == "r-1"
 
     @pytest.mark.parametrize("text", ["x", "\u2028"])
-    def test_that_a_subclass_makes_are_cut_in_all_members(self, text: str) -> None:
+    def test_other_lines_that_a_subclass_makes_are_cut_in_all_members(self, text: str) -> None:
         class Own(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 line = super().convert_record(record)
@@ -185,7 +189,7 @@ class TestOtherLines:
         assert "labels" not in line
         assert line["Fields"].items() >= {"rid": "r-1", "msg": "hi"}.items()
 
-    def test_leave_out_the_largest_members_first(self) -> None:
+    def test_other_lines_leave_out_the_largest_members_first(self) -> None:
         fields = {f"list_{n}": [*range(n * 40)] for n in range(1, 20)}
         made = self.written(MozlogFormatter(), 4096, record("hi", rid="r-1", **fields))
         line = checked(made)
@@ -195,13 +199,13 @@ class TestOtherLines:
         reason = line["Fields"]["mozlog.degraded"]
         assert reason.endswith(f"; {19 - len(left)} fields left out")
 
-    def test_do_not_keep_a_list_of_a_traceback_in_the_place_of_all_others(self) -> None:
+    def test_other_lines_do_not_keep_a_list_of_a_traceback_in_the_place_of_all_others(self) -> None:
         formatter = MozlogFormatter(exc_info_as_array=True)
         text = "\n".join(f"line {n}" for n in range(20_000))
         made = self.written(formatter, 2048, record("hi", exc_info=ValueError(text), **SHORT))
         assert SHORT.items() <= checked(made)["Fields"].items()
 
-    def test_of_a_queue_do_not_fill_it_with_what_is_cut_in_the_end(self) -> None:
+    def test_other_lines_of_a_queue_do_not_fill_it_with_what_is_cut_in_the_end(self) -> None:
         stream = io.StringIO()
         handler = MozlogQueueHandler(stream, max_bytes=1_000_000)
         handler.handle(record("x" * 3_000_000))
@@ -210,7 +214,7 @@ class TestOtherLines:
         assert len(stream.getvalue()) <= LIMIT
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, CloudFormatter, PrettyFormatter])
-    def test_of_one_formatter_have_the_limit_of_their_handler(
+    def test_other_lines_of_one_formatter_have_the_limit_of_their_handler(
         self, kind: type[MozlogFormatter]
     ) -> None:
         formatter = kind()
@@ -222,7 +226,7 @@ class TestOtherLines:
         # Handlers of others ask for text, and have no limit.
         assert len(formatter.format(record("\u2028" * 20_000))) >= 100_000
 
-    def test_follow_an_ending_that_is_changed(self) -> None:
+    def test_other_lines_follow_an_ending_that_is_changed(self) -> None:
         stream = io.StringIO()
         handler = MozlogHandler(stream, max_line_bytes=1024)
         handler.terminator = "\r\n"
@@ -246,7 +250,9 @@ class TestLinesForPeople:
     @pytest.mark.parametrize("colors", [False, True])
     @pytest.mark.parametrize("text", ["m", "\x1b", "ü", "\u2028", "日本", "\n"])
     @pytest.mark.parametrize("limit", [1024, LIMIT])
-    def test_are_cut_and_short_fields_survive(self, text: str, limit: int, colors: bool) -> None:
+    def test_lines_for_people_are_cut_and_short_fields_survive(
+        self, text: str, limit: int, colors: bool
+    ) -> None:
         made = record(text * 20_000, value=text * 30_000, name="app" * 10_000, rid="r-1")
         shown = self.written(made, limit, colors=colors)
         assert shown.count(" characters cut>") >= 3
@@ -254,21 +260,21 @@ class TestLinesForPeople:
         assert "cut from " in shown
         assert len(shown.encode()) > limit / 3
 
-    def test_with_a_long_traceback_are_cut(self) -> None:
+    def test_lines_for_people_with_a_long_traceback_are_cut(self) -> None:
         error = ValueError("x" * 8000)
         error.__notes__ = ["\n" * 1000] * 20
         shown = self.written(record("failed", exc_info=error, rid="r-1"), 4096)
         assert re.search(r"^\S+ \S+ INFO +r-1 ", shown)
         assert "failed" in shown
 
-    def test_of_many_fields_have_the_message_and_the_id(self) -> None:
+    def test_lines_for_people_of_many_fields_have_the_message_and_the_id(self) -> None:
         fields = {f"f{n}": "x" for n in range(900)}
         shown = self.written(record("many", **fields, rid="r-1"), 2048)
         assert "many" in shown
         assert re.search(r"^\S+ \S+ INFO +r-1 ", shown)
         assert "fields left out" in shown
 
-    def test_are_whole_without_a_limit_and_where_they_are_short(self) -> None:
+    def test_lines_for_people_are_whole_without_a_limit_and_where_they_are_short(self) -> None:
         assert len(self.written(record("x" * 50_000), 0)) > 50_000
         assert "cut" not in self.written(record("x" * 10_000, a="y" * 5000), LIMIT)
 

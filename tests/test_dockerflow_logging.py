@@ -28,12 +28,12 @@ from mozlog_py.gcp import CloudFormatter
 
 
 class TestNames:
-    def test_are_the_librarys_own_objects(self) -> None:
+    def test_names_are_the_librarys_own_objects(self) -> None:
         assert issubclass(MozlogFormatter, mozlog_py.MozlogFormatter)
         assert MozlogHandler is mozlog_py.MozlogHandler
         assert request_id_context is mozlog_py.context.request_id_context
 
-    def test_are_all_listed(self) -> None:
+    def test_names_are_all_listed(self) -> None:
         assert dockerflow.logging.__all__ == [
             "JsonLogFormatter",
             "MozlogFormatter",
@@ -45,7 +45,7 @@ class TestNames:
             "safer_format_traceback",
         ]
 
-    def test_of_the_formatters_attributes_are_there(self) -> None:
+    def test_names_of_the_formatters_attributes_are_there(self) -> None:
         assert MozlogFormatter.LOGGING_FORMAT_VERSION == "2.0"
         assert MozlogFormatter.SYSLOG_LEVEL_MAP == {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
         assert MozlogFormatter.DEFAULT_SYSLOG_LEVEL == 7
@@ -57,7 +57,9 @@ class TestNames:
 
 
 class TestMozlogFormatter:
-    def test_is_what_every_formatter_of_the_library_is_an_instance_of(self) -> None:
+    def test_mozlog_formatter_is_what_every_formatter_of_the_library_is_an_instance_of(
+        self,
+    ) -> None:
         class Own(MozlogFormatter):
             pass
 
@@ -68,7 +70,7 @@ class TestMozlogFormatter:
         assert not isinstance(mozlog_py.MozlogFormatter(), Own)
         assert not isinstance(MozlogFormatter(), JsonLogFormatter)
 
-    def test_can_be_combined_with_an_abstract_class(self) -> None:
+    def test_mozlog_formatter_can_be_combined_with_an_abstract_class(self) -> None:
         class Named(ABC):
             @abstractmethod
             def name(self) -> str: ...
@@ -81,7 +83,9 @@ class TestMozlogFormatter:
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, JsonLogFormatter])
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-    def test_warns_of_a_text_that_names_no_field_and_leaves_it_out(self, kind: type) -> None:
+    def test_mozlog_formatter_warns_of_a_text_that_names_no_field_and_leaves_it_out(
+        self, kind: type
+    ) -> None:
         with pytest.warns(UserWarning, match="write logger_name='shop'.*It is left out"):
             formatter = kind("shop")
         logged = record()
@@ -89,7 +93,7 @@ class TestMozlogFormatter:
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, JsonLogFormatter])
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-    def test_goes_the_handlers_short_way(self, kind: type) -> None:
+    def test_mozlog_formatter_goes_the_handlers_short_way(self, kind: type) -> None:
         handler = MozlogHandler()
         handler.setFormatter(kind())
         assert handler._direct is handler.formatter
@@ -101,11 +105,15 @@ class TestMozlogFormatter:
         handler.setFormatter(Own())
         assert handler._direct is None
 
-    def test_hears_what_replaces_its_methods(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_mozlog_formatter_hears_what_replaces_its_methods(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(MozlogFormatter, "SYSLOG_LEVEL_MAP", {20: 1})
         assert render(MozlogFormatter(), record())["Severity"] == 1
 
-    def test_works_from_a_dict_config_and_an_ini_file(self, tmp_path: Path) -> None:
+    def test_mozlog_formatter_works_from_a_dict_config_and_an_ini_file(
+        self, tmp_path: Path
+    ) -> None:
         ini = tmp_path / "logging.ini"
         ini.write_text(
             "[loggers]\nkeys=root\n[handlers]\nkeys=h\n[formatters]\nkeys=f\n"
@@ -126,7 +134,7 @@ class TestMozlogFormatter:
 
 
 class TestJsonLogFormatter:
-    def test_is_the_formatter_with_a_deprecation_warning(self) -> None:
+    def test_json_log_formatter_is_the_formatter_with_a_deprecation_warning(self) -> None:
         with pytest.warns(DeprecationWarning, match="use MozlogFormatter") as warned:
             formatter = JsonLogFormatter(logger_name="old")
         assert warned[0].filename == __file__
@@ -134,7 +142,7 @@ class TestJsonLogFormatter:
 
 
 class TestSafeJSONEncoder:
-    def test_writes_the_repr_of_what_it_does_not_know(self) -> None:
+    def test_safe_json_encoder_writes_the_repr_of_what_it_does_not_know(self) -> None:
         class Broken:
             def __repr__(self) -> str:
                 raise LookupError
@@ -144,7 +152,7 @@ class TestSafeJSONEncoder:
 
 
 class TestTraceback:
-    def test_begins_and_ends_as_people_search_for_it(self) -> None:
+    def test_traceback_begins_and_ends_as_people_search_for_it(self) -> None:
         try:
             raise ValueError("two\nlines")
         except ValueError:
@@ -152,12 +160,12 @@ class TestTraceback:
         assert text.startswith("Uncaught exception:\n  File ")
         assert text.endswith("\n<class 'ValueError'>\nValueError('two\\nlines')\n")
 
-    def test_of_no_exception_is_empty(self) -> None:
+    def test_traceback_of_no_exception_is_empty(self) -> None:
         assert safer_format_traceback(None, None, None) == ""
 
 
 class TestRequestIdLogFilter:
-    def test_puts_the_request_id_on_the_record(self) -> None:
+    def test_request_id_log_filter_puts_the_request_id_on_the_record(self) -> None:
         made = record()
         assert RequestIdLogFilter().filter(made)
         assert made.rid is None  # type: ignore[attr-defined]
@@ -169,7 +177,9 @@ class TestRequestIdLogFilter:
             request_id_context.reset(token)
         assert fields(MozlogFormatter(), made) == {"rid": "abc", "msg": "hello"}
 
-    def test_keeps_an_id_that_the_record_came_with_where_there_is_no_request(self) -> None:
+    def test_request_id_log_filter_keeps_an_id_that_the_record_came_with_where_there_is_no_request(
+        self,
+    ) -> None:
         # As an access line of gunicorn does.
         made = record(rid="of its own")
         assert RequestIdLogFilter().filter(made)
@@ -181,7 +191,7 @@ class TestRequestIdLogFilter:
             request_id_context.reset(token)
         assert made.rid == "abc"  # type: ignore[attr-defined]
 
-    def test_is_not_needed_for_it(self) -> None:
+    def test_request_id_log_filter_is_not_needed_for_it(self) -> None:
         capture = Capture()
         request_id_context.set("abc")
         capture.logger.info("hi")
@@ -192,10 +202,10 @@ class TestRequestIdLogFilter:
 
 class TestRequestId:
     @pytest.mark.parametrize("header", ["x-request-id", "X-Request-ID", "X-REQUEST-ID"])
-    def test_is_read_from_the_header_in_any_case(self, header: str) -> None:
+    def test_request_id_is_read_from_the_header_in_any_case(self, header: str) -> None:
         assert get_or_generate_request_id({header: "abc-123"}) == "abc-123"
 
-    def test_is_read_from_a_header_of_another_name(self) -> None:
+    def test_request_id_is_read_from_a_header_of_another_name(self) -> None:
         headers = {"X-Trace": "t", "x-request-id": "r"}
         assert get_or_generate_request_id(headers, "x-trace") == "t"
         assert get_or_generate_request_id(headers, header_name="X-Trace") == "t"
@@ -204,12 +214,12 @@ class TestRequestId:
         "value",
         ["", " ", "a" * 129, "a\nb", "\x1b[31m", "žába", "a b", None, 7, ["a"]],
     )
-    def test_that_is_missing_or_unfit_is_generated(self, value: Any) -> None:
+    def test_request_id_that_is_missing_or_unfit_is_generated(self, value: Any) -> None:
         got = get_or_generate_request_id({"x-request-id": value})
         assert str(uuid.UUID(got)) == got
         assert got != get_or_generate_request_id({})
 
-    def test_of_a_doubled_header_is_the_first_that_fits(self) -> None:
+    def test_request_id_of_a_doubled_header_is_the_first_that_fits(self) -> None:
         assert get_or_generate_request_id({"x-request-id": "a" * 128}) == "a" * 128
         assert get_or_generate_request_id({"x-request-id": "sp ace, first,second"}) == "first"
 

@@ -35,7 +35,7 @@ def app(environ, start_response):
 """
 
 
-def test_has_no_snippet_that_is_not_run() -> None:
+def test_the_page_of_servers_has_no_snippet_that_is_not_run() -> None:
     assert set(SNIPPETS) == {
         "application", "celery", "file", "filter", "flask", "granian", "gunicorn", "hypercorn",
         "query-strings", "redirect", "signals", "uvicorn",

@@ -32,7 +32,7 @@ def run(name: str) -> dict[str, Any]:
     return names
 
 
-def test_have_no_snippet_that_is_not_run() -> None:
+def test_the_page_of_sinks_has_no_snippet_that_is_not_run() -> None:
     assert set(SNIPPETS) == {"cut", "stream", "file", "terminal-and-file", "queue", "counters"}
 
 
@@ -42,7 +42,7 @@ def test_stream(capsys: pytest.CaptureFixture[str]) -> None:
     assert line["Fields"] == {"msg": "to stderr"}
 
 
-def test_cut(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cut_line_is_as_the_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
     run("cut")
     output = capsys.readouterr().out
     (line,) = checked_lines(output)

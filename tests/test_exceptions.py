@@ -61,11 +61,11 @@ def failing(source: str, filename: str = "<generated>", **names: Any) -> BaseExc
 
 class TestExcInfo:
     @pytest.mark.parametrize("flag", [True, 1, False, 0, None, (None, None, None)])
-    def test_shows_nothing_where_no_exception_is_active(self, flag: Any) -> None:
+    def test_exc_info_shows_nothing_where_no_exception_is_active(self, flag: Any) -> None:
         assert as_exc_info(flag) is None
 
     @pytest.mark.parametrize("flag", [True, 1])
-    def test_that_is_true_is_the_active_exception(self, flag: Any) -> None:
+    def test_exc_info_that_is_true_is_the_active_exception(self, flag: Any) -> None:
         try:
             raise ValueError("boom")
         except ValueError as caught:
@@ -73,41 +73,41 @@ class TestExcInfo:
             assert as_exc_info(flag) == (ValueError, error, error.__traceback__)
 
     @pytest.mark.parametrize("flag", [False, 0, None])
-    def test_that_is_false_shows_nothing_of_the_active_exception(self, flag: Any) -> None:
+    def test_exc_info_that_is_false_shows_nothing_of_the_active_exception(self, flag: Any) -> None:
         try:
             raise ValueError
         except ValueError:
             assert as_exc_info(flag) is None
 
-    def test_that_is_an_exception_has_its_traceback(self) -> None:
+    def test_exc_info_that_is_an_exception_has_its_traceback(self) -> None:
         error = raised(ValueError())
         assert as_exc_info(error) == (ValueError, error, error.__traceback__)
         assert error.__traceback__ is not None
 
-    def test_that_is_an_exception_never_raised_has_none(self) -> None:
+    def test_exc_info_that_is_an_exception_never_raised_has_none(self) -> None:
         error = ValueError("boom")
         assert as_exc_info(error) == (ValueError, error, None)
         assert rendered(error) == block(error)
 
-    def test_that_is_a_triple_stays_as_it_is(self) -> None:
+    def test_exc_info_that_is_a_triple_stays_as_it_is(self) -> None:
         error = raised(ValueError())
         triple = (ValueError, error, error.__traceback__)
         assert as_exc_info(triple) == triple
 
-    def test_that_is_a_triple_without_a_traceback_may_hold_anything_there(self) -> None:
+    def test_exc_info_that_is_a_triple_without_a_traceback_may_hold_anything_there(self) -> None:
         error = ValueError()
         assert as_exc_info((ValueError, error, "nonsense")) == (ValueError, error, None)
 
     @pytest.mark.parametrize("shape", ["yes", 2.5, (), (1, 2), [ValueError, None, None], object()])
-    def test_of_another_shape_is_refused(self, shape: Any) -> None:
+    def test_exc_info_of_another_shape_is_refused(self, shape: Any) -> None:
         with pytest.raises(TypeError, match="neither an exception nor a triple"):
             as_exc_info(shape)
 
-    def test_that_merely_claims_to_be_an_exception_is_refused(self) -> None:
+    def test_exc_info_that_merely_claims_to_be_an_exception_is_refused(self) -> None:
         with pytest.raises(TypeError):
             as_exc_info(hostile.LyingClass(ValueError))
 
-    def test_of_a_class_without_an_instance_names_the_class(self) -> None:
+    def test_exc_info_of_a_class_without_an_instance_names_the_class(self) -> None:
         exc_info = as_exc_info((ValueError, None, None))
         assert exc_info is not None
         error, text = render_exception(exc_info, Sanitiser())
@@ -115,18 +115,18 @@ class TestExcInfo:
         assert text.startswith(f"{HEADER}<class 'ValueError'>\n")
 
     @pytest.mark.parametrize("value", ["text", 5, object()])
-    def test_whose_value_is_no_exception_shows_its_repr(self, value: Any) -> None:
+    def test_exc_info_whose_value_is_no_exception_shows_its_repr(self, value: Any) -> None:
         error, text = render_exception((None, value, None), Sanitiser())
         assert error == repr(value)
         assert text == f"{HEADER}None\n{value!r}\n"
 
-    def test_whose_value_merely_claims_to_be_one_shows_its_repr(self) -> None:
+    def test_exc_info_whose_value_merely_claims_to_be_one_shows_its_repr(self) -> None:
         value = hostile.LyingClass(ValueError)
         error, text = render_exception((ValueError, value, None), Sanitiser())
         assert error == "lying class"
         assert text == f"{HEADER}<class 'ValueError'>\nlying class\n"
 
-    def test_whose_value_does_not_say_what_it_is_shows_its_repr(self) -> None:
+    def test_exc_info_whose_value_does_not_say_what_it_is_shows_its_repr(self) -> None:
         value = hostile.RaisingClass()
         error, text = render_exception((ValueError, value, None), Sanitiser())
         assert error == "raising class"
@@ -134,20 +134,20 @@ class TestExcInfo:
 
 
 class TestFrames:
-    def test_are_those_of_the_standard_library(self) -> None:
+    def test_frames_are_those_of_the_standard_library(self) -> None:
         error = raised(ValueError("boom"))
         assert frames_text(error.__traceback__) == "".join(traceback.format_tb(error.__traceback__))
         assert "raise error" in frames_text(error.__traceback__)
 
-    def test_of_nothing_are_nothing(self) -> None:
+    def test_frames_of_nothing_are_nothing(self) -> None:
         assert frames_text(None) == ""
 
-    def test_come_before_the_exception(self) -> None:
+    def test_frames_come_before_the_exception(self) -> None:
         error = raised(ValueError("boom"))
         assert rendered(error) == frames_text(error.__traceback__) + block(error)
 
     @pytest.mark.parametrize("limit", [0, 1, -1, -(10**30), 10**30, None, "nonsense", 2.5, b""])
-    def test_are_the_same_with_any_tracebacklimit(
+    def test_frames_are_the_same_with_any_tracebacklimit(
         self, monkeypatch: pytest.MonkeyPatch, limit: Any
     ) -> None:
         error = failing("def f():\n  raise ValueError\nf()", "<limited>")
@@ -158,7 +158,7 @@ class TestFrames:
         monkeypatch.undo()
         assert text == expected
 
-    def test_that_repeat_are_collapsed_and_counted(self) -> None:
+    def test_frames_that_repeat_are_collapsed_and_counted(self) -> None:
         error = failing(
             "def f(n):\n  if not n: raise ValueError\n  f(n - 1)\nf(500)", "<recursive>"
         )
@@ -170,7 +170,7 @@ class TestFrames:
             + block(error)
         )
 
-    def test_of_a_recursion_error_are_collapsed(self) -> None:
+    def test_frames_of_a_recursion_error_are_collapsed(self) -> None:
         error = failing("def f():\n  f()\nf()", "<endless>")
         assert type(error) is RecursionError
         text = rendered(error)
@@ -178,7 +178,7 @@ class TestFrames:
         assert "more times]\n" in text
         assert text.endswith(block(error))
 
-    def test_of_functions_that_call_each_other_endlessly_are_bounded(self) -> None:
+    def test_frames_of_functions_that_call_each_other_endlessly_are_bounded(self) -> None:
         error = failing("def f():\n  g()\ndef g():\n  f()\nf()", "<mutual>")
         text = rendered(error)
         assert "more frames here]\n" in text
@@ -186,7 +186,7 @@ class TestFrames:
         assert text.startswith('  File "<mutual>", line 5, in <module>\n')
         assert text.endswith(block(error))
 
-    def test_that_are_many_keep_both_ends_and_count_the_rest(self) -> None:
+    def test_frames_that_are_many_keep_both_ends_and_count_the_rest(self) -> None:
         source = "\n".join(f"def f{n}():\n  f{n + 1}()" for n in range(150))
         error = failing(f"{source}\ndef f150(): raise ValueError\nf0()", "<many>")
         text = rendered(error)
@@ -198,7 +198,7 @@ class TestFrames:
         assert "in f150\n" in text
         assert "in f75\n" not in text
 
-    def test_do_not_change_the_traceback(self) -> None:
+    def test_frames_do_not_change_the_traceback(self) -> None:
         error = raised(ValueError())
         before = error.__traceback__
         rendered(error)
@@ -206,7 +206,7 @@ class TestFrames:
 
 
 class TestSource:
-    def test_that_can_be_read_is_shown(self, tmp_path: Path) -> None:
+    def test_source_that_can_be_read_is_shown(self, tmp_path: Path) -> None:
         path = tmp_path / "module.py"
         path.write_text("raise ValueError  # the line\n")
         error = failing(path.read_text(), str(path))
@@ -214,7 +214,7 @@ class TestSource:
         assert "    raise ValueError  # the line\n" in rendered(error)
 
     @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00bad", b"", b"# coding: nonsense\n"])
-    def test_that_cannot_be_read_leaves_the_position(
+    def test_source_that_cannot_be_read_leaves_the_position(
         self, tmp_path: Path, content: bytes | None
     ) -> None:
         path = tmp_path / "module.py"
@@ -223,7 +223,7 @@ class TestSource:
             path.write_bytes(content)
         assert rendered(error) == f'  File "{path}", line 2, in <module>\n' + block(error)
 
-    def test_whose_loader_raises_leaves_the_position(self) -> None:
+    def test_source_whose_loader_raises_leaves_the_position(self) -> None:
         class Loader:
             def get_source(self, _name: str) -> str:
                 raise hostile.Hostile
@@ -232,7 +232,7 @@ class TestSource:
         linecache.cache.pop("/loader.py", None)
         assert rendered(error) == '  File "/loader.py", line 2, in <module>\n' + block(error)
 
-    def test_whose_loader_interrupts_leaves_the_position_and_the_interrupt(self) -> None:
+    def test_source_whose_loader_interrupts_leaves_the_position_and_the_interrupt(self) -> None:
         class Loader:
             # Once, so that what pytest makes of a failure is not interrupted too.
             left = 1
@@ -258,25 +258,27 @@ class TestFrameCache:
         monkeypatch.setattr(frames_module, "_frames", cache)
         return cache
 
-    def test_gives_the_same_text_for_the_same_failure(self) -> None:
+    def test_frame_cache_gives_the_same_text_for_the_same_failure(self) -> None:
         texts = {rendered(raised(ValueError("boom"))) for _ in range(3)}
         assert len(texts) == 1
         assert texts == {rendered(raised(ValueError("boom")))}
 
-    def test_tells_positions_in_one_function_apart(self) -> None:
+    def test_frame_cache_tells_positions_in_one_function_apart(self) -> None:
         source = "def f(n):\n  if n: raise ValueError\n  raise ValueError\nf({})"
         first, second = failing(source.format(0)), failing(source.format(1))
         for _ in range(2):
             assert "line 3, in f\n" in rendered(first)
             assert "line 2, in f\n" in rendered(second)
 
-    def test_reads_no_source_for_a_position_it_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_frame_cache_reads_no_source_for_a_position_it_knows(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         error = raised(ValueError())
         before = rendered(error)
         monkeypatch.setattr(traceback, "format_tb", hostile._refuse)
         assert rendered(error) == before
 
-    def test_gives_no_text_of_a_code_object_that_is_not_this_one(
+    def test_frame_cache_gives_no_text_of_a_code_object_that_is_not_this_one(
         self, empty_cache: dict[Any, Any]
     ) -> None:
         error = failing("raise ValueError", "<fresh>")
@@ -290,7 +292,7 @@ class TestFrameCache:
         empty_cache[key] = (code, '  File "<stale>"\n')
         assert frames_text(at) == '  File "<fresh>", line 1, in <module>\n'
 
-    def test_gives_each_its_own_text_while_code_objects_come_and_go(
+    def test_frame_cache_gives_each_its_own_text_while_code_objects_come_and_go(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(frames_module, "_CACHE_SIZE", 4)
@@ -300,14 +302,16 @@ class TestFrameCache:
             del error
             gc.collect(0)
 
-    def test_is_bounded(self, monkeypatch: pytest.MonkeyPatch, empty_cache: dict[Any, Any]) -> None:
+    def test_frame_cache_is_bounded(
+        self, monkeypatch: pytest.MonkeyPatch, empty_cache: dict[Any, Any]
+    ) -> None:
         monkeypatch.setattr(frames_module, "_CACHE_SIZE", 16)
         for _ in range(100):
             rendered(failing("raise ValueError"))
         assert 0 < len(empty_cache) <= 16
 
     @pytest.mark.slow
-    def test_keeps_no_code_that_was_made_at_run_time(self) -> None:
+    def test_frame_cache_keeps_no_code_that_was_made_at_run_time(self) -> None:
         error = failing("raise ValueError", "<template>")
         assert error.__traceback__ is not None
         code = weakref.ref(error.__traceback__.tb_frame.f_code)
@@ -316,35 +320,35 @@ class TestFrameCache:
         gc.collect()
         assert code() is None
 
-    def test_keeps_no_text_of_any_length(self, empty_cache: dict[Any, Any]) -> None:
+    def test_frame_cache_keeps_no_text_of_any_length(self, empty_cache: dict[Any, Any]) -> None:
         error = failing("raise ValueError", f"<{'x' * 5000}>")
         assert "x" * 5000 in rendered(error)
         assert empty_cache == {}
 
 
 class TestChains:
-    def test_of_a_cause_tell_the_oldest_first(self) -> None:
+    def test_chains_of_a_cause_tell_the_oldest_first(self) -> None:
         error, cause = ValueError("new"), KeyError("old")
         error.__cause__ = cause
         assert rendered(error) == block(cause) + CAUSE + block(error)
 
-    def test_of_a_context_say_so(self) -> None:
+    def test_chains_of_a_context_say_so(self) -> None:
         error, context = ValueError("new"), KeyError("old")
         error.__context__ = context
         assert rendered(error) == block(context) + CONTEXT + block(error)
 
-    def test_of_both_kinds_prefer_the_cause(self) -> None:
+    def test_chains_of_both_kinds_prefer_the_cause(self) -> None:
         error = ValueError("new")
         error.__context__ = KeyError("context")
         error.__cause__ = cause = TypeError("cause")
         assert rendered(error) == block(cause) + CAUSE + block(error)
 
-    def test_of_three_are_told_in_order(self) -> None:
+    def test_chains_of_three_are_told_in_order(self) -> None:
         first, second, third = KeyError(1), TypeError(2), ValueError(3)
         second.__context__, third.__cause__ = first, second
         assert rendered(third) == (block(first) + CONTEXT + block(second) + CAUSE + block(third))
 
-    def test_raised_in_earnest_have_the_frames_of_each(self) -> None:
+    def test_chains_raised_in_earnest_have_the_frames_of_each(self) -> None:
         error = failing("try:\n  raise KeyError\nexcept KeyError as e:\n  raise ValueError from e")
         assert rendered(error) == (
             f'  File "<generated>", line 2, in <module>\n{block(KeyError())}{CAUSE}'
@@ -356,7 +360,7 @@ class TestChains:
         assert rendered(error) == f'  File "<generated>", line 4, in <module>\n{block(error)}'
 
     @pytest.mark.parametrize("attribute", ["__cause__", "__context__"])
-    def test_that_are_cyclic_are_cut_with_a_note(self, attribute: str) -> None:
+    def test_chains_that_are_cyclic_are_cut_with_a_note(self, attribute: str) -> None:
         first, second = KeyError(1), ValueError(2)
         for one, other in ((first, second), (second, first)):
             setattr(one, attribute, other)
@@ -367,12 +371,12 @@ class TestChains:
         )
         assert [*sanitiser.reasons] == ["exception chain cut"]
 
-    def test_of_an_exception_caused_by_itself_are_cut(self) -> None:
+    def test_chains_of_an_exception_caused_by_itself_are_cut(self) -> None:
         error = ValueError(1)
         error.__cause__ = error
         assert rendered(error) == (f"[earlier exceptions are left out here]\n{CAUSE}{block(error)}")
 
-    def test_of_a_thousand_keep_the_newest_and_say_so(self) -> None:
+    def test_chains_of_a_thousand_keep_the_newest_and_say_so(self) -> None:
         error: BaseException = ValueError(0)
         for number in range(1, 1000):
             newer = ValueError(number)
@@ -384,7 +388,7 @@ class TestChains:
         assert text.count(CAUSE) == 50
         assert "exception chain cut" in sanitiser.reasons
 
-    def test_are_true_where_a_subclass_lies_about_them(self) -> None:
+    def test_chains_are_true_where_a_subclass_lies_about_them(self) -> None:
         class Lying(Exception):
             __cause__ = property(hostile._refuse)
             __context__ = property(hostile._refuse)
@@ -399,12 +403,12 @@ class TestChains:
         except Lying as caught:
             error = caught
         assert rendered(error).endswith(block(error))
-        assert "in test_are_true_where_a_subclass_lies_about_them" in rendered(error)
+        assert "in test_chains_are_true_where_a_subclass_lies_about_them" in rendered(error)
         assert "KeyError" not in rendered(error).split("Lying")[-1]
 
 
 class TestGroups:
-    def test_show_each_member_below_the_group(self) -> None:
+    def test_groups_show_each_member_below_the_group(self) -> None:
         members = [ValueError(1), TypeError(2)]
         group = ExceptionGroup("both", members)
         assert rendered(group) == (
@@ -417,7 +421,7 @@ class TestGroups:
             "  | TypeError(2)\n"
         )
 
-    def test_show_the_frames_causes_and_notes_of_their_members(self) -> None:
+    def test_groups_show_the_frames_causes_and_notes_of_their_members(self) -> None:
         member = failing("raise ValueError from KeyError('old')", "<member>")
         member.__notes__ = ["noted"]
         group = ExceptionGroup("group", [member])  # type: ignore[type-var]
@@ -435,7 +439,7 @@ class TestGroups:
             "  | note: 'noted'\n"
         )
 
-    def test_within_groups_are_indented_further(self) -> None:
+    def test_groups_within_groups_are_indented_further(self) -> None:
         inner = ExceptionGroup("inner", [ValueError(1)])
         group = ExceptionGroup("outer", [inner])
         assert rendered(group).endswith(
@@ -445,25 +449,25 @@ class TestGroups:
             "  |   | ValueError(1)\n"
         )
 
-    def test_that_are_a_cause_show_their_members(self) -> None:
+    def test_groups_that_are_a_cause_show_their_members(self) -> None:
         error = TypeError("new")
         error.__cause__ = ExceptionGroup("old", [ValueError("member")])
         text = rendered(error)
         assert "  | ValueError('member')\n" in text
         assert text.endswith(CAUSE + block(error))
 
-    def test_that_hold_interrupts_are_groups_too(self) -> None:
+    def test_groups_that_hold_interrupts_are_groups_too(self) -> None:
         group = BaseExceptionGroup("base", [KeyboardInterrupt()])
         assert rendered(group).endswith("  | KeyboardInterrupt()\n")
 
-    def test_that_are_wide_are_cut_and_counted(self) -> None:
+    def test_groups_that_are_wide_are_cut_and_counted(self) -> None:
         group = ExceptionGroup("wide", [ValueError(number) for number in range(10_000)])
         text = rendered(group)
         assert "  +- exception 10 of 10000\n" in text
         assert "exception 11 of" not in text
         assert text.endswith("  +- [9990 more exceptions]\n")
 
-    def test_that_are_deep_are_cut_and_counted(self) -> None:
+    def test_groups_that_are_deep_are_cut_and_counted(self) -> None:
         group: Any = hostile.nested(
             30, lambda inner: ExceptionGroup("deep", [inner]), ValueError("innermost")
         )
@@ -471,7 +475,7 @@ class TestGroups:
         assert text.endswith("[1 exceptions, nested too deeply]\n")
         assert text.count("exception 1 of 1\n") == 8
 
-    def test_that_are_wide_and_deep_are_bounded(self) -> None:
+    def test_groups_that_are_wide_and_deep_are_bounded(self) -> None:
         group: Any = hostile.nested(
             6, lambda inner: ExceptionGroup("both", [inner] * 8), ValueError("innermost")
         )
@@ -479,7 +483,7 @@ class TestGroups:
         assert text.count(" of 8\n") <= 60
         assert "[the others are left out here]\n" in text
 
-    def test_whose_members_led_to_each_other_are_cut(self) -> None:
+    def test_groups_whose_members_led_to_each_other_are_cut(self) -> None:
         first, second = ValueError(1), TypeError(2)
         first.__cause__, second.__cause__ = second, first
         text = rendered(ExceptionGroup("cyclic", [first, second]))
@@ -498,12 +502,12 @@ class TestGroups:
         ],
         ids=["raise", "are none", "are the group itself", "are no exceptions", "lie"],
     )
-    def test_whose_members_are_odd_still_show_the_group(self, members: Any) -> None:
+    def test_groups_whose_members_are_odd_still_show_the_group(self, members: Any) -> None:
         kind = type("Odd", (ExceptionGroup,), {"exceptions": members})
         group = kind("odd", [ValueError(1)])
         assert rendered(group).startswith(block(group))
 
-    def test_whose_members_cannot_be_read_say_so(self) -> None:
+    def test_groups_whose_members_cannot_be_read_say_so(self) -> None:
         kind = type("Odd", (ExceptionGroup,), {"exceptions": property(hostile._refuse)})
         sanitiser = Sanitiser()
         rendered(kind("odd", [ValueError(1)]), sanitiser)
@@ -519,38 +523,38 @@ class TestNotes:
         return text[len(block(error)) :]
 
     @pytest.mark.parametrize("notes", [["first", "second"], ("first", "second")])
-    def test_come_after_the_exception(self, notes: Any) -> None:
+    def test_notes_come_after_the_exception(self, notes: Any) -> None:
         assert self.noted(notes) == "note: 'first'\nnote: 'second'\n"
 
     @pytest.mark.parametrize("notes", [[], (), None])
-    def test_that_are_none_say_nothing(self, notes: Any) -> None:
+    def test_notes_that_are_none_say_nothing(self, notes: Any) -> None:
         assert self.noted(notes) == ""
 
     @pytest.mark.parametrize("notes", ["text", 5, {"a": 1}, {1}])
-    def test_that_are_no_list_are_one_note(self, notes: Any) -> None:
+    def test_notes_that_are_no_list_are_one_note(self, notes: Any) -> None:
         assert self.noted(notes) == f"note: {notes!r}\n"
 
-    def test_that_are_no_text_are_their_repr(self) -> None:
+    def test_notes_that_are_no_text_are_their_repr(self) -> None:
         assert self.noted([5, None, b"x"]) == "note: 5\nnote: None\nnote: b'x'\n"
 
-    def test_that_raise_are_a_marker(self) -> None:
+    def test_notes_that_raise_are_a_marker(self) -> None:
         assert self.noted([hostile.RaisingRepr(), "next"]) == (
             "note: <unprintable RaisingRepr: Hostile>\nnote: 'next'\n"
         )
 
-    def test_that_are_many_are_cut_and_counted(self) -> None:
+    def test_notes_that_are_many_are_cut_and_counted(self) -> None:
         text = self.noted([f"note {number}" for number in range(1000)])
         assert text.count("note: ") == 20
         assert text.endswith("note: 'note 19'\n[980 more notes]\n")
 
-    def test_that_are_long_are_cut(self) -> None:
+    def test_notes_that_are_long_are_cut(self) -> None:
         assert "... <truncated, 1000002 characters>\n" in self.noted(["x" * 1_000_000])
 
     @pytest.mark.parametrize("kind", [hostile.HostileList, hostile.HostileTuple])
-    def test_in_a_hostile_list_are_read_all_the_same(self, kind: Any) -> None:
+    def test_notes_in_a_hostile_list_are_read_all_the_same(self, kind: Any) -> None:
         assert self.noted(kind(["first"])) == "note: 'first'\n"
 
-    def test_whose_truth_cannot_be_told_are_one_note(self) -> None:
+    def test_notes_whose_truth_cannot_be_told_are_one_note(self) -> None:
         class Array:  # such as numpy's
             def __bool__(self) -> bool:
                 raise ValueError("ambiguous")
@@ -560,10 +564,10 @@ class TestNotes:
 
         assert self.noted(Array()) == "note: array\n"
 
-    def test_that_do_not_say_what_they_are_are_one_note(self) -> None:
+    def test_notes_that_do_not_say_what_they_are_are_one_note(self) -> None:
         assert self.noted(hostile.RaisingClass()) == "note: raising class\n"
 
-    def test_that_cannot_be_read_leave_the_exception(self) -> None:
+    def test_notes_that_cannot_be_read_leave_the_exception(self) -> None:
         class Odd(Exception):
             __notes__ = property(hostile._refuse)
 
@@ -573,7 +577,7 @@ class TestNotes:
         # Nothing in the text tells that there were any.
         assert sanitiser.reasons
 
-    def test_that_interrupt_leave_the_exception_and_the_interrupt(self) -> None:
+    def test_notes_that_interrupt_leave_the_exception_and_the_interrupt(self) -> None:
         class Odd(Exception):
             @property
             def __notes__(self) -> Any:  # type: ignore[override]
@@ -586,7 +590,7 @@ class TestNotes:
 
 
 class TestSyntaxErrors:
-    def test_of_real_source_say_what_and_where(self) -> None:
+    def test_syntax_errors_of_real_source_say_what_and_where(self) -> None:
         with pytest.raises(SyntaxError) as caught:
             compile("a = = 1", "<source>", "exec")
         text = rendered(caught.value)
@@ -605,12 +609,14 @@ class TestSyntaxErrors:
             ("file", 1, 2, "text", "end", object),
         ],
     )
-    def test_with_odd_fields_are_their_repr_and_their_text(self, details: Any) -> None:
+    def test_syntax_errors_with_odd_fields_are_their_repr_and_their_text(
+        self, details: Any
+    ) -> None:
         error = SyntaxError("odd", details)
         assert rendered(error) == f"{block(error)}SyntaxError: {error}\n"
 
     @pytest.mark.parametrize("field", ["filename", "lineno", "offset", "text", "msg"])
-    def test_with_hostile_attributes_are_their_repr(self, field: str) -> None:
+    def test_syntax_errors_with_hostile_attributes_are_their_repr(self, field: str) -> None:
         error = SyntaxError("odd", ("file", 1, 2, "text"))
         setattr(error, field, hostile.RaisingRepr())
         assert rendered(error).startswith(block(error))
@@ -618,7 +624,7 @@ class TestSyntaxErrors:
 
 
 class TestRaisingExceptions:
-    def test_whose_str_raises_are_their_repr(self) -> None:
+    def test_raising_exceptions_whose_str_raises_are_their_repr(self) -> None:
         class Odd(Exception):
             __str__ = hostile._refuse
 
@@ -634,7 +640,9 @@ class TestRaisingExceptions:
             (hostile.NonStringRepr(), "TypeError"),
         ],
     )
-    def test_whose_repr_raises_are_a_marker(self, value: Any, reason: str) -> None:
+    def test_raising_exceptions_whose_repr_raises_are_a_marker(
+        self, value: Any, reason: str
+    ) -> None:
         error = ValueError(value)
         sanitiser = Sanitiser()
         marker = f"<unprintable ValueError: {reason}>"
@@ -642,7 +650,7 @@ class TestRaisingExceptions:
         assert rendered(error) == f"<class 'ValueError'>\n{marker}\n"
         assert [*sanitiser.reasons] == ["value unprintable"]
 
-    def test_whose_cause_raises_show_both(self) -> None:
+    def test_raising_exceptions_whose_cause_raises_show_both(self) -> None:
         error = ValueError("new")
         error.__cause__ = KeyError(hostile.RaisingRepr())
         assert rendered(error) == (
@@ -650,7 +658,7 @@ class TestRaisingExceptions:
         )
 
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
-    def test_whose_repr_interrupts_leave_a_marker_and_the_interrupt(
+    def test_raising_exceptions_whose_repr_interrupts_leave_a_marker_and_the_interrupt(
         self, kind: type[BaseException]
     ) -> None:
         sanitiser = Sanitiser()
@@ -658,7 +666,7 @@ class TestRaisingExceptions:
         assert error_of(error, sanitiser) == f"<unprintable ValueError: {kind.__name__}>"
         assert type(sanitiser.interrupt) is kind
 
-    def test_whose_class_answers_no_question_are_shown(self) -> None:
+    def test_raising_exceptions_whose_class_answers_no_question_are_shown(self) -> None:
         class Silent(Exception, metaclass=hostile.HostileMeta):
             pass
 
@@ -677,26 +685,26 @@ class TestForgery:
         assert "forged" in text
 
     @pytest.mark.parametrize("separator", ["\n", "\r", "\x0b", "\x1c", "\x85", "\u2028"])
-    def test_by_the_message_is_impossible(self, separator: str) -> None:
+    def test_forgery_by_the_message_is_impossible(self, separator: str) -> None:
         message = FORGED.replace("\n", separator)
         text = rendered(ValueError(message))
         self.assert_not_forged(text)
         assert text == block(ValueError(message))
 
-    def test_by_a_note_is_impossible(self) -> None:
+    def test_forgery_by_a_note_is_impossible(self) -> None:
         error = TypeError()
         error.__notes__ = [FORGED]
         self.assert_not_forged(rendered(error))
 
-    def test_by_an_earlier_exception_is_impossible(self) -> None:
+    def test_forgery_by_an_earlier_exception_is_impossible(self) -> None:
         error = TypeError()
         error.__cause__ = TypeError(FORGED)
         self.assert_not_forged(rendered(error))
 
-    def test_by_a_group_and_its_members_is_impossible(self) -> None:
+    def test_forgery_by_a_group_and_its_members_is_impossible(self) -> None:
         self.assert_not_forged(rendered(ExceptionGroup(FORGED, [TypeError(FORGED)])))
 
-    def test_by_a_repr_that_does_not_quote_is_impossible(self) -> None:
+    def test_forgery_by_a_repr_that_does_not_quote_is_impossible(self) -> None:
         class Unquoted(Exception):
             def __repr__(self) -> str:
                 return f"Unquoted({self})"
@@ -705,13 +713,13 @@ class TestForgery:
         self.assert_not_forged(rendered(ExceptionGroup("group", [Unquoted(FORGED)])))
         assert error_of(Unquoted(FORGED)) == f"Unquoted({FORGED})"
 
-    def test_by_the_name_of_a_class_is_impossible(self) -> None:
+    def test_forgery_by_the_name_of_a_class_is_impossible(self) -> None:
         self.assert_not_forged(rendered(type(FORGED, (Exception,), {})()))
 
-    def test_by_the_name_of_a_template_is_impossible(self) -> None:
+    def test_forgery_by_the_name_of_a_template_is_impossible(self) -> None:
         self.assert_not_forged(rendered(failing("raise TypeError", FORGED)))
 
-    def test_by_the_name_of_a_function_is_impossible(self) -> None:
+    def test_forgery_by_the_name_of_a_function_is_impossible(self) -> None:
         def function() -> None:
             raise TypeError
 
@@ -723,13 +731,13 @@ class TestForgery:
 
 
 class TestBounds:
-    def test_of_one_huge_message_hold(self) -> None:
+    def test_bounds_of_one_huge_message_hold(self) -> None:
         error, text = render_exception((ValueError, ValueError("x" * 10**6), None), Sanitiser())
         assert len(error) < MAX_TEXT + 100
         assert error.endswith("... <truncated, 1000014 characters>")
         assert text == f"{HEADER}<class 'ValueError'>\n{error}\n"
 
-    def test_of_many_huge_messages_keep_both_ends(self) -> None:
+    def test_bounds_of_many_huge_messages_keep_both_ends(self) -> None:
         error: BaseException = ValueError("oldest")
         for _ in range(40):
             newer = ValueError("x" * 10**5)
@@ -743,7 +751,7 @@ class TestBounds:
         assert "characters in all ...]\n" in text
         assert "traceback truncated" in sanitiser.reasons
 
-    def test_of_a_source_line_of_a_megabyte_hold(self, tmp_path: Path) -> None:
+    def test_bounds_of_a_source_line_of_a_megabyte_hold(self, tmp_path: Path) -> None:
         path = tmp_path / "minified.py"
         path.write_text(f"raise ValueError  # {'x' * 10**6}")
         error = failing(path.read_text(), str(path))
@@ -751,14 +759,16 @@ class TestBounds:
         assert f'File "{path}", line 1, in <module>\n' in text
         assert text.endswith(block(error))
 
-    def test_of_text_that_fits_change_nothing(self) -> None:
+    def test_bounds_of_text_that_fits_change_nothing(self) -> None:
         sanitiser = Sanitiser()
         error = raised(ValueError("boom"))
         assert rendered(error, sanitiser) == frames_text(error.__traceback__) + block(error)
         assert not sanitiser.reasons
 
     @pytest.mark.parametrize("text", ["a\ud800", "\udcff"])
-    def test_of_what_can_be_encoded_hold_for_messages_and_file_names(self, text: str) -> None:
+    def test_bounds_of_what_can_be_encoded_hold_for_messages_and_file_names(
+        self, text: str
+    ) -> None:
         escaped = text.encode("utf-8", "backslashreplace").decode()
         assert escaped in rendered(failing(f"raise ValueError({escaped!r})".replace("\\\\", "\\")))
         # A tracer such as coverage's fails on file names that no file system can have.
@@ -790,7 +800,7 @@ class TestOddTracebacks:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("action", [rendered, error_of])
-    def test_leave_nothing_behind_that_keeps_the_frames_alive(
+    def test_odd_tracebacks_leave_nothing_behind_that_keeps_the_frames_alive(
         self, action: Callable[[Any], str]
     ) -> None:
         class Local:

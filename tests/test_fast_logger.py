@@ -83,7 +83,7 @@ class Lines:
 
 
 class TestLines:
-    def test_are_those_of_the_standard_library(self) -> None:
+    def test_lines_are_those_of_the_standard_library(self) -> None:
         of_structlog = Lines()
         of_structlog.log.info("%s paid", "Ann", amount=12.5, code=200, ok=True, who="ž\x7f")
         made = Capture(name="shop")
@@ -100,13 +100,13 @@ class TestLines:
         [("debug", 7), ("info", 6), ("msg", 6), ("warning", 4), ("warn", 4), ("error", 3),
          ("critical", 2), ("fatal", 2)],
     )  # fmt: skip
-    def test_have_the_severity_of_the_method(self, method: str, severity: int) -> None:
+    def test_lines_have_the_severity_of_the_method(self, method: str, severity: int) -> None:
         made = Lines()
         getattr(made.log, method)("plain", a=1)
         getattr(made.log, method)("odd", a=[1])
         assert [line["Severity"] for line in made.lines] == [severity, severity]
 
-    def test_have_the_loggers_name_or_the_applications(self) -> None:
+    def test_lines_have_the_loggers_name_or_the_applications(self) -> None:
         named, unnamed = Lines(name="shop.cart"), Lines(name=None)
         for made in (named, unnamed):
             made.log.info("plain")
@@ -114,7 +114,7 @@ class TestLines:
         assert {line["Type"] for line in named.lines} == {"shop.cart"}
         assert {line["Type"] for line in unnamed.lines} == {"shop"}
 
-    def test_hold_bound_fields_below_those_of_the_call(self) -> None:
+    def test_lines_hold_bound_fields_below_those_of_the_call(self) -> None:
         made = Lines()
         log = made.log.bind(user="ann", n=1)
         log.info("hi", code=200)
@@ -127,7 +127,7 @@ class TestLines:
             {"user": "ann", "n": 1, "msg": "direct_write"},
         ]
 
-    def test_hold_the_context_above_static_fields_and_below_what_is_bound(self) -> None:
+    def test_lines_hold_the_context_above_static_fields_and_below_what_is_bound(self) -> None:
         made = Lines(
             processors("shop", static_fields={"env": "prod", "a": "static", "b": "static"})
         )
@@ -143,25 +143,25 @@ class TestLines:
             {"env": "prod", "a": "static", "b": "static", "theirs": 1, "msg": "outside"},
         ]  # fmt: skip
 
-    def test_hold_the_request_id(self) -> None:
+    def test_lines_hold_the_request_id(self) -> None:
         made = Lines()
         context.request_id_context.set("abc")
         made.log.info("hi")
         made.log.info("hi", rid="own")
         assert made.fields == [{"rid": "abc", "msg": "hi"}, {"rid": "own", "msg": "hi"}]
 
-    def test_leave_the_context_out_where_asked_to(self) -> None:
+    def test_lines_leave_the_context_out_where_asked_to(self) -> None:
         made = Lines(processors("shop", include_context=False))
         with context.bound(a=1):
             made.log.info("hi")
         assert made.fields == [{"msg": "hi"}]
 
-    def test_show_percent_signs_in_what_is_bound(self) -> None:
+    def test_lines_show_percent_signs_in_what_is_bound(self) -> None:
         made = Lines()
         made.log.bind(rate="100%d", other="%b%%").info("hi", more="%s")
         assert made.fields == [{"rate": "100%d", "other": "%b%%", "more": "%s", "msg": "hi"}]
 
-    def test_show_percent_signs_in_names_beside_the_context(self) -> None:
+    def test_lines_show_percent_signs_in_names_beside_the_context(self) -> None:
         made = Lines()
         with context.bound(user="ann"):
             made.log.bind(**{"100%": 1, "%d": "%"}).info("hi", **{"%s": 2})
@@ -169,7 +169,7 @@ class TestLines:
 
     @pytest.mark.parametrize("where", ["bound", "said", "context", "message"])
     @pytest.mark.parametrize("text", ["ž", "\x7f", "\x85", "\u2028", "\ud800", "\x00\x1b[0m"])
-    def test_escape_what_must_not_be_raw(self, where: str, text: str) -> None:
+    def test_lines_escape_what_must_not_be_raw(self, where: str, text: str) -> None:
         made = Lines()
         log = made.log.bind(a=text) if where == "bound" else made.log
         with context.bound(**({"a": text} if where == "context" else {})):
@@ -187,14 +187,14 @@ class TestLines:
          ({"a": None}, {"a": None}), (hostile.LyingStr("x"), "x"), (b"ab", "YWI=")],
     )  # fmt: skip
     @pytest.mark.parametrize("where", ["bound", "said", "context"])
-    def test_make_odd_values_plain(self, where: str, value: Any, shown: Any) -> None:
+    def test_lines_make_odd_values_plain(self, where: str, value: Any, shown: Any) -> None:
         made = Lines()
         log = made.log.bind(a=value) if where == "bound" else made.log
         with context.bound(**({"a": value} if where == "context" else {})):
             log.info("hi", **({"a": value} if where == "said" else {}))
         assert made.fields == [{"a": shown, "msg": "hi"}]
 
-    def test_keep_a_field_named_event_beside_the_event(self) -> None:
+    def test_lines_keep_a_field_named_event_beside_the_event(self) -> None:
         made = Lines()
         made.log.info("hi", event="mine", a=1)
         made.log.bind(event="bound").info("hi")
@@ -203,7 +203,7 @@ class TestLines:
             {"a": 1, "extra.event": "mine", "msg": "hi"}, {"msg": "hi"}, {"msg": "named"},
         ]  # fmt: skip
 
-    def test_take_any_name_for_a_field(self) -> None:
+    def test_lines_take_any_name_for_a_field(self) -> None:
         made = Lines()
         made.log.info("hi", self=1, level_=2, name=3, args=4, fields=5, method_name=6, write=7)
         made.log.bind(self=1).info("hi", event_dict=2)
@@ -213,7 +213,7 @@ class TestLines:
         }  # fmt: skip
         assert made.fields[1] == {"self": 1, "event_dict": 2, "msg": "hi"}
 
-    def test_keep_names_that_clash_with_ours_beside_them(self) -> None:
+    def test_lines_keep_names_that_clash_with_ours_beside_them(self) -> None:
         made = Lines()
         made.log.info("hi", msg="mine", stack=0)
         made.log.bind(msg="bound").info("hi", a=1)
@@ -222,13 +222,13 @@ class TestLines:
             {"extra.msg": "bound", "a": 1, "msg": "hi"},
         ]
 
-    def test_of_a_message_that_is_json_are_its_members(self) -> None:
+    def test_lines_of_a_message_that_is_json_are_its_members(self) -> None:
         made = Lines()
         made.log.info('{"a": 1}', b=2)
         made.log.info("{not json}", b=2)
         assert made.fields == [{"b": 2, "a": 1}, {"b": 2, "msg": "{not json}"}]
 
-    def test_without_a_message_hold_the_fields(self) -> None:
+    def test_lines_without_a_message_hold_the_fields(self) -> None:
         made = Lines()
         made.log.info(a=1)
         made.log.info("", a=2)
@@ -236,7 +236,7 @@ class TestLines:
         made.log.info(event="named", a=3)
         assert made.fields == [{"a": 1}, {"a": 2}, {}, {"a": 3, "msg": "named"}]
 
-    def test_of_a_message_that_is_no_text_show_it_as_text(self) -> None:
+    def test_lines_of_a_message_that_is_no_text_show_it_as_text(self) -> None:
         made = Lines()
         made.log.info(7, a=1)
         made.log.info(ValueError("x"))
@@ -252,7 +252,7 @@ class TestLines:
 
 
 class TestFormatting:
-    def test_of_positional_arguments(self) -> None:
+    def test_formatting_of_positional_arguments(self) -> None:
         made = Lines()
         made.log.info("%s of %d", "a", 2)
         made.log.info("%(a)s", {"a": 1})
@@ -260,7 +260,7 @@ class TestFormatting:
         made.log.info("100%")
         assert [field["msg"] for field in made.fields] == ["a of 2", "1", "{'a': 1}", "100%"]
 
-    def test_that_does_not_fit_loses_nothing(self) -> None:
+    def test_formatting_that_does_not_fit_loses_nothing(self) -> None:
         made = Lines()
         made.log.info("%d and %d", "x", a=1)
         assert made.fields == [
@@ -271,7 +271,7 @@ class TestFormatting:
             }
         ]
 
-    def test_that_runs_into_a_broken_value_names_it(self) -> None:
+    def test_formatting_that_runs_into_a_broken_value_names_it(self) -> None:
         made = Lines()
         made.log.info("%s", hostile.RaisingRepr(LookupError))
         (got,) = made.fields
@@ -279,7 +279,7 @@ class TestFormatting:
 
 
 class TestExceptions:
-    def test_are_those_of_the_standard_library(self) -> None:
+    def test_exceptions_are_those_of_the_standard_library(self) -> None:
         made, capture = Lines(), Capture(name="shop")
         try:
             raise ValueError("boom")
@@ -291,7 +291,7 @@ class TestExceptions:
         assert made.fields == [*capture.fields] * 3
         assert {line["Severity"] for line in made.lines} == {3}
 
-    def test_that_are_none_give_no_error(self) -> None:
+    def test_exceptions_that_are_none_give_no_error(self) -> None:
         made = Lines()
         made.log.exception("hi")
         assert made.fields == [{"msg": "hi"}]
@@ -300,7 +300,9 @@ class TestExceptions:
 class TestInterrupts:
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
     @pytest.mark.parametrize("where", ["field", "argument"])
-    def test_of_a_value_go_on_after_the_line_is_written(self, kind: Any, where: str) -> None:
+    def test_interrupts_of_a_value_go_on_after_the_line_is_written(
+        self, kind: Any, where: str
+    ) -> None:
         made = Lines()
         value = hostile.RaisingRepr(kind)
         with pytest.raises(kind):
@@ -311,7 +313,7 @@ class TestInterrupts:
         assert len(made.lines) == 1
         assert "RaisingRepr" in made.text
 
-    def test_from_outside_go_on_after_the_line_is_written(
+    def test_interrupts_from_outside_go_on_after_the_line_is_written(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = Lines()
@@ -378,7 +380,7 @@ log.info("returned", returned=returned, lost=log._logger.sink.lost)
 
 
 class TestLevels:
-    def test_below_the_lowest_do_nothing(self) -> None:
+    def test_levels_below_the_lowest_do_nothing(self) -> None:
         made = Lines(level="WARNING")
         for name in [*LEVELS, "msg", "warn", "fatal"]:
             getattr(made.log, name)(name)
@@ -388,12 +390,12 @@ class TestLevels:
         assert made.log.debug(hostile.RaisingRepr(KeyboardInterrupt), 1, self=2) is None
         assert type(made.log).info is type(made.log).debug
 
-    def test_return_what_is_enabled(self) -> None:
+    def test_levels_return_what_is_enabled(self) -> None:
         made = Lines(level=30)
         assert made.log.get_effective_level() == 30
         assert (made.log.is_enabled_for(29), made.log.is_enabled_for(30)) == (False, True)
 
-    def test_of_log_are_numbers_or_names(self) -> None:
+    def test_levels_of_log_are_numbers_or_names(self) -> None:
         made = Lines(level=logging.INFO)
         made.log.log(10, "unheard")
         made.log.log(20, "by number", a=1)
@@ -413,7 +415,7 @@ class TestLevels:
         made.log.critical("heard")
         assert made.fields == [{"msg": "heard"}]
 
-    def test_are_those_of_the_namesake_in_the_standard_library(self) -> None:
+    def test_levels_are_those_of_the_namesake_in_the_standard_library(self) -> None:
         namesake = logging.getLogger("test.fast.level")
         namesake.setLevel(logging.ERROR)
         factory = SinkLoggerFactory(Sink(io.StringIO()))
@@ -430,14 +432,14 @@ class TestLevels:
             logging.disable(logging.NOTSET)
 
     @pytest.mark.parametrize("level", ["loud", None, 1.5, True])
-    def test_that_are_none_are_refused(self, level: Any) -> None:
+    def test_levels_that_are_none_are_refused(self, level: Any) -> None:
         with pytest.raises(ValueError, match="must be a level's name or number"):
             FastBoundLogger.at(level)
 
-    def test_have_one_class_each(self) -> None:
+    def test_levels_have_one_class_each(self) -> None:
         assert FastBoundLogger.at(20) is FastBoundLogger.at("info") is FastBoundLogger.at(30).at(20)
 
-    def test_of_a_subclass_keep_its_methods(self) -> None:
+    def test_levels_of_a_subclass_keep_its_methods(self) -> None:
         class Own(FastBoundLogger):
             __slots__ = ()
 
@@ -452,7 +454,7 @@ class TestLevels:
 
 
 class TestBinding:
-    def test_returns_new_loggers_and_leaves_the_old(self) -> None:
+    def test_binding_returns_new_loggers_and_leaves_the_old(self) -> None:
         made = Lines()
         bound = made.log.bind(a=1, b=2)
         bound.info("both")
@@ -478,7 +480,7 @@ class TestBinding:
         bound.info("after")
         assert made.fields == [{"a": 1, "msg": "before"}, {"b": 2, "msg": "new"}, {"msg": "after"}]
 
-    def test_shows_values_that_change_as_they_are_when_logged(self) -> None:
+    def test_binding_shows_values_that_change_as_they_are_when_logged(self) -> None:
         made = Lines()
         items: list[int] = []
         log = made.log.bind(items=items)
@@ -487,7 +489,7 @@ class TestBinding:
         log.info("second")
         assert [fields["items"] for fields in made.fields] == [[], [1]]
 
-    def test_follows_a_context_that_other_code_changes(self) -> None:
+    def test_binding_follows_a_context_that_other_code_changes(self) -> None:
         made = Lines()
         log = made.log.bind(a=1)
         log.info("before")
@@ -495,7 +497,7 @@ class TestBinding:
         log.info("after")
         assert made.fields == [{"a": 1, "msg": "before"}, {"a": 1, "b": 2, "msg": "after"}]
 
-    def test_takes_other_context_classes(self) -> None:
+    def test_binding_takes_other_context_classes(self) -> None:
         import collections
 
         made = Lines()
@@ -504,7 +506,7 @@ class TestBinding:
         assert made.fields == [{"z": 1, "a": 2, "msg": "hi"}]
         assert type(structlog.get_context(log.bind(a=2))) is collections.OrderedDict
 
-    def test_compares_by_what_is_bound(self) -> None:
+    def test_binding_compares_by_what_is_bound(self) -> None:
         log = Lines().log
         assert log.bind(a=1) == log.bind(a=1) != log.bind(a=2)
         assert log.bind(a=1) == structlog.wrap_logger(None).bind(a=1)
@@ -512,7 +514,7 @@ class TestBinding:
         assert repr(log.bind(a=1)).startswith("<FastBoundLogger(context={'a': 1}, processors=[")
 
     @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
-    def test_survives_copying(self, copied: Any) -> None:
+    def test_binding_survives_copying(self, copied: Any) -> None:
         made = Lines()
         structlog.configure(logger_factory=made.log._logger._factory)
         log = made.log.bind(a=1)
@@ -522,7 +524,7 @@ class TestBinding:
 
 
 class TestPickling:
-    def test_of_a_bound_logger_keeps_what_is_bound_and_its_level(self) -> None:
+    def test_pickling_of_a_bound_logger_keeps_what_is_bound_and_its_level(self) -> None:
         made = Lines(level="INFO")
         structlog.configure(logger_factory=made.log._logger._factory)
         log = made.log.bind(a=1)
@@ -533,7 +535,7 @@ class TestPickling:
         assert made.fields == [{"a": 1, "msg": "before"}, {"a": 1, "b": 2, "msg": "after"}]
         assert [line["Logger"] for line in made.lines] == ["shop", "shop"]
 
-    def test_into_a_process_without_configuration_writes_to_stdout(self) -> None:
+    def test_pickling_into_a_process_without_configuration_writes_to_stdout(self) -> None:
         log = Lines().log.bind(a=1)
         source = (
             "import pickle, sys\n"
@@ -545,7 +547,9 @@ class TestPickling:
         assert line["Fields"] == {"a": 1, "msg": "unpickled"}
         assert (line["Type"], line["Logger"]) == ("app", "shop")
 
-    def test_into_a_configured_process_has_its_configuration(self, untouched_process: None) -> None:
+    def test_pickling_into_a_configured_process_has_its_configuration(
+        self, untouched_process: None
+    ) -> None:
         first, second = io.StringIO(), io.StringIO()
         mozlog_py.configure("first", format="mozlog", stream=first)
         pickled = pickle.dumps(structlog.get_logger("app").bind(a=1))
@@ -557,17 +561,17 @@ class TestPickling:
 
 
 class TestChains:
-    def test_with_the_renderer_in_the_middle_are_explained(self) -> None:
+    def test_chains_with_the_renderer_in_the_middle_are_explained(self) -> None:
         made = Lines([MozlogRenderer("shop"), structlog.processors.JSONRenderer()])
         with pytest.raises(TypeError, match="put it last"):
             made.log.info("hi")
 
     @pytest.mark.parametrize("before", [[1], [MozlogRenderer], [None]])
-    def test_with_what_is_no_processor_are_refused(self, before: Any) -> None:
+    def test_chains_with_what_is_no_processor_are_refused(self, before: Any) -> None:
         with pytest.raises(TypeError, match="no processor"):
             processors("shop", before=before)
 
-    def test_of_other_processors_are_run(self) -> None:
+    def test_chains_of_other_processors_are_run(self) -> None:
         def add(logger: Any, name: str, event: Any) -> Any:
             return {**event, "added": name}
 
@@ -576,7 +580,7 @@ class TestChains:
         assert made.fields == [{"a": 1, "b": 2, "added": "warning", "msg": "hi"}]
         assert not made.is_prepared()
 
-    def test_that_change_under_a_logger_are_noticed(self) -> None:
+    def test_chains_that_change_under_a_logger_are_noticed(self) -> None:
         made = Lines()
         log = made.log.bind(a=1)
         log.info("before")
@@ -591,7 +595,7 @@ class TestChains:
         assert [fields.get("added") for fields in made.fields] == [None, True, None]
         assert made.is_prepared(log)
 
-    def test_whose_processor_raises_leave_it_out_and_say_so(self) -> None:
+    def test_chains_whose_processor_raises_leave_it_out_and_say_so(self) -> None:
         def broken(logger: Any, name: str, event: Any) -> Any:
             raise LookupError
 
@@ -607,7 +611,7 @@ class TestChains:
         assert "silent returned no event dict" in reasons
 
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-    def test_whose_processor_interrupts_write_the_line_first(self, kind: Any) -> None:
+    def test_chains_whose_processor_interrupts_write_the_line_first(self, kind: Any) -> None:
         def interrupting(logger: Any, name: str, event: Any) -> Any:
             raise kind
 
@@ -616,7 +620,7 @@ class TestChains:
             made.log.info("hi", a=1)
         assert made.fields[0]["msg"] == "hi"
 
-    def test_that_drop_an_event_write_nothing(self) -> None:
+    def test_chains_that_drop_an_event_write_nothing(self) -> None:
         def drop(logger: Any, name: str, event: Any) -> Any:
             raise structlog.DropEvent
 
@@ -624,24 +628,24 @@ class TestChains:
         assert made.log.info("hi") is None
         assert made.text == ""
 
-    def test_may_end_in_another_renderer(self) -> None:
+    def test_chains_may_end_in_another_renderer(self) -> None:
         made = Lines([structlog.processors.JSONRenderer()])
         made.log.info("hi", a=1)
         assert made.text == '{"a": 1, "event": "hi"}\n'
 
-    def test_may_be_empty_or_a_tuple(self) -> None:
+    def test_chains_may_be_empty_or_a_tuple(self) -> None:
         log = FastBoundLogger.at(1)(structlog.ReturnLogger(), [], {"a": 1})
         assert log.info("hi") == ((), {"a": 1, "event": "hi"})
         made = Lines((MozlogRenderer("shop"),))
         made.log.info("hi")
         assert made.fields == [{"msg": "hi"}]
 
-    def test_that_return_what_no_logger_takes_are_explained(self) -> None:
+    def test_chains_that_return_what_no_logger_takes_are_explained(self) -> None:
         log = FastBoundLogger.at(1)(structlog.ReturnLogger(), [lambda *_: 7], {})
         with pytest.raises(ValueError, match=r"returned int.*is MozlogRenderer the last"):
             log.info("hi")
 
-    def test_with_structlogs_own_loggers_below_work(self) -> None:
+    def test_chains_with_structlogs_own_loggers_below_work(self) -> None:
         file = io.BytesIO()
         log = FastBoundLogger.at(1)(structlog.BytesLogger(file), processors("shop"), {})
         log.info("plain", a=1)
@@ -659,13 +663,13 @@ class TestChains:
             {"a": 1, "msg": "plain"}
         ]
 
-    def test_that_are_wired_wrongly_are_explained(self) -> None:
+    def test_chains_that_are_wired_wrongly_are_explained(self) -> None:
         log = FastBoundLogger.at(1)(structlog.PrintLogger(io.StringIO()), processors("shop"), {})
         with pytest.raises(TypeError, match="PrintLogger takes text"):
             log.info("hi")
 
     @pytest.mark.parametrize("is_prepared", [False, True])
-    def test_of_capture_logs_see_the_event(self, is_prepared: bool) -> None:
+    def test_chains_of_capture_logs_see_the_event(self, is_prepared: bool) -> None:
         made = Lines()
         structlog.configure(processors=made.chain)
         log = made.log.bind(a=1)
@@ -799,7 +803,7 @@ class TestByItself:
     def sink(self, made: Lines) -> Sink:
         return made.log._logger.sink  # type: ignore[no-any-return]
 
-    def test_are_counted_by_the_sink(self) -> None:
+    def test_by_itself_are_counted_by_the_sink(self) -> None:
         made = Lines()
         for number in range(3):
             made.log.info("hi", n=number)
@@ -808,7 +812,9 @@ class TestByItself:
         assert [field["n"] for field in made.fields] == [0, 1, 2]
 
     @pytest.mark.parametrize("length", [SHORT_BYTES - 400, SHORT_BYTES + 400, 100_000])
-    def test_are_whole_and_cut_as_by_the_sink_where_they_are_long(self, length: int) -> None:
+    def test_by_itself_are_whole_and_cut_as_by_the_sink_where_they_are_long(
+        self, length: int
+    ) -> None:
         made = Lines()
         made.log.info("first")
         made.log.info("hi", text="x" * length)
@@ -831,7 +837,7 @@ class TestByItself:
         assert all(len(line) <= 1024 for line in made.text.splitlines(keepends=True))
         assert len(made.fields) == 2
 
-    def test_follow_a_stream_that_is_set(self) -> None:
+    def test_by_itself_follow_a_stream_that_is_set(self) -> None:
         made, other = Lines(), Lines()
         made.log.info("here")
         self.sink(made).stream = other.file
@@ -840,7 +846,7 @@ class TestByItself:
         assert [field["msg"] for field in made.fields] == ["here"]
         assert [field["msg"] for field in other.fields] == ["there", "there again"]
 
-    def test_are_short_again_after_a_stream_was_set(self) -> None:
+    def test_by_itself_are_short_again_after_a_stream_was_set(self) -> None:
         made = Lines()
         for _ in range(2):
             self.sink(made).stream = made.file
@@ -848,7 +854,7 @@ class TestByItself:
             assert self.sink(made).direct_write is not NO_DIRECT_WRITE
         assert made.fields == [{"msg": "hi"}] * 2
 
-    def test_go_to_a_write_that_was_replaced(self) -> None:
+    def test_by_itself_go_to_a_write_that_was_replaced(self) -> None:
         made = Lines()
         sink = self.sink(made)
         usual, seen = sink.write, []
@@ -863,7 +869,7 @@ class TestByItself:
         assert len(seen) == 3
         assert made.fields == [{"msg": "hi"}] * 3
 
-    def test_follow_a_stream_that_is_set_while_the_former_is_made_ready(
+    def test_by_itself_follow_a_stream_that_is_set_while_the_former_is_made_ready(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made, other = Lines(), Lines()
@@ -881,7 +887,7 @@ class TestByItself:
         assert [field["msg"] for field in made.fields] == ["here"]
         assert [field["msg"] for field in other.fields] == ["there"]
 
-    def test_follow_stdout(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_by_itself_follow_stdout(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         log = FastBoundLogger.at(1)(SinkLoggerFactory()("app"), processors("shop"), {})
         names = ["first", "second", "first"]
         files = {name: (tmp_path / name).open("a") for name in sorted(set(names))}
@@ -894,7 +900,7 @@ class TestByItself:
             lines = checked_lines((tmp_path / name).read_text())
             assert [line["Fields"]["of"] for line in lines] == [name] * (2 * names.count(name))
 
-    def test_come_after_what_was_printed(self, tmp_path: Path) -> None:
+    def test_by_itself_come_after_what_was_printed(self, tmp_path: Path) -> None:
         path = tmp_path / "out"
         with path.open("w") as file:
             log = FastBoundLogger.at(1)(SinkLoggerFactory(Sink(file))("app"), processors("x"), {})
@@ -903,7 +909,7 @@ class TestByItself:
             log.info("second")
         assert [line[:8] for line in path.read_text().splitlines()][1] == "printed"
 
-    def test_to_a_closed_file_are_lost_and_counted(
+    def test_by_itself_to_a_closed_file_are_lost_and_counted(
         self, capfd: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # A test that ran within the last second may have had its note.
@@ -915,7 +921,7 @@ class TestByItself:
         assert (self.sink(made).written, self.sink(made).lost) == (1, 1)
         assert "a record was not written: ValueError" in capfd.readouterr().err
 
-    def test_of_many_threads_are_whole(self) -> None:
+    def test_by_itself_of_many_threads_are_whole(self) -> None:
         made = Lines()
 
         def work(which: int) -> None:
@@ -973,7 +979,7 @@ MEANINGFUL = {
 @pytest.mark.slow
 class TestAnyCall:
     @given(CALLS)
-    def test_makes_the_same_fields_in_the_fast_logger_the_chain_and_logging(
+    def test_any_call_makes_the_same_fields_in_the_fast_logger_the_chain_and_logging(
         self, call: tuple[Any, Any, Any, Any]
     ) -> None:
         message, said, bound, around = call
@@ -999,7 +1005,9 @@ class TestAnyCall:
             assert of_chain["Fields"] == of_logging["Fields"]
 
     @pytest.mark.parametrize("name", ["%", "k%", "%%b", "%d%"])
-    def test_may_have_a_per_cent_sign_in_the_first_name_that_is_bound(self, name: str) -> None:
+    def test_any_call_may_have_a_per_cent_sign_in_the_first_name_that_is_bound(
+        self, name: str
+    ) -> None:
         made = Lines()
         with context.bound(around=1):
             made.log.bind(**{name: "100 %", "c": "%%"}).info("%", d=2)
@@ -1009,7 +1017,9 @@ class TestAnyCall:
         ]  # fmt: skip
 
     @given(CALLS, st.sampled_from(LEVELS))
-    def test_makes_one_valid_line(self, call: tuple[Any, Any, Any, Any], method: str) -> None:
+    def test_any_call_makes_one_valid_line(
+        self, call: tuple[Any, Any, Any, Any], method: str
+    ) -> None:
         message, said, bound, around = call
         made = Lines()
         with context.bound(**around):
@@ -1037,7 +1047,9 @@ class TestThroughStructlogsProxy:
             {"a": 1, "b": 2, "msg": "third"},
         ]  # fmt: skip
 
-    def test_captures_and_other_configurations_have_an_effect(self, stream: io.StringIO) -> None:
+    def test_through_structlogs_proxy_captures_and_other_configurations_have_an_effect(
+        self, stream: io.StringIO
+    ) -> None:
         log = structlog.get_logger("app")
         log.info("first")
         with structlog.testing.capture_logs() as captured:
@@ -1058,7 +1070,7 @@ class TestThroughStructlogsProxy:
         kept.info("second")
         assert "info" in vars(kept)
 
-    def test_is_not_bypassed_without_structlogs_private_name(
+    def test_through_structlogs_proxy_is_not_bypassed_without_structlogs_private_name(
         self, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("mozlog_py.structlog.lazy_proxy._BIND_CODE", None)
@@ -1144,7 +1156,7 @@ class TestWhatAHostileUserFound:
         made.log.info("b")
         assert [fields["msg"] for fields in made.fields] == ["a", "b"]
 
-    def test_drop_event_out_of_a_value_is_no_interrupt(self) -> None:
+    def test_what_a_hostile_user_found_drop_event_out_of_a_value_is_no_interrupt(self) -> None:
         made = Lines()
         made.log.info("hi", value=hostile.RaisingRepr(structlog.DropEvent))
         (got,) = made.fields
@@ -1201,7 +1213,7 @@ class TestWhatAHostileUserFound:
         assert [line["Fields"].get("env") for line in lines] == [None, "prod", "prod"]
         assert lines[2]["Hostname"] == "web-9"
 
-    def test_prefixes_and_converted_records_hold_for_events(self) -> None:
+    def test_what_a_hostile_user_found_prefixes_and_converted_records_hold_for_events(self) -> None:
         class Own(MozlogFormatter):
             def convert_record(self, made: logging.LogRecord) -> dict[str, Any]:
                 return {**super().convert_record(made), "Own": 1}
@@ -1241,7 +1253,7 @@ class TestWhatAHostileUserFound:
 
 
 class TestSinkLogger:
-    def test_writes_text_and_bytes_as_lines(self) -> None:
+    def test_sink_logger_writes_text_and_bytes_as_lines(self) -> None:
         stream = io.StringIO()
         logger = SinkLoggerFactory(Sink(stream))("x")
         logger.info(b"bytes")
@@ -1249,7 +1261,7 @@ class TestSinkLogger:
         assert stream.getvalue() == "bytes\ntext ž \\ud800\n"
         assert repr(logger) == "<SinkLogger(name='x')>"
 
-    def test_follows_its_factory(self) -> None:
+    def test_sink_logger_follows_its_factory(self) -> None:
         before, after = io.StringIO(), io.StringIO()
         factory = SinkLoggerFactory(Sink(before))
         logger = factory()

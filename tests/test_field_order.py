@@ -158,7 +158,7 @@ def expected(
 
 class TestOrder:
     @given(STATIC, fields(2), fields(3), MESSAGES, CALL, st.booleans())
-    def test_is_that_of_the_call_in_every_front(
+    def test_order_is_that_of_the_call_in_every_front(
         self, static: Fields, around: Fields, bound: Fields, message: str, call: Fields,
         raised: bool,
     ) -> None:  # fmt: skip
@@ -174,13 +174,13 @@ class TestOrder:
 
     @pytest.mark.parametrize("front", FRONTS)
     @pytest.mark.parametrize("count", [1, 2, 3, 8, 500])
-    def test_is_kept_of_any_number_of_fields(self, front: str, count: int) -> None:
+    def test_order_is_kept_of_any_number_of_fields(self, front: str, count: int) -> None:
         call = {f"f{number * 7919 % 1009}": number for number in range(count)}
         (line,) = checked_lines(FRONTS[front]({}, {}, "m", call, False))
         assert list(line["Fields"].items()) == [*call.items(), ("msg", "m")]
 
     @pytest.mark.parametrize("front", sorted({*FRONTS} - {"chain", "fast logger"}))
-    def test_puts_the_context_before_what_is_bound_to_the_logger(self, front: str) -> None:
+    def test_order_puts_the_context_before_what_is_bound_to_the_logger(self, front: str) -> None:
         with context.bound(user="ann"):
             (line,) = checked_lines(FRONTS[front]({"env": "x"}, {"job": 1}, "m", {"n": 2}, False))
         assert list(line["Fields"]) == ["env", "user", "job", "n", "msg"]
@@ -188,7 +188,7 @@ class TestOrder:
     @pytest.mark.parametrize("front", FRONTS)
     @pytest.mark.parametrize("bound", [{}, {"job": 1}])
     @pytest.mark.parametrize("is_raised", [False, True])
-    def test_has_a_request_id_of_the_call_in_its_place_whatever_else_the_context_has(
+    def test_order_has_a_request_id_of_the_call_in_its_place_whatever_else_the_context_has(
         self, front: str, bound: Fields, is_raised: bool
     ) -> None:
         structlog.contextvars.bind_contextvars(zone="eu")
@@ -203,7 +203,7 @@ class TestOrder:
         end = ["msg", "error", "traceback"] if is_raised else ["msg"]
         assert list(line["Fields"]) == [*bound, *call, *end]
 
-    def test_has_the_id_of_an_exceptions_request_in_front_of_the_message(self) -> None:
+    def test_order_has_the_id_of_an_exceptions_request_in_front_of_the_message(self) -> None:
         from mozlog_py._fields.late_request_ids import attach_request_id
 
         error = ValueError("x")
@@ -215,7 +215,7 @@ class TestOrder:
             assert list(shown) == ["n", "rid", "msg", "error", "traceback"]
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, Stepping])
-    def test_keeps_a_logger_name_of_the_call_in_its_place(self, kind: Any) -> None:
+    def test_order_keeps_a_logger_name_of_the_call_in_its_place(self, kind: Any) -> None:
         call = {"a": 1, "logger_name": "own", "b": 2}
         (line,) = checked_lines(by_logging(kind, {}, {}, "m", call, False))
         assert list(line["Fields"].items()) == [*call.items(), ("msg", "m")]
@@ -226,7 +226,7 @@ class TestOrder:
         ]  # fmt: skip
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, Stepping])
-    def test_is_not_changed_by_what_another_formatter_leaves(self, kind: Any) -> None:
+    def test_order_is_not_changed_by_what_another_formatter_leaves(self, kind: Any) -> None:
         made = logging.LogRecord("app", 20, "", 1, "m", (), None)
         vars(made).update(b=1, a=2)
         logging.Formatter("%(asctime)s").format(made)
@@ -234,7 +234,7 @@ class TestOrder:
         assert list(json.loads(kind().format(made))["Fields"]) == ["b", "a", "z", "c", "msg"]
 
     @pytest.mark.parametrize("count", [0, 1, 2])
-    def test_takes_no_record_for_plain_that_lacks_an_attribute(self, count: int) -> None:
+    def test_order_takes_no_record_for_plain_that_lacks_an_attribute(self, count: int) -> None:
         for name in ("exc_text", "process", "levelno"):
             made = logging.LogRecord("app", 20, "", 1, "m", (), None)
             del vars(made)[name]

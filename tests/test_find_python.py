@@ -44,12 +44,14 @@ def put(path: Path, version: str = THIS) -> str:
 
 @pytest.mark.processes
 class TestAnInterpreter:
-    def test_is_found_on_the_path_first(self, tool: Any, environ: Any, tmp_path: Path) -> None:
+    def test_an_interpreter_is_found_on_the_path_first(
+        self, tool: Any, environ: Any, tmp_path: Path
+    ) -> None:
         put(tmp_path / f".pyenv/versions/{THIS}.1/bin/python{THIS}")
         on_path = put(tmp_path / f"bin/python{THIS}")
         assert tool.find(THIS, environ) == on_path
 
-    def test_is_found_in_pyenv_the_newest_first(
+    def test_an_interpreter_is_found_in_pyenv_the_newest_first(
         self, tool: Any, environ: Any, tmp_path: Path
     ) -> None:
         for patch in ("9", "13", "2"):
@@ -57,14 +59,16 @@ class TestAnInterpreter:
         found = tool.find(THIS, environ)
         assert found == str(tmp_path / f".pyenv/versions/{THIS}.13/bin/python{THIS}")
 
-    def test_is_found_where_variables_say(self, tool: Any, environ: Any, tmp_path: Path) -> None:
+    def test_an_interpreter_is_found_where_variables_say(
+        self, tool: Any, environ: Any, tmp_path: Path
+    ) -> None:
         newer = put(tmp_path / f"newer/root/usr/bin/python{THIS}")
         assert tool.find(THIS, environ) is None
         assert tool.find(THIS, {**environ, "NEWER_PYTHONS": str(tmp_path / "newer")}) == newer
         ours = put(tmp_path / f"pyenv/versions/{THIS}.1/bin/python{THIS}")
         assert tool.find(THIS, {**environ, "PYENV_ROOT": str(tmp_path / "pyenv")}) == ours
 
-    def test_that_does_not_start_is_passed_over(
+    def test_an_interpreter_that_does_not_start_is_passed_over(
         self, tool: Any, environ: Any, tmp_path: Path
     ) -> None:
         shim = tmp_path / f"bin/python{THIS}"
@@ -73,7 +77,7 @@ class TestAnInterpreter:
         other = put(tmp_path / f".newer-pythons/root/usr/bin/python{THIS}")
         assert tool.find(THIS, environ) == other
 
-    def test_of_another_version_is_passed_over(
+    def test_an_interpreter_of_another_version_is_passed_over(
         self, tool: Any, environ: Any, tmp_path: Path
     ) -> None:
         put(tmp_path / f"bin/python{THIS}", "2.7")

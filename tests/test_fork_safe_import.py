@@ -18,7 +18,7 @@ def is_noted(notes: dict[object, int]) -> bool:
 
 
 class TestForkSafeImport:
-    def test_is_noted_as_long_as_it_goes_on(self) -> None:
+    def test_fork_safe_import_is_noted_as_long_as_it_goes_on(self) -> None:
         with fork_safe_import():
             assert is_noted(module._importing)
             with fork_safe_import():
@@ -26,12 +26,12 @@ class TestForkSafeImport:
             assert is_noted(module._importing)
         assert not is_noted(module._importing)
 
-    def test_is_over_after_an_exception(self) -> None:
+    def test_fork_safe_import_is_over_after_an_exception(self) -> None:
         with pytest.raises(ImportError), fork_safe_import():
             raise ImportError
         assert not is_noted(module._importing)
 
-    def test_waits_for_no_import_of_another_thread(self) -> None:
+    def test_fork_safe_import_waits_for_no_import_of_another_thread(self) -> None:
         is_inside, may_end = threading.Event(), threading.Event()
 
         def imports() -> None:
@@ -48,7 +48,7 @@ class TestForkSafeImport:
         may_end.set()
         thread.join()
 
-    def test_waits_for_a_fork_of_another_thread_until_a_limit(
+    def test_fork_safe_import_waits_for_a_fork_of_another_thread_until_a_limit(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "IMPORT_WAITS_S", 0.01)
@@ -56,7 +56,7 @@ class TestForkSafeImport:
         with fork_safe_import():
             assert is_noted(module._importing)
 
-    def test_of_a_fork_waits_for_imports_until_a_limit(
+    def test_fork_safe_import_of_a_fork_waits_for_imports_until_a_limit(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "FORK_WAITS_S", 0.01)
@@ -67,7 +67,7 @@ class TestForkSafeImport:
         assert threading.get_ident() not in module._forking
 
     @needs_fork
-    def test_of_the_forking_thread_goes_on_in_the_child(self) -> None:
+    def test_fork_safe_import_of_the_forking_thread_goes_on_in_the_child(self) -> None:
         # As where a signal handler forks.
         source = """
 import os

@@ -32,7 +32,7 @@ from mozlog_py.structlog import MozlogRenderer
 
 
 class TestEnvelope:
-    def test_holds_the_keys_of_mozlog_in_their_order(self) -> None:
+    def test_envelope_holds_the_keys_of_mozlog_in_their_order(self) -> None:
         line = render(MozlogFormatter(), record())
         assert list(line) == [
             "Timestamp",
@@ -45,7 +45,7 @@ class TestEnvelope:
             "Fields",
         ]
 
-    def test_says_who_logged_what_where(self) -> None:
+    def test_envelope_says_who_logged_what_where(self) -> None:
         line = render(MozlogFormatter(logger_name="shop"), record(name="shop.cart"))
         assert line["Type"] == "shop.cart"
         assert line["Logger"] == "shop"
@@ -58,16 +58,18 @@ class TestEnvelope:
         ("level", "severity"),
         [(10, 7), (20, 6), (25, 5), (30, 4), (35, 4), (40, 3), (50, 2), (60, 1), (70, 0), (-5, 7)],
     )
-    def test_gives_the_syslog_severity_of_every_level(self, level: int, severity: int) -> None:
+    def test_envelope_gives_the_syslog_severity_of_every_level(
+        self, level: int, severity: int
+    ) -> None:
         assert render(MozlogFormatter(), record(level=level))["Severity"] == severity
 
     @pytest.mark.parametrize("level", [None, "INFO", [], {}, float("nan")])
-    def test_takes_a_level_that_is_no_number_for_debug(self, level: Any) -> None:
+    def test_envelope_takes_a_level_that_is_no_number_for_debug(self, level: Any) -> None:
         made = record()
         made.levelno = level
         assert render(MozlogFormatter(), made)["Severity"] == 7
 
-    def test_has_the_time_of_the_record_in_nanoseconds(self) -> None:
+    def test_envelope_has_the_time_of_the_record_in_nanoseconds(self) -> None:
         before = time.time_ns()
         made = record()
         after = time.time_ns()
@@ -75,7 +77,7 @@ class TestEnvelope:
         # A float holds the seconds since the epoch to about 240 ns.
         assert before - 500 <= timestamp <= after + 500
 
-    def test_believes_created_where_it_was_set(self) -> None:
+    def test_envelope_believes_created_where_it_was_set(self) -> None:
         made = record(created=1234567890.5)
         assert render(MozlogFormatter(), made)["Timestamp"] == 1234567890_500000000
 
@@ -83,24 +85,24 @@ class TestEnvelope:
         ("created", "timestamp"),
         [(-1.0, 0), (1e300, 2**63 - 1), (float("inf"), 2**63 - 1), (float("-inf"), 0)],
     )
-    def test_clamps_a_time_out_of_bounds(self, created: float, timestamp: int) -> None:
+    def test_envelope_clamps_a_time_out_of_bounds(self, created: float, timestamp: int) -> None:
         assert render(MozlogFormatter(), record(created=created))["Timestamp"] == timestamp
 
     @pytest.mark.parametrize("created", [float("nan"), "yesterday", None])
-    def test_takes_the_present_for_a_time_that_is_none(self, created: Any) -> None:
+    def test_envelope_takes_the_present_for_a_time_that_is_none(self, created: Any) -> None:
         timestamp = render(MozlogFormatter(), record(created=created))["Timestamp"]
         assert abs(timestamp - time.time_ns()) < 60_000_000_000
 
     @pytest.mark.parametrize("pid", [None, -1, "12", 2**40, True, 1.5])
-    def test_takes_this_process_for_a_pid_that_is_none(self, pid: Any) -> None:
+    def test_envelope_takes_this_process_for_a_pid_that_is_none(self, pid: Any) -> None:
         assert render(MozlogFormatter(), record(process=pid))["Pid"] == os.getpid()
 
-    def test_keeps_the_pid_of_a_record_from_another_process(self) -> None:
+    def test_envelope_keeps_the_pid_of_a_record_from_another_process(self) -> None:
         formatter = MozlogFormatter()
         assert render(formatter, record(process=4242))["Pid"] == 4242
         assert render(formatter, record())["Pid"] == os.getpid()
 
-    def test_has_the_childs_pid_after_a_fork(self) -> None:
+    def test_envelope_has_the_childs_pid_after_a_fork(self) -> None:
         formatter = MozlogFormatter()
         made = record(process=None)
         assert render(formatter, made)["Pid"] == os.getpid()
@@ -126,11 +128,11 @@ class TestEnvelope:
             (7, "7"),
         ],
     )
-    def test_survives_any_logger_name(self, name: Any, shown: str) -> None:
+    def test_envelope_survives_any_logger_name(self, name: Any, shown: str) -> None:
         assert render(MozlogFormatter(), record(name=name))["Type"] == shown
 
     @pytest.mark.slow
-    def test_does_not_grow_with_the_number_of_loggers(self) -> None:
+    def test_envelope_does_not_grow_with_the_number_of_loggers(self) -> None:
         formatter = MozlogFormatter()
         for number in range(3000):
             assert render(formatter, record(name=f"user-{number}"))["Type"] == f"user-{number}"
@@ -146,16 +148,16 @@ class TestEnvelope:
 
 
 class TestRecoveredNanoseconds:
-    def test_are_exact_where_both_floats_agree(self) -> None:
+    def test_recovered_nanoseconds_are_exact_where_both_floats_agree(self) -> None:
         start, logged = 1_700_000_000_000_000_000, 1_700_000_360_123_456_789
         relative_ms = (logged - start) / 1e6
         assert recovered_ns(logged / 1e9, relative_ms, start) == logged
 
-    def test_are_those_of_created_where_the_record_is_anothers(self) -> None:
+    def test_recovered_nanoseconds_are_those_of_created_where_the_record_is_anothers(self) -> None:
         assert recovered_ns(1234567890.5, 17.0, 1_700_000_000_000_000_000) == 1234567890_500000000
 
     @pytest.mark.parametrize("days", [-49, -1, 0, 1, 49])
-    def test_are_exact_near_the_start_of_the_process(self, days: int) -> None:
+    def test_recovered_nanoseconds_are_exact_near_the_start_of_the_process(self, days: int) -> None:
         start = 1_700_000_000_000_000_000
         for odd in (0, 1, 499, 500, 501, 999_999_999):
             logged = start + days * 86_400_000_000_000 + odd
@@ -163,20 +165,22 @@ class TestRecoveredNanoseconds:
 
     @pytest.mark.parametrize("microseconds", [0, 1, 123_456, 999_999])
     @pytest.mark.parametrize("seconds", [0, 1_577_836_800, 1_906_545_600, 4_102_444_800])
-    def test_of_a_clock_that_stands_far_away_are_whole_microseconds(
+    def test_recovered_nanoseconds_of_a_clock_that_stands_far_away_are_whole_microseconds(
         self, seconds: int, microseconds: int
     ) -> None:
         start = 1_700_000_000_123_456_789
         logged = seconds * 10**9 + microseconds * 1000
         assert recovered_ns(logged / 1e9, (logged - start) / 1e6, start) == logged
 
-    def test_of_a_process_that_is_old_are_nearly_exact(self) -> None:
+    def test_recovered_nanoseconds_of_a_process_that_is_old_are_nearly_exact(self) -> None:
         start = 1_700_000_000_000_000_000
         for logged in range(start + 2**54 + 1, start + 2**54 + 10**9, 12_345_679):
             got = recovered_ns(logged / 1e9, (logged - start) / 1e6, start)
             assert abs(got - logged) <= 6
 
-    def test_of_an_event_of_structlog_go_through_a_formatter_whole(self) -> None:
+    def test_recovered_nanoseconds_of_an_event_of_structlog_go_through_a_formatter_whole(
+        self,
+    ) -> None:
         exact = 1_700_000_360_123_456_789
         event = EventRecord(exact, "app", 20, {}, {"msg": "x"}, None, is_complete=False)
         assert render(MozlogFormatter(), event)["Timestamp"] == exact
@@ -186,7 +190,7 @@ class TestRecoveredNanoseconds:
     @pytest.mark.skipif(
         sys.version_info < (3, 13), reason="records have no nanoseconds before 3.13"
     )
-    def test_stand_in_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_recovered_nanoseconds_stand_in_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         exact = time.time_ns() // 1000 * 1000 + 123
         monkeypatch.setattr(time, "time_ns", lambda: exact)
         made = record()
@@ -195,7 +199,7 @@ class TestRecoveredNanoseconds:
 
 
 class TestMessage:
-    def test_is_formatted_with_its_arguments(self) -> None:
+    def test_message_is_formatted_with_its_arguments(self) -> None:
         assert fields(MozlogFormatter(), record("%s is %d", "x", 3)) == {"msg": "x is 3"}
         assert fields(MozlogFormatter(), record("%(a)s", {"a": 1})) == {"msg": "1"}
 
@@ -206,12 +210,12 @@ class TestMessage:
         }
         assert fields(MozlogFormatter(), record("no place", 1, 2))["msg"] == "no place (1, 2)"
 
-    def test_that_is_no_string_is_shown_as_one(self) -> None:
+    def test_message_that_is_no_string_is_shown_as_one(self) -> None:
         assert fields(MozlogFormatter(), record(42)) == {"msg": "42"}
         assert fields(MozlogFormatter(), record(ValueError("x"))) == {"msg": "x"}
         assert fields(MozlogFormatter(), record(None)) == {"msg": "None"}
 
-    def test_whose_str_raises_is_a_marker(self) -> None:
+    def test_message_whose_str_raises_is_a_marker(self) -> None:
         class Broken:
             def __str__(self) -> str:
                 raise LookupError("no")
@@ -220,11 +224,11 @@ class TestMessage:
         assert got["msg"] == "<unprintable Broken: LookupError>"
         assert "mozlog.degraded" in got
 
-    def test_that_is_empty_gives_no_field(self) -> None:
+    def test_message_that_is_empty_gives_no_field(self) -> None:
         assert fields(MozlogFormatter(), record("")) == {}
         assert fields(MozlogFormatter(), record("", code=200)) == {"code": 200}
 
-    def test_that_is_a_json_object_becomes_fields(self) -> None:
+    def test_message_that_is_a_json_object_becomes_fields(self) -> None:
         made = record('{"a": 1, "msg": "inner", "nested": {"b": [1, null]}}', c=2)
         expected = {"a": 1, "msg": "inner", "nested": {"b": [1, None]}, "c": 2}
         assert fields(MozlogFormatter(), made) == expected
@@ -233,10 +237,10 @@ class TestMessage:
         "message",
         ["{not json}", "{}x", "{", "[1, 2]", '{"a": NaN}', '{"a": "\\ud800"}', "{'a': 1}"],
     )
-    def test_that_only_looks_like_one_stays_a_message(self, message: str) -> None:
+    def test_message_that_only_looks_like_one_stays_a_message(self, message: str) -> None:
         assert fields(MozlogFormatter(), record(message)) == {"msg": message}
 
-    def test_that_is_json_keeps_every_digit_of_a_long_integer(self) -> None:
+    def test_message_that_is_json_keeps_every_digit_of_a_long_integer(self) -> None:
         digits = "123456789012345678901234567890"
         made = record(f'{{"n": {digits}, "m": 1234567890123456789, "x": 1e400}}')
         got = fields(MozlogFormatter(), made)
@@ -245,19 +249,19 @@ class TestMessage:
             "msg": f'{{"n": {digits}, "x": NaN}}'
         }
 
-    def test_that_is_a_dict_with_a_broken_key_keeps_the_others(self) -> None:
+    def test_message_that_is_a_dict_with_a_broken_key_keeps_the_others(self) -> None:
         key = hostile.RaisingHash()
         logged = {key: 1, "a": 2}
         key.is_armed = True
         got = fields(MozlogFormatter(), record(logged))
         assert got == {"<broken key>": "<RaisingHash: Hostile>", "a": 2}
 
-    def test_that_is_a_dict_becomes_fields(self) -> None:
+    def test_message_that_is_a_dict_becomes_fields(self) -> None:
         logged = {"a": 1, "when": None}
         assert fields(MozlogFormatter(), record(logged, b=2)) == {"a": 1, "b": 2}
         assert logged == {"a": 1, "when": None}
 
-    def test_of_a_record_class_of_its_own_is_what_that_one_says(self) -> None:
+    def test_message_of_a_record_class_of_its_own_is_what_that_one_says(self) -> None:
         class Braces(logging.LogRecord):
             def getMessage(self) -> str:
                 return str(self.msg).format(*(self.args or ()))
@@ -266,7 +270,7 @@ class TestMessage:
         made.user = "ann"
         assert fields(MozlogFormatter(), made) == {"user": "ann", "msg": "1 and 2"}
 
-    def test_holds_no_character_that_acts_on_a_terminal_or_a_line(self) -> None:
+    def test_message_holds_no_character_that_acts_on_a_terminal_or_a_line(self) -> None:
         hostile = "\x00\x1b[31m\x7f\x85\x9b\u2028\u2029\r\n"
         made = record(hostile, **{f"key{hostile}": hostile})
         text = MozlogFormatter().format(made)
@@ -274,21 +278,21 @@ class TestMessage:
         assert text.isprintable()
         assert fields(MozlogFormatter(), made) == {f"key{hostile}": hostile, "msg": hostile}
 
-    def test_keeps_letters_of_every_script_as_they_are(self) -> None:
+    def test_message_keeps_letters_of_every_script_as_they_are(self) -> None:
         text = MozlogFormatter().format(record("žluťoučký 馬 🦊"))
         assert '"msg":"žluťoučký 馬 🦊"' in text
 
 
 class TestExtra:
-    def test_becomes_fields(self) -> None:
+    def test_extra_becomes_fields(self) -> None:
         made = record(path="/x", code=200, ratio=0.5, ok=True)
         expected = {"path": "/x", "code": 200, "ratio": 0.5, "ok": True, "msg": "hello"}
         assert fields(MozlogFormatter(), made) == expected
 
-    def test_that_is_none_is_left_out(self) -> None:
+    def test_extra_that_is_none_is_left_out(self) -> None:
         assert fields(MozlogFormatter(), record(uid=None, code=1)) == {"code": 1, "msg": "hello"}
 
-    def test_never_passes_for_the_envelope(self) -> None:
+    def test_extra_never_passes_for_the_envelope(self) -> None:
         spoof = {"Timestamp": 1, "Type": "t", "Logger": "l", "Severity": 0, "Pid": 1, "Fields": {}}
         made = record(**spoof)
         line = render(MozlogFormatter(), made)
@@ -300,29 +304,29 @@ class TestExtra:
         assert line["Logger"] == "real"
         assert line["Fields"] == {"logger_name": "fake", "msg": "hello"}
 
-    def test_with_the_name_of_one_of_our_fields_is_kept_beside_it(self) -> None:
+    def test_extra_with_the_name_of_one_of_our_fields_is_kept_beside_it(self) -> None:
         made = record(exc_info=error(), error="mine", traceback="too")
         got = fields(MozlogFormatter(), made)
         assert got["error"] == "ValueError('boom')"
         assert got["traceback"].startswith("Uncaught exception:")
         assert (got["extra.error"], got["extra.traceback"]) == ("mine", "too")
 
-    def test_with_such_a_name_is_left_alone_where_there_is_no_clash(self) -> None:
+    def test_extra_with_such_a_name_is_left_alone_where_there_is_no_clash(self) -> None:
         got = fields(MozlogFormatter(), record(error="mine"))
         assert got == {"error": "mine", "msg": "hello"}
 
-    def test_of_other_formatters_is_no_field(self) -> None:
+    def test_extra_of_other_formatters_is_no_field(self) -> None:
         made = record(user="ann")
         logging.Formatter("%(asctime)s %(message)s").format(made)
         made.later = 1
         assert fields(MozlogFormatter(), made) == {"user": "ann", "later": 1, "msg": "hello"}
 
-    def test_is_found_although_a_standard_attribute_was_taken_away(self) -> None:
+    def test_extra_is_found_although_a_standard_attribute_was_taken_away(self) -> None:
         made = record(user="ann")
         del made.threadName
         assert fields(MozlogFormatter(), made) == {"user": "ann", "msg": "hello"}
 
-    def test_is_found_although_the_last_standard_attribute_was_set_again(self) -> None:
+    def test_extra_is_found_although_the_last_standard_attribute_was_set_again(self) -> None:
         formatter = MozlogFormatter()
         fields(formatter, record())
         made = record(user="ann")
@@ -331,7 +335,7 @@ class TestExtra:
                 setattr(made, name, vars(made).pop(name))
         assert fields(formatter, made) == {"user": "ann", "msg": "hello"}
 
-    def test_that_clashes_with_the_name_for_clashes_is_kept_too(self) -> None:
+    def test_extra_that_clashes_with_the_name_for_clashes_is_kept_too(self) -> None:
         made = record(exc_info=error(), **{"error": 1, "extra.error": 2})
         got = fields(MozlogFormatter(), made)
         assert {got["extra.error"], got["extra.error_2"]} == {1, 2}
@@ -348,7 +352,7 @@ class TestExtra:
             assert got["mozlog.degraded"] == "message and arguments do not fit"
         assert MozlogFormatter().convert_record(made)["Fields"] == got
 
-    def test_is_not_changed_by_rendering_it(self) -> None:
+    def test_extra_is_not_changed_by_rendering_it(self) -> None:
         made = record("%s", 1, items=[1, {"a": {2}}], exc_info=error())
         before = dict(vars(made))
         for formatter in (MozlogFormatter(), MozlogFormatter(timestamp=True, strict=True)):
@@ -356,7 +360,7 @@ class TestExtra:
         assert vars(made) == before
 
     @pytest.mark.parametrize("count", [999, 1000, 1001, 5000])
-    def test_is_capped_and_counted(self, count: int) -> None:
+    def test_extra_is_capped_and_counted(self, count: int) -> None:
         made = record(**{f"k{number}": number for number in range(count)})
         got = fields(MozlogFormatter(), made)
         # The message is a field too.
@@ -371,7 +375,7 @@ class TestExtra:
 
 
 class TestException:
-    def test_has_its_repr_and_its_traceback(self) -> None:
+    def test_exception_has_its_repr_and_its_traceback(self) -> None:
         got = fields(MozlogFormatter(), record("failed", exc_info=error()))
         assert got["error"] == "ValueError('boom')"
         assert got["traceback"].startswith('Uncaught exception:\n  File "')
@@ -379,10 +383,10 @@ class TestException:
         assert "in error" in got["traceback"]
 
     @pytest.mark.parametrize("exc_info", [(None, None, None), False, None, 0, ()])
-    def test_that_is_none_gives_no_error(self, exc_info: Any) -> None:
+    def test_exception_that_is_none_gives_no_error(self, exc_info: Any) -> None:
         assert fields(MozlogFormatter(), record(exc_info=exc_info)) == {"msg": "hello"}
 
-    def test_is_the_active_one_for_a_bare_true(self) -> None:
+    def test_exception_is_the_active_one_for_a_bare_true(self) -> None:
         made = record()
         made.exc_info = True  # type: ignore[assignment]
         assert fields(MozlogFormatter(), made) == {"msg": "hello"}
@@ -391,21 +395,21 @@ class TestException:
         except KeyError:
             assert fields(MozlogFormatter(), made)["error"] == "KeyError('active')"
 
-    def test_may_be_an_instance_without_a_traceback(self) -> None:
+    def test_exception_may_be_an_instance_without_a_traceback(self) -> None:
         got = fields(MozlogFormatter(), record(exc_info=ValueError("bare")))
         assert got["error"] == "ValueError('bare')"
 
     @pytest.mark.parametrize("exc_info", [("wrong", "shape"), "text", [1], object])
-    def test_of_the_wrong_shape_is_shown_as_it_is(self, exc_info: Any) -> None:
+    def test_exception_of_the_wrong_shape_is_shown_as_it_is(self, exc_info: Any) -> None:
         got = fields(MozlogFormatter(), record(exc_info=exc_info))
         assert got["error"] == repr(exc_info)
         assert got["mozlog.degraded"] == "exception not rendered: TypeError"
 
-    def test_of_another_process_is_its_text(self) -> None:
+    def test_exception_of_another_process_is_its_text(self) -> None:
         made = record(exc_text="Traceback: far away")
         assert fields(MozlogFormatter(), made)["traceback"] == "Traceback: far away"
 
-    def test_has_the_stack_beside_it_that_was_asked_for(self) -> None:
+    def test_exception_has_the_stack_beside_it_that_was_asked_for(self) -> None:
         got = fields(MozlogFormatter(), record(stack_info="Stack (most recent call last):\n  x"))
         assert got["stack"] == "Stack (most recent call last):\n  x"
 
@@ -486,7 +490,7 @@ class TestOptions:
         assert checked(formatter.renderer("other")(made))["Fields"] == {"y": 2, "msg": "hello"}
         assert fields(formatter, made) == {"y": 2, "msg": "hello"}
 
-    def test_of_another_formatter_are_its_own_within_convert_record(self) -> None:
+    def test_options_of_another_formatter_are_its_own_within_convert_record(self) -> None:
         inner = MozlogFormatter(json_default=lambda _: "inner")
 
         class Outer(MozlogFormatter):
@@ -499,7 +503,7 @@ class TestOptions:
         got = fields(Outer(json_default=lambda _: "outer"), record(value=object()))
         assert got == {"value": "outer", "theirs": "inner", "msg": "hello"}
 
-    def test_that_change_while_the_first_line_is_made_count_for_the_next(self) -> None:
+    def test_options_that_change_while_the_first_line_is_made_count_for_the_next(self) -> None:
         class Slow(MozlogFormatter):
             def line_encoder_for(self, logger_name: str) -> Any:
                 maker = super().line_encoder_for(logger_name)
@@ -533,7 +537,7 @@ class TestOptions:
     def test_hostname_is_as_given(self) -> None:
         assert render(MozlogFormatter(hostname="web-1"), record())["Hostname"] == "web-1"
 
-    def test_include_context_false_leaves_the_context_out(self) -> None:
+    def test_options_include_context_false_leaves_the_context_out(self) -> None:
         with context.bound(user="ann"):
             assert fields(MozlogFormatter(include_context=False), record()) == {"msg": "hello"}
             assert fields(MozlogFormatter(), record()) == {"user": "ann", "msg": "hello"}
@@ -544,7 +548,7 @@ class TestOptions:
         assert got == {"a.b.c": 1, "mixed": '[1,"x"]', "empty": "[]", "msg": "hello"}
         assert fields(formatter, record("")) == {"msg": ""}
 
-    def test_can_be_changed_afterwards(self) -> None:
+    def test_options_can_be_changed_afterwards(self) -> None:
         formatter = MozlogFormatter()
         render(formatter, record())
         formatter.hostname = "elsewhere"
@@ -585,7 +589,9 @@ class TestOptions:
             ({"unknown_option": 1}, "unknown_option"),
         ],
     )
-    def test_that_cannot_be_met_are_refused(self, options: dict[str, Any], sentence: str) -> None:
+    def test_options_that_cannot_be_met_are_refused(
+        self, options: dict[str, Any], sentence: str
+    ) -> None:
         with pytest.raises((TypeError, ValueError), match=sentence):
             MozlogFormatter(**options)
 
@@ -603,18 +609,18 @@ class TestRenamed:
             {"defaults": {"levelname": "none"}},
         ],
     )
-    def test_may_be_an_attribute_that_is_a_field(self, options: dict[str, Any]) -> None:
+    def test_renamed_may_be_an_attribute_that_is_a_field(self, options: dict[str, Any]) -> None:
         got = fields(MozlogFormatter(rename_fields={"levelname": "level"}, **options), record())
         assert "levelname" not in got
         assert got["level"] in {"INFO", "none"}
 
     @pytest.mark.parametrize("hook", ["add_fields", "process_log_record", "convert_record"])
-    def test_may_be_any_where_a_subclass_adds_fields(self, hook: str) -> None:
+    def test_renamed_may_be_any_where_a_subclass_adds_fields(self, hook: str) -> None:
         kind = type("Own", (MozlogFormatter,), {hook: getattr(MozlogFormatter, hook)})
         setattr(kind, hook, lambda *arguments: getattr(MozlogFormatter, hook)(*arguments))
         kind(rename_fields={"levelname": "level", "Type": "kind"})
 
-    def test_may_be_any_where_a_processor_of_the_application_adds_fields(self) -> None:
+    def test_renamed_may_be_any_where_a_processor_of_the_application_adds_fields(self) -> None:
         def add_level(logger: Any, method: str, event: Any) -> Any:
             return {**event, "levelname": method}
 
@@ -624,21 +630,21 @@ class TestRenamed:
             MozlogFormatter(processors=[flatten], rename_fields={"levelname": "level"})
 
     @pytest.mark.parametrize("name", ["msg", "error", "traceback", "stack", "rid", "Time", "any"])
-    def test_may_be_a_field_of_the_call(self, name: str) -> None:
+    def test_renamed_may_be_a_field_of_the_call(self, name: str) -> None:
         MozlogFormatter(rename_fields={name: "renamed"})
 
 
 class TestCallForms:
-    def test_takes_four_positional_arguments_as_dockerflow_does(self) -> None:
+    def test_call_forms_takes_four_positional_arguments_as_dockerflow_does(self) -> None:
         formatter = MozlogFormatter(None, None, "%", "named")
         assert render(formatter, record())["Logger"] == "named"
 
-    def test_takes_validate_in_the_same_place_as_logging_config_passes_it(self) -> None:
+    def test_call_forms_takes_validate_in_the_same_place_as_logging_config_passes_it(self) -> None:
         formatter = MozlogFormatter("no fields at all", None, "%", False)
         assert render(formatter, record())["Logger"] == "Dockerflow"
         assert fields(MozlogFormatter(validate=False, fmt="x"), record()) == {"msg": "hello"}
 
-    def test_is_a_formatter_of_both_libraries(self) -> None:
+    def test_call_forms_is_a_formatter_of_both_libraries(self) -> None:
         assert issubclass(MozlogFormatter, BaseJsonFormatter)
         assert issubclass(MozlogFormatter, logging.Formatter)
 
@@ -653,7 +659,7 @@ class TestCallForms:
         ],
     )
     @pytest.mark.usefixtures("untouched_process")
-    def test_works_from_a_dict_config(self, formatter: dict[str, Any]) -> None:
+    def test_call_forms_works_from_a_dict_config(self, formatter: dict[str, Any]) -> None:
         stream = io.StringIO()
         logging.config.dictConfig(
             {
@@ -679,7 +685,7 @@ class TestCallForms:
         assert ("levelname" in line["Fields"]) == ("format" in formatter)
 
     @pytest.mark.usefixtures("untouched_process")
-    def test_takes_processors_by_their_paths_from_a_dict_config(self) -> None:
+    def test_call_forms_takes_processors_by_their_paths_from_a_dict_config(self) -> None:
         logging.config.dictConfig(
             {
                 "version": 1,
@@ -704,7 +710,7 @@ class TestCallForms:
 
     @pytest.mark.skipif(sys.version_info < (3, 12), reason="defaults came to dictConfig with 3.12")
     @pytest.mark.usefixtures("untouched_process")
-    def test_takes_defaults_from_a_dict_config(self) -> None:
+    def test_call_forms_takes_defaults_from_a_dict_config(self) -> None:
         logging.config.dictConfig(
             {
                 "version": 1,
@@ -721,7 +727,7 @@ class TestCallForms:
         assert fields(formatter, record())["user"] == "nobody"
 
     @pytest.mark.usefixtures("untouched_process")
-    def test_works_from_an_ini_file(self) -> None:
+    def test_call_forms_works_from_an_ini_file(self) -> None:
         text = """
             [loggers]
             keys = root, ini
@@ -757,7 +763,7 @@ class TestCallForms:
 
 
 class TestSubclass:
-    def test_convert_record_makes_the_line(self) -> None:
+    def test_subclass_convert_record_makes_the_line(self) -> None:
         class Custom(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 line = super().convert_record(record)
@@ -770,7 +776,7 @@ class TestSubclass:
         assert line["Fields"] == {"msg": "hello", "seen": "{1}"}
 
     @pytest.mark.parametrize("wrong", [None, 7, "text"])
-    def test_convert_record_that_fails_still_gives_a_line(self, wrong: Any) -> None:
+    def test_subclass_convert_record_that_fails_still_gives_a_line(self, wrong: Any) -> None:
         class Custom(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 if wrong == 7:
@@ -781,7 +787,7 @@ class TestSubclass:
         kind = "LookupError" if wrong == 7 else "TypeError"
         assert got == {"msg": "hello", "mozlog.degraded": f"convert_record raised {kind}"}
 
-    def test_convert_record_of_the_base_class_is_shown_as_it_stands(self) -> None:
+    def test_subclass_convert_record_of_the_base_class_is_shown_as_it_stands(self) -> None:
         class Custom(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 return super().convert_record(record)
@@ -791,7 +797,7 @@ class TestSubclass:
         assert line["Fields"]["msg"] == "é" * 2_000_000
         assert line == render(MozlogFormatter(), made)
 
-    def test_convert_record_sees_the_values_as_they_were_logged(self) -> None:
+    def test_subclass_convert_record_sees_the_values_as_they_were_logged(self) -> None:
         seen: list[Any] = []
 
         class Custom(MozlogFormatter):
@@ -807,7 +813,9 @@ class TestSubclass:
             assert ("p" in line["Fields"].values()) == ("processors" not in options)
         assert seen == [{"password": "p", **given, "msg": "x"}] * 6
 
-    def test_convert_record_is_redacted_afterwards_wherever_it_puts_a_credential(self) -> None:
+    def test_subclass_convert_record_is_redacted_afterwards_wherever_it_puts_a_credential(
+        self,
+    ) -> None:
         class Custom(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 line = super().convert_record(record)
@@ -832,7 +840,9 @@ class TestSubclass:
             "Fields": [["cookie", "[redacted]"]], "Env": {"secret": "[redacted]"},
         }  # fmt: skip
 
-    def test_convert_record_gives_processors_the_fields_under_their_own_names(self) -> None:
+    def test_subclass_convert_record_gives_processors_the_fields_under_their_own_names(
+        self,
+    ) -> None:
         seen: list[Any] = []
 
         def look(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -854,7 +864,7 @@ class TestSubclass:
         }  # fmt: skip
         assert seen == [{"event": "hello", "pwd": 7, "b": 2}] * 2
 
-    def test_convert_record_called_by_itself_gives_what_processors_leave(self) -> None:
+    def test_subclass_convert_record_called_by_itself_gives_what_processors_leave(self) -> None:
         class Custom(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 return {**super().convert_record(record), "Env": "prod"}
@@ -878,7 +888,7 @@ class TestSubclass:
             ("%d", {"msg": "%d ('x',)", "mozlog.degraded": "message and arguments do not fit; "}),
         ],
     )
-    def test_convert_record_that_raises_leaves_the_message_alone(
+    def test_subclass_convert_record_that_raises_leaves_the_message_alone(
         self, message: Any, shown: dict[str, str]
     ) -> None:
         class Custom(MozlogFormatter):
@@ -903,7 +913,7 @@ class TestSubclass:
         said = message if args else shown.get("msg")
         assert checked(line)["Fields"].get("msg") == said
 
-    def test_convert_record_of_events_and_of_the_other_formats_is_the_same(self) -> None:
+    def test_subclass_convert_record_of_events_and_of_the_other_formats_is_the_same(self) -> None:
         class Hiding:
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 line = super().convert_record(record)  # type: ignore[misc]
@@ -926,7 +936,7 @@ class TestSubclass:
         line = MozlogRenderer(formatter=Cloud())(None, "info", {"event": "e", "user": user})
         assert checked(line)["Fields"] == {"uid": 7, "msg": "e"}
 
-    def test_convert_record_whose_event_is_dropped_is_written_by_what_can_drop_nothing(
+    def test_subclass_convert_record_whose_event_is_dropped_is_written_by_what_can_drop_nothing(
         self,
     ) -> None:
         class Custom(MozlogFormatter):
@@ -944,7 +954,7 @@ class TestSubclass:
         capture.handler.handle(record(rid="7", a=1))
         assert capture.lines == []
 
-    def test_convert_record_that_cannot_be_encoded_leaves_a_line(
+    def test_subclass_convert_record_that_cannot_be_encoded_leaves_a_line(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Custom(MozlogFormatter):
@@ -959,7 +969,7 @@ class TestSubclass:
             "mozlog.degraded": "line not rendered: MemoryError"
         }
 
-    def test_convert_record_says_what_of_its_own_was_lost(self) -> None:
+    def test_subclass_convert_record_says_what_of_its_own_was_lost(self) -> None:
         class Custom(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 return {"Timestamp": 1, "Fields": {"a": hostile.RaisingRepr()}, 7: "seven"}
@@ -974,7 +984,7 @@ class TestSubclass:
 
         assert render(Bare(), record()) == {"Timestamp": 1, "Type": "bare"}
 
-    def test_of_any_kind_may_be_patched_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_subclass_of_any_kind_may_be_patched_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             MozlogFormatter, "convert_record", lambda *_: {"Timestamp": 1, "Fields": {"a": 1}}
         )
@@ -987,7 +997,7 @@ class TestSubclass:
 
         assert render(Custom(), record())["Severity"] == 6
 
-    def test_is_value_jsonlike_decides_what_is_tried(self) -> None:
+    def test_subclass_is_value_jsonlike_decides_what_is_tried(self) -> None:
         class Never(MozlogFormatter):
             def is_value_jsonlike(self, value: str) -> bool:
                 return False
@@ -1005,7 +1015,7 @@ class TestSubclass:
 
         assert fields(Exits(), record('{"a": 1}'))["msg"] == '{"a": 1}'
 
-    def test_add_fields_and_process_log_record_have_their_say(self) -> None:
+    def test_subclass_add_fields_and_process_log_record_have_their_say(self) -> None:
         class Custom(MozlogFormatter):
             def add_fields(
                 self,
@@ -1101,7 +1111,7 @@ class TestSubclass:
 
 
 class TestObject:
-    def test_can_be_copied_and_pickled(self) -> None:
+    def test_object_can_be_copied_and_pickled(self) -> None:
         formatter = MozlogFormatter(logger_name="kept", static_fields={"a": 1})
         render(formatter, record())
         for twin in (copy.copy(formatter), copy.deepcopy(formatter)):
@@ -1110,7 +1120,7 @@ class TestObject:
         assert render(twin, record())["Fields"] == {"a": 1, "msg": "hello"}
         assert render(formatter, record())["Fields"] == {"a": 1, "msg": "hello"}
 
-    def test_lets_its_format_be_replaced(self) -> None:
+    def test_object_lets_its_format_be_replaced(self) -> None:
         formatter = MozlogFormatter()
         render(formatter, record())
         formatter.format = lambda record: "mine"  # type: ignore[method-assign]
@@ -1118,18 +1128,18 @@ class TestObject:
         formatter.hostname = "x"
         assert formatter.format(record()) == "mine"
 
-    def test_converts_a_record_of_plain_values_to_what_its_line_says(self) -> None:
+    def test_object_converts_a_record_of_plain_values_to_what_its_line_says(self) -> None:
         made = record("%s", "x", items=[1, 2], error=1, exc_info=error())
         for formatter in (MozlogFormatter(), MozlogFormatter(strict=True, timestamp=True)):
             assert formatter.convert_record(made) == checked(formatter.format(made))
 
-    def test_converts_a_record_to_the_values_that_were_logged(self) -> None:
+    def test_object_converts_a_record_to_the_values_that_were_logged(self) -> None:
         given = {"items": (1, {2}), "raw": b"a", "when": None, "far": 10**30, "odd": object()}
         assert MozlogFormatter().convert_record(record("%s", "x", **given))["Fields"] == {
             **given, "msg": "x",
         }  # fmt: skip
 
-    def test_gives_the_json_text_of_fields(self) -> None:
+    def test_object_gives_the_json_text_of_fields(self) -> None:
         text = MozlogFormatter().jsonify_log_record({"a": {1}, "b": None})
         assert json.loads(text) == {"a": "{1}"}
 
@@ -1139,7 +1149,7 @@ class TestObject:
         assert lines[0] == "Uncaught exception:"
         assert MozlogFormatter().formatException((None, None, None)) == ""
 
-    def test_survives_a_reload_of_logging(self) -> None:
+    def test_object_survives_a_reload_of_logging(self) -> None:
         formatter = MozlogFormatter()
         code = vars(logging).copy()
         try:
@@ -1158,7 +1168,7 @@ class TestOddRecords:
         twin = pickle.loads(pickle.dumps(record("%s", "x", user="ann")))
         assert fields(MozlogFormatter(), twin) == {"user": "ann", "msg": "x"}
 
-    def test_with_attributes_missing_have_defaults(self) -> None:
+    def test_odd_records_with_attributes_missing_have_defaults(self) -> None:
         made = record(user="ann")
         for name in ("msg", "args", "created", "process", "exc_info", "name", "levelno"):
             delattr(made, name)
@@ -1166,14 +1176,14 @@ class TestOddRecords:
         assert line["Fields"]["user"] == "ann"
         assert (line["Type"], line["Severity"], line["Pid"]) == ("root", 7, os.getpid())
 
-    def test_that_are_no_records_give_a_line_all_the_same(self) -> None:
+    def test_odd_records_that_are_no_records_give_a_line_all_the_same(self) -> None:
         class Slotted:
             __slots__ = ()
 
         line = render(MozlogFormatter(), Slotted())  # type: ignore[arg-type]
         assert "record not readable" in line["Fields"]["mozlog.degraded"]
 
-    def test_with_a_property_that_raises_keep_the_others(self) -> None:
+    def test_odd_records_with_a_property_that_raises_keep_the_others(self) -> None:
         class Requested(logging.LogRecord):
             @property
             def user(self) -> str:
@@ -1192,7 +1202,7 @@ class TestOddRecords:
         assert (line["Type"], line["Severity"], line["Pid"]) == ("app", 4, os.getpid())
         assert line["Fields"] == {"user": "<unprintable Requested: LookupError>", "msg": "hi"}
 
-    def test_with_keys_that_are_no_strings_are_rendered(self) -> None:
+    def test_odd_records_with_keys_that_are_no_strings_are_rendered(self) -> None:
         made = record()
         vars(made)[7] = "seven"  # type: ignore[index]
         vars(made)[(1, 2)] = "pair"  # type: ignore[index]
@@ -1204,17 +1214,17 @@ class TestInterrupts:
         def __repr__(self) -> str:
             raise KeyboardInterrupt
 
-    def test_of_a_values_own_code_are_shown_as_a_marker(self) -> None:
+    def test_interrupts_of_a_values_own_code_are_shown_as_a_marker(self) -> None:
         got = fields(MozlogFormatter(), record(value=self.Interrupting()))
         assert got["value"] == "<unprintable Interrupting: KeyboardInterrupt>"
         assert got["msg"] == "hello"
 
-    def test_of_an_argument_are_shown_as_a_marker(self) -> None:
+    def test_interrupts_of_an_argument_are_shown_as_a_marker(self) -> None:
         got = fields(MozlogFormatter(), record("%s", self.Interrupting()))
         assert got["msg"] == "%s (<unprintable Interrupting: KeyboardInterrupt>,)"
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, CloudFormatter, PrettyFormatter])
-    def test_of_a_value_are_shown_as_a_marker_where_a_processor_drops_the_event(
+    def test_interrupts_of_a_value_are_shown_as_a_marker_where_a_processor_drops_the_event(
         self, kind: type[MozlogFormatter]
     ) -> None:
         def drop(*_: Any) -> Any:
@@ -1225,7 +1235,9 @@ class TestInterrupts:
         assert "<unprintable Interrupting: KeyboardInterrupt>" in formatter.format(made)
         assert b"<unprintable Interrupting: KeyboardInterrupt>" in formatter.format_bytes(made)
 
-    def test_from_outside_are_not_swallowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_interrupts_from_outside_are_not_swallowed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         class Once:
             calls = 0
 

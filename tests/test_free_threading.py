@@ -118,7 +118,7 @@ EACH_ONCE = Counter(itertools.product(range(_THREADS), range(_LINES)))
 
 
 class TestLinesOfThreads:
-    def test_that_log_and_bind_are_whole_and_have_the_fields_of_their_own_thread(
+    def test_lines_of_threads_that_log_and_bind_are_whole_and_have_the_fields_of_their_own_thread(
         self, tmp_path: Path
     ) -> None:
         handler = MozlogHandler(tmp_path / "log")
@@ -146,7 +146,9 @@ class TestLinesOfThreads:
         assert handler.sink.written == _THREADS * _LINES
         assert handler.sink.lost == 0
 
-    def test_whose_file_is_rotated_are_each_in_one_of_the_files(self, tmp_path: Path) -> None:
+    def test_lines_of_threads_whose_file_is_rotated_are_each_in_one_of_the_files(
+        self, tmp_path: Path
+    ) -> None:
         handler = MozlogHandler(tmp_path / "log")
         logger = logger_of(handler)
         rotated = itertools.count()
@@ -162,7 +164,7 @@ class TestLinesOfThreads:
         assert said(lines) == EACH_ONCE + Counter([(-1, 0)])
         assert handler.sink.written == _THREADS * _LINES + 1
 
-    def test_are_made_with_the_options_of_one_moment(self, tmp_path: Path) -> None:
+    def test_lines_of_threads_are_made_with_the_options_of_one_moment(self, tmp_path: Path) -> None:
         handler = MozlogHandler(tmp_path / "log")
         formatter = MozlogFormatter(static_fields={"shop": "a", "till": "a"})
         handler.setFormatter(formatter)
@@ -203,7 +205,9 @@ class TestLinesOfThreads:
         assert said(read(tmp_path / "log")) == EACH_ONCE + Counter((-1, n) for n in range(8))
         assert handler.sink.written == _THREADS * _LINES
 
-    def test_of_a_queue_that_is_full_are_written_or_counted(self, tmp_path: Path) -> None:
+    def test_lines_of_threads_of_a_queue_that_is_full_are_written_or_counted(
+        self, tmp_path: Path
+    ) -> None:
         handler = MozlogQueueHandler(tmp_path / "log", max_bytes=4000, flush_on_sigterm=False)
         beside(logging_threads(logger_of(handler)), lambda: handler.flush(0))
         handler.close()
@@ -254,7 +258,7 @@ def _switched_at_each_bytecode() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_switched_at_each_bytecode")
 class TestCounts:
-    def test_of_losses_are_exact_by_cause_and_in_reports(self) -> None:
+    def test_counts_of_losses_are_exact_by_cause_and_in_reports(self) -> None:
         counter = LossCounter()
         reports: list[LossReport] = []
 
@@ -280,12 +284,12 @@ class TestCounts:
         assert sum((Counter(each.by_cause) for each in reports), Counter()) == counter.by_cause
         assert sum(each.by_severity.get(6, 0) for each in reports) == total
 
-    def test_of_degraded_and_unlocked_lines_are_exact(self) -> None:
+    def test_counts_of_degraded_and_unlocked_lines_are_exact(self) -> None:
         tally = Tally()
         together(*[lambda: [tally.add() for _ in range(50)]] * _THREADS)
         assert tally.count == _THREADS * 50
 
-    def test_of_withheld_notes_are_exact(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_counts_of_withheld_notes_are_exact(self, monkeypatch: pytest.MonkeyPatch) -> None:
         written: list[bytes] = []
         monkeypatch.setattr(self_log, "_is_ready", lambda _: True)
         monkeypatch.setattr(self_log, "_last", float("-inf"))
@@ -298,7 +302,7 @@ class TestCounts:
         more = _THREADS * 30 - 1
         assert written == [b"mozlog_py: trouble\n", b"mozlog_py: last (%d more like it)\n" % more]
 
-    def test_of_rate_limits_are_exact(self) -> None:
+    def test_counts_of_rate_limits_are_exact(self) -> None:
         seconds = [1000.0]
         limit = RateLimit(lambda: seconds[0])
         found: list[int | None] = []
@@ -307,7 +311,7 @@ class TestCounts:
         assert [each for each in found if each is not None] == [0]
         assert limit.admit(1) == _THREADS * 30 - 1
 
-    def test_of_dropped_lines_are_left_to_the_call_that_drops_them(self) -> None:
+    def test_counts_of_dropped_lines_are_left_to_the_call_that_drops_them(self) -> None:
         queue = LineQueue(Sink(os.devnull))
         queue._drop_lock[0] = "another call"
         queue._dropped.append(b"is counted by the other call\n")
@@ -315,7 +319,7 @@ class TestCounts:
         assert queue.lost == 0
         assert len(queue._dropped) == 1
 
-    def test_of_waiting_bytes_that_have_drifted_are_corrected_while_lines_wait(self) -> None:
+    def test_counts_of_waiting_bytes_that_have_drifted_are_corrected_while_lines_wait(self) -> None:
         queue = LineQueue(Sink(os.devnull))
         queue._lines.extend([b"waits\n"] * 3)
         queue._bytes = 1_000_000
@@ -323,7 +327,7 @@ class TestCounts:
         assert queue.waiting_bytes == 3 * (len(b"waits\n") + 64)
         queue._lines.clear()
 
-    def test_go_on_after_an_exception_has_left_their_lock_taken(
+    def test_counts_go_on_after_an_exception_has_left_their_lock_taken(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(shared_state, "_PATIENCE_S", 0.01)
@@ -333,7 +337,7 @@ class TestCounts:
         together(tally.add)
         assert tally.count == 2
 
-    def test_may_be_changed_by_a_signal_handler_within_a_change(self) -> None:
+    def test_counts_may_be_changed_by_a_signal_handler_within_a_change(self) -> None:
         lock = CountLock()
         with lock, lock:
             pass
@@ -346,7 +350,7 @@ class Member:
 
 class TestCollections:
     @pytest.mark.parametrize("kind", [deque, weakref.WeakSet])
-    def test_are_copied_while_other_threads_add_members(self, kind: Any) -> None:
+    def test_collections_are_copied_while_other_threads_add_members(self, kind: Any) -> None:
         stays = Member()
         shared = kind([stays])
         kept: deque[Member] = deque(maxlen=50)
@@ -360,7 +364,7 @@ class TestCollections:
 
         beside([lambda: [assert_in(stays, snapshot(shared)) for _ in range(_LINES)]], add, add)
 
-    def test_that_have_changed_are_copied_again(self) -> None:
+    def test_collections_that_have_changed_are_copied_again(self) -> None:
         class Changed(deque[int]):
             is_changed = True
 
@@ -380,7 +384,7 @@ class TestCollections:
         with pytest.raises(RecursionError):
             snapshot(Endless())
 
-    def test_of_the_process_are_read_while_loggers_are_made(self) -> None:
+    def test_collections_of_the_process_are_read_while_loggers_are_made(self) -> None:
         class Prepared(Member):
             def reset_after_fork(self) -> None:
                 pass
@@ -424,7 +428,7 @@ class TestCollections:
         assert come
         assert found[0] is lives
 
-    def test_of_checks_are_run_while_checks_are_registered(self) -> None:
+    def test_collections_of_checks_are_run_while_checks_are_registered(self) -> None:
         former = dict(checks.get_checks())
         checks.clear_checks()
         numbers = itertools.count()

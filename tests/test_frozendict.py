@@ -51,37 +51,37 @@ def nested() -> Any:
 
 class TestMessage:
     @pytest.mark.parametrize("log", [of_record, of_event])
-    def test_has_its_members_as_fields(self, log: Any) -> None:
+    def test_message_has_its_members_as_fields(self, log: Any) -> None:
         assert log(frozen(a=1, b="x")) == {"a": 1, "b": "x"}
 
-    def test_has_no_credentials_in_either_case(self) -> None:
+    def test_message_has_no_credentials_in_either_case(self) -> None:
         formatter = MozlogFormatter(processors=[Redact()])
         expected = {"a": 1, "b": {"password": "[redacted]", "c": None}, "d": [1]}
         assert of_record(nested(), formatter) == of_record(NESTED, formatter) == expected
         assert of_event(nested(), Redact()) == of_event(NESTED, Redact()) == expected
 
-    def test_takes_it_as_named_arguments(self) -> None:
+    def test_message_takes_it_as_named_arguments(self) -> None:
         record = logging.LogRecord("a", 20, "", 0, "%(a)s", (frozen(a=1),), None)
         assert json.loads(MozlogFormatter().format(record))["Fields"] == {"msg": "1"}
 
 
 class TestValue:
     @pytest.mark.parametrize("log", [of_record, of_event])
-    def test_is_an_object(self, log: Any) -> None:
+    def test_value_is_an_object(self, log: Any) -> None:
         assert log("hi", value=nested()) == log("hi", value=NESTED)
 
-    def test_is_not_passed_to_json_default(self) -> None:
+    def test_value_is_not_passed_to_json_default(self) -> None:
         formatter = MozlogFormatter(json_default=lambda value: "other")
         assert of_record("hi", formatter, value=nested()) == {"value": NESTED, "msg": "hi"}
 
-    def test_of_a_subclass_is_an_object(self) -> None:
+    def test_value_of_a_subclass_is_an_object(self) -> None:
         kind: Any = type("Settings", (vars(builtins)["frozendict"],), {})
         assert of_record("hi", value=kind(a=1)) == {"value": {"a": 1}, "msg": "hi"}
 
-    def test_in_a_set_is_shown_as_a_dict(self) -> None:
+    def test_value_in_a_set_is_shown_as_a_dict(self) -> None:
         assert of_record("hi", value={frozen(a=1)}) == {"value": "{{'a': 1}}", "msg": "hi"}
 
-    def test_is_bounded_as_a_dict(self) -> None:
+    def test_value_is_bounded_as_a_dict(self) -> None:
         many = {f"k{number}": number for number in range(2000)}
         assert of_record("hi", value=frozen(many)) == of_record("hi", value=many)
 
@@ -90,7 +90,7 @@ class TestValue:
         [flatten, drop_none, CapLengths(3), Redact(), Redact(values=["tulip-2026"])],
         ids=lambda each: getattr(each, "__name__", type(each).__name__),
     )
-    def test_passes_through_processors_as_a_dict(self, processor: Any) -> None:
+    def test_value_passes_through_processors_as_a_dict(self, processor: Any) -> None:
         def read(value: Any) -> Any:
             text = {"text": "a tulip-2026", "in": value}
             return json.loads(json.dumps(processor(None, "info", {"event": "hi", **text})))
@@ -98,7 +98,7 @@ class TestValue:
         assert read(nested()) == read(NESTED)
 
     @pytest.mark.parametrize("values", [(), ("tulip-2026",)])
-    def test_has_no_credentials_in_a_line(self, values: Any) -> None:
+    def test_value_has_no_credentials_in_a_line(self, values: Any) -> None:
         hidden = {"password": "tulip-2026", "x": "tulip-2026" if values else ""}
         fields = of_event("hi", Redact(values=values), value=frozen(hidden), many=[frozen(hidden)])
         assert "tulip" not in str(fields)
@@ -113,15 +113,15 @@ class Returned:
 
 
 class TestReturnedByAHook:
-    def test_of_a_chain_is_the_event(self) -> None:
+    def test_returned_by_a_hook_of_a_chain_is_the_event(self) -> None:
         fields = of_event("hi", Returned(), StaticFields(env="prod"), a=1)
         assert fields == {"env": "prod", "a": 1, "msg": "hi"}
 
-    def test_of_a_formatter_is_the_event(self) -> None:
+    def test_returned_by_a_hook_of_a_formatter_is_the_event(self) -> None:
         formatter = MozlogFormatter(processors=[Returned()])
         assert of_record("hi", formatter, a=1) == {"a": 1, "msg": "hi"}
 
-    def test_of_a_subclass_is_the_line(self) -> None:
+    def test_returned_by_a_hook_of_a_subclass_is_the_line(self) -> None:
         class Formatter(MozlogFormatter):
             def convert_record(self, record: Any) -> Any:
                 line = super().convert_record(record)
@@ -134,7 +134,7 @@ class TestReturnedByAHook:
         redacting = Formatter(processors=[Redact(["c"])])
         assert of_record("hi", redacting, a=1) == {"a": 1, "msg": "hi", "c": "[redacted]", "b": 2}
 
-    def test_at_the_end_of_a_chain_has_the_keyword_arguments(self) -> None:
+    def test_returned_by_a_hook_at_the_end_of_a_chain_has_the_keyword_arguments(self) -> None:
         seen: list[Mapping[str, Any]] = []
 
         class Logger:
@@ -146,7 +146,7 @@ class TestReturnedByAHook:
 
 
 class TestOptions:
-    def test_may_be_frozen(self) -> None:
+    def test_options_may_be_frozen(self) -> None:
         formatter = MozlogFormatter(
             static_fields=frozen(env="prod"), rename_fields=frozen(a="b"), processors=[]
         )

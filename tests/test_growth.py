@@ -97,7 +97,7 @@ class Counting(dict[str, Any]):
 
 
 class TestNamesThatCollide:
-    def test_cost_two_questions_each(self) -> None:
+    def test_names_that_collide_cost_two_questions_each(self) -> None:
         names, numbers = Counting(), dict[str, int]()
         for count in range(1000):
             names[unique_key("a", names, numbers)] = count
@@ -105,7 +105,7 @@ class TestNamesThatCollide:
         assert len(names) == 1000
         assert names.asked <= 4000
 
-    def test_have_the_numbers_that_they_have_without_a_memory(self) -> None:
+    def test_names_that_collide_have_the_numbers_that_they_have_without_a_memory(self) -> None:
         asked = ["a", "a_2", "a", "a", "a_2", "a_2_2", "b", "a", "a_2", "b"]
         with_memory, without, numbers = dict[str, int](), dict[str, int](), dict[str, int]()
         for count, name in enumerate(asked):
@@ -113,7 +113,7 @@ class TestNamesThatCollide:
             without[unique_key(name, without)] = count
         assert with_memory == without
 
-    def test_cost_no_more_where_all_numbers_are_taken(self) -> None:
+    def test_names_that_collide_cost_no_more_where_all_numbers_are_taken(self) -> None:
         names = Counting({f"a_{count}": 0 for count in range(2, 1000)}, a=0)
         numbers = dict[str, int]()
         for count in range(1000):
@@ -149,13 +149,15 @@ class TestSharedContainers:
         assert size_of(members) == 1_000_000
         return members
 
-    def test_stay_nested_where_flatten_has_no_room(self, members: dict[str, Any]) -> None:
+    def test_shared_containers_stay_nested_where_flatten_has_no_room(
+        self, members: dict[str, Any]
+    ) -> None:
         out = flatten(None, "info", {"event": "m", "a": members})
         assert len(out) <= MAX_NODES
         assert any(type(value) is dict for value in out.values())
 
     @pytest.mark.parametrize("processor", [drop_none, CapLengths(10)], ids=["drop_none", "cap"])
-    def test_are_copied_as_far_as_a_line_shows_them(
+    def test_shared_containers_are_copied_as_far_as_a_line_shows_them(
         self, processor: Any, members: dict[str, Any]
     ) -> None:
         made = 0
@@ -168,7 +170,7 @@ class TestSharedContainers:
         assert 100 < made <= MAX_NODES
 
     @pytest.mark.parametrize("options", [{"values": ["hunter2hunter2"]}, {"shapes": True}])
-    def test_are_left_out_where_a_mask_has_not_looked(
+    def test_shared_containers_are_left_out_where_a_mask_has_not_looked(
         self, options: Any, members: dict[str, Any]
     ) -> None:
         mask: Any = Redact(**options).mask
@@ -221,7 +223,7 @@ class TestBudgets:
         assert not redact.is_secret("password" + "x" * 100_000)
         assert max(map(len, redact._remembered), default=0) == 0
 
-    def test_cut_texts_are_searched_up_to_a_bound(self) -> None:
+    def test_budgets_cut_texts_are_searched_up_to_a_bound(self) -> None:
         kept = Redact(values=["hunter2hunter2"])
         texts = ["x" * 9000 + " hunter2hunter2"] * 100
         out = CapLengths(100)(None, "info", {"event": "m", "a": texts})["a"]
@@ -291,7 +293,7 @@ class TestURLsNearAnAt:
             ("x@y http://ann:a/b@db", "x@y http://[redacted]@db"),
         ],
     )
-    def test_are_masked_as_they_were(self, text: str, masked: str | None) -> None:
+    def test_ur_ls_near_an_at_are_masked_as_they_were(self, text: str, masked: str | None) -> None:
         mask: Any = Redact(shapes=True).mask
         made = mask.text(text)
         if masked is None:
@@ -311,7 +313,7 @@ class TestLongLines:
     @pytest.mark.parametrize("name", ["shop", "é%d"], ids=ascii)
     @pytest.mark.parametrize("is_strict", [False, True])
     @pytest.mark.parametrize("further", [None, CloudFormatter()._envelope_extension()])
-    def test_without_a_limit_are_those_with_one_that_they_do_not_reach(
+    def test_long_lines_without_a_limit_are_those_with_one_that_they_do_not_reach(
         self, part: str, name: str, is_strict: bool, further: Any
     ) -> None:
         encoder = LineEncoder(name, name, strict=is_strict, further=further)
@@ -328,7 +330,7 @@ class TestLongLines:
         line = json.loads(encoder.line(NOON_NS, "app", 20, 1, {"msg": "x" * 70_000, "set": {1}}))
         assert line["Fields"] == {"msg": "x" * 70_000, "set": "{1}"}
 
-    def test_raise_what_a_value_raised_once_they_are_made(self) -> None:
+    def test_long_lines_raise_what_a_value_raised_once_they_are_made(self) -> None:
         class Interrupts:
             def __repr__(self) -> str:
                 raise KeyboardInterrupt
@@ -340,7 +342,7 @@ class TestLongLines:
         assert b"xxx" in caught.value.line
 
     @pytest.mark.parametrize("further", [None, CloudFormatter()._envelope_extension()])
-    def test_are_encoded_once_and_as_a_whole(
+    def test_long_lines_are_encoded_once_and_as_a_whole(
         self, further: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         encoder = LineEncoder("shop", "host", further=further)

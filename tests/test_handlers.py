@@ -32,13 +32,13 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 class TestName:
-    def test_of_the_handler_wins_over_the_formatters(self) -> None:
+    def test_name_of_the_handler_wins_over_the_formatters(self) -> None:
         capture = Capture(name="handler")
         capture.handler.setFormatter(MozlogFormatter(logger_name="formatter"))
         capture.logger.info("hi")
         assert capture.lines[0]["Logger"] == "handler"
 
-    def test_is_left_on_the_record(self) -> None:
+    def test_name_is_left_on_the_record(self) -> None:
         seen: list[logging.LogRecord] = []
 
         class Second(logging.Handler):
@@ -50,7 +50,7 @@ class TestName:
         capture.logger.info("hi")
         assert seen[0].logger_name == "handler"  # type: ignore[attr-defined]
 
-    def test_is_each_handlers_own_on_the_same_record(self) -> None:
+    def test_name_is_each_handlers_own_on_the_same_record(self) -> None:
         first, second = Capture(name="first"), Capture(name="second")
         first.logger.addHandler(second.handler)
         first.logger.info("hi", extra={"user": "ann"})
@@ -58,7 +58,7 @@ class TestName:
         assert second.lines[0]["Logger"] == "second"
         assert first.fields == second.fields == [{"user": "ann", "msg": "hi"}]
 
-    def test_is_seen_by_another_handler_with_our_formatter(self) -> None:
+    def test_name_is_seen_by_another_handler_with_our_formatter(self) -> None:
         capture = Capture(name="ours")
         stream = io.StringIO()
         plain = logging.StreamHandler(stream)
@@ -67,14 +67,14 @@ class TestName:
         capture.logger.info("hi")
         assert checked_lines(stream.getvalue())[0]["Logger"] == "ours"
 
-    def test_is_not_left_on_the_record_by_a_plain_handler(self) -> None:
+    def test_name_is_not_left_on_the_record_by_a_plain_handler(self) -> None:
         plain = logging.StreamHandler(io.StringIO())
         plain.setFormatter(MozlogFormatter())
         record = logging.makeLogRecord({"msg": "hi"})
         plain.emit(record)
         assert not hasattr(record, "logger_name")
 
-    def test_cannot_be_spoofed_by_extra_and_loses_none_of_it(self) -> None:
+    def test_the_name_of_the_logger_cannot_be_spoofed_by_extra_and_loses_none_of_it(self) -> None:
         first, second = Capture(name="first"), Capture(name="second")
         first.logger.addHandler(second.handler)
         first.logger.info("hi", extra={"logger_name": "fake"})
@@ -82,7 +82,7 @@ class TestName:
             assert capture.lines[0]["Logger"] == name
             assert capture.fields == [{"logger_name": "fake", "msg": "hi"}]
 
-    def test_can_be_changed(self) -> None:
+    def test_name_can_be_changed(self) -> None:
         capture = Capture(name="before")
         capture.handler.logger_name = "after"  # type: ignore[attr-defined]
         capture.logger.info("hi")
@@ -91,14 +91,14 @@ class TestName:
 
 
 class TestFilters:
-    def test_decide_what_is_written(self) -> None:
+    def test_filters_decide_what_is_written(self) -> None:
         capture = Capture()
         capture.handler.addFilter(lambda record: record.levelno > logging.INFO)
         capture.logger.info("no")
         capture.logger.error("yes")
         assert [got["msg"] for got in capture.fields] == ["yes"]
 
-    def test_may_be_replaced_on_the_handler_itself(self) -> None:
+    def test_filters_may_be_replaced_on_the_handler_itself(self) -> None:
         capture = Capture()
         capture.handler.filter = lambda record: False  # type: ignore[method-assign]
         capture.logger.info("no")
@@ -106,13 +106,13 @@ class TestFilters:
 
 
 class TestFormatters:
-    def test_of_any_kind_may_be_set(self) -> None:
+    def test_formatters_of_any_kind_may_be_set(self) -> None:
         capture = Capture()
         capture.handler.setFormatter(logging.Formatter("%(levelname)s|%(message)s|%(logger_name)s"))
         capture.logger.info("hi \ud800")
         assert capture.stream.getvalue() == "INFO|hi \\ud800|service\n"
 
-    def test_that_make_their_own_line_see_the_handlers_name(self) -> None:
+    def test_formatters_that_make_their_own_line_see_the_handlers_name(self) -> None:
         class Custom(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 line = super().convert_record(record)
@@ -125,7 +125,7 @@ class TestFormatters:
         assert capture.lines[0]["Logger"] == "handler"
         assert capture.fields == [{"msg": "hi", "name": "handler"}]
 
-    def test_with_a_format_of_their_own_are_asked_for_text(self) -> None:
+    def test_formatters_with_a_format_of_their_own_are_asked_for_text(self) -> None:
         class Custom(MozlogFormatter):
             def format(self, record: logging.LogRecord) -> str:
                 return f"> {super().format(record)}"
@@ -135,7 +135,7 @@ class TestFormatters:
         capture.logger.info("hi")
         assert capture.stream.getvalue().startswith('> {"Timestamp":')
 
-    def test_are_not_asked_past_a_handler_with_a_format_of_its_own(self) -> None:
+    def test_formatters_are_not_asked_past_a_handler_with_a_format_of_its_own(self) -> None:
         class Scrubbing(MozlogHandler):
             def format(self, record: logging.LogRecord) -> str:
                 return super().format(record).replace("secret", "***")
@@ -145,7 +145,7 @@ class TestFormatters:
         capture.logger.info("the secret word")
         assert checked_lines(stream.getvalue())[0]["Fields"] == {"msg": "the *** word"}
 
-    def test_are_not_asked_past_a_format_that_was_put_on_the_handler_later(self) -> None:
+    def test_formatters_are_not_asked_past_a_format_that_was_put_on_the_handler_later(self) -> None:
         stream = io.StringIO()
         handler = MozlogHandler(stream)
         capture = Capture(handler)
@@ -156,14 +156,14 @@ class TestFormatters:
         said = [line["Fields"]["msg"] for line in checked_lines(stream.getvalue())]
         assert said == ["first", "the *** word"]
 
-    def test_that_raise_cost_no_record(self) -> None:
+    def test_formatters_that_raise_cost_no_record(self) -> None:
         capture = Capture()
         capture.handler.setFormatter(logging.Formatter("%(nothing)s"))
         capture.logger.info("hi", extra={"user": "ann"})
         assert capture.fields[0]["user"] == "ann"
         assert capture.fields[0]["msg"] == "hi"
 
-    def test_that_were_changed_are_followed(self) -> None:
+    def test_formatters_that_were_changed_are_followed(self) -> None:
         capture = Capture()
         capture.logger.info("one")
         assert capture.handler.formatter is not None
@@ -185,7 +185,7 @@ class TestFormatters:
 
 
 class TestStream:
-    def test_is_a_stream_handlers(self) -> None:
+    def test_stream_is_a_stream_handlers(self) -> None:
         stream = io.StringIO()
         handler = MozlogHandler(stream)
         assert isinstance(handler, logging.StreamHandler)
@@ -194,7 +194,7 @@ class TestStream:
         assert handler.setStream(other) is stream
         assert handler.stream is other
 
-    def test_gets_each_record_in_one_write(self) -> None:
+    def test_stream_gets_each_record_in_one_write(self) -> None:
         writes: list[str] = []
 
         class Stream:
@@ -206,7 +206,7 @@ class TestStream:
         capture.logger.info("two")
         assert [checked_lines(text)[0]["Fields"]["msg"] for text in writes] == ["one", "two"]
 
-    def test_follows_stdout_when_it_is_replaced(self) -> None:
+    def test_stream_follows_stdout_when_it_is_replaced(self) -> None:
         capture = Capture(MozlogHandler())
         first, second = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(first):
@@ -216,7 +216,7 @@ class TestStream:
         assert checked_lines(first.getvalue())[0]["Fields"] == {"msg": "one"}
         assert checked_lines(second.getvalue())[0]["Fields"] == {"msg": "two"}
 
-    def test_is_the_real_stdout_where_that_was_replaced_by_a_logger(
+    def test_stream_is_the_real_stdout_where_that_was_replaced_by_a_logger(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # As Celery's worker does it: print() becomes a record, whose line is no print().
@@ -241,7 +241,7 @@ class TestStream:
         assert messages == ["printed", "logged", "explicit"]
         assert capture.handler.lost == 0
 
-    def test_is_seen_by_capsys(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_stream_is_seen_by_capsys(self, capsys: pytest.CaptureFixture[str]) -> None:
         capture = Capture(MozlogHandler())
         print("before")
         capture.logger.info("hi")
@@ -251,7 +251,7 @@ class TestStream:
         assert checked_lines(out[1] + "\n")[0]["Fields"] == {"msg": "hi"}
         assert out[2] == "after"
 
-    def test_that_was_stdout_and_is_closed_has_a_successor(
+    def test_stream_that_was_stdout_and_is_closed_has_a_successor(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = io.StringIO()
@@ -266,20 +266,22 @@ class TestStream:
         assert checked_lines(new.getvalue())[0]["Fields"] == {"msg": "hi"}
 
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-    def test_of_a_small_encoding_gets_escapes(self, encoding: str) -> None:
+    def test_stream_of_a_small_encoding_gets_escapes(self, encoding: str) -> None:
         raw = io.BytesIO()
         capture = Capture(MozlogHandler(io.TextIOWrapper(raw, encoding=encoding)))
         capture.logger.info("žluťoučký 🦊")
         assert checked_lines(raw.getvalue())[0]["Fields"] == {"msg": "žluťoučký 🦊"}
 
-    def test_may_be_binary(self) -> None:
+    def test_stream_may_be_binary(self) -> None:
         raw = io.BytesIO()
         capture = Capture(MozlogHandler(raw))
         capture.logger.info("ž")
         assert checked_lines(raw.getvalue())[0]["Fields"] == {"msg": "ž"}
 
     @pytest.mark.parametrize("mode", ["w", "wb", "a"])
-    def test_may_be_a_file_that_others_write_to_as_well(self, mode: str, tmp_path: Path) -> None:
+    def test_stream_may_be_a_file_that_others_write_to_as_well(
+        self, mode: str, tmp_path: Path
+    ) -> None:
         path = tmp_path / "log"
         with path.open(mode) as file:
             capture = Capture(MozlogHandler(file))
@@ -292,7 +294,7 @@ class TestStream:
             None, "0", None, "1", None, "2",
         ]  # fmt: skip
 
-    def test_in_an_encoding_that_is_not_based_on_ascii_is_written_as_text(
+    def test_stream_in_an_encoding_that_is_not_based_on_ascii_is_written_as_text(
         self, tmp_path: Path
     ) -> None:
         path = tmp_path / "log"
@@ -300,7 +302,9 @@ class TestStream:
             Capture(MozlogHandler(file)).logger.info("ž")
         assert checked_lines(path.read_text("utf-16"))[0]["Fields"] == {"msg": "ž"}
 
-    def test_that_compresses_gets_its_lines_through_the_compressor(self, tmp_path: Path) -> None:
+    def test_stream_that_compresses_gets_its_lines_through_the_compressor(
+        self, tmp_path: Path
+    ) -> None:
         path = tmp_path / "log.gz"
         with gzip.open(path, "wt", encoding="utf-8") as file:
             Capture(MozlogHandler(file)).logger.info("ž")
@@ -308,7 +312,9 @@ class TestStream:
             assert checked_lines(file.read())[0]["Fields"] == {"msg": "ž"}
 
     @pytest.mark.parametrize("claim", [None, "utf-8"])
-    def test_that_says_nothing_true_of_its_encoding_gets_escapes(self, claim: str | None) -> None:
+    def test_stream_that_says_nothing_true_of_its_encoding_gets_escapes(
+        self, claim: str | None
+    ) -> None:
         raw = io.BytesIO()
         inner = io.TextIOWrapper(raw, encoding="ascii")
 
@@ -326,7 +332,7 @@ class TestStream:
         assert [line["Fields"]["msg"] for line in checked_lines(raw.getvalue())] == ["é", "ž"]
         assert handler.lost == 0
 
-    def test_that_takes_bytes_without_saying_so_gets_bytes(self) -> None:
+    def test_stream_that_takes_bytes_without_saying_so_gets_bytes(self) -> None:
         with tempfile.TemporaryFile("w+b") as file:
             capture = Capture(MozlogHandler(file))
             capture.logger.info("one")
@@ -345,7 +351,7 @@ class TestStream:
         Capture(MozlogHandler(stream)).logger.info("ž")
         assert checked_lines(stream.written)[0]["Fields"] == {"msg": "ž"}
 
-    def test_that_takes_ten_bytes_at_a_time_gets_the_whole_line(self) -> None:
+    def test_stream_that_takes_ten_bytes_at_a_time_gets_the_whole_line(self) -> None:
         class Slow(io.RawIOBase):
             written = b""
             taken: int | None = 10
@@ -363,7 +369,7 @@ class TestStream:
             Capture(handler).logger.info("lost")
         assert handler.lost == 2
 
-    def test_may_refuse_to_be_compared(self) -> None:
+    def test_stream_may_refuse_to_be_compared(self) -> None:
         class Stream(io.StringIO):
             __hash__ = None  # type: ignore[assignment]
 
@@ -375,7 +381,7 @@ class TestStream:
         assert checked_lines(stream.getvalue())[0]["Fields"] == {"msg": "hi"}
 
     @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf8", "UTF-8"])
-    def test_that_is_a_file_can_be_read_in_its_own_encoding(
+    def test_stream_that_is_a_file_can_be_read_in_its_own_encoding(
         self, encoding: str, tmp_path: Path
     ) -> None:
         path = tmp_path / "log"
@@ -383,13 +389,13 @@ class TestStream:
             Capture(MozlogHandler(file)).logger.info("é ž")
         assert checked_lines(path.read_text(encoding))[0]["Fields"] == {"msg": "é ž"}
 
-    def test_keeps_a_terminator_of_its_own(self) -> None:
+    def test_stream_keeps_a_terminator_of_its_own(self) -> None:
         capture = Capture()
         capture.handler.terminator = "\r\n"  # type: ignore[attr-defined]
         capture.logger.info("hi")
         assert capture.stream.getvalue().endswith("}\r\n")
 
-    def test_keeps_the_terminator_of_its_class(self) -> None:
+    def test_stream_keeps_the_terminator_of_its_class(self) -> None:
         class Wide(MozlogHandler):
             terminator = "\r\n"
 
@@ -399,7 +405,7 @@ class TestStream:
         capture.logger.info("%s", object())
         assert stream.getvalue().count("}\r\n") == 2
 
-    def test_is_flushed_where_it_can_be(self, quiet: list[str]) -> None:
+    def test_stream_is_flushed_where_it_can_be(self, quiet: list[str]) -> None:
         class Stream(io.StringIO):
             flushed = 0
 
@@ -414,7 +420,7 @@ class TestStream:
         handler.flush()
         assert quiet == ["flush failed: OSError: gone"]
 
-    def test_that_is_closed_is_flushed_without_a_word(
+    def test_stream_that_is_closed_is_flushed_without_a_word(
         self, quiet: list[str], tmp_path: Path
     ) -> None:
         with (tmp_path / "log").open("w") as file:
@@ -432,7 +438,7 @@ class TestLosses:
                 raise self.error
             return super().write(text)
 
-    def test_are_counted_and_said_once_writing_works(self, quiet: list[str]) -> None:
+    def test_losses_are_counted_and_said_once_writing_works(self, quiet: list[str]) -> None:
         stream = self.Failing()
         handler = MozlogHandler(stream)
         capture = Capture(handler)
@@ -470,7 +476,7 @@ class TestLosses:
         assert capsys.readouterr().err == ""
 
     @pytest.mark.parametrize("stdout", [None, "closed"])
-    def test_of_stdout_itself_do_not_reach_the_app(
+    def test_losses_of_stdout_itself_do_not_reach_the_app(
         self, stdout: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         closed = io.StringIO()
@@ -486,7 +492,7 @@ class TestInterrupts:
         def __repr__(self) -> str:
             raise KeyboardInterrupt
 
-    def test_go_on_after_the_record_is_written(self) -> None:
+    def test_interrupts_go_on_after_the_record_is_written(self) -> None:
         capture = Capture()
         with pytest.raises(KeyboardInterrupt):
             capture.logger.info("hi", extra={"value": self.Interrupting()})
@@ -496,7 +502,7 @@ class TestInterrupts:
         assert first["value"] == "<unprintable Interrupting: KeyboardInterrupt>"
         assert second["msg"] == "%s (<unprintable Interrupting: KeyboardInterrupt>,)"
 
-    def test_from_outside_go_on_after_the_record_is_written(self) -> None:
+    def test_interrupts_from_outside_go_on_after_the_record_is_written(self) -> None:
         class Exit:
             calls = 0
 
@@ -511,7 +517,7 @@ class TestInterrupts:
             capture.logger.info("%s", Exit())
         assert capture.fields == [{"msg": "fine"}]
 
-    def test_in_a_formatter_that_makes_its_own_lines_go_on_as_well(self) -> None:
+    def test_interrupts_in_a_formatter_that_makes_its_own_lines_go_on_as_well(self) -> None:
         class Custom(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 return {**super().convert_record(record), "Env": "prod"}
@@ -524,7 +530,7 @@ class TestInterrupts:
         assert capture.fields[0]["value"] == "<unprintable Interrupting: KeyboardInterrupt>"
         assert capture.fields[0]["msg"] == "hi"
 
-    def test_in_a_foreign_formatter_go_on_after_the_record_is_written(self) -> None:
+    def test_interrupts_in_a_foreign_formatter_go_on_after_the_record_is_written(self) -> None:
         class Foreign(logging.Formatter):
             def format(self, record: logging.LogRecord) -> str:
                 raise KeyboardInterrupt
@@ -537,7 +543,7 @@ class TestInterrupts:
 
 
 class TestNesting:
-    def test_of_a_record_inside_a_record_writes_both(self) -> None:
+    def test_nesting_of_a_record_inside_a_record_writes_both(self) -> None:
         capture = Capture()
 
         class Logging:
@@ -548,7 +554,7 @@ class TestNesting:
         capture.logger.info("outer", extra={"value": Logging()})
         assert capture.fields == [{"msg": "inner"}, {"value": "shown", "msg": "outer"}]
 
-    def test_of_threads_tears_no_line(self, tmp_path: Path) -> None:
+    def test_nesting_of_threads_tears_no_line(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
         with path.open("w") as file:
             capture = Capture(MozlogHandler(file))
@@ -567,7 +573,7 @@ class TestNesting:
         seen = {(line["Fields"]["worker"], line["Fields"]["count"]) for line in lines}
         assert len(lines) == len(seen) == 1000
 
-    def test_at_the_end_of_the_stack_gives_a_line_or_the_apps_own_error(self) -> None:
+    def test_nesting_at_the_end_of_the_stack_gives_a_line_or_the_apps_own_error(self) -> None:
         capture = Capture()
 
         def deeper(depth: int) -> int:
@@ -603,7 +609,7 @@ def run(body: str, unbuffered: str, **options: Any) -> subprocess.CompletedProce
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 class TestRealProcess:
-    def test_keeps_prints_and_lines_in_order(self, unbuffered: str) -> None:
+    def test_real_process_keeps_prints_and_lines_in_order(self, unbuffered: str) -> None:
         body = """
 for number in range(50):
     print('{"Timestamp":%d}' % number)
@@ -616,7 +622,7 @@ for number in range(50):
         assert [line["Timestamp"] for line in lines[::2]] == list(range(50))
         assert [line["Fields"]["msg"] for line in lines[1::2]] == [str(n) for n in range(50)]
 
-    def test_writes_long_lines_whole_to_a_slow_pipe_that_does_not_block(
+    def test_real_process_writes_long_lines_whole_to_a_slow_pipe_that_does_not_block(
         self, unbuffered: str
     ) -> None:
         body = """
@@ -656,7 +662,7 @@ os._exit(7 if handler.lost == 10 else 8)
         assert b"a record was not written: BrokenPipeError" in done.stderr
         assert len(done.stderr) < 1024
 
-    def test_logs_at_exit_and_in_del(self, unbuffered: str) -> None:
+    def test_real_process_logs_at_exit_and_in_del(self, unbuffered: str) -> None:
         body = """
 import atexit
 atexit.register(log.info, "at exit")
@@ -670,7 +676,7 @@ kept = Last()
         messages = [line["Fields"]["msg"] for line in checked_lines(done.stdout)]
         assert messages == ["at exit", "in del"]
 
-    def test_has_the_right_pid_in_a_forked_child(self, unbuffered: str) -> None:
+    def test_real_process_has_the_right_pid_in_a_forked_child(self, unbuffered: str) -> None:
         body = """
 log.info("parent")
 pid = os.fork()
@@ -683,7 +689,7 @@ os.waitpid(pid, 0)
         parent, child = checked_lines(done.stdout)
         assert child["Fields"]["own"] == child["Pid"] != parent["Pid"]
 
-    def test_ends_of_a_signal_as_it_would_without_us(self, unbuffered: str) -> None:
+    def test_real_process_ends_of_a_signal_as_it_would_without_us(self, unbuffered: str) -> None:
         body = """
 import signal
 log.info("before")
@@ -695,7 +701,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 
 class TestDiagnostics:
-    def test_are_one_short_line_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_diagnostics_are_one_short_line_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
         written: list[bytes] = []
         now = [100.0]
         monkeypatch.setattr(self_log, "_last", float("-inf"))
@@ -712,7 +718,7 @@ class TestDiagnostics:
         assert len(written) == 2
         assert len(written[1]) == 1024
 
-    def test_do_not_wait_for_a_reader(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_diagnostics_do_not_wait_for_a_reader(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(self_log, "_last", float("-inf"))
         monkeypatch.setattr(self_log, "_withheld", 0)
         monkeypatch.setattr(self_log, "is_writable", lambda *_: False)

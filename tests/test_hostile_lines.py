@@ -50,7 +50,7 @@ def run(front: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.mark.parametrize("front", FRONTS)
 @pytest.mark.parametrize("case", CASES, ids=named)
-def test_is_survived(case: Case, front: str, run: Run) -> None:
+def test_each_hostile_line_is_survived(case: Case, front: str, run: Run) -> None:
     assert_survived(case, run)
     passed[front] += 1
 

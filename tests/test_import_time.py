@@ -60,7 +60,7 @@ def loaded_by(source: str) -> set[str]:
 
 
 class TestImportOfTheFormatter:
-    def test_loads_no_module_that_only_some_lines_need(self) -> None:
+    def test_import_of_the_formatter_loads_no_module_that_only_some_lines_need(self) -> None:
         loaded = loaded_by(IMPORT_FORMATTER)
         assert "mozlog_py.formatter" in loaded
         assert not loaded & {
@@ -75,7 +75,7 @@ class TestImportOfTheFormatter:
             "urllib.parse",
         }
 
-    def test_compiles_only_the_expressions_of_every_line(self) -> None:
+    def test_import_of_the_formatter_compiles_only_the_expressions_of_every_line(self) -> None:
         source = f"""
 import re, sys
 {IMPORT_FORMATTER}
@@ -89,7 +89,7 @@ assert compiled == ["mozlog_py._line.unsafe_characters"], compiled
 
 
 class TestImportAndConfigure:
-    def test_load_no_structlog(self) -> None:
+    def test_import_and_configure_load_no_structlog(self) -> None:
         loaded = loaded_by(CONFIGURE)
         assert "mozlog_py.config" in loaded
         assert not loaded & {"asyncio", "ssl", "structlog", "mozlog_py.structlog", "urllib.parse"}
@@ -123,7 +123,7 @@ assert structlog.get_config()["wrapper_class"] is FastBoundLogger
         assert (second["Type"], second["Logger"]) == ("b", "shop")
         assert second["Fields"] == {"msg": "second", "a": 1}
 
-    def test_go_by_the_last_configuration(self) -> None:
+    def test_import_and_configure_go_by_the_last_configuration(self) -> None:
         source = f"""{CONFIGURE}
 mozlog_py.configure("other", format="mozlog")
 import structlog
@@ -131,7 +131,9 @@ structlog.get_logger().info("second")
 """
         assert json.loads(output_of(source).splitlines()[-1])["Logger"] == "other"
 
-    def test_leave_a_configuration_of_the_application_that_comes_later(self) -> None:
+    def test_import_and_configure_leave_a_configuration_of_the_application_that_comes_later(
+        self,
+    ) -> None:
         source = f"""{CONFIGURE}
 import structlog
 structlog.configure(processors=[len])
@@ -163,7 +165,9 @@ assert {"structlog", "mozlog_py.processors", "mozlog_py.redaction"} <= {*sys.mod
 """
         assert output_of(source) == ""
 
-    def test_collect_the_events_of_structlog_that_a_block_imports(self) -> None:
+    def test_import_and_configure_collect_the_events_of_structlog_that_a_block_imports(
+        self,
+    ) -> None:
         source = f"""{CONFIGURE}
 from mozlog_py.testing import capture_lines
 with capture_lines() as lines:
@@ -175,7 +179,9 @@ assert [line["Fields"]["msg"] for line in lines] == ["second"], lines
 
 
 class TestAwaitedImport:
-    def test_is_known_until_it_happens(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_awaited_import_is_known_until_it_happens(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
         monkeypatch.delitem(sys.modules, "colorsys", raising=False)
         assert not is_awaited("colorsys")
@@ -185,7 +191,9 @@ class TestAwaitedImport:
         assert seen == [__import__("colorsys")]
         assert not is_awaited("colorsys")
 
-    def test_is_noticed_where_the_loader_is_a_class(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_awaited_import_is_noticed_where_the_loader_is_a_class(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         class Frozen:
             """Like the importer of frozen modules, whose loader is the class itself."""
 
@@ -209,7 +217,7 @@ class TestAwaitedImport:
         assert module.value == 3
         assert module.__spec__.loader.is_package("frozen_one") is False
 
-    def test_is_another_module_than_one_of_the_same_loader(
+    def test_awaited_import_is_another_module_than_one_of_the_same_loader(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Archive:
@@ -235,7 +243,9 @@ class TestAwaitedImport:
         for name in ("packed_one", "packed_two"):
             monkeypatch.delitem(sys.modules, name)
 
-    def test_is_asked_for_by_each_thread_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_awaited_import_is_asked_for_by_each_thread_apart(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
         finder = _Finder("colorsys", lambda _: None)
         finder._asking.add(threading.get_ident() + 1)
@@ -244,7 +254,7 @@ class TestAwaitedImport:
 
 
 class TestLazyPattern:
-    def test_is_compiled_once_and_has_the_methods_of_a_pattern(self) -> None:
+    def test_lazy_pattern_is_compiled_once_and_has_the_methods_of_a_pattern(self) -> None:
         lazy = lazy_pattern("(?P<digit>[0-9])", re.ASCII)
         assert "search" not in vars(lazy)
         assert lazy.sub("-", "a1b2") == "a-b-"
@@ -259,7 +269,9 @@ class TestLazyPattern:
 
 class TestHostname:
     @pytest.mark.skipif(not hasattr(os, "uname"), reason="this platform has no uname")
-    def test_is_the_same_without_the_module_socket(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_hostname_is_the_same_without_the_module_socket(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with_module = local_hostname()
         monkeypatch.delitem(sys.modules, "socket")
         assert local_hostname() == with_module

@@ -65,7 +65,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 class TestChoice:
-    def test_is_orjson_itself_so_that_no_line_pays_for_the_interface(self) -> None:
+    def test_choice_is_orjson_itself_so_that_no_line_pays_for_the_interface(self) -> None:
         assert json_encoder.JSON_ENCODER == "orjson"
         assert json_encoder.loads is orjson.loads
         for module in (json_encoder, truncate, secret_values):
@@ -73,7 +73,7 @@ class TestChoice:
         for module in (line_encoder, log_methods, mask, plain_record):
             assert module._dumps is orjson.dumps
 
-    def test_is_made_in_one_module(self) -> None:
+    def test_choice_is_made_in_one_module(self) -> None:
         modules = [
             path
             for name in ("mozlog_py", "dockerflow")
@@ -83,14 +83,14 @@ class TestChoice:
         assert sorted(path.name for path in modules) == ["json_encoder.py", "json_stand_ins.py"]
 
     @needs_msgspec
-    def test_falls_back_to_msgspec_without_orjson(self, refuse: Callable[..., None]) -> None:
+    def test_choice_falls_back_to_msgspec_without_orjson(self, refuse: Callable[..., None]) -> None:
         refuse("orjson")
         name, dumps, loads = json_encoder.choose()
         assert name == "msgspec"
         assert dumps({"a": [1e16, 1e-7]}) == b'{"a":[1e+16,1e-7]}'
         assert loads is json_stand_ins.loads
 
-    def test_falls_back_to_the_standard_library_without_either(
+    def test_choice_falls_back_to_the_standard_library_without_either(
         self, refuse: Callable[..., None]
     ) -> None:
         refuse("orjson", "msgspec")
@@ -99,14 +99,14 @@ class TestChoice:
         assert dumps({"a": [1e16, 1e-7]}) == b'{"a":[1e+16,1e-7]}'
         assert loads is json_stand_ins.loads
 
-    def test_takes_no_other_module_of_the_name_orjson(
+    def test_choice_takes_no_other_module_of_the_name_orjson(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "orjson", types.ModuleType("orjson"))
         assert json_encoder.choose()[0] in {"msgspec", "json"}
 
     @pytest.mark.parametrize("written", [b"{}", LookupError("an old release")])
-    def test_takes_no_release_of_msgspec_that_writes_otherwise(
+    def test_choice_takes_no_release_of_msgspec_that_writes_otherwise(
         self, written: Any, refuse: Callable[..., None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def encode(_: Any) -> bytes:
@@ -134,12 +134,14 @@ def test_the_page_installs_all_dependencies_but_orjson() -> None:
 
 
 class TestReadable:
-    def test_by_a_public_name(self) -> None:
+    def test_readable_by_a_public_name(self) -> None:
         assert config.JSON_ENCODER == "orjson"
         assert "JSON_ENCODER" in config.__all__
 
     @pytest.mark.usefixtures("untouched_process")
-    def test_in_a_line_at_debug_that_is_logged_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_readable_in_a_line_at_debug_that_is_logged_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(config, "_is_encoder_logged", False)
         stream = io.StringIO()
         configure = functools.partial(mozlog_py.configure, "shop", format="json", stream=stream)
@@ -155,13 +157,13 @@ class TestReadable:
 class TestBytes:
     """``python tests/encoder_records.py 1000000`` compares a million records."""
 
-    def test_are_the_same_for_many_records(self) -> None:
+    def test_bytes_are_the_same_for_many_records(self) -> None:
         counts = compare(100 * EXAMPLES)
         # A comparison of nothing but failures, or of one form, would show nothing.
         assert min(counts.values()) > 0
 
     @given(VALUES)
-    def test_are_the_same_for_any_plain_value(self, value: Any) -> None:
+    def test_bytes_are_the_same_for_any_plain_value(self, value: Any) -> None:
         expected = outcome(orjson.dumps, value)
         for dumps in stand_ins().values():
             assert outcome(dumps, value) == expected
@@ -169,7 +171,7 @@ class TestBytes:
     @pytest.mark.parametrize("name", ["json", pytest.param("msgspec", marks=needs_msgspec)])
     @pytest.mark.parametrize("value", REFUSED, ids=ascii)
     @pytest.mark.parametrize("held", [lambda value: value, lambda value: [{"a": value}]])
-    def test_are_refused_with_the_error_of_orjson(
+    def test_bytes_are_refused_with_the_error_of_orjson(
         self, value: Any, name: str, held: Callable[[Any], Any]
     ) -> None:
         dumps = stand_ins()[name]
@@ -193,7 +195,7 @@ class TestBytes:
             (float("-inf"), "null"),
         ],
     )
-    def test_of_floats_that_encoders_print_differently(self, value: float, text: str) -> None:
+    def test_bytes_of_floats_that_encoders_print_differently(self, value: float, text: str) -> None:
         for dumps in (orjson.dumps, *stand_ins().values()):
             assert dumps({"a": value, "b": [value]}) == f'{{"a":{text},"b":[{text}]}}'.encode()
 
@@ -209,23 +211,23 @@ class TestBytes:
             ({"a": object()}, False),
         ],
     )
-    def test_of_the_usual_values_come_from_msgspec_itself(
+    def test_bytes_of_the_usual_values_come_from_msgspec_itself(
         self, value: Any, is_common: bool
     ) -> None:
         assert json_stand_ins.has_common_form(value) is is_common
 
 
 class TestParser:
-    def test_parses_many_documents_as_orjson_does(self) -> None:
+    def test_parser_parses_many_documents_as_orjson_does(self) -> None:
         counts = compare_parsers(100 * EXAMPLES)
         assert min(counts.values()) > 0
 
     @pytest.mark.parametrize("token", TOKENS, ids=ascii)
-    def test_parses_and_refuses_as_orjson_does(self, token: str) -> None:
+    def test_parser_parses_and_refuses_as_orjson_does(self, token: str) -> None:
         for text in (token, f"[{token}]", f'{{"a":{token}}}', token.encode("utf-8", "replace")):
             assert repr(outcome(json_stand_ins.loads, text)) == repr(outcome(orjson.loads, text))
 
-    def test_refuses_a_document_that_is_too_deep_with_a_value_error(self) -> None:
+    def test_parser_refuses_a_document_that_is_too_deep_with_a_value_error(self) -> None:
         for loads in (orjson.loads, json_stand_ins.loads):
             with pytest.raises(ValueError, match=r"deep|depth"):
                 loads("[" * 200_000)
@@ -270,7 +272,7 @@ class TestLines:
             ("json", ["orjson", "msgspec"]),
         ],
     )
-    def test_are_the_same_on_all_fronts_where_orjson_refuses_to_load(
+    def test_lines_are_the_same_on_all_fronts_where_orjson_refuses_to_load(
         self, name: str, blocked: list[str], lines_of_orjson: list[str]
     ) -> None:
         assert len(lines_of_orjson) > 1000
@@ -282,7 +284,7 @@ class TestLines:
             checked(line)
 
     @pytest.mark.skipif(sys.version_info < (3, 14), reason="3.14 brings concurrent.interpreters")
-    def test_come_from_a_subinterpreter_while_the_main_one_keeps_orjson(self) -> None:
+    def test_lines_come_from_a_subinterpreter_while_the_main_one_keeps_orjson(self) -> None:
         source = """
 from concurrent import interpreters
 import mozlog_py.config
@@ -308,7 +310,7 @@ print(mozlog_py.config.JSON_ENCODER)
         assert first["Fields"]["msg"] in {"msgspec", "json"}
         assert (first["Fields"]["amount"], second["Fields"]["amount"]) == (0.00001, 1e16)
 
-    def test_come_from_an_environment_that_lacks_orjson(self, tmp_path: Path) -> None:
+    def test_lines_come_from_an_environment_that_lacks_orjson(self, tmp_path: Path) -> None:
         for name in ("mozlog_py", "dockerflow", "structlog", "pythonjsonlogger"):
             spec = importlib.util.find_spec(name)
             assert spec

@@ -60,7 +60,7 @@ def with_length(characters: int) -> str:
 
 class TestBounds:
     @FRONTS
-    def test_of_the_depth_is_that_of_a_line(self, front: Any) -> None:
+    def test_bounds_of_the_depth_is_that_of_a_line(self, front: Any) -> None:
         assert MAX_JSON_DEPTH == MAX_DEPTH + 1
         fields = front(nested(MAX_JSON_DEPTH))
         assert [*fields] == ["a"]
@@ -69,28 +69,28 @@ class TestBounds:
         assert front(deeper) == {"msg": deeper}
 
     @FRONTS
-    def test_of_the_length_is_exact(self, front: Any) -> None:
+    def test_bounds_of_the_length_is_exact(self, front: Any) -> None:
         assert [*front(with_length(MAX_JSON_CHARACTERS))] == ["a"]
         longer = with_length(MAX_JSON_CHARACTERS + 1)
         assert front(longer) == {"msg": longer}
 
     @FRONTS
-    def test_of_the_members_is_that_of_a_line(self, front: Any) -> None:
+    def test_bounds_of_the_members_is_that_of_a_line(self, front: Any) -> None:
         text = json.dumps(dict.fromkeys(map(str, range(MAX_ITEMS)), 1))
         assert len(front(text)) == MAX_ITEMS
         wider = json.dumps(dict.fromkeys(map(str, range(MAX_ITEMS + 1)), 1))
         assert front(wider) == {"msg": wider}
 
-    def test_of_the_depth_counts_no_brackets_of_texts(self) -> None:
+    def test_bounds_of_the_depth_counts_no_brackets_of_texts(self) -> None:
         for text in ("[{" * 50, '\\"[' * 50, "\\" * 50, '"{"' * 50):
             assert json_object(json.dumps({"a": text, "b": [text]})) == {"a": text, "b": [text]}
 
-    def test_of_the_depth_counts_no_neighbours(self) -> None:
+    def test_bounds_of_the_depth_counts_no_neighbours(self) -> None:
         value = {"a": [{"b": [n, {}]} for n in range(500)], "c": [[]] * 300}
         assert json_object(json.dumps(value)) == value
 
     @pytest.mark.slow
-    def test_of_the_depth_is_what_the_text_has(self) -> None:
+    def test_bounds_of_the_depth_is_what_the_text_has(self) -> None:
         source = random.Random(7)
 
         def made(depth: int) -> Any:
@@ -117,14 +117,16 @@ class TestBounds:
         assert seen == {True, False}
 
     @pytest.mark.parametrize("text", ["{" * 60_000 + "}", '{"a":' + "[" * 60_000 + "}", "{]" * 30])
-    def test_keep_what_is_not_closed_from_the_parser(
+    def test_bounds_keep_what_is_not_closed_from_the_parser(
         self, text: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("mozlog_py._fields.json_message.loads", None)
         monkeypatch.setattr("mozlog_py._fields.json_message.json", None)
         assert json_object(text) is None
 
-    def test_leave_a_message_that_is_no_json_unread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bounds_leave_a_message_that_is_no_json_unread(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def fail(_: str) -> None:
             raise AssertionError("it was looked at")
 
@@ -132,7 +134,7 @@ class TestBounds:
         for message in ("paid", "x" * 100_000, "[1]", "{x", "~{}"):
             assert by_formatter(message) == {"msg": message}
 
-    def test_hold_for_members_that_collide(self) -> None:
+    def test_bounds_hold_for_members_that_collide(self) -> None:
         text = json.dumps({"a.b": 1, "a": {"b": 2}, "a.b_2": 3})
         fields = by_formatter(text, flatten)
         assert fields == {"a.b": 1, "a.b_2": 2, "a.b_2_2": 3}
@@ -149,31 +151,33 @@ class TestRedact:
         ],
         ids=["deep", "long", "long, pairs"],
     )
-    def test_hides_credentials_in_a_text_beyond_the_bounds(self, front: Any, text: str) -> None:
+    def test_redact_hides_credentials_in_a_text_beyond_the_bounds(
+        self, front: Any, text: str
+    ) -> None:
         assert exceeds_bounds(text)
         said = front(text, Redact())["msg"]
         assert "tulip" not in said
         assert "ann" in said
         assert "[redacted]" in said
 
-    def test_shows_no_more_of_a_long_text_than_it_has_searched(self) -> None:
+    def test_redact_shows_no_more_of_a_long_text_than_it_has_searched(self) -> None:
         text = json.dumps({"more": "x" * MAX_JSON_CHARACTERS, "password": "tulip"})
         said = by_formatter(text, Redact())["msg"]
         assert said == f"{text[:MAX_JSON_CHARACTERS]}... <truncated, {len(text)} characters>"
 
-    def test_leaves_a_text_that_has_none(self) -> None:
+    def test_redact_leaves_a_text_that_has_none(self) -> None:
         text = nested(20)
         assert by_formatter(text, Redact()) == {"msg": text}
 
     @FRONTS
-    def test_hides_credentials_of_a_text_with_too_many_members(self, front: Any) -> None:
+    def test_redact_hides_credentials_of_a_text_with_too_many_members(self, front: Any) -> None:
         members = {f"n{number}": number for number in range(MAX_ITEMS + 5)}
         said = json.dumps(front(json.dumps({"password": "tulip", **members}), Redact()))
         assert "tulip" not in said
         assert "[redacted]" in said
         assert "<7 more items>" in said
 
-    def test_hides_the_message_where_convert_record_raises(self) -> None:
+    def test_redact_hides_the_message_where_convert_record_raises(self) -> None:
         class Raising(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 raise LookupError
@@ -204,5 +208,5 @@ class TestMaskedJSON:
             ('{"password":"x","password":"y"}', '{"password":"*","password":"*"}'),
         ],
     )
-    def test_has_no_value_of_a_secret_name(self, text: str, masked: str) -> None:
+    def test_masked_json_has_no_value_of_a_secret_name(self, text: str, masked: str) -> None:
         assert masked_json(text, "password".__eq__, "*") == masked

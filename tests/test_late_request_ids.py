@@ -93,7 +93,7 @@ class TestLines:
         assert "rid" not in FRONTS[front](failed(None))
 
     @in_every_front
-    def test_keep_the_id_of_the_context_and_that_of_the_call(self, front: str) -> None:
+    def test_lines_keep_the_id_of_the_context_and_that_of_the_call(self, front: str) -> None:
         context.request_id_context.set("r2")
         assert FRONTS[front](failed())["rid"] == "r2"
         context.request_id_context.set(None)
@@ -102,26 +102,28 @@ class TestLines:
         assert FRONTS[front](failed(), rid="r4")["rid"] == "r4"
 
     @in_every_front
-    def test_keep_it_against_a_message_that_is_json(self, front: str) -> None:
+    def test_lines_keep_it_against_a_message_that_is_json(self, front: str) -> None:
         shown = FRONTS[front](failed(), '{"rid": "FORGED"}')
         assert (shown["rid"], shown["extra.rid"]) == ("r1", "FORGED")
 
     @pytest.mark.parametrize("front", ["formatter", "formatter with a hook", "chain"])
-    def test_have_it_where_a_filter_found_none(self, front: str) -> None:
+    def test_lines_have_it_where_a_filter_found_none(self, front: str) -> None:
         assert FRONTS[front](failed(), rid=None)["rid"] == "r1"
 
-    def test_have_none_where_no_context_is_asked_for(self) -> None:
+    def test_lines_have_none_where_no_context_is_asked_for(self) -> None:
         for kind in (MozlogFormatter, Stepping):
             assert "rid" not in fields(kind(include_context=False), record(exc_info=failed()))
         assert "rid" not in by_chain(MozlogRenderer("s", include_context=False))(failed())
 
-    def test_have_it_by_the_processor_for_the_context(self) -> None:
+    def test_lines_have_it_by_the_processor_for_the_context(self) -> None:
         event = merge_context(None, "error", {"event": "m", "exc_info": failed()})
         assert event["rid"] == "r1"
         assert "rid" not in merge_context(None, "error", {"event": "m", "exc_info": False})
 
     @pytest.mark.parametrize("options", [{}, {"formatter": Stepping()}])
-    def test_have_it_where_a_processor_has_made_text_of_the_exception(self, options: Any) -> None:
+    def test_lines_have_it_where_a_processor_has_made_text_of_the_exception(
+        self, options: Any
+    ) -> None:
         logged = by_chain(structlog.processors.format_exc_info, MozlogRenderer(**options))
         try:
             error = ValueError("x")
@@ -131,7 +133,7 @@ class TestLines:
             shown = logged(True)
         assert (shown["rid"], shown["error"]) == ("r1", "ValueError('x')")
 
-    def test_for_people_have_it(self) -> None:
+    def test_lines_for_people_have_it(self) -> None:
         from mozlog_py.pretty import PrettyFormatter
 
         assert " r1       hello " in PrettyFormatter().format(record(exc_info=failed()))
@@ -146,7 +148,7 @@ class TestLines:
 
 
 class TestRequestIdOf:
-    def test_is_the_nearest_of_the_chain(self) -> None:
+    def test_request_id_of_is_the_nearest_of_the_chain(self) -> None:
         inner, outer = ValueError("inner"), KeyError("outer")
         attach_request_id(inner, "inner")
         outer.__context__ = inner
@@ -159,14 +161,14 @@ class TestRequestIdOf:
         attach_request_id(outer, "outer")
         assert request_id_of(outer) == "outer"
 
-    def test_is_the_latest(self) -> None:
+    def test_request_id_of_is_the_latest(self) -> None:
         error = ValueError("of a call in-process")
         attach_request_id(error, "inner")
         attach_request_id(error, "outer")
         assert request_id_of(error) == "outer"
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with 3.11")
-    def test_is_that_of_the_one_in_a_group(self) -> None:
+    def test_request_id_of_is_that_of_the_one_in_a_group(self) -> None:
         kind: Any = builtins.BaseExceptionGroup  # type: ignore[attr-defined, unused-ignore]
         one, other = ValueError("x"), KeyError("y")
         attach_request_id(one, "r1")
@@ -174,7 +176,7 @@ class TestRequestIdOf:
         # Of two it cannot be known which request the line is about.
         assert request_id_of(kind("g", [one, other])) is None
 
-    def test_ends_in_a_circle_and_in_a_long_chain(self) -> None:
+    def test_request_id_of_ends_in_a_circle_and_in_a_long_chain(self) -> None:
         one, other = ValueError(), KeyError()
         one.__context__, other.__context__ = other, one
         assert request_id_of(one) is None
@@ -189,11 +191,11 @@ class TestRequestIdOf:
             first.__context__, first = None, first.__context__
 
     @pytest.mark.parametrize("value", [None, False, 7, "x", object(), (1, 2, 3), (None,) * 3, []])
-    def test_is_none_for_what_is_no_exception(self, value: Any) -> None:
+    def test_request_id_of_is_none_for_what_is_no_exception(self, value: Any) -> None:
         attach_request_id(value, "r1")
         assert request_id_of(value) is None
 
-    def test_is_there_for_exceptions_that_refuse_attributes(self) -> None:
+    def test_request_id_of_is_there_for_exceptions_that_refuse_attributes(self) -> None:
         class Refusing(Exception):
             __slots__ = ()
 
@@ -210,7 +212,7 @@ class TestRequestIdOf:
             attach_request_id(builtin, "r1")
             assert request_id_of(builtin) == "r1"
 
-    def test_is_a_text(self) -> None:
+    def test_request_id_of_is_a_text(self) -> None:
         error = ValueError()
         attach_request_id(error, "")
         assert request_id_of(error) is None
@@ -219,18 +221,20 @@ class TestRequestIdOf:
 
 
 class TestServed:
-    def test_is_taken_once(self) -> None:
+    def test_served_is_taken_once(self) -> None:
         remember_served("r1", "GET", "/a")
         first, again = take_served("GET", "/a"), take_served("GET", "/a")
         assert (first, again) == (("r1", False), (None, False))
 
     @pytest.mark.parametrize("other", [("POST", "/a"), ("GET", "/b"), (None, None)])
-    def test_is_given_for_no_other_request(self, other: tuple[Any, Any]) -> None:
+    def test_served_is_given_for_no_other_request(self, other: tuple[Any, Any]) -> None:
         remember_served("r1", "GET", "/a")
         assert take_served(*other) == (None, False)
         assert take_served("GET", "/a") == (None, False)
 
-    def test_that_failed_is_taken_once_in_its_thread_by_the_name_of_its_exception(self) -> None:
+    def test_served_that_failed_is_taken_once_in_its_thread_by_the_name_of_its_exception(
+        self,
+    ) -> None:
         attach_request_id(ValueError(), "r1")
         found: list[Any] = []
         thread = threading.Thread(target=lambda: found.append(take_failed("ValueError: x")))
@@ -240,17 +244,17 @@ class TestServed:
         assert take_failed("package.ValueError: x") == "r1"
         assert take_failed("ValueError: x") is None
 
-    def test_that_failed_with_another_exception_is_forgotten(self) -> None:
+    def test_served_that_failed_with_another_exception_is_forgotten(self) -> None:
         attach_request_id(ValueError(), "r1")
         assert take_failed("KeyError: 'x'") is None
         assert take_failed("ValueError") is None
 
-    def test_of_ever_more_threads_do_not_fill_the_memory(self) -> None:
+    def test_served_of_ever_more_threads_do_not_fill_the_memory(self) -> None:
         late_request_ids._failed.update((-n, ("E", "r")) for n in range(1, 1001))
         attach_request_id(ValueError(), "r1")
         assert len(late_request_ids._failed) == 1
 
-    def test_is_not_kept_where_no_server_asks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_served_is_not_kept_where_no_server_asks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(served, "is_wanted", False)
         attach_request_id(ValueError(), "r1")
         assert late_request_ids._failed == {}

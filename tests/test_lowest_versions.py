@@ -113,5 +113,7 @@ def test_the_environment_has_the_lowest_versions(python: str) -> None:
 
 @pytest.mark.parametrize("front", FRONTS)
 @pytest.mark.parametrize("case", [case for case in CASES if case.section in SECTIONS], ids=named)
-def test_is_survived(case: Case, front: str, runs: dict[str, Run]) -> None:
+def test_each_hostile_line_is_survived_on_the_lowest_versions(
+    case: Case, front: str, runs: dict[str, Run]
+) -> None:
     assert_survived(case, runs[front])

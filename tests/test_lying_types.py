@@ -156,7 +156,7 @@ def test_each_front_makes_a_line_of_a_value_that_lies_about_its_type(front: str)
 
 class TestRule:
     @given(hostile.liars())
-    def test_takes_no_value_for_plain_that_only_says_so(self, liar: hostile.Liar) -> None:
+    def test_rule_takes_no_value_for_plain_that_only_says_so(self, liar: hostile.Liar) -> None:
         value = liar.make()
         assert not all_plain([1, value])
         assert not all_scalars(["a", value])
@@ -164,7 +164,7 @@ class TestRule:
     @given(
         st.lists(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), max_size=4)
     )
-    def test_takes_exact_scalars(self, values: list[Any]) -> None:
+    def test_rule_takes_exact_scalars(self, values: list[Any]) -> None:
         assert all_scalars(values)
         is_json = [
             value is not None and (type(value) is not float or math.isfinite(value))

@@ -84,33 +84,33 @@ FORMATTERS: dict[str, Callable[[], logging.Formatter]] = {
 
 @pytest.mark.parametrize("name", FORMATTERS)
 class TestMask:
-    def test_applies_to_the_whole_story(self, name: str) -> None:
+    def test_mask_applies_to_the_whole_story(self, name: str) -> None:
         mask = Upper()
         line = line_of(FORMATTERS[name](), raised(mask))
         assert "tulip" not in line.replace("tulip.py", "")
         assert "***" in line
 
-    def test_that_fails_hides_the_texts(self, name: str) -> None:
+    def test_mask_that_fails_hides_the_texts(self, name: str) -> None:
         line = line_of(FORMATTERS[name](), raised(Broken()))
         assert "tulip" not in line.replace("tulip.py", "")
         assert "could not be masked" in line
 
 
 class TestLines:
-    def test_have_error_and_traceback(self) -> None:
+    def test_lines_have_error_and_traceback(self) -> None:
         fields = json.loads(line_of(MozlogFormatter(), raised(Upper())))["Fields"]
         assert fields["error"] == "LookupError('*** in the text')"
         assert fields["traceback"].startswith("Uncaught exception:\n")
         assert "KeyError('*** in the cause')" in fields["traceback"]
         assert "# *** in the source" in fields["traceback"]
 
-    def test_say_where_whatever_the_mask_is(self) -> None:
+    def test_lines_say_where_whatever_the_mask_is(self) -> None:
         # A database may be called like a folder.
         word = "raised"
         fields = json.loads(line_of(MozlogFormatter(), raised(Upper(word))))["Fields"]
         assert f"in {word}\n" in fields["traceback"]
 
-    def test_of_the_queue_and_of_a_pickled_record_are_masked(self) -> None:
+    def test_lines_of_the_queue_and_of_a_pickled_record_are_masked(self) -> None:
         stream = io.StringIO()
         handler = MozlogQueueHandler(stream=stream)
         logger = logging.Logger("shop")
@@ -121,14 +121,14 @@ class TestLines:
         assert "*** in the text" in stream.getvalue()
         assert "tulip" not in stream.getvalue()
 
-    def test_of_a_group_are_masked(self) -> None:
+    def test_lines_of_a_group_are_masked(self) -> None:
         if sys.version_info < (3, 11):
             pytest.skip("no groups")
         group = ExceptionGroup("tulip", [ValueError("tulip"), raised(Upper("other"))])  # noqa: F821
         mask_exception(group, Upper())
         assert "tulip" not in line_of(MozlogFormatter(), group)
 
-    def test_that_are_cut_are_masked_before(self) -> None:
+    def test_lines_that_are_cut_are_masked_before(self) -> None:
         for before in range(8170, 8194):
             error = ValueError("x" * before + "tulip" + "y" * 9000)
             mask_exception(error, Upper())
@@ -136,7 +136,7 @@ class TestLines:
             assert "xxt" not in line
             assert "<truncated, " in line
 
-    def test_of_structlog_are_masked(self) -> None:
+    def test_lines_of_structlog_are_masked(self) -> None:
         stream = io.StringIO()
         mozlog_py.configure("shop", stream=stream)
         import structlog
@@ -147,7 +147,7 @@ class TestLines:
 
 
 class TestMaskException:
-    def test_keeps_the_latest(self) -> None:
+    def test_mask_exception_keeps_the_latest(self) -> None:
         error = ValueError()
         one, two = Upper(), Upper()
         mask_exception(error, one)
@@ -155,7 +155,7 @@ class TestMaskException:
         assert mask_of(error) is two
         assert mask_of(None) is mask_of("text") is mask_of(ValueError()) is None
 
-    def test_never_raises(self) -> None:
+    def test_mask_exception_never_raises(self) -> None:
         class Closed(Exception):
             def __setattr__(self, name: str, value: Any) -> None:
                 raise AttributeError(name)
@@ -165,7 +165,7 @@ class TestMaskException:
         assert isinstance(mask_of(closed), Upper)
         mask_exception("no exception", Upper())  # type: ignore[arg-type]
 
-    def test_costs_a_line_without_one_nothing(self) -> None:
+    def test_mask_exception_costs_a_line_without_one_nothing(self) -> None:
         error = ValueError("tulip")
         assert masked_traceback(error, "tulip") == "tulip"
         assert pickle.loads(pickle.dumps(error)).args == ("tulip",)

@@ -45,7 +45,7 @@ class TestMask:
             ("", ""),
         ],
     )
-    def test_replaces_what_stands_behind_a_name(self, text: str, shown: str) -> None:
+    def test_mask_replaces_what_stands_behind_a_name(self, text: str, shown: str) -> None:
         assert masked(text) == shown
 
     @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ class TestMask:
             ("Login(password=[(], n='x')", "Login(password='[redacted]'"),
         ],
     )
-    def test_replaces_the_rest_of_a_text_that_ends_within_a_value(
+    def test_mask_replaces_the_rest_of_a_text_that_ends_within_a_value(
         self, text: str, shown: str
     ) -> None:
         assert masked(text) == shown
@@ -72,7 +72,7 @@ class TestMask:
             "Login(token=Kind.OPEN)",
         ],
     )
-    def test_gives_up_where_a_value_has_no_clear_end(self, text: str) -> None:
+    def test_mask_gives_up_where_a_value_has_no_clear_end(self, text: str) -> None:
         assert masked(text) is None
 
     @given(
@@ -83,23 +83,23 @@ class TestMask:
             ),
         )
     )
-    def test_hides_any_value_that_python_shows(self, value: Any) -> None:
+    def test_mask_hides_any_value_that_python_shows(self, value: Any) -> None:
         for before, after in [("L(password=", ", n=1)"), ("L({'token': ", ", 'n': 1})"),
                               ("L([('cookie', ", "), ('n', 1)])")]:  # fmt: skip
             assert masked(f"{before}{value!r}{after}") == f"{before}'[redacted]'{after}"
 
     @given(st.text(alphabet="pas=word:'\"\\,( )[]{}<>tokenb1", max_size=200))
-    def test_never_raises(self, text: str) -> None:
+    def test_mask_never_raises(self, text: str) -> None:
         shown = masked(text)
         assert shown is None or isinstance(shown, str)
 
-    def test_is_not_slow_where_quotes_are_escaped(self) -> None:
+    def test_mask_is_not_slow_where_quotes_are_escaped(self) -> None:
         # Each of them may begin a name; a name is short.
         assert masked("\\'" * 4096) == "\\'" * 4096
 
 
 class TestSecretTexts:
-    def test_are_those_of_attributes_and_slots(self) -> None:
+    def test_secret_texts_are_those_of_attributes_and_slots(self) -> None:
         class Base:
             __slots__ = ("api_key", "unset_token")
 
@@ -111,7 +111,7 @@ class TestSecretTexts:
 
         assert sorted(secret_texts(Login(), is_credential)) == ["4711", "k3y", "tulip"]
 
-    def test_are_those_of_objects_within_as_well_where_they_are_long(self) -> None:
+    def test_secret_texts_are_those_of_objects_within_as_well_where_they_are_long(self) -> None:
         class Login:
             def __init__(self, **members: Any) -> None:
                 self.__dict__.update(members)
@@ -119,11 +119,11 @@ class TestSecretTexts:
         inner = [{"deep": Login(password="tulip", pwd="x")}]
         assert secret_texts(Login(inner=inner, pwd="y"), is_credential) == ["y", "tulip"]
 
-    def test_are_none_of_what_has_no_attributes(self) -> None:
+    def test_secret_texts_are_none_of_what_has_no_attributes(self) -> None:
         for value in (object(), 1, hostile.RaisingClass(), hostile.slotted_with_a_hole()):
             assert secret_texts(value, is_credential) == []
 
-    def test_of_an_endless_graph_have_an_end(self) -> None:
+    def test_secret_texts_of_an_endless_graph_have_an_end(self) -> None:
         loop: list[Any] = []
         loop += [loop, {"loop": loop}]
         assert secret_texts(loop, is_credential) == []

@@ -6,13 +6,13 @@ from mozlog_py._process.memo import LONGEST, is_short, remember
 
 
 class TestMemo:
-    def test_keeps_what_is_known_of_short_names(self) -> None:
+    def test_memo_keeps_what_is_known_of_short_names(self) -> None:
         memo: dict[Any, Any] = {}
         for key in ("a", b"b", 3, ("c", 4), "x" * LONGEST, -1, 2**64):
             remember(memo, key, True, 100)
             assert memo[key] is True
 
-    def test_keeps_no_long_names(self) -> None:
+    def test_memo_keeps_no_long_names(self) -> None:
         memo: dict[Any, Any] = {}
         for key in (
             "x" * (LONGEST + 1),
@@ -26,7 +26,7 @@ class TestMemo:
         assert not is_short("x" * 200)
         assert is_short("x" * 200, 200)
 
-    def test_begins_anew_when_it_is_full(self) -> None:
+    def test_memo_begins_anew_when_it_is_full(self) -> None:
         memo: dict[Any, Any] = {}
         for number in range(10):
             remember(memo, number, number, 4)
@@ -34,7 +34,7 @@ class TestMemo:
             assert len(memo) <= 4
         assert memo == {8: 8, 9: 9}
 
-    def test_that_is_full_takes_a_new_value_of_a_name_that_it_has(self) -> None:
+    def test_memo_that_is_full_takes_a_new_value_of_a_name_that_it_has(self) -> None:
         memo: dict[Any, Any] = {}
         for value in (1, 2):
             for name in ("a", "b"):

@@ -90,7 +90,7 @@ class TestMappings:
             (werkzeug.datastructures.Headers(), {}),
         ],
     )  # fmt: skip
-    def test_are_read_with_all_values_of_a_name(self, value: Any, members: Any) -> None:
+    def test_mappings_are_read_with_all_values_of_a_name(self, value: Any, members: Any) -> None:
         read = members_of(value, type(value), MAX_ITEMS)
         assert read is not None
         assert {**read.held} == members
@@ -115,16 +115,16 @@ class TestMappings:
             object(),
         ],
     )
-    def test_are_not_what_has_no_pairs_or_does_not_show_them(self, value: Any) -> None:
+    def test_mappings_are_not_what_has_no_pairs_or_does_not_show_them(self, value: Any) -> None:
         assert members_of(value, type(value), MAX_ITEMS) is None
 
     @pytest.mark.slow
-    def test_of_pandas_stay_the_text_that_pandas_makes(self) -> None:
+    def test_mappings_of_pandas_stay_the_text_that_pandas_makes(self) -> None:
         pandas = pytest.importorskip("pandas", reason="an optional library of users")
         for value in (pandas.Series({"a": 1}), pandas.DataFrame({"a": [1]})):
             assert Sanitiser().value(value) == repr(value)
 
-    def test_of_a_session_of_django_are_not_loaded(self) -> None:
+    def test_mappings_of_a_session_of_django_are_not_loaded(self) -> None:
         class Session:
             """As ``SessionBase`` is: no length, and no ``repr`` of its own."""
 
@@ -137,7 +137,7 @@ class TestMappings:
         assert members_of(Session(), Session, MAX_ITEMS) is None
 
     @pytest.mark.parametrize("base", [Methods, dict])
-    def test_that_raise_are_shown_as_before(self, base: Any) -> None:
+    def test_mappings_that_raise_are_shown_as_before(self, base: Any) -> None:
         class Broken(base):  # type: ignore[misc]
             def items(self) -> Any:
                 raise LookupError
@@ -149,7 +149,7 @@ class TestMappings:
             members_of(value, Broken, MAX_ITEMS)
         assert Sanitiser().value(value) == ("Methods" if base is Methods else {"a": 1})
 
-    def test_without_end_are_cut_and_counted(self) -> None:
+    def test_mappings_without_end_are_cut_and_counted(self) -> None:
         def endless() -> Iterator[tuple[int, int]]:
             number = 0
             while True:
@@ -169,15 +169,15 @@ class TestMappings:
         assert shown["<more>"] == "<5 more items>"
         assert [*sanitiser.reasons] == ["items dropped"]
 
-    def test_that_hold_themselves_are_circular(self) -> None:
+    def test_mappings_that_hold_themselves_are_circular(self) -> None:
         loop = collections.UserDict(a=1)
         loop["self"] = loop
         assert Sanitiser().value(loop) == {"a": 1, "self": "<circular>"}
 
-    def test_are_what_json_default_makes_of_them_where_there_is_one(self) -> None:
+    def test_mappings_are_what_json_default_makes_of_them_where_there_is_one(self) -> None:
         assert Sanitiser(lambda _: "mine").value(collections.UserDict(a=1)) == "mine"
 
-    def test_of_aiohttp_that_are_requests_stay_text(self) -> None:
+    def test_mappings_of_aiohttp_that_are_requests_stay_text(self) -> None:
         base = type("BaseRequest", (Methods,), {"__module__": "aiohttp.web_request"})
         assert Sanitiser().value(type("Request", (base,), {})([("a", 1)])) == "Methods"
 
@@ -195,15 +195,15 @@ class TestViews:
             (types.MappingProxyType({"a": 1}).items(), [["a", 1]]),
         ],
     )
-    def test_are_arrays(self, value: Any, items: Any) -> None:
+    def test_views_are_arrays(self, value: Any, items: Any) -> None:
         assert Sanitiser().value(value) == items
 
     @pytest.mark.parametrize("make", [iter, lambda of: (each for each in of), lambda of: {*of}])
-    def test_are_not_what_would_be_used_up(self, make: Callable[[Any], Any]) -> None:
+    def test_views_are_not_what_would_be_used_up(self, make: Callable[[Any], Any]) -> None:
         value = make([1])
         assert view_items(value, type(value), MAX_ITEMS) is None
 
-    def test_of_many_items_are_cut_and_counted(self) -> None:
+    def test_views_of_many_items_are_cut_and_counted(self) -> None:
         shown = Sanitiser().value(dict.fromkeys(range(MAX_ITEMS + 3)).keys())
         assert shown[-1] == "<3 more items>"
         assert len(shown) == MAX_ITEMS + 1

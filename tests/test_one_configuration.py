@@ -45,7 +45,7 @@ def both(message: str, **fields: Any) -> None:
 
 
 class TestLines:
-    def test_of_both_have_one_shape_and_stand_in_order(self) -> None:
+    def test_lines_of_both_have_one_shape_and_stand_in_order(self) -> None:
         stream = configured(static_fields={"env": "prod"}, hostname="web-1")
         context.bind(user="ann")
         structlog.contextvars.bind_contextvars(theirs=1)
@@ -59,14 +59,14 @@ class TestLines:
             "env": "prod", "theirs": 1, "user": "ann", "n": 0, "msg": "hi",
         }  # fmt: skip
 
-    def test_of_structlog_are_made_by_the_fast_logger(self) -> None:
+    def test_lines_of_structlog_are_made_by_the_fast_logger(self) -> None:
         configured()
         log = structlog.get_logger("app").bind(a=1)
         assert isinstance(log, FastBoundLogger)
         log.info("hi")
         assert log._prefixes[2] not in (NOT_COMPILED, NOT_COMPILABLE)
 
-    def test_of_both_go_through_the_same_processors(self) -> None:
+    def test_lines_of_both_go_through_the_same_processors(self) -> None:
         stream = configured(processors=[Redact(), Sample(10**9, keep_from="INFO")])
         context.bind(request={"cookie": "c"})
         both("hi", password="p")
@@ -76,12 +76,12 @@ class TestLines:
             "request": {"cookie": "[redacted]"}, "password": "[redacted]", "msg": "hi",
         }  # fmt: skip
 
-    def test_that_a_processor_drops_are_dropped_of_both(self) -> None:
+    def test_lines_that_a_processor_drops_are_dropped_of_both(self) -> None:
         stream = configured(processors=[Sample(10**9)])
         both("hi", rid="7")
         assert stream.getvalue() == ""
 
-    def test_do_not_bring_back_what_a_processor_took_out(self) -> None:
+    def test_lines_do_not_bring_back_what_a_processor_took_out(self) -> None:
         def without_user(logger: Any, name: str, event: Any) -> Any:
             event.pop("user", None)
             return event
@@ -91,7 +91,7 @@ class TestLines:
             both("hi")
         assert [line["Fields"] for line in checked_lines(stream.getvalue())] == [{"msg": "hi"}] * 2
 
-    def test_of_both_follow_the_options_of_the_formatter(self) -> None:
+    def test_lines_of_both_follow_the_options_of_the_formatter(self) -> None:
         stream = configured(
             formatter_options={
                 "rename_fields": {"user": "uid", "msg": "message"},
@@ -108,7 +108,7 @@ class TestLines:
         assert one == {"uid": "ann", "name": "n", "filename": "f", "message": "hi", "d": 1}
         assert other == {"uid": "ann", "message": "hi", "d": 1}
 
-    def test_of_both_are_pretty_where_asked_to(self) -> None:
+    def test_lines_of_both_are_pretty_where_asked_to(self) -> None:
         stream = configured(format="pretty")
         try:
             raise ValueError("boom")
@@ -123,7 +123,7 @@ class TestLines:
             assert "Traceback (most recent call last):" in shown
         assert "{" not in stream.getvalue()
 
-    def test_of_both_have_the_keys_of_cloud_logging(self) -> None:
+    def test_lines_of_both_have_the_keys_of_cloud_logging(self) -> None:
         stream = configured(format="gcp", project="p")
         both("hi", trace_id="ab", span_id="cd", trace_flags="01")
         both("odd", values=[1])
@@ -133,13 +133,13 @@ class TestLines:
         first = checked_lines(stream.getvalue())[0]
         assert first["logging.googleapis.com/trace"] == "projects/p/traces/ab"
 
-    def test_of_both_satisfy_the_machine_schema_where_asked_to(self) -> None:
+    def test_lines_of_both_satisfy_the_machine_schema_where_asked_to(self) -> None:
         stream = configured(strict=True)
         both("hi", a={"b": [1]}, c=[])
         one, other = checked_lines(stream.getvalue(), strict=True)
         assert one["Fields"] == other["Fields"] == {"a.b": [1], "c": "[]", "msg": "hi"}
 
-    def test_of_warnings_are_there(self) -> None:
+    def test_lines_of_warnings_are_there(self) -> None:
         stream = configured()
         with warnings.catch_warnings():
             warnings.simplefilter("always")
@@ -150,7 +150,9 @@ class TestLines:
         assert "DeprecationWarning: old" in line["Fields"]["msg"]
 
     @pytest.mark.parametrize("queue", [False, True])
-    def test_of_both_go_to_a_path_and_through_a_queue(self, queue: bool, tmp_path: Path) -> None:
+    def test_lines_of_both_go_to_a_path_and_through_a_queue(
+        self, queue: bool, tmp_path: Path
+    ) -> None:
         path = tmp_path / "log"
         mozlog_py.configure("shop", format="mozlog", stream=path, queue=queue)
         for number in range(3):
@@ -163,7 +165,7 @@ class TestLines:
 
 
 class TestLevels:
-    def test_are_the_same_for_both(self) -> None:
+    def test_levels_are_the_same_for_both(self) -> None:
         stream = configured(level="WARNING", loggers={"loud": "DEBUG"})
         for name in ("quiet", "loud", "loud.child"):
             structlog.get_logger(name).debug(f"structlog {name}")
@@ -178,7 +180,7 @@ class TestLevels:
 
 
 class TestTwice:
-    def test_is_harmless(self) -> None:
+    def test_twice_is_harmless(self) -> None:
         configured()
         stream = configured()
         both("hi")
@@ -189,7 +191,7 @@ class TestTwice:
             "AccessFields"
         ]
 
-    def test_is_followed_by_loggers_in_use(self) -> None:
+    def test_twice_is_followed_by_loggers_in_use(self) -> None:
         first = configured()
         log = structlog.get_logger("app").bind(a=1)
         log.info("first")
@@ -203,7 +205,7 @@ class TestTwice:
         }  # fmt: skip
         assert checked_lines(third.getvalue())[0]["Fields"]["token"] == "[redacted]"
 
-    def test_gives_way_to_a_configuration_by_other_code(self) -> None:
+    def test_twice_gives_way_to_a_configuration_by_other_code(self) -> None:
         stream = configured()
         log = structlog.get_logger("app")
         log.info("ours")
@@ -224,7 +226,7 @@ class TestTwice:
 
 
 class TestLean:
-    def test_leaves_out_what_no_line_shows_and_puts_it_back(self) -> None:
+    def test_lean_leaves_out_what_no_line_shows_and_puts_it_back(self) -> None:
         stream = configured(lean=True)
         made: list[logging.LogRecord] = []
         collecting = logging.Handler()
@@ -245,7 +247,7 @@ class TestLean:
         (line,) = checked_lines(stream.getvalue())
         assert line["Fields"] == {"msg": "lean"}
 
-    def test_makes_the_same_lines_the_fast_way(self) -> None:
+    def test_lean_makes_the_same_lines_the_fast_way(self) -> None:
         formatter = mozlog_py.MozlogFormatter()
         stream = configured(lean=True)
         logger = logging.getLogger("test.lean")
@@ -255,7 +257,7 @@ class TestLean:
         (line,) = checked_lines(stream.getvalue())
         assert line["Fields"] == {"n": 1, "msg": "hi"}
 
-    def test_leaves_alone_what_the_application_has_set(
+    def test_lean_leaves_alone_what_the_application_has_set(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(logging, "logThreads", False)
@@ -265,7 +267,7 @@ class TestLean:
 
 
 class TestContext:
-    def test_is_seen_by_both_in_tasks_threads_and_executors(self) -> None:
+    def test_context_is_seen_by_both_in_tasks_threads_and_executors(self) -> None:
         stream = configured()
 
         async def main() -> None:
@@ -294,7 +296,7 @@ class TestContext:
             ("after", "main", None),
         ]  # fmt: skip
 
-    def test_is_carried_into_a_pool_and_leaves_nothing_there(self) -> None:
+    def test_context_is_carried_into_a_pool_and_leaves_nothing_there(self) -> None:
         stream = configured()
 
         def work(number: int) -> int:
@@ -317,7 +319,7 @@ class TestContext:
         assert carried.__name__ == "work"
 
     @pytest.mark.parametrize("backend", ["asyncio"])
-    def test_is_seen_under_anyio(self, backend: str) -> None:
+    def test_context_is_seen_under_anyio(self, backend: str) -> None:
         import anyio
 
         stream = configured()
@@ -340,7 +342,7 @@ class TestContext:
             {"job": "main", "child": 1, "msg": "task"}, {"job": "main", "msg": "thread"},
         ]  # fmt: skip
 
-    def test_of_flask_is_that_of_the_request(self) -> None:
+    def test_context_of_flask_is_that_of_the_request(self) -> None:
         import flask
 
         stream = configured()
@@ -365,7 +367,7 @@ class TestContext:
 
 
 class TestPytestStructlog:
-    def test_sees_events_as_its_users_expect(self, tmp_path: Path) -> None:
+    def test_pytest_structlog_sees_events_as_its_users_expect(self, tmp_path: Path) -> None:
         (tmp_path / "test_it.py").write_text(
             textwrap.dedent(
                 """

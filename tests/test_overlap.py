@@ -82,7 +82,7 @@ def site(tmp_path: Path) -> Site:
 
 class TestNotice:
     @pytest.mark.parametrize("code", [CONFIGURE, ADAPTERS], ids=["configure", "adapters"])
-    def test_is_one_line_where_the_other_is_installed_beside_ours(
+    def test_notice_is_one_line_where_the_other_is_installed_beside_ours(
         self, site: Site, code: str
     ) -> None:
         site.install_theirs()
@@ -95,7 +95,7 @@ class TestNotice:
         )
 
     @pytest.mark.parametrize("is_imported", [False, True])
-    def test_is_one_line_where_the_other_has_overwritten_ours(
+    def test_notice_is_one_line_where_the_other_has_overwritten_ours(
         self, site: Site, is_imported: bool
     ) -> None:
         site.install_ours()
@@ -107,7 +107,7 @@ class TestNotice:
         )
 
     @pytest.mark.parametrize("order", ["ours last", "theirs last"])
-    def test_is_one_line_where_the_other_was_uninstalled_and_took_files_with_it(
+    def test_notice_is_one_line_where_the_other_was_uninstalled_and_took_files_with_it(
         self, site: Site, order: str
     ) -> None:
         for distribution in ("theirs", "ours") if order == "ours last" else ("ours", "theirs"):
@@ -119,11 +119,11 @@ class TestNotice:
         site.install_ours()
         assert site.lines(CONFIGURE) == []
 
-    def test_is_none_where_ours_is_alone(self, site: Site) -> None:
+    def test_notice_is_none_where_ours_is_alone(self, site: Site) -> None:
         site.install_ours()
         assert site.lines(CONFIGURE) == site.lines(ADAPTERS) == []
 
-    def test_is_none_at_import_and_ends_no_process_whose_warnings_are_errors(
+    def test_notice_is_none_at_import_and_ends_no_process_whose_warnings_are_errors(
         self, site: Site
     ) -> None:
         site.install_theirs()
@@ -132,7 +132,9 @@ class TestNotice:
         assert site.lines(code, "-W", "error") == []
         assert len(site.lines(CONFIGURE, "-W", "error")) == 1
 
-    def test_is_none_where_an_application_has_a_package_of_that_name(self, site: Site) -> None:
+    def test_notice_is_none_where_an_application_has_a_package_of_that_name(
+        self, site: Site
+    ) -> None:
         shutil.copytree(OURS[0], site.folder / "mozlog_py")
         package = site.folder / "dockerflow"
         package.mkdir()
@@ -140,7 +142,7 @@ class TestNotice:
             (package / name).write_text("", "utf-8")
         assert site.lines(CONFIGURE) == []
 
-    def test_is_none_where_the_loader_gives_no_source(self, site: Site) -> None:
+    def test_notice_is_none_where_the_loader_gives_no_source(self, site: Site) -> None:
         # pytest has such a loader for the packages of its plug-ins.
         code = """
 import importlib.abc, importlib.machinery
@@ -160,13 +162,13 @@ sys.meta_path.insert(0, Finder())
         (line,) = site.lines(code + CONFIGURE)
         assert "has overwritten" in line["Fields"]["msg"]
 
-    def test_is_none_where_the_package_was_left_out(self, site: Site) -> None:
+    def test_notice_is_none_where_the_package_was_left_out(self, site: Site) -> None:
         shutil.copytree(OURS[0], site.folder / "mozlog_py")
         assert site.lines(CONFIGURE) == []
 
 
 class TestOverlap:
-    def test_is_looked_for_once_a_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_overlap_is_looked_for_once_a_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(overlap._State, "is_logged", False)
         looks: list[None] = []
         monkeypatch.setattr(overlap, "overlap", lambda: looks.append(None))
@@ -174,7 +176,9 @@ class TestOverlap:
             kind(None)
         assert looks == [None]
 
-    def test_that_cannot_be_looked_for_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_overlap_that_cannot_be_looked_for_is_none(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def fail() -> None:
             raise RuntimeError
 
@@ -182,12 +186,12 @@ class TestOverlap:
         monkeypatch.setattr(overlap, "overlap", fail)
         overlap.warn_of_overlap()
 
-    def test_knows_our_package_by_what_it_has(self) -> None:
+    def test_overlap_knows_our_package_by_what_it_has(self) -> None:
         assert getattr(dockerflow, overlap.MARKER) is True
         assert all((OURS[1] / name).is_file() for name in overlap.FILES_OF_OURS)
         assert overlap.overlap() is None
 
-    def test_is_not_upset_by_what_stands_in_sys_path(
+    def test_overlap_is_not_upset_by_what_stands_in_sys_path(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         archive = tmp_path / "a.zip"
@@ -195,7 +199,7 @@ class TestOverlap:
         monkeypatch.setattr(sys, "path", ["", str(archive), str(tmp_path / "gone"), *sys.path])
         assert overlap.overlap() is None
 
-    def test_goes_to_whatever_hears_it(
+    def test_overlap_goes_to_whatever_hears_it(
         self, monkeypatch: pytest.MonkeyPatch, untouched_process: None
     ) -> None:
         monkeypatch.setattr(overlap._State, "is_logged", False)

@@ -26,7 +26,7 @@ def modules() -> list[ModuleType]:
 
 
 class TestNames:
-    def test_of_the_package_are_these(self) -> None:
+    def test_names_of_the_package_are_these(self) -> None:
         assert mozlog_py.__all__ == [
             "MozlogFormatter",
             "MozlogHandler",
@@ -38,7 +38,7 @@ class TestNames:
             "dict_config",
         ]
 
-    def test_are_imported_when_they_are_asked_for(self) -> None:
+    def test_names_are_imported_when_they_are_asked_for(self) -> None:
         source = """
 import sys
 import mozlog_py
@@ -62,7 +62,7 @@ else:
         subprocess.run([sys.executable, "-c", source], check=True, timeout=60)
 
     @pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)
-    def test_of_every_module_are_listed_and_there(self, module: ModuleType) -> None:
+    def test_names_of_every_module_are_listed_and_there(self, module: ModuleType) -> None:
         assert module.__doc__
         assert all(hasattr(module, name) for name in module.__all__)
 
@@ -76,21 +76,21 @@ else:
             ("pretty", {"PrettyFormatter"}),
         ],
     )
-    def test_that_are_public_stay(self, module: str, names: set[str]) -> None:
+    def test_names_that_are_public_stay(self, module: str, names: set[str]) -> None:
         assert names <= set(importlib.import_module(f"mozlog_py.{module}").__all__)
 
 
 class TestDistribution:
-    def test_has_its_version_from_one_place(self) -> None:
+    def test_distribution_has_its_version_from_one_place(self) -> None:
         assert importlib.metadata.version("mozlog-py") == mozlog_py.__version__
         assert re.fullmatch(r"\d+\.\d+\.\d+", mozlog_py.__version__)
 
-    def test_needs_three_libraries(self) -> None:
+    def test_distribution_needs_three_libraries(self) -> None:
         required = importlib.metadata.requires("mozlog-py") or []
         names = {re.split(r"[<>=~ ;]", line)[0] for line in required if "extra ==" not in line}
         assert names == {"orjson", "structlog", "python-json-logger"}
 
-    def test_says_of_each_lower_bound_what_it_is_for(self) -> None:
+    def test_distribution_says_of_each_lower_bound_what_it_is_for(self) -> None:
         root = Path(__file__).parents[1]
         if not (root / "CONTRIBUTING.md").is_file():
             pytest.skip("the guide is of the tree, and not of the wheel")
@@ -101,7 +101,7 @@ class TestDistribution:
         ).read_text("utf-8"), re.MULTILINE)  # fmt: skip
         assert {bound for bound, why in told if why} == {*bounds}
 
-    def test_is_typed_and_has_its_schemas(self) -> None:
+    def test_distribution_is_typed_and_has_its_schemas(self) -> None:
         for package in (mozlog_py, dockerflow):
             (folder,) = map(Path, package.__path__)
             assert (folder / "py.typed").is_file()
@@ -110,14 +110,14 @@ class TestDistribution:
             "mozlog.strict.schema.json",
         }
 
-    def test_says_its_license(self) -> None:
+    def test_distribution_says_its_license(self) -> None:
         metadata = importlib.metadata.metadata("mozlog-py")
         assert metadata["License-Expression"] == "MIT"
         assert metadata["Requires-Python"] == ">=3.10"
 
 
 class TestImport:
-    def test_costs_no_structlog_and_changes_nothing_global(self) -> None:
+    def test_import_costs_no_structlog_and_changes_nothing_global(self) -> None:
         source = """
 import json, logging, sys, threading, warnings
 before = (
@@ -170,7 +170,7 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
         )  # fmt: skip
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
-    def test_of_all_but_the_adapters_needs_no_extra(self) -> None:
+    def test_import_of_all_but_the_adapters_needs_no_extra(self) -> None:
         frameworks = ("aiohttp", "django", "fastapi", "flask", "sanic", "starlette")
         adapters = tuple(f"dockerflow.{name}" for name in frameworks)
         names = [module.__name__ for module in modules()]
@@ -191,14 +191,16 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
             ("aiohttp", {"aiohttp"}),
         ],
     )
-    def test_of_an_adapter_needs_its_framework_only(self, adapter: str, needs: set[str]) -> None:
+    def test_import_of_an_adapter_needs_its_framework_only(
+        self, adapter: str, needs: set[str]
+    ) -> None:
         names = [each.__name__ for each in modules()]
         ours = [name for name in names if f"{name}.".startswith(f"dockerflow.{adapter}.")]
         assert len(ours) >= (1 if adapter in ("aiohttp", "starlette") else 3)
         imports = "".join(f"import {name}\n" for name in ours)
         self.run_without(set(self.OTHERS) - needs, imports)
 
-    def test_of_the_flask_adapter_needs_no_client_to_serve(self) -> None:
+    def test_import_of_the_flask_adapter_needs_no_client_to_serve(self) -> None:
         self.run_without(
             set(self.OTHERS) - {"flask", "werkzeug"},
             """

@@ -140,19 +140,19 @@ def fields_of(text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("front", FRONTS)
 class TestFronts:
-    def test_parse_as_they_always_did(self, front: str) -> None:
+    def test_fronts_parse_as_they_always_did(self, front: str) -> None:
         for options in ({}, {"parse_messages": True}):
             assert fields_of(FRONTS[front](options, SENT, user="ann")) == PARSED
 
-    def test_keep_the_text_where_they_are_told_to(self, front: str) -> None:
+    def test_fronts_keep_the_text_where_they_are_told_to(self, front: str) -> None:
         shown = fields_of(FRONTS[front]({"parse_messages": False}, SENT, user="ann"))
         assert list(shown.items()) == [*AS_TEXT.items()]
 
     @pytest.mark.parametrize("text", ["{}", '{"msg": 1}', "{not}", "{", "}", "text"])
-    def test_keep_any_text(self, front: str, text: str) -> None:
+    def test_fronts_keep_any_text(self, front: str, text: str) -> None:
         assert fields_of(FRONTS[front]({"parse_messages": False}, text)) == {"msg": text}
 
-    def test_keep_it_beside_an_exception(self, front: str) -> None:
+    def test_fronts_keep_it_beside_an_exception(self, front: str) -> None:
         try:
             raise ValueError("x")
         except ValueError as error:

@@ -67,7 +67,7 @@ def said(file: Path) -> list[str]:
 
 class TestTheFirstOpen:
     @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o640), (0, 0o640), (0o077, 0o600)])
-    def test_makes_a_file_with_mode_0640_less_the_umask(
+    def test_the_first_open_makes_a_file_with_mode_0640_less_the_umask(
         self, umask: int, mode: int, tmp_path: Path
     ) -> None:
         former = os.umask(umask)
@@ -80,14 +80,14 @@ class TestTheFirstOpen:
             os.umask(former)
         assert [stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()] == [mode] * 2
 
-    def test_leaves_the_mode_of_a_file_that_is_there(self, tmp_path: Path) -> None:
+    def test_the_first_open_leaves_the_mode_of_a_file_that_is_there(self, tmp_path: Path) -> None:
         (tmp_path / "log").touch()
         (tmp_path / "log").chmod(0o604)
         ReopenableFile(tmp_path / "log")
         assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o604
 
     @pytest.mark.parametrize("is_there", [True, False])
-    def test_follows_links(self, is_there: bool, log: Any, tmp_path: Path) -> None:
+    def test_the_first_open_follows_links(self, is_there: bool, log: Any, tmp_path: Path) -> None:
         (tmp_path / "volume").mkdir()
         if is_there:
             (tmp_path / "volume" / "app.log").touch()
@@ -97,13 +97,13 @@ class TestTheFirstOpen:
         assert said(tmp_path / "volume" / "app.log") == ["one"]
         assert (tmp_path / "log").is_symlink()
 
-    def test_refuses_links_without_an_end(self, tmp_path: Path) -> None:
+    def test_the_first_open_refuses_links_without_an_end(self, tmp_path: Path) -> None:
         (tmp_path / "a").symlink_to("b")
         (tmp_path / "b").symlink_to("a")
         with pytest.raises(OSError, match="symbolic links"):
             ReopenableFile(tmp_path / "a")
 
-    def test_takes_the_null_device_and_bytes(self, log: Any, tmp_path: Path) -> None:
+    def test_the_first_open_takes_the_null_device_and_bytes(self, log: Any, tmp_path: Path) -> None:
         null = log("/dev/null")
         null.say("one")
         null.reopen()
@@ -112,22 +112,26 @@ class TestTheFirstOpen:
         assert Sink(ReopenableFile(os.fsencode(tmp_path / "log"))).write(b"x\n")  # type: ignore[arg-type]
         assert (tmp_path / "log").read_bytes() == b"x\n"
 
-    def test_of_a_fifo_without_a_reader_is_an_error_and_does_not_wait(self, tmp_path: Path) -> None:
+    def test_the_first_open_of_a_fifo_without_a_reader_is_an_error_and_does_not_wait(
+        self, tmp_path: Path
+    ) -> None:
         os.mkfifo(tmp_path / "fifo")
         with pytest.raises(OSError, match="a FIFO that no process reads; start its reader"):
             MozlogHandler(tmp_path / "fifo")
 
-    def test_of_a_socket_is_an_error(self, tmp_path: Path) -> None:
+    def test_the_first_open_of_a_socket_is_an_error(self, tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(tmp_path / "socket"))
             with pytest.raises(OSError, match="it is a socket"):
                 MozlogHandler(tmp_path / "socket")
 
-    def test_of_a_directory_is_an_error(self, tmp_path: Path) -> None:
+    def test_the_first_open_of_a_directory_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(IsADirectoryError):
             MozlogHandler(tmp_path)
 
-    def test_of_a_fifo_with_a_reader_is_for_writes_that_wait(self, tmp_path: Path) -> None:
+    def test_the_first_open_of_a_fifo_with_a_reader_is_for_writes_that_wait(
+        self, tmp_path: Path
+    ) -> None:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -150,7 +154,9 @@ class TestTheFirstOpen:
 
 
 class TestAFifo:
-    def test_is_opened_once_and_its_reader_may_come_back(self, log: Any, tmp_path: Path) -> None:
+    def test_a_fifo_is_opened_once_and_its_reader_may_come_back(
+        self, log: Any, tmp_path: Path
+    ) -> None:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -174,7 +180,7 @@ class TestAFifo:
 
 
 class TestALinkThatWasThere:
-    def test_stands_for_its_file_which_is_rotated(
+    def test_a_link_that_was_there_stands_for_its_file_which_is_rotated(
         self, log: Any, tmp_path: Path, quiet: list[str]
     ) -> None:
         (tmp_path / "volume").mkdir()
@@ -217,7 +223,9 @@ class TestALinkThatWasThere:
         made.say("four")
         assert said(second) == ["four"]
 
-    def test_to_a_directory_is_followed_at_any_time(self, log: Any, tmp_path: Path) -> None:
+    def test_a_link_that_was_there_to_a_directory_is_followed_at_any_time(
+        self, log: Any, tmp_path: Path
+    ) -> None:
         for name in ("v1", "v2"):
             (tmp_path / name).mkdir()
         (tmp_path / "current").symlink_to("v1")
@@ -247,7 +255,7 @@ class TestWhatIsPutThereLater:
         assert said(tmp_path / "log.1") == ["one", "two", "three"]
         assert one.handler.lost == 0
 
-    def test_as_a_link_is_not_followed(
+    def test_what_is_put_there_later_as_a_link_is_not_followed(
         self, one: Log, asked: bool, tmp_path: Path, quiet: list[str]
     ) -> None:
         (tmp_path / "crontab").write_text("# of another\n")
@@ -260,7 +268,7 @@ class TestWhatIsPutThereLater:
             "followed"
         )
 
-    def test_as_a_link_to_nothing_makes_no_file(
+    def test_what_is_put_there_later_as_a_link_to_nothing_makes_no_file(
         self, one: Log, asked: bool, tmp_path: Path, quiet: list[str]
     ) -> None:
         (tmp_path / "log").symlink_to("made")
@@ -268,14 +276,14 @@ class TestWhatIsPutThereLater:
         assert not (tmp_path / "made").exists()
         assert len(quiet) == 1
 
-    def test_as_a_fifo_holds_nothing_up(
+    def test_what_is_put_there_later_as_a_fifo_holds_nothing_up(
         self, one: Log, asked: bool, tmp_path: Path, quiet: list[str]
     ) -> None:
         os.mkfifo(tmp_path / "log")
         self.go_on(one, tmp_path, asked=asked)
         assert len(quiet) == 1
 
-    def test_as_a_fifo_with_a_reader_gets_nothing(
+    def test_what_is_put_there_later_as_a_fifo_with_a_reader_gets_nothing(
         self, one: Log, asked: bool, tmp_path: Path, quiet: list[str]
     ) -> None:
         os.mkfifo(tmp_path / "log")
@@ -286,7 +294,7 @@ class TestWhatIsPutThereLater:
         (note,) = quiet
         assert note.endswith("it is a FIFO by now, and no file")
 
-    def test_as_a_directory_is_refused_until_it_is_gone(
+    def test_what_is_put_there_later_as_a_directory_is_refused_until_it_is_gone(
         self, one: Log, asked: bool, tmp_path: Path, quiet: list[str]
     ) -> None:
         (tmp_path / "log").mkdir()
@@ -298,7 +306,9 @@ class TestWhatIsPutThereLater:
 
 
 class TestALostDescriptor:
-    def test_is_not_replaced_by_what_was_put_there(self, tmp_path: Path, quiet: list[str]) -> None:
+    def test_a_lost_descriptor_is_not_replaced_by_what_was_put_there(
+        self, tmp_path: Path, quiet: list[str]
+    ) -> None:
         log, crontab = tmp_path / "log", tmp_path / "crontab"
         stream = ReopenableFile(log)
         sink = Sink(stream)
@@ -314,7 +324,7 @@ class TestALostDescriptor:
         assert sink.write(b"three\n")
         assert log.read_bytes() == b"three\n"
 
-    def test_of_a_fifo_is_opened_again_if_it_is_the_same(
+    def test_a_lost_descriptor_of_a_fifo_is_opened_again_if_it_is_the_same(
         self, tmp_path: Path, quiet: list[str]
     ) -> None:
         fifo = tmp_path / "fifo"
@@ -351,7 +361,9 @@ assert handler.lost == 0
 class TestADescriptorsPath:
     @pytest.mark.parametrize("name", ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1"])
     @pytest.mark.parametrize("unbuffered", ["", "1"])
-    def test_is_that_of_a_pipe_or_a_file(self, name: str, unbuffered: str, tmp_path: Path) -> None:
+    def test_a_descriptors_path_is_that_of_a_pipe_or_a_file(
+        self, name: str, unbuffered: str, tmp_path: Path
+    ) -> None:
         command = [sys.executable, "-c", TWICE, name]
         env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60, env=env)
@@ -360,7 +372,7 @@ class TestADescriptorsPath:
             subprocess.run(command, stdout=out, check=True, timeout=60, env=env)
         assert said(tmp_path / "out") == ["one", "two"]
 
-    def test_may_be_behind_a_link_and_stays_what_it_was(
+    def test_a_descriptors_path_may_be_behind_a_link_and_stays_what_it_was(
         self, tmp_path: Path, quiet: list[str]
     ) -> None:
         reader, writer = os.pipe()

@@ -55,7 +55,7 @@ class TestLocksOfPipesThatAreKept:
         return now
 
     @pytest.mark.parametrize("line", [b"short\n", b"long" * 2000 + b"\n"])
-    def test_stop_a_line_no_longer_than_its_timeout_and_count_it(
+    def test_locks_of_pipes_that_are_kept_stop_a_line_no_longer_than_its_timeout_and_count_it(
         self, kept: Any, clock: list[float], line: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reader, writer, end = kept
@@ -72,7 +72,7 @@ class TestLocksOfPipesThatAreKept:
         assert os.read(reader, 10_000) == line
 
     @pytest.mark.parametrize("line", [b"short\n", b"long" * 2000 + b"\n"])
-    def test_are_done_without_after_two_seconds_and_the_lines_counted(
+    def test_locks_of_pipes_that_are_kept_are_done_without_after_two_seconds_and_the_lines_counted(
         self, kept: Any, clock: list[float], line: bytes, capfd: Any
     ) -> None:
         reader, writer, end = kept
@@ -95,7 +95,7 @@ class TestLocksOfPipesThatAreKept:
         assert "keeps the lock of the pipe: lines are written without it" in note
         assert "another process (process " in note
 
-    def test_are_waited_for_while_the_pipe_is_full(
+    def test_locks_of_pipes_that_are_kept_are_waited_for_while_the_pipe_is_full(
         self, kept: Any, clock: list[float], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # The one that has it waits for the reader.

@@ -65,14 +65,14 @@ def of_color(made: logging.LogRecord, color: str) -> list[str]:
 
 
 class TestRequests:
-    def test_take_one_line_of_120_columns(self) -> None:
+    def test_requests_take_one_line_of_120_columns(self) -> None:
         text = PrettyFormatter(width=120).format(summary())
         assert re.fullmatch(
             r"\d\d:\d\d:\d\d\.\d{3} INFO     b6223682 GET     /cart +200     3 ms", text
         )
         assert len(text) <= 120
 
-    def test_of_a_user_and_of_bound_fields_take_one_line_where_it_has_room(self) -> None:
+    def test_requests_of_a_user_and_of_bound_fields_take_one_line_where_it_has_room(self) -> None:
         text = PrettyFormatter(width=120).format(summary(uid="ann", shop="eu"))
         assert text.endswith(" 200     3 ms uid=ann shop=eu")
         assert len(text) <= 120
@@ -82,7 +82,7 @@ class TestRequests:
         assert first.endswith(" 3 ms")
         assert second == f"    uid=ann shop={'e' * 30}"
 
-    def test_show_a_failure_with_the_whole_id_and_the_client(self) -> None:
+    def test_requests_show_a_failure_with_the_whole_id_and_the_client(self) -> None:
         made = summary("boom", level=logging.ERROR, code=500, errno=500, exc_info=failure())
         head, *others = PrettyFormatter(width=120).format(made).split("\n")
         assert re.search(r" ERROR +b6223682 GET +/cart +500 +3 ms boom$", head)
@@ -92,7 +92,7 @@ class TestRequests:
         assert others[-1] == "    ValueError: boom"
         assert "errno" not in "".join(others)
 
-    def test_show_a_websocket_with_the_code_that_closed_it(self) -> None:
+    def test_requests_show_a_websocket_with_the_code_that_closed_it(self) -> None:
         made = summary(method="WEBSOCKET", path="/ws", code=1000, t=754_000)
         text = PrettyFormatter(width=120).format(made)
         assert re.search(r" WS      /ws +1000   12 min$", text)
@@ -102,7 +102,7 @@ class TestRequests:
         [(0, "0 ms"), (9999, "9999 ms"), (12_340, "12.3 s"), (7_199_999, "119 min"),
          (9_000_000, "2.5 h")],
     )  # fmt: skip
-    def test_show_a_duration_in_the_unit_that_is_read_at_a_glance(
+    def test_requests_show_a_duration_in_the_unit_that_is_read_at_a_glance(
         self, ms: int, shown: str
     ) -> None:
         assert PrettyFormatter(width=120).format(summary(t=ms)).endswith(f" {shown}")
@@ -123,22 +123,24 @@ class TestRequests:
             ({"code": 403, "method": "WEBSOCKET"}, palette.WARNING),
         ],
     )
-    def test_have_the_colour_of_their_outcome(self, fields: dict[str, Any], color: str) -> None:
+    def test_requests_have_the_colour_of_their_outcome(
+        self, fields: dict[str, Any], color: str
+    ) -> None:
         shown = " ".join(of_color(summary(**fields), color))
         assert str(fields["code"] or "-") in shown.split()
         assert ("/cart" in shown.split()) is (color == palette.FAILURE)
 
-    def test_that_are_slow_have_their_duration_in_the_colour_of_warnings(self) -> None:
+    def test_requests_that_are_slow_have_their_duration_in_the_colour_of_warnings(self) -> None:
         assert "1200 ms" in of_color(summary(t=1200), palette.WARNING)
         assert "999 ms" in of_color(summary(t=999), palette.DIM)
         socket = summary(t=60_000, method="WEBSOCKET", code=1000)
         assert of_color(socket, palette.WARNING) == []
 
-    def test_have_their_query_string_where_it_is_logged(self) -> None:
+    def test_requests_have_their_query_string_where_it_is_logged(self) -> None:
         text = PrettyFormatter().format(summary(querystring="id=7"))
         assert re.search(r" GET +/cart\?id=7 +200 ", text)
 
-    def test_of_a_server_without_a_summary_look_the_same(self) -> None:
+    def test_requests_of_a_server_without_a_summary_look_the_same(self) -> None:
         made = record(
             '%s - "%s %s HTTP/%s" %d', "10.0.0.1:50", "GET", "/cart", "1.1", 200,
             name="uvicorn.access",
@@ -146,7 +148,7 @@ class TestRequests:
         text = PrettyFormatter(width=120).format(made)
         assert re.search(r" GET     /cart +200 +\[uvicorn.access\] client=10.0.0.1:50$", text)
 
-    def test_are_those_of_summaries_and_servers_only(self) -> None:
+    def test_requests_are_those_of_summaries_and_servers_only(self) -> None:
         made = record("bought", method="GET", path="/cart", code=200)
         head, fields = PrettyFormatter().format(made).split("\n")
         assert " bought " in head
@@ -154,7 +156,7 @@ class TestRequests:
 
 
 class TestColumns:
-    def test_are_aligned_in_requests_and_messages(self) -> None:
+    def test_columns_are_aligned_in_requests_and_messages(self) -> None:
         lines = [
             PrettyFormatter(width=120).format(made).split("\n")[0]
             for made in (
@@ -174,7 +176,7 @@ class TestColumns:
         assert {re.search(r" (paid|refused|日本)", line).start() for line in messages} == {30}  # type: ignore[union-attr]
         assert {columns(line[: line.index("[app]")]) for line in messages} == {72}
 
-    def test_hold_the_end_of_an_id_in_a_colour_of_its_own(self) -> None:
+    def test_columns_hold_the_end_of_an_id_in_a_colour_of_its_own(self) -> None:
         ids = [f"{number:032x}" for number in range(40)]
         colors = {}
         for rid in ids:
@@ -186,18 +188,18 @@ class TestColumns:
         # Of the text alone: other processes and versions of Python show the same.
         assert palette.color_of_id(RID) == "38;5;100"
 
-    def test_are_empty_where_a_record_has_no_id(self) -> None:
+    def test_columns_are_empty_where_a_record_has_no_id(self) -> None:
         assert re.search(r" INFO {14}hello ", PrettyFormatter().format(record()))
 
 
 class TestMessages:
-    def test_of_several_lines_keep_their_line_breaks(self) -> None:
+    def test_messages_of_several_lines_keep_their_line_breaks(self) -> None:
         text = PrettyFormatter().format(record("one\ntwo\r\n\n  three\n", a=1))
         head, *others = text.split("\n")
         assert re.search(r" one +\[app\]$", head)
         assert others == ["    two", "", "      three", "    a=1"]
 
-    def test_of_structlog_have_ten_fields_on_a_second_line(self) -> None:
+    def test_messages_of_structlog_have_ten_fields_on_a_second_line(self) -> None:
         stream = io.StringIO()
         mozlog_py.configure("shop", format="pretty", stream=stream)
         fields = {name: name.upper() for name in "jihgfedcba"}
@@ -206,7 +208,7 @@ class TestMessages:
         assert re.search(r" paid +\[shop\]$", head)
         assert second == "    a=A b=B c=C d=D e=E f=F g=G h=H i=I j=J"
 
-    def test_have_their_fields_in_a_fixed_order(self) -> None:
+    def test_messages_have_their_fields_in_a_fixed_order(self) -> None:
         fields: dict[str, Any] = {
             "trace_id": "t", "zebra": 1, "uid": "ann", "apple": 0, "is": False, "client": "c",
         }  # fmt: skip
@@ -217,22 +219,22 @@ class TestMessages:
         (text,) = shown
         assert text.endswith("\n    uid=ann client=c apple=0 is=False zebra=1 trace_id=t")
 
-    def test_quote_values_whose_end_would_be_unclear(self) -> None:
+    def test_messages_quote_values_whose_end_would_be_unclear(self) -> None:
         made = record("hi", a="x y", b="it's", c="k=v", d='say "hi"', e="plain")
         assert PrettyFormatter().format(made).split("\n")[1] == (
             """    a='x y' b="it's" c='k=v' d='say "hi"' e=plain"""
         )
 
-    def test_show_fields_of_several_lines_as_blocks(self) -> None:
+    def test_messages_show_fields_of_several_lines_as_blocks(self) -> None:
         text = PrettyFormatter().format(record("hi", sql="SELECT 1\nFROM x\n", n=1))
         assert text.split("\n")[1:] == [
             "    n=1", "    sql:", "        SELECT 1", "        FROM x",
         ]  # fmt: skip
 
-    def test_have_dim_fields(self) -> None:
+    def test_messages_have_dim_fields(self) -> None:
         assert "uid=ann n=1" in of_color(record("hi", n=1, uid="ann"), palette.DIM)
 
-    def test_have_the_prefix_in_front_of_their_first_line_only(self) -> None:
+    def test_messages_have_the_prefix_in_front_of_their_first_line_only(self) -> None:
         made = record("one\ntwo", exc_info=failure())
         text = PrettyFormatter(prefix="web| ").format(made)
         assert text.startswith("web| 20")
@@ -244,7 +246,7 @@ class TestMessages:
         assert stream.getvalue().startswith("web| 20")
         assert len(stream.getvalue()) <= 1024
 
-    def test_have_the_prefix_once_where_drawing_fails(
+    def test_messages_have_the_prefix_once_where_drawing_fails(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("mozlog_py.pretty.draw", None)
@@ -285,7 +287,7 @@ def test_the_documentation_shows_what_is_drawn(monkeypatch: pytest.MonkeyPatch) 
 
 
 class TestHostileTexts:
-    def test_are_shown_as_escapes_and_begin_no_line(self) -> None:
+    def test_hostile_texts_are_shown_as_escapes_and_begin_no_line(self) -> None:
         error = ValueError(HOSTILE)
         made = record(
             HOSTILE, name=HOSTILE, exc_info=failure(error), rid=HOSTILE, stack_info=HOSTILE,
@@ -298,7 +300,7 @@ class TestHostileTexts:
             assert [line for line in others if not line.startswith("    ")] == []
             assert [line for line in (first, *others) if not line.isprintable()] == []
 
-    def test_in_a_request_begin_no_line(self) -> None:
+    def test_hostile_texts_in_a_request_begin_no_line(self) -> None:
         made = summary(HOSTILE, method=HOSTILE, path=HOSTILE, querystring=HOSTILE, uid=HOSTILE)
         for width in (None, 120, 60):
             _, *others = PrettyFormatter(width=width).format(made).split("\n")
@@ -306,7 +308,9 @@ class TestHostileTexts:
 
     @pytest.mark.parametrize("width", [40, 60, 100, 120])
     @pytest.mark.parametrize("text", ["x" * 700, "日本" * 300, "paid " * 150, " " * 700 + "x"])
-    def test_begin_no_line_of_the_terminal_where_they_are_wide(self, width: int, text: str) -> None:
+    def test_hostile_texts_begin_no_line_of_the_terminal_where_they_are_wide(
+        self, width: int, text: str
+    ) -> None:
         """A terminal folds at its last column, and continues at the margin."""
         made = record(
             f"m{text}m", value=text, lines=f"a\n{text}", exc_info=failure(ValueError(text))
@@ -322,7 +326,7 @@ class TestHostileTexts:
         width=st.sampled_from([None, 0, 1, 20, 60, 120]),
         colors=st.booleans(),
     )
-    def test_of_any_kind_are_drawn(
+    def test_hostile_texts_of_any_kind_are_drawn(
         self, message: str, fields: dict[str, str], width: int | None, colors: bool
     ) -> None:
         made = record(message)
@@ -338,7 +342,7 @@ class TestLargeTexts:
     @pytest.mark.parametrize("text", ["a", "日", "ab ", "a\n", "\x1b", "\n"])
     @pytest.mark.parametrize("width", [None, 60])
     @pytest.mark.parametrize("colors", [False, True])
-    def test_without_a_limit_are_drawn_whole(
+    def test_large_texts_without_a_limit_are_drawn_whole(
         self, text: str, width: int | None, colors: bool
     ) -> None:
         made = record(f"m{text * 40_000}m", value=f"v{text * 40_000}v")
@@ -354,7 +358,7 @@ class TestLargeTexts:
     @pytest.mark.parametrize("text", ["a", "日", "ab ", "\n", "a\n"])
     @pytest.mark.parametrize("width", [None, 60])
     @pytest.mark.parametrize("colors", [False, True])
-    def test_are_cut_to_the_limit_with_their_ids(
+    def test_large_texts_are_cut_to_the_limit_with_their_ids(
         self, text: str, width: int | None, colors: bool
     ) -> None:
         stream = io.StringIO()
@@ -368,19 +372,19 @@ class TestLargeTexts:
 
 
 class TestNarrowTerminals:
-    def test_have_a_request_in_one_line_of_60_columns(self) -> None:
+    def test_narrow_terminals_have_a_request_in_one_line_of_60_columns(self) -> None:
         text = PrettyFormatter(width=60).format(summary())
         assert re.fullmatch(r"\d\d:\d\d:\d\d INFO  b6223682 GET /cart 200 3 ms", text)
         warning = PrettyFormatter(width=60).format(record("hi", level=logging.WARNING))
         assert re.search(r"^\S+ WARN  {10}hi \[app\]$", warning)
 
-    def test_have_fields_on_as_many_lines_as_they_need(self) -> None:
+    def test_narrow_terminals_have_fields_on_as_many_lines_as_they_need(self) -> None:
         fields = {f"name{number}": "x" * 20 for number in range(6)}
         _, *others = PrettyFormatter(width=60).format(record("hi", **fields)).split("\n")
         assert [line.count("=") for line in others] == [2, 2, 2]
         assert "".join(others).split() == [f"{name}={'x' * 20}" for name in fields]
 
-    def test_are_asked_for_their_width_at_each_record(
+    def test_narrow_terminals_are_asked_for_their_width_at_each_record(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         formatter = PrettyFormatter(width=0)
@@ -388,7 +392,7 @@ class TestNarrowTerminals:
             monkeypatch.setenv("COLUMNS", str(width))
             assert re.search(pattern, formatter.format(summary()))
 
-    def test_are_found_by_the_first_descriptor_that_is_one(
+    def test_narrow_terminals_are_found_by_the_first_descriptor_that_is_one(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def size(descriptor: int) -> Any:
@@ -403,7 +407,9 @@ class TestNarrowTerminals:
         monkeypatch.setattr(os, "get_terminal_size", lambda _: SimpleNamespace(columns=0))
         assert terminal_columns(120) == 120
 
-    def test_are_asked_where_the_stream_is_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_narrow_terminals_are_asked_where_the_stream_is_one(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         class Terminal(io.StringIO):
             def isatty(self) -> bool:
                 return True
@@ -412,18 +418,18 @@ class TestNarrowTerminals:
             config = mozlog_py.dict_config("shop", format="pretty", stream=stream)
             assert config["formatters"]["mozlog"].get("width") == width
 
-    def test_are_none_for_a_pipe_whose_lines_have_the_date(self) -> None:
+    def test_narrow_terminals_are_none_for_a_pipe_whose_lines_have_the_date(self) -> None:
         text = PrettyFormatter().format(record("x" * 300, value="y" * 300))
         assert re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO", text)
         assert text.count("\n") == 1
 
 
 class TestColours:
-    def test_are_none_where_they_are_off(self) -> None:
+    def test_colours_are_none_where_they_are_off(self) -> None:
         made = summary("boom", level=logging.ERROR, code=500, exc_info=failure())
         assert "\x1b" not in PrettyFormatter(width=120).format(made)
 
-    def test_add_nothing_to_the_text(self) -> None:
+    def test_colours_add_nothing_to_the_text(self) -> None:
         for made in (summary(uid="ann"), record("one\ntwo", a=1), record(stack_info="Stack:\n  x")):
             for width in (None, 60, 120):
                 shown = PrettyFormatter(colors=True, width=width).format(made)
@@ -432,7 +438,7 @@ class TestColours:
                     # Each line ends without a colour, so that a reader may cut lines out.
                     assert not _COLOR.findall(line) or _COLOR.findall(line)[-1] == "0"
 
-    def test_are_readable_on_dark_and_on_light_terminals(self) -> None:
+    def test_colours_are_readable_on_dark_and_on_light_terminals(self) -> None:
         used = {*palette._IDS, *map(palette.color_of_level, (10, 20, 30, 40, 50))}
         used |= {palette.DIM, palette.SUCCESS, palette.REDIRECT, palette.WARNING, palette.FAILURE}
         for color in used:
@@ -440,7 +446,7 @@ class TestColours:
             for background in ((255, 255, 255), (0x1E, 0x1E, 0x1E)):
                 assert contrast(rgb(number), background) >= 3.4, color
 
-    def test_of_ids_are_not_those_of_outcomes(self) -> None:
+    def test_colours_of_ids_are_not_those_of_outcomes(self) -> None:
         outcomes = {palette.SUCCESS, palette.REDIRECT, palette.WARNING, palette.FAILURE}
         numbers = {color.rsplit(";", 1)[1] for color in outcomes}
         assert numbers.isdisjoint(color.rsplit(";", 1)[1] for color in palette._IDS)
@@ -467,7 +473,7 @@ def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
 
 
 class TestTracebacks:
-    def test_have_the_applications_frames_brighter(self) -> None:
+    def test_tracebacks_have_the_applications_frames_brighter(self) -> None:
         def through_the_standard_library() -> None:
             contextvars.copy_context().run(__import__("runpy").run_path, "/nowhere")
 
@@ -501,10 +507,10 @@ class TestTracebacks:
             (sys.modules["dockerflow"].__file__, False),
         ],
     )
-    def test_know_the_applications_files(self, file: str, expected: bool) -> None:
+    def test_tracebacks_know_the_applications_files(self, file: str, expected: bool) -> None:
         assert is_own_file(file) is expected
 
-    def test_of_groups_and_of_stacks_have_colours_by_line(self) -> None:
+    def test_tracebacks_of_groups_and_of_stacks_have_colours_by_line(self) -> None:
         text = (
             "Traceback (most recent call last):\n"
             '  | File "/usr/lib/python3/dist-packages/x.py", line 1, in x\n'
@@ -518,7 +524,7 @@ class TestTracebacks:
         assert shown["  | ValueError: x"] == palette.FAILURE
         assert "note: 'more'" not in shown
 
-    def test_are_shown_once_for_a_request(self) -> None:
+    def test_tracebacks_are_shown_once_for_a_request(self) -> None:
         formatter, exc_info = PrettyFormatter(width=120), failure()
         first = formatter.format(record("Exception on /", level=40, exc_info=exc_info))
         assert "Traceback" in first
@@ -530,7 +536,7 @@ class TestTracebacks:
                 """    error="ValueError('boom')" traceback='shown above'"""
             ]
 
-    def test_are_shown_once_where_a_server_logs_the_text_only(self) -> None:
+    def test_tracebacks_are_shown_once_where_a_server_logs_the_text_only(self) -> None:
         formatter = PrettyFormatter()
         formatter.format(record("boom", level=40, exc_info=failure(), rid=RID))
         text = 'Error on request:\nTraceback (most recent call last):\n  File "x"\nValueError: boom'
@@ -539,7 +545,9 @@ class TestTracebacks:
             assert ("traceback='shown above'" in shown) is is_repeated
             assert ('File "x"' in shown) is not is_repeated
 
-    def test_are_shown_again_by_the_application_by_another_handler_and_later(self) -> None:
+    def test_tracebacks_are_shown_again_by_the_application_by_another_handler_and_later(
+        self,
+    ) -> None:
         formatter, exc_info = PrettyFormatter(), failure()
         made = record("boom", level=40, name="request.summary", exc_info=exc_info)
         for shown in (formatter, PrettyFormatter()):
@@ -551,7 +559,7 @@ class TestTracebacks:
         later.msecs = 0.0
         assert "Traceback" in formatter.format(later)
 
-    def test_stay_in_the_lines_of_other_formats(self) -> None:
+    def test_tracebacks_stay_in_the_lines_of_other_formats(self) -> None:
         exc_info = failure()
         PrettyFormatter().format(record("boom", exc_info=exc_info))
         line = MozlogFormatter().format(record("boom", name="request.summary", exc_info=exc_info))
@@ -582,7 +590,7 @@ class TestAccessLines:
         mozlog_py.configure("shop", format="pretty", stream=stream)
         return lambda: stream.getvalue().splitlines()
 
-    def test_are_left_out_where_the_summary_comes_later(
+    def test_access_lines_are_left_out_where_the_summary_comes_later(
         self, shown: Callable[[], list[str]]
     ) -> None:
         with request(logging.getLogger("request.summary")) as begun:
@@ -592,7 +600,7 @@ class TestAccessLines:
         assert re.search(r" r-1      GET +/cart +200 ", line)
         assert "uvicorn" not in line
 
-    def test_are_left_out_where_the_summary_came_before(
+    def test_access_lines_are_left_out_where_the_summary_came_before(
         self, shown: Callable[[], list[str]]
     ) -> None:
         with request(logging.getLogger("request.summary")) as begun:
@@ -604,7 +612,9 @@ class TestAccessLines:
         logging.getLogger("werkzeug").info(template, "GET /other HTTP/1.1", 400, "-")
         assert "/other" in shown()[1]
 
-    def test_are_shown_where_no_summary_is(self, shown: Callable[[], list[str]]) -> None:
+    def test_access_lines_are_shown_where_no_summary_is(
+        self, shown: Callable[[], list[str]]
+    ) -> None:
         logging.getLogger("uvicorn.access").info(*UVICORN)
         quiet = logging.getLogger("request.summary")
         for logger in (None, quiet):
@@ -617,7 +627,7 @@ class TestAccessLines:
                     quiet.setLevel(logging.NOTSET)
         assert ["uvicorn.access" in line for line in shown()] == [True] * 3
 
-    def test_with_the_id_of_a_summary_that_was_shown_are_left_out_once(
+    def test_access_lines_with_the_id_of_a_summary_that_was_shown_are_left_out_once(
         self, shown: Callable[[], list[str]]
     ) -> None:
         """granian and daphne log outside of the request's context."""
@@ -637,7 +647,7 @@ class TestAccessLines:
             other.handle(made)
         assert len(re.findall(" GET +/cart ", stream.getvalue())) == 2
 
-    def test_of_websockets_are_left_out(self, shown: Callable[[], list[str]]) -> None:
+    def test_access_lines_of_websockets_are_left_out(self, shown: Callable[[], list[str]]) -> None:
         with request(logging.getLogger("request.summary")):
             logger = logging.getLogger("uvicorn.error")
             logger.info('%s - "WebSocket %s" [accepted]', "10.0.0.1:50", "/ws")
@@ -646,7 +656,9 @@ class TestAccessLines:
         (line,) = shown()
         assert "startup" in line
 
-    def test_of_sanics_websockets_are_left_out(self, shown: Callable[[], list[str]]) -> None:
+    def test_access_lines_of_sanics_websockets_are_left_out(
+        self, shown: Callable[[], list[str]]
+    ) -> None:
         logger = logging.getLogger("sanic.access")
         sockets = [
             {"host": f"10.0.0.1:{port}", "request": " 🔌 ws://shop/ws", "status": "", "byte": "",
@@ -662,7 +674,7 @@ class TestAccessLines:
             logger.info(message, extra=sockets[1])
         assert len([line for line in shown() if "[sanic.access]" in line]) == 2
 
-    def test_are_written_by_other_formats_and_other_handlers(self) -> None:
+    def test_access_lines_are_written_by_other_formats_and_other_handlers(self) -> None:
         mozlog_py.configure("shop", format="pretty", stream=io.StringIO())
         streams = io.StringIO(), io.StringIO()
         ours, other = MozlogHandler(streams[0]), logging.StreamHandler(streams[1])
@@ -684,7 +696,7 @@ class TestAccessLines:
         assert re.search(r" GET +/cart ", streams[1].getvalue())
 
     @pytest.mark.parametrize("kind", [AccessFields, ErrorFields])
-    def test_are_shown_if_the_logger_of_summaries_raises(
+    def test_access_lines_are_shown_if_the_logger_of_summaries_raises(
         self, kind: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def has_summary() -> bool:

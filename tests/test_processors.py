@@ -43,7 +43,7 @@ def run(processor: Any, event: Any = None, /, method: str = "info", **more: Any)
 
 
 class TestMergeContext:
-    def test_adds_bound_fields_below_those_of_the_event(self) -> None:
+    def test_merge_context_adds_bound_fields_below_those_of_the_event(self) -> None:
         with context.bound(a="bound", b="bound"):
             assert run(merge_context, event="hi", a="said") == {
                 "a": "said", "b": "bound", "event": "hi",
@@ -56,27 +56,27 @@ class TestAddSeverity:
         [({}, "warning", 4), ({"level": "error"}, "info", 6), ({"level_number": 25}, "info", 5),
          ({}, "unheard_of", 6), ({"severity": "mine"}, "info", "mine")],
     )  # fmt: skip
-    def test_maps_the_level(self, event: Any, method: str, expected: Any) -> None:
+    def test_add_severity_maps_the_level(self, event: Any, method: str, expected: Any) -> None:
         assert run(add_severity, event, method=method)["severity"] == expected
 
 
 class TestStaticFields:
-    def test_are_added_below_the_fields_of_the_event(self) -> None:
+    def test_static_fields_are_added_below_the_fields_of_the_event(self) -> None:
         assert run(StaticFields(env="prod", self=1), env="dev") == {"env": "dev", "self": 1}
 
 
 class TestFlatten:
-    def test_replaces_nested_dicts_by_dotted_keys(self) -> None:
+    def test_flatten_replaces_nested_dicts_by_dotted_keys(self) -> None:
         event = {"event": "hi", "user": {"id": 7, "name": {"first": "ann"}, "tags": [{"a": 1}]}}
         assert run(flatten, event) == {
             "event": "hi", "user.id": 7, "user.name.first": "ann", "user.tags": [{"a": 1}],
         }  # fmt: skip
 
-    def test_loses_nothing_where_keys_clash_or_are_empty(self) -> None:
+    def test_flatten_loses_nothing_where_keys_clash_or_are_empty(self) -> None:
         got = run(flatten, {"a": {"b": 1}, "a.b": 2, "c": {}})
         assert got == {"a.b": 1, "a.b_2": 2, "c": {}}
 
-    def test_ends_on_a_cycle(self) -> None:
+    def test_flatten_ends_on_a_cycle(self) -> None:
         loop: dict[str, Any] = {}
         loop["again"] = loop
         (key,) = run(flatten, {"loop": loop})
@@ -84,26 +84,26 @@ class TestFlatten:
 
 
 class TestDropNone:
-    def test_drops_none_at_any_depth_and_nothing_else(self) -> None:
+    def test_drop_none_drops_none_at_any_depth_and_nothing_else(self) -> None:
         event = {"a": None, "b": {"c": None, "d": 0, "e": [None]}, "f": ""}
         assert run(drop_none, event) == {"b": {"d": 0, "e": [None]}, "f": ""}
         assert event["b"] == {"c": None, "d": 0, "e": [None]}
 
 
 class TestCapLengths:
-    def test_cuts_long_texts_and_keeps_both_ends(self) -> None:
+    def test_cap_lengths_cuts_long_texts_and_keeps_both_ends(self) -> None:
         text = "a" * 50 + "b" * 50
         got = run(CapLengths(10), event=text, nested={"list": [text, 7]}, short="a" * 10)
         cut = "aaaaa... <cut, 100 characters> ...bbbbb"
         assert got == {"event": cut, "nested": {"list": [cut, 7]}, "short": "a" * 10}
 
-    def test_ends_on_a_cycle(self) -> None:
+    def test_cap_lengths_ends_on_a_cycle(self) -> None:
         loop: list[Any] = ["x" * 20]
         loop.append(loop)
         assert "<cut, 20 characters>" in repr(run(CapLengths(2), loop=loop))
 
     @pytest.mark.parametrize("characters", [0, -1, 1.5, True, "10"])
-    def test_refuses_what_is_no_length(self, characters: Any) -> None:
+    def test_cap_lengths_refuses_what_is_no_length(self, characters: Any) -> None:
         with pytest.raises(ValueError, match="must be a number from 1"):
             CapLengths(characters)
 
@@ -118,17 +118,17 @@ class TestRedact:
          "private_key", "secretKey", "passphrase", "session_id", "JWT", "aws_access_key",
          "HTTP_AUTHORIZATION", "HTTP_COOKIE", "credentials"],
     )  # fmt: skip
-    def test_hides_credentials_in_their_spellings(self, name: str) -> None:
+    def test_redact_hides_credentials_in_their_spellings(self, name: str) -> None:
         assert run(Redact(), {name: "s3cret"}) == {name: "[redacted]"}
 
     @pytest.mark.parametrize(
         "name", ["author", "token_count", "max_tokens", "cookies_accepted", "keyboard", "key",
                  "secretary", "passenger", "user", "event"],
     )  # fmt: skip
-    def test_shows_what_only_looks_alike(self, name: str) -> None:
+    def test_redact_shows_what_only_looks_alike(self, name: str) -> None:
         assert run(Redact(), {name: "value"}) == {name: "value"}
 
-    def test_hides_them_at_any_depth_and_changes_nothing_of_ours(self) -> None:
+    def test_redact_hides_them_at_any_depth_and_changes_nothing_of_ours(self) -> None:
         headers = {"Cookie": "a=b", "Accept": "*/*"}
         event = {"request": {"headers": [headers, ("x", {"token": 1})]}, "password": {"a": 1}}
         got = run(Redact(), event)
@@ -139,13 +139,13 @@ class TestRedact:
         }  # fmt: skip
         assert headers == {"Cookie": "a=b", "Accept": "*/*"}
 
-    def test_hides_them_in_pairs_as_headers_are(self) -> None:
+    def test_redact_hides_them_in_pairs_as_headers_are(self) -> None:
         headers = [(b"Authorization", b"Bearer x"), ("accept", "*/*"), ["cookie", "a=b"]]
         assert run(Redact(), headers=headers)["headers"] == [
             [b"Authorization", "[redacted]"], ["accept", "*/*"], ["cookie", "[redacted]"],
         ]  # fmt: skip
 
-    def test_hides_them_in_dataclasses_and_subclasses(self) -> None:
+    def test_redact_hides_them_in_dataclasses_and_subclasses(self) -> None:
         @dataclasses.dataclass
         class Login:
             user: str
@@ -157,26 +157,26 @@ class TestRedact:
             "d": {"token": "[redacted]", "a": 1},
         }
 
-    def test_hides_them_in_a_message_that_becomes_fields(self) -> None:
+    def test_redact_hides_them_in_a_message_that_becomes_fields(self) -> None:
         redacted = run(Redact(), event='{"password": "x", "a": 1}')["event"]
         # A text: members of a dict would be fields of the call and replace the request's id.
         assert redacted == '{"password": "[redacted]", "a": 1}'
         assert run(Redact(), event={"token": "x"})["event"] == {"token": "[redacted]"}
         assert run(Redact(), event='{"a": 1}')["event"] == '{"a": 1}'
 
-    def test_leaves_none_and_what_is_structlogs_own(self) -> None:
+    def test_redact_leaves_none_and_what_is_structlogs_own(self) -> None:
         error = ValueError("x")
         event = {"token": None, "exc_info": error, "_record": 7, "event": "token"}
         assert run(Redact(), event) == event
 
-    def test_takes_keys_patterns_and_a_marker(self) -> None:
+    def test_redact_takes_keys_patterns_and_a_marker(self) -> None:
         redact = Redact(
             ["Social-Number"], patterns=["^x-internal-", re.compile("iban")], marker="…"
         )
         got = run(redact, {"socialNumber": 1, "X-Internal-Id": 2, "iban_of": 3, "IBAN": 4, "b": 5})
         assert got == {"socialNumber": "…", "X-Internal-Id": "…", "iban_of": "…", "IBAN": 4, "b": 5}
 
-    def test_can_do_without_its_defaults(self) -> None:
+    def test_redact_can_do_without_its_defaults(self) -> None:
         assert run(Redact(["a"], defaults=False), a=1, password=2) == {
             "a": "[redacted]", "password": 2,
         }  # fmt: skip
@@ -187,24 +187,24 @@ class TestRedact:
          ({"patterns": ["("]}, "is not a regular expression"),
          ({"defaults": False}, "nothing would be redacted")],
     )  # fmt: skip
-    def test_refuses_what_would_not_redact(self, options: Any, message: str) -> None:
+    def test_redact_refuses_what_would_not_redact(self, options: Any, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             Redact(**options)
 
-    def test_ends_on_a_cycle_and_on_a_million_items(self) -> None:
+    def test_redact_ends_on_a_cycle_and_on_a_million_items(self) -> None:
         loop: dict[str, Any] = {"token": "t"}
         loop["again"] = loop
         assert "t" not in run(Redact(), {"loop": loop, "many": [1] * 1_000_000})["loop"].values()
         many = run(Redact(), {"many": [1] * 1_000_000})["many"]
         assert (len(many), many[-1]) == (1000, "<999001 more items>")
 
-    def test_hides_what_goes_by_bytes_and_broken_names(self) -> None:
+    def test_redact_hides_what_goes_by_bytes_and_broken_names(self) -> None:
         got = run(Redact(), nested={b"password": 1, hostile.LyingStr("token"): 2, 7: 3})
         assert [*got["nested"].values()] == ["[redacted]", "[redacted]", 3]
 
     @pytest.mark.slow
     @given(st.dictionaries(TEXTS, NESTED, max_size=4))
-    def test_never_raises_and_never_shows_a_secret(self, event: dict[str, Any]) -> None:
+    def test_redact_never_raises_and_never_shows_a_secret(self, event: dict[str, Any]) -> None:
         event["deep"] = {"a": [{"password": "s3cret-7731"}]}
         stream = io.StringIO()
         handler = MozlogHandler(stream)
@@ -220,7 +220,7 @@ class TestRedact:
 
 
 class TestSample:
-    def test_keeps_all_from_a_level_on(self) -> None:
+    def test_sample_keeps_all_from_a_level_on(self) -> None:
         sample = Sample(1_000_000_000)
         for method in ("warning", "error", "critical", "exception"):
             assert run(sample, event="x", method=method, rid="7") == {"event": "x", "rid": "7"}
@@ -228,7 +228,7 @@ class TestSample:
             run(sample, event="x", rid="7")
         assert run(Sample(10**9, keep_from="INFO"), rid="7") == {"rid": "7"}
 
-    def test_keeps_one_in_n_requests_and_says_so(self) -> None:
+    def test_sample_keeps_one_in_n_requests_and_says_so(self) -> None:
         kept = {rid for rid in range(10_000) if self.is_kept(Sample(10), rid=f"request-{rid}")}
         assert 800 < len(kept) < 1200
         again = {rid for rid in range(10_000) if self.is_kept(Sample(10), rid=f"request-{rid}")}
@@ -243,38 +243,38 @@ class TestSample:
         assert got["sample_rate"] == sample.rate
         return True
 
-    def test_is_the_same_in_every_process(self) -> None:
+    def test_sample_is_the_same_in_every_process(self) -> None:
         # By the crc32 of the id, which is the same in every process.
         assert [n for n in range(40) if self.is_kept(Sample(4), rid=f"r{n}")] == [
             n for n in range(40) if __import__("zlib").crc32(f"r{n}".encode()) < 2**30
         ]
 
-    def test_keeps_those_of_a_higher_rate_at_a_lower_one(self) -> None:
+    def test_sample_keeps_those_of_a_higher_rate_at_a_lower_one(self) -> None:
         rare = {n for n in range(2000) if self.is_kept(Sample(100), rid=f"r{n}")}
         often = {n for n in range(2000) if self.is_kept(Sample(10), rid=f"r{n}")}
         assert rare < often
 
-    def test_takes_the_id_from_the_context(self) -> None:
+    def test_sample_takes_the_id_from_the_context(self) -> None:
         inside = next(n for n in range(100) if self.is_kept(Sample(10), rid=f"r{n}"))
         outside = next(n for n in range(100) if not self.is_kept(Sample(10), rid=f"r{n}"))
         for number, is_kept in ((inside, True), (outside, False)):
             context.request_id_context.set(f"r{number}")
             assert self.is_kept(Sample(10)) is is_kept
 
-    def test_goes_by_chance_without_an_id(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_sample_goes_by_chance_without_an_id(self, monkeypatch: pytest.MonkeyPatch) -> None:
         drawn = iter([0, 2**32 - 1])
         monkeypatch.setattr("random.randrange", lambda _: next(drawn))
         assert [self.is_kept(Sample(10)), self.is_kept(Sample(10))] == [True, False]
 
-    def test_goes_by_another_key(self) -> None:
+    def test_sample_goes_by_another_key(self) -> None:
         assert self.is_kept(Sample(1_000_000, key="user"), user=0) is (
             __import__("zlib").crc32(b"0") * 1_000_000 < 2**32
         )
 
-    def test_of_one_keeps_everything_without_a_word(self) -> None:
+    def test_sample_of_one_keeps_everything_without_a_word(self) -> None:
         assert run(Sample(1), event="x") == {"event": "x"}
 
-    def test_is_a_filter_of_logging(self) -> None:
+    def test_sample_is_a_filter_of_logging(self) -> None:
         sample = Sample(10)
         logger = logging.Logger("app", 1)
         capture = Capture()
@@ -290,7 +290,7 @@ class TestSample:
         assert {got["sample_rate"] for got in kept} == {10}
         assert last == {"rid": "r", "msg": "always"}
 
-    def test_takes_an_empty_id_for_none_and_a_level_that_is_none_for_low(self) -> None:
+    def test_sample_takes_an_empty_id_for_none_and_a_level_that_is_none_for_low(self) -> None:
         made = record("x", level=None, rid="r")
         kept = {n for n in range(200) if self.is_kept(Sample(2), rid="")}
         assert 40 < len(kept) < 160
@@ -301,14 +301,16 @@ class TestSample:
         [(0, {}, "one in how many"), (0.5, {}, "one in how many"), (True, {}, "one in how many"),
          (2, {"keep_from": "loud"}, "must be a level's name or number")],
     )  # fmt: skip
-    def test_refuses_what_is_no_rate_or_level(self, rate: Any, options: Any, message: str) -> None:
+    def test_sample_refuses_what_is_no_rate_or_level(
+        self, rate: Any, options: Any, message: str
+    ) -> None:
         with pytest.raises(ValueError, match=message):
             Sample(rate, **options)
 
 
 class TestInFormatters:
     @pytest.mark.parametrize("kind", [MozlogFormatter, CloudFormatter])
-    def test_see_fields_as_an_event(self, kind: Any) -> None:
+    def test_in_formatters_see_fields_as_an_event(self, kind: Any) -> None:
         seen = []
 
         def see(logger: Any, method: str, event: Any) -> Any:
@@ -328,7 +330,7 @@ class TestInFormatters:
             "env": "prod", "user": "ann", "a": 1, "event": "hi there", "_from_structlog": False,
         }  # fmt: skip
 
-    def test_see_exceptions_as_text(self) -> None:
+    def test_in_formatters_see_exceptions_as_text(self) -> None:
         seen = []
 
         def see(logger: Any, method: str, event: Any) -> Any:
@@ -342,7 +344,7 @@ class TestInFormatters:
         got = fields(MozlogFormatter(processors=[see]), made)
         assert seen[0] == got["error"] == "ValueError('boom')"
 
-    def test_of_structlog_leave_no_traces_of_their_own(self) -> None:
+    def test_in_formatters_of_structlog_leave_no_traces_of_their_own(self) -> None:
         formatter = MozlogFormatter(
             processors=[
                 structlog.stdlib.add_log_level,
@@ -353,7 +355,7 @@ class TestInFormatters:
         got = checked(formatter.format(record("hi")))["Fields"]
         assert got.keys() == {"Time", "msg"}
 
-    def test_keep_fields_of_the_user_that_are_named_like_theirs(self) -> None:
+    def test_in_formatters_keep_fields_of_the_user_that_are_named_like_theirs(self) -> None:
         formatter = MozlogFormatter(processors=[flatten])
         made = record("hi")
         vars(made).update(level="third floor", timestamp="noon", logger={"a": 1})
@@ -361,7 +363,7 @@ class TestInFormatters:
             "level": "third floor", "timestamp": "noon", "logger.a": 1, "msg": "hi",
         }  # fmt: skip
 
-    def test_that_raise_are_left_out(self) -> None:
+    def test_in_formatters_that_raise_are_left_out(self) -> None:
         class Broken:
             def __call__(self, *_: Any) -> Any:
                 raise LookupError
@@ -387,7 +389,7 @@ class TestInFormatters:
         ],
     )  # fmt: skip
     @pytest.mark.usefixtures("untouched_process")
-    def test_that_do_not_work_say_why_in_the_first_line_and_their_name_in_all(
+    def test_in_formatters_that_do_not_work_say_why_in_the_first_line_and_their_name_in_all(
         self, front: str, kind: str, first: str, later: str
     ) -> None:
         def none(logger: Any, method: str, event: Any) -> Any:
@@ -415,7 +417,7 @@ class TestInFormatters:
         said = [line["Fields"]["mozlog.degraded"] for line in checked_lines(stream.getvalue())]
         assert said == [first, later, later]
 
-    def test_whose_first_line_is_dropped_say_why_in_the_next(self) -> None:
+    def test_in_formatters_whose_first_line_is_dropped_say_why_in_the_next(self) -> None:
         drops = iter([True, False, False])
 
         def broken(logger: Any, method: str, event: Any) -> Any:
@@ -434,7 +436,7 @@ class TestInFormatters:
         assert said == ["broken raised LookupError: no shelf 7", "broken raised LookupError"]
 
     @pytest.mark.parametrize("order", [1, -1])
-    def test_do_not_quote_an_event_that_is_redacted(self, order: int) -> None:
+    def test_in_formatters_do_not_quote_an_event_that_is_redacted(self, order: int) -> None:
         def quoting(logger: Any, method: str, event: Any) -> Any:
             raise ValueError(f"bad {event}")
 
@@ -443,7 +445,7 @@ class TestInFormatters:
         assert got["mozlog.degraded"].endswith("quoting raised ValueError")
         assert "tulip" not in str(got)
 
-    def test_may_raise_what_has_no_text(self) -> None:
+    def test_in_formatters_may_raise_what_has_no_text(self) -> None:
         class Unprintable(Exception):
             def __str__(self) -> str:
                 raise KeyboardInterrupt
@@ -457,7 +459,7 @@ class TestInFormatters:
             capture.logger.info("hi")
         assert "raised" in capture.fields[0]["mozlog.degraded"]
 
-    def test_that_interrupt_do_so_after_the_line(self) -> None:
+    def test_in_formatters_that_interrupt_do_so_after_the_line(self) -> None:
         def interrupting(*_: Any) -> Any:
             raise KeyboardInterrupt
 
@@ -467,7 +469,7 @@ class TestInFormatters:
             capture.logger.info("hi")
         assert capture.fields[0]["msg"] == "hi"
 
-    def test_may_make_a_message_of_another_kind(self) -> None:
+    def test_in_formatters_may_make_a_message_of_another_kind(self) -> None:
         def to_dict(logger: Any, method: str, event: Any) -> Any:
             return {**event, "event": {"a": 1}}
 
@@ -478,7 +480,7 @@ class TestInFormatters:
         assert fields(MozlogFormatter(processors=[to_none]), record("hi", a=1)) == {"a": 1}
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, CloudFormatter, PrettyFormatter])
-    def test_can_drop_a_record_with_our_handler(self, kind: Any) -> None:
+    def test_in_formatters_can_drop_a_record_with_our_handler(self, kind: Any) -> None:
         capture = Capture()
         capture.handler.setFormatter(kind(processors=[Sample(10**9)]))
         capture.logger.info("dropped", extra={"rid": "7"})
@@ -489,14 +491,16 @@ class TestInFormatters:
         assert capture.handler.lost == 0
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, PrettyFormatter])
-    def test_lose_nothing_with_another_handler_that_cannot_drop(self, kind: Any) -> None:
+    def test_in_formatters_lose_nothing_with_another_handler_that_cannot_drop(
+        self, kind: Any
+    ) -> None:
         stream = io.StringIO()
         handler = logging.StreamHandler(stream)
         handler.setFormatter(kind(processors=[Sample(10**9)]))
         handler.handle(record("kept after all", rid="7"))
         assert "kept after all" in stream.getvalue()
 
-    def test_can_drop_what_a_subclass_converts(self) -> None:
+    def test_in_formatters_can_drop_what_a_subclass_converts(self) -> None:
         class Own(MozlogFormatter):
             def convert_record(self, made: logging.LogRecord) -> dict[str, Any]:
                 return {**super().convert_record(made), "Own": 1}
@@ -511,11 +515,11 @@ class TestInFormatters:
         }  # fmt: skip
 
     @pytest.mark.parametrize("processors", [[Redact], [7], "flatten", [None]])
-    def test_are_refused_where_they_are_none(self, processors: Any) -> None:
+    def test_in_formatters_are_refused_where_they_are_none(self, processors: Any) -> None:
         with pytest.raises(TypeError, match="no processor"):
             MozlogFormatter(processors=processors)
 
-    def test_work_from_a_dict_config(self) -> None:
+    def test_in_formatters_work_from_a_dict_config(self) -> None:
         import logging.config
 
         logging.config.dictConfig(

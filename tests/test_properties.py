@@ -41,14 +41,14 @@ from mozlog_py._values.sanitiser import Sanitiser
 @pytest.mark.slow
 class TestAnyRecord:
     @given(RECORDS, FORMATTERS)
-    def test_gives_one_valid_line(
+    def test_any_record_gives_one_valid_line(
         self, made: logging.LogRecord, formatter: MozlogFormatter
     ) -> None:
         checked(formatter.format(made), strict=formatter.strict)
         checked(formatter.format_bytes(made), strict=formatter.strict)
 
     @given(RECORDS, FORMATTERS)
-    def test_says_the_same_as_a_dict_once_that_is_cleaned_and_as_a_line(
+    def test_any_record_says_the_same_as_a_dict_once_that_is_cleaned_and_as_a_line(
         self, made: logging.LogRecord, formatter: MozlogFormatter
     ) -> None:
         raw = formatter.convert_record(made)
@@ -62,7 +62,7 @@ class TestAnyRecord:
         assert line == converted
 
     @given(EXTRA)
-    def test_carries_every_field_that_is_not_none(self, extra: dict[str, Any]) -> None:
+    def test_any_record_carries_every_field_that_is_not_none(self, extra: dict[str, Any]) -> None:
         fields = checked(MozlogFormatter().format(changed(record(), extra)))["Fields"]
         expected = {_text(key) for key, value in extra.items() if value is not None}
         assert expected <= set(fields) | {f"extra.{key}" for key in fields}
@@ -103,7 +103,7 @@ class TestPlainRecords:
         st.dictionaries(st.sampled_from(["user", "rid", "n"]), st.integers(0, 9) | st.text("ab")),
         st.sampled_from([10, 20, 30, 40, 50]),
     )
-    def test_give_what_a_plain_encoder_gives(
+    def test_plain_records_give_what_a_plain_encoder_gives(
         self, message: str, extra: dict[str, Any], bound: dict[str, Any], level: int
     ) -> None:
         made = changed(record("%s", message, level=level), extra, created=1_700_000_000.25)
@@ -121,7 +121,7 @@ class TestPlainRecords:
         ),
         TEXTS | JSON_MESSAGES,
     )
-    def test_give_the_same_line_the_fast_and_the_careful_way(
+    def test_plain_records_give_the_same_line_the_fast_and_the_careful_way(
         self, extra: dict[str, Any], message: str
     ) -> None:
         class Careful(MozlogFormatter):
@@ -134,7 +134,7 @@ class TestPlainRecords:
         assert fast == careful
 
     @given(st.floats())
-    def test_never_hold_a_number_that_json_has_not(self, number: float) -> None:
+    def test_plain_records_never_hold_a_number_that_json_has_not(self, number: float) -> None:
         shown = checked(MozlogFormatter().format(record(value=number)))["Fields"]["value"]
         if math.isfinite(number):
             assert shown == number
@@ -145,7 +145,7 @@ class TestPlainRecords:
 class TestDegradation:
     """The steps below the careful one, which only a broken encoder or no memory leads to."""
 
-    def test_falls_back_on_the_standard_librarys_encoder(
+    def test_degradation_falls_back_on_the_standard_librarys_encoder(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*_: Any, **__: Any) -> bytes:
@@ -163,7 +163,9 @@ class TestDegradation:
         }
         assert checked(maker.line(0, "unseen", 20, 1, {"a": 1}))["Type"] == "unknown"
 
-    def test_falls_back_on_a_constant_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_degradation_falls_back_on_a_constant_line(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def fail(*_: Any, **__: Any) -> Any:
             raise RecursionError
 

@@ -65,7 +65,7 @@ def numbers(gate: Gate) -> list[int]:
 
 
 class TestHandler:
-    def test_writes_the_same_lines_with_the_callers_context(self) -> None:
+    def test_handler_writes_the_same_lines_with_the_callers_context(self) -> None:
         stream = io.StringIO()
         handler = MozlogQueueHandler(stream, "shop")
         capture = Capture(handler)
@@ -77,7 +77,7 @@ class TestHandler:
         assert got["Fields"] == {"user": "ann", "n": 1, "msg": "['made', 'at', 'once']"}
         handler.close()
 
-    def test_keeps_the_order(self) -> None:
+    def test_handler_keeps_the_order(self) -> None:
         stream = io.StringIO()
         handler = MozlogQueueHandler(stream)
         capture = Capture(handler)
@@ -89,7 +89,7 @@ class TestHandler:
         assert handler.sink.written == 5000
         handler.close()
 
-    def test_writes_directly_after_its_close(self) -> None:
+    def test_handler_writes_directly_after_its_close(self) -> None:
         stream = io.StringIO()
         handler = MozlogQueueHandler(stream)
         capture = Capture(handler)
@@ -101,14 +101,14 @@ class TestHandler:
             "before", "after",
         ]  # fmt: skip
 
-    def test_can_be_configured(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_handler_can_be_configured(self, capfd: pytest.CaptureFixture[str]) -> None:
         config = dict_config("shop", format="mozlog", queue={"policy": "block", "max_bytes": 9999})
         assert config["handlers"]["mozlog"]["class"] == "mozlog_py.queued.MozlogQueueHandler"
         assert config["handlers"]["mozlog"]["policy"] == "block"
         assert "MozlogQueueHandler" not in str(dict_config("shop"))
 
     @pytest.mark.usefixtures("untouched_process")
-    def test_can_be_set_up_in_one_call(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_handler_can_be_set_up_in_one_call(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure("shop", queue=True, format="mozlog")
         logging.getLogger("shop").info("hi")
         (handler,) = logging.getLogger().handlers
@@ -121,11 +121,11 @@ class TestHandler:
         ("options", "complaint"),
         [({"policy": "drop"}, "block, drop_newest, drop_oldest"), ({"max_bytes": 0}, "max_bytes")],
     )
-    def test_refuses_what_it_does_not_know(self, options: Any, complaint: str) -> None:
+    def test_handler_refuses_what_it_does_not_know(self, options: Any, complaint: str) -> None:
         with pytest.raises(ValueError, match=complaint):
             MozlogQueueHandler(io.StringIO(), **options)
 
-    def test_has_what_a_sink_has(self) -> None:
+    def test_handler_has_what_a_sink_has(self) -> None:
         stream, other = io.StringIO(), io.StringIO()
         handler = MozlogQueueHandler(stream)
         queue = handler.sink
@@ -142,7 +142,7 @@ class TestHandler:
         assert queue.waiting_bytes == 0
         handler.close()
 
-    def test_cuts_lines_that_are_too_long(self) -> None:
+    def test_handler_cuts_lines_that_are_too_long(self) -> None:
         stream = io.StringIO()
         handler = MozlogQueueHandler(stream, max_line_bytes=2048)
         Capture(handler).logger.info("x" * 9000)
@@ -153,7 +153,7 @@ class TestHandler:
 
 
 class TestFullQueue:
-    def test_loses_the_newest(self) -> None:
+    def test_full_queue_loses_the_newest(self) -> None:
         queue, gate = held_up("drop_newest", 1000)
         taken = [queue.write(line(n)) for n in range(1, 21)]
         kept = taken.count(True)
@@ -163,7 +163,7 @@ class TestFullQueue:
         queue.close()
         assert numbers(gate) == list(range(kept + 1))
 
-    def test_loses_the_oldest(self) -> None:
+    def test_full_queue_loses_the_oldest(self) -> None:
         queue, gate = held_up("drop_oldest", 1000)
         for n in range(1, 21):
             assert queue.write(line(n))
@@ -176,7 +176,7 @@ class TestFullQueue:
         assert queue.lost == 20 - len(got[1:]) > 0
 
     @pytest.mark.parametrize("policy", ["drop_newest", "drop_oldest"])
-    def test_keeps_errors_longest(self, policy: str) -> None:
+    def test_full_queue_keeps_errors_longest(self, policy: str) -> None:
         queue, gate = held_up(policy, 1300)
         for n in range(1, 31):
             queue.write(line(n, severity=3 if n % 5 == 0 else 6))
@@ -186,7 +186,7 @@ class TestFullQueue:
         assert queue.written + queue.lost == 31
 
     @pytest.mark.parametrize("policy", ["drop_newest", "drop_oldest"])
-    def test_of_errors_alone_loses_errors_and_what_is_less(self, policy: str) -> None:
+    def test_full_queue_of_errors_alone_loses_errors_and_what_is_less(self, policy: str) -> None:
         queue, gate = held_up(policy, 1000)
         for n in range(1, 21):
             queue.write(line(n, severity=2))
@@ -198,7 +198,7 @@ class TestFullQueue:
         assert got == (list(range(1, len(got) + 1)) if policy == "drop_newest" else
                        list(range(21 - len(got), 21)))  # fmt: skip
 
-    def test_waits_for_room(self) -> None:
+    def test_full_queue_waits_for_room(self) -> None:
         queue, gate = held_up("block", 1000)
         done = threading.Event()
 
@@ -216,7 +216,7 @@ class TestFullQueue:
         assert numbers(gate) == list(range(101))
         assert queue.lost == 0
 
-    def test_says_what_it_lost(self) -> None:
+    def test_full_queue_says_what_it_lost(self) -> None:
         gate = Gate()
         handler = MozlogQueueHandler(gate, max_bytes=2000, policy="drop_newest")
         capture = Capture(handler)
@@ -236,7 +236,7 @@ class TestFullQueue:
 
 
 class TestEnds:
-    def test_take_bounded_time_while_the_reader_stands_still(self) -> None:
+    def test_ends_take_bounded_time_while_the_reader_stands_still(self) -> None:
         queue, gate = held_up("drop_oldest", 10_000)
         queue.write(line(1))
         assert not queue.flush(0.01)
@@ -249,7 +249,7 @@ class TestEnds:
             time.sleep(0.001)
         assert numbers(gate) == [0]
 
-    def test_may_be_called_by_many_at_once_and_by_the_thread_itself(self) -> None:
+    def test_ends_may_be_called_by_many_at_once_and_by_the_thread_itself(self) -> None:
         closed = threading.Event()
 
         class Closing(io.StringIO):
@@ -270,7 +270,7 @@ class TestEnds:
         assert closed.is_set()
         assert stream.getvalue().encode() == line(1)
 
-    def test_where_no_thread_can_be_started_write_directly(
+    def test_ends_where_no_thread_can_be_started_write_directly(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stream = io.StringIO()
@@ -283,7 +283,7 @@ class TestEnds:
         assert stream.getvalue().encode() == line(1) + line(2)
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-    def test_of_the_thread_are_noticed_and_it_begins_again(self, quiet: list[str]) -> None:
+    def test_ends_of_the_thread_are_noticed_and_it_begins_again(self, quiet: list[str]) -> None:
         stream = io.StringIO()
         sink = Sink(stream)
         queue = LineQueue(sink)
@@ -305,7 +305,7 @@ class TestEnds:
         assert stream.getvalue().encode() == line(1) + line(2)
         queue.close()
 
-    def test_of_a_write_do_not_end_the_thread(self, quiet: list[str]) -> None:
+    def test_ends_of_a_write_do_not_end_the_thread(self, quiet: list[str]) -> None:
         stream = io.StringIO()
         sink = Sink(stream)
         queue = LineQueue(sink)
@@ -362,17 +362,17 @@ def run(body: str) -> subprocess.CompletedProcess[bytes]:
 
 
 class TestProcess:
-    def test_that_ends_has_written_all(self) -> None:
+    def test_process_that_ends_has_written_all(self) -> None:
         done = run("")
         assert (done.returncode, done.stderr) == (0, b"")
         assert len(checked_lines(done.stdout)) == 3000
 
-    def test_that_is_terminated_has_written_all(self) -> None:
+    def test_process_that_is_terminated_has_written_all(self) -> None:
         done = run("os.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()")
         assert done.returncode == -signal.SIGTERM
         assert len(checked_lines(done.stdout)) == 3000
 
-    def test_that_handles_its_termination_itself_is_left_to_it(self) -> None:
+    def test_process_that_handles_its_termination_itself_is_left_to_it(self) -> None:
         body = """
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
 log.addHandler(MozlogQueueHandler())
@@ -384,7 +384,9 @@ signal.pause()
         assert len(checked_lines(done.stdout)) == 3000
 
     @pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
-    def test_of_multiprocessing_writes_its_own_lines_alone(self, how: str, tmp_path: Any) -> None:
+    def test_process_of_multiprocessing_writes_its_own_lines_alone(
+        self, how: str, tmp_path: Any
+    ) -> None:
         script = tmp_path / "script.py"
         script.write_text(
             "import logging, multiprocessing, os\n"

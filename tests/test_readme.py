@@ -22,11 +22,11 @@ SNIPPETS = snippets_of(README)
 pytestmark = pytest.mark.usefixtures("no_checks", "untouched_process")
 
 
-def test_is_short() -> None:
+def test_the_readme_is_short() -> None:
     assert len(TEXT.splitlines()) <= 180
 
 
-def test_has_no_snippet_that_is_not_run() -> None:
+def test_the_readme_has_no_snippet_that_is_not_run() -> None:
     assert set(SNIPPETS) == {"first"}
 
 

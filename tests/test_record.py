@@ -49,17 +49,17 @@ def compare(level: int = 20, message: str = "m") -> tuple[dict[str, Any], dict[s
 
 class TestMakeRecord:
     @pytest.mark.parametrize("level", [logging.INFO, logging.ERROR])
-    def test_gives_all_attributes(self, level: int) -> None:
+    def test_make_record_gives_all_attributes(self, level: int) -> None:
         ours, theirs = compare(level, "text")
         assert ours == theirs
 
-    def test_gives_the_time_of_each(self) -> None:
+    def test_make_record_gives_the_time_of_each(self) -> None:
         first = make_record("s", 20, "")
         time.sleep(0.01)
         second = make_record("s", 20, "")
         assert second.created > first.created
 
-    def test_gives_the_milliseconds_of_a_second_that_is_rounded_up(
+    def test_make_record_gives_the_milliseconds_of_a_second_that_is_rounded_up(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # As a float it is the whole second that follows.
@@ -70,7 +70,7 @@ class TestMakeRecord:
         ours, theirs = make_record("s", 20, ""), standard(20, "")
         assert (ours.created, ours.msecs) == (theirs.created, theirs.msecs) == (1_700_000_001.0, 0)
 
-    def test_gives_the_thread_of_each(self) -> None:
+    def test_make_record_gives_the_thread_of_each(self) -> None:
         make_record("s", 20, "")
         found: list[Any] = []
         thread = threading.Thread(target=lambda: found.append(compare()), name="another")
@@ -80,14 +80,14 @@ class TestMakeRecord:
         assert ours == theirs
         assert ours["threadName"] == "another"
 
-    def test_gives_the_task_of_each(self) -> None:
+    def test_make_record_gives_the_task_of_each(self) -> None:
         async def main() -> Any:
             return compare()
 
         ours, theirs = asyncio.run(main())
         assert ours == theirs
 
-    def test_gives_the_process_of_each(self) -> None:
+    def test_make_record_gives_the_process_of_each(self) -> None:
         make_record("s", 20, "")
         reader, writer = os.pipe()
         child = os.fork()
@@ -101,7 +101,7 @@ class TestMakeRecord:
         os.close(writer)
 
     @pytest.mark.parametrize("flag", ["logThreads", "logProcesses", "logMultiprocessing"])
-    def test_leaves_out_what_logging_leaves_out(
+    def test_make_record_leaves_out_what_logging_leaves_out(
         self, monkeypatch: pytest.MonkeyPatch, flag: str
     ) -> None:
         make_record("s", 20, "")
@@ -109,7 +109,7 @@ class TestMakeRecord:
         ours, theirs = compare()
         assert ours == theirs
 
-    def test_asks_a_factory_that_was_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_make_record_asks_a_factory_that_was_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Own(logging.LogRecord): ...
 
         make_record("s", 20, "")
@@ -121,7 +121,7 @@ class TestMakeRecord:
         assert type(make_record("s", 20, "")) is logging.LogRecord
 
     @pytest.mark.parametrize("factory", [logging.LogRecord, record_factory.make_record])
-    def test_asks_a_log_record_that_was_patched(
+    def test_make_record_asks_a_log_record_that_was_patched(
         self, monkeypatch: pytest.MonkeyPatch, factory: Any
     ) -> None:
         usual = logging.LogRecord.__init__
@@ -141,7 +141,7 @@ class TestMakeRecord:
         monkeypatch.undo()
         assert "span" not in vars(make_record("s", 20, ""))
 
-    def test_takes_the_factory_of_this_library_for_the_standard_one(self) -> None:
+    def test_make_record_takes_the_factory_of_this_library_for_the_standard_one(self) -> None:
         logging.setLogRecordFactory(record_factory.make_record)
         try:
             ours, theirs = compare()
@@ -149,7 +149,7 @@ class TestMakeRecord:
             logging.setLogRecordFactory(logging.LogRecord)
         assert ours == theirs
 
-    def test_has_its_fields_behind_what_every_record_has(self) -> None:
+    def test_make_record_has_its_fields_behind_what_every_record_has(self) -> None:
         made = make_record("s", 20, "m", {"uid": "7", "code": 200})
         assert list(vars(made)) == [*vars(standard(20, "m")), "uid", "code"]
         assert (vars(made)["uid"], vars(made)["code"]) == ("7", 200)

@@ -62,7 +62,7 @@ def assert_traced(capture: Capture) -> None:
 
 @ENDS
 class TestAttributes:
-    def test_of_a_patched_class_are_there_until_it_is_patched_no_more(
+    def test_attributes_of_a_patched_class_are_there_until_it_is_patched_no_more(
         self, monkeypatch: pytest.MonkeyPatch, error: Any, given: Any
     ) -> None:
         capture = Capture()
@@ -73,20 +73,20 @@ class TestAttributes:
         monkeypatch.undo()
         assert is_standard(capture.logger)
 
-    def test_of_a_class_of_loggers_are_there(self, error: Any, given: Any) -> None:
+    def test_attributes_of_a_class_of_loggers_are_there(self, error: Any, given: Any) -> None:
         capture = Capture()
         capture.logger.__class__ = TracedLogger
         summarise(capture.logger, error, given)
         assert_traced(capture)
 
-    def test_of_a_patched_logger_are_there(self, error: Any, given: Any) -> None:
+    def test_attributes_of_a_patched_logger_are_there(self, error: Any, given: Any) -> None:
         capture = Capture()
         make = traced(capture.logger.makeRecord)
         with mock.patch.object(capture.logger, "makeRecord", make):
             summarise(capture.logger, error, given)
         assert_traced(capture)
 
-    def test_of_a_factory_are_there(self, error: Any, given: Any) -> None:
+    def test_attributes_of_a_factory_are_there(self, error: Any, given: Any) -> None:
         capture = Capture()
         logging.setLogRecordFactory(traced(logging.LogRecord))
         try:
@@ -95,7 +95,7 @@ class TestAttributes:
             logging.setLogRecordFactory(logging.LogRecord)
         assert_traced(capture)
 
-    def test_that_a_factory_sets_beside_a_patch_lose_no_summary(
+    def test_attributes_that_a_factory_sets_beside_a_patch_lose_no_summary(
         self, monkeypatch: pytest.MonkeyPatch, error: Any, given: Any
     ) -> None:
         capture = Capture()
@@ -114,7 +114,7 @@ class TestAttributes:
         (shown,) = capture.fields
         assert (shown["rid"], shown["build"], shown["method"]) == ("r1", 7, "GET")
 
-    def test_of_a_filter_of_the_logger_are_there(self, error: Any, given: Any) -> None:
+    def test_attributes_of_a_filter_of_the_logger_are_there(self, error: Any, given: Any) -> None:
         capture = Capture()
 
         def adding(made: logging.LogRecord) -> bool:
@@ -165,14 +165,14 @@ class TestMethods:
 
 class TestException:
     @pytest.mark.parametrize("kind", [logging.Logger, TracedLogger])
-    def test_is_in_the_line(self, kind: Any) -> None:
+    def test_exception_is_in_the_line(self, kind: Any) -> None:
         capture = Capture()
         capture.logger.__class__ = kind
         log_by_methods(capture.logger, logging.ERROR, "m", {"rid": "r1"}, ValueError("x"))
         (shown,) = capture.fields
         assert (shown["error"], shown["rid"]) == ("ValueError('x')", "r1")
 
-    def test_is_that_of_each_record_and_kept_by_none(self) -> None:
+    def test_exception_is_that_of_each_record_and_kept_by_none(self) -> None:
         class Own(Exception): ...
 
         error: Any = Own()
@@ -188,7 +188,7 @@ class TestException:
         del error, each
         assert gone() is None
 
-    def test_is_not_logged_below_the_level(self) -> None:
+    def test_exception_is_not_logged_below_the_level(self) -> None:
         capture = Capture()
         capture.logger.setLevel(logging.CRITICAL)
         log_by_methods(capture.logger, logging.ERROR, "m", {}, ValueError("x"))

@@ -170,10 +170,10 @@ class TestMakeRecord:
     @example(arguments(), 0)
     @example(arguments(pathname="/a.b/c.tar.gz"), NOW)
     @example(arguments(pathname="/a/.profile"), NOW)
-    def test_makes_what_logging_makes(self, changed: dict[str, Any], now: int) -> None:
+    def test_make_record_makes_what_logging_makes(self, changed: dict[str, Any], now: int) -> None:
         compare(now, **changed)
 
-    def test_makes_what_logging_makes_now(self) -> None:
+    def test_make_record_makes_what_logging_makes_now(self) -> None:
         before, ours, theirs = time.time(), make_record(**arguments()), time.time()
         assert before <= ours.created <= theirs
         made = logging.LogRecord(**arguments())
@@ -186,16 +186,16 @@ class TestMakeRecord:
         else:
             assert ours.msecs == int((ours.created - int(ours.created)) * 1000)
 
-    def test_asks_logging_for_no_ordinary_record(self, no_delegation: None) -> None:
+    def test_make_record_asks_logging_for_no_ordinary_record(self, no_delegation: None) -> None:
         record = make_record(**arguments())
         assert vars(record)["filename"] == "cart.py"
         assert make_record(**arguments(args=({"a": 1},), msg="%(a)d")).getMessage() == "1"
         assert make_record(**arguments(args=(ValueError("x"),))).getMessage() == "x paid"
 
-    def test_makes_records_that_the_fast_way_knows(self) -> None:
+    def test_make_record_makes_records_that_the_fast_way_knows(self) -> None:
         assert list(vars(make_record(**arguments()))) == STANDARD_ATTRIBUTES
 
-    def test_takes_arguments_by_their_place_and_what_it_does_not_know(self) -> None:
+    def test_make_record_takes_arguments_by_their_place_and_what_it_does_not_know(self) -> None:
         made = make_record("a", 30, PLACE, 1, "m", (), None, "f", "stack", further=1)
         assert (made.name, made.funcName, made.stack_info) == ("a", "f", "stack")
         assert "further" not in vars(make_record(**arguments(further=1)))
@@ -203,12 +203,12 @@ class TestMakeRecord:
         assert make_record(**arguments(further=1, pathname=None)).module == "Unknown module"
         assert make_record("a", 30, PLACE, 1, "m", (), None).funcName is None
 
-    def test_leaves_errors_to_logging(self) -> None:
+    def test_make_record_leaves_errors_to_logging(self) -> None:
         assert compare(level=[])[0] is TypeError
         assert compare(args={"a": 1}) == (KeyError, (0,), None)
         assert compare(args=(Untruthful(a=1),))[0] is Hostile
 
-    def test_lets_an_interrupt_through(self) -> None:
+    def test_make_record_lets_an_interrupt_through(self) -> None:
         class Interrupting(Settings):
             def __bool__(self) -> bool:
                 # Once, as Ctrl-C does.
@@ -219,13 +219,13 @@ class TestMakeRecord:
             make_record(**arguments(args=(Interrupting(),)))
         assert interrupts == []
 
-    def test_takes_a_mapping_that_is_the_only_argument_for_the_arguments(self) -> None:
+    def test_make_record_takes_a_mapping_that_is_the_only_argument_for_the_arguments(self) -> None:
         assert compare(args=({"a": 1},), msg="%(a)d").getMessage() == "1"
         assert compare(args=(Settings(a=2),), msg="%(a)d").getMessage() == "2"
         for args in (({},), (Settings(),), ({"a": 1}, 2), (0,), (None,), ([1],), ()):
             assert compare(args=args).args is args
 
-    def test_gives_levels_the_names_that_they_have_now(self) -> None:
+    def test_make_record_gives_levels_the_names_that_they_have_now(self) -> None:
         assert compare(level=23).levelname == "Level 23"
         with mock.patch.dict(logging._levelToName), mock.patch.dict(logging._nameToLevel):
             logging.addLevelName(23, "LOUD")
@@ -237,7 +237,7 @@ class TestMakeRecord:
         assert compare(level=20).levelname == "INFO"
 
     @pytest.mark.parametrize("switch", SWITCHES)
-    def test_leaves_out_what_logging_leaves_out(
+    def test_make_record_leaves_out_what_logging_leaves_out(
         self, monkeypatch: pytest.MonkeyPatch, switch: str, no_delegation: None
     ) -> None:
         of = {
@@ -259,7 +259,7 @@ class TestMakeRecord:
         monkeypatch.setattr(logging, switch, False)
         assert nones() == of[switch]
 
-    def test_asks_the_clock_that_a_test_has_set(self) -> None:
+    def test_make_record_asks_the_clock_that_a_test_has_set(self) -> None:
         with (
             mock.patch("time.time", return_value=1000),
             mock.patch("time.time_ns", return_value=1000 * 10**9),
@@ -268,17 +268,17 @@ class TestMakeRecord:
 
 
 class TestPlaces:
-    def test_of_the_same_path_are_the_same(self) -> None:
+    def test_places_of_the_same_path_are_the_same(self) -> None:
         made = [compare(pathname=PLACE) for _ in range(2)]
         assert [(r.filename, r.module) for r in made] == [("cart.py", "cart")] * 2
         assert list(record_factory._files_and_modules) == [PLACE]
 
     @pytest.mark.parametrize("path", [None, 7, b"/a/b.py", Path("/a/b.py"), Text("/a/b.py"), []])
-    def test_that_are_no_text_are_left_to_logging(self, path: Any) -> None:
+    def test_places_that_are_no_text_are_left_to_logging(self, path: Any) -> None:
         compare(pathname=path)
         assert record_factory._files_and_modules == {}
 
-    def test_do_not_fill_the_memory(self) -> None:
+    def test_places_do_not_fill_the_memory(self) -> None:
         for number in range(2_500):
             assert make_record(**arguments(pathname=f"/a/{number}.py")).module == str(number)
             assert len(record_factory._files_and_modules) <= 1000
@@ -293,7 +293,7 @@ class TestThreads:
         thread.start()
         thread.join()
 
-    def test_are_called_what_they_are_called_now(self) -> None:
+    def test_threads_are_called_what_they_are_called_now(self) -> None:
         found: list[Any] = []
 
         def log() -> None:
@@ -305,7 +305,7 @@ class TestThreads:
         assert [record.threadName for record in found] == ["another", "renamed"]
         assert len({record.thread for record in (*found, compare())}) == 2
 
-    def test_may_have_a_name_of_their_own_making(self) -> None:
+    def test_threads_may_have_a_name_of_their_own_making(self) -> None:
         class Named(threading.Thread):
             name = property(lambda self: "made up", lambda self, name: None)  # type: ignore[assignment]
 
@@ -316,7 +316,7 @@ class TestThreads:
         self.in_thread(Named())
         assert found == ["made up"]
 
-    def test_that_python_does_not_know_are_dummies(self) -> None:
+    def test_threads_that_python_does_not_know_are_dummies(self) -> None:
         found: queue.Queue[Any] = queue.Queue()
 
         def log() -> None:
@@ -331,7 +331,7 @@ class TestThreads:
         assert ours == theirs
         assert ours.startswith("Dummy-")
 
-    def test_may_be_counted_by_other_code(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_threads_may_be_counted_by_other_code(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # As gevent does it, where a greenlet is what a thread was.
         monkeypatch.setattr(threading, "get_ident", lambda: 77)
         greenlet = types.SimpleNamespace(name="greenlet")
@@ -343,7 +343,7 @@ class TestThreads:
 class TestProcess:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
     @pytest.mark.parametrize("fork", ["os", "libc"])
-    def test_is_the_right_one_in_a_child_at_once(self, fork: str) -> None:
+    def test_process_is_the_right_one_in_a_child_at_once(self, fork: str) -> None:
         # The other runs no hooks of the interpreter.
         make_child = os.fork if fork == "os" else ctypes.PyDLL(None).fork
         assert make_record(**arguments()).process == os.getpid()
@@ -359,7 +359,7 @@ class TestProcess:
         os.close(reader)
         os.close(writer)
 
-    def test_is_called_what_it_is_called_now(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_process_is_called_what_it_is_called_now(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert compare().processName == "MainProcess"
         monkeypatch.setattr(multiprocessing.current_process(), "_name", "worker-7")
         assert compare().processName == "worker-7"
@@ -367,7 +367,7 @@ class TestProcess:
         assert compare().processName == "MainProcess"
 
     @pytest.mark.parametrize("module", [None, types.ModuleType("multiprocessing")])
-    def test_has_a_name_while_multiprocessing_is_imported(
+    def test_process_has_a_name_while_multiprocessing_is_imported(
         self, monkeypatch: pytest.MonkeyPatch, module: Any
     ) -> None:
         monkeypatch.setitem(sys.modules, "multiprocessing", module)
@@ -376,7 +376,7 @@ class TestProcess:
 
 @pytest.mark.skipif(not HAS_TASKS, reason="records have the name of their task since 3.12")
 class TestTask:
-    def test_is_the_one_that_logs(self, no_delegation: None) -> None:
+    def test_task_is_the_one_that_logs(self, no_delegation: None) -> None:
         async def main() -> Any:
             task = asyncio.current_task()
             assert task is not None
@@ -385,7 +385,7 @@ class TestTask:
 
         assert asyncio.run(main()).taskName == "pay"
 
-    def test_is_none_outside_of_tasks(self) -> None:
+    def test_task_is_none_outside_of_tasks(self) -> None:
         async def main() -> Any:
             found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             asyncio.get_running_loop().call_soon(lambda: found.set_result(compare()))
@@ -398,7 +398,9 @@ class TestTask:
         assert compare().taskName is None
 
     @pytest.mark.parametrize("module", [None, types.ModuleType("asyncio")])
-    def test_is_none_without_asyncio(self, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+    def test_task_is_none_without_asyncio(
+        self, monkeypatch: pytest.MonkeyPatch, module: Any
+    ) -> None:
         monkeypatch.setitem(sys.modules, "asyncio", module)
         assert compare().taskName is None
         monkeypatch.delitem(sys.modules, "asyncio")
@@ -422,14 +424,14 @@ class TestConfigure:
         assert line["Fields"] == {"n": 1, "msg": "Ann paid"}
         assert line["Pid"] == os.getpid()
 
-    def test_leaves_a_factory_of_other_code(self) -> None:
+    def test_configure_leaves_a_factory_of_other_code(self) -> None:
         class Own(logging.LogRecord): ...
 
         logging.setLogRecordFactory(Own)
         configured()
         assert logging.getLogRecordFactory() is Own
 
-    def test_leaves_one_that_is_put_around_it(self) -> None:
+    def test_configure_leaves_one_that_is_put_around_it(self) -> None:
         configured()
         former = logging.getLogRecordFactory()
 
@@ -445,7 +447,7 @@ class TestConfigure:
         (line,) = checked_lines(stream.getvalue())
         assert line["Fields"] == {"build": 7, "msg": "paid"}
 
-    def test_can_be_undone_by_logging_for_good(self) -> None:
+    def test_configure_can_be_undone_by_logging_for_good(self) -> None:
         configured()
         logging.setLogRecordFactory(logging.LogRecord)
         assert type(logging.makeLogRecord({})) is logging.LogRecord
@@ -454,7 +456,7 @@ class TestConfigure:
         install()
         assert logging.getLogRecordFactory() is logging.LogRecord
 
-    def test_makes_lean_records_with_it(self, no_delegation: None) -> None:
+    def test_configure_makes_lean_records_with_it(self, no_delegation: None) -> None:
         stream = configured(lean=True)
         # The check at the start asks LogRecord, which is of no use here.
         assert logging.getLogRecordFactory() is logging.LogRecord
@@ -486,7 +488,7 @@ class TestHandler:
         logging.config.dictConfig(mozlog_py.dict_config("shop", stream=io.StringIO()))
         assert logging.getLogRecordFactory() is make_record
 
-    def test_leaves_a_factory_of_other_code(self) -> None:
+    def test_handler_leaves_a_factory_of_other_code(self) -> None:
         class Own(logging.LogRecord): ...
 
         logging.setLogRecordFactory(Own)
@@ -500,7 +502,7 @@ class TestHandler:
         mozlog_py.MozlogHandler(io.StringIO())
         assert logging.getLogRecordFactory() is make_record
 
-    def test_is_not_there_by_import_nor_by_a_formatter_alone(self) -> None:
+    def test_handler_is_not_there_by_import_nor_by_a_formatter_alone(self) -> None:
         script = (
             "import logging, mozlog_py, dockerflow.logging, mozlog_py.structlog\n"
             "mozlog_py.MozlogFormatter()\n"
@@ -620,7 +622,7 @@ class TestAfterwards:
 
 
 class TestRecords:
-    def test_cross_a_border_as_the_standard_ones_do(self) -> None:
+    def test_records_cross_a_border_as_the_standard_ones_do(self) -> None:
         configured()
         record = make_record(**arguments())
         assert vars(pickle.loads(pickle.dumps(record))) == vars(record)
@@ -628,10 +630,10 @@ class TestRecords:
         assert type(again) is logging.LogRecord
         assert vars(again) == vars(record)
 
-    def test_of_nothing_are_the_standard_ones(self) -> None:
+    def test_records_of_nothing_are_the_standard_ones(self) -> None:
         compare(name=None, level=None, pathname="", lineno=0, msg="", args=(), func=None)
 
-    def test_go_through_a_queue(self) -> None:
+    def test_records_go_through_a_queue(self) -> None:
         configured()
         records: queue.Queue[Any] = queue.Queue()
         logger = logging.getLogger("cart")
@@ -645,11 +647,11 @@ class TestRecords:
         assert line["Fields"] == {"msg": "Ann paid"}
         assert line["Pid"] == os.getpid()
 
-    def test_are_captured_by_pytest(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_records_are_captured_by_pytest(self, caplog: pytest.LogCaptureFixture) -> None:
         logging.setLogRecordFactory(make_record)
         with caplog.at_level("INFO"):
             logging.getLogger("cart").info("%s paid", "Ann")
         (record,) = caplog.records
         assert caplog.messages == ["Ann paid"]
         assert (record.pathname, record.module) == (__file__, "test_record_factory")
-        assert record.funcName == "test_are_captured_by_pytest"
+        assert record.funcName == "test_records_are_captured_by_pytest"

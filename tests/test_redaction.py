@@ -34,16 +34,18 @@ from mozlog_py.structlog import MozlogRenderer
 
 class TestConfiguration:
     @pytest.mark.parametrize("pattern", [1, None, b"^x-", re.compile(b"^x-"), ["^x-"]])
-    def test_refuses_a_pattern_that_could_not_be_searched_for(self, pattern: Any) -> None:
+    def test_configuration_refuses_a_pattern_that_could_not_be_searched_for(
+        self, pattern: Any
+    ) -> None:
         with pytest.raises(ValueError, match="must be a text or a compiled regular expression"):
             Redact(patterns=[pattern])
 
     @pytest.mark.parametrize("key", [1, None, b"iban", ["iban"]])
-    def test_refuses_a_key_that_is_no_text(self, key: Any) -> None:
+    def test_configuration_refuses_a_key_that_is_no_text(self, key: Any) -> None:
         with pytest.raises(ValueError, match=r"keys has .* in it; it must be a list of names"):
             Redact([key])
 
-    def test_takes_compiled_patterns_as_they_are(self) -> None:
+    def test_configuration_takes_compiled_patterns_as_they_are(self) -> None:
         formatter = MozlogFormatter(processors=[Redact(patterns=[re.compile("^X-")])])
         got = fields(formatter, record("hi", **{"X-Shop": 1, "x-shop": 2}))
         assert got == {"X-Shop": "[redacted]", "x-shop": 2, "msg": "hi"}
@@ -138,7 +140,7 @@ class TestMappings:
     @pytest.mark.parametrize(
         "kind", [UserDict, Headers, lambda **of: MappingProxyType(of), lambda **of: ChainMap(of)]
     )
-    def test_of_any_kind_are_looked_into(self, kind: Any) -> None:
+    def test_mappings_of_any_kind_are_looked_into(self, kind: Any) -> None:
         assert redacted(headers=kind(cookie="tulip", host="x")) == {
             "headers": {"cookie": "[redacted]", "host": "x"}
         }
@@ -179,7 +181,7 @@ class TestInterruptsAndNames:
             {"msg": "<not redacted>", "mozlog.degraded": f"Redact raised {kind.__name__}"}
         ]
 
-    def test_goes_by_the_name_that_the_line_shows(self) -> None:
+    def test_interrupts_and_names_goes_by_the_name_that_the_line_shows(self) -> None:
         class Header(enum.Enum):
             AUTH = "authorization"
 
@@ -194,10 +196,10 @@ class TestInterruptsAndNames:
         "name", ["user[password]", "password=", '"password"', "cookies", "passwords", "auth",
                  "bearer", "pass", "otp", "sid"],
     )  # fmt: skip
-    def test_knows_further_spellings(self, name: str) -> None:
+    def test_interrupts_and_names_knows_further_spellings(self, name: str) -> None:
         assert Redact()(None, "info", {name: "s"}) == {name: "[redacted]"}
 
-    def test_looks_into_what_a_line_would_open(self) -> None:
+    def test_interrupts_and_names_looks_into_what_a_line_would_open(self) -> None:
         event = {
             "queue": deque([{"password": "s"}]),
             "set": frozenset({("password", "s")}),
@@ -209,7 +211,7 @@ class TestInterruptsAndNames:
             "names": {"a"},
         }
 
-    def test_takes_only_what_is_structlogs_for_structlogs(self) -> None:
+    def test_interrupts_and_names_takes_only_what_is_structlogs_for_structlogs(self) -> None:
         event = {"_record": {"token": "s"}, "_logger": {"token": "s"}, "exc_info": {"token": "s"}}
         assert [*Redact()(None, "info", event).values()] == [{"token": "[redacted]"}] * 3
 
@@ -348,7 +350,7 @@ SHOWN_MASKED = [
 
 class TestObjects:
     @pytest.mark.parametrize(("kind", "shown"), SHOWN_MASKED)
-    def test_are_shown_without_their_credentials(self, kind: Any, shown: str) -> None:
+    def test_objects_are_shown_without_their_credentials(self, kind: Any, shown: str) -> None:
         login = kind(user="ann", password="tulip")
         assert redacted(a=login, b=[login], c={"d": (login,)}) == {
             "a": shown, "b": [shown], "c": {"d": [shown]},
@@ -359,7 +361,7 @@ class TestObjects:
         assert redacted(a=deque([login]))["a"] == f"deque([{shown}])"
 
     @pytest.mark.parametrize("kind", [kind for kind, _ in SHOWN_MASKED])
-    def test_without_a_credential_are_shown_as_before(self, kind: Any) -> None:
+    def test_objects_without_a_credential_are_shown_as_before(self, kind: Any) -> None:
         for value in (kind(user="ann", password=None), kind(user=1, password=None)):
             plain = fields(MozlogFormatter(), record(v=value, w=[value], x=deque([value])))
             event = {"v": value, "w": [value], "x": deque([value])}
@@ -368,7 +370,7 @@ class TestObjects:
             assert processed["w"][0] is value
             assert plain == fields(MozlogFormatter(processors=[Redact()]), record(**event))
 
-    def test_within_objects_are_masked_as_well(self) -> None:
+    def test_objects_within_objects_are_masked_as_well(self) -> None:
         inner = AttrsLogin("ann", "tulip")
         for outer in (types.SimpleNamespace(a=inner), AttrsLogin(inner, None)):
             shown = redacted(a=outer)["a"]
@@ -380,14 +382,14 @@ class TestObjects:
             "a": "<AttrsLogin [redacted]>"
         }
 
-    def test_that_show_no_attribute_stay_as_they_are(self) -> None:
+    def test_objects_that_show_no_attribute_stay_as_they_are(self) -> None:
         value = PlainLogin("ann", "tulip")
         assert redacted(a=value)["a"].startswith("<test_redaction.PlainLogin object at")
 
-    def test_with_a_credential_that_another_attribute_has_too_are_hidden(self) -> None:
+    def test_objects_with_a_credential_that_another_attribute_has_too_are_hidden(self) -> None:
         assert redacted(a=AttrsLogin("tulip", "tulip")) == {"a": "<AttrsLogin [redacted]>"}
 
-    def test_that_are_exceptions_show_no_credential_of_theirs(self) -> None:
+    def test_objects_that_are_exceptions_show_no_credential_of_theirs(self) -> None:
         class LoginFailed(Exception):
             def __init__(self, password: str) -> None:
                 super().__init__(f"no such password: {password}")
@@ -397,13 +399,13 @@ class TestObjects:
             "a": "<LoginFailed [redacted]>", "b": "ValueError: n=1",
         }  # fmt: skip
 
-    def test_have_the_marker_that_was_chosen(self) -> None:
+    def test_objects_have_the_marker_that_was_chosen(self) -> None:
         event = {"a": AttrsLogin("ann", "tulip"), "b": QuotingLogin("ann", "tulip")}
         assert Redact(marker="***")(None, "info", event) == {
             "a": "AttrsLogin(user='ann', password='***')", "b": "<QuotingLogin ***>",
         }  # fmt: skip
 
-    def test_as_the_message_of_an_event_stay_a_message(self) -> None:
+    def test_objects_as_the_message_of_an_event_stay_a_message(self) -> None:
         renderer = MozlogRenderer("shop")
         for event, shown in [
             (AttrsLogin("ann", "tulip"), "AttrsLogin(user='ann', password='[redacted]')"),
@@ -441,7 +443,7 @@ CARRIERS: list[tuple[Any, Any]] = [
 
 class TestCarriers:
     @pytest.mark.parametrize(("value", "shown"), CARRIERS)
-    def test_of_names_and_values_are_looked_into_and_keep_their_types(
+    def test_carriers_of_names_and_values_are_looked_into_and_keep_their_types(
         self, value: Any, shown: Any
     ) -> None:
         assert redacted(v=value, w=[{"x": value}]) == {"v": shown, "w": [{"x": shown}]}
@@ -449,7 +451,7 @@ class TestCarriers:
         text = shown.replace("[redacted]", "tulip") if isinstance(shown, str) else shown
         assert shape(plain) == shape(text)
 
-    def test_of_a_dict_that_keeps_its_items_elsewhere_are_looked_into(self) -> None:
+    def test_carriers_of_a_dict_that_keeps_its_items_elsewhere_are_looked_into(self) -> None:
         class OpaqueSink(dict[str, Any]):
             def items(self) -> Any:
                 return iter([("password", "tulip"), ("a", {"token": "tulip"})])
@@ -458,13 +460,13 @@ class TestCarriers:
         assert redacted(v=OpaqueSink(), w=[OpaqueSink()]) == {"v": shown, "w": [shown]}
 
     @pytest.mark.slow
-    def test_that_hold_themselves_or_very_much_come_to_an_end(self) -> None:
+    def test_carriers_that_hold_themselves_or_very_much_come_to_an_end(self) -> None:
         wide: list[Any] = []
         wide.extend([wide] * 1000)
         shown = redacted(w={"password": "tulip"}, v=wide, many=[[1] * 999] * 999)
         assert "mozlog.degraded" in shown
 
-    def test_of_more_items_than_a_line_has_say_how_many(self) -> None:
+    def test_carriers_of_more_items_than_a_line_has_say_how_many(self) -> None:
         many = collections.UserDict({f"k{number}": {} for number in range(1200)})
         assert redacted(v=many)["v"]["<more>"] == "<201 more items>"
         assert redacted(v=[*many.items()])["v"][-1] == "<201 more items>"
@@ -476,7 +478,7 @@ class TestArgumentsOfTasks:
     """Celery logs the arguments of a task as texts, in a dict below ``data`` or at the top."""
 
     @pytest.mark.parametrize("name", ["args", "kwargs", "argsrepr", "kwargsrepr"])
-    def test_are_masked_by_their_names(self, name: str) -> None:
+    def test_arguments_of_tasks_are_masked_by_their_names(self, name: str) -> None:
         text = "{'user': 'ann', 'password': 'tulip', 'card': {'token': 'tulip'}}"
         masked = "{'user': 'ann', 'password': '[redacted]', 'card': {'token': '[redacted]'}}"
         for event in ({name: text}, {"data": {name: text}}, {"list": [{name: text}]}):
@@ -484,21 +486,23 @@ class TestArgumentsOfTasks:
             assert "tulip" not in shown
             assert json.dumps(masked)[1:-1] in shown
 
-    def test_without_a_secret_stay_as_they_are(self) -> None:
+    def test_arguments_of_tasks_without_a_secret_stay_as_they_are(self) -> None:
         event = {"event": "m", "args": "[12.5, 'tulip']", "kwargs": "{'n': 1}", "other": "x"}
         assert Redact()(None, "info", dict(event)) == event
 
-    def test_that_cannot_be_read_are_hidden(self) -> None:
+    def test_arguments_of_tasks_that_cannot_be_read_are_hidden(self) -> None:
         event = {"event": "m", "kwargs": "{'password': tulip of mine"}
         assert Redact()(None, "info", event)["kwargs"] == "[redacted]"
 
-    def test_of_any_length_are_read_to_where_a_line_ends(self) -> None:
+    def test_arguments_of_tasks_of_any_length_are_read_to_where_a_line_ends(self) -> None:
         text = f"{{'password': 'tulip', 'rest': '{'x' * 20_000}'}}"
         shown = Redact()(None, "info", {"event": "m", "kwargs": text})["kwargs"]
         assert "tulip" not in shown
         assert shown.endswith(f"... <truncated, {len(text)} characters>")
 
-    def test_are_cut_beside_a_registered_secret_and_never_within_it(self) -> None:
+    def test_arguments_of_tasks_are_cut_beside_a_registered_secret_and_never_within_it(
+        self,
+    ) -> None:
         secret = "tulip-of-amsterdam"
         for before in range(MAX_TEXT - len(secret), MAX_TEXT + 2):
             text = f"['{'x' * before}{secret}']"

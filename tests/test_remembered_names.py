@@ -51,7 +51,7 @@ def sources() -> list[tuple[Path, ast.Module]]:
 
 @pytest.mark.slow
 class TestTheRule:
-    def test_stands_in_one_place(self) -> None:
+    def test_the_rule_stands_in_one_place(self) -> None:
         """A memo that is cleared when it is full, and is not ``memo.remember``, has no length."""
         others = set()
         for path, tree in sources():
@@ -63,7 +63,7 @@ class TestTheRule:
         # Templates have three keys each, and ask ``is_short`` themselves.
         assert others == {"memo.py", "line_encoder.py"}
 
-    def test_is_not_passed_by_with_a_cache_of_the_standard_library(self) -> None:
+    def test_the_rule_is_not_passed_by_with_a_cache_of_the_standard_library(self) -> None:
         cached = set()
         for path, tree in sources():
             for node in ast.walk(tree):
@@ -85,7 +85,7 @@ class TestTheRule:
 
 class TestRedact:
     @pytest.mark.slow
-    def test_remembers_few_and_short_names(self) -> None:
+    def test_redact_remembers_few_and_short_names(self) -> None:
         redact = Redact(shapes=True)
         for number in range(3000):
             name = f"password_{number}" + ("" if number % 3 else "x" * 20_000)
@@ -97,7 +97,7 @@ class TestRedact:
         assert 0 < len(redact._remembered) <= 2048
         assert max(map(len, redact._remembered)) <= memo.LONGEST
 
-    def test_remembers_few_and_short_parameters_of_urls(self) -> None:
+    def test_redact_remembers_few_and_short_parameters_of_urls(self) -> None:
         shapes = Shapes("***", Redact().is_secret)
         for number in range(3000):
             assert not shapes.may_be_in(b"https://a/?q%d%b=1" % (number, b"x" * (number % 200)))
@@ -112,7 +112,7 @@ class TestLoggerNames:
         return io.StringIO()
 
     @pytest.mark.slow
-    def test_of_any_length_and_number_make_their_lines_and_stay_few(self) -> None:
+    def test_logger_names_of_any_length_and_number_make_their_lines_and_stay_few(self) -> None:
         maker = line_encoder.LineEncoder("shop", "web")
         names = [
             f"tenant-{number}" + (LONG_LOGGER if number % 10 == 0 else "") for number in range(3000)
@@ -130,7 +130,7 @@ class TestLoggerNames:
         }
         assert levels == {20}
 
-    def test_that_are_long_are_whole_in_every_front(self, out: io.StringIO) -> None:
+    def test_logger_names_that_are_long_are_whole_in_every_front(self, out: io.StringIO) -> None:
         handler = MozlogHandler(stream=out)
         logger = logging.Logger(LONG_LOGGER, 1)
         logger.addHandler(handler)
@@ -145,7 +145,7 @@ class TestLoggerNames:
         types = [made["Type"] for made in checked_lines(out.getvalue())]
         assert types == [LONG_LOGGER] * 5
 
-    def test_that_are_long_leave_the_fast_logger_fast(self, out: io.StringIO) -> None:
+    def test_logger_names_that_are_long_leave_the_fast_logger_fast(self, out: io.StringIO) -> None:
         handler = MozlogHandler(stream=out)
         fast = FastBoundLogger.at(10)(
             SinkLoggerFactory(handler.sink)("n" * 200), [MozlogRenderer()], {}
@@ -196,7 +196,7 @@ class TestOthers:
         assert 0 < len(record_factory._files_and_modules) <= 1000
         assert max(map(len, record_factory._files_and_modules)) <= 512
 
-    def test_causes_of_losses_stay_few_and_add_up(self) -> None:
+    def test_others_causes_of_losses_stay_few_and_add_up(self) -> None:
         losses = LossCounter()
         for number in range(300):
             losses.add(type(f"Error{number}", (Exception,), {})(), b'{"Severity":%d}' % number)

@@ -26,13 +26,13 @@ PARENT = "b7ad6b7169203331"
 
 
 class TestNewId:
-    def test_is_a_random_uuid(self) -> None:
+    def test_new_id_is_a_random_uuid(self) -> None:
         made = [uuid.UUID(new_id()) for _ in range(500)]
         assert len(set(made)) == 500
         assert {(each.version, each.variant) for each in made} == {(4, uuid.RFC_4122)}
         assert all(str(each) == str(each).lower() for each in made)
 
-    def test_is_another_one_in_a_forked_process(self) -> None:
+    def test_new_id_is_another_one_in_a_forked_process(self) -> None:
         new_id()
         reader, writer = os.pipe()
         child = os.fork()
@@ -46,7 +46,7 @@ class TestNewId:
         assert uuid.UUID(theirs)
         assert theirs not in [new_id() for _ in range(200)]
 
-    def test_does_not_depend_on_a_seed(self) -> None:
+    def test_new_id_does_not_depend_on_a_seed(self) -> None:
         random.seed(1)
         first = new_id()
         random.seed(1)
@@ -65,7 +65,7 @@ class TestTraceId:
             f"fe-{TRACE}-{PARENT}-01-",
         ],
     )
-    def test_is_taken_from_a_valid_header(self, header: str) -> None:
+    def test_trace_id_is_taken_from_a_valid_header(self, header: str) -> None:
         assert trace_id(header) == TRACE
 
     @pytest.mark.parametrize(
@@ -91,20 +91,20 @@ class TestTraceId:
             f"00-{TRACE}-{PARENT}-01,00-{TRACE}-{PARENT}-01",
         ],
     )
-    def test_is_not_taken_from_another(self, header: str) -> None:
+    def test_trace_id_is_not_taken_from_another(self, header: str) -> None:
         assert trace_id(header) is None
 
 
 class TestPolicy:
-    def test_takes_the_first_valid_one(self) -> None:
+    def test_policy_takes_the_first_valid_one(self) -> None:
         assert RequestIdPolicy().resolve(["a b", "\x00,good", "other"], []).value == "good"
 
     @pytest.mark.parametrize("value", ["", "a b", "x" * 129, "\u20ac", "a\n", "a\x7f"])
-    def test_replaces_what_is_not_safe(self, value: str) -> None:
+    def test_policy_replaces_what_is_not_safe(self, value: str) -> None:
         assert not is_safe(value)
         assert uuid.UUID(RequestIdPolicy().resolve([value], []).value)
 
-    def test_has_functions_of_its_own(self) -> None:
+    def test_policy_has_functions_of_its_own(self) -> None:
         policy = RequestIdPolicy(
             generator=lambda: "made",
             validator=str.isdecimal,
@@ -115,21 +115,21 @@ class TestPolicy:
         assert policy.resolve(["12"], [], None).value == "made"
         assert policy.resolve(["x"], [], "10.0.0.1").value == "made"
 
-    def test_trusts_no_client_when_told_so(self) -> None:
+    def test_policy_trusts_no_client_when_told_so(self) -> None:
         policy = RequestIdPolicy(trust=False, traceparent=True, generator=lambda: "made")
         assert policy.resolve(["a"], [f"00-{TRACE}-{PARENT}-01"]).value == "made"
 
-    def test_prefers_the_trace_where_it_is_asked_for(self) -> None:
+    def test_policy_prefers_the_trace_where_it_is_asked_for(self) -> None:
         header = f"00-{TRACE}-{PARENT}-01"
         assert RequestIdPolicy(traceparent=True).resolve(["a"], [header]).value == TRACE
         assert RequestIdPolicy(traceparent=True).resolve(["a"], [header, header]).value == "a"
         assert RequestIdPolicy().resolve(["a"], [header]).value == "a"
 
     @pytest.mark.parametrize("made", [None, "", 7, b"x"])
-    def test_survives_a_generator_that_makes_no_text(self, made: Any) -> None:
+    def test_policy_survives_a_generator_that_makes_no_text(self, made: Any) -> None:
         assert uuid.UUID(RequestIdPolicy(generator=lambda: made).generate())
 
-    def test_survives_functions_that_raise(self) -> None:
+    def test_policy_survives_functions_that_raise(self) -> None:
         def fail(*args: Any) -> Any:
             raise RuntimeError
 
@@ -137,14 +137,14 @@ class TestPolicy:
         assert uuid.UUID(RequestIdPolicy(validator=fail).resolve(["a"], []).value)
         assert uuid.UUID(RequestIdPolicy(trust=fail).resolve(["a"], []).value)
 
-    def test_echoes_only_what_a_header_may_hold(self) -> None:
+    def test_policy_echoes_only_what_a_header_may_hold(self) -> None:
         policy = RequestIdPolicy(validator=lambda value: True)
         assert policy.may_echo("a b")
         for value in ("a\r\nSet-Cookie: x", "\u20ac", "x" * 2000, "\x00"):
             assert not policy.may_echo(value)
         assert not RequestIdPolicy(echo=False).may_echo("a")
 
-    def test_is_what_the_settings_say(self) -> None:
+    def test_policy_is_what_the_settings_say(self) -> None:
         policy = RequestIdPolicy.of(
             Settings(
                 request_id_header_name="X-Trace",
@@ -161,7 +161,7 @@ class TestPolicy:
         policy = RequestIdPolicy.of(further)
         assert (policy.choice, policy.validator) == (2, is_visible)
 
-    def test_says_where_an_id_is_from(self) -> None:
+    def test_policy_says_where_an_id_is_from(self) -> None:
         policy = RequestIdPolicy("X-Trace", traceparent=True, generator=lambda: "made")
         assert policy.resolve(["a"], []) == ("a", "X-Trace")
         assert policy.resolve(["a"], [f"00-{TRACE}-{PARENT}-01"]) == (TRACE, "traceparent")
@@ -169,19 +169,19 @@ class TestPolicy:
             assert policy.resolve(values, []) == ("made", None)
 
     @pytest.mark.parametrize("value", ["a", "Z-0_9", "a.b:c/d+e=f@g", "=", "@" * 128])
-    def test_takes_what_means_nothing_in_other_systems(self, value: str) -> None:
+    def test_policy_takes_what_means_nothing_in_other_systems(self, value: str) -> None:
         assert RequestIdPolicy().resolve([value], []).value == value
 
     @pytest.mark.parametrize(
         "character", [*"!\"#$%&'()*;<>?[]\\^`{|}~", "\u0661", "\xaa", "\u212a"]
     )
-    def test_takes_no_other_character(self, character: str) -> None:
+    def test_policy_takes_no_other_character(self, character: str) -> None:
         assert not is_safe(f"a{character}b")
         assert not is_safe(character)
         assert is_visible(character) == character.isascii()
         assert is_any(character)
 
-    def test_refuses_what_is_too_long_before_its_validator_sees_it(self) -> None:
+    def test_policy_refuses_what_is_too_long_before_its_validator_sees_it(self) -> None:
         seen: list[str] = []
 
         def validator(value: str) -> bool:
@@ -196,7 +196,7 @@ class TestPolicy:
         assert seen == []
         assert len(policy.resolve(["x" * MAX_HEADER], []).value) == MAX_HEADER
 
-    def test_looks_at_a_bounded_part_of_a_header(self) -> None:
+    def test_policy_looks_at_a_bounded_part_of_a_header(self) -> None:
         # A text of this class counts what is read of it.
         class Long(str):
             __slots__ = ()
@@ -217,7 +217,7 @@ class TestPolicy:
          "sec-fetch-mode", "If-None-Match", "Vary", "traceparent", "x-csrf-token",
          "Proxy-Authorization"],
     )  # fmt: skip
-    def test_takes_no_header_that_means_something_else(self, name: str) -> None:
+    def test_policy_takes_no_header_that_means_something_else(self, name: str) -> None:
         with pytest.raises(OptionError, match=r"header_name is .* means nothing else") as caught:
             RequestIdPolicy(name)
         assert repr(name) in str(caught.value)
@@ -229,18 +229,18 @@ class TestPolicy:
         ["X-Request-Id", "x-correlation-id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray", "X_Trace",
          "X-Cloud-Trace-Context", "X-B3-TraceId", "Fly-Request-Id", "x-vercel-id"],
     )  # fmt: skip
-    def test_takes_any_header_of_ids(self, name: str) -> None:
+    def test_policy_takes_any_header_of_ids(self, name: str) -> None:
         assert RequestIdPolicy(name).header_name == name
         settings = Settings.read({"DOCKERFLOW_REQUEST_ID_HEADER_NAME": name})
         assert settings.request_id_header_name == name
 
     @pytest.mark.parametrize("choice", ["middle", "", 0, -1, 101, 1.0, True, None, "2", ["last"]])
-    def test_says_what_a_choice_may_be(self, choice: Any) -> None:
+    def test_policy_says_what_a_choice_may_be(self, choice: Any) -> None:
         with pytest.raises(OptionError, match=r"choice is .* must be 'first', 'last', or the numb"):
             RequestIdPolicy(choice=choice)
 
     @pytest.mark.parametrize("name", ["echo", "traceparent"])
-    def test_says_which_switch_is_none(self, name: str) -> None:
+    def test_policy_says_which_switch_is_none(self, name: str) -> None:
         with pytest.raises(OptionError, match=f"{name} is 'no'; it must be True or False"):
             RequestIdPolicy(**{name: "no"})  # type: ignore[arg-type]
 
@@ -253,7 +253,7 @@ class TestUpstreamsFunction:
 
 
 class TestHeaderRoles:
-    def test_know_a_header_in_any_case(self) -> None:
+    def test_header_roles_know_a_header_in_any_case(self) -> None:
         roles = HeaderRoles(b"x-request-id", uses_traceparent=True)
         names = (b"user-agent", b"User-Agent", b"ACCEPT-LANGUAGE", b"X-Request-Id", b"traceparent")
         for _ in range(2):
@@ -261,14 +261,14 @@ class TestHeaderRoles:
             assert found == [AGENT, AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT]
             assert roles[b"host"] == 0
 
-    def test_look_at_traceparent_only_where_ids_come_from_it(self) -> None:
+    def test_header_roles_look_at_traceparent_only_where_ids_come_from_it(self) -> None:
         assert HeaderRoles(b"x-request-id", uses_traceparent=False)[b"traceparent"] == 0
 
-    def test_know_a_header_with_a_long_name(self) -> None:
+    def test_header_roles_know_a_header_with_a_long_name(self) -> None:
         name = b"x-" + b"a" * 500
         assert HeaderRoles(name, uses_traceparent=False)[name.upper()] == REQUEST_ID_HEADER
 
-    def test_do_not_fill_the_memory(self) -> None:
+    def test_header_roles_do_not_fill_the_memory(self) -> None:
         roles = HeaderRoles(b"x-request-id", uses_traceparent=True)
         assert roles[b"x" * 1_000_000] == 0
         assert len(roles) == 0

@@ -47,13 +47,15 @@ class TestEnclosingExchange:
         exchange.begin("r1")
         return exchange
 
-    def test_is_found_in_the_scope_or_environ(self, clean: Any) -> None:
+    def test_enclosing_exchange_is_found_in_the_scope_or_environ(self, clean: Any) -> None:
         exchange = Exchange()
         assert clean(enclosing_exchange, {REQUEST: exchange}, "GET") is exchange
         assert clean(enclosing_exchange, {"asgi.scope": {REQUEST: exchange}}, "GET") is exchange
         assert clean(enclosing_exchange, {"wsgi_environ": {REQUEST: exchange}}, "GET") is exchange
 
-    def test_is_found_by_the_very_object_that_is_the_method(self, clean: Any) -> None:
+    def test_enclosing_exchange_is_found_by_the_very_object_that_is_the_method(
+        self, clean: Any
+    ) -> None:
         def found() -> None:
             exchange = self.begun("GET")
             assert exchange.method_mark == "GET"
@@ -63,7 +65,7 @@ class TestEnclosingExchange:
 
         clean(found)
 
-    def test_that_is_over_encloses_nothing(self, clean: Any) -> None:
+    def test_enclosing_exchange_that_is_over_encloses_nothing(self, clean: Any) -> None:
         exchange = Exchange()
         exchange.is_over = True
         assert clean(enclosing_exchange, {REQUEST: exchange}, "GET") is None
@@ -143,14 +145,14 @@ class TestServerTasks:
         return vars(module)
 
     @pytest.mark.parametrize("server", ["uvicorn", "hypercorn", "granian", "daphne", "gunicorn"])
-    def test_are_known_by_where_their_code_is(
+    def test_server_tasks_are_known_by_where_their_code_is(
         self, server: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         names = self.of(server, monkeypatch)
         assert asyncio.run(names["serve"](is_server_task)) is True
         assert is_channel_of_server(names["send"])
 
-    def test_are_none_of_an_application(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_server_tasks_are_none_of_an_application(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.of("uvicorn", monkeypatch)
         names = self.of("shop", monkeypatch)
         assert asyncio.run(names["serve"](is_server_task)) is False

@@ -42,7 +42,7 @@ class TestQuery:
             ("&&=&", "&&=&"),
         ],
     )
-    def test_is_shown_as_its_text(self, query: str, shown: str) -> None:
+    def test_query_is_shown_as_its_text(self, query: str, shown: str) -> None:
         assert shown_query(query) == shown
         assert shown_query(query.encode()) == shown
 
@@ -69,13 +69,13 @@ class TestQuery:
             ("u=%23access_token%3Dabc", "u=#access_token=[redacted]"),
         ],
     )
-    def test_has_no_values_of_credentials(self, query: str, shown: str) -> None:
+    def test_query_has_no_values_of_credentials(self, query: str, shown: str) -> None:
         assert shown_query(query) == shown
         assert shown_query(query.encode()) == shown
 
     @pytest.mark.parametrize("name", sorted(CREDENTIALS | WHOLE_WORDS))
     @pytest.mark.parametrize("times", [0, 1, 2, 3])
-    def test_knows_the_names_however_they_are_encoded(self, name: str, times: int) -> None:
+    def test_query_knows_the_names_however_they_are_encoded(self, name: str, times: int) -> None:
         written = name
         for _ in range(times):
             if written == name:
@@ -89,12 +89,12 @@ class TestQuery:
         ["x" * 5_000_000, "a=" + "x" * 5_000_000, "&" * 5_000_000, "a=1&" * 1_000_000,
          "%41" * 1_000_000, "=" * 5_000_000, ";a=" * 1_000_000, "%3F" * 1_000_000],
     )  # fmt: skip
-    def test_is_cut_by_its_length(self, query: str) -> None:
+    def test_query_is_cut_by_its_length(self, query: str) -> None:
         shown = shown_query(query)
         assert shown.endswith(f"... <truncated, {len(query)} characters>")
         assert len(shown.partition("...")[0]) <= 1024
 
-    def test_is_redacted_before_it_is_cut(self) -> None:
+    def test_query_is_redacted_before_it_is_cut(self) -> None:
         shown = shown_query("token=" + "x" * 100_000 + "&b=2")
         assert shown.startswith("token=[redacted]")
         assert "xx" not in shown
@@ -102,16 +102,16 @@ class TestQuery:
         assert "xx" not in shown
 
     @given(st.binary(max_size=300))
-    def test_has_no_credential_whatever_stands_beside_it(self, other: bytes) -> None:
+    def test_query_has_no_credential_whatever_stands_beside_it(self, other: bytes) -> None:
         other = other.replace(b"&", b"")
         for query in (other + b"&token=hunter2", b"token=hunter2&" + other):
             assert "hunter2" not in shown_query(query)
 
     @given(st.text(max_size=300))
-    def test_of_any_text_is_text(self, query: str) -> None:
+    def test_query_of_any_text_is_text(self, query: str) -> None:
         shown_query(query).encode()
 
-    def test_hides_registered_secrets_that_a_cut_would_split(self) -> None:
+    def test_query_hides_registered_secrets_that_a_cut_would_split(self) -> None:
         redact = Redact(values=["correct horse battery"])
         shown = shown_query(
             "a=" + "x" * 1010 + urllib.parse.quote("correct horse battery") + "y" * 9
@@ -139,14 +139,16 @@ class TestSentence:
             ("/a?b=1\n/c?d=2", "/a\n/c", "/a?b=1\n/c?d=2"),
         ],
     )  # fmt: skip
-    def test_has_query_strings_by_the_same_rule(self, text: str, off: str, on: str) -> None:
+    def test_sentence_has_query_strings_by_the_same_rule(
+        self, text: str, off: str, on: str
+    ) -> None:
         log_query_strings(False)
         assert shown_sentence(text) == off
         log_query_strings(True)
         assert shown_sentence(text) == on
 
     @pytest.mark.parametrize("text", ["/?a " * 250_000, "/" * 2_000_000 + "?a", "?a" * 1_000_000])
-    def test_of_any_length_is_cut_first(self, text: str) -> None:
+    def test_sentence_of_any_length_is_cut_first(self, text: str) -> None:
         log_query_strings(False)
         shown = shown_sentence(text)
         assert len(shown) < 40_000
@@ -154,7 +156,7 @@ class TestSentence:
 
 
 class TestHeader:
-    def test_that_is_long_is_cut_by_its_length(self) -> None:
+    def test_header_that_is_long_is_cut_by_its_length(self) -> None:
         shown = capped(decoded_header(b"\xe9" * 4_000_000))
         assert shown == "\xe9" * 1024 + "... <truncated, 4000000 characters>"
         assert decoded_header(b"caf\xe9") == "caf\xe9"
@@ -175,7 +177,7 @@ def application(*args: Any) -> Any:
 
 
 class TestSetting:
-    def test_is_off_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_setting_is_off_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(VARIABLE, raising=False)
         assert "querystring" not in access_line()
         assert access_line()["path"] == "/a"
@@ -183,7 +185,7 @@ class TestSetting:
     @pytest.mark.parametrize(
         ("value", "is_on"), [("1", True), ("TRUE", True), ("on", True), ("0", False), ("", False)]
     )
-    def test_is_that_of_the_environment(
+    def test_setting_is_that_of_the_environment(
         self, monkeypatch: pytest.MonkeyPatch, value: str, is_on: bool
     ) -> None:
         monkeypatch.setenv(VARIABLE, value)
@@ -191,7 +193,7 @@ class TestSetting:
         assert access_line().get("querystring") == ("b=1&token=[redacted]" if is_on else None)
 
     @pytest.mark.usefixtures("untouched_process")
-    def test_of_the_environment_is_looked_at_when_logging_is_configured(
+    def test_setting_of_the_environment_is_looked_at_when_logging_is_configured(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(VARIABLE, "maybe")
@@ -200,13 +202,13 @@ class TestSetting:
                 configured("shop")
 
     @pytest.mark.parametrize("core", [DockerflowASGI, DockerflowWSGI])
-    def test_is_that_of_a_bare_application(self, core: Any) -> None:
+    def test_setting_is_that_of_a_bare_application(self, core: Any) -> None:
         core(application, settings=Settings(summary_log_querystring=True))
         assert access_line()["querystring"] == "b=1&token=[redacted]"
         core(application, settings=Settings())
         assert "querystring" not in access_line()
 
-    def test_is_that_of_a_configuration_as_it_is_now(self) -> None:
+    def test_setting_is_that_of_a_configuration_as_it_is_now(self) -> None:
         held: dict[str, Any] = {VARIABLE: "yes"}
         live = ReloadingOptions(held.get)
         assert access_line()["querystring"] == "b=1&token=[redacted]"
@@ -214,11 +216,11 @@ class TestSetting:
         live.now()
         assert "querystring" not in access_line()
 
-    def test_is_no_matter_of_a_layer_without_summaries(self) -> None:
+    def test_setting_is_no_matter_of_a_layer_without_summaries(self) -> None:
         log_query_strings(True)
         DockerflowASGI(application, settings=Settings(), summaries=False)
         assert are_query_strings_logged()
 
-    def test_holds_for_the_marker_of_redact(self) -> None:
+    def test_setting_holds_for_the_marker_of_redact(self) -> None:
         assert MARKER in shown_query("token=1")
         assert re.fullmatch(r"\[\w+\]", MARKER)

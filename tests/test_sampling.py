@@ -59,35 +59,35 @@ IDS = [f"request-{number}" for number in range(2000)]
 
 
 class TestSecrets:
-    def test_decide_otherwise_than_a_hash_that_all_can_make(self) -> None:
+    def test_secrets_decide_otherwise_than_a_hash_that_all_can_make(self) -> None:
         unkeyed, keyed = kept_by(Sample(10), IDS), kept_by(Sample(10, secret=SECRET), IDS)
         assert unkeyed == [rid for rid in IDS if zlib.crc32(rid.encode()) * 10 < 2**32]
         assert 120 < len(keyed) < 280
         # The two hashes are independent: a tenth of a tenth is kept by both.
         assert len(set(unkeyed) & set(keyed)) < 60
 
-    def test_that_are_the_same_decide_the_same(self) -> None:
+    def test_secrets_that_are_the_same_decide_the_same(self) -> None:
         first = kept_by(Sample(10, secret=SECRET), IDS)
         assert kept_by(Sample(10, secret=SECRET.encode()), IDS) == first
         assert kept_by(pickle.loads(pickle.dumps(Sample(10, secret=SECRET))), IDS) == first
         assert kept_by(copy.deepcopy(Sample(10, secret=SECRET)), IDS) == first
         assert kept_by(Sample(10, secret=SECRET + "r"), IDS) != first
 
-    def test_are_not_missed_by_an_object_that_an_earlier_version_has_pickled(self) -> None:
+    def test_secrets_are_not_missed_by_an_object_that_an_earlier_version_has_pickled(self) -> None:
         former = Sample.__new__(Sample)
         former.__setstate__({"rate": 10, "keep_from": 30, "key": "rid"})
         assert kept_by(former, IDS) == kept_by(Sample(10), IDS)
 
-    def test_decide_as_they_always_did(self) -> None:
+    def test_secrets_decide_as_they_always_did(self) -> None:
         # A service reads pickles of an earlier version while a system is updated.
         kept = kept_by(Sample(100, secret=SECRET), IDS)
         assert kept[:3] == ["request-36", "request-138", "request-632"]
 
-    def test_keep_those_of_a_higher_rate_at_a_lower_one(self) -> None:
+    def test_secrets_keep_those_of_a_higher_rate_at_a_lower_one(self) -> None:
         rare = kept_by(Sample(100, secret=SECRET), IDS)
         assert set(rare) < set(kept_by(Sample(10, secret=SECRET), IDS))
 
-    def test_of_the_environment_are_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_secrets_of_the_environment_are_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = kept_by(Sample(10, secret=SECRET), IDS)
         # A secret that is read from a file ends with a newline.
         monkeypatch.setenv("MOZLOG_SAMPLE_SECRET", f"{SECRET}\n")
@@ -96,7 +96,7 @@ class TestSecrets:
         monkeypatch.setenv("MOZLOG_SAMPLE_SECRET", "")
         assert kept_by(Sample(10), IDS) == kept_by(Sample(10, secret=None), IDS) != expected
 
-    def test_decide_by_the_field_that_key_names(self) -> None:
+    def test_secrets_decide_by_the_field_that_key_names(self) -> None:
         sample = Sample(10, key="user", secret=SECRET)
         users = [*range(1000)]
         kept = kept_by(sample, users, "user")
@@ -104,7 +104,7 @@ class TestSecrets:
         assert 50 < len(kept) < 160
         assert kept_by(sample, ["a\ud800"] * 3, "user") in ([], ["a\ud800"] * 3)
 
-    def test_of_any_length_are_taken(self) -> None:
+    def test_secrets_of_any_length_are_taken(self) -> None:
         kept = {
             tuple(kept_by(Sample(10, secret=secret), IDS))
             for secret in (b"x" * 16, b"x" * 64, b"x" * 65, b"x" * 66, "\ud800\xe9" * 9)
@@ -123,14 +123,14 @@ class TestSecrets:
             (False, "secret is of type bool; it must be a text or bytes"),
         ],
     )
-    def test_that_are_invalid_raise_and_are_not_shown(self, secret: Any, said: str) -> None:
+    def test_secrets_that_are_invalid_raise_and_are_not_shown(self, secret: Any, said: str) -> None:
         with pytest.raises(OptionError, match=said) as raised:
             Sample(10, secret=secret)
         assert "hunter2" not in str(raised.value)
         assert "0123" not in str(raised.value)
         assert "openssl rand -hex 16" in str(raised.value)
 
-    def test_of_the_environment_that_are_none_are_refused(
+    def test_secrets_of_the_environment_that_are_none_are_refused(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MOZLOG_SAMPLE_SECRET", "hunter2")
@@ -138,14 +138,16 @@ class TestSecrets:
             Sample(10)
         assert "hunter2" not in str(raised.value)
 
-    def test_are_not_in_what_a_dump_of_the_object_shows(self) -> None:
+    def test_secrets_are_not_in_what_a_dump_of_the_object_shows(self) -> None:
         sample = Sample(10, secret=SECRET)
         assert SECRET not in repr(vars(sample))
         assert SECRET.encode() not in pickle.dumps(sample)
 
 
 class TestIdsThatClientsBring:
-    def test_are_drawn_for_only_where_something_asks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ids_that_clients_bring_are_drawn_for_only_where_something_asks(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(brought_ids.brought, "is_wanted", False)
         Sample(10, secret=SECRET)
         RequestIdPolicy().resolve(["abc"], []).value
@@ -163,7 +165,7 @@ class TestIdsThatClientsBring:
             (RequestIdPolicy(traceparent=True), [], [f"00-{'a' * 32}-{'b' * 16}-01"]),
         ],
     )
-    def test_are_drawn_for_however_they_came(
+    def test_ids_that_clients_bring_are_drawn_for_however_they_came(
         self, policy: RequestIdPolicy, values: list[str], traceparents: list[str]
     ) -> None:
         Sample(10)
@@ -172,12 +174,14 @@ class TestIdsThatClientsBring:
         rid = policy.resolve([], []).value
         assert brought_ids.number_for(rid) is None
 
-    def test_that_are_not_trusted_are_not_drawn_for(self) -> None:
+    def test_ids_that_clients_bring_that_are_not_trusted_are_not_drawn_for(self) -> None:
         Sample(10)
         made = RequestIdPolicy(trust=False).resolve(["abc"], []).value
         assert brought_ids.number_for(made) is brought_ids.number_for("xyz") is None
 
-    def test_that_are_asked_for_in_a_request_leave_it_its_number(self) -> None:
+    def test_ids_that_clients_bring_that_are_asked_for_in_a_request_leave_it_its_number(
+        self,
+    ) -> None:
         Sample(2)
         seen = []
 
@@ -195,7 +199,7 @@ class TestIdsThatClientsBring:
         assert [len({*seen[:4]}), {*seen[4:]}] == [1, {None}]
         assert None not in seen[:4]
 
-    def test_are_kept_by_chance_whatever_field_has_them(self) -> None:
+    def test_ids_that_clients_bring_are_kept_by_chance_whatever_field_has_them(self) -> None:
         sample = Sample(2, key="request")
         kept = set()
         for _ in range(40):
@@ -263,16 +267,20 @@ class TestRequestsInRequests:
 
         call_wsgi(DockerflowWSGI(outer), rid or "")
 
-    def test_that_hand_an_id_on_that_was_made_here_go_by_its_hash(self) -> None:
+    def test_requests_in_requests_that_hand_an_id_on_that_was_made_here_go_by_its_hash(
+        self,
+    ) -> None:
         assert self.decided(None, None) == {(2, 1), (0, 0)}
 
-    def test_that_hand_an_id_on_that_was_brought_share_its_number(self) -> None:
+    def test_requests_in_requests_that_hand_an_id_on_that_was_brought_share_its_number(
+        self,
+    ) -> None:
         assert self.decided("abc", None) == {(2, 1), (0, 0)}
 
-    def test_that_have_another_id_have_another_number(self) -> None:
+    def test_requests_in_requests_that_have_another_id_have_another_number(self) -> None:
         assert self.decided("abc", "xyz") == {(2, 1), (0, 0), (2, 0), (0, 1)}
 
-    def test_leave_the_outer_one_its_number_also_in_one_context(self) -> None:
+    def test_requests_in_requests_leave_the_outer_one_its_number_also_in_one_context(self) -> None:
         Sample(2)
         seen = []
 
@@ -294,7 +302,7 @@ class TestRequestsInRequests:
 
 
 class TestLinesBehindARequest:
-    def test_of_a_server_go_by_the_number_of_the_request(
+    def test_lines_behind_a_request_of_a_server_go_by_the_number_of_the_request(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sample = Sample(2)

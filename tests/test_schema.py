@@ -31,18 +31,18 @@ class TestValidLines:
         "changes",
         [{}, {"Fields": {}}, {"Fields": {"a": {"b": [None]}}}, {"severity": "INFO"}, {"Pid": 0}],
     )
-    def test_have_no_problems(self, changes: dict[str, Any]) -> None:
+    def test_valid_lines_have_no_problems(self, changes: dict[str, Any]) -> None:
         assert schema.validate(line(**changes)) == []
         assert schema.validate(line(**changes).encode() + b"\n") == []
 
-    def test_need_no_more_than_a_time(self) -> None:
+    def test_valid_lines_need_no_more_than_a_time(self) -> None:
         assert schema.validate('{"Timestamp":0}') == []
 
     @pytest.mark.parametrize(
         "value",
         ["s", 1, 1.5, True, ["a"], [1, 2.5], [True], {"value": [1], "representation": "B"}],
     )
-    def test_of_the_strict_kind_have_flat_fields(self, value: Any) -> None:
+    def test_valid_lines_of_the_strict_kind_have_flat_fields(self, value: Any) -> None:
         assert schema.validate(line(Fields={"a": value}), strict=True) == []
 
 
@@ -94,7 +94,9 @@ class TestProblems:
             ({"a": {"value": [], "representation": ""}}, "$.Fields.a.value", "The array is empty"),
         ],
     )
-    def test_of_strict_lines_are_found_too(self, fields: Any, path: str, start: str) -> None:
+    def test_problems_of_strict_lines_are_found_too(
+        self, fields: Any, path: str, start: str
+    ) -> None:
         (problem,) = schema.validate(line(Fields=fields), strict=True)
         assert problem.path == path
         assert problem.message.startswith(start)
@@ -113,16 +115,16 @@ class TestProblems:
             ('{"Timestamp":1,"Type":"\u2028"}', "The line holds the control character U+2028"),
         ],
     )
-    def test_of_the_line_itself_come_first(self, text: Any, start: str) -> None:
+    def test_problems_of_the_line_itself_come_first(self, text: Any, start: str) -> None:
         (problem,) = schema.validate(text)
         assert problem.path == "$"
         assert problem.message.startswith(start)
 
-    def test_of_a_missing_time_is_found(self) -> None:
+    def test_problems_of_a_missing_time_is_found(self) -> None:
         (problem,) = schema.validate("{}")
         assert problem.path == "$.Timestamp"
 
-    def test_of_a_doubled_key_is_found_at_any_depth(self) -> None:
+    def test_problems_of_a_doubled_key_is_found_at_any_depth(self) -> None:
         text = '{"Timestamp":1,"Fields":{"a":[{"b":1,"b":2}]},"Timestamp":2}'
         paths = {problem.path for problem in schema.validate(text)}
         assert paths == {"$.Timestamp", "$.Fields.a[0].b"}
@@ -147,7 +149,7 @@ LINES = st.dictionaries(
 
 class TestSchemaFiles:
     @given(LINES)
-    def test_say_the_same_as_validate(self, document: dict[str, Any]) -> None:
+    def test_schema_files_say_the_same_as_validate(self, document: dict[str, Any]) -> None:
         text = json.dumps(document)
         loose = jsonschema.Draft202012Validator(schema.load())
         strict = jsonschema.Draft202012Validator(schema.load(strict=True))
@@ -156,5 +158,5 @@ class TestSchemaFiles:
         assert (schema.validate(text, strict=True) == []) == both
 
     @pytest.mark.parametrize("strict", [False, True])
-    def test_are_json_schemas(self, strict: bool) -> None:
+    def test_schema_files_are_json_schemas(self, strict: bool) -> None:
         jsonschema.Draft202012Validator.check_schema(schema.load(strict=strict))

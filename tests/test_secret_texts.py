@@ -14,11 +14,11 @@ class TestNames:
         "name",
         ["password", "API key", "AccountKey", "SharedAccessKey", "sig", "X-Session", "dbPw", "jwt"],
     )
-    def test_of_secrets_in_texts(self, name: str) -> None:
+    def test_names_of_secrets_in_texts(self, name: str) -> None:
         assert is_name_of_secret(name)
 
     @pytest.mark.parametrize("name", ["sessions", "design", "host", "key", "AccountName", "spw"])
-    def test_of_others(self, name: str) -> None:
+    def test_names_of_others(self, name: str) -> None:
         assert not is_name_of_secret(name)
 
 
@@ -52,7 +52,7 @@ class TestMaskedText:
             ("can't encode character '\\u2026' in position 3", None),
         ],
     )  # fmt: skip
-    def test_has_no_secret(self, text: str, masked: str | None) -> None:
+    def test_masked_text_has_no_secret(self, text: str, masked: str | None) -> None:
         got = masked_text(text, "***")
         assert SECRET not in got
         assert "\\u2026" not in got
@@ -72,15 +72,15 @@ class TestMaskedText:
             "a: b, c=d",
         ],
     )
-    def test_that_has_none_stays(self, text: str) -> None:
+    def test_masked_text_that_has_none_stays(self, text: str) -> None:
         assert masked_text(text, "***") == text
 
-    def test_leaves_a_path_alone_where_no_user_can_be(self) -> None:
+    def test_masked_text_leaves_a_path_alone_where_no_user_can_be(self) -> None:
         text = "https://x.example/@scope/y@1 token=a"
         assert masked_text(text, "***", user_info=False) == "https://x.example/@scope/y@1 token=***"
 
     @given(st.text(), st.text())
-    def test_never_raises(self, before: str, after: str) -> None:
+    def test_masked_text_never_raises(self, before: str, after: str) -> None:
         assert "tu'l\"ip" not in masked_text(f'{before} password="tu\'l\\"ip" {after}', "***")
 
     @given(
@@ -88,5 +88,5 @@ class TestMaskedText:
             st.sampled_from(["password", "=", "'", '"', "{", "}", "\\", ":", "@", "://", " ", "x"])
         )
     )
-    def test_comes_to_an_end(self, pieces: list[str]) -> None:
+    def test_masked_text_comes_to_an_end(self, pieces: list[str]) -> None:
         masked_text("".join(pieces) * 20, "***")

@@ -123,7 +123,7 @@ class TestConfiguration:
         line = MozlogFormatter(processors=[redact]).format(record(f"of {secret}.", own=secret))
         assert checked(line)["Fields"] == {"own": AWAY, "msg": f"of {AWAY}."}
 
-    def test_where_neither_is_used_lines_are_encoded_as_ever(self) -> None:
+    def test_configuration_where_neither_is_used_lines_are_encoded_as_ever(self) -> None:
         assert Redact().mask is None
         maker = MozlogFormatter(processors=[Redact()]).line_encoder_for("shop")
         assert maker.mask is None
@@ -263,7 +263,9 @@ class TestEncodings:
             ("tulip'in'may", repr("SELECT \"x\" 'tulip''in''may'")),
         ],
     )
-    def test_quotes_and_braces_that_are_doubled_are_one(self, secret: str, dressed: str) -> None:
+    def test_encodings_quotes_and_braces_that_are_doubled_are_one(
+        self, secret: str, dressed: str
+    ) -> None:
         out = masked(f"a {dressed} b", secret)
         assert AWAY in out
         assert "tulip" not in out
@@ -481,7 +483,7 @@ class TestFailures:
         monkeypatch.setattr(Needle, "masked", fail)
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, CloudFormatter, PrettyFormatter])
-    def test_of_a_formatter_is_the_least_line(self, kind: Any) -> None:
+    def test_failures_of_a_formatter_is_the_least_line(self, kind: Any) -> None:
         stream = io.StringIO()
         handler = MozlogHandler(stream)
         handler.setFormatter(kind(processors=[Redact(values=[SECRET])]))
@@ -493,7 +495,7 @@ class TestFailures:
         assert line["Severity"] == 3
         assert SECRET not in stream.getvalue()
 
-    def test_of_an_overridden_convert_record_is_the_least_line(self) -> None:
+    def test_failures_of_an_overridden_convert_record_is_the_least_line(self) -> None:
         class Own(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 return {"raw": record.getMessage()}
@@ -502,7 +504,7 @@ class TestFailures:
         assert SECRET not in text
         assert checked(text)["Fields"] == {"mozlog.degraded": "line not rendered: LookupError"}
 
-    def test_of_a_chain_is_the_least_line(self) -> None:
+    def test_failures_of_a_chain_is_the_least_line(self) -> None:
         stream = io.StringIO()
         chain = processors(formatter=MozlogFormatter(processors=[Redact(values=[SECRET])]))
         logger = FastBoundLogger.at("INFO")(SinkLoggerFactory(Sink(stream))("app"), chain, {})
@@ -511,11 +513,11 @@ class TestFailures:
         assert line["Fields"]["mozlog.degraded"] == "LookupError"
         assert SECRET not in stream.getvalue()
 
-    def test_of_another_renderer_is_an_event_of_markers(self) -> None:
+    def test_failures_of_another_renderer_is_an_event_of_markers(self) -> None:
         out = Redact(values=[SECRET])(None, "info", {"event": SECRET, "level": "info", "n": 1})
         assert out == {"event": AWAY, "level": "info", "n": AWAY}
 
-    def test_of_a_text_that_is_cut_is_the_marker(self) -> None:
+    def test_failures_of_a_text_that_is_cut_is_the_marker(self) -> None:
         redact = Redact(values=[SECRET])
         assert CapLengths(20)(None, "info", {"a": f"{SECRET} {'x' * 40}"}) == {"a": AWAY}
         assert redact.mask is not None
@@ -676,7 +678,7 @@ class TestCuts:
         return [SECRET[at : at + 4] for at in range(len(SECRET) - 3) if SECRET[at : at + 4] in text]
 
     @pytest.mark.parametrize("at", range(0, 20, 3))
-    def test_of_what_caps_lengths(self, at: int) -> None:
+    def test_cuts_of_what_caps_lengths(self, at: int) -> None:
         redact = Redact(values=[SECRET], shapes=True)
         formatter = MozlogFormatter(processors=[redact, CapLengths(40)])
         for text in (f"{'x' * at}{SECRET}{'y' * 60}", f"{'x' * 60}{SECRET}{'y' * at}"):
@@ -684,12 +686,12 @@ class TestCuts:
             assert self.pieces(got) == []
             assert "characters> ..." in got
 
-    def test_of_a_text_that_is_short_once_it_is_masked(self) -> None:
+    def test_cuts_of_a_text_that_is_short_once_it_is_masked(self) -> None:
         formatter = MozlogFormatter(processors=[Redact(values=["x" * 50]), CapLengths(40)])
         assert fields(formatter, record("a " + "x" * 50)) == {"msg": f"a {AWAY}"}
 
     @pytest.mark.parametrize("over", [3, 8, 12, 20_000])
-    def test_of_a_repr(self, over: int) -> None:
+    def test_cuts_of_a_repr(self, over: int) -> None:
         class Long:
             def __repr__(self) -> str:
                 return f"{'x' * (MAX_TEXT - len(SECRET) + 3)}{SECRET}{'y' * over}"
@@ -697,7 +699,7 @@ class TestCuts:
         formatter = MozlogFormatter(processors=[Redact(values=[SECRET])])
         assert self.pieces(fields(formatter, record("x", long=Long()))["long"]) == []
 
-    def test_of_a_repr_that_is_all_secrets(self) -> None:
+    def test_cuts_of_a_repr_that_is_all_secrets(self) -> None:
         class Long:
             def __repr__(self) -> str:
                 return SECRET * 10_000
@@ -705,7 +707,7 @@ class TestCuts:
         formatter = MozlogFormatter(processors=[Redact(values=[SECRET])])
         assert self.pieces(fields(formatter, record("x", long=Long()))["long"]) == []
 
-    def test_of_a_traceback(self) -> None:
+    def test_cuts_of_a_traceback(self) -> None:
         formatter = MozlogFormatter(processors=[Redact(values=[SECRET])])
         for shift in range(0, 40, 5):
             error = ValueError("x")
@@ -715,7 +717,7 @@ class TestCuts:
             assert self.pieces(got["traceback"]) == []
 
     @pytest.mark.parametrize("shift", range(0, 16, 3))
-    def test_of_a_line(self, shift: int) -> None:
+    def test_cuts_of_a_line(self, shift: int) -> None:
         stream = io.StringIO()
         handler = MozlogHandler(stream, max_line_bytes=1024)
         handler.setFormatter(MozlogFormatter(processors=[Redact(values=[SECRET])]))

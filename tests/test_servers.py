@@ -158,7 +158,7 @@ class TestGivenTheConfiguration:
         ],
         ids=["gunicorn", "uvicorn", "hypercorn", "granian"],
     )
-    def test_by_its_command_line(
+    def test_given_the_configuration_by_its_command_line(
         self, folder: Path, kind: str, command: list[str], unbuffered: str
     ) -> None:
         with server(folder, command, files=FILES, unbuffered=unbuffered) as served:
@@ -170,7 +170,7 @@ class TestGivenTheConfiguration:
         assert served.err == ""
 
     @pytest.mark.parametrize("kind", list(IN_CODE))
-    def test_in_code(self, folder: Path, kind: str) -> None:
+    def test_given_the_configuration_in_code(self, folder: Path, kind: str) -> None:
         with server(folder, [f"serve_{kind}", "PORT"], files=FILES) as served:
             ask(served)
         lines = assert_served(kind, served.out)
@@ -266,7 +266,7 @@ class TestConfiguredBeforeTheServer:
     """The server sets up its logging on top of ours, and takes nothing away from it."""
 
     @pytest.mark.parametrize("kind", list(IN_CODE))
-    def test_in_code(self, folder: Path, kind: str) -> None:
+    def test_configured_before_the_server_in_code(self, folder: Path, kind: str) -> None:
         with server(folder, [f"serve_{kind}", "PORT"], files=FILES, setup="configure") as served:
             ask(served, "/warn")
         lines = assert_served(kind, served.out)

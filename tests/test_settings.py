@@ -24,7 +24,7 @@ from dockerflow.settings import NAMES, LiveSettings, Settings, SettingsError
 
 
 class TestSettings:
-    def test_have_upstreams_defaults(self) -> None:
+    def test_settings_have_upstreams_defaults(self) -> None:
         settings = Settings.read({})
         assert settings == Settings()
         assert settings.heartbeat_failed_status_code == 500
@@ -34,7 +34,7 @@ class TestSettings:
         assert settings.check_timeout_seconds == 5
         assert (settings.heartbeat_details, settings.error_endpoint) == ("always", True)
 
-    def test_are_read_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_settings_are_read_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DOCKERFLOW_CHECK_TIMEOUT_SECONDS", "2.5")
         monkeypatch.setenv("DOCKERFLOW_ERROR_ENDPOINT", "off")
         monkeypatch.setenv("DOCKERFLOW_HEARTBEAT_FAILED_STATUS_CODE", "503")
@@ -43,30 +43,30 @@ class TestSettings:
         assert settings.error_endpoint is False
         assert settings.heartbeat_failed_status_code == 503
 
-    def test_are_read_with_a_function(self) -> None:
+    def test_settings_are_read_with_a_function(self) -> None:
         held = {"DOCKERFLOW_REQUEST_ID_HEADER_NAME": "X-Trace"}
         assert Settings.read(held.get).request_id_header_name == "X-Trace"
 
-    def test_that_are_none_have_their_defaults(self) -> None:
+    def test_settings_that_are_none_have_their_defaults(self) -> None:
         assert Settings.read(dict.fromkeys(NAMES), heartbeat_details="debug") == Settings(
             heartbeat_details="debug"
         )
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_that_are_empty_in_the_environment_have_their_defaults(
+    def test_settings_that_are_empty_in_the_environment_have_their_defaults(
         self, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
         monkeypatch.setenv(name, "")
         assert Settings.read() == Settings()
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_that_are_empty_in_a_configuration_have_the_defaults_of_its_framework(
+    def test_settings_that_are_empty_in_a_configuration_have_the_defaults_of_its_framework(
         self, name: str
     ) -> None:
         framework = {"heartbeat_details": "debug", "error_endpoint": False}
         assert Settings.read({name: ""}, **framework) == Settings(**framework)
 
-    def test_say_where_checks_run_and_what_a_summary_of_an_exception_has(self) -> None:
+    def test_settings_say_where_checks_run_and_what_a_summary_of_an_exception_has(self) -> None:
         settings = Settings()
         assert (settings.checks_in_request, settings.summary_traceback, settings.sentry) == (
             False, True, True,
@@ -83,11 +83,11 @@ class TestSettings:
         )  # fmt: skip
 
     @pytest.mark.parametrize("value", [True, 1, "1", "true", "YES", " on "])
-    def test_may_be_switched_on(self, value: Any) -> None:
+    def test_settings_may_be_switched_on(self, value: Any) -> None:
         assert Settings.read({"DOCKERFLOW_SUMMARY_LOG_QUERYSTRING": value}).summary_log_querystring
 
     @pytest.mark.parametrize("value", [False, 0, "0", "False", "no", "off"])
-    def test_may_be_switched_off(self, value: Any) -> None:
+    def test_settings_may_be_switched_off(self, value: Any) -> None:
         assert not Settings.read({"DOCKERFLOW_ERROR_ENDPOINT": value}).error_endpoint
 
     @pytest.mark.parametrize(
@@ -125,13 +125,15 @@ class TestSettings:
             ("SUMMARY_TRACEBACK", "short", "true or false"),
         ],
     )
-    def test_that_are_bad_say_what_is_allowed(self, name: str, value: Any, allowed: str) -> None:
+    def test_settings_that_are_bad_say_what_is_allowed(
+        self, name: str, value: Any, allowed: str
+    ) -> None:
         with pytest.raises(SettingsError) as caught:
             Settings.read({f"DOCKERFLOW_{name}": value})
         assert f"DOCKERFLOW_{name} is {value!r}; it must be " in str(caught.value)
         assert allowed in str(caught.value)
 
-    def test_are_all_named(self) -> None:
+    def test_settings_are_all_named(self) -> None:
         assert set(NAMES) == {
             "DOCKERFLOW_CHECKS",
             "DOCKERFLOW_CHECKS_IN_REQUEST",
@@ -238,14 +240,14 @@ SOURCES = {
 
 class TestNearMisses:
     @pytest.mark.parametrize("where", SOURCES)
-    def test_get_one_warning_that_names_the_setting(self, where: str) -> None:
+    def test_near_misses_get_one_warning_that_names_the_setting(self, where: str) -> None:
         name = "DOCKERFLOW_HEARTBEAT_DETAIL"
         assert said_by(lambda: SOURCES[where](name, "never")) == [
             f"{name} in {where} is not a setting of dockerflow; did you mean {name}S?"
         ]
 
     @pytest.mark.parametrize("where", SOURCES)
-    def test_are_neither_settings_nor_names_of_others(self, where: str) -> None:
+    def test_near_misses_are_neither_settings_nor_names_of_others(self, where: str) -> None:
         def read() -> None:
             for name, value in {
                 "DOCKERFLOW_HEARTBEAT_DETAILS": "never", "DOCKERFLOW_VERSION": "1.2",
@@ -256,19 +258,21 @@ class TestNearMisses:
 
         assert said_by(read) == []
 
-    def test_of_a_state_of_another_kind_are_seen(self) -> None:
+    def test_near_misses_of_a_state_of_another_kind_are_seen(self) -> None:
         assert len(said_by(lambda: by_starlettes_older_state("DOCKERFLOW_CHECK", 1))) == 1
 
     @pytest.mark.parametrize(("written", "meant"), NEAR)
     @pytest.mark.parametrize(
         "prefix", ["DOCKERFLOW_", "dockerflow_", "DOCKER_FLOW_", "DOCKEFLOW_", "DOKCERFLOW_"]
     )
-    def test_may_be_near_in_many_ways(self, prefix: str, written: str, meant: str) -> None:
+    def test_near_misses_may_be_near_in_many_ways(
+        self, prefix: str, written: str, meant: str
+    ) -> None:
         name = prefix + (written.lower() if prefix.islower() else written)
         (text,) = said_by(lambda: by_mapping(name, "1"))
         assert text.endswith(f"did you mean DOCKERFLOW_{meant}?")
 
-    def test_come_after_a_change_as_well(self) -> None:
+    def test_near_misses_come_after_a_change_as_well(self) -> None:
         held: dict[str, Any] = {}
         live = LiveSettings(held.get, names=held.keys, where="x")
 
@@ -279,7 +283,7 @@ class TestNearMisses:
 
         assert len(said_by(change)) == 1
 
-    def test_of_a_configuration_that_cannot_be_read_are_none(self) -> None:
+    def test_near_misses_of_a_configuration_that_cannot_be_read_are_none(self) -> None:
         def fail() -> Any:
             yield "DOCKERFLOW_SENTRY"
             raise LookupError
@@ -288,7 +292,7 @@ class TestNearMisses:
 
 
 class TestLiveSettings:
-    def test_follow_what_changes(self) -> None:
+    def test_live_settings_follow_what_changes(self) -> None:
         held: dict[str, Any] = {}
         live = LiveSettings(held.get, heartbeat_details="debug")
         before = live()
@@ -296,11 +300,11 @@ class TestLiveSettings:
         held["DOCKERFLOW_SUMMARY_LOG_QUERYSTRING"] = True
         assert live() == Settings(summary_log_querystring=True, heartbeat_details="debug")
 
-    def test_that_are_bad_from_the_start_are_an_error(self) -> None:
+    def test_live_settings_that_are_bad_from_the_start_are_an_error(self) -> None:
         with pytest.raises(SettingsError):
             LiveSettings({"DOCKERFLOW_HEARTBEAT_DETAILS": "x"}.get)
 
-    def test_that_become_bad_are_logged_once_and_the_former_stay(self) -> None:
+    def test_live_settings_that_become_bad_are_logged_once_and_the_former_stay(self) -> None:
         held: dict[str, Any] = {"DOCKERFLOW_HEARTBEAT_DETAILS": "never"}
         live = LiveSettings(held.get)
         capture = Capture()

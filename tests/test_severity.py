@@ -41,16 +41,18 @@ class TestNamedLevels:
             (logging.NOTSET, 7),
         ],
     )
-    def test_of_python_have_their_syslog_severity(self, level: int, syslog: int) -> None:
+    def test_named_levels_of_python_have_their_syslog_severity(
+        self, level: int, syslog: int
+    ) -> None:
         assert severity(level) == syslog
 
-    def test_by_convention_at_25_are_notices(self) -> None:
+    def test_named_levels_by_convention_at_25_are_notices(self) -> None:
         assert severity(25) == 5
 
 
 class TestLevelsBetween:
     @pytest.mark.parametrize(("bound", "syslog", "_name"), TABLE)
-    def test_are_as_severe_as_the_named_one_below(
+    def test_levels_between_are_as_severe_as_the_named_one_below(
         self, bound: int, syslog: int, _name: str
     ) -> None:
         assert severity(bound) == syslog
@@ -67,18 +69,20 @@ class TestLevelsBetween:
 
     @PROPERTY
     @given(levels, levels)
-    def test_are_never_less_severe_when_they_are_higher(self, first: float, second: float) -> None:
+    def test_levels_between_are_never_less_severe_when_they_are_higher(
+        self, first: float, second: float
+    ) -> None:
         low, high = sorted([first, second])
         assert 0 <= severity(high) <= severity(low) <= 7
 
 
 class TestOddLevels:
     @pytest.mark.parametrize("level", [-1, -(10**400), float("-inf"), -0.0, False, True])
-    def test_that_are_low_or_negative_are_debug(self, level: Any) -> None:
+    def test_odd_levels_that_are_low_or_negative_are_debug(self, level: Any) -> None:
         assert severity(level) == DEBUG == 7
 
     @pytest.mark.parametrize("level", [70, 10**6, 10**400, float("inf")])
-    def test_that_are_huge_are_emergencies(self, level: Any) -> None:
+    def test_odd_levels_that_are_huge_are_emergencies(self, level: Any) -> None:
         assert severity(level) == 0
 
     @pytest.mark.parametrize(
@@ -97,10 +101,10 @@ class TestOddLevels:
         ],
         ids=lambda level: type(level).__name__,
     )
-    def test_that_are_no_numbers_are_debug(self, level: Any) -> None:
+    def test_odd_levels_that_are_no_numbers_are_debug(self, level: Any) -> None:
         assert severity(level) == 7
 
-    def test_that_claim_to_be_numbers_or_refuse_to_say_are_debug(self) -> None:
+    def test_odd_levels_that_claim_to_be_numbers_or_refuse_to_say_are_debug(self) -> None:
         assert severity(hostile.LyingClass(int)) == 7
         assert severity(hostile.RaisingClass()) == 7
 
@@ -114,10 +118,12 @@ class TestOddLevels:
         ],
         ids=lambda value: type(value).__name__,
     )
-    def test_of_a_hostile_subclass_count_by_their_base_value(self, level: Any, syslog: int) -> None:
+    def test_odd_levels_of_a_hostile_subclass_count_by_their_base_value(
+        self, level: Any, syslog: int
+    ) -> None:
         assert severity(level) == syslog
 
-    def test_give_an_exact_int(self) -> None:
+    def test_odd_levels_give_an_exact_int(self) -> None:
         assert {type(severity(level)) for level in (40, 40.5, True, None, decimal.Decimal(1))} == {
             int
         }
@@ -125,8 +131,10 @@ class TestOddLevels:
 
 class TestCloudSeverities:
     @pytest.mark.parametrize(("_bound", "syslog", "name"), TABLE)
-    def test_are_listed_by_syslog_severity(self, _bound: int, syslog: int, name: str) -> None:
+    def test_cloud_severities_are_listed_by_syslog_severity(
+        self, _bound: int, syslog: int, name: str
+    ) -> None:
         assert CLOUD_SEVERITIES[syslog] == name
 
-    def test_have_one_name_for_each_syslog_severity(self) -> None:
+    def test_cloud_severities_have_one_name_for_each_syslog_severity(self) -> None:
         assert len(set(CLOUD_SEVERITIES)) == 8

@@ -49,7 +49,7 @@ class Failing(io.StringIO):
 
 
 class TestCounters:
-    def test_tell_what_was_written_and_what_was_lost_and_why(self) -> None:
+    def test_counters_tell_what_was_written_and_what_was_lost_and_why(self) -> None:
         stream = Failing()
         sink = Sink(stream)
         assert sink.write(b"one\n")
@@ -60,7 +60,7 @@ class TestCounters:
         assert (sink.written, sink.lost) == (1, 2)
         assert sink.dropped == {"ENOSPC": 1, "LookupError": 1}
 
-    def test_tell_of_lines_that_could_not_keep_all(self) -> None:
+    def test_counters_tell_of_lines_that_could_not_keep_all(self) -> None:
         capture = Capture()
         sink = capture.handler.sink  # type: ignore[attr-defined]
         before = sink.degraded
@@ -74,7 +74,7 @@ class TestCounters:
         capture.logger.info("hi", extra={"value": Broken()})
         assert sink.degraded == before + 1
 
-    def test_are_said_in_a_line_with_severities_and_since_when(self) -> None:
+    def test_counters_are_said_in_a_line_with_severities_and_since_when(self) -> None:
         stream = Failing()
         capture = Capture(MozlogHandler(stream))
         stream.error = OSError(28, "full")
@@ -90,7 +90,7 @@ class TestCounters:
         assert report["Fields"]["lost_by_cause"] == {"ENOSPC": 3}
         assert report["Fields"]["lost_since"][:4].isdigit()
 
-    def test_are_said_at_most_once_a_second_and_at_the_flush(self) -> None:
+    def test_counters_are_said_at_most_once_a_second_and_at_the_flush(self) -> None:
         stream = Failing()
         capture = Capture(MozlogHandler(stream))
         for _ in range(3):
@@ -106,7 +106,7 @@ class TestCounters:
         ]
         assert reports == [1, 2]
 
-    def test_are_kept_where_the_line_that_says_them_is_lost_too(self) -> None:
+    def test_counters_are_kept_where_the_line_that_says_them_is_lost_too(self) -> None:
         stream = Failing()
 
         def report(lost: int) -> bytes:
@@ -126,7 +126,7 @@ class TestCounters:
         assert said == [1, 1]
         assert stream.getvalue() == "one\ntwo\nreport\n"
 
-    def test_can_be_taken_back(self) -> None:
+    def test_counters_can_be_taken_back(self) -> None:
         losses = LossCounter()
         losses.add("ENOSPC", b'{"Severity":3}')
         losses.add("EPIPE", b"for people")
@@ -141,7 +141,7 @@ class TestCounters:
 
 class TestBuffers:
     @pytest.mark.parametrize("is_text", [True, False])
-    def test_of_streams_whose_descriptor_is_closed_keep_no_line(
+    def test_buffers_of_streams_whose_descriptor_is_closed_keep_no_line(
         self, tmp_path: Path, is_text: bool
     ) -> None:
         """A line that is counted as lost is not printed later, with what the stream has kept."""
@@ -165,7 +165,7 @@ class TestCut:
         Capture(handler).logger.info("hi", extra=fields)
         return stream.getvalue().encode()
 
-    def test_leaves_the_head_and_the_tail_of_the_longest_strings(self) -> None:
+    def test_cut_leaves_the_head_and_the_tail_of_the_longest_strings(self) -> None:
         line = self.line(long="a" * 9000 + "b" * 9000, longer=["c" * 20_000], short="d" * 100)
         made = cut(line, 16_384)
         assert 15_000 < len(made) <= 16_384
@@ -178,7 +178,7 @@ class TestCut:
         assert fields["msg"] == "hi"
         assert fields["mozlog.degraded"] == f"cut from {len(line)} bytes"
 
-    def test_tells_how_much_is_missing(self) -> None:
+    def test_cut_tells_how_much_is_missing(self) -> None:
         fields = checked(cut(self.line(long="x" * 30_000), 2048))["Fields"]
         shown, missing = fields["long"].count("x"), fields["long"].split("<")[1].split(" ")[0]
         assert shown + int(missing) == 30_000
@@ -186,28 +186,28 @@ class TestCut:
     @pytest.mark.parametrize(
         "text", ["ž🦊" * 9000, "\u2028" * 9000, '"\\' * 9000, "a" + "\x00" * 9000]
     )
-    def test_goes_by_bytes_of_the_line_and_not_by_characters(self, text: str) -> None:
+    def test_cut_goes_by_bytes_of_the_line_and_not_by_characters(self, text: str) -> None:
         made = cut(self.line(text=text), 4096)
         assert len(made) <= 4096
         assert checked(made)["Fields"]["text"][:1] == text[:1]
 
-    def test_leaves_out_fields_where_there_are_too_many(self) -> None:
+    def test_cut_leaves_out_fields_where_there_are_too_many(self) -> None:
         made = cut(self.line(**{f"field_{n}": "x" * 50 for n in range(400)}), 4096)
         assert len(made) <= 4096
         fields = checked(made)["Fields"]
         assert fields["msg"] == "hi"
         assert "fields left out" in fields["mozlog.degraded"]
 
-    def test_leaves_lines_for_people_alone(self) -> None:
+    def test_cut_leaves_lines_for_people_alone(self) -> None:
         for line in (b"x" * 5000 + b"\n", b"[1]\n", b'{"Fields":1}\n'):
             assert cut(line, 1024) == line
 
-    def test_keeps_what_was_known_to_be_lost(self) -> None:
+    def test_cut_keeps_what_was_known_to_be_lost(self) -> None:
         line = self.line(**{"mozlog.degraded": "before", "x": "y" * 5000})
         reason = checked(cut(line, 2048))["Fields"]["mozlog.degraded"]
         assert reason.startswith("before; cut from ")
 
-    def test_is_done_at_16_kib_unless_it_is_switched_off(self) -> None:
+    def test_cut_is_done_at_16_kib_unless_it_is_switched_off(self) -> None:
         for limit, expected in ((None, 16_384), (2048, 2048), (0, 1_000_000)):
             stream = io.StringIO()
             options = {} if limit is None else {"max_line_bytes": limit}
@@ -223,18 +223,18 @@ class TestCut:
 
 
 class TestPaths:
-    def test_are_appended_to(self, tmp_path: Path) -> None:
+    def test_paths_are_appended_to(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
         path.write_text('{"Timestamp":1}\n')
         for given in (path, str(path)):
             Capture(MozlogHandler(given)).logger.info("hi")
         assert len(checked_lines(path.read_bytes())) == 3
 
-    def test_that_cannot_be_opened_are_an_error_at_once(self, tmp_path: Path) -> None:
+    def test_paths_that_cannot_be_opened_are_an_error_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             MozlogHandler(tmp_path / "missing" / "log")
 
-    def test_are_opened_again_when_the_file_was_moved(
+    def test_paths_are_opened_again_when_the_file_was_moved(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("mozlog_py._sink.reopenable_file._CHECK_EVERY_S", 0.0)
@@ -248,7 +248,7 @@ class TestPaths:
         assert len(checked_lines(rotated.read_bytes())) == 1
         assert [line["Fields"]["msg"] for line in checked_lines(path.read_bytes())] == ["two"]
 
-    def test_are_made_again_by_reopen(self, tmp_path: Path) -> None:
+    def test_paths_are_made_again_by_reopen(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
         handler = MozlogHandler(path)
         capture = Capture(handler)
@@ -259,7 +259,7 @@ class TestPaths:
         assert [line["Fields"]["msg"] for line in checked_lines(path.read_bytes())] == ["two"]
         assert handler.lost == 0
 
-    def test_that_cannot_be_opened_again_leave_the_old_file(
+    def test_paths_that_cannot_be_opened_again_leave_the_old_file(
         self, tmp_path: Path, quiet: list[str]
     ) -> None:
         (tmp_path / "logs").mkdir()
@@ -275,7 +275,7 @@ class TestPaths:
         assert len(quiet) == 1
         assert "cannot be opened again" in quiet[0]
 
-    def test_that_were_closed_lose_and_count(self, tmp_path: Path) -> None:
+    def test_paths_that_were_closed_lose_and_count(self, tmp_path: Path) -> None:
         stream = ReopenableFile(tmp_path / "log")
         sink = Sink(stream)
         assert sink.write(b"one\n")
@@ -287,7 +287,7 @@ class TestPaths:
             stream.fileno()
 
     @pytest.mark.usefixtures("untouched_process")
-    def test_are_opened_again_on_sighup(self, tmp_path: Path) -> None:
+    def test_paths_are_opened_again_on_sighup(self, tmp_path: Path) -> None:
         former = signal.getsignal(signal.SIGHUP)
         called: list[int] = []
         signal.signal(signal.SIGHUP, lambda number, _: called.append(number))
@@ -305,14 +305,16 @@ class TestPaths:
         finally:
             signal.signal(signal.SIGHUP, former)
 
-    def test_work_from_a_configuration(self, tmp_path: Path) -> None:
+    def test_paths_work_from_a_configuration(self, tmp_path: Path) -> None:
         config = dict_config("shop", stream=str(tmp_path / "log"), max_line_bytes=2048)
         assert config["handlers"]["mozlog"]["stream"] == str(tmp_path / "log")
         assert config["handlers"]["mozlog"]["max_line_bytes"] == 2048
 
 
 class TestStreamsThatLog:
-    def test_as_celerys_do_get_nothing(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_streams_that_log_as_celerys_do_get_nothing(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         class LoggingProxy:
             def __init__(self, logger: logging.Logger) -> None:
                 self.logger = logger
@@ -330,7 +332,9 @@ class TestStreamsThatLog:
         assert [line["Fields"]["msg"] for line in lines[:2]] == ["hi", "printed"]
         assert capture.handler.lost == 0  # type: ignore[attr-defined]
 
-    def test_without_saying_so_come_to_an_end(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_streams_that_log_without_saying_so_come_to_an_end(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         written: list[str] = []
 
         class Stream:
@@ -347,7 +351,7 @@ class TestStreamsThatLog:
 
 
 class TestPipes:
-    def test_of_one_process_take_no_lock(self) -> None:
+    def test_pipes_of_one_process_take_no_lock(self) -> None:
         reader, writer = os.pipe()
         try:
             with os.fdopen(writer, "wb") as stream:
@@ -359,7 +363,7 @@ class TestPipes:
         finally:
             os.close(reader)
 
-    def test_of_several_processes_are_noticed(self) -> None:
+    def test_pipes_of_several_processes_are_noticed(self) -> None:
         reader, writer = os.pipe()
         pipe_lock = PipeLock(writer)
         pipe_lock.find_other_writers()
@@ -386,7 +390,7 @@ class TestPipes:
         for descriptor in (reader, writer, told, tell):
             os.close(descriptor)
 
-    def test_that_cannot_be_locked_are_written_to_all_the_same(
+    def test_pipes_that_cannot_be_locked_are_written_to_all_the_same(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*_: Any) -> Any:
@@ -402,7 +406,7 @@ class TestPipes:
         os.close(reader)
         os.close(writer)
 
-    def test_give_a_newcomer_time_before_its_first_long_line(
+    def test_pipes_give_a_newcomer_time_before_its_first_long_line(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         naps: list[float] = []
@@ -421,7 +425,7 @@ class TestPipes:
         os.close(reader)
         os.close(writer)
 
-    def test_whose_reader_has_stopped_lose_after_the_timeout_and_are_mended(self) -> None:
+    def test_pipes_whose_reader_has_stopped_lose_after_the_timeout_and_are_mended(self) -> None:
         reader, writer = os.pipe()
         fcntl.fcntl(writer, _SET_PIPE_SIZE, 8192)
         os.set_blocking(writer, False)
@@ -439,7 +443,7 @@ class TestPipes:
 
 
 class TestTurns:
-    def test_that_were_left_behind_are_taken_over(self, tmp_path: Path) -> None:
+    def test_turns_that_were_left_behind_are_taken_over(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
         sink = Sink(path)
         sink.write(b"one\n")
@@ -447,7 +451,7 @@ class TestTurns:
         assert sink.write(b"two\n")
         assert path.read_bytes() == b"one\nleft\ntwo\n"
 
-    def test_that_were_left_half_way_are_finished(self, tmp_path: Path) -> None:
+    def test_turns_that_were_left_half_way_are_finished(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
         sink = Sink(path)
         sink.write(b"one\n")
@@ -458,7 +462,7 @@ class TestTurns:
         assert path.read_bytes() == b"one\nleft\n"
 
     @pytest.mark.parametrize("count", [2, 5])
-    def test_that_were_left_with_a_count_are_finished_before_the_next_line(
+    def test_turns_that_were_left_with_a_count_are_finished_before_the_next_line(
         self, tmp_path: Path, count: int
     ) -> None:
         path = tmp_path / "log"
@@ -471,7 +475,7 @@ class TestTurns:
         assert path.read_bytes() == b"one\nleft\ntwo\n"
         assert not sink._slot
 
-    def test_of_a_raw_fork_begin_anew(self, tmp_path: Path) -> None:
+    def test_turns_of_a_raw_fork_begin_anew(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
         sink = Sink(path)
         sink.write(b"one\n")
@@ -483,7 +487,7 @@ class TestTurns:
         assert sink.write(b"two\n")
         assert path.read_bytes() == b"one\ntwo\n"
 
-    def test_of_a_raw_fork_with_lines_that_wait_begin_anew(self, tmp_path: Path) -> None:
+    def test_turns_of_a_raw_fork_with_lines_that_wait_begin_anew(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
         sink = Sink(path)
         sink.write(b"one\n")
@@ -493,7 +497,7 @@ class TestTurns:
         assert sink.write(b"two\n")
         assert path.read_bytes() == b"one\ntwo\n"
 
-    def test_are_given_to_the_threads_that_wait(self, tmp_path: Path) -> None:
+    def test_turns_are_given_to_the_threads_that_wait(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
         sink = Sink(path)
         sink.write(b"one\n")
@@ -515,7 +519,7 @@ class TestTurns:
         assert written == [True] * 5
         assert sorted(path.read_bytes().splitlines()) == [b"0", b"1", b"2", b"3", b"4", b"one"]
 
-    def test_of_a_batch_that_fails_are_told_apart(self) -> None:
+    def test_turns_of_a_batch_that_fails_are_told_apart(self) -> None:
         reader, writer = os.pipe()
         fcntl.fcntl(writer, _SET_PIPE_SIZE, 8192)
         os.set_blocking(writer, False)

@@ -43,7 +43,7 @@ def shown(event_dict: dict[Any, Any], method: str = "info", **options: Any) -> d
 
 
 class TestEnvelope:
-    def test_is_the_same_as_of_the_standard_library(self) -> None:
+    def test_envelope_is_the_same_as_of_the_standard_library(self) -> None:
         before = time.time_ns()
         line = rendered({"event": "hi", "logger": "shop.cart"}, hostname="web-1")
         of_record = checked(MozlogFormatter(hostname="web-1", logger_name="shop").format(record()))
@@ -52,7 +52,7 @@ class TestEnvelope:
         assert before <= line["Timestamp"] <= time.time_ns()
         assert line["Fields"] == {"msg": "hi"}
 
-    def test_has_the_applications_name_for_a_logger_without_one(self) -> None:
+    def test_envelope_has_the_applications_name_for_a_logger_without_one(self) -> None:
         assert rendered({"event": "hi"})["Type"] == "shop"
 
     @pytest.mark.parametrize(
@@ -60,66 +60,70 @@ class TestEnvelope:
         [("debug", 7), ("info", 6), ("warning", 4), ("warn", 4), ("error", 3), ("exception", 3),
          ("critical", 2), ("fatal", 2), ("msg", 6), ("unheard_of", 6)],
     )  # fmt: skip
-    def test_has_the_severity_of_the_method(self, method: str, severity: int) -> None:
+    def test_envelope_has_the_severity_of_the_method(self, method: str, severity: int) -> None:
         assert rendered({"event": "hi"}, method)["Severity"] == severity
 
     @pytest.mark.parametrize("level", ["error", "ERROR"])
-    def test_has_the_level_that_structlog_adds_as_its_severity(self, level: Any) -> None:
+    def test_envelope_has_the_level_that_structlog_adds_as_its_severity(self, level: Any) -> None:
         line = rendered({"event": "hi", "level": level}, "error")
         assert line["Severity"] == 3
         assert line["Fields"] == {"msg": "hi"}
 
     @pytest.mark.parametrize("level", ["error", "ERROR", 40, 3])
-    def test_has_the_severity_of_the_call_where_a_field_is_named_level(self, level: Any) -> None:
+    def test_envelope_has_the_severity_of_the_call_where_a_field_is_named_level(
+        self, level: Any
+    ) -> None:
         line = rendered({"event": "hi", "level": level})
         assert line["Severity"] == 6
         assert line["Fields"] == {"level": level, "msg": "hi"}
 
-    def test_has_the_severity_of_a_levels_number(self) -> None:
+    def test_envelope_has_the_severity_of_a_levels_number(self) -> None:
         line = rendered({"event": "hi", "level": "notice", "level_number": 25})
         assert (line["Severity"], line["Fields"]) == (5, {"msg": "hi"})
 
-    def test_leaves_a_levels_number_alone_that_is_none(self) -> None:
+    def test_envelope_leaves_a_levels_number_alone_that_is_none(self) -> None:
         line = rendered({"event": "hi", "level_number": []}, "error")
         assert (line["Severity"], line["Fields"]) == (3, {"level_number": [], "msg": "hi"})
 
-    def test_leaves_a_level_alone_that_is_the_users_own_idea(self) -> None:
+    def test_envelope_leaves_a_level_alone_that_is_the_users_own_idea(self) -> None:
         line = rendered({"event": "lift", "level": "third floor"}, "warning")
         assert line["Severity"] == 4
         assert line["Fields"] == {"level": "third floor", "msg": "lift"}
 
-    def test_has_the_time_of_a_time_stamper(self) -> None:
+    def test_envelope_has_the_time_of_a_time_stamper(self) -> None:
         stamp = time.time() - 1.5
         line = rendered({"event": "hi", "timestamp": stamp})
         assert (line["Timestamp"], line["Fields"]) == (int(stamp * 1e9), {"msg": "hi"})
 
     @pytest.mark.parametrize("stamp", [1234567890.5, 1700000000, 7, -1])
-    def test_has_the_time_of_the_call_where_a_field_is_named_timestamp(self, stamp: float) -> None:
+    def test_envelope_has_the_time_of_the_call_where_a_field_is_named_timestamp(
+        self, stamp: float
+    ) -> None:
         before = time.time_ns()
         line = rendered({"event": "hi", "timestamp": stamp})
         assert before <= line["Timestamp"] <= time.time_ns()
         assert line["Fields"] == {"timestamp": stamp, "msg": "hi"}
 
-    def test_survives_a_time_that_is_none(self) -> None:
+    def test_envelope_survives_a_time_that_is_none(self) -> None:
         assert rendered({"event": "hi", "timestamp": float("nan")})["Timestamp"] > 10**18
 
-    def test_has_a_time_in_words_beside_its_own(self) -> None:
+    def test_envelope_has_a_time_in_words_beside_its_own(self) -> None:
         line = rendered({"event": "hi", "timestamp": "2026-01-02T03:04:05Z"})
         assert line["Fields"] == {"msg": "hi", "Time": "2026-01-02T03:04:05Z"}
 
 
 class TestFields:
-    def test_hold_the_bound_fields_and_those_of_the_call(self) -> None:
+    def test_fields_hold_the_bound_fields_and_those_of_the_call(self) -> None:
         got = shown({"event": "hi", "user": "ann", "n": [1, {2}], "none": None})
         assert got == {"user": "ann", "n": [1, "{2}"], "msg": "hi"}
 
-    def test_keep_a_key_that_clashes_with_ours_beside_it(self) -> None:
+    def test_fields_keep_a_key_that_clashes_with_ours_beside_it(self) -> None:
         got = shown({"event": "hi", "msg": "mine", "error": "too", "exc_info": ValueError("x")})
         assert got["msg"] == "hi"
         assert got["error"] == "ValueError('x')"
         assert (got["extra.msg"], got["extra.error"]) == ("mine", "too")
 
-    def test_hold_the_context_and_the_static_fields_below_the_event(self) -> None:
+    def test_fields_hold_the_context_and_the_static_fields_below_the_event(self) -> None:
         static = {"env": "prod", "user": "nobody", "a": "static"}
         structlog.contextvars.bind_contextvars(trace="t", user="theirs")
         with context.bound(user="ann", a="bound"):
@@ -128,18 +132,18 @@ class TestFields:
         assert got == {"env": "prod", "user": "ann", "a": "said", "trace": "t", "msg": "hi"}
         assert bare == {"msg": "hi"}
 
-    def test_do_not_change_the_event_dict(self) -> None:
+    def test_fields_do_not_change_the_event_dict(self) -> None:
         event = {"event": "hi", "level": "info", "timestamp": 1.0, "exc_info": True, "a": [1]}
         before = dict(event)
         rendered(event)
         assert event == before
 
-    def test_are_those_of_an_event_that_is_json_or_a_dict(self) -> None:
+    def test_fields_are_those_of_an_event_that_is_json_or_a_dict(self) -> None:
         assert shown({"event": '{"a": 1}', "b": 2}) == {"b": 2, "a": 1}
         assert shown({"event": {"a": 1}, "b": 2}) == {"b": 2, "a": 1}
 
     @pytest.mark.parametrize(("event", "msg"), [(7, "7"), (ValueError("x"), "x")])
-    def test_show_an_event_that_is_no_text_as_text(self, event: Any, msg: str) -> None:
+    def test_fields_show_an_event_that_is_no_text_as_text(self, event: Any, msg: str) -> None:
         assert shown({"event": event}) == {"msg": msg}
         assert shown({"event": None, "a": 1}) == shown({"a": 1}) == {"a": 1}
 
@@ -151,15 +155,15 @@ class TestFields:
             "mozlog.degraded": "message and arguments do not fit",
         }
 
-    def test_satisfy_the_machine_schema_where_asked_to(self) -> None:
+    def test_fields_satisfy_the_machine_schema_where_asked_to(self) -> None:
         assert shown({"event": "", "a": {"b": []}}, strict=True) == {"a.b": "[]"}
 
-    def test_show_an_interrupt_of_a_value_as_a_marker(self) -> None:
+    def test_fields_show_an_interrupt_of_a_value_as_a_marker(self) -> None:
         value = hostile.RaisingRepr(KeyboardInterrupt)
         got = shown({"event": "hi", "value": value})
         assert got["value"] == "<unprintable RaisingRepr: KeyboardInterrupt>"
 
-    def test_are_a_constant_where_the_event_cannot_be_read(self) -> None:
+    def test_fields_are_a_constant_where_the_event_cannot_be_read(self) -> None:
         got = shown(7)  # type: ignore[arg-type]
         assert got == {
             "msg": "the event could not be read",
@@ -167,7 +171,7 @@ class TestFields:
         }
 
     @pytest.mark.parametrize("key", ["stack", "stack_info", "exception", "exc_info", "_record"])
-    def test_keep_the_message_whatever_a_keyword_of_structlogs_is(self, key: str) -> None:
+    def test_fields_keep_the_message_whatever_a_keyword_of_structlogs_is(self, key: str) -> None:
         class Array:
             def __bool__(self) -> bool:
                 raise ValueError("ambiguous")
@@ -179,14 +183,14 @@ class TestFields:
         assert (got["msg"], got["a"]) == ("important", 1)
         assert "array" in got.values()
 
-    def test_keep_what_is_no_stack_of_structlogs(self) -> None:
+    def test_fields_keep_what_is_no_stack_of_structlogs(self) -> None:
         event = {"event": "hi", "stack": 0, "stack_info": {"a": 1}, "_name": "bob", "_logger": "x"}
         expected = {"stack": 0, "stack_info": {"a": 1}, "_name": "bob", "_logger": "x", "msg": "hi"}
         assert shown(event) == expected
 
 
 class TestExceptions:
-    def test_are_rendered_like_those_of_the_standard_library(self) -> None:
+    def test_exceptions_are_rendered_like_those_of_the_standard_library(self) -> None:
         try:
             raise ValueError("boom")
         except ValueError:
@@ -196,15 +200,15 @@ class TestExceptions:
         assert got == shown({"event": "failed", "exc_info": exc_info}) == expected
 
     @pytest.mark.parametrize("exc_info", [None, False, True, (None, None, None)])
-    def test_that_are_none_give_no_error(self, exc_info: Any) -> None:
+    def test_exceptions_that_are_none_give_no_error(self, exc_info: Any) -> None:
         assert shown({"event": "hi", "exc_info": exc_info}) == {"msg": "hi"}
 
-    def test_of_the_wrong_shape_are_shown_as_they_are(self) -> None:
+    def test_exceptions_of_the_wrong_shape_are_shown_as_they_are(self) -> None:
         got = shown({"event": "hi", "exc_info": "text"})
         assert got["error"] == "'text'"
         assert got["mozlog.degraded"] == "exception not rendered: TypeError"
 
-    def test_that_were_rendered_before_us_stay_as_they_are(self) -> None:
+    def test_exceptions_that_were_rendered_before_us_stay_as_they_are(self) -> None:
         try:
             raise ValueError("boom")
         except ValueError:
@@ -213,7 +217,7 @@ class TestExceptions:
         assert got["traceback"].startswith("Traceback (most recent call last):")
         assert got["error"] == "ValueError('boom')"
 
-    def test_have_their_stack_beside_them(self) -> None:
+    def test_exceptions_have_their_stack_beside_them(self) -> None:
         event = structlog.processors.StackInfoRenderer()(
             None, "info", {"event": "hi", "stack_info": True}
         )
@@ -346,26 +350,26 @@ class TestWrongWiring:
     @pytest.mark.parametrize(
         "factory", [structlog.PrintLoggerFactory, structlog.WriteLoggerFactory]
     )
-    def test_of_bytes_into_a_text_logger_is_explained(self, factory: Any) -> None:
+    def test_wrong_wiring_of_bytes_into_a_text_logger_is_explained(self, factory: Any) -> None:
         structlog.configure(
             processors=[MozlogRenderer("shop")], logger_factory=factory(io.StringIO())
         )
         with pytest.raises(TypeError, match=r'takes text.*MozlogRenderer\(output="text"\)'):
             structlog.get_logger().info("hi")
 
-    def test_of_bytes_into_a_processor_formatter_is_explained(self) -> None:
+    def test_wrong_wiring_of_bytes_into_a_processor_formatter_is_explained(self) -> None:
         formatter = structlog.stdlib.ProcessorFormatter(processors=[MozlogRenderer("shop")])
         with pytest.raises(TypeError, match="ProcessorFormatter takes text"):
             formatter.format(record())
 
-    def test_of_bytes_into_the_standard_library_is_explained(self) -> None:
+    def test_wrong_wiring_of_bytes_into_the_standard_library_is_explained(self) -> None:
         structlog.configure(
             processors=[MozlogRenderer("shop")], logger_factory=structlog.stdlib.LoggerFactory()
         )
         with pytest.raises(TypeError, match=r'logging\.Logger takes.*output="text"\)$'):
             structlog.get_logger("test.wrong").error("hi")
 
-    def test_of_text_into_a_bytes_logger_is_explained(self) -> None:
+    def test_wrong_wiring_of_text_into_a_bytes_logger_is_explained(self) -> None:
         structlog.configure(
             processors=[MozlogRenderer("shop", output="text")],
             logger_factory=structlog.BytesLoggerFactory(io.BytesIO()),
@@ -373,7 +377,7 @@ class TestWrongWiring:
         with pytest.raises(TypeError, match="BytesLogger takes bytes"):
             structlog.get_logger().info("hi")
 
-    def test_of_an_unknown_output_is_refused(self) -> None:
+    def test_wrong_wiring_of_an_unknown_output_is_refused(self) -> None:
         with pytest.raises(ValueError, match="output is 'json'; it must be 'bytes' or 'text'"):
             MozlogRenderer("shop", output="json")  # type: ignore[arg-type]
 
@@ -391,11 +395,13 @@ class TestWrongWiring:
             ({"colour": 1}, "MozlogRenderer has no option colour; it has logger_name, output"),
         ],
     )
-    def test_of_wrong_options_is_refused(self, options: dict[str, Any], sentence: str) -> None:
+    def test_wrong_wiring_of_wrong_options_is_refused(
+        self, options: dict[str, Any], sentence: str
+    ) -> None:
         with pytest.raises(OptionError, match=sentence):
             MozlogRenderer(**options)
 
-    def test_of_what_is_no_processor_is_refused_by_the_parameters_name(self) -> None:
+    def test_wrong_wiring_of_what_is_no_processor_is_refused_by_the_parameters_name(self) -> None:
         with pytest.raises(OptionError, match="before is 'redact', which is no processor"):
             processors("shop", before="redact")  # type: ignore[arg-type]
         with pytest.raises(OptionError, match=r"before has .*StaticFields.* in it"):
@@ -413,11 +419,11 @@ EVENTS = st.dictionaries(KEYS | st.sampled_from(STRUCTLOG_KEYS), NESTED, max_siz
 @pytest.mark.slow
 class TestAnyEvent:
     @given(EVENTS, st.booleans())
-    def test_gives_one_valid_line(self, event_dict: dict[Any, Any], strict: bool) -> None:
+    def test_any_event_gives_one_valid_line(self, event_dict: dict[Any, Any], strict: bool) -> None:
         rendered(event_dict, strict=strict)
 
     @given(st.text(), EXTRA.filter(lambda extra: extra.keys().isdisjoint(STRUCTLOG_KEYS)))
-    def test_has_the_fields_of_a_record_of_logging(
+    def test_any_event_has_the_fields_of_a_record_of_logging(
         self, message: str, extra: dict[str, Any]
     ) -> None:
         made = record(message)

@@ -119,7 +119,9 @@ class TestNamesThatWereBoundOnce:
 
         within(read)
 
-    def test_are_not_set_in_the_contexts_of_requests(self, within: Callable[..., Any]) -> None:
+    def test_names_that_were_bound_once_are_not_set_in_the_contexts_of_requests(
+        self, within: Callable[..., Any]
+    ) -> None:
         Context().run(bind_and_unbind, 500)
 
         def serve() -> int:
@@ -136,7 +138,9 @@ class TestNamesThatWereBoundOnce:
         # The two of the context, and the one name that was bound here.
         assert within(serve) <= 5
 
-    def test_do_not_grow_what_is_remembered(self, within: Callable[..., Any]) -> None:
+    def test_names_that_were_bound_once_do_not_grow_what_is_remembered(
+        self, within: Callable[..., Any]
+    ) -> None:
         def read() -> None:
             fill_with_others()
             bind_and_unbind(1000)
@@ -171,7 +175,7 @@ def unaskable() -> Any:
 
 class TestWhatIsBound:
     @pytest.mark.slow
-    def test_is_what_structlog_says_whatever_was_bound_before(
+    def test_what_is_bound_is_what_structlog_says_whatever_was_bound_before(
         self, within: Callable[..., Any]
     ) -> None:
         chance, hostile = random.Random(7), unaskable()
@@ -206,7 +210,7 @@ class TestWhatIsBound:
 
         within(act)
 
-    def test_stands_in_the_order_of_its_names_where_they_are_many(
+    def test_what_is_bound_stands_in_the_order_of_its_names_where_they_are_many(
         self, within: Callable[..., Any]
     ) -> None:
         def read() -> None:
@@ -219,7 +223,9 @@ class TestWhatIsBound:
 
         within(read)
 
-    def test_is_found_where_variables_have_one_hash(self, within: Callable[..., Any]) -> None:
+    def test_what_is_bound_is_found_where_variables_have_one_hash(
+        self, within: Callable[..., Any]
+    ) -> None:
         pair = variables_of_one_hash()
 
         def read() -> None:
@@ -242,7 +248,7 @@ class TestWhatIsBound:
 
         within(read)
 
-    def test_is_found_where_the_tree_cannot_be_seen(
+    def test_what_is_bound_is_found_where_the_tree_cannot_be_seen(
         self, within: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def read() -> None:
@@ -263,7 +269,7 @@ class TestWhatIsBound:
         within(read)
 
     @pytest.mark.slow
-    def test_is_kept_no_longer_than_its_context(self) -> None:
+    def test_what_is_bound_is_kept_no_longer_than_its_context(self) -> None:
         class Request:
             pass
 
@@ -279,7 +285,9 @@ class TestWhatIsBound:
         assert ended() is None
         assert structlog_variables._trees._known == {}
 
-    def test_of_tasks_with_one_beginning_is_told_apart(self, within: Callable[..., Any]) -> None:
+    def test_what_is_bound_of_tasks_with_one_beginning_is_told_apart(
+        self, within: Callable[..., Any]
+    ) -> None:
         def tasks() -> list[Any]:
             bind_and_unbind(300)
             each = [copy_context() for _ in range(20)]

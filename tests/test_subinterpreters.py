@@ -121,13 +121,15 @@ made.close()
 
 @needs_interpreters
 class TestInterpretersOfOneProcess:
-    def test_write_whole_lines_to_one_pipe(self, folder: Path) -> None:
+    def test_interpreters_of_one_process_write_whole_lines_to_one_pipe(self, folder: Path) -> None:
         ran = run(folder, _FIVE_WRITERS)
         assert ran.counts() == dict.fromkeys("abcdm", 60)
         assert {line["Pid"] for line in ran.lines()} == {ran.pid}
         assert any(len(line["Fields"]["pad"]) > 60_000 for line in ran.lines())
 
-    def test_write_whole_lines_to_one_socket(self, folder: Path) -> None:
+    def test_interpreters_of_one_process_write_whole_lines_to_one_socket(
+        self, folder: Path
+    ) -> None:
         # Which cannot be opened again by its path, as a pipe can.
         ours, theirs = socket.socketpair()
         with (folder / "read").open("wb") as read, ours:
@@ -151,7 +153,7 @@ class TestInterpretersOfOneProcess:
         program = textwrap.dedent(other) + _FIVE_WRITERS + "assert child.wait(60) == 0\n"
         assert run(folder, program).counts() == dict.fromkeys("abcdmo", 60)
 
-    def test_log_from_an_executor(self, folder: Path) -> None:
+    def test_interpreters_of_one_process_log_from_an_executor(self, folder: Path) -> None:
         ran = run(
             folder,
             """
@@ -167,7 +169,7 @@ class TestInterpretersOfOneProcess:
         )
         assert ran.counts() == {**dict.fromkeys("abcd", 40), "m": 4}
 
-    def test_leave_no_descriptor_behind(self, folder: Path) -> None:
+    def test_interpreters_of_one_process_leave_no_descriptor_behind(self, folder: Path) -> None:
         ran = run(
             folder,
             """
@@ -197,7 +199,9 @@ class TestInterpretersOfOneProcess:
         assert ran.err == "0\n"
         assert ran.counts() == {"a": 8, "b": 16}
 
-    def test_have_an_encoder_and_a_context_each(self, folder: Path) -> None:
+    def test_interpreters_of_one_process_have_an_encoder_and_a_context_each(
+        self, folder: Path
+    ) -> None:
         ran = run(
             folder,
             """
@@ -229,7 +233,9 @@ class TestInterpretersOfOneProcess:
         assert outer["who"] == "orjson"
         assert outer["request"] == "outer"
 
-    def test_write_their_queue_when_they_end(self, folder: Path) -> None:
+    def test_interpreters_of_one_process_write_their_queue_when_they_end(
+        self, folder: Path
+    ) -> None:
         ran = run_inside(
             folder,
             """
@@ -256,7 +262,9 @@ class TestInterpretersOfOneProcess:
         )
         assert ran.counts() == {"queued": 500, "late": 1, "new": 1}
 
-    def test_run_checks_within_their_deadline_and_end(self, folder: Path) -> None:
+    def test_interpreters_of_one_process_run_checks_within_their_deadline_and_end(
+        self, folder: Path
+    ) -> None:
         ran = run_inside(
             folder,
             """
@@ -291,7 +299,7 @@ class TestInterpretersOfOneProcess:
             "('endless', 'error')",
         ]
 
-    def test_leave_signals_to_the_main_one(self, folder: Path) -> None:
+    def test_interpreters_of_one_process_leave_signals_to_the_main_one(self, folder: Path) -> None:
         ran = run_inside(
             folder,
             """
@@ -319,7 +327,7 @@ def pipe() -> Iterator[int]:
 class TestLocksBetweenInterpreters:
     """Two objects of one interpreter have a description each, as those of two interpreters do."""
 
-    def test_are_of_one_lock_at_a_time(self, pipe: int) -> None:
+    def test_locks_between_interpreters_are_of_one_lock_at_a_time(self, pipe: int) -> None:
         one, two = InterpreterLock(pipe), InterpreterLock(pipe)
         assert one.try_lock()
         assert one.try_lock()
@@ -329,7 +337,7 @@ class TestLocksBetweenInterpreters:
         one.unlock()
         assert two.try_lock()
 
-    def test_are_of_one_pipe_each(self, pipe: int) -> None:
+    def test_locks_between_interpreters_are_of_one_pipe_each(self, pipe: int) -> None:
         reader, writer = os.pipe()
         try:
             assert InterpreterLock(pipe).try_lock()
@@ -340,7 +348,9 @@ class TestLocksBetweenInterpreters:
             os.close(reader)
             os.close(writer)
 
-    def test_end_when_their_descriptor_is_closed(self, pipe: int) -> None:
+    def test_locks_between_interpreters_end_when_their_descriptor_is_closed(
+        self, pipe: int
+    ) -> None:
         one, two = InterpreterLock(pipe), InterpreterLock(pipe)
         steps = one.locks()
         assert next(steps)
@@ -355,7 +365,7 @@ class TestLocksBetweenInterpreters:
         one.unlock()
         assert not InterpreterLock(pipe).try_lock()
 
-    def test_are_done_without_after_a_note(
+    def test_locks_between_interpreters_are_done_without_after_a_note(
         self, pipe: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         notes: list[str] = []
@@ -369,7 +379,7 @@ class TestLocksBetweenInterpreters:
         assert len(notes) == 1
         assert "/nowhere/comm cannot be opened for locks (No such file" in notes[0]
 
-    def test_keep_the_record_lock_of_the_process(
+    def test_locks_between_interpreters_keep_the_record_lock_of_the_process(
         self, pipe: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(pipe_lock, "has_several", lambda: True)
@@ -385,7 +395,7 @@ class TestLocksBetweenInterpreters:
         two.lock(is_long=False, until=0.0)
         two.unlock()
 
-    def test_are_taken_by_a_line_that_began_before_the_other_interpreter(
+    def test_locks_between_interpreters_are_taken_by_a_line_that_began_before_the_other_interpreter(
         self, pipe: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         answers = [False, True]
@@ -397,7 +407,7 @@ class TestLocksBetweenInterpreters:
         assert not InterpreterLock(pipe).try_lock()
         main.unlock()
 
-    def test_wait_for_a_line_that_the_main_interpreter_has_begun(
+    def test_locks_between_interpreters_wait_for_a_line_that_the_main_interpreter_has_begun(
         self, pipe: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(pipe_lock, "sleep", lambda _: None)
@@ -413,7 +423,7 @@ class TestLocksBetweenInterpreters:
         other.lock(is_long=False, until=0.0)
         other.unlock()
 
-    def test_are_opened_again_after_code_closed_all_descriptors(
+    def test_locks_between_interpreters_are_opened_again_after_code_closed_all_descriptors(
         self, pipe: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(pipe_lock, "has_several", lambda: True)
@@ -426,7 +436,9 @@ class TestLocksBetweenInterpreters:
         lock.unlock()
         assert InterpreterLock(pipe).try_lock()
 
-    def test_are_not_taken_by_a_single_interpreter(self, pipe: int) -> None:
+    def test_locks_between_interpreters_are_not_taken_by_a_single_interpreter(
+        self, pipe: int
+    ) -> None:
         lock = PipeLock(pipe)
         lock.lock(is_long=True)
         assert lock.between_interpreters is None
@@ -434,7 +446,7 @@ class TestLocksBetweenInterpreters:
 
 
 class TestSeveralInterpreters:
-    def test_are_looked_for_in_the_module_that_makes_them(
+    def test_several_interpreters_are_looked_for_in_the_module_that_makes_them(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Module:

@@ -39,7 +39,7 @@ def often_switched() -> Iterator[None]:
 
 
 class TestSummary:
-    def test_is_logged_once(self, capture: Capture) -> None:
+    def test_summary_is_logged_once(self, capture: Capture) -> None:
         request = begun(capture.logger)
         request.finish()
         request.finish(ValueError("late"))
@@ -47,7 +47,7 @@ class TestSummary:
         (fields,) = capture.fields
         assert (fields["errno"], fields["code"], fields["path"]) == (0, 200, "/x")
 
-    def test_is_not_made_for_a_level_that_is_off(self, capture: Capture) -> None:
+    def test_summary_is_not_made_for_a_level_that_is_off(self, capture: Capture) -> None:
         capture.logger.setLevel(logging.ERROR)
         request = begun(capture.logger)
         with mock.patch.object(request, "fields") as fields:
@@ -56,7 +56,7 @@ class TestSummary:
         begun(capture.logger).finish(ValueError("x"))
         assert [line["Severity"] for line in capture.lines] == [3]
 
-    def test_goes_to_loggers_of_any_kind(self) -> None:
+    def test_summary_goes_to_loggers_of_any_kind(self) -> None:
         class Own(logging.Logger): ...
 
         captured = Capture()
@@ -71,7 +71,7 @@ class TestSummary:
         (fields,) = captured.fields
         assert (fields["msg"], fields["errno"]) == ("x", 500)
 
-    def test_passes_filters_and_record_factories(self, capture: Capture) -> None:
+    def test_summary_passes_filters_and_record_factories(self, capture: Capture) -> None:
         former = logging.getLogRecordFactory()
 
         def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
@@ -88,7 +88,7 @@ class TestSummary:
             logging.setLogRecordFactory(former)
         assert [fields["build"] for fields in capture.fields] == [7]
 
-    def test_never_raises_for_a_handler(self, capsys: Any) -> None:
+    def test_summary_never_raises_for_a_handler(self, capsys: Any) -> None:
         class Bad(logging.Handler):
             def handle(self, record: logging.LogRecord) -> bool:
                 raise RuntimeError
@@ -118,7 +118,7 @@ class TestSummary:
         request.finish()
         assert capture.fields[0]["querystring"] == shown
 
-    def test_has_no_time_where_its_beginning_is_unknown(self, capture: Capture) -> None:
+    def test_summary_has_no_time_where_its_beginning_is_unknown(self, capture: Capture) -> None:
         begun(capture.logger).finish()
         request = begun(capture.logger)
         request.started_ns = None
@@ -139,13 +139,13 @@ class GroupOfOne(Exception):
 
 
 class TestText:
-    def test_of_a_group_of_one_is_that_of_the_one(self, capture: Capture) -> None:
+    def test_text_of_a_group_of_one_is_that_of_the_one(self, capture: Capture) -> None:
         begun(capture.logger).finish(GroupOfOne("unhandled errors in a TaskGroup"))
         assert capture.fields[0]["msg"] == "boom"
 
 
 class TestAddFields:
-    def test_says_whether_there_is_a_request(self, capture: Capture) -> None:
+    def test_add_fields_says_whether_there_is_a_request(self, capture: Capture) -> None:
         assert not add_fields(user="ann")
         request = begun(capture.logger)
         assert add_fields(user="ann")
@@ -153,7 +153,7 @@ class TestAddFields:
         assert not add_fields(user="bob")
         assert capture.fields[0]["user"] == "ann"
 
-    def test_replaces_what_is_not_measured(self, capture: Capture) -> None:
+    def test_add_fields_replaces_what_is_not_measured(self, capture: Capture) -> None:
         request = begun(capture.logger)
         add_fields(uid="7", path="/x/{id}", code=1, errno=2, rid="x", t=-1, method="y")
         request.finish(ValueError("boom"))
@@ -164,7 +164,7 @@ class TestAddFields:
         )  # fmt: skip
         assert (fields["extra.code"], fields["extra.t"]) == (1, -1)
 
-    def test_keeps_names_that_a_record_has(self, capture: Capture) -> None:
+    def test_add_fields_keeps_names_that_a_record_has(self, capture: Capture) -> None:
         request = begun(capture.logger)
         add_fields(name="n", msg="m", args=(1,), exc_info="e", levelno=3)
         request.finish()
@@ -172,13 +172,15 @@ class TestAddFields:
         assert (fields["extra.name"], fields["extra.msg"], fields["extra.args"]) == ("n", "m", [1])
         assert capture.lines[0]["Severity"] == 6
 
-    def test_takes_any_value(self, capture: Capture) -> None:
+    def test_add_fields_takes_any_value(self, capture: Capture) -> None:
         request = begun(capture.logger)
         add_fields(odd={1: object, "n": float("nan")}, text="\ud800\n")
         request.finish()
         assert capture.fields[0]["odd"]["n"] == "NaN"
 
-    def test_loses_nothing_of_many_threads(self, capture: Capture, often_switched: None) -> None:
+    def test_add_fields_loses_nothing_of_many_threads(
+        self, capture: Capture, often_switched: None
+    ) -> None:
         request = begun(capture.logger)
 
         def add(index: int) -> None:

@@ -71,7 +71,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
 class TestHandlers:
     @pytest.mark.parametrize("name", SERVER_LOGGERS)
     @pytest.mark.parametrize("when", ["before", "after", "as a list"])
-    def test_of_servers_write_nothing_beside_our_line(
+    def test_handlers_of_servers_write_nothing_beside_our_line(
         self, name: str, when: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         logger = logging.getLogger(name)
@@ -90,7 +90,7 @@ class TestHandlers:
         assert said(capsys) == ["hello"]
 
     @pytest.mark.parametrize("when", ["before", "after"])
-    def test_of_other_kinds_are_still_called(
+    def test_handlers_of_other_kinds_are_still_called(
         self, when: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
@@ -110,7 +110,7 @@ class TestHandlers:
         assert queue.empty()
         assert said(capsys) == ["quiet", "loud"]
 
-    def test_of_a_users_subclass_is_kept(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_handlers_of_a_users_subclass_is_kept(self, capsys: pytest.CaptureFixture[str]) -> None:
         class Own(logging.StreamHandler):  # type: ignore[type-arg]
             pass
 
@@ -121,7 +121,7 @@ class TestHandlers:
         assert stream.getvalue() == "both\n"
         assert said(capsys) == ["both"]
 
-    def test_of_a_file_are_taken_too(
+    def test_handlers_of_a_file_are_taken_too(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         handler = logging.FileHandler(tmp_path / "error.log", delay=True)
@@ -132,7 +132,7 @@ class TestHandlers:
         assert said(capsys) == ["here"]
 
     @pytest.mark.parametrize("when", ["before", "after"])
-    def test_for_the_console_is_taken_from_django_and_no_other(
+    def test_handlers_for_the_console_is_taken_from_django_and_no_other(
         self, when: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         from django.utils.log import AdminEmailHandler, RequireDebugTrue
@@ -161,7 +161,7 @@ class TestHandlers:
         assert (tmp_path / "django.log").read_text() == "careful\n"
         assert said(capsys) == ["careful"]
 
-    def test_are_never_heaped_up(self) -> None:
+    def test_handlers_are_never_heaped_up(self) -> None:
         configure()
         logger = logging.getLogger("gunicorn.error")
         for _ in range(3):
@@ -346,7 +346,7 @@ class TestAccessRecords:
             ("granian.access", ({**GRANIAN, "query_string": b"b=1"},), {**FULL, "t": 2}),
         ],
     )  # fmt: skip
-    def test_become_fields(
+    def test_access_records_become_fields(
         self, name: str, args: Any, expected: dict[str, Any], capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure()
@@ -366,7 +366,7 @@ class TestAccessRecords:
             ("granian.access", ({"path": "/a"},)),
         ],
     )
-    def test_of_a_form_that_is_not_known_stay_as_they_are(
+    def test_access_records_of_a_form_that_is_not_known_stay_as_they_are(
         self, name: str, args: Any, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure()
@@ -381,7 +381,7 @@ class TestAccessRecords:
         ("name", "atoms"),
         [("gunicorn.access", Atoms(GUNICORN)), ("granian.access", GRANIAN)],
     )
-    def test_have_the_id_of_the_request_that_was_served_last(
+    def test_access_records_have_the_id_of_the_request_that_was_served_last(
         self, name: str, atoms: Any, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure()
@@ -393,7 +393,7 @@ class TestAccessRecords:
         assert [line["Fields"].get("rid") for line in lines(capsys)] == ["r1", "r1", None]
 
     @pytest.mark.parametrize("served", [("POST", "/a"), ("GET", "/b")])
-    def test_have_no_id_where_another_request_was_served_last(
+    def test_access_records_have_no_id_where_another_request_was_served_last(
         self, served: tuple[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         """gunicorn logs none whose client has gone; the id must not get to the next one."""
@@ -403,7 +403,7 @@ class TestAccessRecords:
             logging.getLogger("gunicorn.access").info("a sentence", Atoms(GUNICORN))
         assert [line["Fields"].get("rid") for line in lines(capsys)] == [None, None]
 
-    def test_have_the_id_that_gunicorn_shows_of_the_environ(
+    def test_access_records_have_the_id_that_gunicorn_shows_of_the_environ(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure()
@@ -414,7 +414,7 @@ class TestAccessRecords:
         assert line["Fields"]["rid"] == 'the "id"'
         assert take_served("GET", "/a") == (None, False)
 
-    def test_keep_the_id_of_the_context_and_one_that_they_came_with(
+    def test_access_records_keep_the_id_of_the_context_and_one_that_they_came_with(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure()
@@ -425,7 +425,9 @@ class TestAccessRecords:
         logger.info("a sentence", atoms)
         assert [line["Fields"]["rid"] for line in lines(capsys)] == ["own", "r2"]
 
-    def test_of_another_form_have_no_id(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_access_records_of_another_form_have_no_id(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """It cannot be told that they are of the request that was served last."""
         configure()
         remember_served("r1", "GET", "/a")
@@ -455,7 +457,7 @@ class TestExceptionsOfGranian:
         fields: dict[str, Any] = line["Fields"]
         return fields
 
-    def test_become_fields(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_exceptions_of_granian_become_fields(self, capsys: pytest.CaptureFixture[str]) -> None:
         text = (
             "Application callable raised an exception\nTraceback (most recent call last):\n"
             '  File "a.py", line 1, in a\nLookupError: first\n\nThe above exception was\n\n'
@@ -472,7 +474,7 @@ class TestExceptionsOfGranian:
         "message",
         ["no traceback", "only a head\nTraceback (most recent call last):\n  File", "\nTraceback"],
     )
-    def test_in_another_form_stay_as_they_are(
+    def test_exceptions_of_granian_in_another_form_stay_as_they_are(
         self, message: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert self.fields(message, capsys) == {"msg": message}
@@ -493,20 +495,22 @@ class TestDictConfig:
         (line,) = lines(capsys)
         assert line["Fields"] == {**FULL, "t": 2, "agent": "agent"}
 
-    def test_applied_again_adds_no_filter(self) -> None:
+    def test_dict_config_applied_again_adds_no_filter(self) -> None:
         for _ in range(3):
             logging.config.dictConfig(mozlog_py.dict_config(format="mozlog"))
             take_over()
         for name in SERVER_LOGGERS:
             assert len(logging.getLogger(name).filters) == 1, name
 
-    def test_is_the_same_from_a_file(self) -> None:
+    def test_dict_config_is_the_same_from_a_file(self) -> None:
         config = mozlog_py.dict_config(format="mozlog")
         assert json.loads(json.dumps(config)) == config
 
 
 class TestCelery:
-    def test_is_told_when_it_is_imported_later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_celery_is_told_when_it_is_imported_later(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         for name in [name for name in sys.modules if name.partition(".")[0] == "celery"]:
             monkeypatch.delitem(sys.modules, name)
         take_over()
@@ -520,7 +524,7 @@ class TestCelery:
         assert signals.setup_logging.send(sender=None) == [(tasks._logging_is_set_up, None)]
         assert finder not in sys.meta_path
 
-    def test_is_told_once_when_it_is_there(self) -> None:
+    def test_celery_is_told_once_when_it_is_there(self) -> None:
         signals = importlib.import_module("celery.signals")
         finders = sys.meta_path[:]
         take_over()
@@ -535,7 +539,7 @@ class TestCelery:
 
 class TestErrorRecords:
     @pytest.mark.parametrize("name", ["daphne.server", "gunicorn.error", "uvicorn.error"])
-    def test_have_the_id_of_the_exception_and_not_that_of_the_context(
+    def test_error_records_have_the_id_of_the_exception_and_not_that_of_the_context(
         self, name: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure()
@@ -550,7 +554,7 @@ class TestErrorRecords:
         shown = [line["Fields"]["rid"] for line in lines(capsys)]
         assert shown == ["r1", "another", "own"]
 
-    def test_of_granian_have_the_id_of_the_request_that_failed_last(
+    def test_error_records_of_granian_have_the_id_of_the_request_that_failed_last(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure()

@@ -24,7 +24,7 @@ def _started_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) 
 
 
 class TestCaptureLines:
-    def test_gives_parsed_lines_as_they_come(self) -> None:
+    def test_capture_lines_gives_parsed_lines_as_they_come(self) -> None:
         with capture_lines() as lines:
             logging.getLogger("test.capture").debug("hi %s", "there", extra={"n": 1})
             assert lines[0]["Fields"] == {"n": 1, "msg": "hi there"}
@@ -32,13 +32,13 @@ class TestCaptureLines:
         logging.getLogger("test.capture").warning("unheard")
         assert len(lines) == 1
 
-    def test_listens_to_one_logger(self) -> None:
+    def test_capture_lines_listens_to_one_logger(self) -> None:
         with capture_lines("test.one") as lines:
             logging.getLogger("test.one.child").info("heard")
             logging.getLogger("test.two").info("unheard")
         assert [line["Fields"]["msg"] for line in lines] == ["heard"]
 
-    def test_takes_a_logger_a_level_and_a_formatter(self) -> None:
+    def test_capture_lines_takes_a_logger_a_level_and_a_formatter(self) -> None:
         logger = logging.getLogger("test.three")
         formatter = MozlogFormatter(strict=True)
         with capture_lines(logger, level="WARNING", formatter=formatter) as lines:
@@ -47,7 +47,7 @@ class TestCaptureLines:
         assert lines[0]["Fields"] == {"a.b": 1, "msg": "high"}
         assert len(lines) == 1
 
-    def test_puts_the_level_back(self) -> None:
+    def test_capture_lines_puts_the_level_back(self) -> None:
         logger = logging.getLogger("test.level")
         logger.setLevel(logging.ERROR)
         with pytest.raises(LookupError), capture_lines(logger):
@@ -55,7 +55,7 @@ class TestCaptureLines:
         assert logger.level == logging.ERROR
         assert logger.handlers == []
 
-    def test_fails_on_lines_that_are_not_valid(self) -> None:
+    def test_capture_lines_fails_on_lines_that_are_not_valid(self) -> None:
         class Wrong(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 return {**super().convert_record(record), "Severity": 99}
@@ -68,11 +68,13 @@ class TestCaptureLines:
 
 
 class TestFixture:
-    def test_gives_the_lines_of_a_test(self, mozlog_lines: list[dict[str, Any]]) -> None:
+    def test_fixture_gives_the_lines_of_a_test(self, mozlog_lines: list[dict[str, Any]]) -> None:
         logging.getLogger("test.fixture").info("hi")
         assert mozlog_lines[0]["Fields"] == {"msg": "hi"}
 
-    def test_is_there_where_the_package_is_installed(self, pytester: pytest.Pytester) -> None:
+    def test_fixture_is_there_where_the_package_is_installed(
+        self, pytester: pytest.Pytester
+    ) -> None:
         pytester.makepyfile(
             """
             import logging
@@ -131,7 +133,7 @@ class TestPlugin:
         pytester.runpytest_subprocess(*self.OTHERS).assert_outcomes(passed=1)
 
     @pytest.mark.parametrize("first", ["", "import mozlog_py.config"])
-    def test_has_loggers_made_anew_whichever_is_imported_first(
+    def test_plugin_has_loggers_made_anew_whichever_is_imported_first(
         self, first: str, pytester: pytest.Pytester
     ) -> None:
         pytester.makepyfile(early=first)
@@ -149,7 +151,9 @@ class TestPlugin:
 
 
 class TestCaptureOfStructlog:
-    def test_gives_its_lines_after_configure(self, untouched_process: None) -> None:
+    def test_capture_of_structlog_gives_its_lines_after_configure(
+        self, untouched_process: None
+    ) -> None:
         stream = io.StringIO()
         mozlog_py.configure("shop", format="mozlog", stream=stream)
         log = structlog.get_logger("shop.cart").bind(a=1)
@@ -165,7 +169,9 @@ class TestCaptureOfStructlog:
         assert none == []
         assert stream.getvalue().count("\n") == 4
 
-    def test_takes_any_format_and_a_formatter(self, untouched_process: None) -> None:
+    def test_capture_of_structlog_takes_any_format_and_a_formatter(
+        self, untouched_process: None
+    ) -> None:
         mozlog_py.configure("shop", format="pretty", stream=io.StringIO())
         formatter = MozlogFormatter(static_fields={"f": 1})
         with capture_lines(formatter=formatter) as lines:
@@ -175,7 +181,7 @@ class TestCaptureOfStructlog:
 
 
 class TestNoLeaks:
-    def test_gives_back_what_was_bound_with_structlog(self) -> None:
+    def test_no_leaks_gives_back_what_was_bound_with_structlog(self) -> None:
         structlog.contextvars.bind_contextvars(a=1, b=2)
         with pytest.raises(AssertionError, match="left behind a=99"), no_leaks():
             structlog.contextvars.bind_contextvars(a=99)
@@ -183,7 +189,7 @@ class TestNoLeaks:
         assert structlog.contextvars.get_contextvars() == {"a": 1, "b": 2}
         structlog.contextvars.clear_contextvars()
 
-    def test_is_content_with_what_cleans_up(self) -> None:
+    def test_no_leaks_is_content_with_what_cleans_up(self) -> None:
         with no_leaks():
             with context.bound(a=1):
                 pass
@@ -200,19 +206,21 @@ class TestNoLeaks:
             (lambda: context.unbind("before"), "lost before"),
         ],
     )
-    def test_fails_what_leaves_something_and_takes_it_away(self, leak: Any, message: str) -> None:
+    def test_no_leaks_fails_what_leaves_something_and_takes_it_away(
+        self, leak: Any, message: str
+    ) -> None:
         context.bind(before=1)
         with pytest.raises(AssertionError, match=message), no_leaks():
             leak()
         assert context.get() == {"before": 1}
 
-    def test_lets_the_blocks_own_failure_through(self) -> None:
+    def test_no_leaks_lets_the_blocks_own_failure_through(self) -> None:
         with pytest.raises(LookupError), no_leaks():
             context.bind(a=1)
             raise LookupError
         assert context.get() == {}
 
-    def test_is_a_fixture_and_an_option_of_pytest(self, pytester: pytest.Pytester) -> None:
+    def test_no_leaks_is_a_fixture_and_an_option_of_pytest(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(
             """
             from mozlog_py import context

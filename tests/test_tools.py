@@ -107,6 +107,23 @@ class TestRulesOfTheTests:
                 ]
         assert found == []
 
+    def test_each_name_is_a_sentence_that_begins_with_what_is_tested(self) -> None:
+        # With the name of its class in front, such a name was a sentence; grep saw half of it.
+        begins = re.compile(
+            r"test_(is|are|has|have|does|do|of|that|whose|takes?|gives?|keeps?|leaves?|shows?|says?"
+            r"|makes?|goes|go|comes?|names|never|may|can|cannot|raises?|refuses?|reads?)_"
+        )
+        things = ("test_names_", "test_make_record_", "test_make_demo_", "test_has_bound_")
+        found = [
+            f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}"
+            for path in TESTS.rglob("*.py")
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and begins.match(node.name)
+            and not node.name.startswith(things)
+        ]
+        assert found == []
+
     def test_each_lane_of_make_test_is_a_part_of_the_tests(self) -> None:
         makefile = (ROOT / "Makefile").read_text("utf-8")
         lanes = dict(re.findall(r"^(\w+_TESTS) := ((?:.*\\\n)*.*)$", makefile, re.MULTILINE))

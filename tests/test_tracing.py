@@ -34,13 +34,13 @@ def expected(span: Any) -> dict[str, str]:
 
 
 class TestSpan:
-    def test_is_in_the_lines_of_logging(self) -> None:
+    def test_span_is_in_the_lines_of_logging(self) -> None:
         with TRACER.start_as_current_span("work") as span:
             got = fields(MozlogFormatter(), record("hi", n=1))
         assert got == {**expected(span), "n": 1, "msg": "hi"}
         assert fields(MozlogFormatter(), record("hi")) == {"msg": "hi"}
 
-    def test_is_in_the_lines_of_structlog(self) -> None:
+    def test_span_is_in_the_lines_of_structlog(self) -> None:
         stream = io.StringIO()
         log = FastBoundLogger.at(1)(
             SinkLoggerFactory(Sink(stream))("app"), processors("shop"), {"a": 1}
@@ -60,7 +60,7 @@ class TestSpan:
         assert odd == {**expected(span), "a": 1, "values": [1], "msg": "odd"}
         assert outside == {"a": 1, "msg": "outside"}
 
-    def test_is_in_the_trace_keys_of_cloud_logging(self) -> None:
+    def test_span_is_in_the_trace_keys_of_cloud_logging(self) -> None:
         with TRACER.start_as_current_span("work") as span:
             got = render(CloudFormatter(project="p"), record("hi"))
         of = expected(span)
@@ -68,16 +68,16 @@ class TestSpan:
         assert got["logging.googleapis.com/spanId"] == of["span_id"]
         assert got["logging.googleapis.com/trace_sampled"] is True
 
-    def test_stands_below_what_was_bound_or_said(self) -> None:
+    def test_span_stands_below_what_was_bound_or_said(self) -> None:
         with TRACER.start_as_current_span("work"), context.bound(span_id="bound"):
             got = fields(MozlogFormatter(), record("hi", trace_id="said"))
         assert (got["trace_id"], got["span_id"]) == ("said", "bound")
 
-    def test_is_left_out_with_the_context(self) -> None:
+    def test_span_is_left_out_with_the_context(self) -> None:
         with TRACER.start_as_current_span("work"):
             assert fields(MozlogFormatter(include_context=False), record("hi")) == {"msg": "hi"}
 
-    def test_that_is_not_sampled_or_not_valid_says_so_or_nothing(self) -> None:
+    def test_span_that_is_not_sampled_or_not_valid_says_so_or_nothing(self) -> None:
         remote = trace.SpanContext(0xAB, 0xCD, is_remote=True, trace_flags=trace.TraceFlags(0))
         with trace.use_span(trace.NonRecordingSpan(remote)):
             got = trace_context.span_fields()
@@ -87,7 +87,7 @@ class TestSpan:
         with trace.use_span(trace.INVALID_SPAN):
             assert trace_context.span_fields() == {}
 
-    def test_that_is_broken_loses_no_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_span_that_is_broken_loses_no_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken() -> Any:
             raise LookupError
 
@@ -95,7 +95,7 @@ class TestSpan:
             patched.setattr(trace, "get_current_span", broken)
             assert fields(MozlogFormatter(), record("hi")) == {"msg": "hi"}
 
-    def test_whose_context_is_broken_is_asked_for_all_the_same(
+    def test_span_whose_context_is_broken_is_asked_for_all_the_same(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken() -> Any:

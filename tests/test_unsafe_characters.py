@@ -31,7 +31,7 @@ ORDINARY = "Grüße, “quoted” \u2013 5 °C, 日本語のテキスト、\uff0
 
 @pytest.mark.slow
 class TestTheRule:
-    def test_holds_for_each_character_and_for_no_other(self) -> None:
+    def test_the_rule_holds_for_each_character_and_for_no_other(self) -> None:
         for code in range(sys.maxunicode + 1):
             if 0xD800 <= code <= 0xDFFF:
                 continue
@@ -41,12 +41,12 @@ class TestTheRule:
             is_control = code < 0x20
             assert (escape_text(text) != text) == (code in UNSAFE or is_control), hex(code)
 
-    def test_has_what_unicode_calls_bidirectional_controls(self) -> None:
+    def test_the_rule_has_what_unicode_calls_bidirectional_controls(self) -> None:
         # Bidi_Control in PropList.txt.
         bidi = {0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
         assert bidi <= UNSAFE
 
-    def test_leaves_ordinary_text_as_it_is(self) -> None:
+    def test_the_rule_leaves_ordinary_text_as_it_is(self) -> None:
         encoded = orjson.dumps(ORDINARY)
         assert escape(encoded) is encoded
         assert escape_text(ORDINARY) == ORDINARY
@@ -55,7 +55,7 @@ class TestTheRule:
     @pytest.mark.parametrize(
         "text", ["\u2028", "a\u2028", HIDING, '"\\\u202e', "\x7f", "日\U000e0041", "\\\x85\\\\"]
     )
-    def test_loses_nothing_however_many_there_are(self, text: str, count: int) -> None:
+    def test_the_rule_loses_nothing_however_many_there_are(self, text: str, count: int) -> None:
         """A text with many of them is escaped in another way, chunk by chunk."""
         whole = f"{ORDINARY}{text * count}\n\t\"'\\"
         escaped = escape(orjson.dumps(whole) + b"\n")
@@ -65,7 +65,9 @@ class TestTheRule:
 
     @pytest.mark.parametrize("count", [1, 127, 128, 40_000])
     @pytest.mark.parametrize("text", ["\x1b", "a\u2028", "\\\n", "\\n\t\x85", "\ud800"])
-    def test_shows_people_the_same_however_many_there_are(self, text: str, count: int) -> None:
+    def test_the_rule_shows_people_the_same_however_many_there_are(
+        self, text: str, count: int
+    ) -> None:
         def escaped(char: str, kept: str) -> str:
             is_escaped = char not in kept and (not char.isascii() or ord(char) < 32)
             return char.encode("unicode_escape").decode() if is_escaped else char
@@ -75,7 +77,7 @@ class TestTheRule:
         assert escape_lines(whole) == "".join(escaped(char, "\n\t") for char in whole)
 
     @pytest.mark.parametrize("text", ["\u2028", "a\u2028", "\x7f", HIDING])
-    def test_is_applied_with_few_calls_a_chunk(
+    def test_the_rule_is_applied_with_few_calls_a_chunk(
         self, text: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A call for each character made a text of 10 MB a matter of seconds."""
@@ -142,7 +144,9 @@ def front(request: pytest.FixtureRequest) -> Callable[..., str]:
 
 class TestLines:
     @pytest.mark.parametrize("layout", ["mozlog", "gcp"])
-    def test_have_them_escaped_and_lose_none(self, front: Callable[..., str], layout: str) -> None:
+    def test_lines_have_them_escaped_and_lose_none(
+        self, front: Callable[..., str], layout: str
+    ) -> None:
         fields = {"value": HIDING, f"name{HIDING}": 1, "nested": {"a": [HIDING]}, "rid": HIDING}
         text = front(HIDING, layout, **fields)
         assert not {*map(ord, text)} & UNSAFE
@@ -152,7 +156,7 @@ class TestLines:
             assert line["message"] == HIDING
 
     @pytest.mark.parametrize("kind", [MozlogFormatter, CloudFormatter])
-    def test_have_them_escaped_in_names_of_loggers_and_in_exceptions(
+    def test_lines_have_them_escaped_in_names_of_loggers_and_in_exceptions(
         self, kind: type[MozlogFormatter]
     ) -> None:
         error = ValueError(HIDING)
@@ -168,14 +172,16 @@ FORGED = "2026-11-27 03:00:00.000 [error    ] forged [app]"
 
 
 class TestLinesForPeople:
-    def test_show_them_as_escapes(self, front: Callable[..., str]) -> None:
+    def test_lines_for_people_show_them_as_escapes(self, front: Callable[..., str]) -> None:
         fields = {"value": HIDING, f"name{HIDING}": 1, "nested": {"a": [HIDING]}, "rid": HIDING}
         text = front(HIDING, "pretty", **fields)
         assert not {*map(ord, text)} & UNSAFE
         assert text.count("202e") == 5
 
     @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028", "\x85", "\x0b", "\x1c"])
-    def test_begin_with_no_text_of_a_record(self, front: Callable[..., str], end: str) -> None:
+    def test_lines_for_people_begin_with_no_text_of_a_record(
+        self, front: Callable[..., str], end: str
+    ) -> None:
         forging = f"paid{end}{FORGED}"
         fields = {"value": forging, f"name{forging}": 1, "nested": {"a": [forging]}}
         text = front(forging, "pretty", rid=forging, **fields)
@@ -196,18 +202,18 @@ class TestLinesForPeople:
             {"name": f"app\n{FORGED}"},
         ],
     )
-    def test_begin_with_no_text_of_an_exception_or_a_stack(
+    def test_lines_for_people_begin_with_no_text_of_an_exception_or_a_stack(
         self, attributes: dict[str, Any]
     ) -> None:
         first, *others = PrettyFormatter().format(record("failed", **attributes)).splitlines()
         assert "failed" in first
         assert all(not line or re.match(r"    |=+$", line) for line in others)
 
-    def test_keep_the_indents_and_the_empty_lines_of_a_traceback(self) -> None:
+    def test_lines_for_people_keep_the_indents_and_the_empty_lines_of_a_traceback(self) -> None:
         made = PrettyFormatter().format(record("x", exc_text='T:\n  File "a"\n\n\n\tb\n'))
         assert made.split("\n", 1)[1] == '    T:\n      File "a"\n\n\n    \tb'
 
-    def test_begin_with_no_text_of_a_hook(self) -> None:
+    def test_lines_for_people_begin_with_no_text_of_a_hook(self) -> None:
         class Own(PrettyFormatter):
             def formatException(self, ei: Any) -> str:
                 return f"own\n{FORGED}"
@@ -217,7 +223,7 @@ class TestLinesForPeople:
 
 
 class TestNames:
-    def test_of_loggers_of_megabytes_do_not_fill_the_memory(self) -> None:
+    def test_names_of_loggers_of_megabytes_do_not_fill_the_memory(self) -> None:
         handler = MozlogHandler(io.StringIO(), max_line_bytes=0)
         formatter = MozlogFormatter()
         for kind in ("a", "ž"):

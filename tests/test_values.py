@@ -107,14 +107,14 @@ class TestPlainValues:
     @pytest.mark.parametrize(
         "value", ["", "text", "Grüße \U0001f600", 0, -1, 1.5, -0.0, True, False, None, [], {}]
     )
-    def test_are_given_back_as_they_are(self, value: Any) -> None:
+    def test_plain_values_are_given_back_as_they_are(self, value: Any) -> None:
         assert clean(value) == value
         assert type(clean(value)) is type(value)
 
-    def test_lose_nothing(self) -> None:
+    def test_plain_values_lose_nothing(self) -> None:
         assert reasons({"a": [1, "b", None, {"c": 1.5}]}) == []
 
-    def test_are_copied_and_never_shared_with_the_caller(self) -> None:
+    def test_plain_values_are_copied_and_never_shared_with_the_caller(self) -> None:
         inner: list[int] = [1]
         outer = {"inner": inner}
         cleaned = clean(outer)
@@ -126,16 +126,16 @@ class TestPlainValues:
 
 
 class TestFields:
-    def test_leave_out_what_is_none(self) -> None:
+    def test_fields_leave_out_what_is_none(self) -> None:
         assert Sanitiser().fields({"a": None, "b": 1}) == {"b": 1}
 
-    def test_keep_a_none_that_is_nested(self) -> None:
+    def test_fields_keep_a_none_that_is_nested(self) -> None:
         assert Sanitiser().fields({"a": {"b": None}, "c": [None]}) == {
             "a": {"b": None},
             "c": [None],
         }
 
-    def test_do_not_change_what_they_were_given(self) -> None:
+    def test_fields_do_not_change_what_they_were_given(self) -> None:
         fields = {"a": None, 1: float("nan"), "c": [b"x"]}
         Sanitiser().fields(fields)
         assert list(fields) == ["a", 1, "c"]
@@ -155,7 +155,9 @@ class TestNonFiniteNumbers:
             (float("-inf"), "-Infinity"),
         ],
     )
-    def test_become_their_names_as_values_nested_and_as_keys(self, value: float, text: str) -> None:
+    def test_non_finite_numbers_become_their_names_as_values_nested_and_as_keys(
+        self, value: float, text: str
+    ) -> None:
         assert clean(value) == text
         assert clean([{"a": (value,)}]) == [{"a": [text]}]
         assert clean({value: 1}) == {text: 1}
@@ -173,18 +175,18 @@ def digit_limit() -> Iterator[Callable[[int], None]]:
 
 class TestBigIntegers:
     @pytest.mark.parametrize("value", [-(2**63), 2**63, 2**64 - 1])
-    def test_within_64_bits_stay_numbers(self, value: int) -> None:
+    def test_big_integers_within_64_bits_stay_numbers(self, value: int) -> None:
         assert clean(value) == value
         assert type(clean(value)) is int
 
     @pytest.mark.parametrize("value", [-(2**63) - 1, 2**64, 10**30, -(10**30)])
-    def test_over_64_bits_become_their_decimal_digits(self, value: int) -> None:
+    def test_big_integers_over_64_bits_become_their_decimal_digits(self, value: int) -> None:
         assert clean(value) == str(value)
         assert reasons(value) == []
 
     @pytest.mark.parametrize("digits", [4302, 5000, 5001])
     @pytest.mark.parametrize("sign", [1, -1])
-    def test_that_python_refuses_to_print_become_their_number_of_digits(
+    def test_big_integers_that_python_refuses_to_print_become_their_number_of_digits(
         self, digits: int, sign: int
     ) -> None:
         least, most = 10 ** (digits - 1), 10**digits - 1
@@ -192,43 +194,45 @@ class TestBigIntegers:
         assert clean(sign * most) == f"<int of {digits} digits>"
         assert reasons(least) == ["integer too long"]
 
-    def test_respect_a_digit_limit_set_lower(self, digit_limit: Callable[[int], None]) -> None:
+    def test_big_integers_respect_a_digit_limit_set_lower(
+        self, digit_limit: Callable[[int], None]
+    ) -> None:
         digit_limit(640)
         assert clean(10**700) == "<int of 701 digits>"
         assert clean({"a": [10**639 - 1]}) == {"a": ["9" * 639]}
 
-    def test_are_bounded_where_the_digit_limit_was_lifted(
+    def test_big_integers_are_bounded_where_the_digit_limit_was_lifted(
         self, digit_limit: Callable[[int], None]
     ) -> None:
         digit_limit(0)
         assert clean(10**5000) == "<int of 5001 digits>"
 
-    def test_beyond_counting_say_about_how_long_they_are(self) -> None:
+    def test_big_integers_beyond_counting_say_about_how_long_they_are(self) -> None:
         assert re.fullmatch("<int of about 60206[01] digits>", clean(1 << 2_000_000))
 
-    def test_are_keys_as_they_are_values(self) -> None:
+    def test_big_integers_are_keys_as_they_are_values(self) -> None:
         assert clean({2**64: 1, 10**5000: 2}) == {str(2**64): 1, "<int of 5001 digits>": 2}
 
 
 class TestSurrogates:
-    def test_in_values_become_their_escape(self) -> None:
+    def test_surrogates_in_values_become_their_escape(self) -> None:
         assert clean("a\ud800b") == "a\\ud800b"
 
-    def test_in_keys_become_their_escape(self) -> None:
+    def test_surrogates_in_keys_become_their_escape(self) -> None:
         assert clean({"a\udfff": 1}) == {"a\\udfff": 1}
 
-    def test_that_would_make_a_pair_are_two_escapes(self) -> None:
+    def test_surrogates_that_would_make_a_pair_are_two_escapes(self) -> None:
         assert clean("\ud83d\ude00") == "\\ud83d\\ude00"
 
-    def test_leave_the_text_around_them_alone(self) -> None:
+    def test_surrogates_leave_the_text_around_them_alone(self) -> None:
         assert clean("Grüße \ud800 \U0001f600") == "Grüße \\ud800 \U0001f600"
 
-    def test_in_reprs_and_exceptions_become_their_escape(self) -> None:
+    def test_surrogates_in_reprs_and_exceptions_become_their_escape(self) -> None:
         assert clean(hostile.SideEffectRepr(int, "a\udc80")) == "a\\udc80"
         assert clean(ValueError("a\udc80")) == "ValueError: a\\udc80"
         assert clean(pathlib.Path("a\udc80")) == "a\\udc80"
 
-    def test_in_a_file_name_of_a_traceback_become_their_escape(self) -> None:
+    def test_surrogates_in_a_file_name_of_a_traceback_become_their_escape(self) -> None:
         code = compile("raise ValueError", "a\udcff.py", "exec")
         with pytest.raises(ValueError) as caught:
             exec(code, {})
@@ -237,7 +241,7 @@ class TestSurrogates:
         assert frames.tb_next is not None
         assert clean(frames.tb_next) == 'File "a\\udcff.py", line 1, in <module>'
 
-    def test_collide_with_nothing_silently(self) -> None:
+    def test_surrogates_collide_with_nothing_silently(self) -> None:
         assert clean({"\ud800": 1, "\\ud800": 2}) == {"\\ud800": 1, "\\ud800_2": 2}
 
 
@@ -246,7 +250,7 @@ class TestControlCharacters:
     RAW = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\u2028", "\u2029"]
 
     @pytest.mark.parametrize("character", RAW, ids=ascii)
-    def test_never_appear_raw_in_json(self, character: str) -> None:
+    def test_control_characters_never_appear_raw_in_json(self, character: str) -> None:
         value = {character: [f"a{character}b"]}
         line = encode(clean(value))
         assert character not in line.decode()
@@ -266,32 +270,32 @@ class TestControlCharacters:
 
 class TestBytes:
     @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-    def test_become_base64_that_is_safe_in_urls(self, kind: Callable[[bytes], Any]) -> None:
+    def test_bytes_become_base64_that_is_safe_in_urls(self, kind: Callable[[bytes], Any]) -> None:
         assert clean(kind(b"\xfb\xff\xfe")) == "-__-"
         assert clean(kind(b"")) == ""
 
-    def test_of_a_megabyte_are_cut_and_their_length_is_said(self) -> None:
+    def test_bytes_of_a_megabyte_are_cut_and_their_length_is_said(self) -> None:
         kept = base64.urlsafe_b64encode(b"x" * MAX_TEXT).decode()
         assert clean(b"x" * 1_000_000) == f"{kept}... <truncated, 1000000 bytes>"
         assert reasons(b"x" * 1_000_000) == ["bytes truncated"]
 
-    def test_that_fit_exactly_are_whole(self) -> None:
+    def test_bytes_that_fit_exactly_are_whole(self) -> None:
         assert base64.urlsafe_b64decode(clean(b"x" * MAX_TEXT)) == b"x" * MAX_TEXT
         assert reasons(b"x" * MAX_TEXT) == []
 
-    def test_in_a_view_of_wider_items_are_its_bytes(self) -> None:
+    def test_bytes_in_a_view_of_wider_items_are_its_bytes(self) -> None:
         items = array.array("i", [1, 2])
         assert base64.urlsafe_b64decode(clean(memoryview(items))) == items.tobytes()
 
-    def test_in_a_view_with_gaps_are_what_the_view_shows(self) -> None:
+    def test_bytes_in_a_view_with_gaps_are_what_the_view_shows(self) -> None:
         assert base64.urlsafe_b64decode(clean(memoryview(b"a-b-c-")[::2])) == b"abc"
 
-    def test_in_a_released_view_become_a_marker(self) -> None:
+    def test_bytes_in_a_released_view_become_a_marker(self) -> None:
         view = memoryview(b"abc")
         view.release()
         assert clean(view) == "<unprintable memoryview: ValueError>"
 
-    def test_are_keys_as_they_are_values(self) -> None:
+    def test_bytes_are_keys_as_they_are_values(self) -> None:
         assert clean({b"x": 1}) == {"eA==": 1}
 
 
@@ -313,11 +317,11 @@ class TestDatesAndTimes:
             (dt.datetime(2024, 1, 1, tzinfo=hostile.Zone(None)), "2024-01-01T00:00:00"),
         ],
     )
-    def test_are_in_iso_format(self, value: Any, text: str) -> None:
+    def test_dates_and_times_are_in_iso_format(self, value: Any, text: str) -> None:
         assert clean(value) == text
         assert clean({value: [value]}) == {text: [text]}
 
-    def test_of_a_raising_time_zone_name_the_exception(self) -> None:
+    def test_dates_and_times_of_a_raising_time_zone_name_the_exception(self) -> None:
         zone = hostile.Zone(hostile.Hostile())
         assert clean(dt.datetime(2024, 1, 1, tzinfo=zone)) == "<unprintable datetime: Hostile>"
         assert clean(dt.time(1, tzinfo=zone)) == "<unprintable time: Hostile>"
@@ -326,14 +330,14 @@ class TestDatesAndTimes:
         ("answer", "error"),
         [("noon", "TypeError"), (5, "TypeError"), (dt.timedelta(days=3), "ValueError")],
     )
-    def test_of_a_time_zone_that_answers_nonsense_name_the_exception(
+    def test_dates_and_times_of_a_time_zone_that_answers_nonsense_name_the_exception(
         self, answer: Any, error: str
     ) -> None:
         value = dt.datetime(1, 1, 1, tzinfo=hostile.Zone(answer))
         assert clean([value]) == [f"<unprintable datetime: {error}>"]
         assert reasons([value]) == ["value unprintable"]
 
-    def test_are_rendered_by_the_base_class(self) -> None:
+    def test_dates_and_times_are_rendered_by_the_base_class(self) -> None:
         class Moment(dt.datetime):
             def isoformat(self, *_args: Any, **_kwargs: Any) -> str:
                 raise hostile.Hostile
@@ -344,13 +348,13 @@ class TestDatesAndTimes:
 
 
 class TestIdentifiers:
-    def test_are_their_hyphenated_text(self) -> None:
+    def test_identifiers_are_their_hyphenated_text(self) -> None:
         assert clean(uuid.UUID(int=1)) == "00000000-0000-0000-0000-000000000001"
 
-    def test_without_a_number_become_a_marker(self) -> None:
+    def test_identifiers_without_a_number_become_a_marker(self) -> None:
         assert clean(hostile.broken_uuid()) == "<unprintable UUID: AttributeError>"
 
-    def test_whose_module_is_only_half_imported_do_no_harm_to_other_values(
+    def test_identifiers_whose_module_is_only_half_imported_do_no_harm_to_other_values(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # As another thread sees it while it is being imported.
@@ -418,7 +422,7 @@ class TestOtherTypes:
             (dict, "dict"),
         ],
     )
-    def test_have_their_text(self, value: Any, text: str) -> None:
+    def test_other_types_have_their_text(self, value: Any, text: str) -> None:
         assert clean(value) == text
         assert clean({"a": [value]}) == {"a": [text]}
         assert reasons(value) == []
@@ -454,7 +458,9 @@ class TestOtherTypes:
     def test_names_of_classes_are_bounded(self) -> None:
         assert clean(type("N" * 10_000, (), {})) == "N" * 100
 
-    def test_whose_class_attribute_raises_or_lies_are_seen_for_what_they_are(self) -> None:
+    def test_other_types_whose_class_attribute_raises_or_lies_are_seen_for_what_they_are(
+        self,
+    ) -> None:
         assert clean(hostile.RaisingClass()) == "raising class"
         assert clean(hostile.LyingClass(str)) == "lying class"
         assert clean(hostile.LyingClass(dict)) == "lying class"
@@ -468,34 +474,34 @@ class Point:
 
 
 class TestDataclasses:
-    def test_are_objects_of_their_fields(self) -> None:
+    def test_dataclasses_are_objects_of_their_fields(self) -> None:
         assert clean(Point(1, Point((3,)))) == {"x": 1, "y": {"x": [3], "y": 2}}
 
-    def test_with_slots_are_too(self) -> None:
+    def test_dataclasses_with_slots_are_too(self) -> None:
         assert clean(hostile.Slotted(1, 2)) == {"here": 1, "missing": 2}
 
-    def test_with_an_unset_slot_say_so_and_keep_the_others(self) -> None:
+    def test_dataclasses_with_an_unset_slot_say_so_and_keep_the_others(self) -> None:
         value = hostile.slotted_with_a_hole()
         assert clean(value) == {"here": 1, "missing": "<unprintable Slotted: AttributeError>"}
 
-    def test_with_a_raising_property_say_so_and_keep_the_others(self) -> None:
+    def test_dataclasses_with_a_raising_property_say_so_and_keep_the_others(self) -> None:
         assert clean(hostile.RaisingProperty()) == {
             "fine": 1,
             "raising": "<unprintable RaisingProperty: Hostile>",
         }
 
-    def test_that_hold_themselves_are_circular(self) -> None:
+    def test_dataclasses_that_hold_themselves_are_circular(self) -> None:
         value = Point(1)
         value.y = [value]
         assert clean(value) == {"x": 1, "y": ["<circular>"]}
 
-    def test_that_merely_look_it_become_a_marker(self) -> None:
+    def test_dataclasses_that_merely_look_it_become_a_marker(self) -> None:
         class Fake:
             __dataclass_fields__ = 5
 
         assert clean(Fake()) == "<unprintable Fake: AttributeError>"
 
-    def test_as_classes_are_their_name(self) -> None:
+    def test_dataclasses_as_classes_are_their_name(self) -> None:
         assert clean(Point) == "Point"
 
 
@@ -517,17 +523,19 @@ class TestJsonDefault:
         ],
         ids=lambda value: type(value).__name__,
     )
-    def test_replaces_the_choice_for_what_json_has_no_type_for(self, value: Any) -> None:
+    def test_json_default_replaces_the_choice_for_what_json_has_no_type_for(
+        self, value: Any
+    ) -> None:
         assert clean([value], repr) == [repr(value)]
 
     @pytest.mark.parametrize("value", ["a", 1, 1.5, None, True, [1], {"a": 1}, (1,), Number.TWO])
-    def test_is_not_asked_about_what_json_has_a_type_for(self, value: Any) -> None:
+    def test_json_default_is_not_asked_about_what_json_has_a_type_for(self, value: Any) -> None:
         assert clean(value, hostile._refuse) == clean(value)
 
-    def test_that_raises_gives_a_marker(self) -> None:
+    def test_json_default_that_raises_gives_a_marker(self) -> None:
         assert clean([1j], hostile._refuse) == ["<unprintable complex: Hostile>"]
 
-    def test_that_interrupts_gives_a_marker_and_the_interrupt(self) -> None:
+    def test_json_default_that_interrupts_gives_a_marker_and_the_interrupt(self) -> None:
         interrupt = KeyboardInterrupt()
 
         def interrupting(_value: Any) -> Any:
@@ -537,11 +545,11 @@ class TestJsonDefault:
         assert sanitiser.value([1j]) == ["<unprintable complex: KeyboardInterrupt>"]
         assert sanitiser.interrupt is interrupt
 
-    def test_that_returns_its_argument_gives_a_marker(self) -> None:
+    def test_json_default_that_returns_its_argument_gives_a_marker(self) -> None:
         assert clean([1j], lambda value: value) == ["<circular>"]
         assert clean(1j, lambda value: [value]) == ["<circular>"]
 
-    def test_that_never_comes_to_an_end_is_cut(self) -> None:
+    def test_json_default_that_never_comes_to_an_end_is_cut(self) -> None:
         assert clean(1j, lambda _value: object()) == "<max depth>"
 
     @pytest.mark.parametrize(
@@ -557,10 +565,10 @@ class TestJsonDefault:
         ],
         ids=lambda value: type(value).__name__,
     )
-    def test_has_its_answer_cleaned_in_turn(self, answer: Any, cleaned: Any) -> None:
+    def test_json_default_has_its_answer_cleaned_in_turn(self, answer: Any, cleaned: Any) -> None:
         assert clean(1j, lambda _value: answer) == cleaned
 
-    def test_may_change_the_container_of_what_it_was_given(self) -> None:
+    def test_json_default_may_change_the_container_of_what_it_was_given(self) -> None:
         # orjson kills the process over this one.
         array: list[Any] = [1j, 2, 3]
 
@@ -570,7 +578,7 @@ class TestJsonDefault:
 
         assert clean(array, clearing) == ["1j", 2, 3]
 
-    def test_is_asked_about_keys_too(self) -> None:
+    def test_json_default_is_asked_about_keys_too(self) -> None:
         assert clean({1j: 1}, repr) == {"1j": 1}
 
 
@@ -603,7 +611,7 @@ class TestHostileSubclasses:
         ],
         ids=lambda value: type(value).__name__,
     )
-    def test_are_their_base_value(self, value: Any, base_value: Any) -> None:
+    def test_hostile_subclasses_are_their_base_value(self, value: Any, base_value: Any) -> None:
         assert clean(value) == base_value
         assert clean({"a": [value]}) == {"a": [base_value]}
 
@@ -616,21 +624,21 @@ class TestHostileSubclasses:
         ],
         ids=["list", "tuple", "dict"],
     )
-    def test_within_each_other_are_too(self, wrap: Callable[[Any], Any]) -> None:
+    def test_hostile_subclasses_within_each_other_are_too(self, wrap: Callable[[Any], Any]) -> None:
         inner = {"b": hostile.HostileInt(1)}
         assert clean(wrap(wrap(inner))) in ([[{"b": 1}]], {"a": {"a": {"b": 1}}})
 
-    def test_as_keys_are_their_base_value(self) -> None:
+    def test_hostile_subclasses_as_keys_are_their_base_value(self) -> None:
         assert clean({hostile.LyingStr("a"): 1, hostile.LyingStr("a"): 2}) == {"a": 1, "a_2": 2}
         assert clean({hostile.LyingInt(5): 1}) == {"5": 1}
 
-    def test_of_text_are_names_by_their_base_value(self) -> None:
+    def test_hostile_subclasses_of_text_are_names_by_their_base_value(self) -> None:
         assert Sanitiser().text_of(hostile.HostileStr("app")) == "app"
         assert Sanitiser().text(hostile.HostileStr("app")) == "app"
 
 
 class TestHostileReprs:
-    def test_that_raise_become_a_marker_of_the_type_and_the_exception(self) -> None:
+    def test_hostile_reprs_that_raise_become_a_marker_of_the_type_and_the_exception(self) -> None:
         value = hostile.RaisingRepr()
         assert clean({"a": [value], "b": 1}) == {
             "a": ["<unprintable RaisingRepr: Hostile>"],
@@ -638,31 +646,33 @@ class TestHostileReprs:
         }
         assert reasons(value) == ["value unprintable"]
 
-    def test_that_raise_an_exception_that_raises_become_a_marker(self) -> None:
+    def test_hostile_reprs_that_raise_an_exception_that_raises_become_a_marker(self) -> None:
         class Worse(Exception):
             __str__ = __repr__ = hostile._refuse
 
         assert clean(hostile.RaisingRepr(Worse())) == "<unprintable RaisingRepr: Worse>"
 
-    def test_that_recurse_become_a_marker(self) -> None:
+    def test_hostile_reprs_that_recurse_become_a_marker(self) -> None:
         assert clean(hostile.RecursiveRepr()) == "<unprintable RecursiveRepr: RecursionError>"
 
-    def test_that_return_no_string_become_a_marker(self) -> None:
+    def test_hostile_reprs_that_return_no_string_become_a_marker(self) -> None:
         assert clean(hostile.NonStringRepr()) == "<unprintable NonStringRepr: TypeError>"
 
-    def test_that_return_odd_strings_are_plain_text(self) -> None:
+    def test_hostile_reprs_that_return_odd_strings_are_plain_text(self) -> None:
         assert clean(hostile.SideEffectRepr(int, hostile.HostileStr("odd"))) == "odd"
 
-    def test_that_return_a_hundred_megabytes_are_cut_and_their_length_is_said(self) -> None:
+    def test_hostile_reprs_that_return_a_hundred_megabytes_are_cut_and_their_length_is_said(
+        self,
+    ) -> None:
         value = hostile.HugeRepr(100_000_000)
         assert clean(value) == "x" * MAX_TEXT + "... <truncated, 100000000 characters>"
         assert reasons(value) == ["text truncated"]
 
-    def test_that_fit_exactly_are_whole(self) -> None:
+    def test_hostile_reprs_that_fit_exactly_are_whole(self) -> None:
         assert clean(hostile.HugeRepr(MAX_TEXT)) == "x" * MAX_TEXT
         assert reasons(hostile.HugeRepr(MAX_TEXT)) == []
 
-    def test_that_log_have_their_own_record_made(self) -> None:
+    def test_hostile_reprs_that_log_have_their_own_record_made(self) -> None:
         maker = LineEncoder("app", "host")
         lines: list[bytes] = []
 
@@ -678,7 +688,7 @@ class TestHostileReprs:
     @pytest.mark.parametrize(
         "kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit]
     )
-    def test_that_interrupt_leave_a_marker_and_the_interrupt(
+    def test_hostile_reprs_that_interrupt_leave_a_marker_and_the_interrupt(
         self, kind: type[BaseException]
     ) -> None:
         interrupt = kind()
@@ -687,13 +697,13 @@ class TestHostileReprs:
         assert value == {"a": [f"<unprintable RaisingRepr: {kind.__name__}>"], "b": 1}
         assert sanitiser.interrupt is interrupt
 
-    def test_that_interrupt_one_after_the_other_leave_the_first(self) -> None:
+    def test_hostile_reprs_that_interrupt_one_after_the_other_leave_the_first(self) -> None:
         first, second = KeyboardInterrupt(), SystemExit()
         sanitiser = Sanitiser()
         sanitiser.value([hostile.RaisingRepr(first), hostile.RaisingRepr(second)])
         assert sanitiser.interrupt is first
 
-    def test_that_raise_an_exception_leave_no_interrupt(self) -> None:
+    def test_hostile_reprs_that_raise_an_exception_leave_no_interrupt(self) -> None:
         sanitiser = Sanitiser()
         sanitiser.value(hostile.RaisingRepr())
         assert sanitiser.interrupt is None
@@ -740,7 +750,7 @@ class TestContainersChangedByTheirItems:
 
 
 class TestCycles:
-    def test_of_lists_and_dicts_are_cut_where_they_close(self) -> None:
+    def test_cycles_of_lists_and_dicts_are_cut_where_they_close(self) -> None:
         array: list[Any] = [1]
         mapping: dict[str, Any] = {"array": array}
         array.append(mapping)
@@ -748,12 +758,12 @@ class TestCycles:
         assert clean(mapping) == {"array": [1, "<circular>"]}
         assert reasons(array) == ["circular reference"]
 
-    def test_through_a_tuple_are_cut(self) -> None:
+    def test_cycles_through_a_tuple_are_cut(self) -> None:
         array: list[Any] = []
         array.append((array,))
         assert clean(array) == [["<circular>"]]
 
-    def test_through_fields_are_cut(self) -> None:
+    def test_cycles_through_fields_are_cut(self) -> None:
         fields: dict[str, Any] = {"a": 1}
         fields["self"] = [fields]
         cleaned = Sanitiser().fields(fields)
@@ -761,7 +771,7 @@ class TestCycles:
         assert cleaned["a"] == 1
         assert "<circular>" in json.dumps(cleaned)
 
-    def test_through_a_key_are_cut(self) -> None:
+    def test_cycles_through_a_key_are_cut(self) -> None:
         @dataclasses.dataclass(eq=False)
         class Node:
             children: dict[Any, Any]
@@ -770,7 +780,7 @@ class TestCycles:
         node.children[node] = 1
         assert clean(node) == {"children": {"<circular>": 1}}
 
-    def test_are_not_seen_in_references_that_are_merely_shared(self) -> None:
+    def test_cycles_are_not_seen_in_references_that_are_merely_shared(self) -> None:
         shared = {"a": [1]}
         assert clean([shared, shared, {"b": shared}]) == [
             {"a": [1]},
@@ -790,25 +800,25 @@ class TestDepth:
     }
 
     @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
-    def test_of_sixteen_is_kept(self, wrap: Callable[[Any], Any]) -> None:
+    def test_depth_of_sixteen_is_kept(self, wrap: Callable[[Any], Any]) -> None:
         value = hostile.nested(MAX_DEPTH, wrap)
         assert "innermost" in json.dumps(clean(value))
         assert reasons(value) == []
 
     @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
-    def test_of_seventeen_is_cut(self, wrap: Callable[[Any], Any]) -> None:
+    def test_depth_of_seventeen_is_cut(self, wrap: Callable[[Any], Any]) -> None:
         value = hostile.nested(MAX_DEPTH + 1, wrap)
         cleaned = json.dumps(clean(value))
         assert "innermost" not in cleaned
         assert cleaned.count("<max depth>") == 1
         assert reasons(value) == ["nested too deeply"]
 
-    def test_counts_from_each_field(self) -> None:
+    def test_depth_counts_from_each_field(self) -> None:
         value = hostile.nested(MAX_DEPTH, lambda inner: [inner])
         assert Sanitiser().fields({"a": value}) == {"a": clean(value)}
 
     @pytest.mark.slow
-    def test_of_a_hundred_thousand_is_no_more_trouble(self) -> None:
+    def test_depth_of_a_hundred_thousand_is_no_more_trouble(self) -> None:
         value = hostile.nested(100_000, lambda inner: [inner])
         expected = hostile.nested(MAX_DEPTH, lambda inner: [inner], "<max depth>")
         assert clean(value) == expected
@@ -816,7 +826,7 @@ class TestDepth:
         while isinstance(value, list):
             value = value[0]
 
-    def test_is_bounded_where_containers_hide_in_keys(self) -> None:
+    def test_depth_is_bounded_where_containers_hide_in_keys(self) -> None:
         @dataclasses.dataclass(eq=False)
         class Key:
             inner: dict[Any, Any]
@@ -828,31 +838,31 @@ class TestDepth:
 
 @pytest.mark.slow
 class TestSize:
-    def test_of_a_million_items_is_capped_and_counted(self) -> None:
+    def test_size_of_a_million_items_is_capped_and_counted(self) -> None:
         cleaned = clean([0] * 1_000_000)
         assert cleaned == [0] * MAX_ITEMS + [f"<{1_000_000 - MAX_ITEMS} more items>"]
         assert reasons([0] * 1_000_000) == ["items dropped"]
 
-    def test_of_a_million_members_is_capped_and_counted(self) -> None:
+    def test_size_of_a_million_members_is_capped_and_counted(self) -> None:
         cleaned = clean(dict.fromkeys(map(str, range(1_000_000)), 0))
         assert cleaned == {
             **dict.fromkeys(map(str, range(MAX_ITEMS)), 0),
             "<more>": f"<{1_000_000 - MAX_ITEMS} more items>",
         }
 
-    def test_of_a_million_fields_is_capped_and_counted(self) -> None:
+    def test_size_of_a_million_fields_is_capped_and_counted(self) -> None:
         cleaned = Sanitiser().fields(dict.fromkeys(map(str, range(1_000_000)), 0))
         assert len(cleaned) == MAX_ITEMS + 1
         assert cleaned["<more>"] == f"<{1_000_000 - MAX_ITEMS} more items>"
 
-    def test_that_fits_exactly_is_whole(self) -> None:
+    def test_size_that_fits_exactly_is_whole(self) -> None:
         assert clean([0] * MAX_ITEMS) == [0] * MAX_ITEMS
         assert reasons(dict.fromkeys(map(str, range(MAX_ITEMS)))) == []
 
-    def test_of_one_item_too_many_says_so(self) -> None:
+    def test_size_of_one_item_too_many_says_so(self) -> None:
         assert clean((0,) * (MAX_ITEMS + 1))[-1] == "<1 more items>"
 
-    def test_leaves_a_key_named_as_the_count_alone(self) -> None:
+    def test_size_leaves_a_key_named_as_the_count_alone(self) -> None:
         mapping: dict[str, Any] = {"<more>": "mine", **dict.fromkeys(map(str, range(MAX_ITEMS)))}
         cleaned = clean(mapping)
         assert cleaned["<more>"] == "mine"
@@ -868,14 +878,14 @@ class TestSize:
         ],
         ids=["list", "tuple", "dict", "dataclass"],
     )
-    def test_of_a_billion_laughs_is_bounded(self, wrap: Callable[[Any], Any]) -> None:
+    def test_size_of_a_billion_laughs_is_bounded(self, wrap: Callable[[Any], Any]) -> None:
         laughs = hostile.nested(9, wrap, "lol")
         cleaned = clean(laughs)
         # Each container that was cut says so with one value more.
         assert MAX_NODES // 2 < size(cleaned) <= MAX_NODES + 2 * MAX_ITEMS
         assert "items dropped" in reasons(laughs)
 
-    def test_of_one_record_is_bounded_over_all_its_fields(self) -> None:
+    def test_size_of_one_record_is_bounded_over_all_its_fields(self) -> None:
         thousand = [0] * MAX_ITEMS
         cleaned = Sanitiser().fields({str(number): thousand for number in range(100)})
         assert len(cleaned) == 100
@@ -902,11 +912,11 @@ class TestKeys:
         ],
         ids=lambda value: type(value).__name__,
     )
-    def test_that_are_no_strings_become_strings(self, key: Any, text: str) -> None:
+    def test_keys_that_are_no_strings_become_strings(self, key: Any, text: str) -> None:
         assert clean({key: 1}) == {text: 1}
         assert Sanitiser().fields({key: 1}) == {text: 1}
 
-    def test_that_collide_get_a_suffix(self) -> None:
+    def test_keys_that_collide_get_a_suffix(self) -> None:
         assert clean({1: "a", "1": "b", b"x": "c", "eA==": "d"}) == {
             "1": "a",
             "1_2": "b",
@@ -914,12 +924,12 @@ class TestKeys:
             "eA==_2": "d",
         }
 
-    def test_that_collide_with_a_suffixed_one_get_another(self) -> None:
+    def test_keys_that_collide_with_a_suffixed_one_get_another(self) -> None:
         assert clean({"1": "a", "1_2": "b", 1: "c"}) == {"1": "a", "1_2": "b", "1_3": "c"}
         assert clean({1: "a", "1": "b", "1_2": "c"}) == {"1": "a", "1_2": "b", "1_2_2": "c"}
 
     @pytest.mark.parametrize("kind", [hostile.RaisingHash, hostile.RaisingEquality])
-    def test_whose_hash_or_equality_raises_are_skipped_with_a_marker(self, kind: Any) -> None:
+    def test_keys_whose_hash_or_equality_raises_are_skipped_with_a_marker(self, kind: Any) -> None:
         key = kind()
         mapping = {"before": 1, key: 2, "after": 3}
         key.is_armed = True
@@ -927,7 +937,7 @@ class TestKeys:
         assert f"key of type {kind.__name__} skipped" in reasons(mapping)
         assert Sanitiser().fields(mapping) == {"before": 1, "after": 3}
 
-    def test_that_hold_such_a_key_are_skipped_too(self) -> None:
+    def test_keys_that_hold_such_a_key_are_skipped_too(self) -> None:
         class HeldKey(NamedTuple):
             left: int
             right: Any
@@ -942,7 +952,7 @@ class TestKeys:
         assert clean(mapping) == {"after": 3}
         assert "key of type HeldKey skipped" in reasons(mapping)
 
-    def test_that_interrupt_are_skipped_and_leave_the_interrupt(self) -> None:
+    def test_keys_that_interrupt_are_skipped_and_leave_the_interrupt(self) -> None:
         class Interrupting:
             is_armed = False
 
@@ -1089,20 +1099,20 @@ def odd_values() -> st.SearchStrategy[Any]:
 class TestAnything:
     @PROPERTY
     @given(odd_values())
-    def test_becomes_plain_values_that_survive_the_encoder(self, value: Any) -> None:
+    def test_anything_becomes_plain_values_that_survive_the_encoder(self, value: Any) -> None:
         cleaned = clean(value)
         assert json.loads(encode(cleaned)) == cleaned
 
     @PROPERTY
     @given(odd_values())
-    def test_that_was_cleaned_is_clean(self, value: Any) -> None:
+    def test_anything_that_was_cleaned_is_clean(self, value: Any) -> None:
         once = clean(value)
         assert clean(once) == once
         assert reasons(once) == []
 
     @PROPERTY
     @given(st.dictionaries(st.text(), odd_values(), max_size=4))
-    def test_has_every_field_that_is_not_none(self, fields: dict[str, Any]) -> None:
+    def test_anything_has_every_field_that_is_not_none(self, fields: dict[str, Any]) -> None:
         cleaned = Sanitiser().fields(fields)
         assert len(cleaned) == sum(value is not None for value in fields.values())
 
@@ -1120,27 +1130,27 @@ class TestCollections:
             deque([deque([1]), frozenset({2})], maxlen=3),
         ],
     )
-    def test_are_shown_as_their_repr(self, value: Any) -> None:
+    def test_collections_are_shown_as_their_repr(self, value: Any) -> None:
         assert clean(value) == repr(value)
 
-    def test_show_what_they_nest_as_plain_values(self) -> None:
+    def test_collections_show_what_they_nest_as_plain_values(self) -> None:
         assert clean(deque([(1, {"a": dt.date(2026, 1, 2)})])) == (
             "deque([[1, {'a': '2026-01-02'}]])"
         )
 
-    def test_inside_themselves_are_circular(self) -> None:
+    def test_collections_inside_themselves_are_circular(self) -> None:
         value: deque[Any] = deque()
         value.append(value)
         assert clean(value) == "deque([<circular>])"
 
-    def test_that_share_each_other_tenfold_stay_bounded(self) -> None:
+    def test_collections_that_share_each_other_tenfold_stay_bounded(self) -> None:
         value: Any = 1
         for _ in range(12):
             value = deque([value] * 10)
         # Without the bound this is a text of 10**12 numbers.
         assert len(clean(value)) < 200_000
 
-    def test_of_a_million_are_capped_and_counted(self) -> None:
+    def test_collections_of_a_million_are_capped_and_counted(self) -> None:
         assert clean(set(range(1_000_000))).endswith(", <999000 more items>}")
 
 
@@ -1165,5 +1175,5 @@ class TestCharacterBudget:
         text = json.dumps(Sanitiser().value([{"k" * 100_000: 1}] * 1000))
         assert len(text) < MAX_CHARACTERS + 1000 * 250
 
-    def test_leaves_a_field_of_its_own_whole(self) -> None:
+    def test_character_budget_leaves_a_field_of_its_own_whole(self) -> None:
         assert Sanitiser().fields({"body": "x" * 3_000_000}) == {"body": "x" * 3_000_000}

@@ -350,7 +350,7 @@ class TestHangs:
             f"the check gave no answer within 0.2 s; {DEADLINE}",
         )
 
-    def test_with_a_deadline_of_its_own(self, run: Run, release: threading.Event) -> None:
+    def test_hangs_with_a_deadline_of_its_own(self, run: Run, release: threading.Event) -> None:
         checks.register("quick", timeout=0.2)(lambda: release.wait(60))
         checks.register("other")(list)
         results = run(timeout=60)
@@ -358,7 +358,7 @@ class TestHangs:
         (text,) = results.details["quick"]["messages"].values()
         assert text.startswith("the check gave no answer within 0.2 s; the deadline is timeout=")
 
-    def test_in_an_iteration(self, run: Run, release: threading.Event) -> None:
+    def test_hangs_in_an_iteration(self, run: Run, release: threading.Event) -> None:
         class Hanging(list[Any]):
             def __iter__(self) -> Any:
                 release.wait(60)
@@ -398,7 +398,7 @@ class TestHangs:
         assert caplog.records[0].getMessage().startswith("the check slow, given up at its deadline")
         assert caplog.records[0].getMessage().endswith("s: at last")
 
-    def test_costs_a_few_threads_and_never_all(self, release: threading.Event) -> None:
+    def test_hangs_costs_a_few_threads_and_never_all(self, release: threading.Event) -> None:
         runs: list[int] = []
 
         def hangs() -> Found:
@@ -423,7 +423,7 @@ class TestHangs:
 
 
 class TestRegistersAnother:
-    def test_while_it_runs(self, run: Run) -> None:
+    def test_registers_another_while_it_runs(self, run: Run) -> None:
         @checks.register
         def registers() -> Found:
             checks.register(list, f"check {len(checks.get_checks())}")
@@ -432,7 +432,7 @@ class TestRegistersAnother:
         assert run().statuses == {"registers": "ok"}
         assert run().statuses == {"registers": "ok", "check 1": "ok"}
 
-    def test_while_another_thread_goes_through_them(self, run: Run) -> None:
+    def test_registers_another_while_another_thread_goes_through_them(self, run: Run) -> None:
         for number in range(500):
             checks.register(list, str(number))
         stop = threading.Event()
@@ -453,7 +453,7 @@ class TestRegistersAnother:
             stop.set()
             thread.join()
 
-    def test_by_running_all_checks_itself(self, run: Run) -> None:
+    def test_registers_another_by_running_all_checks_itself(self, run: Run) -> None:
         @checks.register(timeout=0.3)
         def recurses() -> Found:
             checks.run_checks(checks.get_checks().items())

@@ -42,7 +42,9 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestInRequest:
-    def test_runs_one_after_the_other_in_the_callers_thread_and_context(self, run: Run) -> None:
+    def test_in_request_runs_one_after_the_other_in_the_callers_thread_and_context(
+        self, run: Run
+    ) -> None:
         order: list[str] = []
 
         def named(name: str) -> Callable[[], Found]:
@@ -63,7 +65,7 @@ class TestInRequest:
             "c begins", "c ends after ['a', 'b', 'c']",
         ]  # fmt: skip
 
-    def test_runs_async_checks_in_the_callers_thread(self, run: Run) -> None:
+    def test_in_request_runs_async_checks_in_the_callers_thread(self, run: Run) -> None:
         async def check() -> Found:
             await asyncio.sleep(0)
             assert threading.current_thread() is threading.main_thread()
@@ -71,7 +73,7 @@ class TestInRequest:
 
         assert run([("a", check)], in_request=True).details["a"]["messages"] == {"x": "here"}
 
-    def test_has_no_deadline_and_no_cache_and_is_not_shared(self, run: Run) -> None:
+    def test_in_request_has_no_deadline_and_no_cache_and_is_not_shared(self, run: Run) -> None:
         runs: list[int] = []
 
         def slow() -> Found:
@@ -84,7 +86,7 @@ class TestInRequest:
             assert run([("a", slow)], **options).statuses == {"a": "ok"}
         assert len(runs) == 3
 
-    def test_of_one_check_leaves_the_others_elsewhere(self, run: Run) -> None:
+    def test_in_request_of_one_check_leaves_the_others_elsewhere(self, run: Run) -> None:
         threads: dict[str, threading.Thread] = {}
 
         @checks.register(in_request=True)
@@ -106,7 +108,7 @@ class TestInRequest:
         assert threads["here"] is threads["another"] is threading.main_thread()
         assert threads["elsewhere"] is not threading.main_thread()
 
-    def test_beside_a_timeout_is_refused(self) -> None:
+    def test_in_request_beside_a_timeout_is_refused(self) -> None:
         with pytest.raises(ValueError, match="timeout=2 beside in_request=True"):
             checks.register(list, "a", timeout=2, in_request=True)
         with pytest.raises(ValueError, match="timeout=2 beside in_request=True"):
@@ -148,7 +150,7 @@ class TestInRequest:
             with pytest.raises(type(interrupt)):
                 run([("a", check)], in_request=True)
 
-    def test_gives_the_configuration_to_checks(self, run: Run) -> None:
+    def test_in_request_gives_the_configuration_to_checks(self, run: Run) -> None:
         def limited(config: Any) -> Found:
             return [checks.Info(str(config), id="x")]
 
@@ -158,7 +160,7 @@ class TestInRequest:
         results = run([("a", limited), ("b", also)], config=7, in_request=True)
         assert [each["messages"]["x"] for each in results.details.values()] == ["7", "7"]
 
-    def test_leaves_the_thread_its_event_loop(self) -> None:
+    def test_in_request_leaves_the_thread_its_event_loop(self) -> None:
         async def check() -> Found:
             async def goes_on() -> None:
                 await asyncio.sleep(60)
@@ -175,7 +177,7 @@ class TestInRequest:
             asyncio.set_event_loop(None)
             loop.close()
 
-    def test_of_an_async_check_beneath_a_running_loop_is_elsewhere(self) -> None:
+    def test_in_request_of_an_async_check_beneath_a_running_loop_is_elsewhere(self) -> None:
         async def check() -> Found:
             assert threading.current_thread() is not threading.main_thread()
             return [checks.Info("elsewhere", id="x")]
@@ -186,13 +188,13 @@ class TestInRequest:
         results = asyncio.run(main())
         assert results.statuses == {"a": "info", "b": "ok"}
 
-    def test_has_a_check_once_that_is_given_twice(self, run: Run) -> None:
+    def test_in_request_has_a_check_once_that_is_given_twice(self, run: Run) -> None:
         runs: list[int] = []
         check: Any = lambda: runs.append(1) or []  # noqa: E731
         assert run([("a", check), ("a", check)], in_request=True).statuses == {"a": "ok"}
         assert len(runs) == 1
 
-    def test_is_what_the_setting_says(self) -> None:
+    def test_in_request_is_what_the_setting_says(self) -> None:
         def check() -> Found:
             return [checks.Info(threading.current_thread().name, id="x")]
 
@@ -285,7 +287,7 @@ class TestOnTrio:
             "a": "error", "b": "error", "c": "error", "d": "ok",
         }  # fmt: skip
 
-    def test_in_the_request_a_check_may_be_trios(self) -> None:
+    def test_on_trio_in_the_request_a_check_may_be_trios(self) -> None:
         async def check() -> Found:
             with trio.move_on_after(0.001):
                 await trio.sleep_forever()

@@ -67,7 +67,9 @@ class TestByShape:
             ("ghp_" + "a1B2" * 9, "***"),
         ],
     )  # fmt: skip
-    def test_masks_credentials_and_leaves_the_rest(self, text: str, redacted: str | None) -> None:
+    def test_by_shape_masks_credentials_and_leaves_the_rest(
+        self, text: str, redacted: str | None
+    ) -> None:
         got = redact(text)
         assert SECRET not in got
         if redacted is not None:
@@ -88,7 +90,7 @@ class TestByShape:
             "",
         ],
     )  # fmt: skip
-    def test_leaves_texts_without_credentials(self, text: str) -> None:
+    def test_by_shape_leaves_texts_without_credentials(self, text: str) -> None:
         assert redact(text, None, "", 5) == text
 
     @pytest.mark.parametrize(
@@ -103,25 +105,25 @@ class TestByShape:
             "HTTPConnectionPool(host='db.lan', port=80)",
         ],
     )
-    def test_masks_hosts_that_it_was_not_given(self, text: str) -> None:
+    def test_by_shape_masks_hosts_that_it_was_not_given(self, text: str) -> None:
         redacted = text
         for host in ("db.lan", "10.1.2.3", "fe80::1%eth0", "2001:db8::7", "192.0.2.7", "::1"):
             redacted = redacted.replace(host, "***")
         assert redact(text) == redacted
 
-    def test_gives_one_line_of_bounded_length(self) -> None:
+    def test_by_shape_gives_one_line_of_bounded_length(self) -> None:
         assert redact(" a\n b\t c ") == "a b c"
         assert redact("x" * 1000) == "x" * 497 + "..."
 
     @given(PASSWORDS, st.text(max_size=50), st.text(max_size=50))
-    def test_never_leaves_the_password_of_a_url(
+    def test_by_shape_never_leaves_the_password_of_a_url(
         self, password: str, before: str, after: str
     ) -> None:
         got = redact(f"{before} postgres://me:~{password}~@host/db {after}")
         assert f"~{password}~" not in got
         assert "@host/db" in got
 
-    def test_reads_a_bounded_part_of_a_text(self) -> None:
+    def test_by_shape_reads_a_bounded_part_of_a_text(self) -> None:
         # A pattern with backtracking would not end here.
         for text in ("://" * 500_000, "password" * 500_000, "a." * 500_000, "password='" * 500_000):
             assert redact(text) == "..."
@@ -130,7 +132,9 @@ class TestByShape:
 
 class TestByValue:
     @given(st.text(min_size=1), st.text(), st.text())
-    def test_never_leaves_a_known_secret(self, secret: str, before: str, after: str) -> None:
+    def test_by_value_never_leaves_a_known_secret(
+        self, secret: str, before: str, after: str
+    ) -> None:
         secret = f"<{secret}>"
         assert secret not in redact(f"{before}{secret}{after}", secret)
 
@@ -148,7 +152,7 @@ class TestByValue:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("way", ["dsn", "conninfo", "odbc", "mapping", "token"])
-    def test_finds_a_password_however_it_is_quoted(
+    def test_by_value_finds_a_password_however_it_is_quoted(
         self, secret: str, quoted: Any, way: str
     ) -> None:
         escaped = secret.replace("\\", "\\\\").replace("'", "\\'")
@@ -167,7 +171,7 @@ class TestByValue:
         assert "said" in got
         assert "there" in got
 
-    def test_masks_each_part_and_each_piece_of_it(self) -> None:
+    def test_by_value_masks_each_part_and_each_piece_of_it(self) -> None:
         dsn = "postgresql://Shop:p@ss/w0rd:12?x@Db.Lan:5432/stock?sslpassword=tul%20ip&a=q7"
         for part in (
             dsn, "Shop", "p@ss/w0rd:12?x", "ss/w0rd", "ss", "w0rd", "Db.Lan", "db.lan", "DB.LAN",
@@ -175,21 +179,21 @@ class TestByValue:
         ):  # fmt: skip
             assert part not in redact(f"[{part}]", dsn), part
 
-    def test_masks_short_parts_where_no_word_goes_on(self) -> None:
+    def test_by_value_masks_short_parts_where_no_word_goes_on(self) -> None:
         client = {"username": "a", "password": "x1", "db": "0", "port": 6379}
         text = "a base: user a, password x1, port 6379 not 16379, x12"
         assert redact(text, client) == "*** base: user ***, password ***, port *** not 16379, x12"
 
-    def test_leaves_the_marker_alone(self) -> None:
+    def test_by_value_leaves_the_marker_alone(self) -> None:
         assert redact("said *** and tulip", "*", "**", "***", "tulip") == "said *** and ***"
 
     @pytest.mark.parametrize(
         "odd", [None, 5, 1.5, b"\xff", [], {}, {1: 2}, {None: object()}, object(), object, print]
     )  # fmt: skip
-    def test_takes_anything_as_what_was_given(self, odd: Any) -> None:
+    def test_by_value_takes_anything_as_what_was_given(self, odd: Any) -> None:
         assert redact("no route", odd) == "no route"
 
-    def test_takes_objects_that_raise(self) -> None:
+    def test_by_value_takes_objects_that_raise(self) -> None:
         class Odd:
             @property
             def url(self) -> Any:
@@ -202,19 +206,19 @@ class TestByValue:
 
 
 class TestErrors:
-    def test_are_masked_by_their_text_and_not_by_its_quotes(self) -> None:
+    def test_errors_are_masked_by_their_text_and_not_by_its_quotes(self) -> None:
         mask = mask_for()
         error = ValueError("""password='a"b, tulip' rejected""")
         assert mask.error(repr(error), str(error)) == "ValueError('password=*** rejected')"
 
-    def test_of_which_the_repr_says_more_are_masked_there(self) -> None:
+    def test_errors_of_which_the_repr_says_more_are_masked_there(self) -> None:
         shown = "DriverError('no', 'postgres://me:tulip@db/x')"
         assert mask_for().error(shown, "no") == "DriverError('no', 'postgres://***@db/x')"
 
-    def test_whose_repr_hides_the_text_have_the_masked_text(self) -> None:
+    def test_errors_whose_repr_hides_the_text_have_the_masked_text(self) -> None:
         assert mask_for().error("Odd(1)", "password=tulip") == "Odd('password=***')"
 
-    def test_are_masked_by_value_in_both(self) -> None:
+    def test_errors_are_masked_by_value_in_both(self) -> None:
         mask = mask_for("redis://:tul'ip@cache.lan/0")
         error = LookupError("tul'ip at cache.lan")
         assert mask.error(repr(error), str(error)) == "LookupError('*** at ***')"

@@ -30,7 +30,7 @@ class TestRegister:
         assert checks.register(passes) is passes
         assert checks.get_checks() == {"passes": passes}
 
-    def test_takes_a_name_in_every_place(self) -> None:
+    def test_register_takes_a_name_in_every_place(self) -> None:
         checks.register(passes, "by position")
         checks.register(passes, name="by keyword")
         checks.register(name="decorated")(passes)
@@ -41,7 +41,7 @@ class TestRegister:
         ]  # fmt: skip
         assert set(checks.get_checks().values()) == {passes}
 
-    def test_decorates_without_changing_anything(self) -> None:
+    def test_register_decorates_without_changing_anything(self) -> None:
         @checks.register("storage", timeout=2)
         async def is_writable() -> list[checks.CheckMessage]:
             return []
@@ -58,18 +58,18 @@ class TestRegister:
         assert list(checks.get_checks()) == ["Passing", "passes", "int"]
 
     @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "5", True, 10**400])
-    def test_refuses_a_timeout_that_is_none(self, timeout: Any) -> None:
+    def test_register_refuses_a_timeout_that_is_none(self, timeout: Any) -> None:
         with pytest.raises(ValueError, match=r"timeout is .*; it must be a number of sec"):
             checks.register(passes, timeout=timeout)
         assert checks.get_checks() == {}
 
-    def test_refuses_what_cannot_be_called(self) -> None:
+    def test_register_refuses_what_cannot_be_called(self) -> None:
         with pytest.raises(TypeError, match="42 is not a check, because it is not callable"):
             checks.register(42)  # type: ignore[call-overload]
         with pytest.raises(TypeError, match="two names, 'a' and 'b'"):
             checks.register("a", name="b")
 
-    def test_refuses_a_check_that_needs_arguments(self) -> None:
+    def test_register_refuses_a_check_that_needs_arguments(self) -> None:
         def connected(client: Any, *, database: int, config: Any) -> list[checks.CheckMessage]:
             return []
 
@@ -92,7 +92,7 @@ class TestRegister:
                 checks.register()(check)
         assert checks.get_checks() == {}
 
-    def test_takes_every_check_that_can_be_called(self) -> None:
+    def test_register_takes_every_check_that_can_be_called(self) -> None:
         def configured(config: Any) -> list[checks.CheckMessage]:
             return []
 
@@ -126,7 +126,7 @@ class TestRegister:
         for number, check in enumerate(every):
             assert checks.register(check, str(number)) is check
 
-    def test_warns_when_one_check_takes_the_place_of_another(
+    def test_register_warns_when_one_check_takes_the_place_of_another(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         checks.register(passes, "storage")
@@ -136,7 +136,7 @@ class TestRegister:
         assert record.getMessage().startswith("the check storage is registered again, and only")
         assert isinstance(checks.get_checks()["storage"], Passing)
 
-    def test_says_nothing_when_a_module_is_loaded_again(
+    def test_register_says_nothing_when_a_module_is_loaded_again(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         again = type(passes)(passes.__code__, passes.__globals__, "passes")
@@ -146,7 +146,7 @@ class TestRegister:
         assert caplog.records == []
         assert checks.get_checks()["passes"] is again
 
-    def test_is_safe_in_many_threads(self) -> None:
+    def test_register_is_safe_in_many_threads(self) -> None:
         def many(thread: int) -> None:
             for number in range(200):
                 checks.register(passes, f"{thread}.{number}")
@@ -160,7 +160,7 @@ class TestRegister:
 
 
 class TestRegisterPartial:
-    def test_binds_arguments(self) -> None:
+    def test_register_partial_binds_arguments(self) -> None:
         def connected(client: str, database: int) -> list[checks.CheckMessage]:
             """Look at the client."""
             return [checks.Error(f"{client} {database}", id="x")]
@@ -171,7 +171,7 @@ class TestRegisterPartial:
         assert (made.__name__, made.__doc__) == ("connected", "Look at the client.")
         assert list(inspect.signature(made).parameters) == []
 
-    def test_refuses_what_does_not_fit(self) -> None:
+    def test_register_partial_refuses_what_does_not_fit(self) -> None:
         def connected(client: str, database: int) -> list[checks.CheckMessage]:
             return []
 
@@ -181,17 +181,19 @@ class TestRegisterPartial:
             checks.register_partial(connected, "redis", 7, 8)
         assert checks.get_checks() == {}
 
-    def test_takes_a_name_and_a_timeout(self) -> None:
+    def test_register_partial_takes_a_name_and_a_timeout(self) -> None:
         checks.register_partial(max, 1, 2, name="most", timeout=3)
         assert list(checks.get_checks()) == ["most"]
 
-    def test_keeps_a_coroutine_function_one(self) -> None:
+    def test_register_partial_keeps_a_coroutine_function_one(self) -> None:
         async def connected(client: str) -> list[checks.CheckMessage]:
             return []
 
         assert inspect.iscoroutinefunction(checks.register_partial(connected, "client"))
 
-    def test_warns_of_two_clients_under_one_name(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_register_partial_warns_of_two_clients_under_one_name(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         def connected(client: str) -> list[checks.CheckMessage]:
             return []
 
@@ -200,14 +202,14 @@ class TestRegisterPartial:
         assert "give one of them another name with name=" in caplog.text
 
     @pytest.mark.parametrize("mock", [Mock(return_value=[]), AsyncMock(return_value=[])])
-    def test_takes_a_mock(self, mock: Any) -> None:
+    def test_register_partial_takes_a_mock(self, mock: Any) -> None:
         checks.register_partial(mock, 1, name="mock")
         assert checks.run_checks(checks.get_checks().items()).statuses == {"mock": "ok"}
         mock.assert_called_once_with(1)
 
 
 class TestGetAndClear:
-    def test_give_the_registry_itself(self) -> None:
+    def test_get_and_clear_give_the_registry_itself(self) -> None:
         checks.register(passes)
         held = checks.get_checks()
         checks.register(passes, "later")
@@ -215,7 +217,7 @@ class TestGetAndClear:
         del held["later"]
         assert list(checks.get_checks()) == ["passes"]
 
-    def test_forget_all(self) -> None:
+    def test_get_and_clear_forget_all(self) -> None:
         checks.register(passes, timeout=1)
         held = checks.get_checks()
         checks.clear_checks()
@@ -224,7 +226,7 @@ class TestGetAndClear:
 
 
 class TestNames:
-    def test_are_those_of_upstream(self) -> None:
+    def test_names_are_those_of_upstream(self) -> None:
         registry = importlib.import_module("dockerflow.checks.registry")
         messages = importlib.import_module("dockerflow.checks.messages")
         for name in ("register", "register_partial", "get_checks", "clear_checks"):
@@ -235,7 +237,7 @@ class TestNames:
         for name in ("CheckMessage", "Error", "STATUSES", "level_to_text"):
             assert getattr(messages, name) is getattr(checks, name)
 
-    def test_have_upstreams_parameters(self) -> None:
+    def test_names_have_upstreams_parameters(self) -> None:
         def of(function: Any) -> list[str]:
             return list(inspect.signature(function).parameters)
 
@@ -248,7 +250,7 @@ class TestNames:
 
 
 class TestPackage:
-    def test_has_its_submodules_without_importing_them_first(self) -> None:
+    def test_package_has_its_submodules_without_importing_them_first(self) -> None:
         source = """
 import sys
 import dockerflow
@@ -261,7 +263,7 @@ assert "asyncio" not in sys.modules, "a service without async checks pays for as
 """
         subprocess.run([sys.executable, "-c", source], check=True, timeout=60)
 
-    def test_says_what_to_import_in_place_of_an_extension_for_django(self) -> None:
+    def test_package_says_what_to_import_in_place_of_an_extension_for_django(self) -> None:
         with pytest.raises(ImportError) as caught:
             from dockerflow import DjangoDockerflow  # noqa: F401
         assert "dockerflow.django.middleware.DockerflowMiddleware" in str(caught.value)

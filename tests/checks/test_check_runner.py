@@ -75,7 +75,7 @@ KINDS: dict[str, Callable[..., Any]] = {
 
 class TestEveryKindOfCheck:
     @pytest.mark.parametrize("kind", KINDS)
-    def test_runs_for_every_kind_of_caller(self, kind: str, run: Run) -> None:
+    def test_every_kind_of_check_runs_for_every_kind_of_caller(self, kind: str, run: Run) -> None:
         results = run([("name", KINDS[kind])])
         assert results == checks.ChecksResults(
             details={"name": {"status": "info", "level": 20, "messages": {"x": "()"}}},
@@ -84,23 +84,23 @@ class TestEveryKindOfCheck:
         )
 
     @pytest.mark.parametrize("kind", [Storage().sync, Storage().coroutine])
-    def test_takes_bound_arguments(self, kind: Any, run: Run) -> None:
+    def test_every_kind_of_check_takes_bound_arguments(self, kind: Any, run: Run) -> None:
         checks.register_partial(kind, "a", 1, name="storage")
         assert run().details["storage"]["messages"] == {"x": "('a', 1)"}
 
-    def test_gives_messages_of_any_collection(self, run: Run) -> None:
+    def test_every_kind_of_check_gives_messages_of_any_collection(self, run: Run) -> None:
         message = checks.Warning("old", id="x")
         for given in ([message], (message,), {1: message}.values()):
             assert run([("a", lambda given=given: given)]).statuses == {"a": "warning"}
 
 
 class TestResults:
-    def test_say_nothing_of_checks_that_found_nothing(self, run: Run) -> None:
+    def test_results_say_nothing_of_checks_that_found_nothing(self, run: Run) -> None:
         assert run([("a", list), ("b", tuple)]) == checks.ChecksResults(
             details={}, statuses={"a": "ok", "b": "ok"}, level=0
         )
 
-    def test_have_the_worst_level_and_the_given_order(self, run: Run) -> None:
+    def test_results_have_the_worst_level_and_the_given_order(self, run: Run) -> None:
         def finds(*levels: int) -> Callable[[], Found]:
             return lambda: [checks.CheckMessage(f"m{at}", at, id=f"i{at}") for at in levels]
 
@@ -109,18 +109,18 @@ class TestResults:
         assert list(results.statuses.items()) == [("c", "error"), ("a", "ok"), ("b", "unknown")]
         assert results.details["c"]["messages"] == {"i20": "m20", "i40": "m40"}
 
-    def test_leave_out_silenced_messages(self, run: Run, logged: Capture) -> None:
+    def test_results_leave_out_silenced_messages(self, run: Run, logged: Capture) -> None:
         found = [checks.Error("one", id="x"), checks.Info("two", id="y")]
         results = run([("a", lambda: found)], ["x"])
         assert results.details == {"a": {"status": "info", "level": 20, "messages": {"y": "two"}}}
         assert run([("a", lambda: found)], silenced_check_ids=iter("xy")).level == 0
         assert "x: one" in [fields["msg"] for fields in logged.fields]
 
-    def test_keep_all_messages_of_one_id(self, run: Run) -> None:
+    def test_results_keep_all_messages_of_one_id(self, run: Run) -> None:
         found = [checks.Error(text, id="x") for text in ("one", "two")]
         assert run([("a", lambda: found)]).details["a"]["messages"] == {"x": "one\ntwo"}
 
-    def test_keep_all_checks_of_one_name(self, run: Run) -> None:
+    def test_results_keep_all_checks_of_one_name(self, run: Run) -> None:
         results = run(
             [
                 ("a", lambda: [checks.Error("one", id="x")]),
@@ -131,13 +131,13 @@ class TestResults:
         assert results.statuses == {"a": "error", "b": "ok"}
         assert results.details["a"]["messages"] == {"x": "one\ntwo"}
 
-    def test_have_a_check_once_that_is_given_twice(self, run: Run) -> None:
+    def test_results_have_a_check_once_that_is_given_twice(self, run: Run) -> None:
         check = Mock(return_value=[checks.Info("one", id="x")])
         results = run([("a", check), ("a", check)], cache_seconds=60)
         assert results.details["a"]["messages"] == {"x": "one"}
         check.assert_called_once_with()
 
-    def test_have_messages_without_an_id(self, run: Run) -> None:
+    def test_results_have_messages_without_an_id(self, run: Run) -> None:
         found = [
             checks.Info("one"),
             checks.Info("two"),
@@ -151,7 +151,7 @@ class TestResults:
 
 class TestLog:
     @pytest.mark.parametrize("kind", ["sync", "async"])
-    def test_has_each_message_at_its_level(self, kind: str, run: Run, logged: Capture) -> None:
+    def test_log_has_each_message_at_its_level(self, kind: str, run: Run, logged: Capture) -> None:
         def sync() -> Found:
             return [checks.Error("no disk", id="shop.E001"), checks.Debug("fine")]
 
@@ -166,7 +166,7 @@ class TestLog:
         ]
         assert {line["Type"] for line in logged.lines} == {"dockerflow.checks.registry"}
 
-    def test_has_the_traceback_of_a_check_that_raised(self, run: Run, logged: Capture) -> None:
+    def test_log_has_the_traceback_of_a_check_that_raised(self, run: Run, logged: Capture) -> None:
         def breaks() -> Found:
             raise LookupError("gone")
 
@@ -177,7 +177,7 @@ class TestLog:
         assert fields["error"] == "LookupError('gone')"
         assert "in breaks" in fields["traceback"]
 
-    def test_that_breaks_takes_nothing_with_it(self, run: Run, logged: Capture) -> None:
+    def test_log_that_breaks_takes_nothing_with_it(self, run: Run, logged: Capture) -> None:
         def refuse(_record: Any) -> None:
             raise RuntimeError("no log today")
 
@@ -187,7 +187,7 @@ class TestLog:
 
 class TestContext:
     @pytest.mark.parametrize("kind", ["sync", "async"])
-    def test_of_the_request_is_that_of_its_checks(
+    def test_context_of_the_request_is_that_of_its_checks(
         self, kind: str, run: Run, logged: Capture
     ) -> None:
         def sync() -> Found:
@@ -207,7 +207,7 @@ class TestContext:
 
 
 class TestConfig:
-    def test_goes_to_checks_that_ask_for_it(self, run: Run) -> None:
+    def test_config_goes_to_checks_that_ask_for_it(self, run: Run) -> None:
         seen: list[Any] = []
 
         def named(config: Any) -> Found:
@@ -236,7 +236,7 @@ class TestConfig:
         assert results.details == {}
         assert seen == [config] * len(every)
 
-    def test_goes_to_no_other_check(self, run: Run) -> None:
+    def test_config_goes_to_no_other_check(self, run: Run) -> None:
         def anything(*args: Any, **kwargs: Any) -> Found:
             return [checks.Info(f"{args} {kwargs}", id="x")]
 
@@ -259,7 +259,7 @@ class TestConfig:
         messages = [results.details[name]["messages"]["x"] for name in "abd"]
         assert messages == ["() {}", "mine", "own"]
 
-    def test_that_is_missing_leaves_the_default(self, run: Run, logged: Capture) -> None:
+    def test_config_that_is_missing_leaves_the_default(self, run: Run, logged: Capture) -> None:
         def wants(config: Any = "default") -> Found:
             return [checks.Info(str(config), id="x")]
 
@@ -275,7 +275,7 @@ class TestConfig:
 
 
 class TestAtTheSameTime:
-    def test_run_all_checks_in_threads(self, run: Run) -> None:
+    def test_at_the_same_time_run_all_checks_in_threads(self, run: Run) -> None:
         barrier = threading.Barrier(10)
 
         def check() -> Found:
@@ -284,7 +284,7 @@ class TestAtTheSameTime:
 
         assert run([(str(each), functools.partial(check)) for each in range(10)]).level == 0
 
-    def test_run_all_async_checks_on_one_loop(self, run: Run) -> None:
+    def test_at_the_same_time_run_all_async_checks_on_one_loop(self, run: Run) -> None:
         here: list[Any] = []
 
         async def check() -> Found:
@@ -296,7 +296,7 @@ class TestAtTheSameTime:
         assert run([(str(each), functools.partial(check)) for each in range(10)]).level == 0
         assert len(set(here)) == 1
 
-    def test_run_both_kinds_together(self, run: Run) -> None:
+    def test_at_the_same_time_run_both_kinds_together(self, run: Run) -> None:
         barrier = threading.Barrier(2)
         reached: list[bool] = []
 
@@ -315,7 +315,7 @@ class TestAtTheSameTime:
 
 
 class TestLoop:
-    def test_of_the_caller_is_that_of_its_async_checks(self) -> None:
+    def test_loop_of_the_caller_is_that_of_its_async_checks(self) -> None:
         async def main() -> None:
             async def check() -> Found:
                 assert asyncio.get_running_loop() is loop
@@ -327,7 +327,7 @@ class TestLoop:
 
         asyncio.run(main())
 
-    def test_for_callers_without_one_stays_the_same(self) -> None:
+    def test_loop_for_callers_without_one_stays_the_same(self) -> None:
         # The connections of a database's client work on the loop of their first use only.
         seen: set[Any] = set()
 
@@ -340,7 +340,7 @@ class TestLoop:
         (loop,) = seen
         assert loop.is_running()
 
-    def test_of_the_caller_may_be_blocked_by_a_call_that_waits(self) -> None:
+    def test_loop_of_the_caller_may_be_blocked_by_a_call_that_waits(self) -> None:
         async def main() -> None:
             started = asyncio.Event()
 
@@ -358,7 +358,7 @@ class TestLoop:
         asyncio.run(main())
 
     @pytest.mark.slow
-    def test_that_one_check_blocks_does_not_hold_up_the_others(
+    def test_loop_that_one_check_blocks_does_not_hold_up_the_others(
         self, release: threading.Event
     ) -> None:
         begun = threading.Event()
@@ -387,14 +387,14 @@ class TestLoop:
 
 class TestSeconds:
     @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), None, "5", 10**400])
-    def test_that_are_none_are_refused(self, value: Any, run: Run) -> None:
+    def test_seconds_that_are_none_are_refused(self, value: Any, run: Run) -> None:
         with pytest.raises(ValueError, match="timeout is"):
             run([], timeout=value)
         if value != 0:
             with pytest.raises(ValueError, match="cache_seconds is"):
                 run([], cache_seconds=value)
 
-    def test_of_no_checks_are_none(self, run: Run) -> None:
+    def test_seconds_of_no_checks_are_none(self, run: Run) -> None:
         assert run([]) == checks.ChecksResults(details={}, statuses={}, level=0)
 
 
@@ -407,7 +407,7 @@ class TestProcess:
         assert done.stderr == ""
         return done.stdout
 
-    def test_ends_although_checks_hang(self) -> None:
+    def test_process_ends_although_checks_hang(self) -> None:
         # An exit that joins the threads would run into the timeout of the test.
         assert self.run_python(
             """
@@ -430,7 +430,7 @@ print(asyncio.run(main()).statuses)
         ]
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
-    def test_that_is_forked_runs_its_checks(self) -> None:
+    def test_process_that_is_forked_runs_its_checks(self) -> None:
         out = self.run_python(
             """
 import asyncio, os, threading, warnings
@@ -461,7 +461,7 @@ print(heartbeat())
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
     @pytest.mark.parametrize("module", ["asyncio", "dockerflow.checks._run.event_loops"])
-    def test_that_is_forked_in_the_middle_of_the_first_async_check_runs_its_own(
+    def test_process_that_is_forked_in_the_middle_of_the_first_async_check_runs_its_own(
         self, module: str
     ) -> None:
         out = self.run_python(
@@ -498,7 +498,7 @@ print(heartbeat())
         )
         assert out == "{'async': 'ok'}\n" * 2
 
-    def test_runs_checks_while_another_thread_imports_asyncio(self) -> None:
+    def test_process_runs_checks_while_another_thread_imports_asyncio(self) -> None:
         out = self.run_python(
             """
 import sys, threading

@@ -256,7 +256,7 @@ class TestLevels:
             ]
         )
 
-    def test_are_told_without_any_text(self) -> None:
+    def test_levels_are_told_without_any_text(self) -> None:
         results = self.results()
         assert results.levels == {
             "a": {"status": "error", "level": 40, "messages": {"x": "error"}},
@@ -274,7 +274,7 @@ class TestLevels:
             ("never", False, None), ("never", True, None),
         ],
     )  # fmt: skip
-    def test_are_between_debug_and_always(
+    def test_levels_are_between_debug_and_always(
         self, details: str, is_debug: bool, shown: str | None
     ) -> None:
         results = self.results()
@@ -297,7 +297,7 @@ class TestOddClients:
             redis_checks.check_async_redis_connected, check_url_answers,
         ],
     )  # fmt: skip
-    def test_are_an_error_of_the_check(self, check: Any, odd: Any) -> None:
+    def test_odd_clients_are_an_error_of_the_check(self, check: Any, odd: Any) -> None:
         results = checks.run_checks([("a", functools.partial(check, odd))])
         ((key, text),) = results.details["a"]["messages"].items()
         assert key in (health.ERROR_CHECK_RAISED, health.ERROR_URL_MISCONFIGURED)
@@ -305,7 +305,7 @@ class TestOddClients:
 
     @pytest.mark.parametrize("odd", [5, b"tulip\xff", ["tulip"], {"a": 1}, object(), Ellipsis])
     @pytest.mark.parametrize("name", ["url", "conninfo", "kwargs", "connection_pool"])
-    def test_hold_their_settings_in_odd_types(self, name: str, odd: Any) -> None:
+    def test_odd_clients_hold_their_settings_in_odd_types(self, name: str, odd: Any) -> None:
         error = psycopg.OperationalError("tulip refused")
         for settings in (odd, SimpleNamespace(password=odd, host=odd, connection_kwargs=odd)):
             client = SimpleNamespace(closed=True, connection=Mock(side_effect=error))

@@ -63,7 +63,7 @@ def only(messages: dict[str, str]) -> tuple[str, str]:
 
 
 class TestEngine:
-    def test_fails_while_the_database_is_away_and_recovers(self, postgres: Postgres) -> None:
+    def test_engine_fails_while_the_database_is_away_and_recovers(self, postgres: Postgres) -> None:
         engine = sa.create_engine(postgres.url_for("psycopg"))
         assert ask(check_engine_connected, engine) == {}
         postgres.stop()
@@ -80,14 +80,14 @@ class TestEngine:
         assert ask(check_engine_connected, engine) == {}
         engine.dispose()
 
-    def test_fails_with_a_wrong_password(self, postgres: Postgres) -> None:
+    def test_engine_fails_with_a_wrong_password(self, postgres: Postgres) -> None:
         engine = sa.create_engine(postgres.url_for("psycopg", f"not-{PASSWORD}"))
         key, text = only(ask(check_engine_connected, engine))
         assert key == health.ERROR_DB_API_EXCEPTION
         assert 'password authentication failed for user "***"' in text
         engine.dispose()
 
-    def test_asks_any_database(self) -> None:
+    def test_engine_asks_any_database(self) -> None:
         # The usual pool keeps a connection for each thread, and closes that of its own.
         engine = sa.create_engine("sqlite://", poolclass=sa.pool.NullPool)
         assert ask(check_engine_connected, engine) == {}
@@ -98,7 +98,7 @@ class TestEngine:
         )
 
     @pytest.mark.slow
-    def test_tells_of_an_engine_that_cannot_be_used(self) -> None:
+    def test_engine_tells_of_an_engine_that_cannot_be_used(self) -> None:
         engine = Mock(url=sa.engine.make_url(f"sqlite://u:{PASSWORD}@h"))
         engine.connect.side_effect = sa.exc.ArgumentError(f"no plugin for {PASSWORD}")
         assert only(ask(check_engine_connected, engine)) == (
@@ -117,7 +117,7 @@ class TestAsyncEngine:
             ("psycopg", health.ERROR_DB_API_EXCEPTION, "DB-API error: connection failed: "),
         ],
     )
-    def test_fails_while_the_database_is_away_and_recovers(
+    def test_async_engine_fails_while_the_database_is_away_and_recovers(
         self, postgres: Postgres, driver: str, key: str, start: str
     ) -> None:
         async def main() -> None:
@@ -133,7 +133,7 @@ class TestAsyncEngine:
 
         asyncio.run(main())
 
-    def test_keeps_its_connections_from_one_heartbeat_of_a_wsgi_service_to_the_next(
+    def test_async_engine_keeps_its_connections_from_one_heartbeat_of_a_wsgi_service_to_the_next(
         self, postgres: Postgres
     ) -> None:
         engine = create_async_engine(postgres.url_for("asyncpg"))
@@ -149,7 +149,7 @@ class TestAsyncEngine:
 
         assert checks.run_checks([("dispose", dispose)]).level == 0
 
-    def test_asks_any_database(self) -> None:
+    def test_async_engine_asks_any_database(self) -> None:
         async def main() -> None:
             engine = create_async_engine("sqlite+aiosqlite://")
             assert await ask_async(check_async_engine_connected, engine) == {}
@@ -159,7 +159,7 @@ class TestAsyncEngine:
 
 
 class TestPsycopgPool:
-    def test_fails_while_the_database_is_away_and_recovers(
+    def test_psycopg_pool_fails_while_the_database_is_away_and_recovers(
         self, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(databases, "CONNECTS_WITHIN_S", 0.5)
@@ -179,7 +179,7 @@ class TestPsycopgPool:
             health.ERROR_CANNOT_CONNECT_DATABASE
         )
 
-    def test_of_asyncio_does_so_too(
+    def test_psycopg_pool_of_asyncio_does_so_too(
         self, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def main() -> None:
@@ -198,7 +198,7 @@ class TestPsycopgPool:
 
         asyncio.run(main())
 
-    def test_tells_of_a_query_that_fails(
+    def test_psycopg_pool_tells_of_a_query_that_fails(
         self, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(databases, "_QUERY", "SELECT nothing")
@@ -220,7 +220,7 @@ class TestPsycopgPool:
 
 class TestAsyncpgPool:
     @pytest.mark.parametrize("new_loop", [asyncio.SelectorEventLoop, uvloop.new_event_loop])
-    def test_fails_while_the_database_is_away_and_recovers(
+    def test_asyncpg_pool_fails_while_the_database_is_away_and_recovers(
         self, postgres: Postgres, new_loop: Callable[[], asyncio.AbstractEventLoop]
     ) -> None:
         async def main() -> None:
@@ -240,7 +240,9 @@ class TestAsyncpgPool:
 
 
 class TestFrozenDatabase:
-    def test_is_named_within_the_deadline_and_recovers(self, postgres: Postgres) -> None:
+    def test_frozen_database_is_named_within_the_deadline_and_recovers(
+        self, postgres: Postgres
+    ) -> None:
         # As after the loss of a network: connections stay open, and no data arrives.
         engine = sa.create_engine(postgres.url_for("psycopg"))
         pairs = [("database", lambda: check_engine_connected(engine)), ("other", list)]
@@ -260,7 +262,7 @@ class TestFrozenDatabase:
 
 
 class TestRedis:
-    def test_fails_while_it_is_away_and_recovers(self, redis_server: Redis) -> None:
+    def test_redis_fails_while_it_is_away_and_recovers(self, redis_server: Redis) -> None:
         with redis.Redis.from_url(redis_server.url) as client:
             assert ask(check_redis_connected, client) == {}
             redis_server.stop()
@@ -270,7 +272,7 @@ class TestRedis:
             redis_server.start()
             assert ask(check_redis_connected, client) == {}
 
-    def test_of_asyncio_does_so_too(self, redis_server: Redis) -> None:
+    def test_redis_of_asyncio_does_so_too(self, redis_server: Redis) -> None:
         async def main() -> None:
             async with redis.asyncio.Redis.from_url(redis_server.url) as client:
                 assert await ask_async(check_async_redis_connected, client) == {}
@@ -283,14 +285,14 @@ class TestRedis:
 
         asyncio.run(main())
 
-    def test_fails_with_a_wrong_password(self, redis_server: Redis) -> None:
+    def test_redis_fails_with_a_wrong_password(self, redis_server: Redis) -> None:
         url = redis_server.url.replace(PASSWORD, f"not-{PASSWORD}")
         with redis.Redis.from_url(url) as client:
             key, text = only(ask(check_redis_connected, client))
         assert key == health.ERROR_REDIS_EXCEPTION
         assert text.startswith('Redis error: "')
 
-    def test_fails_without_an_answer(self) -> None:
+    def test_redis_fails_without_an_answer(self) -> None:
         class Silent:
             def ping(self) -> bool:
                 return False
@@ -347,11 +349,13 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
 
 class TestURL:
     @pytest.mark.parametrize("path", ["/200", "/204", "/to/200"])
-    def test_that_answers_well_is_fine(self, path: str, site: Callable[..., str]) -> None:
+    def test_url_that_answers_well_is_fine(self, path: str, site: Callable[..., str]) -> None:
         assert ask(check_url_answers, site(path)) == {}
 
     @pytest.mark.parametrize("path", ["/404", "/500", "/to/503"])
-    def test_that_answers_with_an_error_is_one(self, path: str, site: Callable[..., str]) -> None:
+    def test_url_that_answers_with_an_error_is_one(
+        self, path: str, site: Callable[..., str]
+    ) -> None:
         url = site(path)
         assert only(ask(check_url_answers, f"{url}?key={PASSWORD}#{PASSWORD}")) == (
             health.ERROR_URL_STATUS,
@@ -367,7 +371,7 @@ class TestURL:
         sent = "Basic " + base64.b64encode(f"me:{PASSWORD}!".encode()).decode()
         assert Site.asked == [("/to/500", sent), ("/500", None)]
 
-    def test_that_does_not_answer_is_an_error(self, site: Callable[..., str]) -> None:
+    def test_url_that_does_not_answer_is_an_error(self, site: Callable[..., str]) -> None:
         with socket.socket() as bound:
             bound.bind(("127.0.0.1", 0))  # and does not listen
             url = f"http://me:{PASSWORD}@127.0.0.1:{bound.getsockname()[1]}/x?{PASSWORD}"
@@ -379,7 +383,7 @@ class TestURL:
         key, text = only(ask(check_url_answers, f"{site('/200')} ?{PASSWORD}"))
         assert (key, "did not answer" in text) == (health.ERROR_URL_UNREACHABLE, True)
 
-    def test_that_is_silent_for_too_long_is_an_error(self) -> None:
+    def test_url_that_is_silent_for_too_long_is_an_error(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             url = f"http://127.0.0.1:{server.getsockname()[1]}/"
             assert only(ask(check_url_answers, url, 0.1)) == (
@@ -395,7 +399,7 @@ class TestURL:
             f"http://host:{PASSWORD}/", "http://[::1", f"http://me:{PASSWORD}@:80/",
         ],
     )  # fmt: skip
-    def test_that_is_none_is_an_error(self, url: Any) -> None:
+    def test_url_that_is_none_is_an_error(self, url: Any) -> None:
         assert only(ask(check_url_answers, url)) == (
             health.ERROR_URL_MISCONFIGURED,
             "The URL to check is no http or https URL with a host and a valid port",
@@ -403,7 +407,7 @@ class TestURL:
 
 
 class TestDiskSpace:
-    def test_is_enough_or_little_or_too_little(self, tmp_path: Path) -> None:
+    def test_disk_space_is_enough_or_little_or_too_little(self, tmp_path: Path) -> None:
         assert check_disk_space(tmp_path, 1) == check_disk_space(str(tmp_path), 1, 2) == []
         (little,) = check_disk_space(tmp_path, 1, 1 << 60)
         assert (little.level, little.id) == (checks.WARNING, health.WARNING_DISK_SPACE_LOW)
@@ -412,7 +416,7 @@ class TestDiskSpace:
         assert text.startswith(f"{str(tmp_path)!r} has ")
         assert text.endswith(" bytes free, less than 1,152,921,504,606,846,976")
 
-    def test_of_no_disk_is_an_error(self) -> None:
+    def test_disk_space_of_no_disk_is_an_error(self) -> None:
         key, text = only(ask(check_disk_space, "/nonexistent/folder", 1))
         assert key == health.ERROR_DISK_UNREADABLE
         assert "No such file or directory" in text
@@ -421,7 +425,7 @@ class TestDiskSpace:
 
 class TestModules:
     @pytest.mark.parametrize("name", ["databases", "redis", "http", "disk"])
-    def test_need_no_client_and_no_framework_to_be_imported(self, name: str) -> None:
+    def test_modules_need_no_client_and_no_framework_to_be_imported(self, name: str) -> None:
         source = f"""
 import sys
 import dockerflow.checks.{name}
@@ -431,7 +435,7 @@ assert not clients & set(sys.modules), clients & set(sys.modules)
         subprocess.run([sys.executable, "-I", "-c", source], check=True, timeout=60)
 
     @pytest.mark.slow
-    def test_say_which_client_is_missing(
+    def test_modules_say_which_client_is_missing(
         self, monkeypatch: pytest.MonkeyPatch, logged: Capture
     ) -> None:
         monkeypatch.setitem(sys.modules, "redis", None)

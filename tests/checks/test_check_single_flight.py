@@ -57,7 +57,9 @@ def in_threads(count: int, action: Callable[[], Any]) -> tuple[list[threading.Th
 
 class TestStorm:
     @COUNTERS
-    def test_of_tasks_runs_a_check_once(self, counter: type[Counter], logged: Capture) -> None:
+    def test_storm_of_tasks_runs_a_check_once(
+        self, counter: type[Counter], logged: Capture
+    ) -> None:
         check = counter()
 
         async def main() -> list[str]:
@@ -76,7 +78,9 @@ class TestStorm:
         assert len(logged.lines) == 1
 
     @COUNTERS
-    def test_of_threads_runs_a_check_once(self, counter: type[Counter], logged: Capture) -> None:
+    def test_storm_of_threads_runs_a_check_once(
+        self, counter: type[Counter], logged: Capture
+    ) -> None:
         check = counter()
         asked = threading.Semaphore(0)
 
@@ -95,7 +99,7 @@ class TestStorm:
         assert (len(found), check.runs, len(logged.lines)) == (100, 1, 1)
 
     @COUNTERS
-    def test_of_both_at_once_runs_a_check_once(self, counter: type[Counter]) -> None:
+    def test_storm_of_both_at_once_runs_a_check_once(self, counter: type[Counter]) -> None:
         check = counter()
         blocking, found = in_threads(5, lambda: checks.run_checks([("a", check)]))
         assert check.started.wait(60)
@@ -114,7 +118,7 @@ class TestStorm:
         assert {text_of(each) for each in (*found, *also_found[0])} == {"run 1"}
         assert check.runs == 1
 
-    def test_of_many_checks_runs_each_once(self) -> None:
+    def test_storm_of_many_checks_runs_each_once(self) -> None:
         ran: dict[str, int] = {}
         lock = threading.Lock()
 
@@ -138,7 +142,7 @@ class TestStorm:
 
 
 class TestRun:
-    def test_is_made_anew_for_who_asks_after_its_end(self) -> None:
+    def test_run_is_made_anew_for_who_asks_after_its_end(self) -> None:
         check = Counter()
         check.go.set()
         assert [text_of(checks.run_checks([("a", check)])) for _ in range(3)] == [
@@ -146,7 +150,7 @@ class TestRun:
         ]  # fmt: skip
 
     @COUNTERS
-    def test_goes_on_when_who_asked_first_is_cancelled(self, counter: type[Counter]) -> None:
+    def test_run_goes_on_when_who_asked_first_is_cancelled(self, counter: type[Counter]) -> None:
         check = counter()
 
         async def main() -> str:
@@ -164,7 +168,7 @@ class TestRun:
         assert asyncio.run(main()) == "run 1"
         assert check.runs == 1
 
-    def test_is_its_own_for_each_application(self, logged: Capture) -> None:
+    def test_run_is_its_own_for_each_application(self, logged: Capture) -> None:
         def check(config: str) -> Found:
             return [checks.Info(config, id="x")]
 
@@ -177,7 +181,7 @@ class TestRun:
         assert found == ["one", "two", "one"]
         assert len(logged.lines) == 2
 
-    def test_is_shared_by_bound_methods_of_one_object(self) -> None:
+    def test_run_is_shared_by_bound_methods_of_one_object(self) -> None:
         class Storage:
             runs = 0
 
@@ -190,7 +194,7 @@ class TestRun:
             checks.run_checks([("a", storage.check)], cache_seconds=600)
         assert (one.runs, two.runs) == (1, 1)
 
-    def test_on_a_loop_that_was_closed_is_given_up(self, release: threading.Event) -> None:
+    def test_run_on_a_loop_that_was_closed_is_given_up(self, release: threading.Event) -> None:
         loop = asyncio.new_event_loop()
         runs = []
 
@@ -212,7 +216,7 @@ class TestRun:
         loop.close()
         assert checks.run_checks([("a", check)], timeout=30).statuses == {"a": "ok"}
 
-    def test_without_a_waiting_caller_is_given_up_by_the_next_one(
+    def test_run_without_a_waiting_caller_is_given_up_by_the_next_one(
         self, release: threading.Event
     ) -> None:
         def hangs() -> Found:
@@ -234,7 +238,7 @@ class TestRun:
 
 
 class TestCache:
-    def test_keeps_an_outcome_for_as_long_as_it_is_told(
+    def test_cache_keeps_an_outcome_for_as_long_as_it_is_told(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         check = Counter()
@@ -253,7 +257,7 @@ class TestCache:
         assert [ask(600), ask(600)] == ["run 2", "run 2"]
         assert ask(0) == "run 3"
 
-    def test_keeps_errors_too(self, release: threading.Event) -> None:
+    def test_cache_keeps_errors_too(self, release: threading.Event) -> None:
         runs = []
 
         def hangs() -> Found:
@@ -272,7 +276,7 @@ class TestCache:
                 assert results.statuses == {"a": "error"}
             assert len(runs) == 1
 
-    def test_holds_on_to_no_request(self) -> None:
+    def test_cache_holds_on_to_no_request(self) -> None:
         import gc
         import weakref
 
@@ -291,7 +295,7 @@ class TestCache:
             time.sleep(0.01)
         assert gone() is None
 
-    def test_forgets_checks_that_are_asked_once(self) -> None:
+    def test_cache_forgets_checks_that_are_asked_once(self) -> None:
         runs = single_flight.SingleFlight()
         from dockerflow.checks._run.run_options import RunOptions
         from dockerflow.checks._run.signature import Check
@@ -314,7 +318,7 @@ class TestCache:
 
 
 class TestThreads:
-    def test_are_used_again(self) -> None:
+    def test_threads_are_used_again(self) -> None:
         pool = worker_threads.WorkerThreads()
         seen: list[threading.Thread] = []
         for _ in range(20):
@@ -327,7 +331,7 @@ class TestThreads:
         assert seen[0].daemon
         assert seen[0].name == "dockerflow-check-1"
 
-    def test_do_the_work_again_that_they_did_before(self) -> None:
+    def test_threads_do_the_work_again_that_they_did_before(self) -> None:
         # The thread may have a connection that the check has left open.
         pool = worker_threads.WorkerThreads()
         seen: dict[int, set[int]] = {}
@@ -346,7 +350,7 @@ class TestThreads:
         assert {len(each) for each in seen.values()} == {1}
         assert len(set.union(*seen.values())) == 5
 
-    def test_are_not_kept_for_work_that_never_comes_again(self) -> None:
+    def test_threads_are_not_kept_for_work_that_never_comes_again(self) -> None:
         pool = worker_threads.WorkerThreads()
         for key in range(200):
             done = threading.Event()
@@ -356,7 +360,7 @@ class TestThreads:
                 time.sleep(0.001)
         assert pool._made == len(pool._last_worker) == worker_threads.MAX_KEPT
 
-    def test_that_hang_are_not_waited_for(self, release: threading.Event) -> None:
+    def test_threads_that_hang_are_not_waited_for(self, release: threading.Event) -> None:
         pool = worker_threads.WorkerThreads()
         pool.run(lambda: release.wait(60), "a")
         done = threading.Event()
@@ -367,7 +371,7 @@ class TestThreads:
             time.sleep(0.001)
         assert len(pool._last_worker) == 1
 
-    def test_end_when_there_is_nothing_to_do(self) -> None:
+    def test_threads_end_when_there_is_nothing_to_do(self) -> None:
         pool = worker_threads.WorkerThreads(idle_seconds=0.001)
         seen: list[threading.Thread] = []
         for _ in range(50):
@@ -381,7 +385,7 @@ class TestThreads:
         assert not pool._idle
         assert not pool._last_worker
 
-    def test_do_at_their_end_what_was_left_for_it_once_each(self) -> None:
+    def test_threads_do_at_their_end_what_was_left_for_it_once_each(self) -> None:
         pool = worker_threads.WorkerThreads(idle_seconds=0.001)
         ended: list[str] = []
         seen: list[threading.Thread] = []

@@ -36,7 +36,7 @@ class TestVersion:
         assert reply.status == 500
         assert json.loads(reply.body) == {"error": "version.json is unusable: it is a JSON array"}
 
-    def test_where_a_malformed_file_is_stays_in_the_log(
+    def test_version_where_a_malformed_file_is_stays_in_the_log(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         (tmp_path / "version.json").write_text("{")

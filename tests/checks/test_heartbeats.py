@@ -139,7 +139,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 class TestWaiting:
     @HELD
-    def test_is_for_two_and_the_others_are_told_at_once_that_there_is_no_outcome(
+    def test_waiting_is_for_two_and_the_others_are_told_at_once_that_there_is_no_outcome(
         self, kind: type[Held], logged: Capture
     ) -> None:
         check = checks.register(kind(), "a")
@@ -187,7 +187,7 @@ class TestWaiting:
         # A line for each run, and none for a response.
         assert [line["Severity"] for line in reports(logged)] == [3, 3]
 
-    def test_on_event_loops_follows_the_same_rule(self) -> None:
+    def test_waiting_on_event_loops_follows_the_same_rule(self) -> None:
         check = checks.register(HeldAsync(), "a", timeout=_PATIENCE_S)
         service = Service()
 
@@ -212,7 +212,7 @@ class TestWaiting:
         asyncio.run(main())
         assert (check.runs, service.waiting) == (1, 0)
 
-    def test_that_is_cancelled_gives_its_slot_back_and_the_run_goes_on(self) -> None:
+    def test_waiting_that_is_cancelled_gives_its_slot_back_and_the_run_goes_on(self) -> None:
         check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service()
 
@@ -247,7 +247,7 @@ class TestWaiting:
         (check,) = checks.registry.as_checks(checks.get_checks().items(), False)
         return run_until_deadline.last_outcome(check, service.endpoints.config) is not None
 
-    def test_that_is_left_for_good_gives_its_slot_back(self) -> None:
+    def test_waiting_that_is_left_for_good_gives_its_slot_back(self) -> None:
         # As after closing a loop with unfinished tasks.
         checks.register(HeldAsync(), "a", timeout=_PATIENCE_S)
         service = Service()
@@ -263,7 +263,7 @@ class TestWaiting:
         loop.close()
         assert service.waiting == 0
 
-    def test_on_trio_follows_the_same_rule(self) -> None:
+    def test_waiting_on_trio_follows_the_same_rule(self) -> None:
         check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service()
 
@@ -289,7 +289,7 @@ class TestWaiting:
 
         trio.run(main)
 
-    def test_is_counted_for_each_application(self) -> None:
+    def test_waiting_is_counted_for_each_application(self) -> None:
         check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         one, two = Service("one"), Service("two")
         one.begin_waiting(2)
@@ -299,7 +299,7 @@ class TestWaiting:
         assert [reply.status for reply in (*one.end(), *two.end())] == [200] * 4
 
     @pytest.mark.parametrize("limit", [1, 3])
-    def test_is_for_as_many_as_the_setting_says(self, limit: int) -> None:
+    def test_waiting_is_for_as_many_as_the_setting_says(self, limit: int) -> None:
         check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service(heartbeat_max_waiting=limit)
         service.begin_waiting(limit)
@@ -307,7 +307,7 @@ class TestWaiting:
         check.go.release()
         assert len(service.end()) == limit
 
-    def test_without_a_limit_is_for_all(self) -> None:
+    def test_waiting_without_a_limit_is_for_all(self) -> None:
         check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service(heartbeat_max_waiting=0)
         service.begin_waiting(20)
@@ -315,7 +315,7 @@ class TestWaiting:
         assert [reply.status for reply in service.end()] == [200] * 20
         assert check.runs == 1
 
-    def test_in_requests_is_limited_too(self) -> None:
+    def test_waiting_in_requests_is_limited_too(self) -> None:
         # They share no run, so that each of them would hold its thread.
         check = checks.register(Held(), "a", in_request=True)
         service = Service()
@@ -332,7 +332,7 @@ class TestWaiting:
         check.go.release(2)
         service.end()
 
-    def test_for_a_check_that_hangs_in_requests_leaves_no_old_outcome_standing(
+    def test_waiting_for_a_check_that_hangs_in_requests_leaves_no_old_outcome_standing(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         check = checks.register(Held(), "a", in_request=True)
@@ -350,7 +350,7 @@ class TestWaiting:
         check.go.release(2)
         service.end()
 
-    def test_gives_the_last_outcome_of_each_check_and_says_which_has_none(self) -> None:
+    def test_waiting_gives_the_last_outcome_of_each_check_and_says_which_has_none(self) -> None:
         check = checks.register(Held(), "slow")
         service = Service(heartbeat_cache_seconds=60)
 
@@ -373,7 +373,7 @@ class TestWaiting:
         (check,) = checks.registry.as_checks(pairs, False)
         return check, service.endpoints.config
 
-    def test_is_not_for_what_another_request_asks(self) -> None:
+    def test_waiting_is_not_for_what_another_request_asks(self) -> None:
         check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service()
         service.begin_waiting(2)
@@ -385,7 +385,7 @@ class TestWaiting:
         service.end()
 
     @pytest.mark.parametrize("details", ["never", "levels", "always"])
-    def test_keeps_to_itself_what_the_setting_hides(self, details: str) -> None:
+    def test_waiting_keeps_to_itself_what_the_setting_hides(self, details: str) -> None:
         check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service(heartbeat_details=details, heartbeat_failed_status_code=418)
         service.begin_waiting(2)
@@ -403,7 +403,7 @@ class TestWaiting:
         service.end()
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-    def test_in_a_child_begins_anew(self) -> None:
+    def test_waiting_in_a_child_begins_anew(self) -> None:
         check = checks.register(Held(), "a", timeout=_PATIENCE_S)
         service = Service()
         service.begin_waiting(2)
@@ -438,7 +438,7 @@ class TestKept:
 
         return runs
 
-    def test_for_a_second_by_default(
+    def test_kept_for_a_second_by_default(
         self, now: list[float], monkeypatch: pytest.MonkeyPatch, logged: Capture
     ) -> None:
         monkeypatch.setattr(endpoints, "is_test_running", lambda: False)
@@ -456,7 +456,7 @@ class TestKept:
         now[0] -= 0.5
         assert text_of(service.ask()) == "run 2"
 
-    def test_not_by_default_while_a_test_runs(self) -> None:
+    def test_kept_not_by_default_while_a_test_runs(self) -> None:
         runs = self._count()
         service = Service()
         replies = [service.ask() for _ in range(3)]
@@ -464,14 +464,14 @@ class TestKept:
         assert not any("Age" in headers_of(reply) for reply in replies)
         assert len(runs) == 3
 
-    def test_while_a_test_runs_if_the_setting_says_so(self, now: list[float]) -> None:
+    def test_kept_while_a_test_runs_if_the_setting_says_so(self, now: list[float]) -> None:
         self._count()
         service = Service(heartbeat_cache_seconds=1.0)
         assert [text_of(service.ask()) for _ in range(2)] == ["run 1", "run 1"]
         now[0] += 1.001
         assert text_of(service.ask()) == "run 2"
 
-    def test_not_at_all_with_0(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_kept_not_at_all_with_0(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(endpoints, "is_test_running", lambda: False)
         self._count()
         service = Service(heartbeat_cache_seconds=0)
@@ -496,7 +496,7 @@ class TestKept:
         assert "Age" not in headers_of(reply)
         assert len(runs) == 1
 
-    def test_as_the_check_said_it_and_not_as_it_was_shown(self) -> None:
+    def test_kept_as_the_check_said_it_and_not_as_it_was_shown(self) -> None:
         self._count(level=checks.ERROR)
         service = Service(heartbeat_cache_seconds=60, heartbeat_details="never")
         assert json.loads(service.ask().body) == {"status": "error"}
@@ -505,13 +505,13 @@ class TestKept:
         assert (reply.status, text_of(reply)) == (503, "run 1")
         assert "Retry-After" not in headers_of(reply)
 
-    def test_never_of_a_check_in_the_request(self) -> None:
+    def test_kept_never_of_a_check_in_the_request(self) -> None:
         runs = self._count()
         service = Service(heartbeat_cache_seconds=60, checks_in_request=True)
         assert [text_of(service.ask()) for _ in range(2)] == ["run 1", "run 2"]
         assert len(runs) == 2
 
-    def test_never_of_a_run_that_was_cancelled(self) -> None:
+    def test_kept_never_of_a_run_that_was_cancelled(self) -> None:
         runs: list[int] = []
 
         @checks.register("a")
@@ -528,7 +528,7 @@ class TestKept:
         again = asyncio.run(service.endpoints.answer_async("heartbeat", "GET"))
         assert (again.status, text_of(again), "Age" in headers_of(again)) == (200, "run 2", False)
 
-    def test_never_of_a_run_that_did_not_begin(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_kept_never_of_a_run_that_did_not_begin(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._count()
         service = Service(heartbeat_cache_seconds=60)
 
@@ -540,7 +540,7 @@ class TestKept:
             assert "LookupError" in text_of(service.ask())
         assert text_of(service.ask()) == "run 1"
 
-    def test_of_a_check_that_hangs_is_logged_once_and_not_for_each_answer(
+    def test_kept_of_a_check_that_hangs_is_logged_once_and_not_for_each_answer(
         self, now: list[float], logged: Capture
     ) -> None:
         runs = single_flight.SingleFlight()
@@ -565,7 +565,7 @@ class TestKept:
         # Until that run has an outcome, the last one is that of before.
         assert runs.last(check, None) == refused.kept
 
-    def test_holds_on_to_nothing_of_a_check_that_raised(
+    def test_kept_holds_on_to_nothing_of_a_check_that_raised(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # pytest keeps records, and their exceptions.
@@ -589,7 +589,7 @@ class TestKept:
             gc.collect()
             time.sleep(0.001)
 
-    def test_is_not_kept_of_applications_that_come_and_go(self, now: list[float]) -> None:
+    def test_kept_is_not_kept_of_applications_that_come_and_go(self, now: list[float]) -> None:
         runs = run_until_deadline._process_runner().single_flight
         self._count()
         before = len(runs._entries)
@@ -598,7 +598,7 @@ class TestKept:
             now[0] += 1
         assert len(runs._entries) - before <= 200
 
-    def test_of_a_check_that_is_in_the_list_twice_is_there_once(self) -> None:
+    def test_kept_of_a_check_that_is_in_the_list_twice_is_there_once(self) -> None:
         def check() -> Found:
             return [checks.Info("well", id="x")]
 
@@ -611,14 +611,14 @@ class TestKept:
         assert first.body == again.body
         assert text_of(again) == "well"
 
-    def test_is_what_the_extensions_signals_are_sent_for(self) -> None:
+    def test_kept_is_what_the_extensions_signals_are_sent_for(self) -> None:
         results = Service().endpoints.run_checks()
         assert isinstance(results, HeartbeatResults)
         assert (results.level, results.age, results.is_known) == (0, None, True)
 
 
 class TestSlots:
-    def test_are_free_again_without_a_trace(self) -> None:
+    def test_slots_are_free_again_without_a_trace(self) -> None:
         slots = Slots()
         owner = object()
 
@@ -640,7 +640,7 @@ class TestSlots:
         assert slots._acquired == {}
         assert slots.held_for(owner) == 0
 
-    def test_do_not_stay_with_what_is_gone(self) -> None:
+    def test_slots_do_not_stay_with_what_is_gone(self) -> None:
         # An interrupt between the acquisition and the block that releases the slot.
         slots = Slots()
         owner = object()
@@ -696,7 +696,7 @@ class TestInTests:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def test_of_pytest_see_what_the_check_says_now(self, tmp_path: Path) -> None:
+    def test_in_tests_of_pytest_see_what_the_check_says_now(self, tmp_path: Path) -> None:
         script = """
         from shop import ask_twice
         def test_it():
@@ -705,7 +705,9 @@ class TestInTests:
         self._run(tmp_path, script, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shop.py")
 
     @pytest.mark.parametrize("base", ["TestCase", "IsolatedAsyncioTestCase"])
-    def test_of_unittest_see_what_the_check_says_now(self, tmp_path: Path, base: str) -> None:
+    def test_in_tests_of_unittest_see_what_the_check_says_now(
+        self, tmp_path: Path, base: str
+    ) -> None:
         is_async = "async " if base != "TestCase" else ""
         script = f"""
         import unittest

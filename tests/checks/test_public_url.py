@@ -39,7 +39,7 @@ class TestPublicURL:
             ("ext::ssh --password tulip x %S e", "ext::ssh --password *** x %S e"),
         ],
     )
-    def test_has_no_credentials(self, url: str, public: str) -> None:
+    def test_public_url_has_no_credentials(self, url: str, public: str) -> None:
         assert public_url(url) == public
 
     @pytest.mark.parametrize(
@@ -52,19 +52,19 @@ class TestPublicURL:
             "https://[::1]:8080/e", "ssh://host:22/e", "", "shop", "host.example:e/shop",
         ],
     )  # fmt: skip
-    def test_stays_where_it_has_none(self, url: str) -> None:
+    def test_public_url_stays_where_it_has_none(self, url: str) -> None:
         assert public_url(url) == url
 
     @pytest.mark.parametrize("source", secrets.SOURCES)
-    def test_of_every_form_of_git_has_no_secret(self, source: str) -> None:
+    def test_public_url_of_every_form_of_git_has_no_secret(self, source: str) -> None:
         assert "tulip" not in public_url(source.format("zq7tulip"))
 
     @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
-    def test_has_no_password_whatever_it_consists_of(self, password: str) -> None:
+    def test_public_url_has_no_password_whatever_it_consists_of(self, password: str) -> None:
         assert public_url(f"https://x:~{password}~@host.example/e") == "https://host.example/e"
 
     @given(st.text())
-    def test_never_raises(self, url: str) -> None:
+    def test_public_url_never_raises(self, url: str) -> None:
         public_url(url)
 
 
@@ -75,5 +75,5 @@ class TestPublicVersion:
         assert version["source"] == "https://x:y@h/e"
 
     @pytest.mark.parametrize("version", [None, [], "x:y@z:e", 5, {"source": None}])
-    def test_leaves_anything_else(self, version: object) -> None:
+    def test_public_version_leaves_anything_else(self, version: object) -> None:
         assert public_version(version) is version

@@ -32,7 +32,7 @@ def no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestAProgramOfTheRepository:
     @pytest.mark.parametrize("way", WAYS)
-    def test_is_not_run(
+    def test_a_program_of_the_repository_is_not_run(
         self,
         way: str,
         tmp_path: Path,
@@ -53,7 +53,7 @@ class TestAProgramOfTheRepository:
 
     @pytest.mark.parametrize("without", ["_ENVIRONMENT", "_SETTINGS"])
     @pytest.mark.parametrize("way", ["upload pack of a partial clone", "ssh of a partial clone"])
-    def test_is_not_run_for_two_reasons(
+    def test_a_program_of_the_repository_is_not_run_for_two_reasons(
         self, way: str, without: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(repository, without, type(getattr(repository, without))())
@@ -61,7 +61,9 @@ class TestAProgramOfTheRepository:
             Repository(made.work).ask("describe", "--tags", "--always")
             assert not made.marker.exists()
 
-    def test_is_not_run_on_a_terminal_either(self, tmp_path: Path) -> None:
+    def test_a_program_of_the_repository_is_not_run_on_a_terminal_either(
+        self, tmp_path: Path
+    ) -> None:
         import pty
 
         with hostile(tmp_path, "pager") as (made, _):
@@ -75,7 +77,7 @@ class TestAProgramOfTheRepository:
             assert json.loads((made.work / "version.json").read_text())["commit"]
             assert not made.marker.exists()
 
-    def test_is_not_run_by_any_transport(
+    def test_a_program_of_the_repository_is_not_run_by_any_transport(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Git gets the environment and the options that the security page names."""
@@ -110,16 +112,20 @@ class TestAModuleOfTheRepository:
         assert len(json.loads(done.stdout)["commit"]) == 40
         return made.marker.read_text() if made.marker.exists() else ""
 
-    def test_would_be_imported_from_the_current_folder(self, made: Hostile) -> None:
+    def test_a_module_of_the_repository_would_be_imported_from_the_current_folder(
+        self, made: Hostile
+    ) -> None:
         subprocess.run([sys.executable, "-c", "import argparse"], cwd=made.work, check=False)
         assert "argparse" in made.marker.read_text().split()
 
-    def test_is_not_imported_by_the_console_script(self, made: Hostile, tmp_path: Path) -> None:
+    def test_a_module_of_the_repository_is_not_imported_by_the_console_script(
+        self, made: Hostile, tmp_path: Path
+    ) -> None:
         script = tmp_path / "dockerflow"
         script.write_text(SCRIPT)
         assert self.run(made, str(script)) == ""
 
-    def test_is_not_imported_by_the_module(self, made: Hostile) -> None:
+    def test_a_module_of_the_repository_is_not_imported_by_the_module(self, made: Hostile) -> None:
         # Except for modules that Python itself imports before ours.
         own = subprocess.run(
             [sys.executable, "-m", "this_is_no_module"], cwd=made.work, check=False,
@@ -132,11 +138,15 @@ class TestAModuleOfTheRepository:
         assert set(self.run(made, "-m", "dockerflow").split()) <= before
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="-P came with Python 3.11")
-    def test_is_not_imported_by_the_module_on_a_safe_path(self, made: Hostile) -> None:
+    def test_a_module_of_the_repository_is_not_imported_by_the_module_on_a_safe_path(
+        self, made: Hostile
+    ) -> None:
         assert self.run(made, "-P", "-m", "dockerflow") == ""
         assert len(MODULES) == len(set(MODULES))
 
-    def test_is_not_needed_where_the_package_is_in_the_current_folder(self, tmp_path: Path) -> None:
+    def test_a_module_of_the_repository_is_not_needed_where_the_package_is_in_the_current_folder(
+        self, tmp_path: Path
+    ) -> None:
         shutil.copytree(ROOT / "dockerflow", tmp_path / "dockerflow")
         done = subprocess.run(
             [sys.executable, "-m", "dockerflow", "version", "--commit", "abc", "-o", "-"],
@@ -146,7 +156,7 @@ class TestAModuleOfTheRepository:
 
 
 class TestTrouble:
-    def test_is_another_owner(
+    def test_trouble_is_another_owner(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = make(tmp_path / "repository")
@@ -158,7 +168,7 @@ class TestTrouble:
         assert f"`git config --global --add safe.directory {made.work}`" in said
         assert "give it with --commit" in said
 
-    def test_is_a_git_that_does_not_end(
+    def test_trouble_is_a_git_that_does_not_end(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = make(tmp_path / "repository")
@@ -170,21 +180,25 @@ class TestTrouble:
         assert asked.ask("rev-parse", "HEAD") == ""
         assert asked.trouble == f"git did not answer within 0 seconds in {made.work}"
 
-    def test_is_what_git_says(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_trouble_is_what_git_says(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
         with pytest.raises(
             version_file.UnknownCommitError, match=r"commit \(git says 'fatal: not a git"
         ):
             version_file.describe(tmp_path, {}, {})
 
-    def test_is_no_git_and_no_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_trouble_is_no_git_and_no_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with pytest.raises(version_file.UnknownCommitError, match="git cannot be run in"):
             version_file.describe(tmp_path / "none", {}, {})
         monkeypatch.setenv("PATH", "")
         with pytest.raises(version_file.UnknownCommitError, match="there is no git on the PATH"):
             version_file.describe(tmp_path, {}, {})
 
-    def test_is_none_with_names_that_are_no_text(
+    def test_trouble_is_none_with_names_that_are_no_text(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         made = make(tmp_path / "repository")

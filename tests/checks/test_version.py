@@ -39,11 +39,11 @@ def put(folder: Path, content: Any) -> Path:
 
 
 class TestGetVersion:
-    def test_gives_the_object(self, tmp_path: Path) -> None:
+    def test_get_version_gives_the_object(self, tmp_path: Path) -> None:
         put(tmp_path, VERSION)
         assert get_version(str(tmp_path)) == get_version(tmp_path) == VERSION
 
-    def test_gives_none_where_there_is_no_file(self, tmp_path: Path) -> None:
+    def test_get_version_gives_none_where_there_is_no_file(self, tmp_path: Path) -> None:
         assert get_version(tmp_path) is None
         assert get_version(tmp_path / "missing") is None
         (tmp_path / "file").touch()
@@ -51,7 +51,9 @@ class TestGetVersion:
         (tmp_path / "version.json").symlink_to(tmp_path / "nowhere")
         assert get_version(tmp_path) is None
 
-    def test_reads_once_per_change(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_get_version_reads_once_per_change(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         reads: list[str] = []
 
         def counting(path: str, mode: str) -> Any:
@@ -76,14 +78,14 @@ class TestGetVersion:
         (tmp_path / "version.json").unlink()
         assert get_version(tmp_path) is None
 
-    def test_gives_each_caller_its_own(self, tmp_path: Path) -> None:
+    def test_get_version_gives_each_caller_its_own(self, tmp_path: Path) -> None:
         put(tmp_path, VERSION)
         got = get_version(tmp_path)
         assert got is not None
         got.clear()
         assert get_version(tmp_path) == VERSION
 
-    def test_takes_a_byte_order_mark_and_any_json(self, tmp_path: Path) -> None:
+    def test_get_version_takes_a_byte_order_mark_and_any_json(self, tmp_path: Path) -> None:
         put(tmp_path, b'\xef\xbb\xbf{"version": "1", "more": [1, 2.5, null, {"a": "\\u00e9"}]}')
         assert get_version(tmp_path) == {"version": "1", "more": [1, 2.5, None, {"a": "é"}]}
 
@@ -108,7 +110,7 @@ class TestGetVersion:
             (b'{"a": "' + b"x" * 1_048_576 + b'"}', "larger than 1,048,576 bytes"),
         ],
     )
-    def test_raises_for_a_file_that_cannot_be_used(
+    def test_get_version_raises_for_a_file_that_cannot_be_used(
         self, content: bytes, why: str, tmp_path: Path
     ) -> None:
         if b"11111" in content and not hasattr(sys, "get_int_max_str_digits"):
@@ -128,7 +130,7 @@ class TestGetVersion:
             )
         assert get_version(put(tmp_path, VERSION)) == VERSION
 
-    def test_raises_for_what_is_no_file(self, tmp_path: Path) -> None:
+    def test_get_version_raises_for_what_is_no_file(self, tmp_path: Path) -> None:
         (tmp_path / "a" / "version.json").mkdir(parents=True)
         (tmp_path / "b").mkdir()
         os.mkfifo(tmp_path / "b" / "version.json")  # reading it would wait for ever
@@ -141,7 +143,7 @@ class TestGetVersion:
             get_version("nul\0")
         assert caught.value.public.startswith("version.json is unusable: it cannot be read")
 
-    def test_raises_for_a_file_that_cannot_be_read(
+    def test_get_version_raises_for_a_file_that_cannot_be_read(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*_: Any) -> None:
@@ -155,12 +157,14 @@ class TestGetVersion:
             assert "it cannot be read (Permission denied)" in caught.value.public
             assert str(tmp_path) not in caught.value.public
 
-    def test_is_an_error_that_callers_of_upstream_catch(self) -> None:
+    def test_get_version_is_an_error_that_callers_of_upstream_catch(self) -> None:
         assert issubclass(VersionFileError, ValueError)
         assert VersionFileError("odd").public == str(VersionFileError("odd", "other")) == "odd"
 
     @given(st.binary() | st.text().map(json.dumps).map(str.encode))
-    def test_never_raises_anything_else(self, tmp_path_factory: Any, content: bytes) -> None:
+    def test_get_version_never_raises_anything_else(
+        self, tmp_path_factory: Any, content: bytes
+    ) -> None:
         folder = tmp_path_factory.mktemp("version")
         try:
             got = get_version(put(folder, content))
@@ -185,13 +189,13 @@ class TestGetReleaseName:
             ({}, "unknown"),
         ],
     )
-    def test_is_one_string(self, content: Any, name: str, tmp_path: Path) -> None:
+    def test_get_release_name_is_one_string(self, content: Any, name: str, tmp_path: Path) -> None:
         assert get_release_name(put(tmp_path, content)) == name
 
-    def test_is_unknown_where_there_is_no_file(self, tmp_path: Path) -> None:
+    def test_get_release_name_is_unknown_where_there_is_no_file(self, tmp_path: Path) -> None:
         assert get_release_name(tmp_path) == "unknown"
 
-    def test_is_unknown_with_a_line_where_the_file_is_unusable(
+    def test_get_release_name_is_unknown_with_a_line_where_the_file_is_unusable(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         assert get_release_name(put(tmp_path, b"[]")) == "unknown"
@@ -293,12 +297,12 @@ def repository(tmp_path: Path) -> Path:
 
 class TestDescribe:
     @pytest.mark.parametrize("service", CI)
-    def test_takes_what_a_ci_says(self, service: str, repository: Path) -> None:
+    def test_describe_takes_what_a_ci_says(self, service: str, repository: Path) -> None:
         environ, facts = CI[service]
         git(repository, "tag", "v9")  # belongs to another commit
         assert version_file.describe(repository, environ, {}) == facts
 
-    def test_takes_the_rest_from_git(self, repository: Path) -> None:
+    def test_describe_takes_the_rest_from_git(self, repository: Path) -> None:
         facts = version_file.describe(repository, {}, {})
         assert (facts["source"], facts["build"]) == ("", "")
         assert len(facts["commit"]) == 40
@@ -312,7 +316,7 @@ class TestDescribe:
             "build": "",
         }
 
-    def test_takes_what_is_given_first(self, repository: Path) -> None:
+    def test_describe_takes_what_is_given_first(self, repository: Path) -> None:
         environ = CI["GitHub"][0]
         assert version_file.describe(repository, environ, VERSION) == VERSION
 
@@ -330,13 +334,13 @@ class TestDescribe:
             ("../shop", "../shop"),
         ],
     )
-    def test_gives_a_source_that_people_can_open(
+    def test_describe_gives_a_source_that_people_can_open(
         self, source: str, public: str, tmp_path: Path
     ) -> None:
         given_ = {**VERSION, "source": source}
         assert version_file.describe(tmp_path, {}, given_)["source"] == public
 
-    def test_gives_a_build_without_credentials(self, tmp_path: Path) -> None:
+    def test_describe_gives_a_build_without_credentials(self, tmp_path: Path) -> None:
         given_ = {**VERSION, "build": "https://me:s3cret@ci.example.com/7?token=s3cret"}
         build_url = version_file.describe(tmp_path, {}, given_)["build"]
         assert build_url == "https://ci.example.com/7?token=***"
@@ -348,7 +352,7 @@ class TestCommand:
         for name in ("GITHUB_ACTIONS", "CIRCLECI", "TASK_ID", "GITLAB_CI", "JENKINS_URL"):
             monkeypatch.delenv(name, raising=False)
 
-    def test_writes_a_file_that_is_read_again(self, repository: Path) -> None:
+    def test_command_writes_a_file_that_is_read_again(self, repository: Path) -> None:
         git(repository, "tag", "v1")
         done = subprocess.run(
             [sys.executable, "-m", "dockerflow", "version"],
@@ -369,7 +373,7 @@ class TestCommand:
         assert json.loads(capsys.readouterr().out)["build"] == "here"
         assert not (repository / "version.json").exists()
 
-    def test_writes_where_it_is_told(
+    def test_command_writes_where_it_is_told(
         self, repository: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         path = repository / "app.json"
@@ -377,7 +381,7 @@ class TestCommand:
         assert main(["version", "--output", str(path), *given_]) == 0
         assert json.loads(path.read_text()) == json.loads(capsys.readouterr().out) == VERSION
 
-    def test_says_what_is_missing(
+    def test_command_says_what_is_missing(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -390,7 +394,7 @@ class TestCommand:
         assert told.err.count("give it with --commit") == 2
         assert list(tmp_path.iterdir()) == []
 
-    def test_says_when_it_cannot_write(
+    def test_command_says_when_it_cannot_write(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["version", "--commit", SHA, "-o", str(tmp_path / "no" / "v.json")]) == 1
@@ -400,7 +404,7 @@ class TestCommand:
         assert "Is a directory" in capsys.readouterr().err
         assert [path.name for path in tmp_path.iterdir()] == ["folder"], "a torn file was left"
 
-    def test_wants_a_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_command_wants_a_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stderr", io.StringIO())
         with pytest.raises(SystemExit) as caught:
             main([])

@@ -11,22 +11,22 @@ import pytest
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 class TestOutput:
-    def test_that_does_not_block_and_is_read_slowly_gets_every_line(self, unbuffered):
+    def test_output_that_does_not_block_and_is_read_slowly_gets_every_line(self, unbuffered):
         outcome = harness.nonblocking(20_000, "ours", unbuffered)
         assert outcome.is_exact, outcome
         assert outcome.survived == 20_000
 
-    def test_is_whole_while_signals_arrive(self, unbuffered):
+    def test_output_is_whole_while_signals_arrive(self, unbuffered):
         outcome = harness.timer(40, "ours", unbuffered)
         assert outcome.is_exact, outcome
         assert outcome.survived == 40
 
-    def test_is_whole_while_signal_handlers_log(self, unbuffered):
+    def test_output_is_whole_while_signal_handlers_log(self, unbuffered):
         outcome = harness.logging_timer(40, "ours", unbuffered)
         assert outcome.is_exact, outcome
         assert outcome.survived == outcome.tried > 40
 
-    def test_has_every_line_that_the_sink_had_when_a_signal_handler_raised(self, unbuffered):
+    def test_output_has_every_line_that_the_sink_had_when_a_signal_handler_raised(self, unbuffered):
         outcome = harness.raising_timer(40, "ours", unbuffered)
         assert outcome.is_clean, outcome
         assert outcome.lost == 0, outcome
@@ -40,23 +40,23 @@ class TestProcesses:
         assert outcome.survived == outcome.tried
 
     @pytest.mark.parametrize("handler", ["ours", "queue"])
-    def test_that_were_forked_share_a_pipe_without_tearing_long_lines(self, handler):
+    def test_processes_that_were_forked_share_a_pipe_without_tearing_long_lines(self, handler):
         outcome = harness.forked_processes(60, handler)
         assert outcome.is_clean, outcome
         assert outcome.survived == outcome.tried
 
-    def test_that_were_not_forked_share_a_pipe_as_well(self):
+    def test_processes_that_were_not_forked_share_a_pipe_as_well(self):
         outcome = harness.processes(60, "ours")
         assert outcome.is_clean, outcome
         assert outcome.survived == outcome.tried
 
-    def test_that_are_killed_have_written_all_whose_call_returned(self):
+    def test_processes_that_are_killed_have_written_all_whose_call_returned(self):
         outcome = harness.killed(24, "ours")
         assert outcome.is_clean, outcome
         assert outcome.lost == 0, outcome
 
     @pytest.mark.parametrize("handler", ["ours", "queue"])
-    def test_end_as_they_should_with_lines_at_the_end(self, handler):
+    def test_processes_end_as_they_should_with_lines_at_the_end(self, handler):
         outcome = harness.shutdown(500, handler)
         assert outcome.is_clean, outcome
         assert outcome.lost == 0, outcome
@@ -66,23 +66,25 @@ class TestProcesses:
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 class TestRefusals:
     @pytest.mark.parametrize("handler", ["ours", "structlog"])
-    def test_of_a_full_device_are_counted(self, unbuffered, handler):
+    def test_refusals_of_a_full_device_are_counted(self, unbuffered, handler):
         outcome = harness.dev_full(500, handler, unbuffered)
         assert outcome.is_exact, outcome
         assert outcome.facts["dropped"] == {"ENOSPC": 500}
 
-    def test_of_a_pipe_without_a_reader_are_counted(self, unbuffered):
+    def test_refusals_of_a_pipe_without_a_reader_are_counted(self, unbuffered):
         outcome = harness.closed_pipe(500, "ours", unbuffered)
         assert outcome.is_exact, outcome
         assert outcome.facts["dropped"] == {"EPIPE": 500}
 
     @pytest.mark.parametrize("handler", ["ours", "structlog"])
-    def test_of_a_limited_file_are_counted_and_its_torn_line_is_finished(self, unbuffered, handler):
+    def test_refusals_of_a_limited_file_are_counted_and_its_torn_line_is_finished(
+        self, unbuffered, handler
+    ):
         outcome = harness.limited(1000, handler, unbuffered)
         assert outcome.is_exact, outcome
         assert 0 < outcome.lost == outcome.facts["dropped"]["EFBIG"] < 1000
 
-    def test_of_a_full_file_system_are_counted_and_its_torn_line_is_finished(
+    def test_refusals_of_a_full_file_system_are_counted_and_its_torn_line_is_finished(
         self, unbuffered, tmp_path
     ):
         with small_file_system(tmp_path) as directory:
@@ -95,22 +97,22 @@ class TestRefusals:
 class TestFastLogger:
     """It writes to files by itself, and meets the same faults."""
 
-    def test_is_whole_to_a_file_while_signals_arrive(self, unbuffered):
+    def test_fast_logger_is_whole_to_a_file_while_signals_arrive(self, unbuffered):
         outcome = harness.timer(20_000, "structlog", unbuffered, pad=200)
         assert outcome.is_exact, outcome
         assert outcome.survived == 20_000
 
-    def test_is_whole_to_a_file_while_signal_handlers_log(self, unbuffered):
+    def test_fast_logger_is_whole_to_a_file_while_signal_handlers_log(self, unbuffered):
         outcome = harness.logging_timer(20_000, "structlog", unbuffered, pad=200)
         assert outcome.is_exact, outcome
         assert outcome.survived == outcome.tried > 20_000
 
-    def test_is_whole_to_a_slow_pipe_while_signals_arrive(self, unbuffered):
+    def test_fast_logger_is_whole_to_a_slow_pipe_while_signals_arrive(self, unbuffered):
         outcome = harness.logging_timer(40, "structlog", unbuffered)
         assert outcome.is_exact, outcome
         assert outcome.survived == outcome.tried > 40
 
-    def test_that_is_killed_has_written_all_whose_call_returned(self, unbuffered):
+    def test_fast_logger_that_is_killed_has_written_all_whose_call_returned(self, unbuffered):
         outcome = harness.killed(12, "structlog", unbuffered)
         assert outcome.is_clean, outcome
         assert outcome.lost == 0, outcome
@@ -120,7 +122,7 @@ class TestFastLogger:
         assert outcome.is_exact, outcome
         assert outcome.survived == outcome.tried
 
-    def test_ends_as_it_should_with_lines_at_the_end(self, unbuffered):
+    def test_fast_logger_ends_as_it_should_with_lines_at_the_end(self, unbuffered):
         outcome = harness.shutdown(500, "structlog", unbuffered)
         assert outcome.is_clean, outcome
         assert outcome.lost == 0, outcome
@@ -128,7 +130,7 @@ class TestFastLogger:
 
 
 class TestReader:
-    def test_that_has_stopped_holds_up_no_caller_with_a_queue(self):
+    def test_reader_that_has_stopped_holds_up_no_caller_with_a_queue(self):
         outcome = harness.stopped_reader(5000)
         assert outcome.is_exact, outcome
         assert 0 < outcome.lost == outcome.facts["dropped"]["queue full"]

@@ -216,7 +216,7 @@ def connections():
 class TestAnOutageIsOverWhenTheDatabaseIsBack:
     @pytest.mark.parametrize("max_age", [0, 600])
     @pytest.mark.parametrize("client", ["Client", "AsyncClient"])
-    def test_for_checks_of_every_kind(
+    def test_an_outage_is_over_when_the_database_is_back_for_checks_of_every_kind(
         self, tmp_path: Path, postgres: Postgres, max_age: int, client: str
     ) -> None:
         found = run_script(
@@ -248,7 +248,9 @@ print(json.dumps([before, *(both(ask()) for _ in range(4))]))
         assert found[-2] == ["ok", "ok"]
 
     @pytest.mark.parametrize("server", ["uvicorn", "daphne"])
-    def test_on_asynchronous_servers(self, tmp_path: Path, postgres: Postgres, server: str) -> None:
+    def test_an_outage_is_over_when_the_database_is_back_on_asynchronous_servers(
+        self, tmp_path: Path, postgres: Postgres, server: str
+    ) -> None:
         source = f"""{configured(postgres)}{_CUT}
 from django.core.asgi import get_asgi_application
 call_command("migrate", verbosity=0)
@@ -307,7 +309,9 @@ def sync_only(get_response):
 """
 
     @pytest.mark.parametrize("server", ["uvicorn", "AsyncClient"])
-    def test_behind_a_middleware_that_is_synchronous(self, tmp_path: Path, server: str) -> None:
+    def test_async_checks_do_not_wait_for_themselves_behind_a_middleware_that_is_synchronous(
+        self, tmp_path: Path, server: str
+    ) -> None:
         (tmp_path / "middle.py").write_text(self.SYNC_ONLY)
         middleware = ["middle.sync_only", "dockerflow.django.middleware.DockerflowMiddleware"]
         source = f"""{configured(MIDDLEWARE=middleware)}
@@ -392,7 +396,9 @@ checks.register(async_there_is_one)
 
 class TestATestsTransaction:
     @pytest.mark.parametrize("name", ["db", ":memory:"])
-    def test_is_seen_by_checks_of_every_kind_of_client(self, tmp_path: Path, name: str) -> None:
+    def test_a_tests_transaction_is_seen_by_checks_of_every_kind_of_client(
+        self, tmp_path: Path, name: str
+    ) -> None:
         source = configured().replace("'NAME': 'db'", f"'NAME': {name!r}")
         assert run_script(
             tmp_path,
@@ -420,7 +426,7 @@ run(HeartbeatTest)
 """,
         ) == [2, []]
 
-    def test_is_that_of_any_of_the_databases(self, tmp_path: Path) -> None:
+    def test_a_tests_transaction_is_that_of_any_of_the_databases(self, tmp_path: Path) -> None:
         source = configured().replace(
             '{"default": DATABASE}',
             '{"default": DATABASE, "other": {**DATABASE, "NAME": "other"}}',
@@ -447,7 +453,7 @@ run(HeartbeatTest)
 """,
         ) == [1, []]
 
-    def test_of_requests_is_not_taken_for_one(self, tmp_path: Path) -> None:
+    def test_a_tests_transaction_of_requests_is_not_taken_for_one(self, tmp_path: Path) -> None:
         # ATOMIC_REQUESTS would have a check that hangs hang the heartbeat.
         source = configured(MIDDLEWARE=[]).replace(
             "'CONN_MAX_AGE': 0", "'CONN_MAX_AGE': 0, 'ATOMIC_REQUESTS': True"

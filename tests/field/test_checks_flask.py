@@ -105,7 +105,7 @@ class TestApplicationContexts:
         ].values()  # fmt: skip
         assert text.startswith("the check raised LookupError")
 
-    def test_in_the_request_its_own_context_is_seen(self, app: Flask) -> None:
+    def test_application_contexts_in_the_request_its_own_context_is_seen(self, app: Flask) -> None:
         @app.before_request
         def connect() -> None:
             g.connection = "open"

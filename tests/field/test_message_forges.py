@@ -130,7 +130,7 @@ def in_request() -> Iterator[None]:
 @pytest.mark.usefixtures("in_request")
 class TestFronts:
     @pytest.mark.parametrize("front", FRONTS)
-    def test_keep_what_the_call_the_context_and_the_service_say(self, front: str) -> None:
+    def test_fronts_keep_what_the_call_the_context_and_the_service_say(self, front: str) -> None:
         assert FRONTS[front](SENT, n=7)["Fields"] == EXPECTED
 
     # structlog's ProcessorFormatter shows a dict as its repr.
@@ -140,13 +140,13 @@ class TestFronts:
         assert fields == json.loads(SENT)
 
     @pytest.mark.parametrize("front", FRONTS)
-    def test_keep_what_structlog_has_bound(self, front: str) -> None:
+    def test_fronts_keep_what_structlog_has_bound(self, front: str) -> None:
         structlog.contextvars.bind_contextvars(tenant="t1")
         fields = FRONTS[front]('{"tenant": "t2"}')["Fields"]
         assert (fields["tenant"], fields["extra.tenant"]) == ("t1", "t2")
 
     @pytest.mark.parametrize("front", FRONTS)
-    def test_take_no_level_name_or_time_from_it(self, front: str) -> None:
+    def test_fronts_take_no_level_name_or_time_from_it(self, front: str) -> None:
         forged = {"level": "debug", "logger": "other", "timestamp": 1.0, "level_number": 10}
         line = FRONTS[front](json.dumps(forged))
         type_ = "shop" if front.startswith("chain") else "app"
@@ -154,7 +154,7 @@ class TestFronts:
         assert line["Timestamp"] > 10**18
         assert {name: line["Fields"][name] for name in forged} == forged
 
-    def test_draw_the_true_ones_for_people(self) -> None:
+    def test_fronts_draw_the_true_ones_for_people(self) -> None:
         from mozlog_py.pretty import PrettyFormatter
 
         made = logging.LogRecord("app", 30, "", 1, SENT, (), None)
@@ -166,17 +166,17 @@ class TestFronts:
 
 @pytest.mark.usefixtures("in_request")
 class TestOptions:
-    def test_keep_a_default(self) -> None:
+    def test_options_keep_a_default(self) -> None:
         formatter = MozlogFormatter(defaults={"tier": "web"})
         fields = by_handler(formatter, '{"tier": "forged"}')["Fields"]
         assert (fields["tier"], fields["extra.tier"]) == ("web", "forged")
 
-    def test_keep_what_is_renamed(self) -> None:
+    def test_options_keep_what_is_renamed(self) -> None:
         formatter = MozlogFormatter(rename_fields={"rid": "request_id"})
         fields = by_handler(formatter, '{"request_id": "FORGED"}')["Fields"]
         assert (fields["request_id"], fields["extra.request_id"]) == ("r1", "FORGED")
 
-    def test_keep_the_time_that_was_asked_for(self) -> None:
+    def test_options_keep_the_time_that_was_asked_for(self) -> None:
         fields = by_handler(MozlogFormatter(timestamp=True), '{"Time": "never"}')["Fields"]
         assert fields["Time"] != "never"
         assert fields["extra.Time"] == "never"
@@ -212,11 +212,11 @@ class TestHooks:
             super().add_fields(log_data, record, {"msg": message_dict["msg"].upper()})
 
     @pytest.mark.parametrize("kind", [Adding, DirectWrite])
-    def test_are_not_overruled(self, kind: Any) -> None:
+    def test_hooks_are_not_overruled(self, kind: Any) -> None:
         fields = by_handler(kind(), '{"owner": "them", "a": 1}')["Fields"]
         assert fields == {"owner": "us", "extra.owner": "them", "a": 1}
 
-    def test_see_the_message_as_the_call_has_it(self) -> None:
+    def test_hooks_see_the_message_as_the_call_has_it(self) -> None:
         assert by_handler(self.Shouting(), '{"a": 1}')["Fields"] == {"msg": '{"A": 1}'}
 
 
@@ -224,7 +224,7 @@ class TestExceptions:
     @pytest.mark.parametrize(
         "front", ["formatter", "formatter with a hook", "chain", "fast logger"]
     )
-    def test_keep_their_fields(self, front: str) -> None:
+    def test_exceptions_keep_their_fields(self, front: str) -> None:
         sent = '{"error": "none", "traceback": "none", "stack": "none", "msg": "inner"}'
         try:
             raise ValueError("true")
@@ -264,7 +264,7 @@ class TestSummaries:
         assert fields["code"] == 500
         assert line["Severity"] == 3
 
-    def test_of_wsgi_keep_theirs(self, stream: io.StringIO) -> None:
+    def test_summaries_of_wsgi_keep_theirs(self, stream: io.StringIO) -> None:
         def application(environ: Any, start_response: Any) -> Any:
             raise ValueError(self.FORGED)
 
@@ -273,7 +273,7 @@ class TestSummaries:
             DockerflowWSGI(application)(environ, lambda *_: lambda _: None)
         self.assert_true(stream)
 
-    def test_of_asgi_keep_theirs(self, stream: io.StringIO) -> None:
+    def test_summaries_of_asgi_keep_theirs(self, stream: io.StringIO) -> None:
         import asyncio
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -288,7 +288,7 @@ class TestSummaries:
             asyncio.run(main())
         self.assert_true(stream)
 
-    def test_whose_message_is_json_keep_what_was_added(self, stream: io.StringIO) -> None:
+    def test_summaries_whose_message_is_json_keep_what_was_added(self, stream: io.StringIO) -> None:
         def own_message(record: logging.LogRecord) -> bool:
             record.msg = self.FORGED
             return True

@@ -127,7 +127,7 @@ def raised_only(setup: str) -> bool:
 
 @pytest.mark.parametrize(("stack", "setup"), CASES)
 class TestOneException:
-    def test_that_is_raised_is_one_event_with_its_stack_and_the_rid(
+    def test_one_exception_that_is_raised_is_one_event_with_its_stack_and_the_rid(
         self, stack: str, setup: str
     ) -> None:
         for path in ("/boom", "/own-class", "/cached", "/stream"):
@@ -135,11 +135,13 @@ class TestOneException:
             if path != "/stream" and event["logger"] in (None, "request.summary"):
                 assert event["handled"] is False, event
 
-    def test_that_is_logged_and_raised_is_one_event(self, stack: str, setup: str) -> None:
+    def test_one_exception_that_is_logged_and_raised_is_one_event(
+        self, stack: str, setup: str
+    ) -> None:
         event = assert_one_with_stack("/logged", stack=stack, setup=setup)
         assert event["exceptions"][-1] == "ValueError"
 
-    def test_that_structlog_logs_by_way_of_logging_is_one_event(
+    def test_one_exception_that_structlog_logs_by_way_of_logging_is_one_event(
         self, stack: str, setup: str
     ) -> None:
         for path in STRUCTURED:
@@ -147,12 +149,16 @@ class TestOneException:
             assert event["exceptions"][-1] == "ValueError"
             assert event["raised_in"] == "_structured"
 
-    def test_that_is_logged_again_after_another_is_one_event(self, stack: str, setup: str) -> None:
+    def test_one_exception_that_is_logged_again_after_another_is_one_event(
+        self, stack: str, setup: str
+    ) -> None:
         events = sent("/logged-twice-between-others", stack=stack, setup=setup)
         kinds = [each["exceptions"][-1] for each in events]
         assert kinds == (["ValueError"] if raised_only(setup) else ["ValueError", "KeyError"])
 
-    def test_that_is_handled_and_logged_is_one_event(self, stack: str, setup: str) -> None:
+    def test_one_exception_that_is_handled_and_logged_is_one_event(
+        self, stack: str, setup: str
+    ) -> None:
         events = sent("/handled", stack=stack, setup=setup)
         if raised_only(setup):
             assert events == []
@@ -161,7 +167,9 @@ class TestOneException:
             assert events[0]["logger"] == "shop"
             assert events[0]["handled"] is True
 
-    def test_is_not_the_one_that_it_is_the_cause_of(self, stack: str, setup: str) -> None:
+    def test_one_exception_is_not_the_one_that_it_is_the_cause_of(
+        self, stack: str, setup: str
+    ) -> None:
         events = sent("/wrapped", stack=stack, setup=setup)
         kinds = [each["exceptions"][-1] for each in events]
         assert kinds == (["DrawerError"] if raised_only(setup) else ["ValueError", "DrawerError"])
@@ -172,28 +180,32 @@ class TestOneException:
         assert_one_with_stack("/cached again", stack=stack, setup=setup)
         assert len(sent("/cached together", stack=stack, setup=setup)) == 2
 
-    def test_of_a_background_task_is_one_event(self, stack: str, setup: str) -> None:
+    def test_one_exception_of_a_background_task_is_one_event(self, stack: str, setup: str) -> None:
         if stack in HAVE_TASKS:
             assert_one_with_stack("/task", stack=stack, setup=setup)
         else:
             assert sent("/task", stack=stack, setup=setup) == []
 
-    def test_outside_of_requests_is_reported_as_without_us(self, stack: str, setup: str) -> None:
+    def test_one_exception_outside_of_requests_is_reported_as_without_us(
+        self, stack: str, setup: str
+    ) -> None:
         events = sent("outside", stack=stack, setup=setup)
         kinds = [(each["exceptions"][-1], each["rid"]) for each in events]
         assert kinds == ([] if raised_only(setup) else [("LookupError", None)])
 
-    def test_needs_to_be_raised(self, stack: str, setup: str) -> None:
+    def test_one_exception_needs_to_be_raised(self, stack: str, setup: str) -> None:
         assert sent("/missing", stack=stack, setup=setup) == []
         assert sent("/fine", stack=stack, setup=setup) == []
 
-    def test_of_the_error_endpoint_is_one_event(self, stack: str, setup: str) -> None:
+    def test_one_exception_of_the_error_endpoint_is_one_event(self, stack: str, setup: str) -> None:
         events = sent("/__error__", stack=stack, setup=setup)
         kinds = [each["exceptions"] for each in events if each["exceptions"]]
         assert kinds == [["Exception"]]
         assert all(each["rid"] for each in events)
 
-    def test_is_not_needed_for_a_line_to_be_an_event(self, stack: str, setup: str) -> None:
+    def test_one_exception_is_not_needed_for_a_line_to_be_an_event(
+        self, stack: str, setup: str
+    ) -> None:
         events = sent("/complaint", stack=stack, setup=setup)
         texts = [(each["message"], each["rid"]) for each in events]
         assert texts == ([] if raised_only(setup) else [("the drawer squeaks", RID)])

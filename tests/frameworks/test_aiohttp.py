@@ -403,7 +403,7 @@ class TestConnection:
 
 class TestDisconnect:
     @pytest.mark.parametrize("is_cancelled", [False, True])
-    def test_of_a_client_is_no_error(
+    def test_disconnect_of_a_client_is_no_error(
         self, lines: Lines, tmp_path: Path, is_cancelled: bool
     ) -> None:
         app = application(tmp_path)
@@ -430,7 +430,9 @@ class TestDisconnect:
         assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 499, 0)
         assert line["Fields"]["rid"] == "r1"
 
-    def test_in_the_middle_of_a_stream_is_no_error(self, lines: Lines, tmp_path: Path) -> None:
+    def test_disconnect_in_the_middle_of_a_stream_is_no_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app = application(tmp_path)
 
         async def endless(request: web.Request) -> web.StreamResponse:
@@ -453,7 +455,9 @@ class TestDisconnect:
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 200, 0)
 
-    def test_in_the_middle_of_a_body_is_no_error(self, lines: Lines, tmp_path: Path) -> None:
+    def test_disconnect_in_the_middle_of_a_body_is_no_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app = application(tmp_path)
 
         async def read(request: web.Request) -> web.Response:
@@ -472,7 +476,9 @@ class TestDisconnect:
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 499, 0)
 
-    def test_that_is_none_makes_a_cancellation_an_error(self, lines: Lines, tmp_path: Path) -> None:
+    def test_disconnect_that_is_none_makes_a_cancellation_an_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app = application(tmp_path)
 
         async def cancel(request: web.Request) -> web.Response:
@@ -489,7 +495,9 @@ class TestDisconnect:
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (3, 500, 500)
 
-    def test_by_a_server_that_shuts_down_is_an_error(self, lines: Lines, tmp_path: Path) -> None:
+    def test_disconnect_by_a_server_that_shuts_down_is_an_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app = application(tmp_path)
         entered = asyncio.Event()
 
@@ -516,7 +524,7 @@ class TestDisconnect:
 
 class TestResponse:
     @pytest.mark.parametrize(("path", "errno"), [("/generated", 0), ("/generated-boom", 500)])
-    def test_that_is_made_after_the_handler_is_summed_up_at_its_end(
+    def test_response_that_is_made_after_the_handler_is_summed_up_at_its_end(
         self, lines: Lines, tmp_path: Path, path: str, errno: int
     ) -> None:
         async def main() -> bytes:
@@ -534,7 +542,7 @@ class TestResponse:
         )
         assert ids_of(lines) == {"r1"}
 
-    def test_that_is_a_file_has_the_id(self, lines: Lines, tmp_path: Path) -> None:
+    def test_response_that_is_a_file_has_the_id(self, lines: Lines, tmp_path: Path) -> None:
         (tmp_path / "page.html").write_text("hello")
         app = application(tmp_path)
         app.router.add_static("/static", tmp_path)
@@ -548,7 +556,9 @@ class TestResponse:
         assert headers["x-request-id"] == lines.summary["rid"]
         assert (lines.summary["code"], lines.summary["errno"]) == (200, 0)
 
-    def test_of_the_server_to_an_exception_has_the_id(self, lines: Lines, tmp_path: Path) -> None:
+    def test_response_of_the_server_to_an_exception_has_the_id(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         async def main() -> list[Any]:
             async with connected(application(tmp_path)) as client:
                 return [*await client.get("/boom", "X-Request-Id: r1")]
@@ -559,7 +569,9 @@ class TestResponse:
         assert ids_of(lines) == {"r1"}
         assert {"aiohttp.server", "aiohttp.access"} <= {each["Type"] for each in lines.all}
 
-    def test_of_the_server_to_a_timeout_is_a_504(self, lines: Lines, tmp_path: Path) -> None:
+    def test_response_of_the_server_to_a_timeout_is_a_504(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app = application(tmp_path)
 
         async def late(request: web.Request) -> web.Response:
@@ -574,7 +586,7 @@ class TestResponse:
         assert asyncio.run(main()) == lines.summary["code"] == 504
         assert (lines.summary["errno"], lines.summary["msg"]) == (500, "late")
 
-    def test_to_a_body_that_cannot_be_decoded_is_no_error(
+    def test_response_to_a_body_that_cannot_be_decoded_is_no_error(
         self, lines: Lines, tmp_path: Path
     ) -> None:
         app = application(tmp_path)
@@ -594,7 +606,7 @@ class TestResponse:
         assert asyncio.run(main()) == lines.summary["code"] == 500
         assert (lines.summaries[0]["Severity"], lines.summary["errno"]) == (6, 0)
 
-    def test_that_is_none_is_an_error(self, lines: Lines, tmp_path: Path) -> None:
+    def test_response_that_is_none_is_an_error(self, lines: Lines, tmp_path: Path) -> None:
         app = application(tmp_path)
 
         async def nothing(request: web.Request) -> Any:
@@ -610,7 +622,9 @@ class TestResponse:
         assert status == lines.summary["code"] == lines.summary["errno"] == 500
         assert headers["x-request-id"] == lines.summary["rid"]
 
-    def test_that_the_server_cannot_begin_is_an_error(self, lines: Lines, tmp_path: Path) -> None:
+    def test_response_that_the_server_cannot_begin_is_an_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app = application(tmp_path)
 
         async def bad(request: web.Request) -> web.Response:
@@ -626,7 +640,7 @@ class TestResponse:
         asyncio.run(main())
         assert (lines.summaries[0]["Severity"], lines.summary["errno"]) == (3, 500)
 
-    def test_to_an_expectation_that_is_refused_is_the_servers_own(
+    def test_response_to_an_expectation_that_is_refused_is_the_servers_own(
         self, lines: Lines, tmp_path: Path
     ) -> None:
         async def main() -> int:
@@ -661,7 +675,7 @@ class TestWebSockets:
         ("texts", "code", "said"),
         [(["a"], 3001, 3001), (["leave"], 3001, 1000), (["a"], None, 1006)],
     )
-    def test_have_one_summary_with_the_close_code(
+    def test_web_sockets_have_one_summary_with_the_close_code(
         self, lines: Lines, tmp_path: Path, texts: list[str], code: int | None, said: int
     ) -> None:
         headers, _ = self.converse(application(tmp_path), *texts, code=code)
@@ -672,12 +686,14 @@ class TestWebSockets:
         assert "Vary" not in headers
         assert lines.of("app") == [{"msg": "accepted", "rid": "r1"}]
 
-    def test_that_fail_are_errors(self, lines: Lines, tmp_path: Path) -> None:
+    def test_web_sockets_that_fail_are_errors(self, lines: Lines, tmp_path: Path) -> None:
         self.converse(application(tmp_path), "boom")
         assert (lines.summary["code"], lines.summary["msg"]) == (1006, "boom")
         assert lines.summaries[0]["Severity"] == 3
 
-    def test_that_are_refused_have_the_status(self, lines: Lines, tmp_path: Path) -> None:
+    def test_web_sockets_that_are_refused_have_the_status(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         async def main() -> tuple[int, dict[str, str], bytes]:
             async with connected(application(tmp_path)) as client:
                 return await client.get("/echo")
@@ -699,7 +715,7 @@ async def replacing(request: web.Request, handler: Any) -> web.StreamResponse:
 
 
 class TestMiddleware:
-    def test_inside_may_answer_an_exception(self, lines: Lines, tmp_path: Path) -> None:
+    def test_middleware_inside_may_answer_an_exception(self, lines: Lines, tmp_path: Path) -> None:
         app = application(tmp_path, middlewares=[replacing])
         answer = AiohttpDriver(app).get("/boom")
         assert (answer.status, lines.summary["code"], lines.summary["errno"]) == (503, 503, 0)
@@ -707,7 +723,7 @@ class TestMiddleware:
         assert lines.of("app") == [{"msg": "outside", "rid": lines.summary["rid"]}]
 
     @pytest.mark.parametrize(("path", "code"), [("/where", 201), ("/missing", 404)])
-    def test_outside_may_replace_the_response(
+    def test_middleware_outside_may_replace_the_response(
         self, lines: Lines, tmp_path: Path, path: str, code: int
     ) -> None:
         app = application(tmp_path)
@@ -722,7 +738,7 @@ class TestMiddleware:
         answer = AiohttpDriver(app).get("/")
         assert answer.header("x-request-id") == lines.summary["rid"]
 
-    def test_may_clone_the_request(self, lines: Lines, tmp_path: Path) -> None:
+    def test_middleware_may_clone_the_request(self, lines: Lines, tmp_path: Path) -> None:
         @web.middleware
         async def cloning(request: web.Request, handler: Any) -> web.StreamResponse:
             return await handler(request.clone(remote="192.0.2.1"))
@@ -735,7 +751,9 @@ class TestMiddleware:
 
 class TestSubApplications:
     @pytest.mark.parametrize("has_outer", [False, True])
-    def test_have_their_own_endpoints(self, lines: Lines, tmp_path: Path, has_outer: bool) -> None:
+    def test_sub_applications_have_their_own_endpoints(
+        self, lines: Lines, tmp_path: Path, has_outer: bool
+    ) -> None:
         (tmp_path / "version.json").write_text('{"version": "inner"}')
         app = web.Application()
         if has_outer:
@@ -750,7 +768,9 @@ class TestSubApplications:
         outer = [("/__version__", 0)] if has_outer else []
         assert said == [("/sub/__version__", 0), ("/sub/boom", 500), *outer]
 
-    def test_are_in_the_summaries_of_the_application(self, lines: Lines, tmp_path: Path) -> None:
+    def test_sub_applications_are_in_the_summaries_of_the_application(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app, inner = application(tmp_path), web.Application()
         inner.router.add_get("/stream", stream)
         app.add_subapp("/sub", inner)
@@ -760,7 +780,7 @@ class TestSubApplications:
 
 
 class TestSetup:
-    def test_reads_the_environment(
+    def test_setup_reads_the_environment(
         self, lines: Lines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "version.json").write_text('{"version": "env"}')
@@ -772,20 +792,20 @@ class TestSetup:
         answer = driver.get("/__version__", headers=[("x-trace", "t1")])
         assert (answer.body, answer.header("x-trace")) == (b'{"version":"env"}', "t1")
 
-    def test_refuses_bad_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_setup_refuses_bad_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DOCKERFLOW_HEARTBEAT_DETAILS", "sometimes")
         with pytest.raises(SettingsError, match="DOCKERFLOW_HEARTBEAT_DETAILS is 'sometimes'"):
             dockerflow.aiohttp.setup(web.Application())
         with pytest.raises(OptionError, match="settings is"):
             dockerflow.aiohttp.setup(web.Application(), settings={})  # type: ignore[arg-type]
 
-    def test_refuses_an_application_that_has_started(self) -> None:
+    def test_setup_refuses_an_application_that_has_started(self) -> None:
         app = web.Application()
         app.freeze()
         with pytest.raises(RuntimeError, match="frozen"):
             dockerflow.aiohttp.setup(app)
 
-    def test_leaves_out_each_part(self, lines: Lines, tmp_path: Path) -> None:
+    def test_setup_leaves_out_each_part(self, lines: Lines, tmp_path: Path) -> None:
         app = web.Application()
         dockerflow.aiohttp.setup(app, endpoints=False, request_ids=False)
         answer = AiohttpDriver(app).get("/__lbheartbeat__")
@@ -795,7 +815,7 @@ class TestSetup:
         assert AiohttpDriver(silent).get("/").header("x-request-id")
         assert [each["Fields"].get("rid") for each in lines.summaries] == [None]
 
-    def test_gives_checks_what_they_are_configured_with(self) -> None:
+    def test_setup_gives_checks_what_they_are_configured_with(self) -> None:
         checks.register(lambda config: [checks.Info(config, id="x.I1")], name="told")
         app = web.Application()
         dockerflow.aiohttp.setup(app, config="ours", silenced_checks=["x.I2"])

@@ -312,7 +312,9 @@ class TestAnswersOfExceptions:
             serve(DockerflowASGI(app))
         assert (lines.summary["errno"], lines.summary["code"]) == (0, 200)
 
-    def test_without_its_traceback_the_summary_has_its_repr(self, lines: Lines) -> None:
+    def test_answers_of_exceptions_without_its_traceback_the_summary_has_its_repr(
+        self, lines: Lines
+    ) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             raise ValueError("boom")
 
@@ -351,7 +353,9 @@ class TestWebSockets:
         asyncio.run(main())
         return sent
 
-    def test_has_the_id_of_its_handshake_and_a_summary_at_its_end(self, lines: Lines) -> None:
+    def test_web_sockets_has_the_id_of_its_handshake_and_a_summary_at_its_end(
+        self, lines: Lines
+    ) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await receive()
             await send({"type": "websocket.accept", "headers": [(b"x-own", b"1")]})
@@ -377,7 +381,7 @@ class TestWebSockets:
         [({"type": "websocket.close"}, 403),
          ({"type": "websocket.http.response.start", "status": 401, "headers": []}, 401)],
     )  # fmt: skip
-    def test_that_is_refused_has_the_status_of_its_answer(
+    def test_web_sockets_that_is_refused_has_the_status_of_its_answer(
         self, lines: Lines, message: dict[str, Any], code: int
     ) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -391,7 +395,7 @@ class TestWebSockets:
         if code == 401:
             assert sent[0]["headers"] == [(b"x-request-id", lines.summary["rid"].encode())]
 
-    def test_that_the_application_closes_has_its_code(self, lines: Lines) -> None:
+    def test_web_sockets_that_the_application_closes_has_its_code(self, lines: Lines) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": 4001})
@@ -400,7 +404,7 @@ class TestWebSockets:
         assert (lines.summary["code"], lines.summary["errno"]) == (4001, 0)
 
     @pytest.mark.parametrize(("is_accepted", "code"), [(True, 1011), (False, 500)])
-    def test_that_ends_by_an_exception_is_an_error(
+    def test_web_sockets_that_ends_by_an_exception_is_an_error(
         self, lines: Lines, is_accepted: bool, code: int
     ) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -413,7 +417,7 @@ class TestWebSockets:
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["code"]) == (3, 500, code)
 
-    def test_whose_peer_has_gone_is_no_error_whatever_the_framework_raises(
+    def test_web_sockets_whose_peer_has_gone_is_no_error_whatever_the_framework_raises(
         self, lines: Lines
     ) -> None:
         class WebSocketDisconnect(Exception): ...
@@ -428,7 +432,7 @@ class TestWebSockets:
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["code"]) == (6, 0, 1006)
 
-    def test_is_never_an_endpoint(self, lines: Lines) -> None:
+    def test_web_sockets_is_never_an_endpoint(self, lines: Lines) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "websocket.close"})
 
@@ -455,7 +459,7 @@ class TestLayers:
             ASGIDriver(app).get("/", headers=[("x-request-id", "r1")])
         assert [line["Fields"]["rid"] for line in lines.summaries] == ["r1", "r1"]
 
-    def test_without_ids_there_is_no_rid(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_layers_without_ids_there_is_no_rid(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         serve(DockerflowASGI(application, request_ids=False))
         (record,) = [each for each in caplog.records if each.name == "request.summary"]

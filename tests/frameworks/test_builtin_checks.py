@@ -109,7 +109,7 @@ def flask_service(
 
 
 class TestFlask:
-    def test_says_what_is_away_until_it_is_back(
+    def test_flask_says_what_is_away_until_it_is_back(
         self, flask_service: FlaskService, postgres: Postgres, redis_server: Redis
     ) -> None:
         flask_service.begin_migrations("one")
@@ -135,7 +135,9 @@ class TestFlask:
         redis_server.start()
         assert heartbeat(driver) == (200, {})
 
-    def test_warns_of_migrations_until_they_are_applied(self, flask_service: FlaskService) -> None:
+    def test_flask_warns_of_migrations_until_they_are_applied(
+        self, flask_service: FlaskService
+    ) -> None:
         driver = flask_service.driver
         # There are no migrations yet.
         said = {"check_migrations_applied": [health.INFO_CANT_CHECK_MIGRATIONS]}
@@ -152,7 +154,7 @@ class TestFlask:
             flask_migrate.upgrade()
         assert heartbeat(driver) == (200, {})
 
-    def test_warns_of_migrations_that_only_the_database_has(
+    def test_flask_warns_of_migrations_that_only_the_database_has(
         self, flask_service: FlaskService
     ) -> None:
         flask_service.begin_migrations("one")
@@ -165,7 +167,9 @@ class TestFlask:
             id=health.WARNING_UNAPPLIED_MIGRATION,
         )
 
-    def test_asks_whatever_a_test_puts_in_place_of_ping(self, flask_service: FlaskService) -> None:
+    def test_flask_asks_whatever_a_test_puts_in_place_of_ping(
+        self, flask_service: FlaskService
+    ) -> None:
         silent = {"check_redis_connected": [health.ERROR_REDIS_PING_FAILED]}
         with mock.patch.object(flask_service.redis, "ping", return_value=False):
             found = heartbeat(flask_service.driver)[1]
@@ -173,7 +177,7 @@ class TestFlask:
 
 
 class TestSanic:
-    def test_says_what_is_away_until_it_is_back(self, redis_server: Redis) -> None:
+    def test_sanic_says_what_is_away_until_it_is_back(self, redis_server: Redis) -> None:
         client = redis.asyncio.Redis(port=redis_server.port, password=PASSWORD)
         app = sanic_application(settings=IN_TIME, extension=SanicDockerflow(redis=client))
         driver = driver_of(app)
@@ -187,7 +191,7 @@ class TestSanic:
         assert heartbeat(driver) == (200, {})
         driver.run(client.aclose())
 
-    def test_takes_the_object_of_sanic_redis(self, redis_server: Redis) -> None:
+    def test_sanic_takes_the_object_of_sanic_redis(self, redis_server: Redis) -> None:
         client = redis.asyncio.Redis.from_url(redis_server.url)
         extension = SanicDockerflow(redis=mock.Mock(conn=client))
         driver = driver_of(sanic_application(extension=extension))
@@ -257,7 +261,7 @@ class TestDjango:
         ],
         ids=["gunicorn", "gunicorn-persistent", "uvicorn"],
     )
-    def test_says_what_is_away_until_it_is_back(
+    def test_django_says_what_is_away_until_it_is_back(
         self,
         tmp_path: Path,
         postgres: Postgres,

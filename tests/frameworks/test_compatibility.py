@@ -73,19 +73,19 @@ factory = RequestFactory()
 
 class TestNames:
     @pytest.mark.parametrize("module", NAMES)
-    def test_are_importable(self, module: str) -> None:
+    def test_names_are_importable(self, module: str) -> None:
         found = importlib.import_module(module)
         assert {name for name in NAMES[module] if not hasattr(found, name)} == set()
 
     @pytest.mark.parametrize("name", ["checks", "health", "logging", "version"])
-    def test_of_submodules_need_no_import_of_their_own(self, name: str) -> None:
+    def test_names_of_submodules_need_no_import_of_their_own(self, name: str) -> None:
         source = f"import dockerflow; print(dockerflow.{name}.__name__)"
         done = subprocess.run(
             [sys.executable, "-c", source], check=True, capture_output=True, text=True, timeout=60
         )
         assert done.stdout == f"dockerflow.{name}\n"
 
-    def test_of_the_extras_are_upstreams_and_all(self) -> None:
+    def test_names_of_the_extras_are_upstreams_and_all(self) -> None:
         extras = importlib.metadata.metadata("mozlog-py").get_all("Provides-Extra") or []
         assert {"all", "django", "fastapi", "flask", "sanic"} <= set(extras)
         required = importlib.metadata.requires("mozlog-py") or []
@@ -101,19 +101,19 @@ class TestFlask:
         Dockerflow(app)
         return app
 
-    def test_has_a_blueprint_and_names_of_endpoints(self, app: Flask) -> None:
+    def test_flask_has_a_blueprint_and_names_of_endpoints(self, app: Flask) -> None:
         assert set(app.blueprints) == {"dockerflow"}
         rules = {rule.endpoint: rule.rule for rule in app.url_map.iter_rules()}
         for name in ("version", "heartbeat", "lbheartbeat", "error"):
             assert rules[f"dockerflow.{name}"] == f"/__{name}__"
 
-    def test_has_one_record_of_a_heartbeat_that_fails(self, app: Flask, lines: Lines) -> None:
+    def test_flask_has_one_record_of_a_heartbeat_that_fails(self, app: Flask, lines: Lines) -> None:
         checks.register(lambda: [checks.Error("no", id="x.E1")], name="one")
         assert app.test_client().get("/__heartbeat__").status_code == 500
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["code"]) == (6, 500)
 
-    def test_lets_an_application_handle_a_heartbeat_that_fails(self, app: Flask) -> None:
+    def test_flask_lets_an_application_handle_a_heartbeat_that_fails(self, app: Flask) -> None:
         @app.errorhandler(HeartbeatFailure)
         def handle(error: HeartbeatFailure) -> Any:
             response = error.get_response()
@@ -132,14 +132,16 @@ class TestDjangoChecks:
     @pytest.mark.parametrize(
         ("error", "number"), [(OperationalError, "E001"), (ImproperlyConfigured, "E003")]
     )
-    def test_tell_of_a_database_that_is_not_reached(self, error: Any, number: str) -> None:
+    def test_django_checks_tell_of_a_database_that_is_not_reached(
+        self, error: Any, number: str
+    ) -> None:
         with mock.patch("dockerflow.django.checks.connection") as connection:
             connection.ensure_connection.side_effect = error("postgres://me:hunter2@db")
             (message,) = builtin.check_database_connected([])
         assert type(message) is django_checks.Error
         assert message.id == f"dockerflow.health.{number}"
 
-    def test_tell_of_a_database_that_is_not_usable(self) -> None:
+    def test_django_checks_tell_of_a_database_that_is_not_usable(self) -> None:
         with mock.patch("dockerflow.django.checks.connection") as connection:
             connection.is_usable.return_value = False
             (message,) = builtin.check_database_connected([])
@@ -153,7 +155,7 @@ class TestDjangoChecks:
             (ImproperlyConfigured, "E006"),
         ],
     )
-    def test_tell_of_a_redis_that_there_is_not(self, error: Any, number: str) -> None:
+    def test_django_checks_tell_of_a_redis_that_there_is_not(self, error: Any, number: str) -> None:
         with mock.patch("django_redis.get_redis_connection", side_effect=error("no")):
             (message,) = builtin.check_redis_connected([])
         assert type(message) is django_checks.Error
@@ -167,14 +169,16 @@ class TestDjangoChecks:
             ({"side_effect": redis.TimeoutError("no")}, "E010"),
         ],
     )
-    def test_tell_of_a_redis_that_does_not_answer(self, ping: Any, number: str) -> None:
+    def test_django_checks_tell_of_a_redis_that_does_not_answer(
+        self, ping: Any, number: str
+    ) -> None:
         client = mock.Mock(ping=mock.Mock(**ping))
         with mock.patch("django_redis.get_redis_connection", return_value=client):
             (message,) = builtin.check_redis_connected([])
         assert type(message) is django_checks.Error
         assert message.id == f"dockerflow.health.{number}"
 
-    def test_are_the_first_two_where_no_setting_names_any(self) -> None:
+    def test_django_checks_are_the_first_two_where_no_setting_names_any(self) -> None:
         registered: list[Any] = []
         with mock.patch("dockerflow.django.checks.checks.register", registered.append):
             builtin.register()
@@ -182,10 +186,10 @@ class TestDjangoChecks:
 
 
 class TestDjango:
-    def test_has_upstreams_label(self) -> None:
+    def test_django_has_upstreams_label(self) -> None:
         assert apps.get_app_config("dockerflow").name == "dockerflow.django"
 
-    def test_has_patterns_that_a_subclass_adds_to(self) -> None:
+    def test_django_has_patterns_that_a_subclass_adds_to(self) -> None:
         assert [view for _, view in DockerflowMiddleware.viewpatterns] == [
             views.version, views.heartbeat, views.lbheartbeat, views.error,
         ]  # fmt: skip
@@ -194,7 +198,7 @@ class TestDjango:
             assert pattern.match(f"/__{name}__")
             assert not pattern.match(f"/__{name}__\n")
 
-    def test_asks_no_session_and_no_user(self, lines: Lines) -> None:
+    def test_django_asks_no_session_and_no_user(self, lines: Lines) -> None:
         request: Any = factory.get("/x")
         request.session = mock.MagicMock()
         middleware = DockerflowMiddleware()
@@ -203,7 +207,7 @@ class TestDjango:
         assert request.session.mock_calls == []
         assert lines.summary["uid"] == ""
 
-    def test_puts_no_request_on_a_record_of_an_exception(
+    def test_django_puts_no_request_on_a_record_of_an_exception(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         with override_settings(DOCKERFLOW_SUMMARY_LOG_QUERYSTRING=False):

@@ -83,24 +83,28 @@ factory = RequestFactory()
 
 
 class TestClientOfTests:
-    def test_has_the_summary_when_it_has_the_response(self, client: Client, lines: Lines) -> None:
+    def test_client_of_tests_has_the_summary_when_it_has_the_response(
+        self, client: Client, lines: Lines
+    ) -> None:
         response = client.get("/", headers={"x-request-id": "r1"})
         assert response.headers["x-request-id"] == "r1"
         assert lines.summary["rid"] == "r1"
 
-    def test_gets_an_exception(self, lines: Lines) -> None:
+    def test_client_of_tests_gets_an_exception(self, lines: Lines) -> None:
         with pytest.raises(ValueError, match="boom"):
             Client().get("/boom")
         assert (lines.summary["errno"], lines.summary["code"]) == (500, 500)
 
-    def test_has_the_summary_of_a_stream_after_its_end(self, client: Client, lines: Lines) -> None:
+    def test_client_of_tests_has_the_summary_of_a_stream_after_its_end(
+        self, client: Client, lines: Lines
+    ) -> None:
         response = client.get("/stream")
         assert lines.summaries == []
         assert b"".join(response.streaming_content) == b"abc"  # type: ignore[attr-defined]
         assert lines.summary["parts"] == 3
         assert context.get() == {}
 
-    def test_has_the_summary_of_a_file(self, lines: Lines, tmp_path: Path) -> None:
+    def test_client_of_tests_has_the_summary_of_a_file(self, lines: Lines, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"content")
 
         def get_response(request: Any) -> Any:
@@ -114,7 +118,7 @@ class TestClientOfTests:
 
 
 class TestByHand:
-    def test_makes_a_summary(self, lines: Lines) -> None:
+    def test_by_hand_makes_a_summary(self, lines: Lines) -> None:
         middleware = DockerflowMiddleware()
         request: Any = factory.get("/x", headers={"user-agent": "me", "x-request-id": "r1"})
         assert middleware.process_request(request) is None
@@ -128,14 +132,14 @@ class TestByHand:
             "r1", "me", 201,
         )  # fmt: skip
 
-    def test_takes_no_response(self, lines: Lines) -> None:
+    def test_by_hand_takes_no_response(self, lines: Lines) -> None:
         middleware = DockerflowMiddleware(lambda request: HttpResponse())
         request = factory.get("/x")
         middleware.process_request(request)
         assert middleware.process_response(request, None) is None
         assert lines.summary["errno"] == 0
 
-    def test_makes_a_summary_of_an_exception(self, lines: Lines) -> None:
+    def test_by_hand_makes_a_summary_of_an_exception(self, lines: Lines) -> None:
         middleware = DockerflowMiddleware()
         request: Any = factory.get("/x")
         middleware.process_request(request)
@@ -144,7 +148,7 @@ class TestByHand:
         assert request._has_exception
         assert (lines.summary["errno"], lines.summary["msg"]) == (500, "boom")
 
-    def test_makes_no_error_of_a_404(self, lines: Lines) -> None:
+    def test_by_hand_makes_no_error_of_a_404(self, lines: Lines) -> None:
         middleware = DockerflowMiddleware()
         request: Any = factory.get("/x")
         middleware.process_request(request)
@@ -152,11 +156,11 @@ class TestByHand:
         middleware.process_response(request, HttpResponse(status=404))
         assert (lines.summary["errno"], lines.summary["code"]) == (0, 404)
 
-    def test_serves_the_endpoints(self) -> None:
+    def test_by_hand_serves_the_endpoints(self) -> None:
         response = DockerflowMiddleware().process_request(factory.get("/__lbheartbeat__"))
         assert response.status_code == 200
 
-    def test_does_without_what_others_deleted(self, lines: Lines) -> None:
+    def test_by_hand_does_without_what_others_deleted(self, lines: Lines) -> None:
         middleware = DockerflowMiddleware()
         request: Any = factory.get("/x", headers={"x-request-id": "r1"})
         middleware.process_request(request)
@@ -165,12 +169,12 @@ class TestByHand:
         assert "t" not in lines.summary
         assert lines.summary["rid"] == "r1"
 
-    def test_gives_the_fields(self) -> None:
+    def test_by_hand_gives_the_fields(self) -> None:
         fields = DockerflowMiddleware()._build_extra_meta(factory.get("/y"))
         assert {"errno", "agent", "lang", "method", "path", "rid", "t", "uid"} <= set(fields)
         assert context.get() == {}
 
-    def test_takes_the_fields_of_a_subclass(self, lines: Lines) -> None:
+    def test_by_hand_takes_the_fields_of_a_subclass(self, lines: Lines) -> None:
         class Mine(DockerflowMiddleware):
             def _build_extra_meta(self, request: Any) -> dict[str, Any]:
                 return {**super()._build_extra_meta(request), "team": "x"}
@@ -178,7 +182,7 @@ class TestByHand:
         Mine(lambda request: HttpResponse(status=202))(factory.get("/y"))
         assert (lines.summary["team"], lines.summary["code"]) == ("x", 202)
 
-    def test_survives_a_subclass_that_fails(self, lines: Lines) -> None:
+    def test_by_hand_survives_a_subclass_that_fails(self, lines: Lines) -> None:
         class Mine(DockerflowMiddleware):
             def _build_extra_meta(self, request: Any) -> dict[str, Any]:
                 raise RuntimeError
@@ -187,7 +191,7 @@ class TestByHand:
         assert lines.summary["code"] == 200
         assert len(lines.of("dockerflow.django")) == 1
 
-    def test_has_a_policy_of_a_subclass(self, lines: Lines) -> None:
+    def test_by_hand_has_a_policy_of_a_subclass(self, lines: Lines) -> None:
         class Mine(DockerflowMiddleware):
             request_id = RequestIdPolicy("x-mine", validator=str.isdigit, generator=lambda: "made")
 
@@ -201,12 +205,12 @@ class TestByHand:
             assert client.get("/").status_code == 200
         assert lines.summary["code"] == 200
 
-    def test_logs_a_bug_of_another_middleware(self, lines: Lines, client: Client) -> None:
+    def test_by_hand_logs_a_bug_of_another_middleware(self, lines: Lines, client: Client) -> None:
         with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.broken_middleware"]):
             client.get("/")
         assert (lines.summary["errno"], lines.summary["msg"]) == (500, "middleware")
 
-    def test_sees_what_another_middleware_made_of_an_exception(
+    def test_by_hand_sees_what_another_middleware_made_of_an_exception(
         self, lines: Lines, client: Client
     ) -> None:
         with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.mending_middleware"]):
@@ -261,22 +265,22 @@ class TestUser:
             ({"is_authenticated": property(lambda self: 1 / 0)}, ""),
         ],
     )
-    def test_of_any_kind_does_no_harm(
+    def test_user_of_any_kind_does_no_harm(
         self, lines: Lines, members: dict[str, Any], shown: Any
     ) -> None:
         assert self.uid(lines, type("Odd", (User,), members)()) == shown
 
-    def test_that_is_not_loaded_is_not_loaded(self, lines: Lines) -> None:
+    def test_user_that_is_not_loaded_is_not_loaded(self, lines: Lines) -> None:
         load = mock.Mock()
         assert self.uid(lines, SimpleLazyObject(load)) == ""
         assert load.mock_calls == []
 
-    def test_that_is_loaded_is_there(self, lines: Lines) -> None:
+    def test_user_that_is_loaded_is_there(self, lines: Lines) -> None:
         user = SimpleLazyObject(User)
         assert user.pk == 3
         assert self.uid(lines, user) == 3
 
-    def test_that_was_loaded_elsewhere_is_there(self, lines: Lines) -> None:
+    def test_user_that_was_loaded_elsewhere_is_there(self, lines: Lines) -> None:
         def get_response(request: Any) -> HttpResponse:
             request.user = SimpleLazyObject(lambda: get_user(request))
             request._acached_user = User()
@@ -287,7 +291,7 @@ class TestUser:
 
 
 class TestSettings:
-    def test_that_are_bad_stop_the_start(self) -> None:
+    def test_settings_that_are_bad_stop_the_start(self) -> None:
         from dockerflow.django import live_settings
 
         with (
@@ -298,7 +302,7 @@ class TestSettings:
         ):
             DockerflowMiddleware(lambda request: HttpResponse())
 
-    def test_may_be_overridden_while_it_runs(self, client: Client, lines: Lines) -> None:
+    def test_settings_may_be_overridden_while_it_runs(self, client: Client, lines: Lines) -> None:
         with override_settings(DOCKERFLOW_SUMMARY_LOG_QUERYSTRING=True):
             client.get("/?a=b")
         client.get("/?a=b")
@@ -361,7 +365,9 @@ class TestViews:
         assert details["check_migrations_applied"]["status"] == "warning"
         assert set(details["check_migrations_applied"]["messages"]) == {"dockerflow.health.W001"}
 
-    def test_of_probes_need_no_allowed_host_and_are_not_redirected(self, client: Client) -> None:
+    def test_views_of_probes_need_no_allowed_host_and_are_not_redirected(
+        self, client: Client
+    ) -> None:
         security = "django.middleware.security.SecurityMiddleware"
         common = "django.middleware.common.CommonMiddleware"
         with override_settings(
@@ -431,19 +437,19 @@ class TestInstallation:
     def ids(self) -> list[str | None]:
         return [each.id for each in run_checks() if "dockerflow" in (each.id or "")]
 
-    def test_says_nothing_where_it_serves(self) -> None:
+    def test_installation_says_nothing_where_it_serves(self) -> None:
         assert "dockerflow.django.W001" not in self.ids()
 
-    def test_says_that_it_does_not_serve(self) -> None:
+    def test_installation_says_that_it_does_not_serve(self) -> None:
         with override_settings(MIDDLEWARE=["django.middleware.common.CommonMiddleware", "no.such"]):
             (found,) = [each for each in run_checks() if each.id == "dockerflow.django.W001"]
         assert "DockerflowMiddleware" in (found.hint or "")
 
-    def test_is_content_with_urls(self) -> None:
+    def test_installation_is_content_with_urls(self) -> None:
         with override_settings(MIDDLEWARE=[], ROOT_URLCONF=__name__):
             assert "dockerflow.django.W001" not in self.ids()
 
-    def test_registers_the_checks_of_the_settings(self) -> None:
+    def test_installation_registers_the_checks_of_the_settings(self) -> None:
         from django.core.checks.registry import registry
 
         name = f"{__name__}.own_check"
@@ -456,7 +462,7 @@ class TestInstallation:
         with override_settings(DOCKERFLOW_CHECKS=["no.such"]), pytest.raises(ImportError):
             register()
 
-    def test_logs_where_it_is_told(self) -> None:
+    def test_installation_logs_where_it_is_told(self) -> None:
         capture = Capture()
         middleware = DockerflowMiddleware(lambda request: HttpResponse())
         middleware.summary_logger = capture.logger
@@ -492,7 +498,7 @@ class TestInsideOfACore:
 
 class TestTokens:
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "BREW"])
-    def test_are_not_asked_for_where_an_endpoint_is_off(self, method: str) -> None:
+    def test_tokens_are_not_asked_for_where_an_endpoint_is_off(self, method: str) -> None:
         from django.middleware.csrf import CsrfViewMiddleware
 
         with override_settings(DOCKERFLOW_ERROR_ENDPOINT=False):

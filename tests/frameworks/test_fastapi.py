@@ -42,7 +42,7 @@ class TestContract(Contract):
 
 
 class TestRouter:
-    def test_serves_with_and_without_a_prefix(self, lines: Lines, tmp_path: Path) -> None:
+    def test_router_serves_with_and_without_a_prefix(self, lines: Lines, tmp_path: Path) -> None:
         app = application(tmp_path)
         app.include_router(router, prefix="/v2")
         driver = ASGIDriver(app)
@@ -52,7 +52,7 @@ class TestRouter:
             "/__lbheartbeat__", "/v2/__lbheartbeat__",
         ]  # fmt: skip
 
-    def test_serves_in_a_mounted_application(self, lines: Lines, tmp_path: Path) -> None:
+    def test_router_serves_in_a_mounted_application(self, lines: Lines, tmp_path: Path) -> None:
         outer, inner = FastAPI(), application(tmp_path)
         outer.mount("/api", inner)
         outer.add_middleware(MozlogRequestSummaryLogger)
@@ -64,7 +64,7 @@ class TestRouter:
         paths = [line["Fields"]["path"] for line in lines.summaries]
         assert paths == ["/api/__lbheartbeat__", "/api/where"]
 
-    def test_is_in_the_documentation_once(self) -> None:
+    def test_router_is_in_the_documentation_once(self) -> None:
         app = FastAPI()
         app.include_router(router)
         app.include_router(router, prefix="/v2")
@@ -74,7 +74,7 @@ class TestRouter:
             f"{prefix}/__{name}__": ["get"] for name in names for prefix in ("", "/v2")
         }
 
-    def test_reads_the_version_of_the_environment(
+    def test_router_reads_the_version_of_the_environment(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "version.json").write_text('{"version": "env"}')
@@ -83,14 +83,14 @@ class TestRouter:
         monkeypatch.setenv("APP_DIR", str(tmp_path))
         assert ASGIDriver(app).get("/__version__").body == b'{"version":"env"}'
 
-    def test_finds_what_tests_put_in_place_of_get_version(
+    def test_router_finds_what_tests_put_in_place_of_get_version(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(views, "get_version", lambda root: {"root": root})
         answer = ASGIDriver(application(tmp_path)).get("/__version__")
         assert answer.body == f'{{"root":"{tmp_path}"}}'.encode()
 
-    def test_gives_its_state_to_checks(self, tmp_path: Path) -> None:
+    def test_router_gives_its_state_to_checks(self, tmp_path: Path) -> None:
         app = application(tmp_path, {"limit": 7})
 
         @checks.register
@@ -99,7 +99,7 @@ class TestRouter:
 
         assert b'"x.I1":"7"' in ASGIDriver(app).get("/__heartbeat__").body
 
-    def test_needs_no_thread_for_lbheartbeat(self, tmp_path: Path) -> None:
+    def test_router_needs_no_thread_for_lbheartbeat(self, tmp_path: Path) -> None:
         import anyio.to_thread
 
         app, answers = application(tmp_path), []
@@ -122,7 +122,7 @@ class TestRouter:
 
 
 class TestSettings:
-    def test_may_change_while_it_runs(self, lines: Lines, tmp_path: Path) -> None:
+    def test_settings_may_change_while_it_runs(self, lines: Lines, tmp_path: Path) -> None:
         app = application(tmp_path)
         driver = ASGIDriver(app)
         driver.get("/", query="a=b")
@@ -133,19 +133,21 @@ class TestSettings:
         assert "querystring" not in first
         assert (second["querystring"], second["rid"]) == ("a=b", "r2")
 
-    def test_that_are_bad_stop_the_start(self, tmp_path: Path) -> None:
+    def test_settings_that_are_bad_stop_the_start(self, tmp_path: Path) -> None:
         app = application(tmp_path, {"DOCKERFLOW_HEARTBEAT_DETAILS": "sometimes"})
         sent = serve(app, {"type": "lifespan"})
         assert sent[0]["type"] == "lifespan.startup.failed"
         assert "DOCKERFLOW_HEARTBEAT_DETAILS is 'sometimes'" in sent[0]["message"]
 
-    def test_that_are_bad_do_not_stop_a_request(self, lines: Lines, tmp_path: Path) -> None:
+    def test_settings_that_are_bad_do_not_stop_a_request(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app = application(tmp_path, {"DOCKERFLOW_HEARTBEAT_DETAILS": "sometimes"})
         assert ASGIDriver(app).get("/").status == 200
         (said,) = lines.of("dockerflow.settings")
         assert "DOCKERFLOW_HEARTBEAT_DETAILS is 'sometimes'" in said["msg"]
 
-    def test_are_not_needed(self, lines: Lines) -> None:
+    def test_settings_are_not_needed(self, lines: Lines) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await PlainTextResponse("x")(scope, receive, send)
 
@@ -155,7 +157,7 @@ class TestSettings:
 
 
 class TestMiddleware:
-    def test_without_ids_there_is_no_rid(
+    def test_middleware_without_ids_there_is_no_rid(
         self, caplog: pytest.LogCaptureFixture, tmp_path: Path
     ) -> None:
         app = FastAPI()
@@ -273,19 +275,19 @@ class TestStdout:
         assert done.stderr == b""
         return [line["Logger"] for line in checked_lines(done.stdout)]
 
-    def test_has_the_summaries_when_no_handler_is_configured(self) -> None:
+    def test_stdout_has_the_summaries_when_no_handler_is_configured(self) -> None:
         assert self.run("") == ["Dockerflow"] * 3
 
     @pytest.mark.parametrize(
         "where", ["logging.getLogger()", "logging.getLogger('request.summary')"]
     )
-    def test_has_them_once_when_a_handler_is_configured(self, where: str) -> None:
+    def test_stdout_has_them_once_when_a_handler_is_configured(self, where: str) -> None:
         configuration = (
             f"import mozlog_py; {where}.addHandler(mozlog_py.MozlogHandler(None, 'own'))"
         )
         assert self.run(configuration) == ["Dockerflow", "Dockerflow", "own"]
 
-    def test_has_them_in_a_test_too(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_stdout_has_them_in_a_test_too(self, capsys: pytest.CaptureFixture[str]) -> None:
         app = FastAPI()
         app.add_middleware(MozlogRequestSummaryLogger)
         ASGIDriver(app).get("/a")

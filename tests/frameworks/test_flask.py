@@ -43,20 +43,26 @@ def dockerflow(app: Flask) -> Dockerflow:
 
 
 class TestClient:
-    def test_has_the_summary_when_it_has_the_response(self, app: Flask, lines: Lines) -> None:
+    def test_client_has_the_summary_when_it_has_the_response(
+        self, app: Flask, lines: Lines
+    ) -> None:
         response = app.test_client().get("/")
         assert lines.summary["code"] == 200
         assert response.data == b"hello"
         response.close()
         assert len(lines.summaries) == 1
 
-    def test_has_the_summary_of_an_exception_that_it_raises(self, app: Flask, lines: Lines) -> None:
+    def test_client_has_the_summary_of_an_exception_that_it_raises(
+        self, app: Flask, lines: Lines
+    ) -> None:
         app.testing = True
         with pytest.raises(ValueError, match="boom"):
             app.test_client().get("/boom")
         assert (lines.summary["msg"], lines.summary["code"]) == ("boom", 500)
 
-    def test_sees_what_a_handler_made_of_an_exception(self, app: Flask, lines: Lines) -> None:
+    def test_client_sees_what_a_handler_made_of_an_exception(
+        self, app: Flask, lines: Lines
+    ) -> None:
         @app.errorhandler(Exception)
         def handler(error: Exception) -> tuple[str, int]:
             return "sorry", 503
@@ -69,7 +75,7 @@ class TestClient:
         # An exception with a handler is not unhandled.
         assert (lines.summary["code"], lines.summary["errno"]) == (503, 0)
 
-    def test_sees_the_page_for_an_unhandled_one(self, app: Flask, lines: Lines) -> None:
+    def test_client_sees_the_page_for_an_unhandled_one(self, app: Flask, lines: Lines) -> None:
         @app.errorhandler(500)
         def failed(error: Exception) -> tuple[str, int]:
             return "sorry", 502
@@ -79,7 +85,7 @@ class TestClient:
 
 
 class TestHooksByHand:
-    def test_make_a_summary(self, app: Flask, lines: Lines) -> None:
+    def test_hooks_by_hand_make_a_summary(self, app: Flask, lines: Lines) -> None:
         headers = {"User-Agent": "me", "X-Request-Id": "r1"}
         with app.test_request_context("/x", headers=headers):
             app.preprocess_request()
@@ -93,7 +99,7 @@ class TestHooksByHand:
             "agent": "me", "code": 201, "errno": 0, "rid": "r1", "uid": "",
         }  # fmt: skip
 
-    def test_make_a_summary_of_an_exception(self, app: Flask, lines: Lines) -> None:
+    def test_hooks_by_hand_make_a_summary_of_an_exception(self, app: Flask, lines: Lines) -> None:
         with app.test_request_context("/x"):
             app.preprocess_request()
             app.handle_exception(ValueError("boom"))
@@ -105,7 +111,7 @@ class TestHooksByHand:
             "boom",
         )
 
-    def test_do_without_what_others_deleted(self, app: Flask, lines: Lines) -> None:
+    def test_hooks_by_hand_do_without_what_others_deleted(self, app: Flask, lines: Lines) -> None:
         with app.test_request_context("/x", headers={"X-Request-Id": "r1"}):
             app.preprocess_request()
             del g._start_timestamp, g._request_id, g.request_id
@@ -113,7 +119,7 @@ class TestHooksByHand:
         assert "t" not in lines.summary
         assert lines.summary["rid"] == "r1"
 
-    def test_keep_an_id_that_the_application_set(self, app: Flask) -> None:
+    def test_hooks_by_hand_keep_an_id_that_the_application_set(self, app: Flask) -> None:
         with app.test_request_context("/x"):
             g.request_id = "own"
             app.preprocess_request()
@@ -131,7 +137,7 @@ class TestUser:
         return flask_login.LoginManager(app)
 
     @pytest.mark.parametrize("user_id", [0, "ann"])
-    def test_that_is_loaded_is_in_the_summary(
+    def test_user_that_is_loaded_is_in_the_summary(
         self, app: Flask, login: Any, lines: Lines, user_id: Any
     ) -> None:
         @app.route("/login")
@@ -144,7 +150,7 @@ class TestUser:
         app.test_client().get("/login")
         assert lines.summary["uid"] == str(user_id)
 
-    def test_that_is_not_loaded_is_not_loaded(
+    def test_user_that_is_not_loaded_is_not_loaded(
         self, app: Flask, login: flask_login.LoginManager, lines: Lines
     ) -> None:
         @login.request_loader
@@ -166,7 +172,7 @@ class TestUser:
             ({"is_authenticated": property(lambda self: 1 / 0)}, ""),
         ],
     )
-    def test_of_any_kind_does_no_harm(
+    def test_user_of_any_kind_does_no_harm(
         self, app: Flask, login: Any, lines: Lines, members: dict[str, Any], shown: str
     ) -> None:
         with app.test_request_context("/x"):
@@ -175,7 +181,7 @@ class TestUser:
             app.process_response(Response(""))
         assert lines.summary["uid"] == shown
 
-    def test_that_a_test_puts_in_place_is_taken(
+    def test_user_that_a_test_puts_in_place_is_taken(
         self, app: Flask, lines: Lines, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         user = User()
@@ -188,7 +194,7 @@ class TestUser:
 
 
 class TestExtension:
-    def test_serves_several_applications(self, lines: Lines, tmp_path: Path) -> None:
+    def test_extension_serves_several_applications(self, lines: Lines, tmp_path: Path) -> None:
         extension = Dockerflow()
         apps = []
         for name in "ab":
@@ -205,7 +211,7 @@ class TestExtension:
             assert answer.body == f'{{"version":"{name}"}}'.encode()
         assert [line["Fields"]["rid"] for line in lines.summaries] == ["a", "b"]
 
-    def test_works_when_mounted(self, lines: Lines, tmp_path: Path) -> None:
+    def test_extension_works_when_mounted(self, lines: Lines, tmp_path: Path) -> None:
         outer = application(tmp_path)
         mounted = application(tmp_path)
         outer.wsgi_app = DispatcherMiddleware(outer.wsgi_app, {"/api": mounted})  # type: ignore[method-assign, arg-type]
@@ -214,31 +220,31 @@ class TestExtension:
         assert driver.get("/api/__lbheartbeat__").status == 200
         assert len(lines.summaries) == 2
 
-    def test_says_at_the_start_what_is_wrong_with_a_setting(self) -> None:
+    def test_extension_says_at_the_start_what_is_wrong_with_a_setting(self) -> None:
         app = Flask("x")
         app.config["DOCKERFLOW_HEARTBEAT_DETAILS"] = "sometimes"
         with pytest.raises(SettingsError, match="DOCKERFLOW_HEARTBEAT_DETAILS"):
             Dockerflow(app)
 
-    def test_follows_a_configuration_that_changes(self, app: Flask, lines: Lines) -> None:
+    def test_extension_follows_a_configuration_that_changes(self, app: Flask, lines: Lines) -> None:
         client = app.test_client()
         client.get("/?a=b")
         app.config["DOCKERFLOW_SUMMARY_LOG_QUERYSTRING"] = True
         client.get("/?a=b")
         assert [line["Fields"].get("querystring") for line in lines.summaries] == [None, "a=b"]
 
-    def test_has_a_policy_of_its_own(self, lines: Lines) -> None:
+    def test_extension_has_a_policy_of_its_own(self, lines: Lines) -> None:
         app = Flask("x")
         Dockerflow(app, request_id=RequestIdPolicy(generator=lambda: "mine"))
         app.test_client().get("/")
         assert lines.summary["rid"] == "mine"
 
-    def test_has_urls(self, app: Flask) -> None:
+    def test_extension_has_urls(self, app: Flask) -> None:
         with app.test_request_context():
             urls = [app.url_for(f"dockerflow.{name}") for name in ("version", "error")]
         assert urls == ["/__version__", "/__error__"]
 
-    def test_has_a_version_callback(self, app: Flask, dockerflow: Dockerflow) -> None:
+    def test_extension_has_a_version_callback(self, app: Flask, dockerflow: Dockerflow) -> None:
         @dockerflow.version_callback
         def version(root: str) -> dict[str, str]:
             return {"root": root}
@@ -248,7 +254,9 @@ class TestExtension:
         dockerflow._version_callback = lambda root: None
         assert app.test_client().get("/__version__").status_code == 404
 
-    def test_has_a_version_callback_that_fails(self, app: Flask, dockerflow: Dockerflow) -> None:
+    def test_extension_has_a_version_callback_that_fails(
+        self, app: Flask, dockerflow: Dockerflow
+    ) -> None:
         dockerflow._version_callback = lambda root: 1 / 0
         response = app.test_client().get("/__version__")
         # As from a view: only a malformed version.json is answered with what is wrong.
@@ -258,7 +266,7 @@ class TestExtension:
         with pytest.raises(ZeroDivisionError):
             app.test_client().get("/__version__")
 
-    def test_gives_the_configuration_to_checks(self, app: Flask) -> None:
+    def test_extension_gives_the_configuration_to_checks(self, app: Flask) -> None:
         app.config["LIMIT"] = 7
 
         @checks.register
@@ -269,19 +277,19 @@ class TestExtension:
         assert payload is not None
         assert payload["details"]["limited"]["messages"] == {"x.I1": "7"}
 
-    def test_silences_checks(self, tmp_path: Path) -> None:
+    def test_extension_silences_checks(self, tmp_path: Path) -> None:
         app = Flask("x")
         Dockerflow(app, silenced_checks=["x.E1"])
         checks.register(lambda: [checks.Error("no", id="x.E1")], name="one")
         assert app.test_client().get("/__heartbeat__").status_code == 200
 
-    def test_registers_the_checks_of_what_it_is_given(self) -> None:
+    def test_extension_registers_the_checks_of_what_it_is_given(self) -> None:
         Dockerflow(db=1, redis=2, migrate=3)
         assert set(checks.get_checks()) == {
             "check_database_connected", "check_redis_connected", "check_migrations_applied",
         }  # fmt: skip
 
-    def test_sends_signals(self, app: Flask) -> None:
+    def test_extension_sends_signals(self, app: Flask) -> None:
         got: list[tuple[str, int]] = []
 
         def passed(sender: Any, level: int) -> None:
@@ -297,7 +305,7 @@ class TestExtension:
             assert app.test_client().get("/__heartbeat__").status_code == 500
         assert got == [("passed", 0), ("failed", 50)]
 
-    def test_sends_no_signal_of_checks_without_an_outcome(
+    def test_extension_sends_no_signal_of_checks_without_an_outcome(
         self, app: Flask, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         got: list[int] = []
@@ -311,7 +319,7 @@ class TestExtension:
             assert app.test_client().get("/__heartbeat__").status_code == 503
         assert got == []
 
-    def test_keeps_its_deprecated_names(self, dockerflow: Dockerflow) -> None:
+    def test_extension_keeps_its_deprecated_names(self, dockerflow: Dockerflow) -> None:
         with pytest.warns(DeprecationWarning, match="get_checks"):
             assert dockerflow.checks == {}
         with pytest.warns(DeprecationWarning, match=r"checks\.register\(\)"):
@@ -320,7 +328,9 @@ class TestExtension:
             dockerflow.init_check(check_of, 1)
         assert set(checks.get_checks()) == {"one", "check_of"}
 
-    def test_logs_with_the_logger_that_it_has(self, app: Flask, dockerflow: Dockerflow) -> None:
+    def test_extension_logs_with_the_logger_that_it_has(
+        self, app: Flask, dockerflow: Dockerflow
+    ) -> None:
         capture = Capture()
         dockerflow.summary_logger = capture.logger
         app.test_client().get("/")
@@ -332,7 +342,7 @@ def check_of(checked: Any) -> list[Any]:
 
 
 class TestSummaryExtra:
-    def test_of_a_subclass_is_what_is_logged(self, lines: Lines) -> None:
+    def test_summary_extra_of_a_subclass_is_what_is_logged(self, lines: Lines) -> None:
         class Mine(Dockerflow):
             def summary_extra(self) -> dict[str, Any]:
                 fields = super().summary_extra()
@@ -353,7 +363,7 @@ class TestSummaryExtra:
         assert (summary["code"], summary["errno"], "t" in summary) == (200, 0, True)
         assert "agent" not in summary
 
-    def test_that_fails_leaves_the_summary(self, lines: Lines) -> None:
+    def test_summary_extra_that_fails_leaves_the_summary(self, lines: Lines) -> None:
         class Mine(Dockerflow):
             def summary_extra(self) -> dict[str, Any]:
                 raise RuntimeError
@@ -366,12 +376,12 @@ class TestSummaryExtra:
 
 
 class TestUrlMap:
-    def test_has_upstreams_endpoints(self, app: Flask) -> None:
+    def test_url_map_has_upstreams_endpoints(self, app: Flask) -> None:
         rules = {rule.rule: rule.endpoint for rule in app.url_map.iter_rules()}
         for name in ("version", "heartbeat", "lbheartbeat", "error"):
             assert rules[f"/__{name}__"] == f"dockerflow.{name}"
 
-    def test_lists_the_methods_that_are_answered(self, app: Flask) -> None:
+    def test_url_map_lists_the_methods_that_are_answered(self, app: Flask) -> None:
         for rule in app.url_map.iter_rules():
             if rule.endpoint.startswith("dockerflow."):
                 assert sorted(rule.methods or ()) == ["GET", "HEAD"]

@@ -44,7 +44,9 @@ class TestContract(Contract):
 
 
 class TestApplication:
-    def test_that_catches_all_exceptions_itself_has_dealt_with_them(self, lines: Lines) -> None:
+    def test_application_that_catches_all_exceptions_itself_has_dealt_with_them(
+        self, lines: Lines
+    ) -> None:
         app = application()
 
         @app.exception(Exception)
@@ -55,7 +57,7 @@ class TestApplication:
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 503, 0)
 
-    def test_that_mends_an_exception_has_no_error(self, lines: Lines) -> None:
+    def test_application_that_mends_an_exception_has_no_error(self, lines: Lines) -> None:
         app = application()
 
         @app.exception(ValueError)
@@ -65,11 +67,11 @@ class TestApplication:
         driver_of(app).get("/boom")
         assert (lines.summary["code"], lines.summary["errno"]) == (202, 0)
 
-    def test_is_told_what_is_wrong_with_a_setting(self) -> None:
+    def test_application_is_told_what_is_wrong_with_a_setting(self) -> None:
         with pytest.raises(SettingsError, match="DOCKERFLOW_HEARTBEAT_DETAILS"):
             application(settings={"DOCKERFLOW_HEARTBEAT_DETAILS": "sometimes"})
 
-    def test_finds_upstreams_names(self, lines: Lines) -> None:
+    def test_application_finds_upstreams_names(self, lines: Lines) -> None:
         app = application()
         seen: list[Any] = []
 
@@ -88,7 +90,7 @@ class TestApplication:
         for name in ("version", "heartbeat", "lbheartbeat", "error"):
             assert f"dockerflow.{name}" in names
 
-    def test_has_its_own_hooks(self, lines: Lines) -> None:
+    def test_application_has_its_own_hooks(self, lines: Lines) -> None:
         class Mine(Dockerflow):
             def summary_extra(self, request: Request) -> dict[str, Any]:
                 return {**super().summary_extra(request), "team": "x"}
@@ -101,7 +103,7 @@ class TestApplication:
         assert (fields["team"], fields["rid"], fields["code"]) == ("x", "mine", 200)
 
     @pytest.mark.parametrize("is_async", [False, True])
-    def test_has_a_version_callback(self, is_async: bool) -> None:
+    def test_application_has_a_version_callback(self, is_async: bool) -> None:
         extension = Dockerflow(version_path="/here")
 
         def version(root: str) -> Any:
@@ -114,7 +116,7 @@ class TestApplication:
         answer = driver_of(application(extension=extension)).get("/__version__")
         assert answer.body == b'{"root":"/here"}'
 
-    def test_gives_its_configuration_to_checks(self) -> None:
+    def test_application_gives_its_configuration_to_checks(self) -> None:
         @checks.register
         def limited(config: Any) -> list[Any]:
             return [checks.Info(str(config.LIMIT), id="x.I1")]
@@ -122,7 +124,7 @@ class TestApplication:
         driver = driver_of(application(settings={"LIMIT": 7}))
         assert b'"x.I1":"7"' in driver.get("/__heartbeat__").body
 
-    def test_keeps_its_deprecated_names(self) -> None:
+    def test_application_keeps_its_deprecated_names(self) -> None:
         extension = Dockerflow(redis=object())
         with pytest.warns(DeprecationWarning, match="get_checks"):
             assert set(extension.checks) == {"check_redis_connected"}

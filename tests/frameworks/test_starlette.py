@@ -146,7 +146,7 @@ class TestContract(Contract):
 
 
 class TestEndpoints:
-    def test_give_checks_the_state_of_the_application(self, tmp_path: Path) -> None:
+    def test_endpoints_give_checks_the_state_of_the_application(self, tmp_path: Path) -> None:
         app = application(tmp_path, {"limit": 7})
 
         @checks.register
@@ -155,7 +155,7 @@ class TestEndpoints:
 
         assert b'"x.I1":"7"' in ASGIDriver(app).get("/__heartbeat__").body
 
-    def test_show_details_where_the_application_debugs(self, tmp_path: Path) -> None:
+    def test_endpoints_show_details_where_the_application_debugs(self, tmp_path: Path) -> None:
         checks.register(list, name="fine")
         hidden = {"DOCKERFLOW_HEARTBEAT_DETAILS": "debug"}
         for is_debug in (False, True):
@@ -163,7 +163,7 @@ class TestEndpoints:
             payload = json.loads(ASGIDriver(app).get("/__heartbeat__").body)
             assert ("checks" in payload) == is_debug
 
-    def test_take_options_before_the_state(self, lines: Lines, tmp_path: Path) -> None:
+    def test_endpoints_take_options_before_the_state(self, lines: Lines, tmp_path: Path) -> None:
         (tmp_path / "version.json").write_text('{"version": "7"}')
         checks.register(lambda config: [checks.Info(config, id="x.I1")], name="told")
         app = Starlette()
@@ -181,7 +181,7 @@ class TestEndpoints:
         assert b'"x.I1":"ours"' in driver.get("/__heartbeat__").body
         assert driver.get("/", headers=[("x-trace", "t1")]).header("x-trace") == "t1"
 
-    def test_read_the_version_of_the_environment(
+    def test_endpoints_read_the_version_of_the_environment(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "version.json").write_text('{"version": "env"}')
@@ -190,34 +190,38 @@ class TestEndpoints:
         monkeypatch.setenv("APP_DIR", str(tmp_path))
         assert ASGIDriver(app).get("/__version__").body == b'{"version":"env"}'
 
-    def test_follow_the_state_while_the_application_runs(self, tmp_path: Path) -> None:
+    def test_endpoints_follow_the_state_while_the_application_runs(self, tmp_path: Path) -> None:
         app = application(tmp_path)
         driver = ASGIDriver(app)
         assert driver.get("/__error__").status == 500
         app.state.DOCKERFLOW_ERROR_ENDPOINT = False
         assert driver.get("/__error__").status == 404
 
-    def test_are_left_out_when_told_so(self, tmp_path: Path) -> None:
+    def test_endpoints_are_left_out_when_told_so(self, tmp_path: Path) -> None:
         app = Starlette()
         app.add_middleware(DockerflowMiddleware, endpoints=False)
         assert ASGIDriver(app).get("/__lbheartbeat__").status == 404
 
 
 class TestSettings:
-    def test_that_are_bad_stop_the_start(self, tmp_path: Path) -> None:
+    def test_settings_that_are_bad_stop_the_start(self, tmp_path: Path) -> None:
         app = application(tmp_path, {"DOCKERFLOW_HEARTBEAT_DETAILS": "sometimes"})
         sent = serve(app, {"type": "lifespan"})
         assert sent[0]["type"] == "lifespan.startup.failed"
         assert "DOCKERFLOW_HEARTBEAT_DETAILS is 'sometimes'" in sent[0]["message"]
 
-    def test_that_are_bad_do_not_stop_a_request(self, lines: Lines, tmp_path: Path) -> None:
+    def test_settings_that_are_bad_do_not_stop_a_request(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app = application(tmp_path, {"DOCKERFLOW_HEARTBEAT_DETAILS": "sometimes"})
         driver = ASGIDriver(app)
         assert [driver.get(path).status for path in ("/", "/__heartbeat__")] == [200, 200]
         (said,) = lines.of("dockerflow.settings")
         assert "DOCKERFLOW_HEARTBEAT_DETAILS is 'sometimes'" in said["msg"]
 
-    def test_may_change_while_the_application_runs(self, lines: Lines, tmp_path: Path) -> None:
+    def test_settings_may_change_while_the_application_runs(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app = application(tmp_path)
         driver = ASGIDriver(app)
         driver.get("/", query="a=b")
@@ -225,7 +229,9 @@ class TestSettings:
         driver.get("/", query="a=b")
         assert ["querystring" in each["Fields"] for each in lines.summaries] == [False, True]
 
-    def test_are_read_beside_a_policy_of_ones_own(self, lines: Lines, tmp_path: Path) -> None:
+    def test_settings_are_read_beside_a_policy_of_ones_own(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         app = Starlette()
         app.add_middleware(
             DockerflowMiddleware, request_id=RequestIdPolicy(generator=lambda: "mine")
@@ -236,7 +242,7 @@ class TestSettings:
         assert driver.get("/__error__", query="a=b").status == 404
         assert (lines.summary["rid"], lines.summary["querystring"]) == ("mine", "a=b")
 
-    def test_are_not_needed(self, lines: Lines) -> None:
+    def test_settings_are_not_needed(self, lines: Lines) -> None:
         # As a middleware around an application that is not Starlette's.
         assert serve(DockerflowMiddleware(PlainTextResponse("x")))[0]["status"] == 200
         assert lines.summary["code"] == 200
@@ -397,7 +403,9 @@ def converse(app: Any, path: str, *texts: str, code: int = 1000) -> tuple[list[A
 
 
 class TestWebSockets:
-    def test_have_one_summary_with_the_close_code(self, lines: Lines, tmp_path: Path) -> None:
+    def test_web_sockets_have_one_summary_with_the_close_code(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         sent, error = converse(application(tmp_path), "/echo", "a", code=3001)
         assert (sent[0]["headers"], sent[1]["text"], error) == (
             [(b"x-request-id", b"r1")],
@@ -407,19 +415,21 @@ class TestWebSockets:
         assert (lines.summary["method"], lines.summary["code"]) == ("WEBSOCKET", 3001)
         assert lines.of("app") == [{"msg": "accepted", "rid": "r1"}]
 
-    def test_that_fail_are_errors(self, lines: Lines, tmp_path: Path) -> None:
+    def test_web_sockets_that_fail_are_errors(self, lines: Lines, tmp_path: Path) -> None:
         _, error = converse(application(tmp_path), "/echo", "boom")
         assert isinstance(error, ValueError)
         assert (lines.summary["code"], lines.summary["msg"]) == (1011, "boom")
 
-    def test_that_are_refused_have_the_status(self, lines: Lines, tmp_path: Path) -> None:
+    def test_web_sockets_that_are_refused_have_the_status(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
         sent, _ = converse(application(tmp_path), "/refuse")
         assert (b"x-request-id", b"r1") in sent[0]["headers"]
         assert (lines.summary["method"], lines.summary["code"]) == ("WEBSOCKET", 418)
 
 
 class TestLifespan:
-    def test_is_the_applications_own_and_outside_of_requests(
+    def test_lifespan_is_the_applications_own_and_outside_of_requests(
         self, lines: Lines, tmp_path: Path
     ) -> None:
         @contextlib.asynccontextmanager

@@ -186,7 +186,7 @@ class TestEnds:
         body = DockerflowWSGI(application)(environ(), lambda *args: None)
         assert sum(map(len, body)) == len(b"".join(body)) == 5
 
-    def test_keeps_to_the_specification(self, lines: Lines) -> None:
+    def test_ends_keeps_to_the_specification(self, lines: Lines) -> None:
         def app(environ: Any, start_response: Any) -> Any:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [b"x"]
@@ -261,13 +261,15 @@ class TestSocketsThatAreHandedOver:
             DockerflowWSGI(app)(environ, lambda *_: None)
 
     @pytest.mark.parametrize("error", [StopIteration(), ConnectionError()])
-    def test_are_no_error(self, lines: Lines, error: BaseException) -> None:
+    def test_sockets_that_are_handed_over_are_no_error(
+        self, lines: Lines, error: BaseException
+    ) -> None:
         self.ask(error, {"HTTP_UPGRADE": "WebSocket"})
         fields = lines.summary
         assert (fields["method"], fields["code"], fields["errno"]) == ("WEBSOCKET", 101, 0)
 
     @pytest.mark.parametrize("error", [StopIteration(), ConnectionError()])
-    def test_without_a_request_for_one_it_is_an_exception(
+    def test_sockets_that_are_handed_over_without_a_request_for_one_it_is_an_exception(
         self, lines: Lines, error: BaseException
     ) -> None:
         self.ask(error, {})

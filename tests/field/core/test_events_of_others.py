@@ -80,19 +80,19 @@ class TestForeignArguments:
     @pytest.mark.parametrize("is_got", [True, False])
     @pytest.mark.parametrize("formatter", [None, Stepping(logger_name="shop")])
     @pytest.mark.parametrize("kind", MESSAGES)
-    def test_are_formatted_once(
+    def test_foreign_arguments_are_formatted_once(
         self, kind: str, formatter: MozlogFormatter | None, is_got: bool
     ) -> None:
         call, expected = MESSAGES[kind]
         fields = by_processor_formatter(*call, formatter=formatter, use_get_message=is_got)
         assert fields == {"msg": expected}
 
-    def test_that_do_not_fit_are_shown(self) -> None:
+    def test_foreign_arguments_that_do_not_fit_are_shown(self) -> None:
         fields = by_processor_formatter("%d of %d", "x", use_get_message=False)
         assert fields["msg"] == "%d of %d ('x',)"
         assert fields["mozlog.degraded"] == "message and arguments do not fit"
 
-    def test_of_structlogs_own_events_are_formatted_still(self) -> None:
+    def test_foreign_arguments_of_structlogs_own_events_are_formatted_still(self) -> None:
         stream = io.BytesIO()
         log = structlog.wrap_logger(
             structlog.BytesLogger(stream), processors=[MozlogRenderer("shop")]
@@ -159,7 +159,9 @@ def counts(front: str, rid: Any) -> int:
 class TestSampling:
     @pytest.mark.parametrize("front", ["chain", "filter", "formatter"])
     @pytest.mark.parametrize("kind", IDS)
-    def test_tears_no_request_and_decides_as_for_the_text(self, kind: str, front: str) -> None:
+    def test_sampling_tears_no_request_and_decides_as_for_the_text(
+        self, kind: str, front: str
+    ) -> None:
         kept = []
         for number in range(40):
             rid = IDS[kind](number)
@@ -167,10 +169,10 @@ class TestSampling:
             assert kept[-1] == counts(front, shown(rid))
         assert {*kept} == {0, 4}
 
-    def test_goes_by_the_value_of_a_member(self) -> None:
+    def test_sampling_goes_by_the_value_of_a_member(self) -> None:
         assert {counts("chain", Colour.RED) for _ in range(5)} == {counts("chain", "red")}
 
-    def test_goes_by_chance_where_a_value_has_no_text(
+    def test_sampling_goes_by_chance_where_a_value_has_no_text(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Broken:
@@ -220,7 +222,7 @@ class Sender(logging.handlers.SocketHandler):
 class TestPickles:
     @pytest.mark.parametrize("kind", [MozlogHandler, MozlogQueueHandler])
     @pytest.mark.parametrize("extra", [{}, {"logger_name": "mine"}, {"cart": [1]}])
-    def test_of_records_refer_to_no_class_of_ours(
+    def test_pickles_of_records_refer_to_no_class_of_ours(
         self, kind: type[MozlogHandler], extra: dict[str, Any]
     ) -> None:
         first, second, third = Sender(), Sender(), Sender()
@@ -241,7 +243,7 @@ class TestPickles:
                 assert fields[name] == value
 
     @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-    def test_of_whole_records_do_as_well(self, protocol: int) -> None:
+    def test_pickles_of_whole_records_do_as_well(self, protocol: int) -> None:
         capture = Capture()
         records: list[logging.LogRecord] = []
         capture.handler.addFilter(lambda record: bool(records.append(record)) or True)
@@ -250,7 +252,7 @@ class TestPickles:
         assert type(made.logger_name) is str
         assert made.logger_name == "service"
 
-    def test_of_a_queue_to_another_process_do_as_well(self) -> None:
+    def test_pickles_of_a_queue_to_another_process_do_as_well(self) -> None:
         sent: list[bytes] = []
 
         class Enqueuer(logging.handlers.QueueHandler):
@@ -266,7 +268,7 @@ class TestPickles:
         made = read(sent[0])
         assert "ValueError: no money" in f"{made.getMessage()} {made.exc_text}"
 
-    def test_of_summaries_do_as_well(self) -> None:
+    def test_pickles_of_summaries_do_as_well(self) -> None:
         sender, logger = Sender(), logging.Logger("request.summary", 1)
         logger.addHandler(MozlogHandler(io.StringIO(), "shop"))
         logger.addHandler(sender)
@@ -279,7 +281,7 @@ class TestPickles:
             request.leave()
         assert read(sender.sent[0])["rid"] == "r1"
 
-    def test_are_no_copies_which_keep_their_line(self) -> None:
+    def test_pickles_are_no_copies_which_keep_their_line(self) -> None:
         formatter = MozlogFormatter()
         capture = Capture()
         records: list[logging.LogRecord] = []
@@ -333,7 +335,7 @@ class TestFrozenClocks:
     @pytest.mark.parametrize(
         "text", ["2030-06-01 12:00:00", "1970-01-01 00:00:01.500000", "2020-02-29 23:59:59"]
     )
-    def test_are_shown_exactly(self, clock: str, text: str) -> None:
+    def test_frozen_clocks_are_shown_exactly(self, clock: str, text: str) -> None:
         with CLOCKS[clock](text):
             got = stamps()
         assert {*got} == {moment(text)}
@@ -345,12 +347,12 @@ class TestFrozenClocks:
         "text",
         ["2030-06-01 12:00:00.123456", "2024-05-05 05:05:05.050505", "2100-01-01 00:00:00.999999"],
     )
-    def test_are_shown_to_the_microsecond(self, text: str) -> None:
+    def test_frozen_clocks_are_shown_to_the_microsecond(self, text: str) -> None:
         with CLOCKS["time-machine"](text):
             got = stamps()
         assert {*got} == {moment(text)}
 
-    def test_of_yesterday_are_shown_exactly(self) -> None:
+    def test_frozen_clocks_of_yesterday_are_shown_exactly(self) -> None:
         at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
         text = str(at.replace(microsecond=0, tzinfo=None))
         with CLOCKS["time-machine"](text):

@@ -76,7 +76,7 @@ def patch(wrapper: Callable[..., Any] = traced) -> None:
 
 class TestNames:
     @pytest.mark.parametrize("name", NAMES)
-    def test_of_attributes_are_kept_beside_them(self, name: str) -> None:
+    def test_names_of_attributes_are_kept_beside_them(self, name: str) -> None:
         logger = logging.getLogger("shop.cart")
         out = Out()
         logger.info("%s uploaded", "a", extra={"a": 1, name: "ann", "b": 2})
@@ -88,7 +88,9 @@ class TestNames:
 
     @pytest.mark.parametrize("queue_", [False, True])
     @pytest.mark.parametrize("format_", ["mozlog", "gcp"])
-    def test_hold_with_a_hook_a_queue_and_another_format(self, queue_: bool, format_: str) -> None:
+    def test_names_hold_with_a_hook_a_queue_and_another_format(
+        self, queue_: bool, format_: str
+    ) -> None:
         stream = io.StringIO()
         mozlog_py.configure("shop", stream=stream, format=format_, queue=queue_)
         logging.getLogger("a").info("m", extra={"name": "ann", "extra.name": "other"})
@@ -96,14 +98,14 @@ class TestNames:
         (line,) = checked_lines(stream.getvalue())
         assert line["Fields"] == {"extra.name_2": "ann", "extra.name": "other", "msg": "m"}
 
-    def test_of_an_adapter_are_kept(self) -> None:
+    def test_names_of_an_adapter_are_kept(self) -> None:
         out = Out()
         adapter = logging.LoggerAdapter(logging.getLogger("a"), {"name": "ann", "module": 7})
         adapter.warning("m")
         assert out.fields == [{"extra.name": "ann", "extra.module": 7, "msg": "m"}]
 
     @pytest.mark.parametrize("kind", [MozlogHandler, MozlogQueueHandler])
-    def test_are_kept_behind_a_handler_alone(self, kind: Any) -> None:
+    def test_names_are_kept_behind_a_handler_alone(self, kind: Any) -> None:
         stream = io.StringIO()
         logger = logging.getLogger("alone")
         logger.addHandler(kind(stream))
@@ -112,7 +114,7 @@ class TestNames:
         (line,) = checked_lines(stream.getvalue())
         assert line["Fields"] == {"extra.name": "ann", "msg": "m"}
 
-    def test_are_in_records_that_travel(self) -> None:
+    def test_names_are_in_records_that_travel(self) -> None:
         out = Out()
         records: queue.Queue[Any] = queue.Queue()
         logger = logging.getLogger("far")
@@ -126,7 +128,7 @@ class TestNames:
         assert out.fields == [{"extra.name": "ann", "extra.args": [1], "msg": "m"}] * 2
         assert [line["Type"] for line in out.lines] == ["far", "far"]
 
-    def test_are_seen_by_handlers_of_others(self) -> None:
+    def test_names_are_seen_by_handlers_of_others(self) -> None:
         out = Out()
         theirs = io.StringIO()
         handler = logging.StreamHandler(theirs)
@@ -136,7 +138,7 @@ class TestNames:
         assert theirs.getvalue() == "a m ann\n"
         assert len(out.lines) == 1
 
-    def test_of_structlog_are_fields_as_they_are(self) -> None:
+    def test_names_of_structlog_are_fields_as_they_are(self) -> None:
         out = Out()
         given = {name: "ann" for name in NAMES if name not in ("exc_info", "stack_info")}
         structlog.get_logger("a").info("m", **given)
@@ -145,7 +147,7 @@ class TestNames:
         assert {**fields[0], "msg": None} == {**given, "extra.msg": "ann", "msg": None}
         assert fields[1] == {"name": "ann", "filename": "b", "msg": "m"}
 
-    def test_of_structlog_over_logging_are_kept(self) -> None:
+    def test_names_of_structlog_over_logging_are_kept(self) -> None:
         out = Out()
         log = structlog.wrap_logger(
             logging.getLogger("a"),
@@ -155,7 +157,7 @@ class TestNames:
         log.info("m", name="ann", filename="b", n=1)
         assert out.fields == [{"extra.name": "ann", "extra.filename": "b", "n": 1, "msg": "m"}]
 
-    def test_of_a_summary_are_kept(self) -> None:
+    def test_names_of_a_summary_are_kept(self) -> None:
         out = Out()
         summary = RequestSummary()
         summary.logger, summary.code = logging.getLogger("request.summary"), 200
@@ -178,18 +180,18 @@ class TestNames:
         ],
         ids=lambda extra: type(extra).__name__,
     )
-    def test_may_come_in_any_mapping(self, extra: Any) -> None:
+    def test_names_may_come_in_any_mapping(self, extra: Any) -> None:
         out = Out()
         logging.getLogger("a").info("m", extra=extra)
         assert out.fields == [{"extra.name": "ann", "n": 1, "msg": "m"}]
 
     @pytest.mark.parametrize("extra", [7, "text", ["a", "b"], hostile.RaisingRepr()])
-    def test_may_be_none_at_all(self, extra: Any) -> None:
+    def test_names_may_be_none_at_all(self, extra: Any) -> None:
         out = Out()
         logging.getLogger("a").info("m", extra=extra)
         assert list(out.fields[0])[:2] == ["extra", "msg"]
 
-    def test_may_have_a_hash_or_an_equality_that_raises(self) -> None:
+    def test_names_may_have_a_hash_or_an_equality_that_raises(self) -> None:
         out = Out()
         keys: list[Any] = [hostile.RaisingHash(), hostile.RaisingEquality()]
         for key in keys:
@@ -201,20 +203,20 @@ class TestNames:
 
 
 class TestPatches:
-    def test_of_make_record_that_came_first_are_heard(self) -> None:
+    def test_patches_of_make_record_that_came_first_are_heard(self) -> None:
         patch()
         out = Out()
         logging.getLogger("a").info("m", extra={"name": "ann", "n": 1})
         assert out.fields == [{"extra.name": "ann", "n": 1, "dd.trace_id": "42", "msg": "m"}]
 
-    def test_of_make_record_that_came_later_are_heard(self) -> None:
+    def test_patches_of_make_record_that_came_later_are_heard(self) -> None:
         out = Out()
         patch()
         logging.getLogger("a").info("m", extra={"name": "ann", "n": 1})
         assert out.fields == [{"extra.name": "ann", "n": 1, "dd.trace_id": "42", "msg": "m"}]
 
     @pytest.mark.parametrize("is_first", [True, False])
-    def test_may_be_taken_off_by_what_they_wrap(self, is_first: bool) -> None:
+    def test_patches_may_be_taken_off_by_what_they_wrap(self, is_first: bool) -> None:
         if is_first:
             patch()
         out = Out()
@@ -226,7 +228,7 @@ class TestPatches:
         assert out.fields == [{"extra.name": "ann", "msg": "m"}]
         assert vars(logging.Logger)["makeRecord"] is call_extra.make_record
 
-    def test_do_not_grow_with_each_configuration(self) -> None:
+    def test_patches_do_not_grow_with_each_configuration(self) -> None:
         patch()
         for _ in range(3):
             Out()
@@ -238,7 +240,7 @@ class TestPatches:
         assert vars(logging.Logger)["makeRecord"] is outer
         assert made.__wrapped__ is call_extra.make_record
 
-    def test_that_refuse_a_name_of_their_own_lose_no_line(self) -> None:
+    def test_patches_that_refuse_a_name_of_their_own_lose_no_line(self) -> None:
         def adding(usual: Callable[..., Any]) -> Callable[..., Any]:
             def make(*args: Any, **kwargs: Any) -> Any:
                 return usual(*args, **kwargs)
@@ -261,7 +263,7 @@ class TestPatches:
         ]
 
     @pytest.mark.parametrize("is_first", [True, False])
-    def test_of_the_factory_are_heard(self, is_first: bool) -> None:
+    def test_patches_of_the_factory_are_heard(self, is_first: bool) -> None:
         out = Out()
         former = logging.getLogRecordFactory()
 
@@ -280,7 +282,7 @@ class TestPatches:
             {"build": 7, "n": 1, "msg": "m"},
         ]
 
-    def test_by_a_mock_are_called(self) -> None:
+    def test_patches_by_a_mock_are_called(self) -> None:
         with mock.patch.object(logging.Logger, "makeRecord") as replaced:
             out = Out()
             replaced.return_value = logging.LogRecord("a", 20, "", 1, "m", (), None)
@@ -288,7 +290,7 @@ class TestPatches:
         assert out.fields == [{"msg": "m"}]
         assert replaced.mock_calls[0].args[-2] == {"extra.name": "ann"}
 
-    def test_that_raise_on_their_own_are_not_passed_over(self) -> None:
+    def test_patches_that_raise_on_their_own_are_not_passed_over(self) -> None:
         def raising(usual: Any) -> Any:
             def make(*_: Any, **__: Any) -> Any:
                 raise KeyError("theirs")
@@ -300,7 +302,7 @@ class TestPatches:
         with pytest.raises(KeyError, match="theirs"):
             logging.getLogger("a").info("m", extra={"n": 1})
 
-    def test_by_a_subclass_that_calls_its_base_class_are_heard(self) -> None:
+    def test_patches_by_a_subclass_that_calls_its_base_class_are_heard(self) -> None:
         class Own(logging.Logger):
             def makeRecord(self, *args: Any, **kwargs: Any) -> Any:
                 return traced(super().makeRecord)(*args, **kwargs)
@@ -311,7 +313,7 @@ class TestPatches:
         logger.info("m", extra={"name": "ann"})
         assert out.fields == [{"extra.name": "ann", "dd.trace_id": "42", "msg": "m"}]
 
-    def test_of_a_logging_that_is_loaded_anew_are_ours_again(self) -> None:
+    def test_patches_of_a_logging_that_is_loaded_anew_are_ours_again(self) -> None:
         source = (
             "import importlib, io, logging, mozlog_py\n"
             "mozlog_py.configure('shop', format='mozlog')\n"
@@ -380,30 +382,30 @@ class TestTaskName:
         "formatter",
         [MozlogFormatter(), MozlogFormatter(timestamp=True), MozlogFormatter(strict=True)],
     )
-    def test_is_a_field_where_a_formatter_is_used_alone(self, formatter: Any) -> None:
+    def test_task_name_is_a_field_where_a_formatter_is_used_alone(self, formatter: Any) -> None:
         fields = self.bare(formatter, b=1, taskName="reindex", a=2)
         assert list(fields)[:3] == ["b", "taskName", "a"]
         assert fields["taskName"] == "reindex"
 
     @pytest.mark.skipif(sys.version_info >= (3, 12), reason="it is an attribute of every record")
     @pytest.mark.parametrize("pre_chain", [[], [structlog.stdlib.ExtraAdder()]])
-    def test_is_a_field_in_structlogs_formatter(self, pre_chain: Any) -> None:
+    def test_task_name_is_a_field_in_structlogs_formatter(self, pre_chain: Any) -> None:
         formatter = structlog.stdlib.ProcessorFormatter(
             processors=[MozlogRenderer("shop", output="text")], foreign_pre_chain=pre_chain
         )
         assert self.bare(formatter, taskName="reindex") == {"taskName": "reindex", "msg": "m"}
 
-    def test_is_left_out_where_it_is_reserved(self) -> None:
+    def test_task_name_is_left_out_where_it_is_reserved(self) -> None:
         reserved = sorted(MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS)
         fields = self.bare(MozlogFormatter(reserved_attrs=reserved), taskName="reindex")
         assert fields == {"msg": "m"}
 
-    def test_is_called_the_same_on_every_python_behind_a_handler(self) -> None:
+    def test_task_name_is_called_the_same_on_every_python_behind_a_handler(self) -> None:
         out = Out()
         logging.getLogger("a").info("m", extra={"taskName": "reindex"})
         assert out.fields == [{"extra.taskName": "reindex", "msg": "m"}]
 
-    def test_is_a_field_of_structlog(self) -> None:
+    def test_task_name_is_a_field_of_structlog(self) -> None:
         out = Out()
         structlog.get_logger("a").info("m", taskName="reindex")
         assert out.fields == [{"taskName": "reindex", "msg": "m"}]

@@ -141,7 +141,9 @@ class Seeing(logging.Filter):
 class TestFiltersOfTheApplication:
     @pytest.mark.parametrize("when", ["before", "after"])
     @of_each_server
-    def test_see_a_record_as_the_server_made_it(self, name: str, when: str) -> None:
+    def test_filters_of_the_application_see_a_record_as_the_server_made_it(
+        self, name: str, when: str
+    ) -> None:
         seeing = Seeing()
         if when == "before":
             logging.getLogger(name).addFilter(seeing)
@@ -157,7 +159,9 @@ class TestFiltersOfTheApplication:
 
     @pytest.mark.parametrize("when", ["before", "after"])
     @pytest.mark.parametrize("name", [name for name in ACCESS if name != "sanic.access"])
-    def test_refuse_a_record_by_its_sentence(self, name: str, when: str) -> None:
+    def test_filters_of_the_application_refuse_a_record_by_its_sentence(
+        self, name: str, when: str
+    ) -> None:
         if when == "before":
             logging.getLogger(name).addFilter(Seeing("/pay"))
         stream = configured()
@@ -166,7 +170,9 @@ class TestFiltersOfTheApplication:
         log(name)
         assert stream.getvalue() == ""
 
-    def test_refuse_a_record_by_an_argument_and_other_requests_are_lines(self) -> None:
+    def test_filters_of_the_application_refuse_a_record_by_an_argument_and_other_requests_are_lines(
+        self,
+    ) -> None:
         stream = configured()
         logger = logging.getLogger("uvicorn.access")
         logger.addFilter(lambda record: record.args[2] != "/ready")  # type: ignore[index]
@@ -174,7 +180,9 @@ class TestFiltersOfTheApplication:
             logger.info('%s - "%s %s HTTP/%s" %d', "a:1", "GET", path, "1.1", 200)
         assert [one["path"] for one in shown(stream)] == ["/pay"]
 
-    def test_that_replace_an_argument_hide_it_in_our_fields_too(self) -> None:
+    def test_filters_of_the_application_that_replace_an_argument_hide_it_in_our_fields_too(
+        self,
+    ) -> None:
         stream = configured()
         logger = logging.getLogger("uvicorn.access")
 
@@ -187,7 +195,7 @@ class TestFiltersOfTheApplication:
         logger.info('%s - "%s %s HTTP/%s" %d', "a:1", "GET", "/pay?token=t", "1.1", 200)
         assert shown(stream) == [{"method": "GET", "path": "/pay", "code": 200, "client": "a:1"}]
 
-    def test_that_replace_the_sentence_have_it_in_our_line(self) -> None:
+    def test_filters_of_the_application_that_replace_the_sentence_have_it_in_our_line(self) -> None:
         stream = configured()
 
         def replace(record: logging.LogRecord) -> bool:
@@ -198,7 +206,9 @@ class TestFiltersOfTheApplication:
         log("uvicorn.access")
         assert shown(stream) == [{"msg": "a request"}]
 
-    def test_that_add_a_field_have_it_beside_ours_and_in_place_of_them(self) -> None:
+    def test_filters_of_the_application_that_add_a_field_have_it_beside_ours_and_in_place_of_them(
+        self,
+    ) -> None:
         stream = configured()
 
         def add(record: logging.LogRecord) -> bool:
@@ -249,7 +259,9 @@ FORMATTERS = {
 class TestFormatters:
     @pytest.mark.parametrize("kind", FORMATTERS)
     @of_each_server
-    def test_make_fields_of_a_record_and_do_not_change_it(self, name: str, kind: str) -> None:
+    def test_formatters_make_fields_of_a_record_and_do_not_change_it(
+        self, name: str, kind: str
+    ) -> None:
         made = access_record(name)
         before = dict(vars(made))
         got = fields(FORMATTERS[kind], made)
@@ -258,12 +270,12 @@ class TestFormatters:
         assert vars(made) == before
 
     @of_each_server
-    def test_for_people_show_fields_without_escapes(self, name: str) -> None:
+    def test_formatters_for_people_show_fields_without_escapes(self, name: str) -> None:
         text = PrettyFormatter().format(access_record(name))
         assert re.search(r" (GET|POST|PUT) +/pay\b", text)
         assert "\\x1b" not in text
 
-    def test_of_a_users_own_configuration_make_fields(self) -> None:
+    def test_formatters_of_a_users_own_configuration_make_fields(self) -> None:
         stream = io.StringIO()
         logging.config.dictConfig(
             {
@@ -284,7 +296,7 @@ class TestFormatters:
 
     @pytest.mark.parametrize("options", [{}, {"pass_foreign_args": True}])
     @of_each_server
-    def test_behind_structlogs_formatter_make_fields(
+    def test_formatters_behind_structlogs_formatter_make_fields(
         self, name: str, options: dict[str, bool]
     ) -> None:
         configured()
@@ -301,11 +313,11 @@ class TestFormatters:
         assert shown(stream) == [ACCESS[name][3]]
 
     @of_each_server
-    def test_keep_the_request_id_of_the_context(self, name: str) -> None:
+    def test_formatters_keep_the_request_id_of_the_context(self, name: str) -> None:
         context.request_id_context.set("r1")
         assert fields(MozlogFormatter(), access_record(name)) == {**ACCESS[name][3], "rid": "r1"}
 
-    def test_of_a_record_of_another_class_make_fields(self) -> None:
+    def test_formatters_of_a_record_of_another_class_make_fields(self) -> None:
         class Own(logging.LogRecord):
             pass
 
@@ -314,14 +326,14 @@ class TestFormatters:
 
     @pytest.mark.parametrize("name", READERS)
     @pytest.mark.parametrize("args", [(), ("a",), ("a", "b", "c"), ({"a": 1},), (None,)])
-    def test_never_raise_for_another_form(self, name: str, args: Any) -> None:
+    def test_formatters_never_raise_for_another_form(self, name: str, args: Any) -> None:
         template = " ".join("%s" for _ in args) if type(args[:1]) is not dict else "%(a)s"
         made = record(template, *args, name=name)
         expected = made.getMessage()
         assert fields(MozlogFormatter(), made) == ({"msg": expected} if expected else {})
 
     @pytest.mark.parametrize("name", READERS)
-    def test_show_arguments_that_raise(self, name: str) -> None:
+    def test_formatters_show_arguments_that_raise(self, name: str) -> None:
         class Broken:
             def __str__(self) -> str:
                 raise RuntimeError
@@ -331,7 +343,7 @@ class TestFormatters:
         got = fields(MozlogFormatter(), record("%s %s", "a", Broken(), name=name))
         assert got["msg"].startswith("%s %s ('a', <unprintable")
 
-    def test_raise_an_interrupt_of_an_argument_after_the_line(self) -> None:
+    def test_formatters_raise_an_interrupt_of_an_argument_after_the_line(self) -> None:
         class Stopping:
             def __str__(self) -> str:
                 raise KeyboardInterrupt
@@ -355,7 +367,9 @@ class TestOtherProcessesAndThreads:
         assert shown(stream) == [ACCESS[name][3]]
 
     @of_each_server
-    def test_behind_the_queue_of_the_standard_library_there_are_fields(self, name: str) -> None:
+    def test_other_processes_and_threads_behind_the_queue_of_the_standard_library_there_are_fields(
+        self, name: str
+    ) -> None:
         stream = configured()
         (ours,) = logging.getLogger().handlers
         queue: SimpleQueue[Any] = SimpleQueue()
@@ -414,7 +428,7 @@ class TestOtherProcessesAndThreads:
 
 class TestEscapesAndSockets:
     @pytest.mark.parametrize("name", READERS)
-    def test_never_get_into_a_line(self, name: str) -> None:
+    def test_escapes_and_sockets_never_get_into_a_line(self, name: str) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             made = record(
@@ -424,17 +438,17 @@ class TestEscapesAndSockets:
             got = fields(MozlogFormatter(), made)
         assert got == {"note": "red", "n": 1, "msg": "starting now"}
 
-    def test_of_other_loggers_stay_as_they_are(self) -> None:
+    def test_escapes_and_sockets_of_other_loggers_stay_as_they_are(self) -> None:
         got = fields(MozlogFormatter(), record("\x1b[1mown\x1b[0m", name="werkzeug.own"))
         assert got == {"msg": "\x1b[1mown\x1b[0m"}
 
-    def test_of_a_second_message_are_left_out(self) -> None:
+    def test_escapes_and_sockets_of_a_second_message_are_left_out(self) -> None:
         made = record("hello", name="uvicorn.error", color_message="\x1b[1mhello\x1b[0m")
         assert fields(MozlogFormatter(), made) == {"msg": "hello"}
         assert "color_message" in vars(made)
 
     @pytest.mark.parametrize("code", ["101", "200", "304", "302", "404", "403", "500", "-"])
-    def test_of_werkzeugs_statuses_are_left_out(self, code: str) -> None:
+    def test_escapes_and_sockets_of_werkzeugs_statuses_are_left_out(self, code: str) -> None:
         from werkzeug.serving import WSGIRequestHandler
 
         stream = configured()

@@ -90,7 +90,7 @@ def test_behind_a_wrapper_class_of_structlogs(value: Any, makes_level: bool) -> 
     )
 
 
-def test_that_is_named_as_the_number_of_a_level_is_kept_beside_it(out: io.StringIO) -> None:
+def test_a_field_that_is_named_as_the_number_of_a_level_is_kept_beside_it(out: io.StringIO) -> None:
     mozlog_py.configure("shop", format="mozlog", stream=out)
     log = structlog.get_logger("shop")
     log.error("hi", level_number=3)
@@ -100,7 +100,7 @@ def test_that_is_named_as_the_number_of_a_level_is_kept_beside_it(out: io.String
     assert [line["Fields"] for line in lines] == [{"extra.level_number": 3, "msg": "hi"}] * 2
 
 
-def test_of_a_processor_that_changes_the_level_say_the_severity(out: io.StringIO) -> None:
+def test_fields_of_a_processor_that_changes_the_level_say_the_severity(out: io.StringIO) -> None:
     def soften(_: Any, __: str, event_dict: Any) -> Any:
         if event_dict.get("path") == "/health":
             event_dict["level"] = "debug"
@@ -115,7 +115,7 @@ def test_of_a_processor_that_changes_the_level_say_the_severity(out: io.StringIO
     assert (usual["Severity"], usual["Fields"]["level"]) == (3, 3)
 
 
-def test_are_not_taken_for_the_level_by_processors(out: io.StringIO) -> None:
+def test_fields_named_level_are_not_taken_for_the_level_by_processors(out: io.StringIO) -> None:
     chain = [Sample(10**9, keep_from="ERROR"), add_severity]
     mozlog_py.configure("shop", format="mozlog", stream=out, processors=chain)
     structlog.get_logger("shop").error("kept", level=3)
@@ -127,7 +127,7 @@ def test_are_not_taken_for_the_level_by_processors(out: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("is_foreign", [False, True])
-def test_of_a_record_leave_its_level_and_time(is_foreign: bool) -> None:
+def test_fields_of_a_record_leave_its_level_and_time(is_foreign: bool) -> None:
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.ExtraAdder()],
         processors=[MozlogRenderer("shop", output="text")],
@@ -150,7 +150,7 @@ def test_of_a_record_leave_its_level_and_time(is_foreign: bool) -> None:
         assert (line["Timestamp"], line["Fields"]) == (1234567890_000000000, {"n": 1, "msg": "hi"})
 
 
-def test_of_other_formats_are_kept_too(out: io.StringIO) -> None:
+def test_fields_of_other_formats_are_kept_too(out: io.StringIO) -> None:
     mozlog_py.configure("shop", format="gcp", stream=out)
     structlog.get_logger("shop").error("boss died", level=3, timestamp=1700000000)
     line = json.loads(out.getvalue())

@@ -46,7 +46,7 @@ def messages(out: io.StringIO) -> list[Any]:
 
 
 class TestHandlers:
-    def test_that_are_added_later_get_events_of_loggers_that_were_used_before(
+    def test_handlers_that_are_added_later_get_events_of_loggers_that_were_used_before(
         self, out: io.StringIO
     ) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
@@ -67,7 +67,7 @@ class TestHandlers:
         assert messages(out) == ["before"] * 2 + ["one", "two", "three"] + ["after"] * 2
 
     @pytest.mark.parametrize("way", ["append", "assign", "slice"])
-    def test_that_were_added_without_a_call_of_logging_get_errors_at_once(
+    def test_handlers_that_were_added_without_a_call_of_logging_get_errors_at_once(
         self, out: io.StringIO, way: str
     ) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
@@ -85,7 +85,9 @@ class TestHandlers:
         assert [made.getMessage() for made in reporter.records] == ["after", "again"]
         assert messages(out) == ["before", "after", "again"]
 
-    def test_of_each_logger_above_get_what_propagates_to_them(self, out: io.StringIO) -> None:
+    def test_handlers_of_each_logger_above_get_what_propagates_to_them(
+        self, out: io.StringIO
+    ) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
         log = structlog.get_logger("shop.till.drawer")
         log.info("unheard")
@@ -102,7 +104,7 @@ class TestHandlers:
         # Our handler is above these loggers too, and writes the line of each event.
         assert messages(out) == ["unheard", "all", "below"]
 
-    def test_get_events_from_the_level_that_they_take(self, out: io.StringIO) -> None:
+    def test_handlers_get_events_from_the_level_that_they_take(self, out: io.StringIO) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out, level="DEBUG")
         reporter, log = Reporter(logging.WARNING), structlog.get_logger("shop")
         logging.getLogger("shop").addHandler(reporter)
@@ -117,7 +119,9 @@ class TestHandlers:
         assert [made.levelno for made in reporter.records] == [35, 30, 50]
         assert len(messages(out)) == 6
 
-    def test_that_write_to_the_same_stream_have_the_line_already(self, out: io.StringIO) -> None:
+    def test_handlers_that_write_to_the_same_stream_have_the_line_already(
+        self, out: io.StringIO
+    ) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
         # dictConfig() of the application replaces our handler like this.
         logging.getLogger().handlers[:] = [MozlogHandler(out, "shop")]
@@ -126,14 +130,16 @@ class TestHandlers:
         logging.getLogger("shop").info("by logging")
         assert messages(out) == ["by structlog", "by logging"]
 
-    def test_of_a_path_have_the_line_already(self, tmp_path: Path, untouched_process: None) -> None:
+    def test_handlers_of_a_path_have_the_line_already(
+        self, tmp_path: Path, untouched_process: None
+    ) -> None:
         path = tmp_path / "log"
         mozlog_py.configure("shop", format="mozlog", stream=path)
         logging.getLogger("shop").addHandler(MozlogHandler(str(path), "shop"))
         structlog.get_logger("shop").info("once")
         assert len(checked_lines(path.read_text())) == 1
 
-    def test_beside_a_queue_get_events_and_the_queue_no_second_one(
+    def test_handlers_beside_a_queue_get_events_and_the_queue_no_second_one(
         self, tmp_path: Path, untouched_process: None
     ) -> None:
         path = tmp_path / "log"
@@ -148,7 +154,7 @@ class TestHandlers:
         assert reporter.seen == [("shop", "INFO", "queued")]
         logging.getLogger().handlers[0].close()
 
-    def test_of_a_file_on_a_child_have_the_text_and_the_place(
+    def test_handlers_of_a_file_on_a_child_have_the_text_and_the_place(
         self, out: io.StringIO, tmp_path: Path
     ) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
@@ -161,7 +167,7 @@ class TestHandlers:
         here = Path(__file__).name
         assert (tmp_path / "audit.log").read_text() == f"WARNING shop.audit {here} Ann paid 7\n"
 
-    def test_of_a_queue_of_logging_get_records_that_can_be_pickled_and_rendered(
+    def test_handlers_of_a_queue_of_logging_get_records_that_can_be_pickled_and_rendered(
         self, out: io.StringIO
     ) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
@@ -175,14 +181,14 @@ class TestHandlers:
         assert reporter.seen == [("shop", "ERROR", "Ann failed")]
         assert reporter.records[0].code == 7  # type: ignore[attr-defined]
 
-    def test_that_hand_on_to_ours_have_the_line_already(self, out: io.StringIO) -> None:
+    def test_handlers_that_hand_on_to_ours_have_the_line_already(self, out: io.StringIO) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
         root = logging.getLogger()
         root.addHandler(logging.handlers.MemoryHandler(1, target=root.handlers[0]))
         structlog.get_logger("shop").error("once")
         assert messages(out) == ["once"]
 
-    def test_that_hang_on_two_loggers_get_an_event_once(self, out: io.StringIO) -> None:
+    def test_handlers_that_hang_on_two_loggers_get_an_event_once(self, out: io.StringIO) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
         reporter = Reporter()
         for name in ("shop.till", "shop", None):
@@ -190,7 +196,7 @@ class TestHandlers:
         structlog.get_logger("shop.till").info("once")
         assert len(reporter.records) == 1
 
-    def test_that_raise_or_log_do_no_harm(self, out: io.StringIO, capfd: Any) -> None:
+    def test_handlers_that_raise_or_log_do_no_harm(self, out: io.StringIO, capfd: Any) -> None:
         class Broken(logging.Handler):
             def handle(self, record: logging.LogRecord) -> bool:
                 raise LookupError
@@ -208,7 +214,9 @@ class TestHandlers:
         assert reporter.seen == [("shop", "INFO", "hi")]
         assert "another handler did not take an event: LookupError" in capfd.readouterr().err
 
-    def test_whose_interrupt_comes_after_the_line_is_written(self, out: io.StringIO) -> None:
+    def test_handlers_whose_interrupt_comes_after_the_line_is_written(
+        self, out: io.StringIO
+    ) -> None:
         class Interrupting(logging.Handler):
             def emit(self, record: logging.LogRecord) -> None:
                 raise KeyboardInterrupt
@@ -219,7 +227,7 @@ class TestHandlers:
             structlog.get_logger("shop").info("written")
         assert messages(out) == ["written"]
 
-    def test_hear_what_the_namesakes_filters_pass(self, out: io.StringIO) -> None:
+    def test_handlers_hear_what_the_namesakes_filters_pass(self, out: io.StringIO) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
         reporter, namesake = Reporter(), logging.getLogger("shop.filtered")
         logging.getLogger().addHandler(reporter)
@@ -232,7 +240,9 @@ class TestHandlers:
         namesake.disabled = False
         assert [made.getMessage() for made in reporter.records] == ["public"]
 
-    def test_of_a_second_configuration_are_those_of_the_first(self, out: io.StringIO) -> None:
+    def test_handlers_of_a_second_configuration_are_those_of_the_first(
+        self, out: io.StringIO
+    ) -> None:
         second, reporter = io.StringIO(), Reporter()
         mozlog_py.configure("shop", format="mozlog", stream=out)
         log = structlog.get_logger("shop")
@@ -243,7 +253,7 @@ class TestHandlers:
         assert (messages(out), messages(second)) == (["1"], ["2"])
         assert [made.getMessage() for made in reporter.records] == ["2"]
 
-    def test_reach_assertLogs(self, out: io.StringIO) -> None:
+    def test_handlers_reach_assertLogs(self, out: io.StringIO) -> None:
         import unittest
 
         mozlog_py.configure("shop", format="mozlog", stream=out)
@@ -266,26 +276,26 @@ class TestRecords:
         logging.getLogger().addHandler(reporter)
         return reporter
 
-    def test_have_the_fields_the_arguments_and_the_place(self, reporter: Reporter) -> None:
+    def test_records_have_the_fields_the_arguments_and_the_place(self, reporter: Reporter) -> None:
         with context.bound(rid="abc"):
             structlog.get_logger("shop", user="ann").info("%s of %d", "one", 2, code=[1])
         (made,) = reporter.records
         assert (made.msg, made.args) == ("%s of %d", ("one", 2))
         assert (made.filename, made.funcName) == (
             Path(__file__).name,
-            "test_have_the_fields_the_arguments_and_the_place",
+            "test_records_have_the_fields_the_arguments_and_the_place",
         )
         extra: Any = made
         assert (extra.user, extra.code, extra.rid, extra.env) == ("ann", [1], "abc", "prod")
 
-    def test_keep_fields_that_are_named_like_their_own(self, reporter: Reporter) -> None:
+    def test_records_keep_fields_that_are_named_like_their_own(self, reporter: Reporter) -> None:
         structlog.get_logger("shop").info("hi", name="n", args=1, message="m", level=3, msg="x")
         facts = vars(reporter.records[0])
         assert (facts["name"], facts["msg"], facts["level"]) == ("shop", "hi", 3)
         kept = {name: facts[f"extra.{name}"] for name in ("name", "args", "message", "msg")}
         assert kept == {"name": "n", "args": 1, "message": "m", "msg": "x"}
 
-    def test_have_the_exception_and_the_stack(self, reporter: Reporter) -> None:
+    def test_records_have_the_exception_and_the_stack(self, reporter: Reporter) -> None:
         error = ValueError("boom")
         try:
             raise error
@@ -296,18 +306,22 @@ class TestRecords:
         assert failed.exc_info is not None
         assert failed.exc_info[1] is error
         assert (failed.levelname, where.exc_info) == ("ERROR", None)
-        assert "test_have_the_exception_and_the_stack" in str(where.stack_info)
+        assert "test_records_have_the_exception_and_the_stack" in str(where.stack_info)
 
-    def test_of_a_logger_without_a_name_have_that_of_the_line(self, reporter: Reporter) -> None:
+    def test_records_of_a_logger_without_a_name_have_that_of_the_line(
+        self, reporter: Reporter
+    ) -> None:
         structlog.get_logger().info("hi")
         assert reporter.seen == [("shop", "INFO", "hi")]
 
-    def test_with_arguments_that_do_not_fit_can_be_rendered(self, reporter: Reporter) -> None:
+    def test_records_with_arguments_that_do_not_fit_can_be_rendered(
+        self, reporter: Reporter
+    ) -> None:
         structlog.get_logger("shop").info("%d", "x")
         structlog.get_logger("shop").info({"a": 1})
         assert [made.getMessage() for made in reporter.records] == ["%d", "{'a': 1}"]
 
-    def test_of_awaited_methods_have_the_context_and_the_place_of_the_call(
+    def test_records_of_awaited_methods_have_the_context_and_the_place_of_the_call(
         self, reporter: Reporter, out: io.StringIO
     ) -> None:
         async def main() -> None:
@@ -323,7 +337,7 @@ class TestRecords:
         assert (made.funcName, made.job) == ("main", "mail")  # type: ignore[attr-defined]
         assert messages(out) == ["failed"]
 
-    def test_of_awaited_methods_are_sent_where_the_line_is_a_last_resort(
+    def test_records_of_awaited_methods_are_sent_where_the_line_is_a_last_resort(
         self, reporter: Reporter, out: io.StringIO, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def exhausted(*_: Any) -> None:
@@ -337,7 +351,7 @@ class TestRecords:
         assert reporter.seen == [("shop", "ERROR", "awaited")]
         assert len(checked_lines(out.getvalue())) == 1
 
-    def test_pass_through_a_factory_and_a_makeRecord_of_others(
+    def test_records_pass_through_a_factory_and_a_makeRecord_of_others(
         self, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         usual = logging.Logger.makeRecord
@@ -351,7 +365,7 @@ class TestRecords:
         structlog.get_logger("shop").info("hi")
         assert reporter.records[0].trace_id == 7  # type: ignore[attr-defined]
 
-    def test_have_what_processors_leave(self, out: io.StringIO) -> None:
+    def test_records_have_what_processors_leave(self, out: io.StringIO) -> None:
         def dropping(_: Any, __: str, event: Any) -> Any:
             if event["event"] == "dropped":
                 raise structlog.DropEvent
@@ -376,7 +390,7 @@ class TestTheSwitch:
         [(None, ["info", "error"]), (False, []), (True, ["info", "error"]), ("ERROR", ["error"]),
          (20, ["info", "error"]), ("critical", [])],
     )  # fmt: skip
-    def test_of_configure_says_what_handlers_get(
+    def test_the_switch_of_configure_says_what_handlers_get(
         self, out: io.StringIO, switch: Any, expected: list[str]
     ) -> None:
         reporter = Reporter()
@@ -392,7 +406,7 @@ class TestTheSwitch:
         ("switch", "expected"),
         [(None, ["error"]), (False, []), (True, ["info", "error"]), ("WARNING", ["error"])],
     )
-    def test_of_configure_says_what_a_replaced_callHandlers_gets(
+    def test_the_switch_of_configure_says_what_a_replaced_callHandlers_gets(
         self, out: io.StringIO, monkeypatch: pytest.MonkeyPatch, switch: Any, expected: list[str]
     ) -> None:
         usual, seen = logging.Logger.callHandlers, []
@@ -414,11 +428,11 @@ class TestTheSwitch:
         assert [text for text in seen if text in ("info", "error")] == sorted(expected)
         assert messages(out) == ["before"] * 2 + ["error", "info"] + ["after"] * 2
 
-    def test_of_configure_may_be_no_other_thing(self, out: io.StringIO) -> None:
+    def test_the_switch_of_configure_may_be_no_other_thing(self, out: io.StringIO) -> None:
         with pytest.raises(ValueError, match="structlog_to_logging is 'loud'; the known levels"):
             mozlog_py.configure("shop", stream=out, structlog_to_logging="loud")
 
-    def test_is_the_formats_of_the_application_that_has_its_own_level(
+    def test_the_switch_is_the_formats_of_the_application_that_has_its_own_level(
         self, out: io.StringIO
     ) -> None:
         from mozlog_py.structlog import FastBoundLogger
@@ -435,7 +449,9 @@ class TestTheSwitch:
         assert [made.getMessage() for made in reporter.records] == ["after"]
         assert messages(out) == ["before", "after"]
 
-    def test_leaves_chains_that_were_set_up_by_hand_alone(self, untouched_process: None) -> None:
+    def test_the_switch_leaves_chains_that_were_set_up_by_hand_alone(
+        self, untouched_process: None
+    ) -> None:
         from mozlog_py.sink import Sink
         from mozlog_py.structlog import FastBoundLogger, SinkLoggerFactory, processors
 
@@ -451,7 +467,7 @@ class TestTheSwitch:
 
 
 class TestWithoutOtherHandlers:
-    def test_prefixes_stay_valid(self, out: io.StringIO) -> None:
+    def test_without_other_handlers_prefixes_stay_valid(self, out: io.StringIO) -> None:
         from fast_loggers import is_prepared
 
         mozlog_py.configure("shop", format="mozlog", stream=out)
@@ -476,7 +492,7 @@ class TestWithoutOtherHandlers:
 
 
 class TestOurOwnTestHelpers:
-    def test_collect_each_event_once(self, out: io.StringIO) -> None:
+    def test_our_own_test_helpers_collect_each_event_once(self, out: io.StringIO) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
         reporter = Reporter()
         logging.getLogger().addHandler(reporter)

@@ -85,7 +85,9 @@ FOREIGN = {
 class TestForeignTracebacks:
     @pytest.mark.parametrize("front", FRONTS)
     @pytest.mark.parametrize("kind", FOREIGN)
-    def test_show_their_frames_in_every_front(self, kind: str, front: str) -> None:
+    def test_foreign_tracebacks_show_their_frames_in_every_front(
+        self, kind: str, front: str
+    ) -> None:
         error = failed_task()
         foreign = FOREIGN[kind](error)
         line = FRONTS[front]("failed", exc_info=(ValueError, error, foreign))
@@ -96,7 +98,7 @@ class TestForeignTracebacks:
         if kind != "attributes":
             assert 'raise ValueError("no money")' in fields["traceback"]
 
-    def test_of_celerys_worker_show_the_tasks_frame(self) -> None:
+    def test_foreign_tracebacks_of_celerys_worker_show_the_tasks_frame(self) -> None:
         from celery import Celery
         from celery.app.trace import build_tracer
 
@@ -115,7 +117,7 @@ class TestForeignTracebacks:
         assert ", in pay\n" in line["Fields"]["traceback"]
         assert line["Fields"]["error"] == "ValueError('no money')"
 
-    def test_of_twisteds_observer_show_their_frames(self) -> None:
+    def test_foreign_tracebacks_of_twisteds_observer_show_their_frames(self) -> None:
         from twisted.logger import Logger, STDLibLogObserver
 
         capture = Capture()
@@ -133,19 +135,21 @@ class TestForeignTracebacks:
         assert ", in pay\n" in fields["traceback"]
 
     @pytest.mark.parametrize("nonsense", ["text", 5, object(), Walked([(None, 1, "f")])])
-    def test_that_are_none_give_way_to_the_exceptions_own(self, nonsense: Any) -> None:
+    def test_foreign_tracebacks_that_are_none_give_way_to_the_exceptions_own(
+        self, nonsense: Any
+    ) -> None:
         error = failed_task()
         fields = FRONTS["formatter"]("x", exc_info=(ValueError, error, nonsense))["Fields"]
         assert ", in pay\n" in fields["traceback"]
 
-    def test_that_end_where_they_began_are_bounded(self) -> None:
+    def test_foreign_tracebacks_that_end_where_they_began_are_bounded(self) -> None:
         circle = Walked([("a.py", 1, "f"), ("b.py", 2, "g")])
         circle.tb_next.tb_next = circle
         fields = FRONTS["chain"]("x", exc_info=(ValueError, ValueError(), circle))["Fields"]
         assert fields["traceback"].count("File ") == 2
         assert "frames that follow are left out" in fields["traceback"]
 
-    def test_that_have_no_end_are_bounded(self) -> None:
+    def test_foreign_tracebacks_that_have_no_end_are_bounded(self) -> None:
         class Endless(Walked):
             @property
             def tb_next(self) -> Any:
@@ -158,7 +162,7 @@ class TestForeignTracebacks:
         fields = FRONTS["formatter"]("x", exc_info=(ValueError, ValueError(), endless))["Fields"]
         assert fields["traceback"].count("File ") <= 100
 
-    def test_that_raise_keep_the_frames_before(self) -> None:
+    def test_foreign_tracebacks_that_raise_keep_the_frames_before(self) -> None:
         class Broken(Walked):
             @property
             def tb_next(self) -> Any:
@@ -173,7 +177,7 @@ class TestForeignTracebacks:
         assert "frames that follow cannot be read" in fields["traceback"]
         assert fields["error"] == "ValueError(1)"
 
-    def test_forge_no_frame(self) -> None:
+    def test_foreign_tracebacks_forge_no_frame(self) -> None:
         forged = Walked([('a.py"\n  File "forged.py', 1, 'f\n  File "forged.py", line 1, in g')])
         fields = FRONTS["gcp"]("x", exc_info=(ValueError, ValueError(), forged))["Fields"]
         assert '\n  File "forged' not in fields["traceback"]
@@ -227,7 +231,7 @@ TEXTS = {
 class TestTexts:
     @pytest.mark.parametrize("front", FRONTS)
     @pytest.mark.parametrize("kind", TEXTS)
-    def test_are_in_the_line_in_every_front(self, kind: str, front: str) -> None:
+    def test_texts_are_in_the_line_in_every_front(self, kind: str, front: str) -> None:
         make, text = TEXTS[kind]
         fields = FRONTS[front]("failed", exc_info=make())["Fields"]
         assert text in fields["traceback"]
@@ -235,7 +239,7 @@ class TestTexts:
         assert "mozlog.degraded" not in fields
 
     @pytest.mark.parametrize("kind", TEXTS)
-    def test_are_there_for_causes_contexts_and_members_of_groups(self, kind: str) -> None:
+    def test_texts_are_there_for_causes_contexts_and_members_of_groups(self, kind: str) -> None:
         make, text = TEXTS[kind]
         caused, follows = ValueError("new"), ValueError("new")
         caused.__cause__, follows.__context__ = make(), make()
@@ -259,12 +263,12 @@ class TestTexts:
         ],
         ids=lambda error: type(error).__name__,
     )
-    def test_that_the_repr_shows_are_not_repeated(self, error: BaseException) -> None:
+    def test_texts_that_the_repr_shows_are_not_repeated(self, error: BaseException) -> None:
         fields = FRONTS["formatter"]("failed", exc_info=error)["Fields"]
         name = type(error).__name__
         assert f"\n{name}: " not in fields["traceback"]
 
-    def test_within_a_word_of_the_repr_are_not_shown_by_it(self) -> None:
+    def test_texts_within_a_word_of_the_repr_are_not_shown_by_it(self) -> None:
         class Order17Error(Exception):
             def __str__(self) -> str:
                 return "7"
@@ -272,7 +276,7 @@ class TestTexts:
         fields = FRONTS["chain"]("failed", exc_info=Order17Error(17))["Fields"]
         assert fields["traceback"].endswith("\nOrder17Error: 7\n")
 
-    def test_that_raise_leave_the_repr(self) -> None:
+    def test_texts_that_raise_leave_the_repr(self) -> None:
         class Odd(Exception):
             def __str__(self) -> str:
                 raise RuntimeError
@@ -291,7 +295,7 @@ class TestStackTraces:
 
     @pytest.mark.parametrize("front", ["gcp", "gcp chain"])
     @pytest.mark.parametrize("kind", TEXTS)
-    def test_are_what_python_prints(self, kind: str, front: str) -> None:
+    def test_stack_traces_are_what_python_prints(self, kind: str, front: str) -> None:
         error = TEXTS[kind][0]()
         shown = cloud(error, front)["stack_trace"]
         if kind == "an own text":
@@ -304,21 +308,21 @@ class TestStackTraces:
             assert last.startswith("sqlalchemy.exc.OperationalError: (sqlite3.OperationalError)")
 
     @pytest.mark.parametrize("front", ["gcp", "gcp chain"])
-    def test_of_chains_have_pythons_own_words(self, front: str) -> None:
+    def test_stack_traces_of_chains_have_pythons_own_words(self, front: str) -> None:
         caused, follows = raised(KeyError("k")), raised(KeyError("k"))
         caused.__cause__, follows.__context__ = failed_task(), failed_task()
         for error in (caused, follows):
             shown = cloud(error, front)["stack_trace"]
             assert shown == "".join(traceback.format_exception(error))
 
-    def test_are_those_of_a_process_that_the_record_comes_from(self) -> None:
+    def test_stack_traces_are_those_of_a_process_that_the_record_comes_from(self) -> None:
         error = failed_task()
         made = logging.makeLogRecord(
             {"msg": "x", "exc_text": "".join(traceback.format_exception(error)).rstrip()}
         )
         assert render(CloudFormatter(), made)["stack_trace"] == made.exc_text
 
-    def test_are_those_that_structlog_has_rendered_before(self) -> None:
+    def test_stack_traces_are_those_that_structlog_has_rendered_before(self) -> None:
         stream = io.BytesIO()
         chain = [structlog.processors.format_exc_info, MozlogRenderer(formatter=CloudFormatter())]
         log = structlog.wrap_logger(structlog.BytesLogger(stream), processors=chain)
@@ -331,12 +335,12 @@ class TestStackTraces:
 
     @pytest.mark.parametrize("options", [{"exc_info_as_array": True}, {"strict": True},
                                          {"rename_fields": {"traceback": "trace"}}])  # fmt: skip
-    def test_are_there_with_any_options(self, options: dict[str, Any]) -> None:
+    def test_stack_traces_are_there_with_any_options(self, options: dict[str, Any]) -> None:
         line = by_handler(CloudFormatter(**options), "x", exc_info=failed_task())
         assert line["stack_trace"].startswith(f"{HEADER}  File ")
         assert line["stack_trace"].endswith("\nValueError: no money\n")
 
-    def test_show_nothing_that_a_processor_has_hidden(self) -> None:
+    def test_stack_traces_show_nothing_that_a_processor_has_hidden(self) -> None:
         def hide(_: Any, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
             hidden = event_dict["traceback"].replace("no money", "***")
             return {**event_dict, "traceback": hidden, "error": "***"}
@@ -346,7 +350,7 @@ class TestStackTraces:
         assert line["stack_trace"].startswith(f"{HEADER}  File ")
         assert line["stack_trace"].endswith("\nValueError: ValueError('***')\n")
 
-    def test_are_absent_where_the_traceback_is(self) -> None:
+    def test_stack_traces_are_absent_where_the_traceback_is(self) -> None:
         def drop(_: Any, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
             del event_dict["traceback"]
             return event_dict
@@ -359,7 +363,7 @@ class TestStackTraces:
         assert "stack_trace" not in by_handler(CloudFormatter(), "fine", a=1)
         assert "stack_trace" not in by_handler(MozlogFormatter(), "x", exc_info=failed_task())
 
-    def test_of_a_subclass_that_makes_whole_lines_are_there(self) -> None:
+    def test_stack_traces_of_a_subclass_that_makes_whole_lines_are_there(self) -> None:
         class Own(CloudFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
                 return super().convert_record(record)
@@ -367,7 +371,7 @@ class TestStackTraces:
         line = by_handler(Own(), "x", exc_info=failed_task())
         assert line["stack_trace"].endswith("\nValueError: no money\n")
 
-    def test_are_cut_with_the_line(self) -> None:
+    def test_stack_traces_are_cut_with_the_line(self) -> None:
         error = raised(ValueError("x" * 12_000))
         line = by_handler(CloudFormatter(), "y" * 12_000, exc_info=error)
         assert line["stack_trace"].startswith(HEADER)
@@ -375,7 +379,7 @@ class TestStackTraces:
         assert "characters cut" in line["message"]
         assert "traceback" in line["Fields"]
 
-    def test_of_python_are_drawn_by_a_formatter_with_hooks_as_well(self) -> None:
+    def test_stack_traces_of_python_are_drawn_by_a_formatter_with_hooks_as_well(self) -> None:
         class Hooked(Stepping, CloudFormatter):
             pass
 

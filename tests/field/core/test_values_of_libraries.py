@@ -86,32 +86,32 @@ SCALARS: dict[str, tuple[Any, Any]] = {
 class TestScalars:
     @pytest.mark.parametrize("front", FRONTS)
     @pytest.mark.parametrize("kind", ["numpy int64", "numpy bool", "pandas far", "pyarrow int"])
-    def test_have_their_true_value_in_every_front(self, kind: str, front: str) -> None:
+    def test_scalars_have_their_true_value_in_every_front(self, kind: str, front: str) -> None:
         value, expected = SCALARS[kind]
         fields = FRONTS[front]("x", value=value)["Fields"]
         assert (fields["value"], type(fields["value"])) == (expected, type(expected))
         assert "mozlog.degraded" not in fields
 
     @pytest.mark.parametrize("kind", SCALARS)
-    def test_have_their_true_value_alone_and_nested(self, kind: str) -> None:
+    def test_scalars_have_their_true_value_alone_and_nested(self, kind: str) -> None:
         value, expected = SCALARS[kind]
         for shown in (plain(value), plain([value])[0], plain({"a": {"b": value}})["a"]["b"]):
             assert (shown, type(shown)) == (expected, type(expected))
 
-    def test_are_keys_by_their_value(self) -> None:
+    def test_scalars_are_keys_by_their_value(self) -> None:
         assert plain({np.int64(5): "a", np.str_("b"): 1, pd.NaT: 2}) == {"5": "a", "b": 1, "NaT": 2}
 
-    def test_of_a_whole_row_are_plain_json(self) -> None:
+    def test_scalars_of_a_whole_row_are_plain_json(self) -> None:
         frame = pd.DataFrame({"n": [5], "ok": [True], "at": [pd.NaT], "f": [1.5]})
         fields = FRONTS["formatter"]("row", **frame.iloc[0].to_dict())["Fields"]
         assert fields == {"n": 5, "ok": True, "at": "NaT", "f": 1.5, "msg": "row"}
 
-    def test_are_left_to_json_default_where_there_is_one(self) -> None:
+    def test_scalars_are_left_to_json_default_where_there_is_one(self) -> None:
         formatter = MozlogFormatter(json_default=lambda value: f"mine {value}")
         made = logging.makeLogRecord({"msg": "x", "n": np.int64(5)})
         assert json.loads(formatter.format(made))["Fields"]["n"] == "mine 5"
 
-    def test_that_merely_say_they_are_of_numpy_are_not_believed(self) -> None:
+    def test_scalars_that_merely_say_they_are_of_numpy_are_not_believed(self) -> None:
         class Liar:
             __module__ = "numpy"
 
@@ -124,17 +124,17 @@ class TestScalars:
         Liar.__name__ = Liar.__qualname__ = "int64"
         assert plain(Liar()) == "liar"
 
-    def test_of_a_class_whose_module_is_nonsense_are_their_repr(self) -> None:
+    def test_scalars_of_a_class_whose_module_is_nonsense_are_their_repr(self) -> None:
         kind = type("Odd", (), {"__module__": 5, "__repr__": lambda _: "odd"})
         assert plain(kind()) == "odd"
 
-    def test_are_not_looked_for_in_a_library_that_is_gone(
+    def test_scalars_are_not_looked_for_in_a_library_that_is_gone(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delitem(sys.modules, "numpy")
         assert plain([np.int64(5)]) == ["np.int64(5)"]
 
-    def test_that_raise_become_a_marker(self) -> None:
+    def test_scalars_that_raise_become_a_marker(self) -> None:
         class Broken(pa.ExtensionScalar):
             def as_py(self, **_: Any) -> Any:
                 raise RuntimeError
@@ -190,7 +190,9 @@ ELSEWHERE = {
 class TestDictsThatStoreElsewhere:
     @pytest.mark.parametrize("front", sorted({*FRONTS} - {"strict"}))
     @pytest.mark.parametrize("kind", ELSEWHERE)
-    def test_show_their_items_in_every_front(self, kind: str, front: str) -> None:
+    def test_dicts_that_store_elsewhere_show_their_items_in_every_front(
+        self, kind: str, front: str
+    ) -> None:
         fields = FRONTS[front]("x", values=ELSEWHERE[kind], deep=[{"v": ELSEWHERE[kind]}])["Fields"]
         for shown in (fields["values"], fields["deep"][0]["v"]):
             assert {name: [*map(str, shown[name])] for name in shown} in (
@@ -201,11 +203,11 @@ class TestDictsThatStoreElsewhere:
     @pytest.mark.parametrize(
         "front", ["formatter", "formatter with a hook", "chain", "fast logger"]
     )
-    def test_are_a_message_like_any_other_dict(self, front: str) -> None:
+    def test_dicts_that_store_elsewhere_are_a_message_like_any_other_dict(self, front: str) -> None:
         fields = FRONTS[front](InAttribute({"q": "1", "name": "ann"}))["Fields"]
         assert fields == {"q": "1", "name": "ann"}
 
-    def test_are_read_in_pairs_that_no_dict_could_hold(self) -> None:
+    def test_dicts_that_store_elsewhere_are_read_in_pairs_that_no_dict_could_hold(self) -> None:
         class Pairs(InAttribute):
             def items(self) -> Any:
                 return [("a", 1), ("a", 2), ([], 3), (None, 4)]
@@ -214,7 +216,7 @@ class TestDictsThatStoreElsewhere:
         assert sanitiser.value(Pairs({})) == {"a": 1, "a_2": 2, "null": 4}
         assert [*sanitiser.reasons] == ["value unprintable", "key of type list skipped"]
 
-    def test_that_have_no_end_are_bounded(self) -> None:
+    def test_dicts_that_store_elsewhere_that_have_no_end_are_bounded(self) -> None:
         class Endless(InAttribute):
             def items(self) -> Any:
                 return ((f"k{n}", n) for n in iter(int, 1))
@@ -225,7 +227,7 @@ class TestDictsThatStoreElsewhere:
         assert "items dropped" in sanitiser.reasons
 
     @pytest.mark.parametrize("items", [5, [1], [(1, 2, 3)]])
-    def test_that_answer_nonsense_are_a_marker(self, items: Any) -> None:
+    def test_dicts_that_store_elsewhere_that_answer_nonsense_are_a_marker(self, items: Any) -> None:
         class Odd(InAttribute):
             def items(self) -> Any:
                 return items
@@ -234,7 +236,7 @@ class TestDictsThatStoreElsewhere:
         assert fields["values"].startswith("<unprintable Odd: ")
         assert (fields["msg"], fields["other"]) == ("x", 1)
 
-    def test_that_raise_as_a_message_leave_a_line(self) -> None:
+    def test_dicts_that_store_elsewhere_that_raise_as_a_message_leave_a_line(self) -> None:
         class Odd(InAttribute):
             def items(self) -> Any:
                 raise RuntimeError
@@ -243,12 +245,14 @@ class TestDictsThatStoreElsewhere:
             fields = FRONTS[front](Odd({}), a=1)["Fields"]
             assert fields == {"a": 1, "mozlog.degraded": "value unprintable"}
 
-    def test_that_hold_themselves_are_circular(self) -> None:
+    def test_dicts_that_store_elsewhere_that_hold_themselves_are_circular(self) -> None:
         circle = InAttribute({})
         circle.kept["self"] = circle
         assert Sanitiser().value(circle) == {"self": "<circular>"}
 
-    def test_are_asked_for_nothing_where_their_own_part_has_items(self) -> None:
+    def test_dicts_that_store_elsewhere_are_asked_for_nothing_where_their_own_part_has_items(
+        self,
+    ) -> None:
         both = InAttribute({"other": 2})
         dict.__setitem__(both, "own", 1)
         assert plain(both) == {"own": 1}
@@ -281,43 +285,43 @@ def queries(author: Any) -> Any:
 @pytest.mark.usefixtures("author")
 class TestLazyTexts:
     @pytest.mark.parametrize("front", FRONTS)
-    def test_are_their_text_in_every_front(self, front: str) -> None:
+    def test_lazy_texts_are_their_text_in_every_front(self, front: str) -> None:
         fields = FRONTS[front]("x", title=gettext_lazy("Hello"))["Fields"]
         assert fields["title"] == "Hello"
 
-    def test_of_any_kind_are_their_text(self) -> None:
+    def test_lazy_texts_of_any_kind_are_their_text(self) -> None:
         assert plain(ngettext_lazy("%d book", "%d books", 2) % 2) == "2 books"
         assert plain(lazy(lambda: 5, int)()) == "5"
         assert plain(UserString("it's")) == "it's"
         assert plain({gettext_lazy("key"): [gettext_lazy("é")]}) == {"key": ["é"]}
 
-    def test_of_babel_are_their_text(self) -> None:
+    def test_lazy_texts_of_babel_are_their_text(self) -> None:
         from babel.support import LazyProxy
 
         assert plain(LazyProxy(lambda: "Hallo")) == "Hallo"
 
-    def test_of_flask_babel_are_their_text(self) -> None:
+    def test_lazy_texts_of_flask_babel_are_their_text(self) -> None:
         from flask_babel import lazy_gettext
         from flask_babel.speaklater import LazyString
 
         assert type(lazy_gettext("Hello")) is LazyString
         assert plain(LazyString(lambda: "Hallo")) == "Hallo"
 
-    def test_that_raise_become_a_marker(self) -> None:
+    def test_lazy_texts_that_raise_become_a_marker(self) -> None:
         def broken() -> str:
             raise RuntimeError
 
         fields = FRONTS["chain"]("x", title=lazy(broken, str)())["Fields"]
         assert fields["title"] == "<unprintable __proxy__: RuntimeError>"
 
-    def test_are_a_message(self) -> None:
+    def test_lazy_texts_are_a_message(self) -> None:
         for front in ("formatter", "chain", "fast logger"):
             assert FRONTS[front](gettext_lazy("Hello"))["Fields"]["msg"] == "Hello"
 
 
 class TestLazyObjectsOfDjango:
     @pytest.mark.parametrize("front", FRONTS)
-    def test_are_named_and_make_no_query_in_every_front(
+    def test_lazy_objects_of_django_are_named_and_make_no_query_in_every_front(
         self, front: str, queries: Any, author: Any
     ) -> None:
         fields = FRONTS[front](
@@ -336,7 +340,9 @@ class TestLazyObjectsOfDjango:
         assert "mozlog.degraded" not in fields
 
     @pytest.mark.parametrize("processor", [Redact(), drop_none, flatten, CapLengths()])
-    def test_are_not_loaded_by_processors(self, processor: Any, queries: Any, author: Any) -> None:
+    def test_lazy_objects_of_django_are_not_loaded_by_processors(
+        self, processor: Any, queries: Any, author: Any
+    ) -> None:
         user = SimpleLazyObject(lambda: next(iter(author.objects.all())))
         extra = {"user": user, "pair": ("token", user), "deep": [{"users": author.objects.all()}]}
         fields = by_handler(MozlogFormatter(processors=[processor]), "x", **extra)["Fields"]
@@ -344,7 +350,9 @@ class TestLazyObjectsOfDjango:
         assert fields["user"] == "<SimpleLazyObject, not loaded>"
         assert "<QuerySet of shop.Author>" in str(fields)
 
-    def test_that_were_evaluated_show_what_they_hold(self, queries: Any, author: Any) -> None:
+    def test_lazy_objects_of_django_that_were_evaluated_show_what_they_hold(
+        self, queries: Any, author: Any
+    ) -> None:
         rows = author.objects.all()
         rows._result_cache = [author(id=n, name=f"ann{n}") for n in range(30)]
         assert plain(rows).startswith("<QuerySet [<Author: ann0>, <Author: ann1>, ")
@@ -357,7 +365,9 @@ class TestLazyObjectsOfDjango:
         assert plain(loaded) == "<Author: ann>"
         assert queries == []
 
-    def test_with_fields_that_were_left_out_are_named(self, queries: Any, author: Any) -> None:
+    def test_lazy_objects_of_django_with_fields_that_were_left_out_are_named(
+        self, queries: Any, author: Any
+    ) -> None:
         row = author.from_db("default", ["id"], [7])
         rows = author.objects.all()
         rows._result_cache = [row]
@@ -365,7 +375,9 @@ class TestLazyObjectsOfDjango:
         assert plain(rows) == "<QuerySet [<shop.Author 7, not all loaded>]>"
         assert queries == []
 
-    def test_are_not_asked_what_they_are_by_flatten(self, queries: Any, author: Any) -> None:
+    def test_lazy_objects_of_django_are_not_asked_what_they_are_by_flatten(
+        self, queries: Any, author: Any
+    ) -> None:
         user = SimpleLazyObject(lambda: next(iter(author.objects.all())))
         assert flatten(None, "info", {"user": user, "a": {"user": user}}).keys() == {
             "user",
@@ -373,7 +385,7 @@ class TestLazyObjectsOfDjango:
         }
         assert queries == []
 
-    def test_whose_own_class_is_broken_become_a_marker(self) -> None:
+    def test_lazy_objects_of_django_whose_own_class_is_broken_become_a_marker(self) -> None:
         class Slotted(models.QuerySet):  # type: ignore[type-arg]
             @property
             def __dict__(self) -> Any:
@@ -422,7 +434,7 @@ def statements(session: Any) -> list[str]:
 
 class TestRowsOfSqlalchemy:
     @pytest.mark.parametrize("front", FRONTS)
-    def test_that_a_commit_has_expired_are_named_in_every_front(
+    def test_rows_of_sqlalchemy_that_a_commit_has_expired_are_named_in_every_front(
         self, front: str, session: Any, statements: list[str]
     ) -> None:
         book = Book(id=7, title="Emma")
@@ -435,7 +447,9 @@ class TestRowsOfSqlalchemy:
         assert fields["books"] == "{<Book 7, expired>}"
         assert "mozlog.degraded" not in fields
 
-    def test_that_are_loaded_have_their_repr(self, session: Any, statements: list[str]) -> None:
+    def test_rows_of_sqlalchemy_that_are_loaded_have_their_repr(
+        self, session: Any, statements: list[str]
+    ) -> None:
         assert plain(Book(title="new")) == "<Book new>"
         session.add(Book(id=7, title="Emma"))
         session.commit()
@@ -445,7 +459,7 @@ class TestRowsOfSqlalchemy:
         assert plain(book) == "<Book Emma>"
         assert statements == []
 
-    def test_that_are_dataclasses_load_no_attribute(
+    def test_rows_of_sqlalchemy_that_are_dataclasses_load_no_attribute(
         self, session: Any, statements: list[str]
     ) -> None:
         session.add(Shelf(id=1, place="left"))
