@@ -27,10 +27,11 @@ help:
 	@echo "make docs         the documentation as a site, in .matrix/site"
 	@echo "make bench        the benchmarks; writes docs/benchmarks.md, and five figures of the README"
 
+# Modules are compiled when they are imported: most of those that are installed never are.
 $(VENV)/.installed: pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group dev --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --no-compile --group dev --editable .
 	@touch $@
 
 # The demonstration installs what it shows, and nothing else: ours with Flask and PostgreSQL, and
@@ -58,26 +59,37 @@ demo:
 	@$(MAKE) --silent --no-print-directory --jobs=2 $(DEMO)/ours/.installed $(DEMO)/upstream/.installed
 	@PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
-# Each test of the tree runs once, in one of four lanes beside each other. The tests of "servers"
-# and "programs" wait for servers, pip and other programs most of their time. Two kinds do not
-# measure coverage: the tests of pages, which run the built wheel and not the tree, and those that
-# repeat one thing ten thousand times, which would take three times as long.
+# Each test of the tree runs once, in one of five lanes beside each other, and beside the checks of
+# the sources. The tests of "servers" and "programs" wait for servers, pip and other programs most
+# of their time. Two kinds do not measure coverage: the tests of pages, which run the built wheel
+# and not the tree, and those that repeat one thing often, which would take three times as long.
+# Nor do the programs that MAIN_LANES start: what they run of the packages runs in their tests' own
+# process as well.
 SERVER_TESTS := tests/field
+FRAMEWORK_TESTS := tests/frameworks tests/checks
 PAGE_TESTS := tests/start tests/cookbook tests/test_demo.py
 PROGRAM_TESTS := tests/faults tests/test_attack.py tests/test_lowest_versions.py
-BESIDE_TESTS := tests/field/core tests/test_hostile_lines.py
+BESIDE_TESTS := tests/field/core
 REPEATING_TESTS := tests/checks/test_check_secrets.py tests/field/core/test_planted_secrets.py \
-  tests/test_new_names.py
+  tests/test_new_names.py tests/test_hostile_lines.py
+MAIN_LANES := most frameworks programs
 
-test: lint types layers
+test:
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.installed .matrix/wheel/.installed
 	$(BIN)/coverage erase
-	$(MAKE) --no-print-directory --output-sync=target --jobs=4 most servers programs beside
+	$(MAKE) --no-print-directory --output-sync=target --jobs=6 \
+	  servers programs most frameworks beside sources
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-.PHONY: most servers programs beside
+.PHONY: most frameworks servers programs beside sources
+$(MAIN_LANES): export MOZLOG_COVERAGE := main
+
 most: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(PAGE_TESTS) $(PROGRAM_TESTS) $(BESIDE_TESTS) $(REPEATING_TESTS))
+	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(FRAMEWORK_TESTS) $(PAGE_TESTS) $(PROGRAM_TESTS) $(REPEATING_TESTS))
+
+frameworks: $(VENV)/.installed
+	$(BIN)/coverage run -m pytest $(FRAMEWORK_TESTS) $(addprefix --ignore=,$(REPEATING_TESTS))
 
 servers: $(VENV)/.installed
 	$(BIN)/coverage run -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
@@ -89,6 +101,8 @@ programs: $(VENV)/.installed
 beside: upstream
 	@$(MAKE) --no-print-directory wheel-test
 	$(BIN)/coverage run -m pytest $(BESIDE_TESTS) $(addprefix --ignore=,$(REPEATING_TESTS))
+
+sources: lint types layers
 
 # All tests of the tree, and what of it they run.
 unit: $(VENV)/.installed
@@ -131,8 +145,8 @@ WHEEL_TESTS := tests/test_package.py tests/test_former_state.py tests/test_schem
 .matrix/wheel/.installed: pyproject.toml Makefile
 	rm -rf .matrix/wheel
 	$(PYTHON) -m venv .matrix/wheel
-	.matrix/wheel/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	.matrix/wheel/bin/python -m pip install --quiet --group test
+	.matrix/wheel/bin/python -m pip install --quiet --no-compile --upgrade "pip>=25.1"
+	.matrix/wheel/bin/python -m pip install --quiet --no-compile --group test
 	@touch $@
 
 wheel-test: $(VENV)/.installed .matrix/wheel/.installed

@@ -41,6 +41,10 @@ settings.register_profile(
 settings.load_profile("mozlog")
 
 
+if os.environ.get("MOZLOG_COVERAGE") == "main":
+    # The programs that these tests start do not measure coverage: it takes longer than they do.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
 # Of each pytest that a test starts. These plug-ins take several seconds to import, and none of
 # those tests needs them.
 os.environ["PYTEST_ADDOPTS"] = "-p no:ddtrace -p no:hypothesispytest -p no:anyio"

@@ -58,7 +58,7 @@ def make(python: str) -> str:
     commands = [
         [python, "-m", "venv", str(FOLDER)],
         [
-            str(FOLDER / "bin" / "python"), "-m", "pip", "install", "--quiet",
+            str(FOLDER / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile",
             "--disable-pip-version-check", "--only-binary=:all:", *lowest(), *OTHERS,
         ],
     ]  # fmt: skip
