@@ -12,7 +12,7 @@ PAGES = sorted(page.stem for page in FOLDER.glob("*.md") if page.stem != "index"
 #: The pages whose blocks are marked for ``recipe_page``.
 MARKED = (
     "compose", "container", "custom-adapter", "custom-check", "kubernetes", "logrotate",
-    "pass-on-the-id", "pytest", "reading-lines",
+    "pass-on-the-id", "pytest", "queues-and-caches", "reading-lines",
 )  # fmt: skip
 
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)")
