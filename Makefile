@@ -59,9 +59,8 @@ demo:
 	@$(MAKE) --silent --no-print-directory --jobs=2 $(DEMO)/ours/.installed $(DEMO)/upstream/.installed
 	@PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
-# Each test of the tree runs once, in one of five lanes beside each other, and beside the checks of
-# the sources. The tests of "servers" and "programs" wait for servers, pip and other programs most
-# of their time. Two kinds do not measure coverage: the tests of pages, which run the built wheel
+# Each test of the tree runs once, in one of six lanes beside each other, and beside the checks of
+# the sources. Most of them wait for servers, pip and other programs most of their time. Two kinds do not measure coverage: the tests of pages, which run the built wheel
 # and not the tree, and those that repeat one thing often, which would take three times as long.
 # Nor do the programs that MAIN_LANES start: what they run of the packages runs in their tests' own
 # process as well.
@@ -77,12 +76,12 @@ MAIN_LANES := most frameworks programs
 test:
 	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.installed .matrix/wheel/.installed
 	$(BIN)/coverage erase
-	$(MAKE) --no-print-directory --output-sync=target --jobs=6 \
-	  servers programs most frameworks beside sources
+	$(MAKE) --no-print-directory --output-sync=target --jobs=7 \
+	  servers most pages beside programs frameworks sources
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-.PHONY: most frameworks servers programs beside sources
+.PHONY: most frameworks servers pages programs beside sources
 $(MAIN_LANES): export MOZLOG_COVERAGE := main
 
 most: $(VENV)/.installed
@@ -94,8 +93,10 @@ frameworks: $(VENV)/.installed
 servers: $(VENV)/.installed
 	$(BIN)/coverage run -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
 
-programs: $(VENV)/.installed
+pages: $(VENV)/.installed
 	$(BIN)/python -m pytest $(PAGE_TESTS) $(REPEATING_TESTS)
+
+programs: $(VENV)/.installed
 	$(BIN)/coverage run -m pytest $(PROGRAM_TESTS)
 
 beside: upstream

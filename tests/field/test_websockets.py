@@ -265,7 +265,10 @@ def test_a_handed_over_client_that_vanishes_is_no_error(stack: Stack) -> None:
 @pytest.mark.parametrize("server", [name for name in HANDING_OVER if name != "werkzeug"])
 def test_an_exception_in_a_socket_that_was_handed_over_is_one_error(stack: Stack) -> None:
     with stack.watching() as seen:
-        with contextlib.suppress(ConnectionClosed, OSError), peer(stack, "/flask/socket/boom") as it:
+        with (
+            contextlib.suppress(ConnectionClosed, OSError),
+            peer(stack, "/flask/socket/boom") as it,
+        ):
             it.send("hello")
             seen.until_summary("/socket/boom")
             # A server that closes while another of its threads reads leaves the connection open.
