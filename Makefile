@@ -60,10 +60,10 @@ demo:
 	@PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
 # Each test of the tree runs once, in one of six lanes beside each other, and beside the checks of
-# the sources. Most of them wait for servers, pip and other programs most of their time. Two kinds do not measure coverage: the tests of pages, which run the built wheel
-# and not the tree, and those that repeat one thing often, which would take three times as long.
-# Nor do the programs that MAIN_LANES start: what they run of the packages runs in their tests' own
-# process as well.
+# the sources: most lanes wait for servers, pip and other programs. Two kinds of tests do not measure
+# coverage: those of pages, which run the built wheel and not the tree, and those that repeat one
+# thing often, which would take three times as long. Nor do the programs that MAIN_LANES start: what
+# they run of the packages runs in their tests' own process as well.
 SERVER_TESTS := tests/field
 FRAMEWORK_TESTS := tests/frameworks tests/checks
 PAGE_TESTS := tests/start tests/cookbook tests/test_demo.py
