@@ -105,3 +105,20 @@ def test_bounded_repr_of_a_group_that_often_holds_itself_ends() -> None:
     group = GROUP("g", members)
     members[:0] = [group] * 500
     assert bounded_repr(group)[0].startswith("ExceptionGroup('g', [")
+
+
+def test_bounded_repr_is_that_of_a_class_whose_method_passes_for_pythons() -> None:
+    class Liar:
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return 0
+
+        def __get__(self, *_: Any) -> Any:
+            return lambda: "its own"
+
+    class Odd(Exception):
+        __repr__ = Liar()  # type: ignore[assignment]
+
+    assert bounded_repr(Odd("x" * MANY)) == ("its own", 0)

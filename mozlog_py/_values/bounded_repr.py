@@ -26,7 +26,8 @@ _slots = vars(BaseException)
 _args_of: Final[Any] = _slots["args"].__get__
 _GROUP: Final[Any] = getattr(builtins, "BaseExceptionGroup", None)
 # Python's own methods, which show the arguments. Newer versions have one for groups.
-_REPRS: Final = (_slots["__repr__"], vars(_GROUP or BaseException).get("__repr__"))
+_REPR: Final = _slots["__repr__"]
+_GROUP_REPR: Final = vars(_GROUP or BaseException).get("__repr__", _REPR)
 
 
 def bounded_repr(value: Any) -> tuple[str, int]:
@@ -62,7 +63,9 @@ class _Shortened:
     def is_long(self, value: Any) -> bool:
         """Return whether Python's own code shows an exception, with a long text in it."""
         self._left -= 1
-        if self._left < 0 or class_attribute(type(value), "__repr__") not in _REPRS:
+        method = class_attribute(type(value), "__repr__")
+        # By identity: the attribute of a class may lie about its equality.
+        if self._left < 0 or not (method is _REPR or method is _GROUP_REPR):
             return False
         for arg in _args_of(value):
             kind = type(arg)
