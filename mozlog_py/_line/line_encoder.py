@@ -243,8 +243,17 @@ class LineEncoder:
         if pid is None:
             pid = os.getpid()
         line = None
-        if not (self.max_bytes if max_bytes is None else max_bytes):
-            line = self._long_line(timestamp_ns, type_, level, pid, fields, sanitiser)
+        if self.mask is None and not (self.max_bytes if max_bytes is None else max_bytes):
+            try:
+                message = fields.get("msg")
+                if type(message) is str and len(message) >= _LONG_LINE:
+                    # As a whole: a template would copy it, and ``further`` may repeat the message.
+                    # Memory that is new to the process takes longer than to encode.
+                    envelope = self.envelope(timestamp_ns, type_, level, pid, fields, sanitiser)
+                    line = encode(envelope)
+            except Exception:
+                # The usual way notes in the line what cannot be encoded.
+                pass
         if line is None:
             try:
                 template = self.templates[pid][type_][level][0]
@@ -256,29 +265,6 @@ class LineEncoder:
         if sanitiser.interrupt is not None:
             raise RaiseAfterWrite(line, sanitiser.interrupt, from_value=True)
         return line
-
-    def _long_line(
-        self,
-        timestamp_ns: int,
-        type_: Any,
-        level: Any,
-        pid: Any,
-        fields: dict[str, Any],
-        sanitiser: Sanitiser,
-    ) -> bytes | None:
-        """Return the line of a long message that nothing cuts or masks; None for other lines.
-
-        The line is encoded as a whole: a template would copy it, and ``further`` may repeat the
-        message. To have as much memory new from the system takes longer than to encode.
-        """
-        try:
-            message = fields.get("msg")
-            if type(message) is not str or len(message) < _LONG_LINE or self.mask is not None:
-                return None
-            return encode(self.envelope(timestamp_ns, type_, level, pid, fields, sanitiser))
-        except Exception:
-            # The usual way notes in the line what cannot be encoded.
-            return None
 
     def plain_line(
         self, timestamp_ns: int, type_: str, level: int, pid: int, fields: dict[str, Any]
