@@ -15,7 +15,6 @@ import runpy
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -93,7 +92,6 @@ def _waited(child: int) -> int:
             # No request comes before the answer: the tests have closed the pipe.
             os.kill(child, 9)
             return os.waitpid(child, 0)[1]
-        time.sleep(0.01)
 
 
 def main() -> None:

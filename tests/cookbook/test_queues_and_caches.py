@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.servers, pytest.mark.databases]
 
 
 def environment_of(url: str) -> Mapping[str, str]:
-    # Results of checks are kept for a second, which the tests do not wait for.
     return {**os.environ, "REDIS_URL": url}
 
 
