@@ -59,11 +59,12 @@ demo:
 	@$(MAKE) --silent --no-print-directory --jobs=2 $(DEMO)/ours/.installed $(DEMO)/upstream/.installed
 	@PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
-# Each test of the tree runs once, in one of six lanes beside each other, and beside the checks of
-# the sources: most lanes wait for servers, pip and other programs. Two kinds of tests do not measure
-# coverage: those of pages, which run the built wheel and not the tree, and those that repeat one
-# thing often, which would take three times as long. Nor do the programs that MAIN_LANES start: nearly
-# all that they run of the packages is run in the process of other tests as well.
+# Each test of the tree runs once, in one of seven lanes beside each other, and beside the checks of
+# the sources: most lanes wait for servers, pip and other programs. Three kinds of tests do not measure
+# coverage: those of pages, which run the built wheel and not the tree; those that repeat one thing
+# often, which would take three times as long (tests/conftest.py leaves out those of Hypothesis and
+# those marked as slow). Nor do the programs that MAIN_LANES start: nearly all that they run of the
+# packages is run in the process of other tests as well.
 SERVER_TESTS := tests/field
 FRAMEWORK_TESTS := tests/frameworks tests/checks
 PAGE_TESTS := tests/start tests/cookbook tests/test_demo.py
@@ -71,21 +72,25 @@ PROGRAM_TESTS := tests/faults tests/test_attack.py tests/test_lowest_versions.py
 BESIDE_TESTS := tests/field/core
 REPEATING_TESTS := tests/checks/test_check_secrets.py tests/field/core/test_planted_secrets.py \
   tests/test_new_names.py tests/test_hostile_lines.py
-MAIN_LANES := most frameworks programs
+FIRST_HALF := $(filter-out $(PAGE_TESTS) $(PROGRAM_TESTS) $(REPEATING_TESTS), $(wildcard tests/test_[a-o]*.py))
+MAIN_LANES := first-half second-half frameworks programs
 
 test:
-	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.installed .matrix/wheel/.installed
+	@$(MAKE) --no-print-directory $(VENV)/.installed
 	$(BIN)/coverage erase
-	$(MAKE) --no-print-directory --output-sync=target --jobs=7 \
-	  servers most pages beside programs frameworks sources
+	$(MAKE) --no-print-directory --output-sync=target --jobs=8 \
+	  servers beside pages first-half second-half programs frameworks sources
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-.PHONY: most frameworks servers pages programs beside sources
+.PHONY: first-half second-half frameworks servers pages programs beside sources
 $(MAIN_LANES): export MOZLOG_COVERAGE := main
 
-most: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(FRAMEWORK_TESTS) $(PAGE_TESTS) $(PROGRAM_TESTS) $(REPEATING_TESTS))
+first-half: $(VENV)/.installed
+	$(BIN)/coverage run -m pytest $(FIRST_HALF)
+
+second-half: $(VENV)/.installed
+	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(SERVER_TESTS) $(FRAMEWORK_TESTS) $(PAGE_TESTS) $(PROGRAM_TESTS) $(REPEATING_TESTS) $(FIRST_HALF))
 
 frameworks: $(VENV)/.installed
 	$(BIN)/coverage run -m pytest $(FRAMEWORK_TESTS) $(addprefix --ignore=,$(REPEATING_TESTS))
@@ -142,19 +147,20 @@ WHEEL_TESTS := tests/test_package.py tests/test_former_state.py tests/test_schem
   tests/test_testing.py tests/test_readme.py tests/test_docs.py tests/test_docs_servers.py \
   tests/test_examples.py tests/checks/test_version.py tests/test_servers.py
 
-# The environment stays until the requirements change; the wheel is new each time.
-.matrix/wheel/.installed: pyproject.toml Makefile
+# The environment stays until the requirements change; the wheel is new each time. The pip of $(VENV)
+# installs into it, as to copy pip takes ten seconds.
+WHEEL_PIP := $(BIN)/python -m pip --python .matrix/wheel/bin/python install --quiet
+.matrix/wheel/.installed: pyproject.toml Makefile | $(VENV)/.installed
 	rm -rf .matrix/wheel
-	$(PYTHON) -m venv .matrix/wheel
-	.matrix/wheel/bin/python -m pip install --quiet --no-compile --upgrade "pip>=25.1"
-	.matrix/wheel/bin/python -m pip install --quiet --no-compile --group test
+	$(PYTHON) -m venv --without-pip .matrix/wheel
+	$(WHEEL_PIP) --no-compile --group test
 	@touch $@
 
 wheel-test: $(VENV)/.installed .matrix/wheel/.installed
 	rm -rf dist .matrix/wheel/tree
 	$(BIN)/python -m build --quiet --wheel
-	.matrix/wheel/bin/python -m pip install --quiet dist/*.whl
-	.matrix/wheel/bin/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
+	$(WHEEL_PIP) dist/*.whl
+	$(WHEEL_PIP) --force-reinstall --no-deps dist/*.whl
 	mkdir .matrix/wheel/tree && cp -R tests docs examples README.md Makefile pyproject.toml .matrix/wheel/tree/
 	cd .matrix/wheel/tree && ../bin/python -m pytest --quiet $(WHEEL_TESTS)
 

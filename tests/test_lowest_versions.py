@@ -56,10 +56,11 @@ def make(python: str) -> str:
     """Make the environment; return what went wrong, or nothing."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     commands = [
-        [python, "-m", "venv", str(FOLDER)],
+        [python, "-m", "venv", "--without-pip", str(FOLDER)],
         [
-            str(FOLDER / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile",
-            "--disable-pip-version-check", "--only-binary=:all:", *lowest(), *OTHERS,
+            sys.executable, "-m", "pip", "--python", str(FOLDER / "bin" / "python"), "install",
+            "--quiet", "--no-compile", "--disable-pip-version-check", "--only-binary=:all:",
+            *lowest(), *OTHERS,
         ],
     ]  # fmt: skip
     for command in commands:

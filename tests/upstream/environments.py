@@ -94,7 +94,9 @@ def upstream_environment(folder: Path, source: Path) -> Environment:
     key = digest(sys.version, arguments, archive(folder).read_bytes().hex())
     if not _is_current(target, key):
         _clear(target)
-        subprocess.run([sys.executable, "-m", "venv", str(target)], check=True, timeout=120)
+        subprocess.run(
+            [sys.executable, "-m", "venv", "--without-pip", str(target)], check=True, timeout=120
+        )
         _pip(target / "bin" / "python", "install", *arguments)
         (target / _STAMP).write_text(key)
     found = _describe(target)
@@ -175,7 +177,7 @@ def _describe(target: Path) -> Environment:
 
 def _pip(python: Path, command: str, *arguments: str) -> None:
     done = subprocess.run(
-        [str(python), "-m", "pip", command, "--quiet", *arguments],
+        [sys.executable, "-m", "pip", "--python", str(python), command, "--quiet", *arguments],
         capture_output=True, text=True, check=False, timeout=_INSTALLS_WITHIN_S, env=_clean(),
     )  # fmt: skip
     if done.returncode != 0:
