@@ -58,8 +58,9 @@ _ARGUMENTS: Final = frozenset({"args", "argsrepr", "kwargs", "kwargsrepr"})
 _MAX_REMEMBERED: Final = 2048
 # How many characters of a name are compared with the keys. Of a longer name, the end decides.
 _MAX_NAME: Final = 1024
-#: Characters of objects' texts that are searched in one event. Further objects are hidden.
-MAX_SEARCHED: Final = 65_536
+#: Characters of objects' texts that are searched in one event: twice as many as a line has by
+#: default. Further objects are hidden.
+MAX_SEARCHED: Final = 32_768
 _OBJECT_REPR: Final = object.__dict__["__repr__"]
 # The text of these types in a line holds no names.
 _NAMELESS: Final = (

@@ -173,6 +173,9 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "`Redact(values, value_patterns, shapes)`: characters searched in a line": (
             "_redaction.mask._MAX_SEARCHED"
         ),
+        "the same, in an event for another renderer: items of a container": (
+            "_redaction.mask._MAX_ITEMS"
+        ),
         "the same, for texts that are cut: characters searched in a record": (
             "_values.mask_registry.MAX_SEARCHED"
         ),

@@ -542,6 +542,16 @@ class TestChains:
             "event": f"a {AWAY}",
         }
 
+    @pytest.mark.parametrize("make", [set, frozenset])
+    def test_a_container_for_another_renderer_has_only_what_was_searched(self, make: Any) -> None:
+        # A set is shown as it is, where a list is cut before.
+        numbers = make(f"{SECRET} {n}" for n in range(2000))
+        shown = Redact(values=[SECRET])(None, "info", {"event": "m", "numbers": numbers})["numbers"]
+        assert type(shown) is make
+        assert "<750 more items>" in shown
+        assert len(shown) == 1251
+        assert all(SECRET not in each for each in shown)
+
     @pytest.mark.parametrize("wrapper", [structlog.BoundLogger, FastBoundLogger.at("INFO")])
     @pytest.mark.parametrize("renderer", ["plain", "with hooks"])
     def test_a_renderer_behind_it_masks_what_it_adds_itself(

@@ -18,7 +18,7 @@ from mozlog_py._line.json_encoder import dumps, loads
 from mozlog_py._line.line_encoder import encode
 from mozlog_py._values.dict_items import DICTS, thawed
 from mozlog_py._values.mask_registry import MARGIN
-from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, unique_key
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_NODES, unique_key
 
 from .secret_shapes import Shapes
 from .secret_values import Needle, WordFilter, checked_patterns, checked_values, needles_of
@@ -30,6 +30,8 @@ _dumps: Final = dumps
 _MAX_DEPTH: Final = MAX_DEPTH + 4
 # A line holds fewer values, with what a format and the envelope add.
 _MAX_NODES: Final = MAX_NODES + MAX_NODES // 4
+# A line shows fewer of one container.
+_MAX_ITEMS: Final = MAX_ITEMS + MAX_ITEMS // 4
 # Shorter texts are always searched: the number of them in a line is limited.
 _SHORT: Final = 100
 # Characters of one line. A client can choose text for which the search takes a hundred nanoseconds
@@ -117,7 +119,7 @@ class AnyMask:
             clean = masked(text)
             return number if clean == text else clean
 
-        return _Walk(masked, number).value(value, 0)
+        return _Walk(masked, number, _MAX_ITEMS).value(value, 0)
 
     def line(self, line: bytes) -> bytes:
         """Return an encoded line with secrets masked. It may be text instead of JSON."""
@@ -309,13 +311,24 @@ class _Walk:
 
     Containers that share values have many more paths than values, so the copy is limited. Values
     beyond the limit are left out, since they were not searched.
+
+    Args:
+        masked: Returns a text with its secrets masked.
+        number: Returns a number, or what stands in its place.
+        most: How many values of one container are copied; by default as many as of all.
     """
 
-    __slots__ = ("_left", "_masked", "_number")
+    __slots__ = ("_left", "_masked", "_most", "_number")
 
-    def __init__(self, masked: Callable[[str], str], number: Callable[[float], Any]) -> None:
+    def __init__(
+        self,
+        masked: Callable[[str], str],
+        number: Callable[[float], Any],
+        most: int = _MAX_NODES,
+    ) -> None:
         self._masked = masked
         self._number = number
+        self._most = most
         self._left = _MAX_NODES
 
     def value(self, value: Any, depth: int) -> Any:
@@ -367,7 +380,7 @@ class _Walk:
         return out
 
     def _within_budget(self, items: Any) -> list[Any]:
-        kept = [*islice(items, self._left)]
+        kept = [*islice(items, min(self._left, self._most))]
         self._left -= len(kept)
         return kept
 

@@ -509,4 +509,6 @@ class WordFilter:
     def found(self, line: bytes) -> set[Needle]:
         """Return the needles of which a line holds a word."""
         words = memoryview(line[: len(line) & -self.word_bytes]).cast(self.format)
+        if self.words.isdisjoint(words):
+            return set()
         return {needle for word in self.words.intersection(words) for needle in self._by_word[word]}
