@@ -6,11 +6,11 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, given, is_hypothesis_test, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from selection import mark_all
 
@@ -66,22 +66,6 @@ def pytest_collection_finish() -> None:
     hypothesis_starts()
     gc.collect()
     gc.freeze()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure no coverage of a test that repeats one thing: it would take three times as long."""
-    # It is loaded where it measures.
-    coverage = sys.modules.get("coverage")
-    measuring = coverage.Coverage.current() if coverage else None
-    repeats = is_hypothesis_test(getattr(item, "obj", None)) or item.get_closest_marker("slow")
-    if not measuring or not repeats:
-        return (yield)
-    measuring.stop()
-    try:
-        return (yield)
-    finally:
-        measuring.start()
 
 
 @pytest.fixture(autouse=True)
