@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from importlib.util import find_spec
 
 import pytest
 from sockets import peer
@@ -183,12 +184,17 @@ def test_a_body_that_rest_framework_cannot_read_is_no_error(stack: Stack) -> Non
 
 # -- ddtrace ---------------------------------------------------------------------------------------
 
+needs_ddtrace = pytest.mark.skipif(
+    find_spec("ddtrace") is None, reason="ddtrace has no wheel for this Python"
+)
+
 DDTRACE = {"dd.trace_id", "dd.span_id", "dd.service"}
 
 
 @pytest.mark.parametrize(
     "path", ["/flask/plain", "/flask/boom", "/flask/short-stream", "/django/plain", "/django/boom"]
 )
+@needs_ddtrace
 @pytest.mark.parametrize("server", ["ddtrace-wsgi"])
 def test_a_summary_has_what_ddtrace_adds_to_records_under_wsgi(stack: Stack, path: str) -> None:
     with stack.watching() as seen:
@@ -204,6 +210,7 @@ def test_a_summary_has_what_ddtrace_adds_to_records_under_wsgi(stack: Stack, pat
 @pytest.mark.parametrize(
     "path", ["/fastapi/plain", "/fastapi/boom", "/fastapi/short-stream", "/starlette/plain"]
 )
+@needs_ddtrace
 @pytest.mark.parametrize("server", ["ddtrace-asgi"])
 def test_a_summary_has_what_ddtrace_adds_to_records_under_asgi(stack: Stack, path: str) -> None:
     with stack.watching() as seen:

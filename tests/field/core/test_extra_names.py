@@ -17,6 +17,7 @@ import queue
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 from unittest import mock
@@ -341,6 +342,7 @@ log.warning("m", extra={{"name": "ann", "n": 1}})
 """
 
 
+@pytest.mark.skipif(find_spec("ddtrace") is None, reason="ddtrace has no wheel for this Python")
 @pytest.mark.parametrize(
     "order",
     ["patch(); mozlog_py.configure('shop')", "mozlog_py.configure('shop'); patch()"],
