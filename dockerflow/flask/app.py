@@ -63,15 +63,10 @@ _HTML: Final = "text/html; charset=utf-8"
 _CURRENT_USER: Final = current_user
 
 
-# Each use of a proxy looks its object up, so the hooks do it once.
+# Return the objects behind two proxies. Each use of a proxy looks its object up, so the hooks
+# do it once.
 _globals: Final[Callable[[], Any]] = g._get_current_object
 _request: Final[Callable[[], Request]] = request._get_current_object  # type: ignore[attr-defined]
-
-
-def _attributes_of_g() -> dict[str, Any]:
-    """Return the attributes of ``flask.g``, whose own methods are Python code around this dict."""
-    attributes: dict[str, Any] = vars(_globals())
-    return attributes
 
 
 class HeartbeatFailure(InternalServerError):  # noqa: N818 - upstream's name
@@ -154,15 +149,16 @@ class Dockerflow(Extension):
             summary = HandBegun()
             summary.method, summary.path = served.method, served.path
             current_app.extensions[_CORE].begin(summary, served.environ)
-        own = _attributes_of_g()
-        own["_dockerflow_summary"] = summary
-        own["_request_id"] = summary.rid
+        own = _globals()
+        own._dockerflow_summary = summary
+        own._request_id = summary.rid
         # The application may have set its own.
-        own.setdefault("request_id", summary.rid)
-        own["_start_timestamp"] = time.time()
+        if "request_id" not in own:
+            own.request_id = summary.rid
+        own._start_timestamp = time.time()
 
     def _after_request(self, response: Response) -> Response:
-        own = _attributes_of_g()
+        own = _globals()
         summary = own.get("_dockerflow_summary")
         if summary is None or summary.is_over:
             return response
@@ -189,8 +185,8 @@ class Dockerflow(Extension):
         exception: BaseException,
         **extra: Any,  # noqa: ARG002
     ) -> None:
-        own = _attributes_of_g()
-        own["_has_exception"] = True
+        own = _globals()
+        own._has_exception = True
         summary = own.get("_dockerflow_summary")
         if summary is None or summary.is_over:
             return
@@ -203,12 +199,12 @@ class Dockerflow(Extension):
             summary.code = summary.status_of_error or 500
             summary.finish(exception)
 
-    def _fill(self, summary: RequestSummary, own: dict[str, Any]) -> None:
+    def _fill(self, summary: RequestSummary, own: Any) -> None:
         """Read what is known only while Flask's own context is there."""
         adapter.fill_summary(
             summary,
             self.logger,
-            has_start="_start_timestamp" in own,
+            has_start=hasattr(own, "_start_timestamp"),
             read_user_id=self.user_id,
             make_fields=adapter.own_hook(self, Dockerflow, "summary_extra"),
         )
@@ -219,8 +215,7 @@ class Dockerflow(Extension):
         """Return the id of the user if this request has loaded the user already, else ``""``."""
         if not has_flask_login:
             return ""
-        is_usual = current_user is _CURRENT_USER
-        user = _attributes_of_g().get("_login_user") if is_usual else current_user
+        user = g.get("_login_user") if current_user is _CURRENT_USER else current_user
         return "" if user is None else adapter.user_id(user, methodcaller("get_id"))
 
     def summary_extra(self) -> dict[str, Any]:
@@ -320,7 +315,7 @@ def _response(reply: Reply) -> Response:
 
 
 def _leave(error: BaseException | None) -> None:  # noqa: ARG001
-    summary = _attributes_of_g().get("_dockerflow_summary")
+    summary = _globals().get("_dockerflow_summary")
     if isinstance(summary, HandBegun):
         summary.leave()
 
