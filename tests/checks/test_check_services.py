@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +28,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from dockerflow import checks, health
 from dockerflow.checks import databases
+from dockerflow.checks._run.run_options import DEFAULT_TIMEOUT_S
 from dockerflow.checks.databases import (
     check_async_engine_connected,
     check_async_psycopg_pool_connected,
@@ -46,8 +48,8 @@ def ask(check: Any, *args: Any) -> dict[str, str]:
 
 
 def ask_url(url: str) -> dict[str, str]:
-    """Return the messages of the check of a URL, however slow the machine is."""
-    return ask(check_url_answers, url, 60)
+    """Return the messages of the check of a URL, which a slow machine may answer late."""
+    return ask(check_url_answers, url, 20)
 
 
 async def ask_async(check: Any, *args: Any) -> dict[str, str]:
@@ -395,6 +397,21 @@ class TestURL:
                 health.ERROR_URL_UNREACHABLE,
                 "http://*** did not answer: timed out",
             )
+
+    def test_url_that_is_silent_fails_before_the_deadline_of_its_check(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waited: list[float] = []
+
+        def time_out(request: Any, timeout: float) -> Any:
+            waited.append(timeout)
+            raise TimeoutError("timed out")
+
+        # Only this way the test need not wait for it.
+        monkeypatch.setattr(urllib.request, "urlopen", time_out)
+        key, _ = only(ask(check_url_answers, "http://127.0.0.1:9/"))
+        assert key == health.ERROR_URL_UNREACHABLE
+        assert 0 < waited[0] < DEFAULT_TIMEOUT_S
 
     @pytest.mark.parametrize(
         "url",

@@ -81,8 +81,9 @@ def in_a_thread_of_its_own(test):
     return run
 
 
-#: All of a test.
+# The opcode at which the test does not strike.
 _MARK = dis.opmap.get("NOT_TAKEN") if sys.version_info >= (3, 15) else None
+#: All of a test.
 _strikes = []
 
 
