@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Final, NoReturn
 
 from mozlog_py._config.options import check_no_positional
+from mozlog_py._fields.first_fields import first_fields
 from mozlog_py._fields.from_event import event_level
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._fields.template_message import TemplateMessage
@@ -20,7 +21,7 @@ from mozlog_py._process.memo import remember
 from mozlog_py._values.class_lookup import type_name
 from mozlog_py._values.dict_items import DICTS, FROZENDICT, thawed
 from mozlog_py._values.mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, masked_ends
-from mozlog_py._values.record_budget import MAX_CHARACTERS, MAX_NODES
+from mozlog_py._values.record_budget import CONTAINER_NODES, MAX_CHARACTERS, MAX_NODES
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, Sanitiser, unique_key
 
 from .context import current
@@ -103,7 +104,7 @@ def flatten(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
     """
     flat = _Flat()
     out = flat.out
-    for key, value in event_dict.items():
+    for key, value in first_fields(event_dict).items():
         # isinstance() reads ``__class__`` of the value, which makes a lazy object load itself.
         if issubclass(type(value), DICTS) and key not in _UNTOUCHED and key != "event":
             flat.add_members(str(key), value, 1)
@@ -184,8 +185,8 @@ class _CopyBudget:
 
     def take(self, container: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> int:
         """Return how many values of a container are copied, from its start, and count them."""
-        most = min(len(container), MAX_ITEMS, self._left)
-        self._left -= most
+        most = max(0, min(len(container), MAX_ITEMS, self._left - CONTAINER_NODES))
+        self._left -= most + CONTAINER_NODES
         return most
 
 
@@ -196,7 +197,7 @@ def drop_none(_: Any, __: str, event_dict: _EventDict) -> _EventDict:
         key: _without_none(thawed(value), 1, budget)
         if _is_dict(type(value)) and key not in _UNTOUCHED
         else value
-        for key, value in [*event_dict.items()]
+        for key, value in [*first_fields(event_dict).items()]
         if value is not None
     }
 
@@ -205,17 +206,13 @@ def _without_none(members: dict[Any, Any], depth: int, budget: _CopyBudget) -> d
     most = budget.take(members)
     if not most:
         return members
-    items = [*members.items()]
-    out = {
-        key: _without_none(thawed(value), depth + 1, budget)
-        if (type(value) is dict or type(value) is FROZENDICT)
-        and depth < MAX_DEPTH
-        and key not in _UNTOUCHED
-        else value
-        for key, value in items[:most]
-        if value is not None
-    }
-    out.update(items[most:])
+    # One C call, since most of the items may be more than a line shows.
+    out = members.copy()
+    for key, value in [*islice(out.items(), most)]:
+        if value is None:
+            del out[key]
+        elif _is_dict(type(value)) and depth < MAX_DEPTH and key not in _UNTOUCHED:
+            out[key] = _without_none(thawed(value), depth + 1, budget)
     return out
 
 
@@ -243,7 +240,7 @@ class CapLengths:
         budget = _CopyBudget()
         return {
             key: value if key in _UNTOUCHED else self._capped(value, 0, budget)
-            for key, value in [*event_dict.items()]
+            for key, value in [*first_fields(event_dict).items()]
         }
 
     def _capped(self, value: Any, depth: int, budget: _CopyBudget) -> Any:
@@ -258,12 +255,14 @@ class CapLengths:
         if not most:
             return value
         if kind is dict:
-            items = [*value.items()]
-            capped = {key: self._capped(each, depth + 1, budget) for key, each in items[:most]}
-            capped.update(items[most:])
+            # One C call, since most of the items may be more than a line shows.
+            capped = value.copy()
+            for key, each in [*islice(capped.items(), most)]:
+                capped[key] = self._capped(each, depth + 1, budget)
             return capped
         items = [*value]
-        return [*(self._capped(item, depth + 1, budget) for item in items[:most]), *items[most:]]
+        items[:most] = [self._capped(item, depth + 1, budget) for item in items[:most]]
+        return items
 
     def _cut(self, text: str, budget: _CopyBudget) -> str:
         if has_cut_masks() and not budget.may_search(min(len(text), MAX_WINDOWS + self._most)):

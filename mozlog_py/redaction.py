@@ -15,13 +15,13 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mozlog_py._fields import json_message
+from mozlog_py._fields.first_fields import RESERVED, count_left_out, first_fields
 from mozlog_py._fields.template_message import Template, TemplateMessage, read_template
-from mozlog_py._line.line_encoder import degrade
 from mozlog_py._process.memo import remember
 from mozlog_py._redaction import template_values
 from mozlog_py._redaction.chain_masks import mask_renderers
+from mozlog_py._redaction.event_search import EventSearch
 from mozlog_py._redaction.line_limits import (
-    RESERVED,
     is_own,
     items_copied,
     items_for_line,
@@ -29,16 +29,19 @@ from mozlog_py._redaction.line_limits import (
     with_count_member,
 )
 from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, shows
-from mozlog_py._redaction.patterns import compiled
+from mozlog_py._redaction.secret_names import SecretNames, text_of_name
 from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named, type_name
-from mozlog_py._values.credential_names import CREDENTIALS, MARKER, is_credential, normal_name
+from mozlog_py._values.credential_names import (
+    CREDENTIALS,
+    DIGITS,
+    MARKER,
+)
 from mozlog_py._values.dict_items import items_of, thawed
 from mozlog_py._values.lazy_values import NOT_LOADED, unloaded
 from mozlog_py._values.mask_registry import mask_before_cut, mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
 from mozlog_py._values.plain_types import all_scalars, is_scalar
-from mozlog_py._values.record_budget import MAX_NODES
-from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_TEXT, Sanitiser, unique_key
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_TEXT
 
 if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask, Mask
@@ -47,20 +50,11 @@ __all__ = ["CREDENTIALS", "MARKER", "Redact", "combined_mask", "line_masks", "ma
 
 _Self = TypeVar("_Self", bound="Redact")
 
-_T = TypeVar("_T")
-
-# The name of a field that is kept beside another of its name; further ones end with a number.
-_KEPT_BESIDE: Final = re.compile(r"extra\.(?P<name>(?P<stem>.*?)(?:_[0-9]+)?)", re.DOTALL)
 _COLLECTIONS: Final = (set, frozenset, deque)
 # The names under which Celery and other queues of tasks log the ``repr`` of a call's arguments.
 _ARGUMENTS: Final = frozenset({"args", "argsrepr", "kwargs", "kwargsrepr"})
 # How many names are remembered: names that are made from data must not fill the memory.
 _MAX_REMEMBERED: Final = 2048
-# How many characters of a name are compared with the keys. Of a longer name, the end decides.
-_MAX_NAME: Final = 1024
-#: Characters of objects' texts that are searched in one event: twice as many as a line has by
-#: default. Further objects are hidden.
-MAX_SEARCHED: Final = 32_768
 _OBJECT_REPR: Final = object.__dict__["__repr__"]
 # The text of these types in a line holds no names.
 _NAMELESS: Final = (
@@ -123,23 +117,13 @@ class Redact:
         value_patterns: Iterable[str | re.Pattern[str]] = (),
         shapes: bool = False,
     ) -> None:
-        if isinstance(keys, str) or isinstance(patterns, str):
-            raise ValueError(
-                "keys and patterns are lists of names, and one of them is a text: put it in a list"
-            )
-        keys = [*keys]
-        for key in keys:
-            if not isinstance(key, str):
-                raise ValueError(f"keys has {key!r} in it; it must be a list of names")
-        self._keys = frozenset(map(normal_name, keys))
-        self._patterns = tuple(compiled("patterns", each, re.IGNORECASE) for each in patterns)
-        self._defaults = bool(defaults)
+        self._names = SecretNames(keys, patterns, defaults=defaults)
         self.marker = marker
         self._remembered: dict[str, bool] = {}
         self._by_value: tuple[Any, ...] = (values, value_patterns, shapes, defaults)
         #: Masks by value and by shape; None if neither was asked for.
         self.mask = self._mask()
-        if not (self._keys or self._patterns or defaults or self.mask):
+        if not (self._names.is_any or self.mask):
             raise ValueError("nothing would be redacted: give keys or patterns, or keep defaults")
 
     def _mask(self) -> Mask | None:
@@ -166,6 +150,10 @@ class Redact:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        if "_names" not in state:
+            # The pickle is of an earlier version.
+            keys, patterns = state["_keys"], state["_patterns"]
+            self._names = SecretNames(keys, patterns, defaults=state["_defaults"])
         self.mask = self._mask()
 
     @classmethod
@@ -241,7 +229,7 @@ class Redact:
                 The caller raises it once the event is written.
         """
         try:
-            return self._event(event_dict, _Walk(interrupts))
+            return self._event(event_dict, EventSearch(interrupts))
         except Exception:
             # Without an event in its place, the chain would go on with the credentials.
             return {
@@ -252,16 +240,18 @@ class Redact:
                 if type(key) is str
             }
 
-    def _event(self, event_dict: dict[str, Any], walk: _Walk) -> dict[str, Any]:
+    def _event(self, event_dict: dict[str, Any], search: EventSearch) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        event_dict = template_values.read(event_dict, self.is_secret, self.marker, walk.interrupts)
+        event_dict = template_values.read(
+            first_fields(event_dict), self.is_secret, self.marker, search.interrupts
+        )
         items = items_copied(event_dict)
         kept = items_for_line(items)
         for key, value in kept:
             if type(key) is str and key in RESERVED and is_own(key, value):
-                out[key] = self._message(value, walk) if key == "event" else value
+                out[key] = self._message(value, search) if key == "event" else value
             else:
-                out[key] = self._member(key, value, 0, walk)
+                out[key] = self._member(key, value, 0, search)
         event = event_dict.get("event")
         if type(event) is str and json_message.looks_like_json(event):
             # Its members become fields.
@@ -269,81 +259,73 @@ class Redact:
             if blob is None:
                 if json_message.exceeds_bounds(event):
                     out["event"] = json_message.masked_json(event, self.is_secret, self.marker)
-            elif (clean := self._members(blob, 0, walk)) != blob:
+            elif (clean := self._members(blob, 0, search)) != blob:
                 # A text, as it was: members of a dict would count as fields of the call, which
                 # replace the request's id.
                 out["event"] = json.dumps(clean)
-        if len(kept) < len(items):
-            out[unique_key("<more>", out)] = f"<{len(items) - len(kept)} more items>"
-            degrade(out, "items dropped")
+        count_left_out(out, len(items) - len(kept))
         return out
 
-    def _message(self, value: Any, walk: _Walk) -> Any:
+    def _message(self, value: Any, search: EventSearch) -> Any:
         """Return a message that is no text without credentials, in a form that is no field."""
         if type(value) is TemplateMessage:
-            return self._of_template(value, 1, walk)
+            return self._of_template(value, 1, search)
         if issubclass(type(value), str):
             return value
-        clean = self._redacted(value, 1, walk)
+        clean = self._redacted(value, 1, search)
         return clean if clean is value or type(clean) is str else repr(clean)
 
-    def _of_template(self, message: TemplateMessage, depth: int, walk: _Walk) -> TemplateMessage:
-        redacted = functools.partial(self._redacted, depth=depth + 1, walk=walk)
+    def _of_template(
+        self, message: TemplateMessage, depth: int, search: EventSearch
+    ) -> TemplateMessage:
+        redacted = functools.partial(self._redacted, depth=depth + 1, search=search)
         return template_values.clean_message(message, self.is_secret, self.marker, redacted)
 
     def is_secret(self, name: Any) -> bool:
         """Return whether the value of a field with this name is redacted."""
         if type(name) is not str:
-            name = _text(name)
+            name = text_of_name(name)
         known = self._remembered.get(name)
+        if known is None and not self._names.is_exact:
+            # One entry for all of ``item1``, ``item2`` and so on.
+            name = name.rstrip(DIGITS)
+            known = self._remembered.get(name)
         if known is None:
-            known = self._matches(name)
-            if len(name) > _MAX_NAME:
-                return known
-            if not known and (beside := _KEPT_BESIDE.fullmatch(name)):
-                known = self._matches(beside["name"]) or self._matches(beside["stem"])
+            known = self._names.has(name)
             remember(self._remembered, name, known, _MAX_REMEMBERED)
         return known
 
-    def _matches(self, name: str) -> bool:
-        end = name[-_MAX_NAME:]
-        return (
-            (self._keys and normal_name(end) in self._keys)
-            or (self._defaults and is_credential(name))
-            or any(pattern.search(name) for pattern in self._patterns)
-        )
-
-    def _members(self, members: dict[Any, Any], depth: int, walk: _Walk) -> dict[Any, Any]:
+    def _members(self, members: dict[Any, Any], depth: int, search: EventSearch) -> dict[Any, Any]:
         # A subclass of dict may return any number of items.
         items = items_of(members, MAX_ITEMS)
-        kept = walk.within_budget(items[:MAX_ITEMS])
+        kept = search.within_budget(items[:MAX_ITEMS])
         out = {
-            key if is_scalar(type(key)) else self._key(key, depth, walk): self._member(
-                key, value, depth, walk
+            key if is_scalar(type(key)) else self._key(key, depth, search): self._member(
+                key, value, depth, search
             )
             for key, value in kept
         }
         return with_count_member(out, max(dict.__len__(members), len(items)) - len(kept))
 
-    def _key(self, key: Any, depth: int, walk: _Walk) -> Any:
+    def _key(self, key: Any, depth: int, search: EventSearch) -> Any:
         """Return an object that is a key, or its text without credentials."""
         if issubclass(type(key), (str, bytes)) or all_scalars((key,)):
             return key
         if issubclass(type(key), (tuple, frozenset)):
-            clean = [self._redacted(each, depth + 1, walk, is_shown=True) for each in key]
+            clean = [self._redacted(each, depth + 1, search, is_shown=True) for each in key]
             is_clean = all(one is each for one, each in zip(clean, key, strict=False))
             return key if is_clean else self.marker
-        shown_key = self._redacted(key, depth + 1, walk, is_shown=True)
+        shown_key = self._redacted(key, depth + 1, search, is_shown=True)
         return key if shown_key is key else str(shown_key)
 
-    def _member(self, key: Any, value: Any, depth: int, walk: _Walk) -> Any:
+    def _member(self, key: Any, value: Any, depth: int, search: EventSearch) -> Any:
         if value is not None and self.is_secret(key):
             return self.marker
         kind = type(value)
         if kind is str:
             # The key's type first: a class of its own may have any hash.
             return self._arguments(value) if type(key) is str and key in _ARGUMENTS else value
-        return value if is_scalar(kind) else self._redacted(value, depth + 1, walk)
+        return value if is_scalar(kind) else self._redacted(value, depth + 1, search)
 
     def _arguments(self, text: str) -> str:
         """Return the ``repr`` of a call's arguments without the credentials among them by name."""
@@ -356,24 +338,28 @@ class Redact:
             return f"{shown}... <truncated, {len(text)} characters>"
         return shown
 
-    def _redacted(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool = False) -> Any:
+    def _redacted(
+        self, value: Any, depth: int, search: EventSearch, *, is_shown: bool = False
+    ) -> Any:
         try:
-            return self._redacted_by_type(value, depth, walk, is_shown=is_shown)
+            return self._redacted_by_type(value, depth, search, is_shown=is_shown)
         except (RecursionError, MemoryError):
             raise
         except BaseException as error:
             # The value was not searched, so it may hold a credential.
             if not isinstance(error, Exception):
-                walk.interrupts.append(error)
+                search.interrupts.append(error)
             return self.marker
 
-    def _redacted_by_type(self, value: Any, depth: int, walk: _Walk, *, is_shown: bool) -> Any:
+    def _redacted_by_type(
+        self, value: Any, depth: int, search: EventSearch, *, is_shown: bool
+    ) -> Any:
         """Return a value without credentials.
 
         Args:
             value: The value.
             depth: How many containers it stands in.
-            walk: The state of the event's search.
+            search: The state of the event's search.
             is_shown: Whether it is an item of a container that a line shows by its ``repr``.
         """
         kind = type(value)
@@ -386,37 +372,39 @@ class Redact:
             return "<max depth>"
         if kind is MethodType:
             # Its text has that of its object in it.
-            owner = self._redacted(value.__self__, depth + 1, walk, is_shown=True)
+            owner = self._redacted(value.__self__, depth + 1, search, is_shown=True)
             return value if owner is value.__self__ else f"<bound method of {owner}>"
         if kind is dict:
-            return self._members(value, depth, walk)
+            return self._members(value, depth, search)
         if issubclass(kind, (list, tuple)):
-            return self._sequence(value, kind, depth, walk)
+            return self._sequence(value, kind, depth, search)
         for base in _COLLECTIONS:
             if issubclass(kind, base):
-                return self._collection(value, base, depth, walk)
+                return self._collection(value, base, depth, search)
         if kind is Template:
             # Its repr shows the values beside the names of their expressions.
-            message = read_template(value, walk.sanitiser)
-            return str.__str__(self._of_template(message, depth, walk))
+            message = read_template(value, search.sanitiser)
+            return str.__str__(self._of_template(message, depth, search))
         if issubclass(kind, dict) or not is_shown:
             members = members_of(value, kind, MAX_ITEMS)
             if members is not None:
-                return with_count_member(self._members(members.held, depth, walk), members.left_out)
+                return with_count_member(
+                    self._members(members.held, depth, search), members.left_out
+                )
         if issubclass(kind, dict):
-            return self._members(value, depth, walk)
+            return self._members(value, depth, search)
         if is_named(kind, _NAMELESS_OF_LIBRARIES):
             return value
         if is_shown:
-            text = walk.sanitiser._item(value, depth)  # noqa: SLF001 - its text in a line
-            return self._object(value, kind, text, walk)
-        return self._redacted_object(value, kind, depth, walk)
+            text = search.sanitiser._item(value, depth)  # noqa: SLF001 - its text in a line
+            return self._object(value, kind, text, search)
+        return self._redacted_object(value, kind, depth, search)
 
-    def _redacted_object(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
+    def _redacted_object(self, value: Any, kind: type, depth: int, search: EventSearch) -> Any:
         """Return a value without a JSON type, without credentials that its line would show."""
         if issubclass(kind, enum.Enum):
             inner = value.value
-            return value if is_scalar(type(inner)) else self._redacted(inner, depth + 1, walk)
+            return value if is_scalar(type(inner)) else self._redacted(inner, depth + 1, search)
         if class_attribute(kind, "__dataclass_fields__") is not MISSING:
             # A line shows it as an object with the names of its fields.
             names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
@@ -424,24 +412,28 @@ class Redact:
             members = {
                 name: NOT_LOADED if name in absent else _attribute(value, name) for name in names
             }
-            return self._members(members, depth, walk)
+            return self._members(members, depth, search)
         view = view_items(value, kind, MAX_ITEMS)
         if view is not None:
-            return self._list(*view, depth, walk)
+            return self._list(*view, depth, search)
         if class_attribute(kind, "__repr__") is _OBJECT_REPR:
             return value
+        if search.sanitiser.is_spent and id(kind) in search.text_kinds:
+            # Its text would be cut, and hidden for that.
+            return self._hidden(kind)
         # A line shows a text, unless the sanitiser knows the type.
-        shown = walk.sanitiser.value(value)
+        shown = search.sanitiser.value(value)
         if type(shown) is str:
-            return self._object(value, kind, shown, walk)
-        clean = self._redacted(shown, depth + 1, walk)
+            search.text_kinds.add(id(kind))
+            return self._object(value, kind, shown, search)
+        clean = self._redacted(shown, depth + 1, search)
         # The parts that the sanitiser has left out were not searched.
-        return value if clean == shown and not walk.sanitiser.is_spent else clean
+        return value if clean == shown and not search.sanitiser.is_spent else clean
 
-    def _object(self, value: Any, kind: type, text: str, walk: _Walk) -> Any:
+    def _object(self, value: Any, kind: type, text: str, search: EventSearch) -> Any:
         """Return an object if its text shows no credential, else a text that replaces it."""
         # The text was cut if the event has too many of them.
-        is_whole = not walk.sanitiser.is_spent
+        is_whole = not search.sanitiser.is_spent
         masked = mask(text, self.is_secret, self.marker) if is_whole else None
         if masked is not None:
             for secret in secret_texts(value, self.is_secret):
@@ -452,9 +444,12 @@ class Redact:
                     break
         if masked == text:
             return value
-        return MaskedRepr(f"<{type_name(kind)} {self.marker}>" if masked is None else masked)
+        return self._hidden(kind) if masked is None else MaskedRepr(masked)
 
-    def _sequence(self, value: Any, kind: type, depth: int, walk: _Walk) -> Any:
+    def _hidden(self, kind: type) -> MaskedRepr:
+        return MaskedRepr(f"<{type_name(kind)} {self.marker}>")
+
+    def _sequence(self, value: Any, kind: type, depth: int, search: EventSearch) -> Any:
         base = list if issubclass(kind, list) else tuple
         items = [*base.__getitem__(value, slice(0, MAX_ITEMS))]
         if len(items) == 2 and _is_name(items[0]) and self.is_secret(items[0]):
@@ -463,22 +458,22 @@ class Redact:
         names = class_attribute(kind, "_fields") if base is tuple else None
         if type(names) is tuple and len(names) == len(items):
             # The field names of a named tuple decide, though a line does not show them.
-            return [*map(self._member, names, items, [depth] * len(items), [walk] * len(items))]
-        return self._list(items, base.__len__(value) - len(items), depth, walk)
+            return [*map(self._member, names, items, [depth] * len(items), [search] * len(items))]
+        return self._list(items, base.__len__(value) - len(items), depth, search)
 
-    def _list(self, items: list[Any], left_out: int, depth: int, walk: _Walk) -> list[Any]:
-        kept = walk.within_budget(items)
-        clean = [self._redacted(item, depth + 1, walk) for item in kept]
+    def _list(self, items: list[Any], left_out: int, depth: int, search: EventSearch) -> list[Any]:
+        kept = search.within_budget(items)
+        clean = [self._redacted(item, depth + 1, search) for item in kept]
         return with_count(clean, left_out + len(items) - len(kept))
 
-    def _collection(self, value: Any, base: Any, depth: int, walk: _Walk) -> Any:
+    def _collection(self, value: Any, base: Any, depth: int, search: EventSearch) -> Any:
         """Return a collection that a line shows by the ``repr`` of its items."""
         items = [*islice(base.__iter__(value), MAX_ITEMS)]
         if all_scalars(items):
             # Values without names, such as a set of names.
             return value
-        kept = walk.within_budget(items)
-        clean = [self._redacted(item, depth + 1, walk, is_shown=True) for item in kept]
+        kept = search.within_budget(items)
+        clean = [self._redacted(item, depth + 1, search, is_shown=True) for item in kept]
         clean = with_count(clean, base.__len__(value) - len(kept))
         if base is deque:
             return deque(clean, deque.maxlen.__get__(value))
@@ -486,26 +481,6 @@ class Redact:
             return base(map(_hashable, clean))
         except Exception:
             return clean
-
-
-class _Walk:
-    """The state of one event's search for credentials."""
-
-    __slots__ = ("interrupts", "left", "sanitiser")
-
-    def __init__(self, interrupts: list[BaseException]) -> None:
-        #: The exceptions of values' own code that are no ``Exception``.
-        self.interrupts = interrupts
-        #: How many values may still be searched; a line holds no more.
-        self.left = MAX_NODES
-        #: Makes the texts of objects.
-        self.sanitiser = Sanitiser(max_characters=MAX_SEARCHED)
-
-    def within_budget(self, items: list[_T]) -> list[_T]:
-        """Return as many of the items as may still be searched."""
-        kept = items[: self.left]
-        self.left -= len(kept)
-        return kept
 
 
 def line_masks(processors: Sequence[Any]) -> list[Mask]:
@@ -564,16 +539,3 @@ def _attribute(value: Any, name: str) -> Any:
         return getattr(value, name)
     except Exception as error:
         return f"<unprintable {type_name(type(value))}: {type_name(type(error))}>"
-
-
-def _text(name: Any) -> str:
-    kind = type(name)
-    if issubclass(kind, (bytes, bytearray)):
-        base = bytes if issubclass(kind, bytes) else bytearray
-        return base.decode(name, "utf-8", "replace")
-    if issubclass(kind, str):
-        return str.__str__(name)
-    if issubclass(kind, (int, float)) or name is None:
-        return ""
-    # The form that a name has in a line.
-    return Sanitiser().key(name) or ""

@@ -144,7 +144,10 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "nested containers in a field": "_values.sanitiser.MAX_DEPTH",
         "fields of a line": "_values.sanitiser.MAX_ITEMS",
         "items of one container": "_values.sanitiser.MAX_ITEMS",
-        "values, over all containers": "_values.sanitiser.MAX_NODES",
+        "fields of a record or an event that are read, before processors run": (
+            "_fields.first_fields.MAX_FIELDS"
+        ),
+        "values, over all containers; a container counts as three": "_values.sanitiser.MAX_NODES",
         "characters of texts in containers and of `repr` texts, together": (
             "_values.sanitiser.MAX_CHARACTERS"
         ),
@@ -167,8 +170,8 @@ def test_the_bounds_are_those_of_the_code() -> None:
             "_values.sanitiser.MAX_TEXT"
         ),
         "`Redact`: values of an event": "_values.sanitiser.MAX_NODES",
-        "`Redact`: characters of objects' texts": "redaction.MAX_SEARCHED",
-        "`Redact`: characters of a name": "redaction._MAX_NAME",
+        "`Redact`: characters of objects' texts": "_redaction.event_search.MAX_SEARCHED",
+        "`Redact`: characters of a name": "_redaction.secret_names._MAX_NAME",
         "`Redact`: names remembered": "redaction._MAX_REMEMBERED",
         "`Redact(values, value_patterns, shapes)`: characters searched in a line": (
             "_redaction.mask._MAX_SEARCHED"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -13,15 +14,18 @@ from typing import Any
 import pytest
 
 from mozlog_py import MozlogFormatter
+from mozlog_py._fields.first_fields import MAX_FIELDS, first_fields
 from mozlog_py._line import line_encoder
 from mozlog_py._line.json_encoder import dumps
 from mozlog_py._line.line_encoder import LineEncoder, RaiseAfterWrite
 from mozlog_py._redaction.mask import Mask
 from mozlog_py._values.flatten import flatten as strict
+from mozlog_py._values.record_budget import MoreItems
 from mozlog_py._values.sanitiser import MAX_CHARACTERS, MAX_ITEMS, MAX_NODES, Sanitiser, unique_key
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import CapLengths, Redact, Sample, drop_none, flatten
+from mozlog_py.structlog import MozlogRenderer
 
 NOON_NS = 1_700_000_000_000_000_000
 
@@ -180,6 +184,90 @@ class TestSharedContainers:
         assert "more items>" in json.dumps(out)
 
 
+# More than are read of one event, and names in their order.
+MANY = {f"key{count}": count for count in range(MAX_FIELDS + 2_500)}
+
+
+def of_logging(**options: Any) -> dict[str, Any]:
+    return fields_of(MozlogFormatter(**options).format(record(**MANY)))
+
+
+def of_renderer(**options: Any) -> dict[str, Any]:
+    render: Any = MozlogRenderer(formatter=MozlogFormatter(**options), output="bytes")
+    return fields_of(render(None, "info", {**MANY, "event": "m"}))
+
+
+def of_message(**options: Any) -> dict[str, Any]:
+    made = logging.LogRecord("app", 20, "", 1, {**MANY, "msg": "m"}, None, None)
+    return fields_of(MozlogFormatter(**options).format(made))
+
+
+def fields_of(line: str | bytes) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(line)["Fields"]
+    return fields
+
+
+@pytest.mark.parametrize("front", [of_logging, of_renderer, of_message])
+class TestFirstFields:
+    """A record or an event may have more fields than are read of it."""
+
+    def test_first_fields_are_shown_and_the_others_counted(self, front: Any) -> None:
+        fields = front()
+        shown = {name: value for name, value in fields.items() if name in MANY}
+        assert list(shown.items()) == list(MANY.items())[: len(shown)]
+        assert fields == {
+            **shown,
+            "msg": "m",
+            "<more>": f"<{len(MANY) - len(shown)} more items>",
+            "mozlog.degraded": "items dropped",
+        }
+        assert len(shown) > MAX_ITEMS - 10
+
+    @pytest.mark.parametrize("processor", [drop_none, flatten, CapLengths(10), Redact()])
+    def test_first_fields_are_counted_behind_a_processor_as_well(
+        self, front: Any, processor: Any
+    ) -> None:
+        fields = front(processors=[processor])
+        assert fields["msg"] == "m"
+        shown = sum(name in MANY for name in fields)
+        assert fields["<more>"] == f"<{len(MANY) - shown} more items>"
+
+    def test_first_fields_are_what_a_processor_sees(self, front: Any) -> None:
+        seen: list[int] = []
+
+        def keep_two(_: Any, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
+            seen.append(len(event_dict))
+            return {name: event_dict[name] for name in ("event", "key1", "<more>")}
+
+        fields = front(processors=[keep_two])
+        assert MAX_FIELDS - 50 < seen[0] <= MAX_FIELDS + 20
+        left_out = int(fields.pop("<more>").split()[0][1:])
+        assert 2_500 <= left_out < 2_550
+        assert fields == {**fields, "key1": 1}
+
+
+@pytest.mark.parametrize("processor", [drop_none, flatten, CapLengths(10), Redact()])
+def test_first_fields_of_an_event_keep_what_structlog_puts_behind_them(processor: Any) -> None:
+    error = ValueError("x")
+    event = {**MANY, "level": "info", "exc_info": error, "event": "m"}
+    out = processor(None, "info", dict(event))
+    assert (out["level"], out["exc_info"], out["event"]) == ("info", error, "m")
+    shown = [name for name in out if name in MANY]
+    assert shown == [*MANY][: len(shown)]
+    assert out["<more>"] == f"<{len(MANY) - len(shown)} more items>"
+    # A second processor counts on from there.
+    again = Redact()(None, "info", dict(out))
+    shown = [name for name in again if name in MANY]
+    assert again["<more>"] == f"<{len(MANY) - len(shown)} more items>"
+
+
+def test_first_fields_take_what_fits_as_it_is() -> None:
+    event = dict.fromkeys(range(MAX_FIELDS))
+    assert first_fields(event) is event
+    copied = copy.deepcopy(MoreItems(3))
+    assert (copied, type(copied)) == ("<3 more items>", str)
+
+
 class TestBudgets:
     def test_a_long_name_is_not_repeated_for_each_of_its_members(self) -> None:
         members = dict.fromkeys(map(str, range(1000)), 1)
@@ -205,6 +293,49 @@ class TestBudgets:
         assert "pin='[redacted]'" in texts[0]
         assert texts[-1].endswith("Shown [redacted]>")
         assert not any("pin=7" in text for text in texts)
+
+    @pytest.mark.parametrize("options", [{}, {"shapes": True}])
+    def test_objects_beyond_what_redact_searches_are_not_asked_for_their_text(
+        self, options: Any
+    ) -> None:
+        asked: list[int] = []
+
+        class Shown:
+            def __init__(self, number: int) -> None:
+                self.number = number
+
+            def __repr__(self) -> str:
+                asked.append(self.number)
+                return f"Login(note='{'x' * 5000}')"
+
+        given = [Shown(number) for number in range(500)]
+        out = Redact(**options)(None, "info", {"event": "m", "a": given})
+        assert out["a"][0] is given[0]
+        assert str(out["a"][-1]).endswith("Shown [redacted]>")
+        assert 0 in asked
+        assert 499 not in asked
+
+    @pytest.mark.parametrize("kind", [list, tuple, dict.fromkeys])
+    def test_containers_count_as_three_values(self, kind: Any) -> None:
+        wide = {str(number): [kind("a") for _ in range(MAX_ITEMS)] for number in range(20)}
+        for made in (Sanitiser().fields(wide), Redact()(None, "", {"event": "m", **wide})):
+            whole = [
+                inner for name in wide for inner in made[name] if inner in ([*kind("a")], kind("a"))
+            ]
+            # Each is a container with one value.
+            assert MAX_NODES // 5 < len(whole) <= MAX_NODES // 4
+
+    def test_names_that_differ_in_their_number_are_remembered_once(self) -> None:
+        redact = Redact()
+        assert not any(redact.is_secret(f"item{number}") for number in range(5000))
+        assert all(redact.is_secret(f"password{number}") for number in range(5000))
+        assert len(redact._remembered) == 2
+
+    def test_names_with_a_number_are_compared_with_keys_and_patterns(self) -> None:
+        redact = Redact(["item7"], patterns=["^part_[0-4]$"])
+        asked = ["item6", "item7", "item8", "part_3", "part_5", "token9"]
+        secret = [name for name in asked if redact.is_secret(name)]
+        assert secret == ["item7", "part_3", "token9"]
 
     def test_an_event_with_more_fields_than_a_line_keeps_its_message(self) -> None:
         fields = {f"key{count}": count for count in range(5000)}

@@ -15,13 +15,15 @@ import operator
 import sys
 import time
 from collections.abc import Callable, Container, Mapping
+from itertools import islice
 from typing import Any, Final, SupportsIndex
 
-from mozlog_py._values.dict_items import DICTS, items_of
+from mozlog_py._values.dict_items import DICTS, items_of, thawed
 from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 
 from .event_record import EventRecord
+from .first_fields import MAX_FIELDS, count_left_out
 from .json_message import JSONMessage, looks_like_json
 from .template_message import Template, TemplateMessage, read_template
 
@@ -92,8 +94,14 @@ def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
     out: dict[Any, Any] = {}
     numbers: dict[str, int] = {}
     try:
-        for key, member in items_of(value, sys.maxsize - 1):
+        items = items_of(value, MAX_FIELDS)
+        for key, member in items[:MAX_FIELDS]:
             _add(out, key, member, numbers)
+        if len(items) > MAX_FIELDS:
+            held = thawed(value)
+            if "msg" in held:
+                out.setdefault("msg", held["msg"])
+            count_left_out(out, max(dict.__len__(held), len(items)) - len(out))
     except BaseException as error:
         sanitiser.unprintable(value, error)
     return out
@@ -171,13 +179,16 @@ def _exception(record: Any, out: dict[str, Any], sanitiser: Sanitiser) -> None:
 def extra_fields(record: Any, excluded: Container[str]) -> dict[Any, Any]:
     """Return a record's attributes without the excluded ones, in the record's order.
 
+    Of a record with more attributes than are read, the number of the others is a field.
     A ``logger_name`` that came with the call is among them. One that a handler has set is not.
     """
     if type(record) is EventRecord:
         return dict(record.fields)
     out: dict[Any, Any] = {}
     numbers: dict[str, int] = {}
-    for key, value in [*vars(record).items()]:
+    attrs = vars(record)
+    read = [*islice(attrs.items(), MAX_FIELDS)]
+    for key, value in read:
         if type(key) is not str:
             _add(out, key, value, numbers)
         elif key == "logger_name":
@@ -186,6 +197,7 @@ def extra_fields(record: Any, excluded: Container[str]) -> dict[Any, Any]:
                 out[key] = given
         elif key not in excluded:
             out[key] = value
+    count_left_out(out, len(attrs) - len(read))
     return out
 
 

@@ -5,40 +5,22 @@ What a line would leave out is not searched for names, so a copy must leave it o
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-from mozlog_py._line.line_encoder import DEGRADED
+from mozlog_py._fields.first_fields import KEPT_FIRST
 from mozlog_py._values.dict_items import DICTS
+from mozlog_py._values.record_budget import MORE_KEY, more_items
 from mozlog_py._values.sanitiser import MAX_ITEMS, unique_key
 
 from .masked_repr import MaskedRepr
 
 __all__ = [
-    "RESERVED",
     "is_own",
     "items_copied",
     "items_for_line",
     "with_count",
     "with_count_member",
 ]
-
-#: The names under which structlog keeps objects of its own, and the message.
-RESERVED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
-# These are kept of an event that has more fields than a line.
-_KEPT_FIRST: Final = RESERVED | {
-    DEGRADED,
-    "_from_structlog",
-    "error",
-    "level",
-    "level_number",
-    "logger",
-    "msg",
-    "stack",
-    "stack_info",
-    "Time",
-    "timestamp",
-    "traceback",
-}
 
 
 def items_copied(members: dict[Any, Any]) -> list[tuple[Any, Any]]:
@@ -54,7 +36,7 @@ def items_for_line(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     """Return as many items of an event as a line shows, its own fields among them."""
     if len(items) <= MAX_ITEMS:
         return items
-    first = {key for key, _ in items if type(key) is str and key in _KEPT_FIRST}
+    first = {key for key, _ in items if type(key) is str and key in KEPT_FIRST}
     room = MAX_ITEMS - 1 - len(first)
     kept = []
     for key, value in items:
@@ -77,7 +59,7 @@ def with_count(items: list[Any], left_out: int) -> list[Any]:
         if len(items) >= MAX_ITEMS:
             del items[-1]
             left_out += 1
-        items.append(MaskedRepr(f"<{left_out} more items>"))
+        items.append(MaskedRepr(more_items(left_out)))
     return items
 
 
@@ -92,7 +74,7 @@ def with_count_member(members: dict[Any, Any], left_out: int) -> dict[Any, Any]:
         if len(members) >= MAX_ITEMS:
             members.popitem()
             left_out += 1
-        members[unique_key("<more>", members)] = f"<{left_out} more items>"
+        members[unique_key(MORE_KEY, members)] = more_items(left_out)
     return members
 
 

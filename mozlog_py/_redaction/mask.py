@@ -18,6 +18,7 @@ from mozlog_py._line.json_encoder import dumps, loads
 from mozlog_py._line.line_encoder import encode
 from mozlog_py._values.dict_items import DICTS, thawed
 from mozlog_py._values.mask_registry import MARGIN
+from mozlog_py._values.record_budget import MORE_KEY, more_items
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_NODES, unique_key
 
 from .secret_shapes import Shapes
@@ -350,7 +351,7 @@ class _Walk:
             items = self._within_budget(value)
             copies = [self.value(item, depth + 1) for item in items]
             if len(items) < len(value):
-                copies.append(f"<{len(value) - len(items)} more items>")
+                copies.append(more_items(len(value) - len(items)))
             return copies if kind is list else kind(copies)
         if issubclass(kind, str):
             text = str.__str__(value)
@@ -376,7 +377,7 @@ class _Walk:
                 name = unique_key(name, out, numbers)
             out[name] = self.value(member, depth + 1)
         if len(items) < len(members):
-            out[unique_key("<more>", out)] = f"<{len(members) - len(items)} more items>"
+            out[unique_key(MORE_KEY, out)] = more_items(len(members) - len(items))
         return out
 
     def _within_budget(self, items: Any) -> list[Any]:

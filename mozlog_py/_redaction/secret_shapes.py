@@ -94,7 +94,8 @@ _GROUPS: Final = (
     (b"%40", b"%3D", b"%3d", b"%25", b"u00"),
 )
 _ENCODED_HIT: Final = re.compile(rb"[\x80-\xff]")
-_TOKEN_HIT: Final = re.compile(rb"[^\x00\x80]")
+_NO_TOKEN: Final = b"\x00\x80"
+_TOKEN_HIT: Final = re.compile(b"[^" + _NO_TOKEN + b"]")
 
 
 def _tables() -> list[bytes]:
@@ -229,7 +230,10 @@ class Shapes:
 
     def _is_near(self, line: bytes, hits: bytes) -> bool:
         """Return whether a token, a key or an encoded URL may be near one of the hits."""
-        places = [hit.start() for hit in islice(_TOKEN_HIT.finditer(hits), _MAX_HITS)]
+        # Deletion takes a fifth of the time of a search that finds nothing.
+        has_tokens = len(hits) <= _WINDOW or hits.translate(None, _NO_TOKEN)
+        found = _TOKEN_HIT.finditer(hits) if has_tokens else iter(())
+        places = [hit.start() for hit in islice(found, _MAX_HITS)]
         if len(places) == _MAX_HITS:
             return True
         if any(_NEAR.search(line, max(0, at - _BEFORE), at + _BEHIND) for at in places):

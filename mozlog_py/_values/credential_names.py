@@ -6,7 +6,15 @@ from typing import Final
 
 from mozlog_py._process.lazy_pattern import lazy_pattern
 
-__all__ = ["CREDENTIALS", "MARKER", "WHOLE_WORDS", "is_credential", "last_word", "normal_name"]
+__all__ = [
+    "CREDENTIALS",
+    "DIGITS",
+    "MARKER",
+    "WHOLE_WORDS",
+    "is_credential",
+    "last_word",
+    "normal_name",
+]
 
 #: Stands in place of a credential, unless an option names another text.
 MARKER: Final = "[redacted]"
@@ -52,7 +60,8 @@ _LAST_LETTERS: Final = frozenset(name[-3:] for name in (*_ENDINGS, *WHOLE_WORDS)
 _SEPARATORS: Final = lazy_pattern(r"[^a-z0-9]+")
 _LETTER: Final = lazy_pattern("[A-Za-z]")
 _MOST_READ: Final = 1024
-_DIGITS: Final = "0123456789"
+#: Digits at the end of a name count for nothing.
+DIGITS: Final = "0123456789"
 # A word begins behind a separator, at a capital behind a small letter or a digit, and
 # at the last of several capitals where small letters follow: DB|Pass, but OAuth is one word.
 _LAST_WORD: Final = lazy_pattern(
@@ -80,7 +89,7 @@ def is_credential(name: str) -> bool:
     if len(name) > _MOST_READ and _LETTER.search(name, len(name) - _MOST_READ):
         # The end of a name decides, and clients may send names of any length.
         name = name[-_MOST_READ:]
-    normal = normal_name(name).rstrip(_DIGITS)
+    normal = normal_name(name).rstrip(DIGITS)
     # A cheap test for the many names that are not. Other alphabets have separators of their own.
     if normal[-3:] not in _LAST_LETTERS and name.isascii():
         return False

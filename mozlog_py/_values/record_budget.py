@@ -5,18 +5,29 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from .class_lookup import is_kind
 from .mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, mask_before_cut
 
-__all__ = ["MAX_CHARACTERS", "MAX_NODES", "RecordBudget"]
+__all__ = [
+    "CONTAINER_NODES",
+    "MAX_CHARACTERS",
+    "MAX_NODES",
+    "MORE_KEY",
+    "MoreItems",
+    "RecordBudget",
+    "more_items",
+]
 
 _T = TypeVar("_T")
+_More = TypeVar("_More", bound="MoreItems")
 
 #: Values kept of one record, over all its containers: shared references can
 #: make a small object graph print as an endless one.
 MAX_NODES: Final = 10_000
+#: As how many further values a container counts, whose copy takes as long as that of some.
+CONTAINER_NODES: Final = 2
 #: Characters kept of one record's containers and ``repr`` texts together; one
 #: large string that is shared by many items would multiply.
 MAX_CHARACTERS: Final = 1_048_576
@@ -24,6 +35,33 @@ MAX_CHARACTERS: Final = 1_048_576
 # Beyond the bound of the characters, this much is kept of each text.
 _MAX_TAIL: Final = 100
 _MAX_REASONS: Final = 16
+
+#: The name under which an object has the number of its members that are left out.
+MORE_KEY: Final = "<more>"
+#: Returns the text in place of items that are left out.
+more_items: Final = "<{} more items>".format
+
+
+class MoreItems(str):
+    """The text in place of items that are left out, which keeps how many they are.
+
+    Args:
+        number: How many.
+    """
+
+    __slots__ = ("number",)
+
+    number: int
+
+    def __new__(cls: type[_More], number: int) -> _More:
+        """Return the text for a number of items."""
+        text = str.__new__(cls, more_items(number))
+        text.number = number
+        return text
+
+    def __reduce__(self) -> Any:
+        """Return what a copy or a pickle is made of: the plain text."""
+        return str, (str.__str__(self),)
 
 
 class RecordBudget:
@@ -77,11 +115,11 @@ class RecordBudget:
         return self._characters > self._max_characters or self._nodes >= MAX_NODES
 
     def _within_budget(self, items: list[_T]) -> list[_T]:
-        """Return as many of the items as the record may still hold."""
-        left = MAX_NODES - self._nodes
+        """Return as many of a container's items as the record may still hold."""
+        left = MAX_NODES - self._nodes - CONTAINER_NODES
         if len(items) > left:
-            items = items[:left]
-        self._nodes += len(items)
+            items = items[: max(0, left)]
+        self._nodes += len(items) + CONTAINER_NODES
         return items
 
     def _spent(self, text: str, most: int | None = None, left_out: int = 0) -> str:

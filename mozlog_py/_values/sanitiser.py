@@ -20,6 +20,8 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final
 
+from mozlog_py._process.self_log import DEGRADED
+
 from .bounded_repr import bounded_repr
 from .class_lookup import comes_from, defines, is_kind, type_name
 from .dict_items import DICTS, items_of
@@ -36,7 +38,14 @@ from .lazy_values import (
 )
 from .lazy_values import PACKAGES as LAZY_PACKAGES
 from .name_value_pairs import Members, members_of, view_items
-from .record_budget import MAX_CHARACTERS, MAX_NODES, RecordBudget
+from .record_budget import (
+    MAX_CHARACTERS,
+    MAX_NODES,
+    MORE_KEY,
+    MoreItems,
+    RecordBudget,
+    more_items,
+)
 from .request_objects import PACKAGES as REQUEST_PACKAGES
 from .request_objects import is_request, shown_request
 
@@ -72,15 +81,12 @@ _MAX_COUNTED_BITS: Final = 1_000_000
 _CHUNK: Final = 8192
 
 _INFINITIES: Final = (math.inf, -math.inf)
-_MORE_KEY: Final = "<more>"
-_FIRST: Final = ("msg", "error", "traceback", "stack", "Time")
+_FIRST: Final = ("msg", "error", "traceback", "stack", "Time", DEGRADED)
 _DATES: Final = (datetime.datetime, datetime.date, datetime.time)
 _COLLECTIONS: Final = (set, frozenset, deque)
 _SHOWN_BY_STR: Final = (("uuid", "UUID"), ("decimal", "Decimal"), ("pathlib", "PurePath"))
 # The packages of the classes that are known by name, and shown in a way of their own.
 _NAMED_PACKAGES: Final = LAZY_PACKAGES | REQUEST_PACKAGES
-
-_is_more: Final = "<{} more items>".format
 
 
 class Sanitiser(RecordBudget):
@@ -115,11 +121,14 @@ class Sanitiser(RecordBudget):
 
     def fields(self, fields: dict[Any, Any]) -> dict[str, Any]:
         """Return a copy of a record's fields in plain values, without those that are None."""
+        left_out = 0
         if dict.__len__(fields) > MAX_ITEMS:
-            # The message and the exception must not be among the fields that are dropped.
+            # The message, the exception and the note must not be among those that are dropped.
             first = {name: fields[name] for name in _FIRST if name in fields}
             fields = {**first, **fields}
-        return self._members(fields, keep_none=False)
+            if type(fields.get(MORE_KEY)) is MoreItems:
+                left_out = fields.pop(MORE_KEY).number
+        return self._members(fields, keep_none=False, left_out=left_out)
 
     def value(self, value: Any) -> Any:
         """Return a copy of one value in plain values."""
@@ -334,7 +343,7 @@ class Sanitiser(RecordBudget):
         shown, size = rows
         texts = [self._item(row, depth) for row in self._within_budget(shown)]
         if len(texts) < size:
-            texts.append(_is_more(size - len(texts)))
+            texts.append(more_items(size - len(texts)))
         return f"<QuerySet [{', '.join(texts)}]>"
 
     def _collection(self, base: type, value: Any, depth: int) -> str:
@@ -444,10 +453,12 @@ class Sanitiser(RecordBudget):
     def _opened(self, members: Members, depth: int) -> dict[str, Any]:
         out = self._mapping(members.held, depth)
         if members.left_out:
-            out[unique_key(_MORE_KEY, out)] = self._more(members.left_out)
+            out[unique_key(MORE_KEY, out)] = self._more(members.left_out)
         return out
 
-    def _members(self, value: Any, *, keep_none: bool, depth: int = 0) -> dict[str, Any]:
+    def _members(
+        self, value: Any, *, keep_none: bool, depth: int = 0, left_out: int = 0
+    ) -> dict[str, Any]:
         out: dict[str, Any] = {}
         numbers: dict[str, int] = {}
         items = items_of(value, MAX_ITEMS)
@@ -473,14 +484,14 @@ class Sanitiser(RecordBudget):
                 out[name] = member
             elif (made := self._value(member, depth)) is not None or keep_none:
                 out[name] = made
-        left_out = size - len(members)
+        left_out += size - len(members)
         if left_out > 0:
-            out[unique_key(_MORE_KEY, out)] = self._more(left_out)
+            out[unique_key(MORE_KEY, out)] = self._more(left_out)
         return out
 
     def _more(self, count: int) -> str:
         self.add_reason("items dropped")
-        return _is_more(count)
+        return more_items(count)
 
 
 def _same(value: Any) -> Any:

@@ -12,6 +12,7 @@ import structlog
 
 from mozlog_py._config.options import OptionError, check_switch, check_text, shown
 from mozlog_py._fields.event_record import EventRecord
+from mozlog_py._fields.first_fields import first_fields
 from mozlog_py._fields.from_event import (
     LEVEL_AND_TIME,
     LEVELS,
@@ -358,9 +359,9 @@ class MozlogRenderer(ChainRenderer):
                     fields = event_dict.copy()
                 message = fields.pop("event")
                 if fields and (
-                    not all_plain(fields.values())
+                    len(fields) >= MAX_ITEMS
+                    or not all_plain(fields.values())
                     or not _is_plainly_named(fields)
-                    or len(fields) >= MAX_ITEMS
                 ):
                     return render_any(logger, method_name, event_dict)
                 if type(message) is not str or not message:
@@ -407,6 +408,7 @@ class MozlogRenderer(ChainRenderer):
         try:
             if event_dict.get("stack_info") is True and "stack" not in event_dict:
                 event_dict = _add_stack(logger, method_name, {**event_dict})
+            event_dict = first_fields(event_dict)
             if self._is_plain:
                 return self._line(name, method_name, event_dict, own, max_bytes)
             return self._line_of_formatter(name, method_name, event_dict, own, max_bytes)
