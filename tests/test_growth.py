@@ -68,6 +68,18 @@ def test_no_processor_and_no_format_does_more_for_what_is_larger(words: tuple[st
 
 
 @OF_THE_TREE
+@pytest.mark.parametrize("name", ["mozlog", "no such transform"])
+def test_the_program_measures_a_row_that_grows_again(name: str) -> None:
+    before = f"""
+found = growth.Measured({name!r}, "nested", [1], [1.0], ["20 times as long for 10 bytes", "x"])
+print(growth.confirmed(found, 1000).faults)
+"""
+    _, said = growth("--row", "none", before=before)
+    grown = [] if name == "mozlog" else ["20 times as long for 10 bytes"]
+    assert said == f"{[*grown, 'x']}\n0 rows, 0 that grow too much\n"
+
+
+@OF_THE_TREE
 def test_the_program_tells_what_is_quadratic() -> None:
     before = """
 def quadratic(fields):

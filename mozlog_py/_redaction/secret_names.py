@@ -31,7 +31,7 @@ class SecretNames:
         ValueError: A key or a pattern is invalid.
     """
 
-    __slots__ = ("_has_defaults", "_keys", "_patterns")
+    __slots__ = ("_has_defaults", "_keys", "_patterns", "is_exact")
 
     def __init__(
         self,
@@ -51,11 +51,8 @@ class SecretNames:
         self._keys = frozenset(map(normal_name, keys))
         self._patterns = tuple(compiled("patterns", each, re.IGNORECASE) for each in patterns)
         self._has_defaults = bool(defaults)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether digits at the end of a name count; for the names of credentials they do not."""
-        return bool(self._keys or self._patterns)
+        #: Whether digits at the end of a name count; for the names of credentials they do not.
+        self.is_exact = bool(self._keys or self._patterns)
 
     @property
     def is_any(self) -> bool:
