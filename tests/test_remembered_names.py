@@ -76,6 +76,7 @@ class TestTheRule:
             ("trace_context.py", "is_installed", False),  # has no argument
             ("request_text.py", "_url_parser", False),  # has no argument
             ("secret_values.py", "_encodings_of", False),  # of single characters
+            ("secret_values.py", "_encoded_alternatives", False),  # of characters of secrets
             ("servers.py", "_drops_arguments", False),  # of 64 types of handlers
             ("vary.py", "merged_vary", False),  # of what responses of the application say
             ("text_mask.py", "_by_value", False),  # of what 64 checks were given

@@ -332,6 +332,12 @@ def _expression(encodings: Encodings) -> str:
     return "".join(parts)
 
 
+@functools.lru_cache(maxsize=512)
+def _encoded_alternatives(alternatives: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Return the encodings of a character, or of a run of it, as bytes of encoded JSON."""
+    return tuple({_encoded(encoding) for encoding in alternatives})
+
+
 def _encoded(encoding: str) -> bytes:
     """Return an encoding as bytes of encoded JSON."""
     try:
@@ -343,11 +349,13 @@ def _encoded(encoding: str) -> bytes:
 
 def _runs(encodings: Encodings) -> tuple[bool, frozenset[bytes]]:
     """Return whether the runs of a needle are long, and the runs."""
-    encoded = [
-        tuple({_encoded(encoding) for encoding in alternatives}) for alternatives in encodings
-    ]
+    encoded = [*map(_encoded_alternatives, encodings)]
     # How many bytes follow from each character on, at least.
     left = [*itertools.accumulate(reversed([min(map(len, each)) for each in encoded]))][::-1]
+    # Base64 and most secrets have one encoding of each character.
+    whole = (
+        b"".join(each[0] for each in encoded) if all(len(each) == 1 for each in encoded) else b""
+    )
     for word_bytes, most in ((_LONG, _MAX_LONG_RUNS), (_SHORT, _MAX_RUNS)):
         size = 2 * word_bytes - 1
         best: frozenset[bytes] = frozenset()
@@ -355,7 +363,11 @@ def _runs(encodings: Encodings) -> tuple[bool, frozenset[bytes]]:
         for start in range(0, len(encoded), 1 + len(encoded) // _MAX_STARTS):
             if left[start] < size:
                 break
-            runs = _expanded(encoded, start, size, best_cost[0])
+            runs: frozenset[bytes] | None
+            if whole:
+                runs = frozenset({whole[-left[start] :][:size]})
+            else:
+                runs = _expanded(encoded, start, size, best_cost[0])
             if runs is not None:
                 cost = (len(runs), max(sum(map(_COMMON.__contains__, run)) for run in runs))
                 if cost < best_cost:

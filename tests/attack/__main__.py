@@ -26,6 +26,8 @@ PATHS = [str(HERE.parent), str(HERE.parents[1])]
 
 #: Groups that nothing else may run beside.
 ALONE = {"heartbeat"}
+#: Groups that take longest, in this order: they begin first.
+LONGEST = ("secrets", "new_names", "endpoint_leaks")
 #: Seconds that one group may take before it counts as not held.
 _PATIENCE_S = 300
 Row = tuple[str, int, int]
@@ -91,7 +93,9 @@ def main() -> int:
     alone = [name for name in names if name in ALONE]
     with ThreadPoolExecutor(2) as pool:
         run = partial(run_group, quick=options.quick)
-        together = pool.map(run, [name for name in names if name not in ALONE])
+        first = [name for name in LONGEST if name in names]
+        others = [name for name in names if name not in {*LONGEST, *ALONE}]
+        together = pool.map(run, [*first, *others])
         for rows in chain(together, map(run, alone)):
             for attack, of, so_many in rows:
                 mark = "" if so_many >= of else " **no**"

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -61,11 +62,13 @@ class Measured(NamedTuple):
 def run() -> list[tuple[str, int, int]]:
     """Return for each server and path the attack, and how many requests were tried and held."""
     attack = "ten clients on a slow heartbeat"
-    return [
-        (f"{attack}, {each.stack}: {each.path}", len(each.times_ms), each.held)
-        for name in _OF_EACH_KIND
-        for each in measure(name)
-    ]
+    # Nearly all of the time is that of the slow check, so a second server delays none.
+    with ThreadPoolExecutor(2) as pool:
+        return [
+            (f"{attack}, {each.stack}: {each.path}", len(each.times_ms), each.held)
+            for of_one in pool.map(measure, _OF_EACH_KIND)
+            for each in of_one
+        ]
 
 
 def measure(stack: str, settings: Mapping[str, str] | None = None) -> list[Measured]:
