@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
+from template_strings import IS_REAL, template
 
 from mozlog_py import MozlogFormatter, MozlogHandler, context
 from mozlog_py._fields.template_message import Template, TemplateMessage, read_template
@@ -22,18 +23,10 @@ from mozlog_py.queued import MozlogQueueHandler
 from mozlog_py.sink import Sink
 from mozlog_py.structlog import FastBoundLogger, MozlogRenderer, SinkLoggerFactory
 
-pytestmark = [
-    pytest.mark.usefixtures("unconfigured_structlog"),
-    pytest.mark.skipif(sys.version_info < (3, 14), reason="template strings came with Python 3.14"),
-]
+pytestmark = pytest.mark.usefixtures("unconfigured_structlog")
 
 #: Logs a template with keyword arguments as fields, and returns the Fields of the line.
 Front = Callable[..., Any]
-
-
-def template(source: str, **names: Any) -> Any:
-    """Return the template string of a source, which older Pythons cannot read."""
-    return eval(f"t{source!r}", names)
 
 
 def of_handler(handler: logging.Handler, fields: dict[str, Any], call: tuple[Any, ...]) -> None:
@@ -426,6 +419,7 @@ class TestTemplateMessage:
         ):
             assert (type(copied), copied) == (str, "a 1")
 
+    @pytest.mark.skipif(not IS_REAL, reason="string.templatelib came with Python 3.14")
     def test_template_message_is_read_from_templates_that_code_has_made(self) -> None:
         from string.templatelib import Interpolation
 
