@@ -6,7 +6,8 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -17,7 +18,7 @@ from selection import mark_all
 from dockerflow import checks, summary
 from mozlog_py import config, context
 from mozlog_py._fields import request_text
-from mozlog_py._process import self_log
+from mozlog_py._process import self_log, unpatched
 from mozlog_py._stdlib import excepthooks, minimal_records, record_factory
 from mozlog_py._values import mask_registry
 
@@ -44,6 +45,24 @@ settings.load_profile("mozlog")
 if os.environ.get("MOZLOG_COVERAGE") == "main":
     # The programs that these tests start do not measure coverage: it takes longer than they do.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
+def measured(start: Callable[..., Any], trace: Any) -> Callable[..., Any]:
+    """Return a function that starts a thread, whose code is measured by coverage."""
+
+    def start_measured(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        def run() -> None:
+            sys.settrace(trace)
+            function(*arguments)
+
+        return start(run, ())
+
+    return start_measured
+
+
+if threading.gettrace() is not None:
+    # coverage sees the threads of ``threading``, and the queue starts its own below that module.
+    vars(unpatched)["_start"] = measured(vars(unpatched)["_start"], threading.gettrace())
 
 # Of each pytest that a test starts. These plug-ins take several seconds to import, and none of
 # those tests needs them.

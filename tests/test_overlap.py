@@ -5,7 +5,9 @@ import logging
 import shutil
 import subprocess
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -214,3 +216,50 @@ class TestOverlap:
             logger.removeHandler(handler)
         (line,) = checked_lines(stream.getvalue())
         assert line["Fields"] == {"msg": "both are here"}
+
+    @pytest.mark.parametrize(
+        "name", ["dockerflow-2026.3.4.dist-info", "dockerflow-2026.3.4-py3.egg-info"]
+    )
+    def test_overlap_is_read_from_the_folders_of_installed_distributions(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+    ) -> None:
+        (tmp_path / "dockerflow_extra-1.0.dist-info").mkdir()
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(sys, "path", [str(tmp_path)])
+        said = "The distribution dockerflow 2026.3.4 {}: run `pip uninstall dockerflow`, then "
+        shown = overlap.overlap() or ""
+        both = "is installed beside mozlog-py, and both have a package dockerflow"
+        assert shown.startswith(said.format(both))
+        assert shown.endswith("`pip install --force-reinstall --no-deps mozlog-py`")
+        monkeypatch.setitem(sys.modules, "dockerflow", ModuleType("dockerflow"))
+        shown = overlap.overlap() or ""
+        assert shown.startswith(said.format("has overwritten the package dockerflow of mozlog-py"))
+
+    @pytest.mark.parametrize(
+        ("files", "said"),
+        [
+            ({"__init__.py": "", **dict.fromkeys(overlap.FILES_OF_OURS, "")}, "are missing"),
+            (dict.fromkeys(overlap.FILES_OF_OURS, ""), "are missing"),
+            ({"__init__.py": "", "endpoints.py": ""}, None),
+            ({"__init__.py": f"{overlap.MARKER} = True"}, None),
+            ({}, None),
+        ],
+        ids=["overwritten", "uninstalled", "of the application", "ours", "none"],
+    )
+    def test_overlap_is_read_from_files_without_an_import(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        files: dict[str, str],
+        said: str | None,
+    ) -> None:
+        if files:
+            (tmp_path / "dockerflow").mkdir()
+        for name, text in files.items():
+            (tmp_path / "dockerflow" / name).write_text(text)
+        monkeypatch.delitem(sys.modules, "dockerflow")
+        monkeypatch.setattr(sys, "path", [str(tmp_path)])
+        monkeypatch.setattr(sys, "meta_path", [PathFinder])
+        shown = overlap.overlap()
+        assert (shown is None) if said is None else (shown is not None and said in shown)
+        assert "dockerflow" not in sys.modules

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,7 +143,9 @@ class TestInterpretersOfOneProcess:
         ran.text = (folder / "read").read_text()
         assert ran.counts() == dict.fromkeys("abcdm", 60)
 
-    def test_share_a_pipe_with_another_process(self, folder: Path) -> None:
+    def test_interpreters_of_one_process_share_a_pipe_with_another_process(
+        self, folder: Path
+    ) -> None:
         other = """
             import subprocess
             import sys
@@ -464,3 +467,64 @@ class TestSeveralInterpreters:
         for found, expected in (((0,), False), ((0, 1), True), (None, True)):
             module.found = found
             assert interpreters.has_several() is expected
+
+
+class TestThreadsOfASubinterpreter:
+    """What ``InterpreterPoolExecutor`` proves above on 3.14, step by step and on every Python."""
+
+    @pytest.fixture(autouse=True)
+    def subinterpreter(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        hooks: list[Any] = []
+        monkeypatch.setattr(interpreters, "IS_MAIN", False)
+        monkeypatch.setattr(interpreters, "_holders", [])
+        monkeypatch.setattr(interpreters._Shutdown, "is_hooked", False)
+        monkeypatch.setattr(interpreters._Shutdown, "has_begun", False)
+        monkeypatch.setattr(threading, "_register_atexit", hooks.append)
+        return hooks
+
+    def test_threads_of_a_subinterpreter_are_no_daemons(self, subinterpreter: list[Any]) -> None:
+        ran: list[tuple[str, bool]] = []
+
+        def run(word: str) -> None:
+            ran.append((word, threading.current_thread().daemon))
+
+        for word in ("one", "two"):
+            interpreters.start_thread(run, (word,), "shop")
+        for thread in threading.enumerate():
+            if thread.name == "shop":
+                thread.join()
+        assert sorted(ran) == [("one", False), ("two", False)]
+        assert subinterpreter == [interpreters._end_threads]
+
+    def test_threads_of_a_subinterpreter_end_before_it_does(
+        self, subinterpreter: list[Any]
+    ) -> None:
+        class Holder:
+            def __init__(self) -> None:
+                self.is_told = False
+
+            def end_threads(self) -> None:
+                self.is_told = True
+
+        kept, gone = Holder(), Holder()
+        for holder in (kept, gone):
+            interpreters.end_with_interpreter(holder)
+        del gone, holder
+        interpreters.start_thread(list, (), "shop")
+        subinterpreter[0]()
+        assert kept.is_told
+        with pytest.raises(RuntimeError, match="starts no more threads"):
+            interpreters.start_thread(list, (), "shop")
+
+    def test_threads_of_a_subinterpreter_are_not_started_where_no_hook_ends_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(_: Any) -> None:
+            raise RuntimeError("can't register atexit after shutdown")
+
+        monkeypatch.setattr(threading, "_register_atexit", refuse)
+        with pytest.raises(RuntimeError, match="starts no more threads"):
+            interpreters.start_thread(list, (), "shop")
+
+    def test_threads_of_a_subinterpreter_are_not_alone(self) -> None:
+        assert interpreters.has_several()
