@@ -65,7 +65,8 @@ def prepare(name: str, *, is_installing: bool) -> Path:
     what is there of it is only what its dependencies came with.
     Raises ``SystemExit`` where it is to be installed and cannot be.
     """
-    directory = _BELOW / name
+    # One for each Python that has measured here.
+    directory = _BELOW / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
     python = directory / "bin" / "python"
     requirements = [*_PINS[name]]
     made_for = [sys.version, *requirements]

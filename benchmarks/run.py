@@ -5,7 +5,7 @@
     python benchmarks/run.py --against TREE
                                         our sources here against those of another tree
 
-The first run makes the environments, below ``benchmarks/.environments``. What is
+The first run of each Python makes its environments, below ``benchmarks/.environments``. What is
 not right is not timed (see ``checks.py``), and the program then exits with 1.
 Without Node.js, what needs it is left out.
 """

@@ -2,6 +2,9 @@
 
     python benchmarks/table.py
 
+``results.json`` is of the Python that the tests run on, ``results-3.14.json`` of a newer one:
+``python3.14 benchmarks/run.py --output benchmarks/results-3.14.json``.
+
 Both pages have two markers, and a table stands between them. Everything that it says is read
 from the results; nothing is measured here.
 """
@@ -46,11 +49,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--results", type=Path, default=_HERE / "results.json")
+    parser.add_argument("--newest", type=Path, default=_HERE / "results-3.14.json")
     parser.add_argument("--page", type=Path, default=_HERE.parent / "docs" / "benchmarks.md")
     parser.add_argument("--readme", type=Path, default=_HERE.parent / "README.md")
     options = parser.parse_args()
     results = json.loads(options.results.read_text(encoding="utf-8"))
-    _write(options.page, _text, results)
+    newest = json.loads(options.newest.read_text(encoding="utf-8"))
+    _write(options.page, lambda of: f"{_text(of)}\n\n{_of_newest(newest)}", results)
     _write(options.readme, _figures, results)
 
 
@@ -86,6 +91,19 @@ def _text(results: dict[str, Any]) -> str:
             _of_crowds(contests["context"]),
             _of_fields(contests["curve"][0], contests["slope"]),
             "## How it was measured",
+            _made(results),
+        ]
+    )
+
+
+def _of_newest(results: dict[str, Any]) -> str:
+    runtimes = {of["runtime"] for of in results["environments"].values() if "runtime" in of}
+    (runtime,) = (name for name in runtimes if name.startswith("CPython"))
+    return "\n\n".join(
+        [
+            f"## On Python {runtime.split()[1].rpartition('.')[0]}",
+            "The figures of the README, measured by the same program on a newer Python.",
+            _figures(results),
             _made(results),
         ]
     )

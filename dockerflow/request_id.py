@@ -59,7 +59,7 @@ _AHEAD: Final = 64
 _DIGITS: Final = struct.Struct("8s 4s x3s x3s 12s" * _AHEAD)
 _IDS: Final = b" ".join([b"%b-%b-4%b-a%b-%b"] * _AHEAD)
 _ahead: Final[list[str]] = []
-_is_watching = False
+_has_fork_hook = False
 
 
 def new_id() -> str:
@@ -71,10 +71,10 @@ def new_id() -> str:
 
 
 def _refill() -> str:
-    global _is_watching
-    if not _is_watching and hasattr(os, "register_at_fork"):
+    global _has_fork_hook
+    if not _has_fork_hook and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_ahead.clear)
-    _is_watching = True
+    _has_fork_hook = True
     digits = os.urandom(16 * _AHEAD).hex().encode()
     ids = (_IDS % _DIGITS.unpack(digits)).decode().split(" ")
     last = ids.pop()

@@ -37,15 +37,20 @@ __all__ = ["DockerflowMiddleware"]
 class DockerflowMiddleware(StateLayer):
     """The middleware of one application; the application's start checks the settings.
 
-    ``app``: what it is around, which ``add_middleware`` gives. Other options are those of
-    ``DockerflowASGI``. ``settings``, ``version_path`` and ``config`` take the place of what
-    ``app.state`` says.
+    A bad setting in ``app.state`` fails the start. If the first call is a request already, the
+    setting is logged, and has its default.
 
-    A bad setting fails the start. Where the first call is a request already, it is
-    logged, and has its default.
+    Args:
+        app: The application that this layer wraps; ``add_middleware`` passes it.
+        **options: As for ``DockerflowASGI``. ``settings``, ``version_path`` and ``config`` replace
+            what ``app.state`` has.
+
+    Raises:
+        OptionError: An option has an invalid value.
     """
 
-    # A layer further out has begun each request, and does not answer for the endpoints.
+    # Not that of StateLayer, which passes on each request that an outer layer has begun: here the
+    # outer layer is around the whole application, and has no endpoints.
     __call__ = DockerflowASGI.__call__
 
     def __init__(self, app: Any, **options: Unpack[MiddlewareOptions]) -> None:

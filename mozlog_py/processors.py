@@ -12,10 +12,10 @@ from typing import Any, Final, NoReturn
 
 from mozlog_py._config.options import check_no_positional
 from mozlog_py._fields.first_fields import first_fields
-from mozlog_py._fields.from_event import event_level
+from mozlog_py._fields.from_event import envelope_fields, event_level
 from mozlog_py._fields.late_request_ids import add_request_id
 from mozlog_py._fields.template_message import TemplateMessage
-from mozlog_py._line.line_encoder import DEGRADED, degrade
+from mozlog_py._line.degraded_note import DEGRADED, degrade
 from mozlog_py._line.severity import severity
 from mozlog_py._process.memo import remember
 from mozlog_py._values.class_lookup import type_name
@@ -46,9 +46,6 @@ __all__ = [
 _MAX_TEXT: Final = 300
 #: How many failures of processors are remembered.
 _MAX_REPORTED: Final = 100
-
-# The keys that are kept of an event that could not be redacted.
-_KEPT_UNREDACTED: Final = ("_record", "_from_structlog", "level_number")
 
 _EventDict = dict[str, Any]
 
@@ -211,7 +208,7 @@ def _without_none(members: dict[Any, Any], depth: int, budget: _CopyBudget) -> d
     for key, value in [*islice(out.items(), most)]:
         if value is None:
             del out[key]
-        elif _is_dict(type(value)) and depth < MAX_DEPTH and key not in _UNTOUCHED:
+        elif _is_dict(type(value)) and depth < MAX_DEPTH:
             out[key] = _without_none(thawed(value), depth + 1, budget)
     return out
 
@@ -319,10 +316,7 @@ def guarded(
             reason = _failure(processor, error, chain or processors, interrupts)
             if isinstance(processor, Redact):
                 # Without it, the event would go on with the credentials.
-                event_dict = {
-                    name: event_dict[name] for name in _KEPT_UNREDACTED if name in event_dict
-                }
-                event_dict["event"] = "<not redacted>"
+                event_dict = {**envelope_fields(event_dict), "event": "<not redacted>"}
             else:
                 # A plain dict: a subclass may override what ``degrade`` calls.
                 event_dict = {**event_dict}

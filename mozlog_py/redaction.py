@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mozlog_py._fields import json_message
 from mozlog_py._fields.first_fields import RESERVED, count_left_out, first_fields
+from mozlog_py._fields.from_event import envelope_fields
 from mozlog_py._fields.template_message import Template, TemplateMessage, read_template
 from mozlog_py._process.memo import remember
 from mozlog_py._redaction import template_values
 from mozlog_py._redaction.chain_masks import mask_renderers
 from mozlog_py._redaction.event_search import EventSearch
 from mozlog_py._redaction.line_limits import (
-    is_own,
+    is_structlogs_own,
     items_copied,
     items_for_line,
     with_count,
     with_count_member,
 )
-from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, shows
+from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_attribute_texts, shows
 from mozlog_py._redaction.secret_names import SecretNames, text_of_name
 from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named, type_name
 from mozlog_py._values.credential_names import (
@@ -124,7 +125,10 @@ class Redact:
         #: Masks by value and by shape; None if neither was asked for.
         self.mask = self._mask()
         if not (self._names.is_any or self.mask):
-            raise ValueError("nothing would be redacted: give keys or patterns, or keep defaults")
+            raise ValueError(
+                "nothing would be redacted: pass keys, patterns, values, value_patterns or "
+                "shapes=True, or keep defaults"
+            )
 
     def _mask(self) -> Mask | None:
         values, value_patterns, shapes, defaults = self._by_value
@@ -232,13 +236,14 @@ class Redact:
             return self._event(event_dict, EventSearch(interrupts))
         except Exception:
             # Without an event in its place, the chain would go on with the credentials.
-            return {
+            hidden = {
                 key: value
                 if key in RESERVED and not template_values.is_fields(value)
                 else self.marker
                 for key, value in items_copied(event_dict)
                 if type(key) is str
             }
+            return {**hidden, **envelope_fields(event_dict)}
 
     def _event(self, event_dict: dict[str, Any], search: EventSearch) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -248,7 +253,7 @@ class Redact:
         items = items_copied(event_dict)
         kept = items_for_line(items)
         for key, value in kept:
-            if type(key) is str and key in RESERVED and is_own(key, value):
+            if type(key) is str and key in RESERVED and is_structlogs_own(key, value):
                 out[key] = self._message(value, search) if key == "event" else value
             else:
                 out[key] = self._member(key, value, 0, search)
@@ -436,7 +441,7 @@ class Redact:
         is_whole = not search.sanitiser.is_spent
         masked = mask(text, self.is_secret, self.marker) if is_whole else None
         if masked is not None:
-            for secret in secret_texts(value, self.is_secret):
+            for secret in secret_attribute_texts(value, self.is_secret):
                 # The secret may hold a quote, so that the masked value ends within it.
                 is_quoted = repr(secret) in text or not shows(text, secret)
                 if not is_quoted or shows(masked, secret):

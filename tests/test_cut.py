@@ -199,6 +199,12 @@ class TestOtherLines:
         reason = line["Fields"]["mozlog.degraded"]
         assert reason.endswith(f"; {19 - len(left)} fields left out")
 
+    def test_other_lines_keep_a_field_of_the_name_of_the_note(self) -> None:
+        fields = {"mozlog.degraded": {"a": 1}, "n": "x" * 10_000}
+        line = checked(self.written(MozlogFormatter(), 2048, record("hi", **fields)))
+        assert line["Fields"]["extra.mozlog.degraded"] == {"a": 1}
+        assert "cut from" in line["Fields"]["mozlog.degraded"]
+
     def test_other_lines_do_not_keep_a_list_of_a_traceback_in_the_place_of_all_others(self) -> None:
         formatter = MozlogFormatter(exc_info_as_array=True)
         text = "\n".join(f"line {n}" for n in range(20_000))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_texts, shows
+from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_attribute_texts, shows
 from mozlog_py._values.credential_names import is_credential
 
 
@@ -109,7 +109,7 @@ class TestSecretTexts:
                 self.is_pass = True
                 self.token = None
 
-        assert sorted(secret_texts(Login(), is_credential)) == ["4711", "k3y", "tulip"]
+        assert sorted(secret_attribute_texts(Login(), is_credential)) == ["4711", "k3y", "tulip"]
 
     def test_secret_texts_are_those_of_objects_within_as_well_where_they_are_long(self) -> None:
         class Login:
@@ -117,16 +117,16 @@ class TestSecretTexts:
                 self.__dict__.update(members)
 
         inner = [{"deep": Login(password="tulip", pwd="x")}]
-        assert secret_texts(Login(inner=inner, pwd="y"), is_credential) == ["y", "tulip"]
+        assert secret_attribute_texts(Login(inner=inner, pwd="y"), is_credential) == ["y", "tulip"]
 
     def test_secret_texts_are_none_of_what_has_no_attributes(self) -> None:
         for value in (object(), 1, hostile.RaisingClass(), hostile.slotted_with_a_hole()):
-            assert secret_texts(value, is_credential) == []
+            assert secret_attribute_texts(value, is_credential) == []
 
     def test_secret_texts_of_an_endless_graph_have_an_end(self) -> None:
         loop: list[Any] = []
         loop += [loop, {"loop": loop}]
-        assert secret_texts(loop, is_credential) == []
+        assert secret_attribute_texts(loop, is_credential) == []
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,12 @@ class TestDropNone:
         assert run(drop_none, event) == {"b": {"d": 0, "e": [None]}, "f": ""}
         assert event["b"] == {"c": None, "d": 0, "e": [None]}
 
+    def test_drop_none_leaves_the_objects_of_structlog_and_no_others_of_their_names(self) -> None:
+        event = {"exc_info": None, "a": {"exc_info": {"b": None}, "event": {"b": None, "c": 1}}}
+        assert run(drop_none, event) == {"a": {"exc_info": {}, "event": {"c": 1}}}
+        positional = {"positional_args": {"b": None}}
+        assert run(drop_none, positional) == positional
+
 
 class TestCapLengths:
     def test_cap_lengths_cuts_long_texts_and_keeps_both_ends(self) -> None:

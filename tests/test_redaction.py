@@ -181,6 +181,26 @@ class TestInterruptsAndNames:
             {"msg": "<not redacted>", "mozlog.degraded": f"Redact raised {kind.__name__}"}
         ]
 
+    @pytest.mark.parametrize("broken", ["redacted", "masked"])
+    def test_what_could_not_be_redacted_keeps_its_level_and_nothing_of_its_names(
+        self, broken: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: Any) -> Any:
+            raise RecursionError
+
+        redact = Redact(values=["supersecret"])
+        assert redact.mask is not None
+        run: Any = redact.mask.event
+        if broken == "redacted":
+            monkeypatch.setattr(Redact, "_event", fail)
+            run = lambda event: redact.redacted(event, [])  # noqa: E731
+        else:
+            monkeypatch.setattr("mozlog_py._redaction.mask._Walk.value", fail)
+        known = {"level": "warning", "level_number": 35, "_from_structlog": False}
+        assert run({"user": "ann", **known}) == {"user": "[redacted]", **known}
+        others = {"level": "supersecret", "level_number": "supersecret", "_from_structlog": "x"}
+        assert run(others) == dict.fromkeys(others, "[redacted]")
+
     def test_interrupts_and_names_goes_by_the_name_that_the_line_shows(self) -> None:
         class Header(enum.Enum):
             AUTH = "authorization"

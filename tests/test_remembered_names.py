@@ -153,7 +153,7 @@ class TestLoggerNames:
         )
         fast.info("first")
         assert fast._prefixes[2] not in (NOT_COMPILABLE, NOT_COMPILED)
-        assert not any(map(len, fast._processors[0]._maker.templates.values()))
+        assert not any(map(len, fast._processors[0]._line_encoder.templates.values()))
 
 
 class TestOthers:

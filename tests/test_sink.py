@@ -19,7 +19,7 @@ from conformance import Capture, checked, checked_lines
 
 from mozlog_py import MozlogHandler, configure, dict_config
 from mozlog_py._line.truncate import cut
-from mozlog_py._sink.loss_counter import LossCounter, severity_in
+from mozlog_py._sink.loss_counter import LossCounter, described, severity_in
 from mozlog_py._sink.pipe_lock import PipeLock
 from mozlog_py._sink.reopenable_file import ReopenableFile
 from mozlog_py._sink.write_slot import QueuedWrite
@@ -130,13 +130,23 @@ class TestCounters:
         losses = LossCounter()
         losses.add("ENOSPC", b'{"Severity":3}')
         losses.add("EPIPE", b"for people")
-        assert losses.last() == ("EPIPE", None)
+        assert described("ENOSPC", b'{"Severity":3}') == ("ENOSPC", 3)
+        assert described(OSError(32, "x"), b"for people") == ("EPIPE", None)
         losses.uncount("ENOSPC", 3)
         assert losses.by_cause == {"EPIPE": 1}
         assert losses.take_unreported().by_severity == {None: 1}
         losses.uncount("EPIPE", None)
         assert (losses.total, losses.by_cause, losses.unreported) == (0, {}, 0)
         assert severity_in(b'{"Severity":12}') == 12
+
+    def test_counters_that_a_report_has_covered_are_taken_back_in_total_alone(self) -> None:
+        losses = LossCounter()
+        losses.add("ENOSPC", b'{"Severity":3}')
+        assert losses.take_unreported() == 1
+        losses.add("EPIPE", b'{"Severity":3}')
+        losses.uncount("ENOSPC", 4)
+        assert losses.by_cause == {"EPIPE": 1}
+        assert losses.total == 1
 
 
 class TestBuffers:

@@ -392,9 +392,9 @@ class TestLocksBetweenInterpreters:
         with pytest.raises(TimeoutError):
             two.lock(is_long=False, until=0.0)
         two.unlock()
-        assert interpreter_lock.is_locked_by_others(pipe, pipe_lock._THE_LOCK)
+        assert interpreter_lock.has_record_lock(pipe, pipe_lock._THE_LOCK)
         one.unlock()
-        assert not interpreter_lock.is_locked_by_others(pipe, pipe_lock._THE_LOCK)
+        assert not interpreter_lock.has_record_lock(pipe, pipe_lock._THE_LOCK)
         two.lock(is_long=False, until=0.0)
         two.unlock()
 

@@ -23,7 +23,7 @@ from mozlog_py.queued import MozlogQueueHandler
 from mozlog_py.sink import Sink
 from mozlog_py.structlog import FastBoundLogger, MozlogRenderer, SinkLoggerFactory
 
-pytestmark = pytest.mark.usefixtures("unconfigured_structlog")
+pytestmark = pytest.mark.usefixtures("untouched_process", "unconfigured_structlog")
 
 #: Logs a template with keyword arguments as fields, and returns the Fields of the line.
 Front = Callable[..., Any]

@@ -37,8 +37,8 @@ def fill_summary(
         summary: The request's summary.
         logger: Logs that a hook of the application has failed.
         *arguments: What both functions are called with.
-        has_start: Whether the attribute ``_start_timestamp`` still exists. Other code may
-            delete it; the summary has no ``t`` then.
+        has_start: Whether the framework's object for the request (``flask.g``, Django's request)
+            still has ``_start_timestamp``. Other code may delete it; the summary has no ``t`` then.
         read_user_id: Returns the user's id, for ``uid``.
         make_fields: The application's own hook, which returns all fields.
     """
@@ -50,7 +50,7 @@ def fill_summary(
         elif read_user_id is not None:
             summary.uid = read_user_id(*arguments)
     except Exception:
-        logger.exception("The fields of a request's summary cannot be told")
+        logger.exception("A hook for the fields of a request's summary raised: they are left out")
 
 
 def user_id(user: Any, read_id: Callable[[Any], Any]) -> str | int:

@@ -17,7 +17,10 @@ async def result_within(awaitable: Awaitable[_T], seconds: float, default: _T) -
     Args:
         awaitable: What gives the result; is cancelled when the time is over.
         seconds: How long to wait.
-        default: The result if there is none in time, or if ``awaitable`` raises.
+        default: The result if there is none in time, or if ``awaitable`` raises or is cancelled.
+
+    Raises:
+        asyncio.CancelledError: The caller is cancelled. ``awaitable`` then goes on.
     """
     task = asyncio.ensure_future(awaitable)
     # If this call is cancelled, nothing else retrieves an exception of the task.
@@ -26,7 +29,9 @@ async def result_within(awaitable: Awaitable[_T], seconds: float, default: _T) -
     if not task.done():
         task.cancel()
         return default
-    return default if task.exception() is not None else task.result()
+    if task.cancelled() or task.exception() is not None:
+        return default
+    return task.result()
 
 
 class Coalesced:

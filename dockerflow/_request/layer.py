@@ -96,14 +96,16 @@ class Layer:
 class LiveLayer(Layer):
     """A layer whose options and logger may change while the application runs.
 
-    Comes before the core in the bases of a class: ``class FlaskWSGI(LiveLayer, DockerflowWSGI)``.
+    A class lists it before the core: ``class _FlaskWSGI(LiveLayer, DockerflowWSGI)``.
     """
 
     _owner: Any
     _read_options: Callable[[], Options]
 
-    def follow(self, owner: Any, read_options: Callable[[], Options]) -> None:
-        """Follow an object and a function; comes before the first request.
+    def use_live(self, owner: Any, read_options: Callable[[], Options]) -> None:
+        """Read the logger and the options anew for each request.
+
+        The adapter calls this before the first request.
 
         Args:
             owner: The object whose ``summary_logger`` is the logger of summaries.

@@ -63,8 +63,8 @@ class CheckMessage:
             silenced by it.
 
     Raises:
-        ValueError: The level is not a number.
-        TypeError: As above.
+        ValueError: The level is a text that is no number.
+        TypeError: The level is of a type that has no number.
     """
 
     level: int = ERROR

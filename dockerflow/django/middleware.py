@@ -92,7 +92,7 @@ class DockerflowMiddleware:
         self.summary_logger: Any = logging.getLogger(LOGGER_NAME)
         self._is_async = get_response is not None and iscoroutinefunction(get_response)
         self._layer = _DjangoLayer()
-        self._layer.follow(self, lambda: current_options().with_policy(self.request_id))
+        self._layer.use_live(self, lambda: current_options().with_policy(self.request_id))
         if self._is_async:
             markcoroutinefunction(self)
         current_options()

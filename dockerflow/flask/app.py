@@ -136,7 +136,7 @@ class Dockerflow(Extension):
         got_request_exception.connect(self._got_request_exception, sender=app)
         live = installation.options
         core = _FlaskWSGI(app.wsgi_app, settings=live.settings(), endpoints=False)
-        core.follow(self, live.now)
+        core.use_live(self, live.now)
         app.wsgi_app = core  # type: ignore[method-assign]
         app.extensions.update({"dockerflow": self, _INSTALLATION: installation, _CORE: core})
 

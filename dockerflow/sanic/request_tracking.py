@@ -73,7 +73,7 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
         return base.__call__(app, scope, receive, send)
 
     core = _SanicASGI(serve, settings=layer.live.settings(), endpoints=False)
-    core.follow(layer.extension, layer.live.now)
+    core.use_live(layer.extension, layer.live.now)
     served_request.watch_handlers(app.error_handler)
     app.__class__ = type(base)(
         base.__name__,

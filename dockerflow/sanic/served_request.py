@@ -55,7 +55,7 @@ class SanicLayer(LiveLayer):
             make_fields: Makes the fields of a summary from a request; None if no hook of the
                 application does.
         """
-        self.follow(extension, live.now)
+        self.use_live(extension, live.now)
         self.extension = extension
         self.live = live
         self.make_fields = make_fields

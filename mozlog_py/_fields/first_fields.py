@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any, Final
 
-from mozlog_py._line.line_encoder import DEGRADED, degrade
+from mozlog_py._line.degraded_note import DEGRADED, degrade
 from mozlog_py._values.record_budget import MAX_NODES, MORE_KEY, MoreItems
 from mozlog_py._values.sanitiser import unique_key
 
@@ -40,10 +40,10 @@ KEPT_FIRST: Final = RESERVED | {
 
 
 def first_fields(event_dict: Any) -> Any:
-    """Return an event dict with no more fields than are read, and how many others it has.
+    """Return an event dict of at most ``MAX_FIELDS`` fields and those in ``KEPT_FIRST``.
 
-    The message, the exception and what structlog keeps beside them stay. An event dict with no
-    more than ``MAX_FIELDS`` fields is returned itself.
+    The number of the others has the name ``MORE_KEY``. An event dict with no more than
+    ``MAX_FIELDS`` fields is returned itself.
 
     Args:
         event_dict: An event dict, or any other mapping.

@@ -10,7 +10,7 @@ import copy
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from mozlog_py._values.dict_items import DICTS
@@ -28,13 +28,14 @@ from .from_record import (
 )
 from .json_message import JSONMessage, looks_like_json
 from .server_records import CALL_ATTRIBUTE, READERS, read_record
-from .template_message import TemplateMessage, opened
+from .template_message import TemplateMessage, with_template_fields
 
 __all__ = [
     "LEVELS",
     "LEVEL_AND_TIME",
     "MEANINGFUL",
     "Event",
+    "envelope_fields",
     "event_level",
     "level_number",
     "read_event",
@@ -77,6 +78,13 @@ MEANINGFUL: Final = OWN_FIELDS | {
 #: dict, and under which applications have fields.
 LEVEL_AND_TIME: Final = frozenset({"level", "timestamp"})
 
+_OF_ENVELOPE: Final[dict[str, Callable[[Any], bool]]] = {
+    "_record": lambda value: issubclass(type(value), logging.LogRecord),
+    "_from_structlog": lambda value: type(value) is bool,
+    "level_number": lambda value: type(value) is int,
+    "level": lambda value: type(value) is str and value in LEVELS,
+}
+
 # Seconds. A float this close to the time of the call is a TimeStamper's.
 _NEAR_S: Final = 60.0
 
@@ -109,6 +117,16 @@ def level_number(level: Any) -> int | None:
             known = named if isinstance(named, int) else None
         return known
     return level if issubclass(kind, int) and kind is not bool else None
+
+
+def envelope_fields(event_dict: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return what an event has for the envelope of its line: its level and its origin.
+
+    They stay where the rest of an event could not be searched for credentials. So a value counts
+    only if its type, or for a level the text, is one that structlog sets.
+    """
+    found = {name: event_dict[name] for name in _OF_ENVELOPE if name in event_dict}
+    return {name: value for name, value in found.items() if _OF_ENVELOPE[name](value)}
 
 
 def event_level(event_dict: Mapping[Any, Any], method_name: str) -> int:
@@ -154,11 +172,11 @@ def read_event(
             fields.pop(name, None)
         if record.name in READERS:
             record = _read_of_server(record, fields)
-        fields = opened({**_extra(record), **fields}, sanitiser)
+        fields = with_template_fields({**_extra(record), **fields}, sanitiser)
         if _is_formatted(fields.get("event"), record, sanitiser):
             # ProcessorFormatter(pass_foreign_args=True) hands them on for information.
             fields.pop("positional_args", None)
-    fields = opened(fields, sanitiser)
+    fields = with_template_fields(fields, sanitiser)
     if record is not None:
         for name in _INTERNAL:
             fields.pop(name, None)

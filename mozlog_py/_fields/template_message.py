@@ -30,8 +30,8 @@ __all__ = [
     "Template",
     "TemplateMessage",
     "is_template",
-    "opened",
     "read_template",
+    "with_template_fields",
 ]
 
 #: The names that have a meaning in an event dict of structlog. A value of a template that has
@@ -202,11 +202,7 @@ def is_template(event: Any) -> bool:
     return kind is Template or (kind is str and event.startswith(_TEXT_OF_TEMPLATE))
 
 
-def opened(
-    event_dict: dict[Any, Any],
-    sanitiser: Sanitiser,
-    reserved: frozenset[str] = _KEYS_OF_PROCESSORS,
-) -> dict[Any, Any]:
+def with_template_fields(event_dict: dict[Any, Any], sanitiser: Sanitiser) -> dict[Any, Any]:
     """Return an event dict whose message is text, with the values of a template as fields.
 
     The event dict itself is returned if its message is not a template.
@@ -214,7 +210,6 @@ def opened(
     Args:
         event_dict: The event.
         sanitiser: As for ``read_template``.
-        reserved: The names that no value of the template gets.
     """
     event: Any = event_dict.get("event")
     if not is_template(event):
@@ -237,7 +232,7 @@ def opened(
         except BaseException as error:
             sanitiser.defer_interrupt(error)
             sanitiser.add_reason("message and arguments do not fit")
-    fields = message.fields_beside(own, reserved)
+    fields = message.fields_beside(own, _KEYS_OF_PROCESSORS)
     return {**event_dict, **fields, "event": message}
 
 

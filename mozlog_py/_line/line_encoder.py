@@ -20,18 +20,18 @@ from collections.abc import Callable, Container
 from typing import Any, Final, Protocol
 
 from mozlog_py._process.memo import is_short
-from mozlog_py._process.self_log import DEGRADED, degraded
+from mozlog_py._process.self_log import degraded
 from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.flatten import flatten
-from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser, type_name, unique_key
+from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser, type_name
 
+from .degraded_note import DEGRADED, degrade
 from .json_encoder import dumps
 from .severity import severity
 from .truncate import cut, finished
 from .unsafe_characters import DELETE
 
 __all__ = [
-    "DEGRADED",
     "ENVELOPE_VERSION",
     "MAX_TIMESTAMP",
     "EnvelopeExtension",
@@ -40,7 +40,6 @@ __all__ = [
     "LineEncoder",
     "RaiseAfterWrite",
     "clamped",
-    "degrade",
     "encode",
     "last_resort",
     "local_hostname",
@@ -494,18 +493,6 @@ def with_reasons(plain: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
         if reasons:
             degrade(plain, "; ".join(reasons))
     return plain
-
-
-def degrade(fields: dict[Any, Any], reason: str) -> None:
-    """Add a reason to the note of what fields have lost; a user's field of that name is kept."""
-    note = fields.get(DEGRADED)
-    if note is not None and type(note) is not str:
-        fields[unique_key(f"extra.{DEGRADED}", fields)] = note
-        note = None
-    known = note.split("; ") if note else []
-    # Fields that are converted first and cleaned afterwards may lose the same twice.
-    known += [each for each in reason.split("; ") if each not in known]
-    fields[DEGRADED] = "; ".join(known)
 
 
 def clamped(timestamp_ns: int) -> int:

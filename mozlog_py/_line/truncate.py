@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mozlog_py._config.options import check_number
-from mozlog_py._process.self_log import DEGRADED, degraded
+from mozlog_py._process.self_log import degraded
 from mozlog_py._values.sanitiser import unique_key
 
+from .degraded_note import DEGRADED, degrade
 from .json_encoder import dumps, loads
 from .unsafe_characters import DELETE, escape
 
@@ -140,7 +141,7 @@ def characters_in(value: Any) -> int:
 
 def _fit(document: dict[str, Any], max_bytes: int, reason: str) -> None:
     degraded.add()
-    _add_reason(document["Fields"], reason)
+    degrade(document["Fields"], reason)
     texts = _texts(document, max_bytes)
     room = max_bytes - len(_encoded(document)) + sum(text.size for text in texts)
     level = _level([text.size for text in texts], room)
@@ -278,12 +279,7 @@ def _leave_out(document: dict[str, Any], max_bytes: int) -> None:
         del holder[name]
         excess += size
         count += 1
-    _add_reason(fields, f"{count} fields left out")
-
-
-def _add_reason(fields: dict[str, Any], reason: str) -> None:
-    known = fields.get(DEGRADED)
-    fields[DEGRADED] = f"{known}; {reason}" if type(known) is str and known else reason
+    degrade(fields, f"{count} fields left out")
 
 
 def _copy(value: Any) -> Any:

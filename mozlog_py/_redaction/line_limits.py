@@ -15,7 +15,7 @@ from mozlog_py._values.sanitiser import MAX_ITEMS, unique_key
 from .masked_repr import MaskedRepr
 
 __all__ = [
-    "is_own",
+    "is_structlogs_own",
     "items_copied",
     "items_for_line",
     "with_count",
@@ -78,8 +78,13 @@ def with_count_member(members: dict[Any, Any], left_out: int) -> dict[Any, Any]:
     return members
 
 
-def is_own(key: str, value: Any) -> bool:
-    """Return whether a value under a reserved name has a type that structlog puts there."""
+def is_structlogs_own(key: str, value: Any) -> bool:
+    """Return whether a value under a reserved name is searched no further.
+
+    Args:
+        key: One of ``RESERVED``.
+        value: For ``exc_info`` what structlog may put there; else anything but a container.
+    """
     kind = type(value)
     if key == "exc_info":
         is_triple = issubclass(kind, tuple) and tuple.__len__(value) == 3

@@ -1,4 +1,4 @@
-"""A mask: the secrets that one ``Redact`` knows by value, and how they are masked in lines.
+"""A mask: the search for one ``Redact``'s secrets in texts: registered values, patterns, shapes.
 
 A mask is applied when the Fields are encoded. Then every text of the line is there, also those of
 exceptions and of source lines, and none is cut yet. A prefilter searches the encoded bytes. Only
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from mozlog_py._fields.from_event import envelope_fields
 from mozlog_py._fields.template_message import Interpolated, TemplateMessage
 from mozlog_py._line.json_encoder import dumps, loads
 from mozlog_py._line.line_encoder import encode
@@ -40,9 +41,6 @@ _SHORT: Final = 100
 _MAX_SEARCHED: Final = 65_536
 # Bytes. Texts of longer lines are searched, within their budget, without a look at the whole line.
 _MAX_FILTERED: Final = 4_194_304
-
-#: The keys that are kept of an event that could not be masked.
-_KEPT: Final = frozenset({"_record", "_from_structlog", "level", "level_number", "timestamp"})
 
 
 class Budget:
@@ -157,7 +155,7 @@ def combined(masks: Iterable[AnyMask]) -> AnyMask | None:
 
 
 class Mask(AnyMask):
-    """Masks the secrets that one ``Redact`` knows, in lines, texts and events.
+    """Masks the secrets that one ``Redact`` searches for, in lines, texts and events.
 
     Args:
         needles: The registered secrets.
@@ -229,11 +227,8 @@ class Mask(AnyMask):
         try:
             masked: dict[str, Any] = self._raw(event_dict)
         except Exception:
-            return {
-                name: value if name in _KEPT else self.marker
-                for name, value in event_dict.items()
-                if type(name) is str
-            }
+            hidden = {name: self.marker for name in event_dict if type(name) is str}
+            return {**hidden, **envelope_fields(event_dict)}
         return masked
 
     # -- both -------------------------------------------------------------

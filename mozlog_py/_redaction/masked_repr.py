@@ -18,7 +18,7 @@ from mozlog_py._values.class_lookup import slots_of
 from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.plain_types import is_scalar
 
-__all__ = ["MaskedRepr", "mask", "secret_texts", "shows"]
+__all__ = ["MaskedRepr", "mask", "secret_attribute_texts", "shows"]
 
 # A name and what follows it: a keyword argument or member (name=), an item of a dict ('name':),
 # and a pair (('name', ). Not the parameter of a URL (?name=).
@@ -131,7 +131,7 @@ def _end_of_brackets(text: str, begin: int) -> int:
     return len(text)
 
 
-def secret_texts(value: Any, is_secret: Callable[[str], bool]) -> list[str]:
+def secret_attribute_texts(value: Any, is_secret: Callable[[str], bool]) -> list[str]:
     """Return the texts of attributes with names of credentials, in an object and those below.
 
     No code of the objects is run. Short texts of the objects below are left out, since they

@@ -73,8 +73,9 @@ _MAX_PARAMETERS: Final = 4096
 # How many bytes in front of an "@" are searched for the scheme and the user info of a URL.
 _USER_INFO_SIZE: Final = 600
 
-#: A private key, up to its end; if that was cut off, up to the end of the text.
+# A blank: raw, as "+", or percent-encoded up to three times.
 _SPACE: Final = r"(?: |\+|%(?:25){0,2}20)"
+#: A private key, up to its end; if that was cut off, up to the end of the text.
 _KEY: Final = re.compile(
     rf"-----BEGIN{_SPACE}(?:[A-Z0-9]{{1,20}}{_SPACE}){{0,4}}PRIVATE{_SPACE}KEY(?:{_SPACE}BLOCK)?"
     r"-----[^-]*(?:-(?!----END)[^-]*)*(?:-----END[^-]{1,64}-----)?"
@@ -155,7 +156,7 @@ _ENCODED_PARAMETER: Final = (
 )
 _PLAIN_USER_INFO: Final = re.compile(f"({_SLASHES}){_USER_INFO}")
 _SLASHED_USER_INFO: Final = re.compile(f"({_SLASHES}){_SLASHED}")
-_ENCODED_USER_INFOS: Final = (re.compile(_ENCODED_USER_INFO),)
+_ENCODED_USER_INFO_PATTERN: Final = re.compile(_ENCODED_USER_INFO)
 _PARAMETERS: Final = (re.compile(_PARAMETER, re.ASCII), re.compile(_ENCODED_PARAMETER, re.ASCII))
 # A query alone, as in a request's summary.
 _QUERY: Final = re.compile(r"[\w.~$\[\]%-]{1,100}=[^\s\"'<>\\]*", re.ASCII)
@@ -293,8 +294,7 @@ class Shapes:
             text = _PLAIN_USER_INFO.sub(self._without_user_info, text)
             text = self._without_slashed_user_info(text)
         if "%" in text:
-            for expression in _ENCODED_USER_INFOS:
-                text = expression.sub(self._without_user_info, text)
+            text = _ENCODED_USER_INFO_PATTERN.sub(self._without_user_info, text)
         if _QUERY.fullmatch(text):
             # The added separator makes the first parameter match like the others.
             return self._without_parameters(f"?{text}")[1:]

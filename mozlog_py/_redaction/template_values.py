@@ -9,8 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from mozlog_py._fields.json_message import looks_like_json
-from mozlog_py._fields.template_message import Interpolated, TemplateMessage, is_template, opened
-from mozlog_py._line.line_encoder import degrade
+from mozlog_py._fields.template_message import (
+    Interpolated,
+    TemplateMessage,
+    is_template,
+    with_template_fields,
+)
+from mozlog_py._line.degraded_note import degrade
 from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.sanitiser import Sanitiser
 
@@ -44,7 +49,7 @@ def read(
     message: Any = event_dict.get("event")
     if is_template(message):
         sanitiser = Sanitiser()
-        event_dict = opened(event_dict, sanitiser)
+        event_dict = with_template_fields(event_dict, sanitiser)
         message = event_dict["event"]
         if sanitiser.reasons:
             degrade(event_dict, "; ".join(sanitiser.reasons))

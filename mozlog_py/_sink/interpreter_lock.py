@@ -32,7 +32,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FLOCK", "HAS_FLOCK", "InterpreterLock", "is_locked_by_others"]
+__all__ = ["FLOCK", "HAS_FLOCK", "InterpreterLock", "has_record_lock"]
 
 # struct flock, as 64-bit Linux has it: type, whence, start, length, pid.
 FLOCK: Final = struct.Struct("hhqqi4x")
@@ -108,7 +108,7 @@ class InterpreterLock:
 
         Raises:
             KeyError: The descriptor is closed.
-            OSError: As above.
+            OSError: The system refuses the lock for another reason.
         """
         try:
             return all(self.locks(is_endless=False))
@@ -165,8 +165,8 @@ def _close_all() -> None:
         lock.close()
 
 
-def is_locked_by_others(pipe: int, request: bytes) -> bool:
-    """Return whether any process has a record lock on a pipe, this one included.
+def has_record_lock(pipe: int, request: bytes) -> bool:
+    """Return whether any process, this one included, holds a record lock on a pipe.
 
     ``F_GETLK`` leaves out the locks of the calling process. A question by the description finds
     them as well.

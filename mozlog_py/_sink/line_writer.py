@@ -20,7 +20,7 @@ from mozlog_py._process.process_id import process
 from mozlog_py._process.self_log import note
 from mozlog_py._values.sanitiser import type_name
 
-from .loss_counter import LossCounter, LossReport
+from .loss_counter import LossCounter, LossReport, described
 from .reopenable_file import ReopenableFile
 from .write_bytes import (
     PIPE_BUF,
@@ -192,17 +192,17 @@ class LineWriter:
         own = self._own_stream
         pipe_lock = self._pipe_lock = destination.pipe_lock
         unlocked_write, locked_write = slot_writers(destination, self._slot)
-        turn = self._try_acquire, self._slot, self._queue
+        slot_access = self._try_acquire, self._slot, self._queue
         self._ready_stream = stream = self._destination_stream
         self._fast_path = (
-            longest, destination.flush, pipe_lock, unlocked_write, locked_write, *turn
+            longest, destination.flush, pipe_lock, unlocked_write, locked_write, *slot_access
         )  # fmt: skip
         if pipe_lock is None and (own is None or own is stream):
             # A bound logger reads no monotonic clock: ``process`` has the descriptor checked.
             process.register_check(self)
             followed = stream if own is None else None
             size = min(longest, SHORT_BYTES)
-            self.direct_write = (followed, size, destination.flush, unlocked_write, *turn)
+            self.direct_write = (followed, size, destination.flush, unlocked_write, *slot_access)
             if self._own_stream is not own:
                 # Another thread has set the stream since this method began.
                 self.disable_fast_path()
@@ -353,7 +353,8 @@ class LineWriter:
         self.lose(error, pending[0])
         is_begun = is_begun or bytes_written(pending) > 0 or pending is self._carrier
         if is_begun and self._partial is None and not is_complete(pending):
-            self._partial_loss = self._loss_counter.last()
+            # Not the last one counted: another thread may have lost a line meanwhile.
+            self._partial_loss = described(error, pending[0])
             self._partial = pending
 
     def is_partial(self, pending: PendingWrite) -> bool:

@@ -58,7 +58,6 @@ class LossCounter:
         self._causes: dict[str, int] = {}
         self._severities: dict[int | None, int] = {}
         self._since_ns = 0
-        self._last: tuple[str, int | None] | None = None
 
     def add(self, error: BaseException | str, line: bytes) -> None:
         """Count one lost line.
@@ -67,12 +66,10 @@ class LossCounter:
             error: The cause: an exception, or a text such as ``queue full``.
             line: The line, whose severity is counted; empty if it is not known.
         """
-        cause = error if isinstance(error, str) else _cause(error)
-        severity = severity_in(line)
+        cause, severity = described(error, line)
         with self._lock:
             if not self.unreported:
                 self._since_ns = time.time_ns()
-            self._last = cause, severity
             self.total += 1
             self.unreported += 1
             _increase(self.by_cause, cause)
@@ -80,7 +77,12 @@ class LossCounter:
             _increase(self._severities, severity)
 
     def uncount(self, cause: str, severity: int | None) -> None:
-        """Take back one lost line, which was written after all."""
+        """Take back one lost line, which was written after all.
+
+        Args:
+            cause: The cause of the loss, as ``described`` returns it.
+            severity: The severity of the line.
+        """
         with self._lock:
             self.total -= 1
             _decrease(self.by_cause, cause)
@@ -88,10 +90,6 @@ class LossCounter:
                 self.unreported -= 1
                 _decrease(self._causes, cause)
                 _decrease(self._severities, severity)
-
-    def last(self) -> tuple[str, int | None]:
-        """Return the cause and the severity of the line that was lost last."""
-        return self._last or ("unknown", None)
 
     def take_unreported(self) -> LossReport:
         """Return a report of the losses since the last one, and count from 0 again."""
@@ -119,6 +117,16 @@ class LossCounter:
         self._begin()
 
 
+def described(error: BaseException | str, line: bytes) -> tuple[str, int | None]:
+    """Return the cause and the severity by which the loss of a line is counted.
+
+    Args:
+        error: The cause: an exception, or a text such as ``queue full``.
+        line: The line; empty if it is not known.
+    """
+    return error if isinstance(error, str) else _cause(error), severity_in(line)
+
+
 def severity_in(line: bytes) -> int | None:
     """Return the syslog severity of a line's envelope; None if it has none."""
     # The envelope comes before anything that a client may have sent.
@@ -141,6 +149,7 @@ def _increase(counts: dict[Any, int], key: object, by: int = 1) -> None:
 def _decrease(counts: dict[Any, int], key: object) -> None:
     if key not in counts:
         key = OTHERS
-    counts[key] -= 1
-    if not counts[key]:
-        del counts[key]
+    left = counts.pop(key, 0) - 1
+    # None is left where a report has covered the loss meanwhile.
+    if left > 0:
+        counts[key] = left

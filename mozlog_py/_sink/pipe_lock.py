@@ -29,7 +29,7 @@ from mozlog_py._process.interpreters import IS_MAIN, has_several
 from mozlog_py._process.self_log import Tally, note
 from mozlog_py._process.unpatched import sleep
 
-from .interpreter_lock import FLOCK, HAS_FLOCK, InterpreterLock, is_locked_by_others
+from .interpreter_lock import FLOCK, HAS_FLOCK, InterpreterLock, has_record_lock
 
 try:
     import fcntl
@@ -204,7 +204,7 @@ class PipeLock:
         self._is_refused_by_interpreter = False
         try:
             if not self._has_entered:
-                if is_locked_by_others(self._descriptor, _THE_LOCK):
+                if has_record_lock(self._descriptor, _THE_LOCK):
                     return False
                 self._has_entered = True
             lockf(self._descriptor, *LOCK, *LOCKED_BYTE)

@@ -71,8 +71,8 @@ _opened: Final[weakref.WeakSet[ReopenableFile]] = weakref.WeakSet()
 _former: list[Callable[[int, FrameType | None], Any]] = []
 
 
-class FileReplaced(OSError):  # noqa: N818 - it is no error
-    """The file at the path may be another than the open one: it is time to check."""
+class PathCheckDue(OSError):  # noqa: N818 - it is no error
+    """The path was not checked for a while: a write has to check it before it goes on."""
 
 
 class ReopenableFile:
@@ -129,9 +129,9 @@ class ReopenableFile:
         return self._descriptor
 
     def check_due(self) -> None:
-        """Raise ``FileReplaced`` if it is time to check the path."""
+        """Raise ``PathCheckDue`` if it is time to check the path."""
         if _monotonic() >= self._due:
-            raise FileReplaced
+            raise PathCheckDue
 
     def request_reopen(self) -> None:
         """Have the file opened again before the next line; safe in a signal handler."""

@@ -157,9 +157,10 @@ class DescriptorDestination:
             return not self.is_standard
 
     def verify_redirection(self) -> None:
-        """Raise ``ForeignDescriptorError`` unless the process was redirected, or nothing changed.
+        """Raise if the descriptor refers to another file, and the process was not redirected.
 
         Raises:
+            ForeignDescriptorError: It does.
             ValueError: The stream is closed.
             OSError: The descriptor is closed.
         """
@@ -214,7 +215,11 @@ class DescriptorDestination:
             pipe_lock.is_in_use = False
 
     def verify(self) -> None:
-        """Raise ``ForeignDescriptorError`` if the descriptor refers to another file."""
+        """Raise if the descriptor refers to another file.
+
+        Raises:
+            ForeignDescriptorError: It does.
+        """
         if not self.is_standard and self.is_replaced():
             raise ForeignDescriptorError(self.descriptor)
 

@@ -161,7 +161,7 @@ class Sanitiser(RecordBudget):
             return self.unprintable(value, error)
 
     def text_of(self, value: Any) -> str:
-        """Return ``str(value)``, bounded: for names of loggers and hosts, which should be text."""
+        """Return ``str(value)`` as bounded text, or a marker where the value's own code raises."""
         return self.call(str.__str__ if issubclass(type(value), str) else str, value)
 
     def call(self, render: Callable[[Any], str], value: Any) -> str:

@@ -280,7 +280,14 @@ class FastBoundLogger:
         async def aexception(self, event: Any = None, /, *args: Any, **fields: Any) -> Any: ...  # noqa: D102
 
     def log(self, level: int | str, event: Any = None, /, *args: Any, **fields: Any) -> Any:
-        """Log an event at a level, which is a number or a name."""
+        """Log an event at a level.
+
+        Args:
+            level: A number or a name. An unknown name counts as INFO.
+            event: The message.
+            args: The arguments of the message, as ``%`` takes them.
+            fields: The fields of the event.
+        """
         number = level_number(level)
         number = logging.INFO if number is None else number
         if not self.is_enabled_for(number):
@@ -369,15 +376,19 @@ class FastBoundLogger:
         except WiringError:
             raise
         except Exception as error:
-            self._save(error)
+            self._write_last_resort(error)
         if recipients is not None:
             recipients.send()
         if interrupts:
             raise interrupts[0]
         return result
 
-    def _save(self, error: Exception) -> None:
-        """Write a minimal line, where the stack or the memory was exhausted."""
+    def _write_last_resort(self, error: Exception) -> None:
+        """Write a minimal line for an event whose chain has raised.
+
+        Raises:
+            Exception: ``error``, if the logger is not a ``SinkLogger``.
+        """
         if not isinstance(self._logger, SinkLogger):
             raise error
         self._logger.msg(last_resort(error))
@@ -393,7 +404,7 @@ class FastBoundLogger:
         except WiringError:
             raise
         except Exception as error:
-            self._save(error)
+            self._write_last_resort(error)
             if recipients is not None:
                 recipients.send()
         if made is not None:

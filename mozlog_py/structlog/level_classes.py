@@ -26,10 +26,10 @@ from .sink_logger import SinkLogger
 
 __all__ = ["class_at", "following_class"]
 
-# Weak, since an application may create classes, and levels, at run time. A class refers to the one
-# that it is derived from, so the id in the key stays valid.
 _Key = tuple[int, "int | None", int, int]
 
+# Weak, since an application may create classes, and levels, at run time. A class refers to the one
+# that it is derived from, so the id in the key stays valid.
 _classes: Final[weakref.WeakValueDictionary[tuple[int, int], type]] = weakref.WeakValueDictionary()
 
 

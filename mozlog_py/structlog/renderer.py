@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +23,8 @@ from mozlog_py._fields.from_event import (
 from mozlog_py._fields.from_record import merge
 from mozlog_py._fields.json_message import looks_like_json
 from mozlog_py._fields.late_request_ids import add_request_id
-from mozlog_py._line.line_encoder import DEGRADED, EventDropped, RaiseAfterWrite, degrade, encode
+from mozlog_py._line.degraded_note import DEGRADED, degrade
+from mozlog_py._line.line_encoder import EventDropped, RaiseAfterWrite, encode
 from mozlog_py._line.unsafe_characters import DELETE
 from mozlog_py._process.memo import LONGEST, remember
 from mozlog_py._process.process_id import process
@@ -60,7 +60,6 @@ _OPTIONS: Final = (
 # The stack of a line shows the application's frames only, as with structlog alone.
 _add_stack: Final = structlog.processors.StackInfoRenderer(additional_ignores=["mozlog_py"])
 _time_ns: Final = time.time_ns
-_modules: Final = sys.modules
 _is_plainly_named: Final = MEANINGFUL.isdisjoint
 # Without ``level`` and ``timestamp``: if the renderer is the only processor, no other has set
 # them, and they are fields of the call.
@@ -166,8 +165,8 @@ class MozlogRenderer(ChainRenderer):
         mask = combined_mask(self._masks)
         # The render function of a formatter with hooks applies the formatter's own mask only.
         self._further_mask = mask if len(self._masks) > len(of_formatter) else None
-        self._maker = formatter.line_encoder_for(formatter.logger_name)
-        self._maker.use_mask(mask)
+        self._line_encoder = formatter.line_encoder_for(formatter.logger_name)
+        self._line_encoder.use_mask(mask)
         self._checked_type: type | None = None
         self._reserved_by_names: dict[tuple[str, ...], frozenset[str]] = {}
         self._render_plain = self._plain_renderer() if self._is_plain else self._render_any
@@ -290,9 +289,9 @@ class MozlogRenderer(ChainRenderer):
             - the names that no field of the call may have
             - whether the templates hold fields
         """
-        if not self._is_plain or self._maker.further or not self._include_context:
+        if not self._is_plain or self._line_encoder.further or not self._include_context:
             return None
-        if self._maker.mask is not None:
+        if self._line_encoder.mask is not None:
             return None
         constant = {**self._static_fields, **bound} if type(bound) is dict else {"event": None}
         if not all_plain(constant.values()) or not _IN_CALLS.isdisjoint(constant):
@@ -300,7 +299,7 @@ class MozlogRenderer(ChainRenderer):
         if len(constant) >= MAX_ITEMS // 2:
             return None
         try:
-            of_fields = self._template(_name_of(logger) or self._maker.logger, level)
+            of_fields = self._template(_name_of(logger) or self._line_encoder.logger, level)
             static, own = b"", bound
             if self._static_fields:
                 static = _members({name: constant[name] for name in self._static_fields})
@@ -334,7 +333,7 @@ class MozlogRenderer(ChainRenderer):
         return reserved
 
     def _template(self, type_: str, level: int) -> bytes:
-        return self._maker.template(type_, level, process.pid)
+        return self._line_encoder.template(type_, level, process.pid)
 
     def _plain_renderer(self) -> Callable[[Any, str, Mapping[str, Any]], bytes]:
         """Return the function that renders plain events; it passes others to ``_render_any``.
@@ -342,7 +341,7 @@ class MozlogRenderer(ChainRenderer):
         It repeats the last statements of ``LineEncoder.line``, since a call would cost more
         than they do. A property test compares the two.
         """
-        maker, render_any, static = self._maker, self._render_any, self._static_fields
+        maker, render_any, static = self._line_encoder, self._render_any, self._static_fields
         templates, dumps, is_extended = maker.templates, maker.dumps, maker.further is not None
         default_type, include_context = maker.logger, self._include_context
 
@@ -403,7 +402,7 @@ class MozlogRenderer(ChainRenderer):
         event_dict: Mapping[str, Any],
         own: frozenset[str] | None = None,
     ) -> bytes:
-        name = _name_of(logger) or self._maker.logger
+        name = _name_of(logger) or self._line_encoder.logger
         max_bytes = _limit_below(logger)
         try:
             if event_dict.get("stack_info") is True and "stack" not in event_dict:
@@ -419,7 +418,7 @@ class MozlogRenderer(ChainRenderer):
                 fallback = {DEGRADED: fallback[DEGRADED]}
             level = level_number(method_name)
             now = time.time_ns()
-            return self._maker.line(now, name, level, None, fallback, max_bytes=max_bytes)
+            return self._line_encoder.line(now, name, level, None, fallback, max_bytes=max_bytes)
 
     def _line(
         self,
@@ -439,7 +438,7 @@ class MozlogRenderer(ChainRenderer):
             # If a processor has made a text of the exception, the one being handled is meant.
             add_request_id(around, event.exc_info or True)
         fields = merge(around, event.call_fields)
-        return self._maker.line(
+        return self._line_encoder.line(
             event.timestamp_ns, event.type_, event.level, event.pid, fields, sanitiser, max_bytes
         )
 

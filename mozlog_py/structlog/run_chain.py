@@ -14,7 +14,8 @@ from mozlog_py._fields.template_message import (
     TemplateMessage,
     read_template,
 )
-from mozlog_py._line.line_encoder import RaiseAfterWrite, degrade
+from mozlog_py._line.degraded_note import degrade
+from mozlog_py._line.line_encoder import RaiseAfterWrite
 from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py.context import current

@@ -26,8 +26,8 @@ def start_daemon(function: Callable[..., Any], *args: Any, name: str) -> None:
 
     Raises:
         RuntimeError: No thread can be started, or the subinterpreter ends.
-        MemoryError: As above.
-        OSError: As above.
+        MemoryError: There is no memory for the thread's stack.
+        OSError: The system has no room for a thread.
     """
     options: dict[str, Any] = {"context": Context()} if sys.version_info >= (3, 14) else {}
     start_thread(function, args, name, **options)

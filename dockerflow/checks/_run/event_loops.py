@@ -85,7 +85,7 @@ class LoopThread:
 
     Raises:
         RuntimeError: The thread or the loop cannot be started.
-        OSError: As above.
+        OSError: The system has no descriptor left for the loop.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -155,7 +155,7 @@ class EventLoopPool:
 
         Raises:
             RuntimeError: No loop can be made.
-            OSError: As above.
+            OSError: The system has no descriptor left for the loop.
         """
         check_run.outcome.add_done_callback(lambda _: self.discard(check_run))
         with self._lock:

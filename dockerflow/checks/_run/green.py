@@ -43,7 +43,7 @@ class GreenLoops:
 
         Raises:
             RuntimeError: No thread can be started.
-            OSError: As above.
+            OSError: The system has no descriptor left for the loop.
         """
         if check_run.outcome_set_at is not None:
             check_run.end(None)

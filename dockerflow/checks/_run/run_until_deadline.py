@@ -50,7 +50,7 @@ __all__ = [
 #: Seconds after the deadline of a run for which a caller waits until its log lines are written.
 GRACE_S: Final = 0.2
 
-#: The exceptions of starting a thread that cannot be started.
+#: What the start of a thread raises if the system refuses it.
 _NO_THREAD: Final = (MemoryError, OSError, RuntimeError)
 
 

@@ -83,8 +83,8 @@ class WorkerThreads:
 
         Raises:
             RuntimeError: No thread can be started.
-            MemoryError: As above.
-            OSError: As above.
+            MemoryError: There is no memory for the thread's stack.
+            OSError: The system has no room for a thread.
         """
         with self._lock:
             worker = self._take_idle(key)
