@@ -149,6 +149,8 @@ class WSGIExchange(Exchange):
     #: The context to log the summary in, if it differs from the one that the request ends in.
     summary_context: Context | None = None
     is_in_summary_context: bool = False
+    #: Whether the server has a part of the body, and so has sent the status (PEP 3333).
+    has_sent: bool = False
     _write: Any = None
 
     def __init__(self, start_response: StartResponse) -> None:
@@ -173,8 +175,12 @@ class WSGIExchange(Exchange):
         if exc_info is None:
             self._write = self._start_response(status, headers)
         else:
-            # Raises if headers have been sent; the status stays the same then.
-            self._write = self._start_response(status, headers, exc_info)
+            try:
+                self._write = self._start_response(status, headers, exc_info)
+            except BaseException:
+                # The headers have been sent, so the status stays the same.
+                self.has_sent = True
+                raise
         self.code = int(status[:3]) if status[:3].isdecimal() else None
         if self.is_whole and not self.is_over and current() is self:
             # The framework's own context still exists for the handlers that log the summary.
@@ -183,6 +189,7 @@ class WSGIExchange(Exchange):
 
     def write(self, data: bytes) -> Any:
         """Send a part of the body: the callable that ``start_response`` returns."""
+        self.has_sent = self.has_sent or bool(data)
         try:
             return self._write(data)
         except OSError:
@@ -201,6 +208,9 @@ class WSGIExchange(Exchange):
             self.has_served_socket = True
             self.finish()
         elif not self.is_over:
+            if not self.has_sent and isinstance(error, Exception) and not self.is_disconnect(error):
+                # The status that was started is not sent: the server answers with this one.
+                self.code = 500
             self.finish(error)
         elif self.uses_sentry:
             self.report_late(error)
@@ -294,17 +304,22 @@ class _Body:
 
     def __next__(self) -> bytes:
         try:
-            return self._exchange.context.run(next, self._iterator)
+            part = self._exchange.context.run(next, self._iterator)
         except StopIteration:
             raise
         except BaseException as error:
             self._exchange.fail(error)
             raise
+        if part:
+            self._exchange.has_sent = True
+        return part
 
     def close(self) -> None:
         """End the request."""
         exchange = self._exchange
         close = getattr(self._iterable, "close", None)
+        # A server closes a body that it has sent, or whose part has raised.
+        exchange.has_sent = True
         try:
             if close is not None:
                 exchange.context.run(close)

@@ -115,6 +115,8 @@ class LineQueue:
         # ``write`` checks each line: the queue is closed, or its thread writes to a stream that
         # may log what is written to it.
         self._must_check_lines = False
+        #: Whether SIGTERM has the lines written; looked at whenever the thread is woken.
+        self.flushes_on_sigterm = False
         self._reset()
         after_fork.register(self)
         at_exit.register(self)
@@ -264,12 +266,9 @@ class LineQueue:
             timeout: Seconds after which lines that still wait are lost, and counted.
         """
         until = _monotonic() + timeout
-        is_flushed = self.flush(timeout)
-        self._is_closed = self._must_check_lines = True
-        if not self._is_writing_thread():
-            self._notify()
-            while self._has_thread() and _monotonic() < until:
-                time.sleep(_POLL_S)
+        is_flushed = self.write_at_once(timeout)
+        while not self._is_writing_thread() and self._has_thread() and _monotonic() < until:
+            time.sleep(_POLL_S)
         # Lines that came meanwhile, or could not be written in time.
         while self._lines:
             try:
@@ -282,6 +281,20 @@ class LineQueue:
                 self._write_directly(line)
             else:
                 self.sink.lose("closed before it was written", line)
+
+    def write_at_once(self, timeout: float = _FLUSH_S) -> bool:
+        """Write the queued lines. Later ones are written directly, since the process may end.
+
+        Args:
+            timeout: Seconds after which the thread writes the rest while later lines are written.
+
+        Returns:
+            Whether the queued lines are written.
+        """
+        is_flushed = self.flush(timeout)
+        self._is_closed = self._must_check_lines = True
+        self._notify()
+        return is_flushed
 
     def end_thread_when_empty(self) -> None:
         """End the thread once the queue is empty; the next line starts another."""
@@ -314,6 +327,8 @@ class LineQueue:
 
     def _wake(self) -> None:
         """Wake the thread, or start one."""
+        if self.flushes_on_sigterm:
+            at_exit.flush_on_sigterm()
         self._notify()
         if self._has_thread() or not self._start_lock.acquire(blocking=False):
             return
@@ -544,8 +559,8 @@ class MozlogQueueHandler(MozlogHandler):
         policy: What to do if the queue is full, as for ``LineQueue``; the default never blocks.
         max_line_bytes: As for ``MozlogHandler``.
         timeout: As for ``MozlogHandler``.
-        flush_on_sigterm: Whether to write the queue when SIGTERM ends the process. Ignored if
-            the application handles SIGTERM.
+        flush_on_sigterm: Whether to write the queue when SIGTERM comes, before the application's
+            handler if it has one. Later lines are then written at once.
     """
 
     def __init__(
@@ -565,6 +580,7 @@ class MozlogQueueHandler(MozlogHandler):
         )
         super().__init__(stream, name, max_line_bytes=max_line_bytes, timeout=timeout)
         self.sink: Any = LineQueue(self.sink, max_bytes=max_bytes, policy=policy)
+        self.sink.flushes_on_sigterm = flush_on_sigterm
         if flush_on_sigterm:
             at_exit.flush_on_sigterm()
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
-from dockerflow.summary import RequestSummary
+from dockerflow._request.exchange import Exchange
 
 __all__ = ["close_in", "iterate_async_in", "iterate_in"]
 
 
-def iterate_in(summary: RequestSummary, parts: Iterable[Any]) -> Iterator[Any]:
+def iterate_in(summary: Exchange, parts: Iterable[Any]) -> Iterator[Any]:
     """Yield the parts of a body, each made in the context of its request.
 
     An exception of the body ends the request.
@@ -27,6 +27,8 @@ def iterate_in(summary: RequestSummary, parts: Iterable[Any]) -> Iterator[Any]:
         except StopIteration:
             return
         except BaseException as error:
+            # The server logs it where the request's context is gone.
+            summary.attach_id(error)
             summary.finish(error)
             raise
         finally:
@@ -34,7 +36,7 @@ def iterate_in(summary: RequestSummary, parts: Iterable[Any]) -> Iterator[Any]:
         yield part
 
 
-async def iterate_async_in(summary: RequestSummary, parts: Any) -> AsyncIterator[Any]:
+async def iterate_async_in(summary: Exchange, parts: Any) -> AsyncIterator[Any]:
     """Yield the parts of an asynchronous body; otherwise as ``iterate_in``."""
     iterator = aiter(parts)
     while True:
@@ -44,6 +46,8 @@ async def iterate_async_in(summary: RequestSummary, parts: Any) -> AsyncIterator
         except StopAsyncIteration:
             return
         except BaseException as error:
+            # The server logs it where the request's context is gone.
+            summary.attach_id(error)
             summary.finish(error)
             raise
         finally:
@@ -51,7 +55,7 @@ async def iterate_async_in(summary: RequestSummary, parts: Any) -> AsyncIterator
         yield part
 
 
-def close_in(summary: RequestSummary, closers: Iterable[Callable[[], Any]]) -> None:
+def close_in(summary: Exchange, closers: Iterable[Callable[[], Any]]) -> None:
     """Call the functions that close a body in the context of its request, and end it.
 
     An ``Exception`` of such a function is ignored, as frameworks ignore it.

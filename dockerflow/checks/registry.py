@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, overload
@@ -312,9 +313,17 @@ def _as_check(text: str, name: str, function: Callable[..., Any], in_request: bo
 
 def _is_same(former: Callable[..., Any], check: Callable[..., Any]) -> bool:
     """Return whether a check is the same one, registered again after a reload of its module."""
-    names = ("__module__", "__qualname__")
+    if former is check:
+        return True
     if isinstance(check, functools.partial):
         return False
-    return former is check or all(
-        getattr(former, name, former) == getattr(check, name, check) for name in names
-    )
+    names = ("__module__", "__qualname__")
+    if any(getattr(former, name, former) != getattr(check, name, check) for name in names):
+        return False
+    # A second function of this name, such as a copied one, stands elsewhere in the module.
+    return _line_of(former) == _line_of(check)
+
+
+def _line_of(check: Callable[..., Any]) -> int | None:
+    code = getattr(inspect.unwrap(check), "__code__", None)
+    return getattr(code, "co_firstlineno", None)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.core.handlers.exception import convert_exception_to_response
 from django.core.signals import got_request_exception, request_finished
 from django.http import Http404, HttpRequest
 from django.http.multipartparser import MultiPartParserError
@@ -108,7 +109,12 @@ class DockerflowMiddleware:
             # Installed twice: the outer middleware serves the request.
             return self.get_response(request)
         try:
-            response = self._endpoint(request) or self.get_response(request)
+            view = self._view_of(request)
+            if view is None:
+                response = self.get_response(request)
+            else:
+                # Django answers what the view raises; its page then has the id as well.
+                response = convert_exception_to_response(view)(request)
             return self._answered(request, response, summary)
         except BaseException as error:
             if isinstance(summary, DjangoSummary):
@@ -120,9 +126,11 @@ class DockerflowMiddleware:
         if summary is None:
             return await self.get_response(request)
         try:
-            response = await self._endpoint_async(request)
-            if response is None:
+            if self._view_of(request) is None:
                 response = await self.get_response(request)
+            else:
+                answer: Any = convert_exception_to_response(self._endpoint_async)
+                response = await answer(request)
             return self._answered(request, response, summary)
         except BaseException as error:
             if isinstance(summary, DjangoSummary):
@@ -331,7 +339,7 @@ def _echo(response: Any, summary: Any) -> None:
         vars(response)[_ECHOED] = summary.echo_name, summary.rid
 
 
-def _watch_stream(response: Any, summary: RequestSummary) -> None:
+def _watch_stream(response: Any, summary: Exchange) -> None:
     """Make and close the parts of a streaming response in the context of its request.
 
     The summary is logged when the response is closed.

@@ -34,6 +34,7 @@ __all__ = [
     "LEVELS",
     "LEVEL_AND_TIME",
     "MEANINGFUL",
+    "SET_BY_PROCESSORS",
     "Event",
     "envelope_fields",
     "event_level",
@@ -77,6 +78,9 @@ MEANINGFUL: Final = OWN_FIELDS | {
 #: The names under which structlog's processors put the level and the time into an event
 #: dict, and under which applications have fields.
 LEVEL_AND_TIME: Final = frozenset({"level", "timestamp"})
+#: All names under which both put values: those two, a rendered traceback or stack, a logger's name.
+SET_BY_PROCESSORS: Final = LEVEL_AND_TIME | {"exception", "logger", "stack"}
+_NONE_OF_CALL: Final[frozenset[str]] = frozenset()
 
 _OF_ENVELOPE: Final[dict[str, Callable[[Any], bool]]] = {
     "_record": lambda value: issubclass(type(value), logging.LogRecord),
@@ -146,7 +150,7 @@ def read_event(
     method_name: str,
     default_type: Any,
     sanitiser: Sanitiser,
-    own: frozenset[str] | None = None,
+    keys_of_call: frozenset[str] | None = None,
     *,
     parse_messages: bool = True,
 ) -> Event:
@@ -157,7 +161,7 @@ def read_event(
         method_name: The name of the method that was called.
         default_type: The logger's name, if the event has none.
         sanitiser: Makes texts of values.
-        own: Which of ``level`` and ``timestamp`` are fields of the call, and not added by
+        keys_of_call: Which of ``SET_BY_PROCESSORS`` are fields of the call, and not added by
             processors. None if that is not known. Then they count as processors' where
             structlog's own processors would have added the same.
         parse_messages: As in ``MozlogFormatter``.
@@ -181,12 +185,13 @@ def read_event(
         for name in _INTERNAL:
             fields.pop(name, None)
     exc_info = fields.get("exc_info")
-    call_fields = _call_fields(fields, sanitiser, parse_messages=parse_messages)
-    level = _level(fields, method_name, record, own)
-    type_ = fields.pop("logger", None)
+    of_call = _NONE_OF_CALL if keys_of_call is None else keys_of_call
+    call_fields = _call_fields(fields, sanitiser, of_call, parse_messages=parse_messages)
+    level = _level(fields, method_name, record, keys_of_call)
+    type_ = None if "logger" in of_call else fields.pop("logger", None)
     if type_ is None:
         type_ = default_type if record is None else getattr(record, "name", default_type)
-    ns = _time(fields, call_fields, record, own)
+    ns = _time(fields, call_fields, record, keys_of_call)
     return Event(ns, type_, level, getattr(record, "process", None), fields, call_fields, exc_info)
 
 
@@ -226,7 +231,11 @@ def _read_of_server(record: logging.LogRecord, fields: dict[Any, Any]) -> loggin
 
 
 def _call_fields(
-    fields: dict[Any, Any], sanitiser: Sanitiser, *, parse_messages: bool
+    fields: dict[Any, Any],
+    sanitiser: Sanitiser,
+    of_call: frozenset[str],
+    *,
+    parse_messages: bool,
 ) -> dict[Any, Any]:
     call_fields: dict[Any, Any] = {}
     message = _message(fields, sanitiser)
@@ -237,14 +246,15 @@ def _call_fields(
         is_json = is_read and looks_like_json(message)
         call_fields["msg"] = JSONMessage.read(message) if is_json else message
     own: dict[str, Any] = {}
-    _exception(fields, own, sanitiser)
+    _exception(fields, own, sanitiser, of_call)
+    has_stack = "stack" in fields and "stack" not in of_call
     asked = fields.get("stack_info")
     if type(asked) is str or type(asked) is bool or asked is None:
         # True asks for a stack, and no StackInfoRenderer has replaced it.
         fields.pop("stack_info", None)
-        if type(asked) is str and asked and "stack" not in fields:
+        if type(asked) is str and asked and not has_stack:
             own["stack"] = asked
-    if type(fields.get("stack")) is str:
+    if has_stack and type(fields["stack"]) is str:
         own["stack"] = fields.pop("stack")
     return merge(call_fields, own) if own else call_fields
 
@@ -272,12 +282,17 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
         return message_with_args(text, args, sanitiser)
 
 
-def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser) -> None:
+def _exception(
+    fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser, of_call: frozenset[str]
+) -> None:
     exc_info = fields.pop("exc_info", None)
-    # The result of format_exc_info, or of a structured renderer of tracebacks, in front of us.
-    rendered = fields.pop("exception", None)
+    rendered = None
     if exc_info is not None and exc_info is not False:
+        # A processor that renders the exception removes exc_info: "exception" is then a field.
         add_exception(exc_info, own, sanitiser)
+    elif "exception" not in of_call:
+        # The result of format_exc_info, or of a structured renderer of tracebacks.
+        rendered = fields.pop("exception", None)
     if rendered is not None and rendered is not False:
         own["traceback"] = rendered
         active = sys.exc_info()[1]
@@ -286,11 +301,11 @@ def _exception(fields: dict[Any, Any], own: dict[str, Any], sanitiser: Sanitiser
 
 
 def _level(
-    fields: dict[Any, Any], method_name: str, record: Any, own: frozenset[str] | None
+    fields: dict[Any, Any], method_name: str, record: Any, keys_of_call: frozenset[str] | None
 ) -> Any:
     number = fields.get("level_number")
     given = fields.get("level")
-    if given is not None and own is not None and "level" in own:
+    if given is not None and keys_of_call is not None and "level" in keys_of_call:
         given = None
     if type(number) is int:
         del fields["level_number"]
@@ -303,7 +318,7 @@ def _level(
         level = logging.INFO if record is None else record.levelno
     if given is None:
         return level
-    if own is not None:
+    if keys_of_call is not None:
         # A processor has set it, perhaps to another level.
         named = level_number(given)
         if named is not None:
@@ -316,17 +331,20 @@ def _level(
 
 
 def _time(
-    fields: dict[Any, Any], call_fields: dict[Any, Any], record: Any, own: frozenset[str] | None
+    fields: dict[Any, Any],
+    call_fields: dict[Any, Any],
+    record: Any,
+    keys_of_call: frozenset[str] | None,
 ) -> int:
     ns = time.time_ns() if record is None else timestamp_ns(record)
     stamp = fields.get("timestamp")
-    if stamp is None or (own is not None and "timestamp" in own):
+    if stamp is None or (keys_of_call is not None and "timestamp" in keys_of_call):
         return ns
     if type(stamp) is str:
         call_fields["Time"] = fields.pop("timestamp")
-    elif type(stamp) is float or (own is not None and type(stamp) is int):
+    elif type(stamp) is float or (keys_of_call is not None and type(stamp) is int):
         # TimeStamper without a format adds seconds since the epoch.
-        if own is None and not abs(stamp - ns / 1e9) < _NEAR_S:
+        if keys_of_call is None and not abs(stamp - ns / 1e9) < _NEAR_S:
             return ns
         del fields["timestamp"]
         try:

@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from types import FrameType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from .interpreters import IS_MAIN
 from .shared_state import snapshot
@@ -33,6 +34,9 @@ class ClosedAtExit(Protocol):
 
     def close(self, timeout: float) -> None:
         """Write the lines in ``timeout`` seconds, and hold none from then on."""
+
+    def write_at_once(self, timeout: float) -> bool:
+        """Write the lines in ``timeout`` seconds, hold no later ones, and return if all are."""
 
 
 _registered: Final[weakref.WeakSet[ClosedAtExit]] = weakref.WeakSet()
@@ -82,15 +86,45 @@ def is_called_by_shutdown() -> bool:
     )
 
 
-def flush_on_sigterm() -> None:
-    """Flush the registered objects when SIGTERM ends the process.
+class _Preceded:
+    """A signal handler of the application, which is called after the registered objects.
 
-    Nothing is changed if the application handles SIGTERM, nor outside the main thread of the main
-    interpreter, which alone may set signal handlers.
+    They are flushed, and hold no lines from then on: a server ends gracefully, logs that, restores
+    the default and raises the signal again, which ends the process at once. uvicorn does so.
+
+    Args:
+        handler: The handler of the application.
     """
+
+    __slots__ = ("_handler",)
+
+    def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
+        self._handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> Any:
+        """Write the lines that wait, and do what the application does about the signal."""
+        until = _monotonic() + _SIGTERM_S
+        for holder in snapshot(_registered):
+            holder.write_at_once(max(0.0, until - _monotonic()))
+        return self._handler(number, frame)
+
+
+def flush_on_sigterm() -> None:
+    """Flush the registered objects before SIGTERM ends the process.
+
+    A handler of the application stays in force, and is called afterwards. An ignored signal stays
+    ignored. Nothing is changed outside the main thread of the main interpreter, which alone may
+    set signal handlers. Servers set handlers after the application was loaded, and reset them in
+    their workers, so a queue calls this again whenever it wakes its thread.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is _flush_and_end or type(handler) is _Preceded:
+        return
     with contextlib.suppress(ValueError):
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        if handler is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _flush_and_end)
+        elif callable(handler):
+            signal.signal(signal.SIGTERM, _Preceded(handler))
 
 
 def _close_all() -> None:

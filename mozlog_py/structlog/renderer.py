@@ -232,7 +232,7 @@ class MozlogRenderer(ChainRenderer):
         logger: Any,
         method_name: str,
         event_dict: Mapping[str, Any],
-        own: frozenset[str] | None = None,
+        keys_of_call: frozenset[str] | None = None,
     ) -> bytes:
         """Return the line of one event in bytes, whatever ``output`` is.
 
@@ -240,8 +240,7 @@ class MozlogRenderer(ChainRenderer):
             logger: The logger below the chain.
             method_name: The name of the level's method.
             event_dict: The event.
-            own: Which of ``level`` and ``timestamp`` are fields of the call, which no
-                processor has set; None if that is not known.
+            keys_of_call: As for ``read_event``.
 
         Raises:
             RaiseAfterWrite: The line is to be written before an exception goes on.
@@ -250,8 +249,8 @@ class MozlogRenderer(ChainRenderer):
         if type(logger) is not self._checked_type:
             check_wiring(self._output, logger, event_dict)
             self._checked_type = type(logger)
-        if own is not None:
-            return self._render_any(logger, method_name, event_dict, own)
+        if keys_of_call is not None:
+            return self._render_any(logger, method_name, event_dict, keys_of_call)
         return self._render_plain(logger, method_name, event_dict)
 
     def surroundings(self) -> dict[str, Any]:
@@ -400,17 +399,17 @@ class MozlogRenderer(ChainRenderer):
         logger: Any,
         method_name: str,
         event_dict: Mapping[str, Any],
-        own: frozenset[str] | None = None,
+        keys_of_call: frozenset[str] | None = None,
     ) -> bytes:
         name = _name_of(logger) or self._line_encoder.logger
         max_bytes = _limit_below(logger)
         try:
-            if event_dict.get("stack_info") is True and "stack" not in event_dict:
-                event_dict = _add_stack(logger, method_name, {**event_dict})
+            if event_dict.get("stack_info") is True:
+                event_dict = _with_stack(logger, method_name, event_dict, keys_of_call)
             event_dict = first_fields(event_dict)
             if self._is_plain:
-                return self._line(name, method_name, event_dict, own, max_bytes)
-            return self._line_of_formatter(name, method_name, event_dict, own, max_bytes)
+                return self._line(name, method_name, event_dict, keys_of_call, max_bytes)
+            return self._line_of_formatter(name, method_name, event_dict, keys_of_call, max_bytes)
         except Exception as error:
             fallback = _fallback_fields(event_dict, error)
             if self.formatter.processors and not self._is_complete:
@@ -425,11 +424,11 @@ class MozlogRenderer(ChainRenderer):
         name: str,
         method_name: str,
         event_dict: Mapping[str, Any],
-        own: frozenset[str] | None,
+        keys_of_call: frozenset[str] | None,
         max_bytes: int,
     ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
-        event = self._read(event_dict, method_name, name, sanitiser, own)
+        event = self._read(event_dict, method_name, name, sanitiser, keys_of_call)
         around = self._static_fields
         if self._include_context and (context := current(event.fields)):
             around = {**around, **context}
@@ -447,11 +446,11 @@ class MozlogRenderer(ChainRenderer):
         name: str,
         method_name: str,
         event_dict: Mapping[str, Any],
-        own: frozenset[str] | None,
+        keys_of_call: frozenset[str] | None,
         max_bytes: int,
     ) -> bytes:
         sanitiser = Sanitiser(self.formatter.json_default)
-        event = self._read(event_dict, method_name, name, sanitiser, own)
+        event = self._read(event_dict, method_name, name, sanitiser, keys_of_call)
         if sanitiser.reasons:
             degrade(event.fields, "; ".join(sanitiser.reasons))
         try:
@@ -495,12 +494,25 @@ class MozlogRenderer(ChainRenderer):
         method_name: str,
         name: str,
         sanitiser: Sanitiser,
-        own: frozenset[str] | None,
+        keys_of_call: frozenset[str] | None,
     ) -> Event:
         parse_messages = self.formatter.parse_messages
         return read_event(
-            event_dict, method_name, name, sanitiser, own, parse_messages=parse_messages
+            event_dict, method_name, name, sanitiser, keys_of_call, parse_messages=parse_messages
         )
+
+
+def _with_stack(
+    logger: Any,
+    method_name: str,
+    event_dict: Mapping[str, Any],
+    keys_of_call: frozenset[str] | None,
+) -> Mapping[str, Any]:
+    """Return an event dict with the stack of its call, unless a processor has added one."""
+    if "stack" in event_dict and (keys_of_call is None or "stack" not in keys_of_call):
+        return event_dict
+    shown = _add_stack(logger, method_name, {"stack_info": True})
+    return {**event_dict, "stack_info": shown["stack"]}
 
 
 def _limit_below(logger: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from mozlog_py._fields.from_event import LEVEL_AND_TIME
+from mozlog_py._fields.from_event import SET_BY_PROCESSORS
 from mozlog_py._fields.template_message import (
     EVENT_KEYS,
     Template,
@@ -186,21 +186,22 @@ def _rendered(
         interrupts: Takes what is to be raised after the line is written.
         sources: The fields of the call and those that are bound to the logger.
     """
-    own = None
-    if "level" in event_dict or "timestamp" in event_dict:
-        own = _own_of_call(event_dict, (*sources, current(), renderer.formatter.static_fields))
+    keys = None
+    if not SET_BY_PROCESSORS.isdisjoint(event_dict):
+        static_fields = renderer.formatter.static_fields
+        keys = _keys_of_call(event_dict, (*sources, current(), static_fields))
     try:
-        line = renderer.render(logger, name, event_dict, own)
+        line = renderer.render(logger, name, event_dict, keys)
     except RaiseAfterWrite as interrupted:
         line = interrupted.line
         interrupts.append(interrupted.cause)
     return line if renderer.output == "bytes" else line.decode()
 
 
-def _own_of_call(event_dict: Any, sources: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
-    """Return which of ``level`` and ``timestamp`` no processor has set."""
+def _keys_of_call(event_dict: Any, sources: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
+    """Return which of ``SET_BY_PROCESSORS`` no processor has set."""
     return frozenset(
         name
-        for name in LEVEL_AND_TIME.intersection(event_dict)
+        for name in SET_BY_PROCESSORS.intersection(event_dict)
         if any(name in source and source[name] is event_dict[name] for source in sources)
     )

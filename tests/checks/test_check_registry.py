@@ -136,6 +136,23 @@ class TestRegister:
         assert record.getMessage().startswith("the check storage is registered again, and only")
         assert isinstance(checks.get_checks()["storage"], Passing)
 
+    def test_register_warns_when_a_copied_function_takes_the_place_of_the_first(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @checks.register
+        def copied() -> list[Any]:
+            return [checks.Error("never seen")]
+
+        first = copied
+
+        @checks.register  # type: ignore[no-redef]
+        def copied() -> list[Any]:
+            return []
+
+        assert first.__qualname__ == copied.__qualname__
+        (record,) = caplog.records
+        assert record.getMessage().startswith("the check copied is registered again, and only")
+
     def test_register_says_nothing_when_a_module_is_loaded_again(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:

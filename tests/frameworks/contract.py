@@ -89,6 +89,8 @@ class Contract:
     longest_path = 100_000
     #: Whether a query string of any bytes reaches the adapter.
     takes_any_query = True
+    #: Whether the framework makes the response for an exception; else the server does.
+    answers_errors = True
     #: What ``/__lbheartbeat__`` answers.
     lbheartbeat_body = b""
 
@@ -603,7 +605,10 @@ class Contract:
         assert json.loads(answer.body)["details"]["storage"]["messages"] == {"x.E1": "full"}
 
     def test_error_raises(self, driver: Driver, lines: Lines) -> None:
-        assert driver.get("/__error__").status == 500
+        answer = driver.get("/__error__")
+        assert answer.status == 500
+        if self.answers_errors:
+            assert answer.header("x-request-id") == lines.summary["rid"]
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["errno"]) == (3, 500)
         assert line["Fields"]["msg"] == "This is a test exception from the /__error__ endpoint."

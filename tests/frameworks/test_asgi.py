@@ -19,6 +19,8 @@ from mozlog_py import context
 
 
 class TestContract(Contract):
+    answers_errors = False
+
     lbheartbeat_body = b'{"status":"ok"}'
 
     def make(self, folder: Path, settings: dict[str, Any] | None = None) -> ASGIDriver:

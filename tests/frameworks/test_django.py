@@ -19,7 +19,7 @@ from contract_django import (  # before what needs Django's settings
 )
 from django.contrib.auth import get_user
 from django.core.checks import run_checks
-from django.http import FileResponse, Http404, HttpResponse
+from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.urls import path
 from django.utils.functional import SimpleLazyObject
@@ -494,6 +494,46 @@ class TestInsideOfACore:
         assert lines.summary["rid"] == answer.header("x-request-id")
         assert (lines.summary["agent"], lines.summary["code"]) == ("me", 200)
         assert {fields["rid"] for fields in lines.of("app")} == {lines.summary["rid"]}
+
+
+class TestStreamsThatFail:
+    """The server logs the exception of a stream behind the request's context."""
+
+    def shown(self, error: BaseException) -> dict[str, Any]:
+        capture = Capture()
+        capture.logger.error("in the server", exc_info=error)
+        (fields,) = capture.fields
+        return fields
+
+    def test_streams_that_fail_have_the_id_in_the_line_of_the_server(self, lines: Lines) -> None:
+        def parts() -> Any:
+            yield b"a"
+            raise ValueError("no rows")
+
+        request = RequestFactory().get("/", headers={"X-Request-Id": "r-1"})
+        middleware = DockerflowMiddleware(lambda _: StreamingHttpResponse(parts()))
+        with pytest.raises(ValueError, match="no rows") as raised:
+            [*middleware(request)]
+        assert lines.summary["rid"] == "r-1"
+        assert self.shown(raised.value)["rid"] == "r-1"
+
+    def test_streams_that_fail_asynchronously_do_as_well(self, lines: Lines) -> None:
+        async def parts() -> Any:
+            yield b"a"
+            raise ValueError("no rows")
+
+        async def view(_: Any) -> Any:
+            return StreamingHttpResponse(parts())
+
+        async def serve() -> None:
+            request = RequestFactory().get("/", headers={"X-Request-Id": "r-2"})
+            async for _ in await DockerflowMiddleware(view)(request):
+                pass
+
+        with pytest.raises(ValueError, match="no rows") as raised:
+            asyncio.run(serve())
+        assert lines.summary["rid"] == "r-2"
+        assert self.shown(raised.value)["rid"] == "r-2"
 
 
 class TestTokens:

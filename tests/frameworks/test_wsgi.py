@@ -20,6 +20,8 @@ from mozlog_py import context
 
 
 class TestContract(Contract):
+    answers_errors = False
+
     lbheartbeat_body = b'{"status":"ok"}'
 
     def make(self, folder: Path, settings: dict[str, Any] | None = None) -> WSGIDriver:
@@ -275,3 +277,51 @@ class TestSocketsThatAreHandedOver:
         self.ask(error, {})
         fields = lines.summary
         assert (fields["method"], fields["code"], fields["errno"]) == ("GET", 500, 500)
+
+
+class TestStatusThatIsNotSent:
+    """A server sends the status with the first part of a body; before that it answers with 500."""
+
+    def end(self, app: Any) -> None:
+        given: Any = DockerflowWSGI(app)(environ(), lambda *_: lambda _: None)
+        try:
+            for _ in given:
+                pass
+        finally:
+            given.close()
+
+    @pytest.mark.parametrize("parts", [[], [b""], [b"", b""]])
+    def test_status_is_500_where_no_part_was_sent(self, lines: Lines, parts: list[bytes]) -> None:
+        def app(environ: Any, start_response: Any) -> Any:
+            start_response("200 OK", [])
+            yield from parts
+            raise ValueError("no rows")
+
+        with pytest.raises(ValueError, match="no rows"):
+            self.end(app)
+        assert (lines.summary["code"], lines.summary["errno"]) == (500, 500)
+
+    def test_status_is_500_where_the_application_raises_behind_it(self, lines: Lines) -> None:
+        def app(environ: Any, start_response: Any) -> Any:
+            start_response("200 OK", [])
+            raise ValueError("no rows")
+
+        with pytest.raises(ValueError, match="no rows"):
+            self.end(app)
+        assert (lines.summary["code"], lines.summary["errno"]) == (500, 500)
+
+    @pytest.mark.parametrize("is_written", [True, False])
+    def test_status_is_that_which_was_sent_with_a_part(
+        self, lines: Lines, is_written: bool
+    ) -> None:
+        def app(environ: Any, start_response: Any) -> Any:
+            write = start_response("202 Accepted", [])
+            if is_written:
+                write(b"a")
+            else:
+                yield b"a"
+            raise ValueError("no rows")
+
+        with pytest.raises(ValueError, match="no rows"):
+            self.end(app)
+        assert (lines.summary["code"], lines.summary["errno"]) == (202, 500)
