@@ -63,6 +63,12 @@ def test_the_whole_call_stands_first_on_both_pages(pages: list[Path]) -> None:
     assert len(re.findall(r"^\|", table.split("<!--")[0], re.MULTILINE)) == 2 + 5
 
 
+def test_the_page_has_a_table_of_a_newer_python(pages: list[Path]) -> None:
+    _, newer = pages[0].read_text("utf-8").split("\n## On Python 3.14\n")
+    assert len(re.findall(r"^\|", newer, re.MULTILINE)) == 2 + 5
+    assert "CPython 3.14." in newer
+
+
 def test_a_page_without_markers_is_refused(pages: list[Path]) -> None:
     pages[1].write_text("No table.", "utf-8")
     assert "add both" in write(pages)
