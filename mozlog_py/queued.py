@@ -390,28 +390,28 @@ class LineQueue:
             batch: list[bytes] = []
             taken: list[Any] = []
             try:
-                self._take_batch(batch)
-                self._busy_since = _monotonic()
-                self._must_check_lines = self._is_closed or self.sink.may_echo()
-                self.sink.write_lines(batch, taken)
-            except Exception as error:
-                note(f"the queue's thread goes on after {type_name(type(error))}: {error}")
-                for line in [] if taken else batch:
-                    self.sink.lose(error, line)
-            except BaseException:
-                # A signal handler of the caller: a thread of the queue runs none.
-                if not taken:
-                    self._lines.extendleft(reversed(batch))
-                    batch.clear()
-                raise
-            finally:
-                # Also if a BaseException ends the thread: no caller waits for these lines.
                 try:
-                    self._end_batch(batch)
+                    self._take_batch(batch)
+                    self._busy_since = _monotonic()
+                    self._must_check_lines = self._is_closed or self.sink.may_echo()
+                    self.sink.write_lines(batch, taken)
+                except Exception as error:
+                    note(f"the queue's thread goes on after {type_name(type(error))}: {error}")
+                    for line in [] if taken else batch:
+                        self.sink.lose(error, line)
+                except BaseException:
+                    # A signal handler of the caller: a thread of the queue runs none.
+                    if not taken:
+                        self._lines.extendleft(reversed(batch))
+                        batch.clear()
+                    raise
                 finally:
-                    # Again: a signal handler may have raised in the call above, and a flush
-                    # waits for this.
-                    self._in_progress = []
+                    # Also if a BaseException ends the thread: no caller waits for these lines.
+                    self._end_batch(batch)
+            finally:
+                # Again: a signal handler may have raised in the call above, or on the way to it,
+                # and a flush waits for this.
+                self._in_progress = []
 
     def _end_batch(self, batch: list[bytes]) -> None:
         self._in_progress = []

@@ -78,8 +78,8 @@ MEANINGFUL: Final = OWN_FIELDS | {
 #: The names under which structlog's processors put the level and the time into an event
 #: dict, and under which applications have fields.
 LEVEL_AND_TIME: Final = frozenset({"level", "timestamp"})
-#: All names under which both put values: those two, a rendered traceback or stack, a logger's name.
-SET_BY_PROCESSORS: Final = LEVEL_AND_TIME | {"exception", "logger", "stack"}
+#: All names under which both put values: those two, a rendered traceback, and a stack.
+SET_BY_PROCESSORS: Final = LEVEL_AND_TIME | {"exception", "stack"}
 _NONE_OF_CALL: Final[frozenset[str]] = frozenset()
 
 _OF_ENVELOPE: Final[dict[str, Callable[[Any], bool]]] = {
@@ -188,7 +188,7 @@ def read_event(
     of_call = _NONE_OF_CALL if keys_of_call is None else keys_of_call
     call_fields = _call_fields(fields, sanitiser, of_call, parse_messages=parse_messages)
     level = _level(fields, method_name, record, keys_of_call)
-    type_ = None if "logger" in of_call else fields.pop("logger", None)
+    type_ = fields.pop("logger", None)
     if type_ is None:
         type_ = default_type if record is None else getattr(record, "name", default_type)
     ns = _time(fields, call_fields, record, keys_of_call)
