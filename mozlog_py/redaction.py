@@ -15,7 +15,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mozlog_py._fields import json_message
-from mozlog_py._fields.first_fields import RESERVED, count_left_out, first_fields
+from mozlog_py._fields.first_fields import RESERVED, first_fields
 from mozlog_py._fields.from_event import envelope_fields
 from mozlog_py._fields.template_message import Template, TemplateMessage, read_template
 from mozlog_py._process.memo import remember
@@ -25,7 +25,6 @@ from mozlog_py._redaction.event_search import EventSearch
 from mozlog_py._redaction.line_limits import (
     is_structlogs_own,
     items_copied,
-    items_for_line,
     with_count,
     with_count_member,
 )
@@ -250,9 +249,8 @@ class Redact:
         event_dict = template_values.read(
             first_fields(event_dict), self.is_secret, self.marker, search.interrupts
         )
-        items = items_copied(event_dict)
-        kept = items_for_line(items)
-        for key, value in kept:
+        # As many as a line shows: one of them tells how many others there are.
+        for key, value in items_copied(first_fields(event_dict, MAX_ITEMS)):
             if type(key) is str and key in RESERVED and is_structlogs_own(key, value):
                 out[key] = self._message(value, search) if key == "event" else value
             else:
@@ -268,7 +266,6 @@ class Redact:
                 # A text, as it was: members of a dict would count as fields of the call, which
                 # replace the request's id.
                 out["event"] = json.dumps(clean)
-        count_left_out(out, len(items) - len(kept))
         return out
 
     def _message(self, value: Any, search: EventSearch) -> Any:

@@ -349,6 +349,16 @@ class TestBudgets:
         secret = [name for name in asked if redact.is_secret(name)]
         assert secret == ["item7", "part_3", "token9"]
 
+    @pytest.mark.parametrize(("count", "left_out"), [(MAX_ITEMS - 1, 0), (MAX_ITEMS, 2)])
+    def test_an_event_with_as_many_fields_as_a_line_keeps_them(
+        self, count: int, left_out: int
+    ) -> None:
+        fields = {f"key{number}": number for number in range(count)}
+        out = Redact()(None, "info", {**fields, "event": "m"})
+        assert len(set(fields) - set(out)) == left_out
+        assert out.get("<more>") == (f"<{left_out} more items>" if left_out else None)
+        assert [*out][-1 - 2 * bool(left_out)] == "event"
+
     def test_an_event_with_more_fields_than_a_line_keeps_its_message(self) -> None:
         fields = {f"key{count}": count for count in range(5000)}
         out = Redact()(None, "info", {**fields, "event": "m", "error": "e", "password": "x"})

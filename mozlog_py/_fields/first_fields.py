@@ -13,7 +13,7 @@ from mozlog_py._line.degraded_note import DEGRADED, degrade
 from mozlog_py._values.record_budget import MAX_NODES, MORE_KEY, MoreItems
 from mozlog_py._values.sanitiser import unique_key
 
-__all__ = ["KEPT_FIRST", "MAX_FIELDS", "RESERVED", "count_left_out", "first_fields"]
+__all__ = ["MAX_FIELDS", "RESERVED", "count_left_out", "first_fields"]
 
 #: Fields that are read of one record or event.
 MAX_FIELDS: Final = MAX_NODES
@@ -21,8 +21,9 @@ MAX_FIELDS: Final = MAX_NODES
 #: The names under which structlog keeps objects of its own, and the message.
 RESERVED: Final = frozenset({"_record", "_logger", "exc_info", "event"})
 
-#: These are kept of an event that has more fields than are read, or than a line shows.
-KEPT_FIRST: Final = RESERVED | {
+# These are kept of an event that has more fields than are read, or than a line shows.
+_KEPT: Final = (
+    *sorted(RESERVED),
     DEGRADED,
     MORE_KEY,
     "_from_structlog",
@@ -36,24 +37,23 @@ KEPT_FIRST: Final = RESERVED | {
     "Time",
     "timestamp",
     "traceback",
-}
+)
 
 
-def first_fields(event_dict: Any) -> Any:
-    """Return an event dict of at most ``MAX_FIELDS`` fields and those in ``KEPT_FIRST``.
+def first_fields(event_dict: Any, most: int = MAX_FIELDS) -> Any:
+    """Return an event dict of a limited number of fields, with the number of the others.
 
-    The number of the others has the name ``MORE_KEY``. An event dict with no more than
-    ``MAX_FIELDS`` fields is returned itself.
+    That number has the name ``MORE_KEY``. The message, the exception and what structlog keeps
+    beside them stay. An event dict with no more fields than the limit is returned itself.
 
     Args:
         event_dict: An event dict, or any other mapping.
+        most: The limit, the number of the others included. A note may come on top.
     """
-    if len(event_dict) <= MAX_FIELDS:
+    if len(event_dict) <= most:
         return event_dict
-    out = dict(islice(event_dict.items(), MAX_FIELDS))
-    for name in KEPT_FIRST:
-        if name not in out and name in event_dict:
-            out[name] = event_dict[name]
+    kept = {name: event_dict[name] for name in _KEPT if name in event_dict}
+    out = {**dict(islice(event_dict.items(), most - 1 - len(kept))), **kept}
     count_left_out(out, len(event_dict) - len(out))
     return out
 

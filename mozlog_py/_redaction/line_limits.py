@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mozlog_py._fields.first_fields import KEPT_FIRST
 from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.record_budget import MORE_KEY, more_items
 from mozlog_py._values.sanitiser import MAX_ITEMS, unique_key
@@ -17,7 +16,6 @@ from .masked_repr import MaskedRepr
 __all__ = [
     "is_structlogs_own",
     "items_copied",
-    "items_for_line",
     "with_count",
     "with_count_member",
 ]
@@ -30,22 +28,6 @@ def items_copied(members: dict[Any, Any]) -> list[tuple[Any, Any]]:
     except RuntimeError:
         # Its size has changed meanwhile. One C call copies it whole.
         return [*dict.items(dict.copy(members))]
-
-
-def items_for_line(items: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Return as many items of an event as a line shows, its own fields among them."""
-    if len(items) <= MAX_ITEMS:
-        return items
-    first = {key for key, _ in items if type(key) is str and key in KEPT_FIRST}
-    room = MAX_ITEMS - 1 - len(first)
-    kept = []
-    for key, value in items:
-        if type(key) is str and key in first:
-            kept.append((key, value))
-        elif room > 0:
-            room -= 1
-            kept.append((key, value))
-    return kept
 
 
 def with_count(items: list[Any], left_out: int) -> list[Any]:
