@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow._request.exchange import Exchange
 from dockerflow._request.missing_extra import needs_extra
-from dockerflow._request.multidict import read_multidict
+from dockerflow._request.multidict import multidict_id_headers, read_multidict
 from dockerflow._request.options import Middleware, MiddlewareOptions, Options
+from dockerflow._request.resolve_id import IdHeaders
 from dockerflow.endpoints import PATHS, Endpoints
 from dockerflow.summary import current, is_cancellation
 
@@ -183,11 +184,15 @@ class _Layer(Middleware):
         self.is_shut_down = True
 
     def _read(self, exchange: Any, request: Any, options: Options, gives_id: bool) -> str | None:
-        return read_multidict(exchange, request, options, gives_id, lambda it: it.remote or None)
+        return read_multidict(exchange, request, options, gives_id, _id_headers)
 
     def _querystring_of(self, request: web.Request) -> bytes:
         query = request.raw_path.partition("#")[0].partition("?")[2]
         return query.encode("utf-8", "surrogateescape")
+
+
+def _id_headers(request: web.BaseRequest, options: Options) -> IdHeaders:
+    return multidict_id_headers(request.headers, options, request.remote or None)
 
 
 def _exchange_of(request: web.BaseRequest) -> _AiohttpExchange | None:

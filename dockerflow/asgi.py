@@ -28,6 +28,7 @@ from dockerflow._request.options import (
     MiddlewareOptions,
     Options,
 )
+from dockerflow._request.resolve_id import IdHeaders, resolve_id
 from dockerflow._request.server_task import (
     is_called_by_server,
     is_channel_of_server,
@@ -39,7 +40,7 @@ from mozlog_py import context
 from mozlog_py._fields.request_text import decoded_header
 
 from .endpoints import ENDS, Endpoints, Reply, endpoint_of
-from .request_id import MAX_HEADER, FoundId
+from .request_id import MAX_HEADER
 from .summary import hand_over, is_cancellation, take_back
 
 if TYPE_CHECKING:
@@ -151,16 +152,10 @@ class DockerflowASGI(Middleware):
                         exchange.lang = text
         if not gives_id:
             return None
-        if id_value is None:
-            request_id = options.generate()
-        elif is_single and id_value.isascii() and options.accepts(text := id_value.decode()):
-            request_id = text
-            exchange.id_header = options.echo_name
-        else:
-            request_id, exchange.id_header = _resolve(scope, options)
-        if options.echoes_all or options.policy.may_echo(request_id):
-            exchange.set_echo(options, request_id)
-        return request_id
+        if id_value is not None and is_single:
+            is_single = id_value.isascii()
+        sent = id_value.decode() if id_value is not None and is_single else None
+        return resolve_id(exchange, scope, options, sent, is_single, _id_headers)
 
     def _querystring_of(self, scope: Scope) -> bytes:
         querystring: bytes = scope.get("query_string", b"")
@@ -177,7 +172,7 @@ class DockerflowASGI(Middleware):
         return True
 
 
-def _resolve(scope: Scope, options: Options) -> FoundId:
+def _id_headers(scope: Scope, options: Options) -> IdHeaders:
     roles = options.header_roles
     # One character more than the limit, so that the policy sees that a value is too long.
     found = [
@@ -186,7 +181,7 @@ def _resolve(scope: Scope, options: Options) -> FoundId:
         if roles[name] >= REQUEST_ID_HEADER
     ]
     client = scope.get("client")
-    return options.policy.resolve(
+    return IdHeaders(
         [value for role, value in found if role == REQUEST_ID_HEADER],
         [value for role, value in found if role == TRACEPARENT],
         client[0] if client else None,

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from dockerflow._request.options import Middleware, Options
+from dockerflow._request.resolve_id import IdHeaders, resolve_id
 from dockerflow._request.vary import add_vary
 from mozlog_py import context
 from mozlog_py._context.brought_ids import put_back
@@ -25,7 +26,6 @@ from mozlog_py._fields.late_request_ids import remember_served, served
 from mozlog_py._fields.summarised import summarised
 
 from .endpoints import ENDS, Reply, endpoint_of
-from .request_id import FoundId
 from .summary import current
 
 __all__ = ["DockerflowWSGI", "WSGIExchange"]
@@ -111,26 +111,18 @@ def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bo
     exchange.lang = get("HTTP_ACCEPT_LANGUAGE", "")
     if not gives_id:
         return None
-    value: str = get(options.environ_name, "")
-    request_id: str
-    if not (value or (options.uses_traceparent and get("HTTP_TRACEPARENT"))):
-        request_id = options.generate()
-    elif options.accepts(value):
-        request_id = value
-        exchange.id_header = options.echo_name
-    else:
-        request_id, exchange.id_header = resolve_environ(environ, options)
+    value = get(options.environ_name) or None
+    is_single = not (options.uses_traceparent and get("HTTP_TRACEPARENT"))
+    request_id = resolve_id(exchange, environ, options, value, is_single, id_headers)
     environ[_REQUEST_ID] = request_id
-    if options.echoes_all or options.policy.may_echo(request_id):
-        exchange.set_echo(options, request_id)
     return request_id
 
 
-def resolve_environ(environ: Environ, options: Options) -> FoundId:
-    """Return the id that an environ's headers say, else a new one."""
+def id_headers(environ: Environ, options: Options) -> IdHeaders:
+    """Return the headers of an environ that may be its id."""
     get = environ.get
     value, traceparent = get(options.environ_name), get("HTTP_TRACEPARENT")
-    return options.policy.resolve(
+    return IdHeaders(
         [value] if value else [], [traceparent] if traceparent else [], get("REMOTE_ADDR")
     )
 

@@ -407,7 +407,7 @@ def _apply(config: dict[str, Any], to_logging: bool | int | None) -> None:
     handler: Any = next(each for each in root.handlers if hasattr(each, "sink"))
     for each in kept:
         root.addHandler(each)
-    _share_with_structlog(handler, to_logging, is_alone=is_alone)
+    _set_up_structlog(handler, to_logging, is_alone=is_alone)
     logging.captureWarnings(True)
     log_uncaught()
     take_over()
@@ -416,27 +416,27 @@ def _apply(config: dict[str, Any], to_logging: bool | int | None) -> None:
             logging.getLogger(name).setLevel(settings["level"])
 
 
-def _share_with_structlog(handler: Any, to_logging: bool | int | None, *, is_alone: bool) -> None:
+def _set_up_structlog(handler: Any, to_logging: bool | int | None, *, is_alone: bool) -> None:
     """Set up structlog: now if it is in use, else as soon as it is imported.
 
     structlog takes longer to import than all else together, and many services log without it.
 
     Args:
         handler: Its formatter and its sink are those of structlog's lines.
-        to_logging: As in ``mozlog_py.structlog.configure.share``.
+        to_logging: As in ``mozlog_py.structlog.configure.configure_structlog``.
         is_alone: Whether no other thread was running, which may be importing structlog.
     """
     formatter, sink, is_caching = handler.formatter, handler.sink, is_caching_loggers
 
-    def share_now(_: ModuleType) -> None:
+    def set_up_now(_: ModuleType) -> None:
         # A fork that cuts this import in two also cuts the one that it is a part of.
-        from mozlog_py.structlog.configure import share
+        from mozlog_py.structlog.configure import configure_structlog
 
-        share(formatter, sink, is_caching=is_caching, to_logging=to_logging)
+        configure_structlog(formatter, sink, is_caching=is_caching, to_logging=to_logging)
 
     if not is_alone:
         import structlog  # noqa: F401
-    call_when_imported("structlog", share_now)
+    call_when_imported("structlog", set_up_now)
 
 
 def _keep_texts(config: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ __all__ = [
     "renderer_key",
 ]
 
-_LEVELS: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
+_SEVERITIES: Final = {50: 2, 40: 3, 30: 4, 20: 6, 10: 7}
 
 # Upstream excludes these on every Python, also if its records do not have them.
 _SHOWN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - HIDDEN_ATTRIBUTES
@@ -142,7 +142,7 @@ class MozlogFormatter(BaseJsonFormatter):
     #: Severities by level, which a subclass may replace. A level that the replacement does not
     #: list has ``DEFAULT_SYSLOG_LEVEL``. With the original, a level between two of these has
     #: the severity of the lower one.
-    SYSLOG_LEVEL_MAP: ClassVar[dict[int, int]] = dict(_LEVELS)
+    SYSLOG_LEVEL_MAP: ClassVar[dict[int, int]] = dict(_SEVERITIES)
     DEFAULT_SYSLOG_LEVEL: ClassVar[int] = 7
 
     #: Whether the lines of a class are those of this class, so that a handler may call its
@@ -428,7 +428,7 @@ class MozlogFormatter(BaseJsonFormatter):
 
     def overrides(self, hook: str) -> bool:
         """Return whether a subclass, or this instance, overrides a method."""
-        return getattr(type(self), hook) is not _METHODS[hook] or hook in vars(self)
+        return getattr(type(self), hook) is not _ORIGINAL_METHODS[hook] or hook in vars(self)
 
     def _compile(self, logger_name: str | None, max_bytes: int) -> Renderer:
         # Read before any option: if an option changes meanwhile, the result goes into a dict
@@ -517,7 +517,7 @@ class MozlogFormatter(BaseJsonFormatter):
 
     def _severity_of(self) -> Callable[[Any], int]:
         levels, default = self.SYSLOG_LEVEL_MAP, self.DEFAULT_SYSLOG_LEVEL
-        if levels == _LEVELS and default == severity(0):
+        if levels == _SEVERITIES and default == severity(0):
             return severity
 
         def listed(level: Any) -> int:
@@ -555,7 +555,7 @@ class MozlogFormatter(BaseJsonFormatter):
 
 
 # The methods as defined here, so that overrides() also finds a patch of the class itself.
-_METHODS: Final = {
+_ORIGINAL_METHODS: Final = {
     name: getattr(MozlogFormatter, name) for name in (*_HOOKS, "convert_record", "format")
 }
 

@@ -28,7 +28,7 @@ from mozlog_py._redaction.line_limits import (
     with_count,
     with_count_member,
 )
-from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_attribute_texts, shows
+from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_attribute_texts
 from mozlog_py._redaction.secret_names import SecretNames, text_of_name
 from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named, type_name
 from mozlog_py._values.credential_names import (
@@ -37,11 +37,12 @@ from mozlog_py._values.credential_names import (
     MARKER,
 )
 from mozlog_py._values.dict_items import items_of, thawed
-from mozlog_py._values.lazy_values import NOT_LOADED, unloaded
+from mozlog_py._values.lazy_values import dataclass_members
 from mozlog_py._values.mask_registry import mask_before_cut, mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
 from mozlog_py._values.plain_types import all_scalars, is_scalar
 from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_TEXT
+from mozlog_py._values.whole_word import has_word
 
 if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask, Mask
@@ -409,12 +410,7 @@ class Redact:
             return value if is_scalar(type(inner)) else self._redacted(inner, depth + 1, search)
         if class_attribute(kind, "__dataclass_fields__") is not MISSING:
             # A line shows it as an object with the names of its fields.
-            names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
-            absent = unloaded(value)
-            members = {
-                name: NOT_LOADED if name in absent else _attribute(value, name) for name in names
-            }
-            return self._members(members, depth, search)
+            return self._members(dataclass_members(value, kind, _attribute), depth, search)
         view = view_items(value, kind, MAX_ITEMS)
         if view is not None:
             return self._list(*view, depth, search)
@@ -440,8 +436,8 @@ class Redact:
         if masked is not None:
             for secret in secret_attribute_texts(value, self.is_secret):
                 # The secret may hold a quote, so that the masked value ends within it.
-                is_quoted = repr(secret) in text or not shows(text, secret)
-                if not is_quoted or shows(masked, secret):
+                is_quoted = repr(secret) in text or not has_word(text, secret)
+                if not is_quoted or has_word(masked, secret):
                     masked = None
                     break
         if masked == text:

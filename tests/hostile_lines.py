@@ -52,7 +52,7 @@ import mozlog_py
 from mozlog_py import context
 from mozlog_py.processors import merge_context
 from mozlog_py.structlog import MozlogRenderer
-from mozlog_py.structlog.configure import share
+from mozlog_py.structlog.configure import configure_structlog
 
 FRONTS = ("formatter", "chain", "fast")
 Lines = list[dict[str, Any]]
@@ -84,7 +84,7 @@ class Front:
         formatter = mozlog_py.MozlogFormatter(processors=processors)
         handler.setFormatter(formatter)
         logging.getLogger().handlers[:] = [handler]
-        share(formatter, handler.sink)
+        configure_structlog(formatter, handler.sink)
         if self.name != "formatter":
             self.logger = structlog.get_logger("app")
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mozlog_py._line.json_encoder import dumps
-from mozlog_py._values.flatten import flatten
+from mozlog_py._values.flatten import flattened
 from mozlog_py._values.sanitiser import Sanitiser
 
 PROPERTY = settings(deadline=None, database=None)
@@ -39,10 +39,10 @@ def is_machine_value(value: Any) -> bool:
 
 
 def flat(fields: dict[str, Any]) -> dict[str, Any]:
-    flattened = flatten(fields, dumps)
-    assert flattened
-    assert all(map(is_machine_value, flattened.values()))
-    return flattened
+    machine = flattened(fields, dumps)
+    assert machine
+    assert all(map(is_machine_value, machine.values()))
+    return machine
 
 
 class TestScalars:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dockerflow.request_id import FoundId, RequestIdPolicy
-
 from .options import Options
+from .resolve_id import IdHeaders, resolve_id
 
-__all__ = ["read_multidict", "resolve_multidict"]
+__all__ = ["multidict_id_headers", "read_multidict"]
 
 
 def read_multidict(
@@ -17,7 +16,7 @@ def read_multidict(
     request: Any,
     options: Options,
     gives_id: bool,
-    client_of: Callable[[Any], str | None],
+    id_headers: Callable[[Any, Options], IdHeaders],
 ) -> str | None:
     """Read a request's headers into its exchange; ``Layer._read`` says what that sets.
 
@@ -27,7 +26,7 @@ def read_multidict(
             any case; its values are bytes, decoded as UTF-8 with ``surrogateescape``.
         options: The options for this request.
         gives_id: Whether to resolve the id.
-        client_of: Returns the address of a request's client, None if it is not known.
+        id_headers: Returns the headers of a request that may be its id.
 
     Returns:
         The id; None if ``gives_id`` is false.
@@ -41,31 +40,25 @@ def read_multidict(
         exchange.lang = lang if lang.isascii() else _latin(lang)
     if not gives_id:
         return None
-    request_id: str
     values = headers.getall(options.echo_name, None)
-    if values is None and not options.uses_traceparent:
-        request_id, exchange.id_header = options.generate(), None
-    elif values is not None and len(values) == 1 and options.accepts(values[0]):
-        request_id, exchange.id_header = str(values[0]), options.echo_name
-    else:
-        request_id, exchange.id_header = resolve_multidict(
-            headers, options.policy, client_of(request)
-        )
-    if options.echoes_all or options.policy.may_echo(request_id):
-        exchange.set_echo(options, request_id)
-    return request_id
+    # A text of the framework's own class becomes a plain one.
+    value = None if values is None else str(values[0])
+    is_single = (values is None and not options.uses_traceparent) or (
+        values is not None and len(values) == 1
+    )
+    return resolve_id(exchange, request, options, value, is_single, id_headers)
 
 
-def resolve_multidict(headers: Any, policy: RequestIdPolicy, client: str | None) -> FoundId:
-    """Return the id that a request's headers say, else a new one.
+def multidict_id_headers(headers: Any, options: Options, client: str | None) -> IdHeaders:
+    """Return the headers of a request that may be its id.
 
     Args:
         headers: The multidict.
-        policy: How an id is found.
+        options: The options for this request.
         client: The client's address, None if it is not known.
     """
-    return policy.resolve(
-        headers.getall(policy.header_name, []), headers.getall("traceparent", []), client
+    return IdHeaders(
+        headers.getall(options.echo_name, []), headers.getall("traceparent", []), client
     )
 
 

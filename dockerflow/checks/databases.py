@@ -50,7 +50,7 @@ def check_engine_connected(engine: Engine) -> list[CheckMessage]:
             try:
                 with engine.connect() as connection:
                     connection.execute(sa.select(sa.literal(1)))
-                return []
+                break
             except sa.exc.DBAPIError as error:
                 # The connection was dead, and SQLAlchemy has renewed the pool.
                 if is_last or not error.connection_invalidated:
@@ -70,7 +70,7 @@ async def check_async_engine_connected(engine: AsyncEngine) -> list[CheckMessage
             try:
                 async with engine.connect() as connection:
                     await connection.execute(sa.select(sa.literal(1)))
-                return []
+                break
             except sa.exc.DBAPIError as error:
                 if is_last or not error.connection_invalidated:
                     raise
@@ -89,7 +89,7 @@ def check_psycopg_pool_connected(pool: ConnectionPool) -> list[CheckMessage]:
             try:
                 with pool.connection(timeout=CONNECTS_WITHIN_S) as connection:
                     connection.execute(_QUERY)
-                return []
+                break
             except psycopg.OperationalError:
                 if is_last or pool.closed:
                     raise
@@ -111,7 +111,7 @@ async def check_async_psycopg_pool_connected(pool: AsyncConnectionPool) -> list[
             try:
                 async with pool.connection(timeout=CONNECTS_WITHIN_S) as connection:
                     await connection.execute(_QUERY)
-                return []
+                break
             except psycopg.OperationalError:
                 if is_last or pool.closed:
                     raise

@@ -32,7 +32,7 @@ from dockerflow._request.options import Options
 from dockerflow._request.streamed_body import close_in, iterate_async_in, iterate_in
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import LOGGER_NAME, RequestSummary, current, is_cancellation
-from dockerflow.wsgi import querystring_of, read_environ, resolve_environ
+from dockerflow.wsgi import id_headers, querystring_of, read_environ
 from mozlog_py.context import request_id_context
 
 from . import views
@@ -285,7 +285,8 @@ class DjangoSummary(Exchange):
 
 def extract_request_id(request: HttpRequest) -> None:
     """Set the id of a request from its headers: in the logging context and as ``_id``."""
-    request_id = resolve_environ(request.META, current_options()).value
+    options = current_options()
+    request_id = options.policy.resolve(*id_headers(request.META, options)).value
     request_id_context.set(request_id)
     request._id = request_id  # type: ignore[attr-defined]
 

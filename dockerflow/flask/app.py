@@ -38,7 +38,7 @@ from dockerflow.endpoints import Endpoints, Reply
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import RequestSummary
 from dockerflow.version import get_version
-from dockerflow.wsgi import DockerflowWSGI, WSGIExchange, resolve_environ
+from dockerflow.wsgi import DockerflowWSGI, WSGIExchange, id_headers
 from mozlog_py.context import request_id_context
 
 from .checks import check_database_connected, check_migrations_applied, check_redis_connected
@@ -323,7 +323,8 @@ def _leave(error: BaseException | None) -> None:  # noqa: ARG001
 def extract_request_id(request: Request) -> None:
     """Set the id of a request from its headers: in the logging context and in ``flask.g``."""
     installation: Installation = current_app.extensions[_INSTALLATION]
-    request_id = resolve_environ(request.environ, installation.options.now()).value
+    options = installation.options.now()
+    request_id = options.policy.resolve(*id_headers(request.environ, options)).value
     request_id_context.set(request_id)
     g._request_id = request_id
     if "request_id" not in g:

@@ -13,7 +13,6 @@ from sanic.response import HTTPResponse
 from dockerflow import checks  # noqa: F401 - upstream has the name here
 from dockerflow._request.adapter import headers_of, own_hook, upstream_reply
 from dockerflow._request.extension import Extension
-from dockerflow._request.multidict import resolve_multidict
 from dockerflow.endpoints import NAMES, Endpoints
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.version import get_version
@@ -21,7 +20,7 @@ from mozlog_py.context import request_id_context
 
 from .checks import check_redis_connected
 from .request_tracking import observe
-from .served_request import SanicLayer, ServedRequest, client_of
+from .served_request import SanicLayer, ServedRequest, id_headers
 
 __all__ = ["Dockerflow", "extract_request_id"]
 
@@ -122,6 +121,6 @@ async def _answer(name: str, request: Request) -> HTTPResponse:
 
 def extract_request_id(request: Request) -> None:
     """Set the id of a request from its headers: in the logging context and in ``request.ctx``."""
-    policy = request.app.ctx.dockerflow.options.now().policy
-    request.ctx.id = resolve_multidict(request.headers, policy, client_of(request)).value
+    options = request.app.ctx.dockerflow.options.now()
+    request.ctx.id = options.policy.resolve(*id_headers(request, options)).value
     request_id_context.set(request.ctx.id)

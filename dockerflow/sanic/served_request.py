@@ -20,8 +20,9 @@ from dockerflow._request.client_fault import is_raised_by
 from dockerflow._request.exchange import Exchange, enclosing_exchange
 from dockerflow._request.extension import Extension
 from dockerflow._request.layer import LiveLayer
-from dockerflow._request.multidict import read_multidict
+from dockerflow._request.multidict import multidict_id_headers, read_multidict
 from dockerflow._request.options import Options, ReloadingOptions
+from dockerflow._request.resolve_id import IdHeaders
 from dockerflow.summary import is_cancellation
 
 from .versions import ASKS_TWICE, close_code_of, is_client_lost, is_request_cancelled, is_stand_in
@@ -30,7 +31,7 @@ __all__ = [
     "SanicLayer",
     "ServedRequest",
     "begin",
-    "client_of",
+    "id_headers",
     "is_gone_before_request",
     "path_of",
     "served_of",
@@ -61,7 +62,7 @@ class SanicLayer(LiveLayer):
         self.make_fields = make_fields
 
     def _read(self, exchange: Any, holder: Any, options: Options, gives_id: bool) -> str | None:
-        return read_multidict(exchange, holder, options, gives_id, client_of)
+        return read_multidict(exchange, holder, options, gives_id, id_headers)
 
     def _querystring_of(self, holder: Any) -> str | bytes:
         try:
@@ -471,9 +472,9 @@ def _is_answer(error: BaseException) -> bool:
 # -- the request ----------------------------------------------------------------
 
 
-def client_of(request: Any) -> str | None:
-    """Return the address of a request's client, None if it is not known."""
-    return request.ip or None
+def id_headers(request: Any, options: Options) -> IdHeaders:
+    """Return the headers of a request that may be its id."""
+    return multidict_id_headers(request.headers, options, request.ip or None)
 
 
 def path_of(request: Any) -> str:

@@ -31,7 +31,7 @@ from .server_records import CALL_ATTRIBUTE, READERS, read_record
 from .template_message import TemplateMessage, with_template_fields
 
 __all__ = [
-    "LEVELS",
+    "LEVELS_BY_NAME",
     "LEVEL_AND_TIME",
     "MEANINGFUL",
     "SET_BY_PROCESSORS",
@@ -42,8 +42,8 @@ __all__ = [
     "read_event",
 ]
 
-#: The levels of structlog's method names, and of what its add_log_level makes of them.
-LEVELS: Final = {
+#: The levels by structlog's method names, and of what its add_log_level makes of them.
+LEVELS_BY_NAME: Final = {
     "critical": 50,
     "fatal": 50,
     "error": 40,
@@ -86,7 +86,7 @@ _OF_ENVELOPE: Final[dict[str, Callable[[Any], bool]]] = {
     "_record": lambda value: issubclass(type(value), logging.LogRecord),
     "_from_structlog": lambda value: type(value) is bool,
     "level_number": lambda value: type(value) is int,
-    "level": lambda value: type(value) is str and value in LEVELS,
+    "level": lambda value: type(value) is str and value in LEVELS_BY_NAME,
 }
 
 # Seconds. A float this close to the time of the call is a TimeStamper's.
@@ -115,7 +115,7 @@ def level_number(level: Any) -> int | None:
     kind = type(level)
     if issubclass(kind, str):
         name = str.__str__(level)
-        known = LEVELS.get(name) or LEVELS.get(name.lower())
+        known = LEVELS_BY_NAME.get(name) or LEVELS_BY_NAME.get(name.lower())
         if known is None:
             named = logging.getLevelName(name.upper())
             known = named if isinstance(named, int) else None

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 from mozlog_py._process.memo import is_short
 from mozlog_py._process.self_log import degraded
 from mozlog_py._values.dict_items import thawed
-from mozlog_py._values.flatten import flatten
+from mozlog_py._values.flatten import flattened
 from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser, type_name
 
 from .degraded_note import DEGRADED, degrade
@@ -176,7 +176,6 @@ class LineEncoder:
         further: Returns members of the envelope beside MozLog's own.
         read_apart: Names of loggers whose records are read in their own way.
         mask: Masks secrets in every text of a line.
-        max_bytes: The most bytes of a line without its newline; 0 for no limit.
     """
 
     def __init__(
@@ -191,10 +190,10 @@ class LineEncoder:
         further: EnvelopeExtension | None = None,
         read_apart: Container[Any] = (),
         mask: FieldsMask | None = None,
-        max_bytes: int = 0,
     ) -> None:
         self.logger = logger
-        self.max_bytes = max_bytes
+        #: The most bytes of a line without its newline; 0 for no limit.
+        self.max_bytes = 0
         self.hostname = hostname
         self.version = version
         self.strict = strict
@@ -452,7 +451,7 @@ class LineEncoder:
     def _plain(self, fields: dict[str, Any], sanitiser: Sanitiser) -> dict[str, Any]:
         plain = sanitiser.fields(fields)
         if self.strict:
-            plain = flatten(plain, _dumps)
+            plain = flattened(plain, _dumps)
         return with_reasons(plain, sanitiser)
 
     def _fields(self, fields: dict[str, Any], sanitiser: Sanitiser) -> tuple[dict[str, Any], bytes]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["CLOUD_SEVERITIES", "DEBUG", "severity"]
+__all__ = ["CLOUD_SEVERITIES", "severity"]
 
-DEBUG: Final = 7
+_DEBUG: Final = 7
 
 # Source: the MozLog 2.0 envelope takes syslog severities (RFC 5424, table 2);
 # the bounds are the lowest Python level of each, most frequent first.
@@ -38,8 +38,8 @@ def severity(level: Any) -> int:
     elif issubclass(kind, float):
         number = float.__pos__(level)
     else:
-        return DEBUG
+        return _DEBUG
     for bound, syslog in _BOUNDS:
         if number >= bound:
             return syslog
-    return DEBUG
+    return _DEBUG

@@ -18,7 +18,7 @@ from mozlog_py._values.class_lookup import slots_of
 from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.plain_types import is_scalar
 
-__all__ = ["MaskedRepr", "mask", "secret_attribute_texts", "shows"]
+__all__ = ["MaskedRepr", "mask", "secret_attribute_texts"]
 
 # A name and what follows it: a keyword argument or member (name=), an item of a dict ('name':),
 # and a pair (('name', ). Not the parameter of a URL (?name=).
@@ -190,20 +190,3 @@ def _attributes(value: Any) -> list[tuple[Any, Any]]:
             # The slot is empty.
             continue
     return out
-
-
-def shows(text: str, secret: str) -> bool:
-    """Return whether a secret stands in a text, and not as a part of a longer word."""
-    at = text.find(secret)
-    while at >= 0:
-        before, after = text[at - 1 : at], text[at + len(secret) : at + len(secret) + 1]
-        if not (_is_word(before) and _is_word(secret[0])) and not (
-            _is_word(after) and _is_word(secret[-1])
-        ):
-            return True
-        at = text.find(secret, at + 1)
-    return False
-
-
-def _is_word(character: str) -> bool:
-    return character == "_" or character.isalnum()

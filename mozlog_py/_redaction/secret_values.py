@@ -45,8 +45,8 @@ MIN_CHARACTERS: Final = 8
 
 # Characters that no common encoder escapes or percent-encodes.
 _PLAIN: Final = frozenset("-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-# How many backslashes stand in front of an escape, at each level of JSON within JSON.
-_LEVELS: Final = (1, 2, 4, 8)
+# The backslashes in front of an escape in JSON, in JSON within JSON, and so on.
+_BACKSLASHES: Final = (1, 2, 4, 8)
 # A quote has one more at each level, and repr doubles those of JSON.
 _QUOTE_BACKSLASHES: Final = {'"': range(17), "'": range(17), "/": (0, 1, 2, 4, 8)}
 # SQL, shells and connection strings escape these by doubling them.
@@ -226,8 +226,8 @@ def _longest_first(encodings: Iterable[str]) -> tuple[str, ...]:
 
 def _line_breaks() -> set[str]:
     encodings = {"\n", "\r", "\r\n"}
-    for level in _LEVELS:
-        run = "\\" * level
+    for backslashes in _BACKSLASHES:
+        run = "\\" * backslashes
         encodings |= {f"{run}n", f"{run}r", f"{run}r{run}n"}
     for percent in _PERCENTS:
         ends = [{f"{percent}{end}", f"{percent}{end.lower()}"} for end in ("0D", "0A")]
@@ -261,8 +261,8 @@ def _escaped(char: str) -> set[str]:
     if char in _LETTERS:
         names.add(_LETTERS[char])
     escaped: set[str] = set()
-    for level in _LEVELS:
-        run = "\\" * level
+    for backslashes in _BACKSLASHES:
+        run = "\\" * backslashes
         escaped |= {run + name for name in names}
         escaped |= {run + high + run + low for high, low in pairs}
         if code >= 0x80:

@@ -11,10 +11,10 @@ from typing import Any
 
 from .sanitiser import MAX_CHARACTERS, unique_key
 
-__all__ = ["flatten"]
+__all__ = ["flattened"]
 
 
-def flatten(fields: dict[str, Any], dumps: Callable[[Any], bytes]) -> dict[str, Any]:
+def flattened(fields: dict[str, Any], dumps: Callable[[Any], bytes]) -> dict[str, Any]:
     """Return plain fields in the form that the machine schema allows.
 
     Nested objects become dotted keys. Empty and mixed arrays become JSON strings. Empty

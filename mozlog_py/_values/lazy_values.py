@@ -8,7 +8,7 @@ it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from .class_lookup import is_kind, loaded_type, type_name
@@ -16,12 +16,12 @@ from .class_lookup import is_kind, loaded_type, type_name
 __all__ = [
     "NOT_LOADED",
     "PACKAGES",
+    "dataclass_members",
     "is_lazy_text",
     "loaded_object",
     "loaded_rows",
     "name_expired",
     "name_unloaded",
-    "unloaded",
 ]
 
 #: Stands in place of an attribute whose access would query a database.
@@ -91,7 +91,22 @@ def loaded_rows(value: Any, kind: type) -> tuple[list[Any], int] | None:
     return rows[:_MAX_ROWS], len(rows)
 
 
-def unloaded(value: Any) -> Collection[str]:
+def dataclass_members(
+    value: Any, kind: type, attribute: Callable[[Any, str], Any]
+) -> dict[str, Any]:
+    """Return the fields of a dataclass, without a query for those that are not loaded.
+
+    Args:
+        value: The object, which may be a row of SQLAlchemy as well.
+        kind: Its type.
+        attribute: Returns the attribute of an object by its name, whatever that raises.
+    """
+    names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
+    absent = _unloaded(value)
+    return {name: NOT_LOADED if name in absent else attribute(value, name) for name in names}
+
+
+def _unloaded(value: Any) -> Collection[str]:
     """Return the names of a row's attributes for which SQLAlchemy would query the database."""
     state = _row_state(value)
     return () if state is None or state.key is None else state.unloaded

@@ -23,7 +23,7 @@ __all__ = [
     "MAX_SEARCHED",
     "MAX_WINDOWS",
     "TextMask",
-    "follow",
+    "call_on_new_mask",
     "has_cut_masks",
     "in_chains",
     "mask_before_cut",
@@ -140,7 +140,7 @@ def in_chains() -> list[Any]:
     return snapshot(_of_chains)
 
 
-def follow(callback: Callable[[], None]) -> None:
+def call_on_new_mask(callback: Callable[[], None]) -> None:
     """Call a method whenever a mask is registered for renderers, while its object lives."""
     _followers.difference_update([one for one in _followers.copy() if one() is None])
     _followers.add(weakref.WeakMethod(callback))

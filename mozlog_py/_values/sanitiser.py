@@ -13,7 +13,6 @@ import enum
 import functools
 import io
 import math
-import sys
 from collections import deque
 from collections.abc import Callable, Container
 from itertools import islice
@@ -27,16 +26,15 @@ from .class_lookup import comes_from, defines, is_kind, type_name
 from .dict_items import DICTS, items_of
 from .foreign_scalars import reader_of
 from .frame_cache import frames_text
+from .lazy_values import PACKAGES as LAZY_PACKAGES
 from .lazy_values import (
-    NOT_LOADED,
+    dataclass_members,
     is_lazy_text,
     loaded_object,
     loaded_rows,
     name_expired,
     name_unloaded,
-    unloaded,
 )
-from .lazy_values import PACKAGES as LAZY_PACKAGES
 from .name_value_pairs import Members, members_of, view_items
 from .record_budget import (
     MAX_CHARACTERS,
@@ -388,11 +386,7 @@ class Sanitiser(RecordBudget):
         return text
 
     def _dataclass(self, value: Any, kind: type, depth: int) -> Any:
-        names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
-        absent = unloaded(value)
-        members = {
-            name: NOT_LOADED if name in absent else self._attribute(value, name) for name in names
-        }
+        members = dataclass_members(value, kind, self._attribute)
         return self._nested(value, lambda _: members, depth, self._mapping)
 
     def _attribute(self, value: Any, name: str) -> Any:

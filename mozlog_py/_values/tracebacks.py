@@ -23,6 +23,7 @@ from .foreign_tracebacks import looks_like_traceback
 from .frame_cache import frames_text, one_line
 from .mask_registry import masked_ends
 from .sanitiser import MAX_TEXT, Sanitiser
+from .whole_word import has_word
 
 __all__ = [
     "HEADER",
@@ -503,19 +504,7 @@ def _has(error: str, text: str) -> bool:
         # The repr was cut, and the text may have been cut at another place.
         text = text[:_COMPARED]
         return text in error or repr(text)[1:-1] in error
-    return _has_word(error, text) or _has_word(error, repr(text)[1:-1])
-
-
-def _has_word(text: str, word: str) -> bool:
-    at = text.find(word)
-    while at >= 0:
-        before, after = text[at - 1 : at], text[at + len(word) : at + len(word) + 1]
-        if not (before.isalnum() and word[0].isalnum()) and not (
-            after.isalnum() and word[-1].isalnum()
-        ):
-            return True
-        at = text.find(word, at + 1)
-    return False
+    return has_word(error, text) or has_word(error, repr(text)[1:-1])
 
 
 def _is_exception(value: Any) -> TypeGuard[BaseException]:

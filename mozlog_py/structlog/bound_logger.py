@@ -25,10 +25,9 @@ from mozlog_py._values.sanitiser import type_name
 
 from .lazy_proxy import bypass_proxy, update_proxy
 from .level_classes import class_at, following_class
-from .levels import ALIASES, LEVELS, NAMES
-from .levels import METHODS as METHOD_NAMES
+from .levels import ALIASES, LEVELS_BY_METHOD, METHOD_NAMES, METHODS_BY_LEVEL
 from .line_prefix import NO_PREFIXES, NOT_COMPILABLE, NOT_COMPILED, compile_prefix
-from .log_methods import ASYNC_METHODS, METHODS, aexception, exception
+from .log_methods import ASYNC_LOG_METHODS, LOG_METHODS, aexception, exception
 from .logging_changes import changes
 from .other_handlers import ABOVE_ALL_LEVELS, Recipients, nearest_logger
 from .renderer import MozlogRenderer
@@ -292,7 +291,7 @@ class FastBoundLogger:
         number = logging.INFO if number is None else number
         if not self.is_enabled_for(number):
             return None
-        name = NAMES.get(number)
+        name = METHODS_BY_LEVEL.get(number)
         if name is not None:
             return getattr(self, name)(event, *args, **fields)
         return self._log(number, event, args, fields)
@@ -349,13 +348,13 @@ class FastBoundLogger:
             changes.announce()
         if self._is_outdated:
             self._update_class()
-            return getattr(self, NAMES[level])(event, *args, **fields)
+            return getattr(self, METHODS_BY_LEVEL[level])(event, *args, **fields)
         if level < (self._lowest or logging.NOTSET):
             # The caller keeps a method from a time when the level was enabled.
             return None
         # It is the first call, this is a forked process, or the chain has changed.
         if not self._is_prepared_at(level) and self._prepare(level):
-            return METHODS[level](self, event, *args, **fields)
+            return LOG_METHODS[level](self, event, *args, **fields)
         return self._log(level, event, args, fields)
 
     def _is_prepared_at(self, level: int) -> bool:
@@ -520,9 +519,9 @@ def _restored(
 
 FastBoundLogger.exception = exception  # type: ignore[method-assign]
 FastBoundLogger.aexception = aexception  # type: ignore[method-assign]
-for _name, _level in LEVELS.items():
-    setattr(FastBoundLogger, _name, METHODS[_level])
-    setattr(FastBoundLogger, f"a{_name}", ASYNC_METHODS[_level])
+for _name, _level in LEVELS_BY_METHOD.items():
+    setattr(FastBoundLogger, _name, LOG_METHODS[_level])
+    setattr(FastBoundLogger, f"a{_name}", ASYNC_LOG_METHODS[_level])
 for _alias, _name in ALIASES.items():
     setattr(FastBoundLogger, _alias, getattr(FastBoundLogger, _name))
     setattr(FastBoundLogger, f"a{_alias}", getattr(FastBoundLogger, f"a{_name}"))

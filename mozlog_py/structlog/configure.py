@@ -17,7 +17,7 @@ from .other_handlers import OtherHandlers
 from .processor_chain import processors
 from .sink_logger import SinkLoggerFactory
 
-__all__ = ["chain", "share"]
+__all__ = ["chain", "configure_structlog"]
 
 #: The processors of ``configure()``. Existing loggers refer to this list and to the factory,
 #: and so follow a new configuration.
@@ -25,7 +25,7 @@ chain: Final[list[Processor]] = []
 _factory: Final = SinkLoggerFactory()
 
 
-def share(
+def configure_structlog(
     formatter: MozlogFormatter,
     sink: Sink,
     *,

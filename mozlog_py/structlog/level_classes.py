@@ -17,9 +17,15 @@ from mozlog_py._process.process_id import process
 from mozlog_py._process.shared_state import living
 
 from .lazy_proxy import restore_proxies
-from .levels import ALIASES, LEVELS, METHODS, level_of
-from .log_methods import ASYNC_METHODS, aexception, exception, noop, noop_async
-from .log_methods import METHODS as LOG_METHODS
+from .levels import ALIASES, LEVELS_BY_METHOD, METHOD_NAMES, level_of
+from .log_methods import (
+    ASYNC_LOG_METHODS,
+    LOG_METHODS,
+    aexception,
+    exception,
+    noop,
+    noop_async,
+)
 from .logging_changes import changes
 from .other_handlers import ABOVE_ALL_LEVELS
 from .sink_logger import SinkLogger
@@ -116,13 +122,13 @@ def _make_class(made_from: Any, lowest: int, attributes: Mapping[str, Any]) -> t
         "_made_from": made_from,
         **attributes,
     }
-    for name in (*LEVELS, *ALIASES):
-        level = LEVELS[ALIASES.get(name, name)]
+    for name in (*LEVELS_BY_METHOD, *ALIASES):
+        level = LEVELS_BY_METHOD[ALIASES.get(name, name)]
         if level < lowest:
             members[name], members[f"a{name}"] = noop, noop_async
         elif getattr(made_from, name) is noop:
             # The base class has a higher level, so its method does nothing.
-            members[name], members[f"a{name}"] = LOG_METHODS[level], ASYNC_METHODS[level]
+            members[name], members[f"a{name}"] = LOG_METHODS[level], ASYNC_LOG_METHODS[level]
     if lowest > logging.ERROR:
         members["exception"], members["aexception"] = noop, noop_async
     elif made_from.exception is noop:
@@ -144,8 +150,8 @@ def _redirected(name: str) -> Callable[..., Any]:
 _REDIRECTED: Final = {
     name: _redirected(name)
     for name in (
-        *METHODS,
-        *(f"a{name}" for name in METHODS),
+        *METHOD_NAMES,
+        *(f"a{name}" for name in METHOD_NAMES),
         "_binding",
         "getEffectiveLevel",
         "get_effective_level",

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from .other_handlers import nearest_logger
 
-__all__ = ["ALIASES", "LEVELS", "METHODS", "NAMES", "level_of"]
+__all__ = ["ALIASES", "LEVELS_BY_METHOD", "METHODS_BY_LEVEL", "METHOD_NAMES", "level_of"]
 
-#: The levels that have a method.
-LEVELS: Final = {
+#: The levels that have a method, by the name of that.
+LEVELS_BY_METHOD: Final = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warning": logging.WARNING,
@@ -19,10 +19,10 @@ LEVELS: Final = {
 }
 #: Further names that structlog has for those methods.
 ALIASES: Final = {"err": "error", "fatal": "critical", "msg": "info", "warn": "warning"}
-#: All methods that log at a level of their own.
-METHODS: Final = (*LEVELS, *ALIASES, "exception")
+#: The names of all methods that log at a level of their own.
+METHOD_NAMES: Final = (*LEVELS_BY_METHOD, *ALIASES, "exception")
 #: The methods' names, by level.
-NAMES: Final = {level: name for name, level in LEVELS.items()}
+METHODS_BY_LEVEL: Final = {level: name for name, level in LEVELS_BY_METHOD.items()}
 
 
 def level_of(logger: Any) -> int:

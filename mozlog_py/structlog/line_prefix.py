@@ -11,7 +11,7 @@ import structlog
 from mozlog_py._process.process_id import process
 from mozlog_py.sink import NO_DIRECT_WRITE, Sink
 
-from .levels import NAMES
+from .levels import METHODS_BY_LEVEL
 from .renderer import AroundContext, MozlogRenderer
 from .sink_logger import SinkLogger
 
@@ -94,7 +94,7 @@ def compile_prefix(
         if type(sink) is not Sink or getattr(sink.write, "__func__", None) is not _write:
             sink = OpaqueSink(sink.write)
     elif type(logger) is structlog.BytesLogger:
-        sink, newline = OpaqueSink(getattr(logger, NAMES[level])), b""
+        sink, newline = OpaqueSink(getattr(logger, METHODS_BY_LEVEL[level])), b""
     else:
         # The caller may use what another logger returns; a prefix drops it.
         return NOT_COMPILABLE

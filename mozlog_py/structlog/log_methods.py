@@ -23,13 +23,13 @@ from mozlog_py._sink.write_slot import owns_writes
 from mozlog_py._values.sanitiser import MAX_ITEMS
 from mozlog_py.context import current, read_bound, read_request_id
 
-from .levels import LEVELS
+from .levels import LEVELS_BY_METHOD
 from .logging_changes import changes
 from .renderer import bound_by_structlog
 
 __all__ = [
-    "ASYNC_METHODS",
-    "METHODS",
+    "ASYNC_LOG_METHODS",
+    "LOG_METHODS",
     "Method",
     "aexception",
     "exception",
@@ -208,6 +208,8 @@ async def noop_async(_self: Any, /, _event: Any = None, *_args: Any, **_fields: 
     return
 
 
-#: By level.
-METHODS: Final = {level: method_of(name, level) for name, level in LEVELS.items()}
-ASYNC_METHODS: Final = {level: async_method_of(name, level) for name, level in LEVELS.items()}
+#: The log methods of ``FastBoundLogger``, by level.
+LOG_METHODS: Final = {level: method_of(name, level) for name, level in LEVELS_BY_METHOD.items()}
+ASYNC_LOG_METHODS: Final = {
+    level: async_method_of(name, level) for name, level in LEVELS_BY_METHOD.items()
+}

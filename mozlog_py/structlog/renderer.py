@@ -14,7 +14,7 @@ from mozlog_py._fields.event_record import EventRecord
 from mozlog_py._fields.first_fields import first_fields
 from mozlog_py._fields.from_event import (
     LEVEL_AND_TIME,
-    LEVELS,
+    LEVELS_BY_NAME,
     MEANINGFUL,
     Event,
     level_number,
@@ -145,7 +145,7 @@ class MozlogRenderer(ChainRenderer):
         self.formatter = formatter
         # The masks of processors in front, as far as a logger or a processor has reported them.
         self._masks_before: tuple[AnyMask, ...] = ()
-        mask_registry.follow(self._compile)
+        mask_registry.call_on_new_mask(self._compile)
         self._compile()
 
     def _compile(self) -> None:
@@ -200,7 +200,7 @@ class MozlogRenderer(ChainRenderer):
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._output, self._is_complete, self.formatter = state
         self._masks_before = ()
-        mask_registry.follow(self._compile)
+        mask_registry.call_on_new_mask(self._compile)
         self._compile()
 
     def __call__(self, logger: Any, method_name: str, event_dict: Mapping[str, Any]) -> bytes | str:
@@ -370,7 +370,7 @@ class MozlogRenderer(ChainRenderer):
                 if ns > process.until_ns:
                     process.refresh(ns)
                 name = getattr(logger, "name", None) or default_type
-                level = LEVELS[method_name]
+                level = LEVELS_BY_NAME[method_name]
                 of_fields, of_message = templates[process.pid][name][level]
                 if fields:
                     fields["msg"] = message

@@ -22,7 +22,7 @@ from mozlog_py.context import current
 from mozlog_py.processors import guarded
 from mozlog_py.redaction import masked_event, shows_no_secret
 
-from .levels import NAMES
+from .levels import METHODS_BY_LEVEL
 from .other_handlers import Recipients
 from .renderer import MozlogRenderer
 from .wiring import WiringError
@@ -63,7 +63,7 @@ def run_chain(
     Raises:
         WiringError: The last processor returned nothing that a logger takes.
     """
-    name = NAMES.get(level, "info")
+    name = METHODS_BY_LEVEL.get(level, "info")
     if type(event) is Template:
         event, fields = _opened(event, fields, interrupts)
     event_dict: Any = _call_fields(bound, fields, level)
@@ -130,7 +130,7 @@ def _call_fields(bound: Any, fields: dict[str, Any], level: int) -> Any:
     if "level_number" in event_dict:
         # The renderer would take a field of this name for the level.
         event_dict[unique_key("extra.level_number", event_dict)] = event_dict.pop("level_number")
-    if level not in NAMES:
+    if level not in METHODS_BY_LEVEL:
         event_dict["level_number"] = level
     return event_dict
 
