@@ -505,11 +505,7 @@ class MozlogFormatter(BaseJsonFormatter):
         """Return the mask for secrets by value in this formatter's lines; None without one."""
         if not self.processors:
             return None
-        # Imported here: only a processor has secrets. No fork may cut the import in two.
-        import_for_processors()
-        from .redaction import combined_mask, line_masks
-
-        return combined_mask(line_masks(self.processors))
+        return import_for_processors().mask_of_processors(self.processors)
 
     def _envelope_extension(self) -> EnvelopeExtension | None:
         """Return the function that adds members to the envelope; None in plain MozLog."""

@@ -301,6 +301,7 @@ def guarded(
         structlog.DropEvent: A processor has dropped the event.
     """
     for processor in processors:
+        message = dict.get(event_dict, "event") if type(event_dict) is dict else None
         try:
             processed: Any
             if type(processor) is Redact:
@@ -320,14 +321,27 @@ def guarded(
             else:
                 # A plain dict: a subclass may override what ``degrade`` calls.
                 event_dict = {**event_dict}
+                _put_back(event_dict, message)
             degrade(event_dict, reason)
         else:
             processed = thawed(processed)
             if isinstance(processed, dict):
                 event_dict = processed
             else:
+                _put_back(event_dict, message)
                 degrade(event_dict, _no_event_dict(processor, processed))
     return event_dict
+
+
+def _put_back(event_dict: Any, message: Any) -> None:
+    """Put the message back into an event: a renderer takes it out before it fails, or makes a text.
+
+    Args:
+        event_dict: The event.
+        message: The message before the processor; None if it is not known.
+    """
+    if message is not None and issubclass(type(event_dict), dict):
+        dict.setdefault(event_dict, "event", message)
 
 
 # The failures of processors that an event has described in full, by processor and failure.

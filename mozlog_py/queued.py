@@ -593,7 +593,7 @@ class MozlogQueueHandler(MozlogHandler):
         Returns:
             Whether they are written.
         """
-        return bool(self.sink.flush(timeout))
+        return bool(at_exit.within_exit(self.sink.flush, timeout))
 
     def close(self) -> None:
         """Write the queued lines in bounded time. Later records are written directly.
@@ -604,5 +604,5 @@ class MozlogQueueHandler(MozlogHandler):
         if at_exit.is_called_by_shutdown() and not at_exit.is_over():
             self.sink.end_thread_when_empty()
         else:
-            self.sink.close()
+            at_exit.within_exit(self.sink.close, _FLUSH_S)
         super().close()

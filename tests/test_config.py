@@ -766,6 +766,40 @@ class TestUncaught:
         assert lines == []
         assert seen == [(KeyboardInterrupt, interrupt, None)]
 
+    @pytest.mark.parametrize("options", ["", ", queue=True"], ids=["direct", "queue"])
+    @pytest.mark.parametrize("kind", ["main", "thread", "finaliser"])
+    def test_exceptions_whose_line_cannot_be_written_are_shown_on_stderr(
+        self, kind: str, options: str
+    ) -> None:
+        code = f"""
+import logging, threading, mozlog_py
+mozlog_py.configure("shop", format="mozlog"{options})
+class Pool:
+    def __del__(self): fail()
+def fail(): raise ValueError("why the service ended")
+if {kind!r} == "main": fail()
+elif {kind!r} == "thread": threading.Thread(target=fail).start()
+else: Pool()
+"""
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                stdout=full, stderr=subprocess.PIPE, check=False, timeout=60,
+            )  # fmt: skip
+        assert b"ValueError: why the service ended" in done.stderr
+
+    def test_exceptions_are_shown_on_stderr_if_no_handler_writes(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Any] = []
+        monkeypatch.setattr(sys, "__excepthook__", lambda *args: seen.append(args))
+        monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+        mozlog_py.configure("shop", stream=io.StringIO())
+        logging.getLogger().handlers[:] = [logging.NullHandler()]
+        error = ValueError("shown")
+        sys.excepthook(ValueError, error, None)
+        assert seen == [(ValueError, error, None)]
+
     def test_uncaught_is_installed_once(self) -> None:
         excepthooks.log_uncaught()
         former = dict(excepthooks._former_hooks)

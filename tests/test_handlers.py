@@ -718,6 +718,43 @@ class TestDiagnostics:
         assert len(written) == 2
         assert len(written[1]) == 1024
 
+    def test_diagnostics_raise_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_: int) -> bool:
+            raise MemoryError
+
+        monkeypatch.setattr(self_log, "_last", float("-inf"))
+        monkeypatch.setattr(self_log, "_is_ready", fail)
+        self_log.note("not written")
+
+    @pytest.mark.parametrize("way", ["rotate", "reopen"])
+    def test_lines_go_on_to_the_open_file_if_no_descriptor_is_free(
+        self, way: str, tmp_path: Path
+    ) -> None:
+        code = f"""
+import logging, os, resource, time, mozlog_py
+mozlog_py.configure("shop", format="mozlog", stream="./shop.log")
+handler = logging.getLogger().handlers[0]
+logging.info("1")
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+try:
+    while True: os.open("/dev/null", os.O_RDONLY)
+except OSError: pass
+if {way!r} == "rotate":
+    os.rename("shop.log", "shop.log.1")
+    time.sleep(0.06)  # The sink looks at the path every 50 ms.
+else:
+    handler.reopen()
+logging.info("2")
+print(handler.sink.written, dict(handler.sink.dropped))
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False, timeout=60
+        )
+        assert done.stdout.split() == [b"2", b"{}"], done.stderr
+        assert b"mozlog_py: " in done.stderr
+        (path,) = tmp_path.glob("shop.log*")
+        assert [each["Fields"]["msg"] for each in checked_lines(path.read_bytes())] == ["1", "2"]
+
     def test_diagnostics_do_not_wait_for_a_reader(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(self_log, "_last", float("-inf"))
         monkeypatch.setattr(self_log, "_withheld", 0)

@@ -6,6 +6,8 @@ import dataclasses
 import io
 import logging
 import re
+import subprocess
+import sys
 from typing import Any
 
 import hostile
@@ -335,6 +337,61 @@ class TestInFormatters:
         assert event == {
             "env": "prod", "user": "ann", "a": 1, "event": "hi there", "_from_structlog": False,
         }  # fmt: skip
+
+    @pytest.mark.parametrize("logger", [None, structlog])
+    def test_in_formatters_a_renderer_that_takes_the_message_out_does_not_lose_it(
+        self, logger: Any, untouched_process: None, unconfigured_structlog: None
+    ) -> None:
+        def pops_and_raises(_: Any, __: str, event: Any) -> Any:
+            event.pop("event")
+            raise ValueError("no color")
+
+        for renderer in (structlog.dev.ConsoleRenderer(colors=False), pops_and_raises):
+            stream = io.StringIO()
+            mozlog_py.configure("shop", format="mozlog", stream=stream, processors=[renderer])
+            if logger is None:
+                logging.getLogger("shop").info("the message", extra={"a": 1})
+            else:
+                structlog.get_logger("shop").info("the message", a=1)
+            (line,) = checked_lines(stream.getvalue())
+            assert line["Fields"]["msg"] == "the message"
+            assert line["Fields"]["a"] == 1
+            assert "mozlog.degraded" in line["Fields"]
+
+    def test_in_formatters_names_that_cannot_be_compared_lose_nothing(self) -> None:
+        class Name:
+            def __eq__(self, other: object) -> Any:
+                return self
+
+            def __bool__(self) -> bool:
+                raise TypeError("ambiguous")
+
+            def __hash__(self) -> int:
+                return 8
+
+            def __repr__(self) -> str:
+                return "Name()"
+
+        formatter = MozlogFormatter(processors=[Redact()])
+        made = record("the message", user="ann")
+        vars(made)[Name()] = 1  # type: ignore[index]
+        assert fields(formatter, made) == {"user": "ann", "Name()": 1, "msg": "the message"}
+
+    def test_in_formatters_names_of_bytes_lose_nothing_if_python_forbids_to_compare_them(
+        self,
+    ) -> None:
+        code = """
+import logging, mozlog_py
+from mozlog_py.processors import Redact
+mozlog_py.configure("shop", format="mozlog", processors=[Redact()])
+logging.getLogger("shop").error("the message", extra={b"name": 1, "user": "ann"})
+"""
+        done = subprocess.run(
+            [sys.executable, "-bb", "-c", code], capture_output=True, check=True, timeout=60
+        )
+        (line,) = checked_lines(done.stdout)
+        assert line["Fields"]["msg"] == "the message"
+        assert line["Fields"]["user"] == "ann"
 
     def test_in_formatters_see_exceptions_as_text(self) -> None:
         seen = []

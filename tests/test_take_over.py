@@ -480,6 +480,61 @@ class TestExceptionsOfGranian:
         assert self.fields(message, capsys) == {"msg": message}
 
 
+class TestDisabledByConfiguration:
+    """``dictConfig`` and ``fileConfig`` disable all loggers that they do not name, by default."""
+
+    NAMES = ("py.warnings", "waitress", "aiohttp.access", "celery.task", "sanic.root", "django")
+
+    @pytest.fixture(autouse=True)
+    def enabled_afterwards(self) -> Iterator[None]:
+        known = [*logging.root.manager.loggerDict.values()]
+        before = [(each, each.disabled) for each in known if isinstance(each, logging.Logger)]
+        yield
+        for logger, is_disabled in before:
+            logger.disabled = is_disabled
+
+    def configure_by_dict(self) -> None:
+        logging.config.dictConfig(
+            {
+                "version": 1,
+                "handlers": {"out": {"class": "mozlog_py.MozlogHandler"}},
+                "root": {"level": "INFO", "handlers": ["out"]},
+            }
+        )
+
+    def configure_by_file(self) -> None:
+        logging.config.fileConfig(
+            io.StringIO(
+                "[loggers]\nkeys=root\n[handlers]\nkeys=out\n[formatters]\nkeys=\n"
+                "[logger_root]\nlevel=INFO\nhandlers=out\n"
+                "[handler_out]\nclass=mozlog_py.MozlogHandler\nargs=()\n"
+            )
+        )
+
+    @pytest.mark.parametrize("way", ["dict", "file"])
+    def test_records_of_taken_over_loggers_are_written_by_the_new_handler(
+        self, way: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        take_over()
+        getattr(self, f"configure_by_{way}")()
+        for name in self.NAMES:
+            logging.getLogger(name).error("said by %s", name)
+        assert [line["Fields"]["msg"] for line in lines(capsys)] == [
+            f"said by {name}" for name in self.NAMES
+        ]
+
+    def test_logger_that_the_application_disables_stays_disabled(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        take_over()
+        logging.getLogger("waitress").disabled = True
+        self.configure_by_dict()
+        logging.getLogger("waitress").error("not wanted")
+        logging.getLogger("waitress").disabled = False
+        logging.getLogger("waitress").error("wanted")
+        assert [line["Fields"]["msg"] for line in lines(capsys)] == ["wanted"]
+
+
 class TestDictConfig:
     """The configuration alone, as a server applies it."""
 

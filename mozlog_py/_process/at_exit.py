@@ -12,16 +12,27 @@ import time
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from .interpreters import IS_MAIN
 from .shared_state import snapshot
 
-__all__ = ["ClosedAtExit", "flush_on_sigterm", "is_called_by_shutdown", "is_over", "register"]
+__all__ = [
+    "ClosedAtExit",
+    "flush_on_sigterm",
+    "is_called_by_shutdown",
+    "is_over",
+    "register",
+    "within_exit",
+]
 
-#: Seconds for all queues: at the end of the process, and if SIGTERM ends it.
+#: Seconds for all queues at the end of the process, and how many of these the last call has in any
+#: case: lines of ``atexit`` come after a first call. Seconds if SIGTERM ends the process.
 _EXIT_S: Final = 5.0
+_LAST_S: Final = 1.0
 _SIGTERM_S: Final = 2.0
+
+_R = TypeVar("_R")
 
 _monotonic: Final = time.monotonic
 
@@ -47,6 +58,8 @@ class _Exit:
 
     is_prepared = False
     is_over = False
+    #: Seconds that are left of ``_EXIT_S``.
+    seconds_left = _EXIT_S
 
 
 def register(holder: ClosedAtExit) -> None:
@@ -61,7 +74,7 @@ def register(holder: ClosedAtExit) -> None:
         _Exit.is_prepared = True
         # A subinterpreter waits for the queue's thread before it runs the hooks of atexit: so
         # the queue is closed earlier, and later lines are written directly.
-        before_threads_end = _flush_all if IS_MAIN else _close_all
+        before_threads_end = _flush_before_threads_end if IS_MAIN else _close_all
         with contextlib.suppress(AttributeError, RuntimeError):
             threading._register_atexit(before_threads_end)  # type: ignore[attr-defined]  # noqa: SLF001
         atexit.register(_close_all)
@@ -71,6 +84,25 @@ def register(holder: ClosedAtExit) -> None:
 def is_over() -> bool:
     """Return whether the registered objects were closed, since the process ends."""
     return _Exit.is_over
+
+
+def within_exit(wait: Callable[[float], _R], timeout: float) -> _R:
+    """Call a function that waits, and return its result.
+
+    All waits at the end of the process share a few seconds: for a reader that has stopped, each of
+    them would last as long as it may.
+
+    Args:
+        wait: Takes the seconds that it may wait.
+        timeout: The seconds, if the process does not end.
+    """
+    if not _Exit.is_over:
+        return wait(timeout)
+    start = _monotonic()
+    try:
+        return wait(min(timeout, _Exit.seconds_left))
+    finally:
+        _Exit.seconds_left = max(0.0, _Exit.seconds_left - (_monotonic() - start))
 
 
 def is_called_by_shutdown() -> bool:
@@ -130,12 +162,18 @@ def flush_on_sigterm() -> None:
 def _close_all() -> None:
     """Write all lines; later ones are written directly."""
     _Exit.is_over = True
-    until = _monotonic() + _EXIT_S
     for holder in snapshot(_registered):
-        holder.close(max(0.0, until - _monotonic()))
+        within_exit(holder.close, _EXIT_S)
 
 
-def _flush_all(timeout: float = _EXIT_S) -> None:
+def _flush_before_threads_end() -> None:
+    """Flush while threads may go on for hours, so that this is not the end of the process yet."""
+    start = _monotonic()
+    _flush_all(_EXIT_S - _LAST_S)
+    _Exit.seconds_left = max(_LAST_S, _Exit.seconds_left - (_monotonic() - start))
+
+
+def _flush_all(timeout: float) -> None:
     until = _monotonic() + timeout
     for holder in snapshot(_registered):
         holder.flush(max(0.0, until - _monotonic()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import time
@@ -37,8 +38,12 @@ def note(text: str) -> None:
     Args:
         text: The text, without a newline.
     """
-    with _lock:
-        _write_or_withhold(text)
+    try:
+        with _lock:
+            _write_or_withhold(text)
+    except Exception:
+        # A module cannot be imported for want of memory or of a file descriptor.
+        pass
 
 
 def _write_or_withhold(text: str) -> None:
@@ -50,7 +55,8 @@ def _write_or_withhold(text: str) -> None:
     more = f" ({_withheld} more like it)" if _withheld else ""
     # Cut before the escape, to bound the work; an escaped character has at least one byte.
     whole = f"mozlog_py: {text[:_MAX_BYTES]}{more}"
-    line = whole.encode("unicode_escape")[: _MAX_BYTES - 1] + b"\n"
+    # Not str.encode(), which imports the codec at its first use.
+    line = codecs.unicode_escape_encode(whole)[0][: _MAX_BYTES - 1] + b"\n"
     try:
         if _is_ready(STDERR):
             os.write(STDERR, line)

@@ -25,7 +25,7 @@ from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_NODES, unique_
 from .secret_shapes import Shapes
 from .secret_values import Needle, WordFilter, checked_patterns, checked_values, needles_of
 
-__all__ = ["AnyMask", "Mask", "combined"]
+__all__ = ["AnyMask", "Mask"]
 
 _dumps: Final = dumps
 # A line is no deeper, and Fields begin one or two levels down.
@@ -64,6 +64,11 @@ class AnyMask:
     """
 
     dumps: Callable[[Any], bytes]
+
+    def joined_with(self, others: Iterable[AnyMask]) -> AnyMask:
+        """Return one mask for the secrets of this and of other masks."""
+        distinct = [*{id(mask): mask for mask in (self, *others)}.values()]
+        return _Several(distinct) if len(distinct) > 1 else self
 
     def plain(self, value: Any, budget: Budget | None = None) -> Any:
         """Return plain values with secrets masked; the value itself if it has none.
@@ -144,14 +149,6 @@ class _Several(AnyMask):
         for mask in self._masks:
             value = mask.plain(value, budget)
         return value
-
-
-def combined(masks: Iterable[AnyMask]) -> AnyMask | None:
-    """Return one mask for the secrets of several; None if there are no masks."""
-    distinct = [*{id(mask): mask for mask in masks}.values()]
-    if len(distinct) > 1:
-        return _Several(distinct)
-    return distinct[0] if distinct else None
 
 
 class Mask(AnyMask):

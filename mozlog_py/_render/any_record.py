@@ -218,15 +218,13 @@ def _processed(
     """
     if not formatter.processors or is_processed(record):
         return document
-    import_for_processors()
-    from mozlog_py.redaction import Redact
-
+    redact_type = import_for_processors().Redact
     renamed_fields: Any = thawed(dict.get(document, "Fields"))
     is_whole = issubclass(type(renamed_fields), dict)
     others = {name: each for name, each in dict.items(document) if name != "Fields" or not is_whole}
     interrupts: list[BaseException] = []
     for processor in formatter.processors:
-        if isinstance(processor, Redact):
+        if isinstance(processor, redact_type):
             others = processor.redacted(others, interrupts)
     for error in interrupts:
         sanitiser.defer_interrupt(error)

@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mozlog_py._line.line_encoder import EventDropped
 from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
 
-__all__ = ["import_for_processors", "processed_fields"]
+if TYPE_CHECKING:
+    from mozlog_py._redaction.mask import AnyMask
+    from mozlog_py.redaction import Redact
+
+__all__ = ["ProcessorImports", "import_for_processors", "processed_fields"]
 
 # Keys of the event dict beside the fields, and keys that processors add for a renderer.
 _PASSED: Final = frozenset({"_from_structlog", "_record", "event"})
-# Whether the modules that processors need are imported; the first record with processors does it.
-_has_imports = False
+
+
+class ProcessorImports(NamedTuple):
+    """What records with processors need of modules that take long to import."""
+
+    DropEvent: type[BaseException]
+    Redact: type[Redact]
+    guarded: Callable[..., Any]
+    mask_of_processors: Callable[[Sequence[Any]], AnyMask | None]
+
+
+# Kept, since no module can be imported at the end of the interpreter, when objects still log in
+# ``__del__``.
+_imports: ProcessorImports | None = None
 _ENVELOPE_KEYS: Final = frozenset({"level", "level_number", "logger", "timestamp"})
 
 
-def import_for_processors() -> None:
-    """Import the modules that processors need, once, without a fork in between."""
-    global _has_imports
-    if _has_imports:
-        return
-    with fork_safe_import():
-        import structlog  # noqa: F401
+def import_for_processors() -> ProcessorImports:
+    """Import once what processors need, without a fork in between, and return it.
 
-        import mozlog_py.processors
-        import mozlog_py.redaction  # noqa: F401
-    _has_imports = True
+    A formatter calls this when it gets processors.
+    """
+    global _imports
+    if _imports is None:
+        # Not at the top of this module: structlog takes long to import.
+        with fork_safe_import():
+            from structlog import DropEvent
+
+            from mozlog_py.processors import guarded
+            from mozlog_py.redaction import Redact, mask_of_processors
+        _imports = ProcessorImports(DropEvent, Redact, guarded, mask_of_processors)
+    return _imports
 
 
 def processed_fields(
@@ -50,15 +70,15 @@ def processed_fields(
     Raises:
         EventDropped: A processor drops the event.
     """
-    # Imported here: structlog takes long to import, and only processors need it.
-    import_for_processors()
-    import structlog
-
-    from mozlog_py.processors import guarded
-
+    imports = import_for_processors()
     # The message keeps its position, and a field named "event" gets another name.
     names = {"msg": "event", "event": unique_key("extra.event", fields)}
-    event_dict: Any = {names.get(name, name): value for name, value in fields.items()}
+    # Only texts are compared: the name of a field may raise when it is compared with one, and bytes
+    # do so if Python runs with -bb.
+    event_dict: Any = {
+        names.get(name, name) if type(name) is str else name: value
+        for name, value in fields.items()
+    }
     event_dict.update(_record=record, _from_structlog=False)
     event_dict.setdefault("event", "")
     taken = {name: fields[name] for name in _ENVELOPE_KEYS if name in fields}
@@ -67,10 +87,10 @@ def processed_fields(
     is_dropped = False
     for processor in processors:
         try:
-            event_dict = guarded(
+            event_dict = imports.guarded(
                 (processor,), None, method_name, event_dict, interrupts, processors
             )
-        except structlog.DropEvent:
+        except imports.DropEvent:
             # The other processors still run: a plain handler writes the line in any case.
             is_dropped = True
     for error in interrupts:
@@ -80,7 +100,9 @@ def processed_fields(
     is_mapping = issubclass(type(message), dict)
     out: dict[Any, Any] = {}
     for name, value in event_dict.items():
-        if name == "event":
+        if type(name) is not str:
+            out[name] = value
+        elif name == "event":
             if not is_empty and not is_mapping:
                 out["msg"] = message
         elif (

@@ -20,6 +20,8 @@ _logger: Final = logging.getLogger(LOGGER_NAME)
 _calling: Final = threading.local()
 
 _MAX_NESTED: Final = 8
+#: Seconds that a queue has to write an exception, before it is shown on stderr as well.
+_FLUSH_S: Final = 1.0
 
 # The hooks of other libraries, such as error reporters, which are called afterwards.
 _former_hooks: dict[str, Callable[..., Any]] = {}
@@ -43,10 +45,44 @@ def log_uncaught() -> None:
         sys.unraisablehook = _log_unraisable
 
 
-def _is_enabled(level: int) -> bool:
+def _log(level: int, exc_info: Any, message: str, *args: Any) -> bool:
+    """Log an exception; return False if no handler has written it, as far as that can be known."""
     # A later dictConfig or fileConfig may have disabled the loggers that it does not name.
     _logger.disabled = False
-    return _logger.isEnabledFor(level) and _logger.hasHandlers()
+    if not _logger.isEnabledFor(level):
+        return False
+    handlers = _receivers(level)
+    losses = [_lost(each) for each in handlers]
+    _logger.log(level, message, *args, exc_info=exc_info)
+    return any(
+        before is None or (_is_flushed(each) and _lost(each) == before)
+        for each, before in zip(handlers, losses, strict=True)
+    )
+
+
+def _receivers(level: int) -> list[logging.Handler]:
+    """Return the handlers that get a record of a level, without those that write nothing."""
+    found: list[logging.Handler] = []
+    logger: logging.Logger | None = _logger
+    while logger is not None:
+        found += [
+            each
+            for each in logger.handlers
+            if each.level <= level and type(each) is not logging.NullHandler
+        ]
+        logger = logger.parent if logger.propagate else None
+    return found
+
+
+def _lost(handler: Any) -> int | None:
+    """Return how many lines a handler has lost; None for handlers that do not count them."""
+    lost = getattr(getattr(handler, "sink", None), "lost", None)
+    return lost if type(lost) is int else None
+
+
+def _is_flushed(handler: Any) -> bool:
+    """Return whether the lines of a handler are written; one without a queue has written them."""
+    return not hasattr(handler.sink, "waiting_bytes") or handler.flush(_FLUSH_S)
 
 
 def _call_former(
@@ -81,23 +117,25 @@ def _log_exception(
 ) -> None:
     if _is_called_back("exception", sys.__excepthook__, error, kind, error, frames):
         return
-    is_logged = not issubclass(kind, KeyboardInterrupt) and _is_enabled(logging.CRITICAL)
-    if is_logged:
-        _logger.critical("uncaught exception", exc_info=(kind, error, frames))
+    is_logged = not issubclass(kind, KeyboardInterrupt) and _log(
+        logging.CRITICAL, (kind, error, frames), "uncaught exception"
+    )
     _call_former("exception", sys.__excepthook__, error, kind, error, frames, is_logged=is_logged)
 
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
     if _is_called_back("thread", threading.__excepthook__, args.exc_value, args):
         return
-    is_logged = args.exc_type is not SystemExit and args.exc_value is not None
-    is_logged = is_logged and _is_enabled(logging.CRITICAL)
-    if is_logged and args.exc_value is not None:
-        _logger.critical(
+    is_logged = (
+        args.exc_type is not SystemExit
+        and args.exc_value is not None
+        and _log(
+            logging.CRITICAL,
+            (args.exc_type, args.exc_value, args.exc_traceback),
             "uncaught exception in thread %s",
             "unknown" if args.thread is None else args.thread.name,
-            exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
         )
+    )
     _call_former("thread", threading.__excepthook__, args.exc_value, args, is_logged=is_logged)
 
 
@@ -105,12 +143,11 @@ def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
     # Called for an exception in __del__, also during the shutdown of the interpreter.
     if _is_called_back("unraisable", sys.__unraisablehook__, args.exc_value, args):
         return
-    is_logged = args.exc_value is not None and _is_enabled(logging.ERROR)
-    if is_logged and args.exc_value is not None:
-        _logger.error(
-            "%s %r",
-            args.err_msg or "exception ignored in",
-            args.object,
-            exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
-        )
+    is_logged = args.exc_value is not None and _log(
+        logging.ERROR,
+        (args.exc_type, args.exc_value, args.exc_traceback),
+        "%s %r",
+        args.err_msg or "exception ignored in",
+        args.object,
+    )
     _call_former("unraisable", sys.__unraisablehook__, args.exc_value, args, is_logged=is_logged)

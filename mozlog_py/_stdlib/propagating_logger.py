@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Container
+from types import FrameType
 from typing import Any, Final
 
 __all__ = ["PropagatingLogger", "make_propagating", "remove_console_handler"]
@@ -47,7 +49,21 @@ def remove_console_handler(logger: logging.Logger) -> None:
     logger.handlers = [*map(_without_console, logger.handlers)]
 
 
-class PropagatingLogger(logging.Logger):
+class _TakenOverLogger(logging.Logger):
+    """A logger that ``logging.config`` does not disable.
+
+    By default ``dictConfig`` and ``fileConfig`` disable the loggers that they do not name. These
+    loggers may exist only because ``take_over`` has made them, before the server was loaded. What
+    else sets ``disabled`` is obeyed.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "disabled" and value and _caller() == "logging.config":
+            return
+        super().__setattr__(name, value)
+
+
+class PropagatingLogger(_TakenOverLogger):
     """A logger that refuses the handlers of servers, and propagates its records.
 
     A ``NullHandler`` takes the place of a refused handler, because servers test whether a
@@ -85,6 +101,14 @@ class PropagatingLogger(logging.Logger):
         return self is not lender and self.handlers is lender.handlers and lender.propagate
 
 
+def _caller() -> Any:
+    """Return the name of the module that has called this one."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return None if frame is None else frame.f_globals.get("__name__")
+
+
 def _is_of_server(handler: logging.Handler) -> bool:
     kind = type(handler)
     return (
@@ -97,7 +121,7 @@ def _replacement(handler: logging.Handler) -> logging.Handler:
     return _NO_OUTPUT if _is_of_server(handler) else handler
 
 
-class _ConsoleFreeLogger(logging.Logger):
+class _ConsoleFreeLogger(_TakenOverLogger):
     def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802 - as in logging
         """Add a handler, or a ``NullHandler`` in place of Django's for the console."""
         super().addHandler(_without_console(hdlr))

@@ -7,6 +7,7 @@ it.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Collection
 from typing import Any, Final
@@ -101,7 +102,7 @@ def dataclass_members(
         kind: Its type.
         attribute: Returns the attribute of an object by its name, whatever that raises.
     """
-    names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
+    names = [field.name for field in dataclasses.fields(kind)]
     absent = _unloaded(value)
     return {name: NOT_LOADED if name in absent else attribute(value, name) for name in names}
 

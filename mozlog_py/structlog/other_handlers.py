@@ -139,6 +139,8 @@ class OtherHandlers:
             return True
 
     def _writes_to_sink(self, handler: Any) -> bool:
+        if getattr(handler, "sink", None) is self._sink:
+            return True
         # Not by class: dictConfig() may have replaced our handler by one on the same stream.
         stream = getattr(handler, "stream", None)
         return stream is not None and _stream_identity(stream) == _stream_identity(

@@ -45,6 +45,27 @@ def messages(out: io.StringIO) -> list[Any]:
     return [line["Fields"].get("msg") for line in checked_lines(out.getvalue())]
 
 
+class TestWithoutStdout:
+    @pytest.mark.parametrize("is_queued", [False, True])
+    def test_event_without_a_stdout_is_one_line_or_one_loss(
+        self, is_queued: bool, untouched_process: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mozlog_py.configure("shop", format="mozlog", queue=is_queued)
+        handler: Any = logging.getLogger().handlers[0]
+        out = io.StringIO()
+        monkeypatch.setattr(sys, "stdout", None)
+        structlog.get_logger("shop").info("once")
+        if is_queued:
+            # Its thread may find the former stdout or the new one.
+            handler.flush()
+        monkeypatch.setattr(sys, "stdout", out)
+        handler.flush()
+        assert handler.sink.lost == 1
+        (report,) = checked_lines(out.getvalue())
+        assert report["Fields"]["lost"] == 1
+        handler.close()
+
+
 class TestHandlers:
     def test_handlers_that_are_added_later_get_events_of_loggers_that_were_used_before(
         self, out: io.StringIO
