@@ -19,6 +19,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow._request.cancellation import is_task_cancelled, running_loop
+from dockerflow._request.client_fault import status_of_client_fault
 from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from dockerflow._request.options import (
     AGENT,
@@ -30,9 +31,11 @@ from dockerflow._request.options import (
 )
 from dockerflow._request.resolve_id import IdHeaders, resolve_id
 from dockerflow._request.server_task import (
+    SERVERS,
     is_called_by_server,
     is_channel_of_server,
     is_server_task,
+    package_of,
 )
 from dockerflow._request.summary_record import has_patched_make_record
 from dockerflow._request.vary import add_vary
@@ -224,8 +227,8 @@ class ASGIExchange(Exchange):
         here = self.step_out()
         try:
             message = await receive()
-        except OSError:
-            self.is_client_gone = True
+        except OSError as error:
+            self._note_if_gone(error)
             raise
         finally:
             if here is not None:
@@ -243,7 +246,8 @@ class ASGIExchange(Exchange):
                 if self.echo is not None:
                     message = self._with_echo(message)
                 await send(message)
-                self.code = message["status"]
+                if not (self.is_client_gone or self._has_server_seen_end()):
+                    self.code = message["status"]
                 if message.get("trailers"):
                     self._has_trailers = True
             elif (
@@ -272,9 +276,34 @@ class ASGIExchange(Exchange):
                     self.ended_ns = time.monotonic_ns()
             else:
                 await send(message)
-        except OSError:
-            self.is_client_gone = True
+        except OSError as error:
+            self._note_if_gone(error)
             raise
+
+    def _note_if_gone(self, error: OSError) -> None:
+        """Note that the client has gone if an error of a channel says so.
+
+        A layer further out has channels of its own, and may raise an error of its own there.
+        """
+        if (
+            not self.is_servers
+            or is_channel_of_server(self._send)
+            or status_of_client_fault(error) is not None
+        ):
+            self.is_client_gone = True
+
+    def _has_server_seen_end(self) -> bool:
+        """Note and return that the client has gone, where the server sends nothing then.
+
+        uvicorn and hypercorn take the message all the same.
+        """
+        channel = getattr(self._send, "__self__", None)
+        if (
+            getattr(channel, "disconnected", False) is True
+            or getattr(channel, "closed", False) is True
+        ) and package_of(type(channel).__module__) in SERVERS:
+            self.is_client_gone = True
+        return self.is_client_gone
 
     def _with_echo(self, message: Message) -> Message:
         echo = self.echo
@@ -392,8 +421,8 @@ class WebSocketExchange(ASGIExchange):
         send = self._send
         try:
             await send(message)
-        except OSError:
-            self.is_client_gone = True
+        except OSError as error:
+            self._note_if_gone(error)
             raise
 
     def end(self) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import http
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from dockerflow._request.options import Middleware, Options
@@ -32,6 +32,7 @@ __all__ = ["DockerflowWSGI", "WSGIExchange"]
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], Any]]
+_R = TypeVar("_R")
 
 # The key of an environ for the request's id; access logs can format it.
 _REQUEST_ID: Final = "mozlog.request_id"
@@ -49,6 +50,8 @@ class DockerflowWSGI(Middleware):
             self._join(outer, environ)
             return self._serve(environ, start_response)
         exchange = environ[REQUEST] = WSGIExchange(start_response)
+        if self._goes_on_in_caller(environ):
+            exchange.context = _CallersContext(exchange)
         # Its identity marks this request, so it must be an object of this request's own.
         method = marked_method(method)
         environ["REQUEST_METHOD"] = exchange.method_mark = exchange.method = method
@@ -65,6 +68,11 @@ class DockerflowWSGI(Middleware):
                 if exchange.drawn is not None and not exchange.is_in_process:
                     # The server's access line is logged in its own context.
                     put_back(exchange.drawn)
+
+    # An adapter for a framework whose test client does so overrides it.
+    def _goes_on_in_caller(self, environ: Environ) -> bool:  # noqa: ARG002
+        """Return whether the caller uses what the request has set in ContextVars."""
+        return False
 
     def _begin(self, exchange: WSGIExchange, environ: Environ) -> Iterable[bytes]:
         exchange.path = wsgi_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
@@ -127,6 +135,33 @@ def id_headers(environ: Environ, options: Options) -> IdHeaders:
     )
 
 
+class _CallersContext:
+    """Runs the parts of a request in the context of their caller, in place of one of its own.
+
+    The bindings of the request are restored for each part, and those of the caller after it.
+
+    Args:
+        exchange: The request.
+    """
+
+    def __init__(self, exchange: WSGIExchange) -> None:
+        self._exchange = exchange
+        self._has_begun = False
+        # leave() keeps the bindings for the next part.
+        exchange.is_streaming = True
+
+    def run(self, call: Callable[..., _R], *args: Any) -> _R:
+        """Call a function, the first one of which begins the request."""
+        exchange = self._exchange
+        if self._has_begun:
+            exchange.enter()
+        self._has_begun = True
+        try:
+            return call(*args)
+        finally:
+            exchange.leave()
+
+
 class WSGIExchange(Exchange):
     """One request over WSGI: its summary, its context, and the calls of its server."""
 
@@ -146,7 +181,7 @@ class WSGIExchange(Exchange):
     _write: Any = None
 
     def __init__(self, start_response: StartResponse) -> None:
-        self.context: Context = copy_context()
+        self.context: Context | _CallersContext = copy_context()
         self._start_response = start_response
 
     def set_echo(self, options: Options, request_id: str) -> None:
@@ -155,8 +190,17 @@ class WSGIExchange(Exchange):
 
     def adopt_context(self) -> None:
         """Make this the request of a context that it did not begin in."""
-        context.restore(self.context)
+        context.restore(self._bindings())
         super().adopt_context()
+
+    def _bindings(self) -> Context:
+        """Return a context with the bindings of this request."""
+        if current() is not self:
+            if isinstance(self.context, Context):
+                return self.context
+            if self._bound is not None:
+                return self._bound
+        return context.snapshot()
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -181,12 +225,14 @@ class WSGIExchange(Exchange):
 
     def write(self, data: bytes) -> Any:
         """Send a part of the body: the callable that ``start_response`` returns."""
-        self.has_sent = self.has_sent or bool(data)
         try:
-            return self._write(data)
+            written = self._write(data)
         except OSError:
-            self.is_client_gone = True
+            self.has_sent = self.is_client_gone = True
             raise
+        # Not before: a server without this callable raises, and answers with 500.
+        self.has_sent = self.has_sent or bool(data)
+        return written
 
     def fail(self, error: BaseException, environ: Environ | None = None) -> None:
         """End the request by an exception of the application.
@@ -266,8 +312,7 @@ class WSGIExchange(Exchange):
         own = self.summary_context
         if own is not None and not self.is_in_summary_context:
             self.is_in_summary_context = True
-            bound = context.snapshot() if current() is self else self.context
-            own.run(self._finish_in, bound, error)
+            own.run(self._finish_in, self._bindings(), error)
             # The context refers to this object: a reference cycle.
             self.summary_context = None
         elif current() is self:

@@ -55,13 +55,24 @@ def surround(error_middleware: Any) -> None:
     def begin_and_call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
         layer = self.__dict__.get(_LAYER, _UNKNOWN)
         if layer is _UNKNOWN:
-            is_needed = _has_layer(self, error_middleware)
+            is_needed = _has_layer(self, error_middleware) or _is_added(scope.get("app"))
             layer = OutermostLayer(functools.partial(call, self)) if is_needed else None
             self.__dict__[_LAYER] = layer
         return call(self, scope, receive, send) if layer is None else layer(scope, receive, send)
 
     begin_and_call._is_dockerflow = True  # type: ignore[attr-defined]  # noqa: SLF001
     error_middleware.__call__ = begin_and_call
+
+
+def _is_added(app: Any) -> bool:
+    """Return whether a ``StateLayer`` is in the list of an application's middleware.
+
+    Middleware that is a function, or names its application otherwise, hides those inside of it.
+    """
+    return any(
+        isinstance(kind := getattr(each, "cls", None), type) and issubclass(kind, StateLayer)
+        for each in getattr(app, "user_middleware", ())
+    )
 
 
 def _has_layer(middleware: Any, error_middleware: Any) -> bool:

@@ -14,7 +14,13 @@ from typing import Any, Final
 
 from mozlog_py._process.memo import remember
 
-__all__ = ["is_called_by_server", "is_channel_of_server", "is_server_task", "package_of"]
+__all__ = [
+    "SERVERS",
+    "is_called_by_server",
+    "is_channel_of_server",
+    "is_server_task",
+    "package_of",
+]
 
 #: Packages that make a task for each request or connection.
 SERVERS: Final = frozenset({"daphne", "granian", "gunicorn", "hypercorn", "uvicorn"})

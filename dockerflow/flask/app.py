@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from operator import methodcaller
 from pathlib import Path
+from types import MethodType
 from typing import Any, Final
 
 from flask import (
@@ -22,6 +23,7 @@ from flask import (
     current_app,
     g,
     got_request_exception,
+    has_app_context,
     request,
 )
 from flask.blueprints import BlueprintSetupState
@@ -136,6 +138,7 @@ class Dockerflow(Extension):
         got_request_exception.connect(self._got_request_exception, sender=app)
         live = installation.options
         core = _FlaskWSGI(app.wsgi_app, settings=live.settings(), endpoints=False)
+        core.is_innermost = app.wsgi_app == MethodType(Flask.wsgi_app, app)
         core.use_live(self, live.now)
         app.wsgi_app = core  # type: ignore[method-assign]
         app.extensions.update({"dockerflow": self, _INSTALLATION: installation, _CORE: core})
@@ -149,18 +152,12 @@ class Dockerflow(Extension):
             summary = HandBegun()
             summary.method, summary.path = served.method, served.path
             current_app.extensions[_CORE].begin(summary, served.environ)
-        own = _globals()
-        own._dockerflow_summary = summary
-        own._request_id = summary.rid
-        # The application may have set its own.
-        if "request_id" not in own:
-            own.request_id = summary.rid
-        own._start_timestamp = time.time()
+        _show(summary, _globals())
 
     def _after_request(self, response: Response) -> Response:
         own = _globals()
-        summary = own.get("_dockerflow_summary")
-        if summary is None or summary.is_over:
+        summary = _summary_of(own)
+        if summary is None:
             return response
         self._fill(summary, own)
         if isinstance(summary, HandBegun):
@@ -172,9 +169,11 @@ class Dockerflow(Extension):
                 # The view has served the socket; this response is not sent.
                 summary.has_served_socket = True
                 summary.summary_context = copy_context()
-            # The summary of a stream is logged at its end. Flask's contexts and the current
-            # span have ended then; this copy of the context keeps them.
-            summary.is_whole = _is_whole(response)
+            # The summary of a stream is logged at its end, and so is that of a response that a
+            # layer inside may still replace. Flask's contexts and the current span have ended then;
+            # this copy of the context keeps them.
+            core: _FlaskWSGI = current_app.extensions[_CORE]
+            summary.is_whole = core.is_innermost and _is_whole(response)
             if not summary.is_whole:
                 summary.summary_context = copy_context()
         return response
@@ -187,8 +186,8 @@ class Dockerflow(Extension):
     ) -> None:
         own = _globals()
         own._has_exception = True
-        summary = own.get("_dockerflow_summary")
-        if summary is None or summary.is_over:
+        summary = _summary_of(own)
+        if summary is None:
             return
         self._fill(summary, own)
         summary.error = exception
@@ -259,6 +258,40 @@ class HandBegun(Exchange):
 
 class _FlaskWSGI(LiveLayer, DockerflowWSGI):
     """The WSGI core around an application's ``wsgi_app``."""
+
+    #: Whether no other layer is between this one and Flask.
+    is_innermost = True
+
+    def _goes_on_in_caller(self, environ: Any) -> bool:
+        # Flask's contexts must be left in the context that they were entered in. A test client in
+        # a ``with`` block enters them again, and a caller may have entered one.
+        return "werkzeug.debug.preserve_context" in environ or has_app_context()
+
+
+def _show(summary: RequestSummary, own: Any) -> None:
+    """Set the attributes of ``flask.g``."""
+    own._dockerflow_summary = summary
+    own._request_id = summary.rid
+    # The application may have set its own.
+    if "request_id" not in own:
+        own.request_id = summary.rid
+    own._start_timestamp = time.time()
+
+
+def _summary_of(own: Any) -> Any:
+    """Return the summary of the current request; None if there is none, or if it is logged.
+
+    Args:
+        own: The object behind ``flask.g``.
+    """
+    summary: Any = own.get("_dockerflow_summary")
+    if summary is None or summary.is_over:
+        summary = _request().environ.get(REQUEST)
+        if summary is None or summary.is_over:
+            return None
+        # What Flask calls before the extension's own hook has answered or raised.
+        _show(summary, own)
+    return summary
 
 
 def _blueprint(extension: Dockerflow) -> Blueprint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from typing import Any
 
 import anyio
@@ -214,6 +215,24 @@ async def wait_for_the_end(request: Request) -> Response:
     raise asyncio.CancelledError
 
 
+#: Set while an unread request may be answered.
+_released = threading.Event()
+
+
+async def unread(request: Request) -> Response:
+    """Answer once another client has asked for it, without a look at this one."""
+    _released.clear()
+    log.info("waiting")
+    while not _released.is_set():
+        await anyio.sleep(0.02)
+    return PlainTextResponse("late")
+
+
+async def release(request: Request) -> Response:
+    _released.set()
+    return PlainTextResponse("released")
+
+
 async def sleep(request: Request) -> Response:
     log.info("sleeping")
     await anyio.sleep(60)
@@ -285,6 +304,8 @@ ENDPOINTS = {
     "/cancelled-stream": cancelled_stream,
     "/wait": wait_for_the_end,
     "/sleep": sleep,
+    "/unread": unread,
+    "/release": release,
 }
 SOCKETS = {
     "/socket/open": socket_open,

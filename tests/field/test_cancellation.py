@@ -56,6 +56,24 @@ def test_a_client_that_goes_before_there_is_a_status_is_499(stack: Stack, app: s
     assert {"error", "traceback"} & set(seen.summary("/wait")) == set()
 
 
+@pytest.mark.parametrize("app", ["starlette", "fastapi"])
+@pytest.mark.parametrize(
+    "server",
+    ["uvicorn-asyncio-h11", "uvicorn-uvloop-httptools", "hypercorn-asyncio", "hypercorn-trio"],
+)
+def test_a_status_that_its_client_did_not_wait_for_is_499(stack: Stack, app: str) -> None:
+    with stack.watching() as seen:
+        with stack.connect() as client:
+            client.send(request(f"/{app}/unread", "abc"))
+            seen.until(lambda now: bool(now.saying("waiting")))
+        with stack.connect() as client:
+            # The server has read of the first connection's end before it reads this.
+            client.send(request(f"/{app}/release"))
+            assert client.read().status == 200
+        seen.until_summary("/unread")
+    assert seen.outcome("/unread") == (6, 0, 499)
+
+
 #: Servers that cancel what still runs when they end.
 CANCELLING = {
     "uvicorn-asyncio-h11": (*COMMANDS["uvicorn-asyncio-h11"], "--timeout-graceful-shutdown", "1"),

@@ -109,6 +109,49 @@ class TestEnds:
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["errno"], line["Fields"]["code"]) == (6, 0, 200)
 
+    def test_a_status_after_the_client_has_gone_is_not_sent(self, lines: Lines) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert (await receive())["type"] == "http.disconnect"
+            await application(scope, receive, send)
+
+        serve(DockerflowASGI(app))
+        assert (lines.summary["errno"], lines.summary["code"]) == (0, 499)
+
+    @pytest.mark.parametrize("place", ["send", "receive"])
+    def test_an_oserror_of_a_layer_outside_is_a_bug(
+        self, place: str, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # As in a task of a server, whose own channels are those of its module.
+        monkeypatch.setattr("dockerflow.asgi.is_server_task", lambda: True)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await application(scope, receive, send)
+
+        async def fails(*_: Any) -> Any:
+            raise ConnectionRefusedError("redis is down")
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        with pytest.raises(ConnectionRefusedError):
+            serve(DockerflowASGI(app), **{"receive": receive, place: fails})
+        assert lines.summary["errno"] == 500
+        assert lines.summary["error"] == "ConnectionRefusedError('redis is down')"
+
+    def test_an_oserror_of_a_servers_own_channel_is_the_clients(
+        self, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("dockerflow.asgi.is_server_task", lambda: True)
+
+        async def send(message: Any) -> None:
+            raise BrokenPipeError
+
+        send.__module__ = "uvicorn.protocols.http.h11_impl"
+        with pytest.raises(BrokenPipeError):
+            serve(DockerflowASGI(application), send=send)
+        assert (lines.summary["errno"], lines.summary["code"]) == (0, 499)
+
     def test_a_bug_after_the_client_has_gone_is_one(self, lines: Lines) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await receive()

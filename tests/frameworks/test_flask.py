@@ -9,7 +9,8 @@ from conformance import Capture
 from contract import Contract, Lines
 from contract_flask import application
 from drivers import WSGIDriver
-from flask import Flask, Response, g
+from flask import Flask, Response, current_app, g, request, session, stream_with_context
+from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from dockerflow import checks
@@ -82,6 +83,175 @@ class TestClient:
 
         assert app.test_client().get("/boom").status_code == 502
         assert (lines.summary["code"], lines.summary["errno"]) == (502, 500)
+
+
+class TestContextsOfTheCaller:
+    """Flask's contexts, which the caller of an application may enter and leave as well."""
+
+    @pytest.fixture
+    def app(self, tmp_path: Path) -> Flask:
+        app = application(tmp_path)
+        app.secret_key = "secret"
+
+        @app.get("/export")
+        def export() -> Response:
+            context.bind(exported=True)
+            return Response(stream_with_context(iter(["a", "b"])))
+
+        @app.get("/remember")
+        def remember() -> str:
+            context.bind(remembered=True)
+            session["cart"] = 7
+            g.seen = True
+            return "ok"
+
+        @app.get("/inside")
+        def inside() -> bytes:
+            with current_app.test_client() as client:
+                return client.get("/export").data
+
+        return app
+
+    def test_stream_with_the_contexts_of_its_request_is_read_in_the_block_of_a_client(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        with app.test_client() as client:
+            response = client.get("/export", headers={"X-Request-Id": "r1"})
+            assert response.data == b"ab"
+            assert request.path == "/export"
+            response.close()
+        assert (lines.summary["code"], lines.summary["rid"]) == (200, "r1")
+        assert lines.summary["exported"] is True
+
+    def test_stream_with_the_contexts_of_its_request_is_left_unread_in_the_block_of_a_client(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        with app.test_client() as client:
+            client.get("/export").close()
+            response = client.get("/export")
+            assert next(response.iter_encoded()) == b"a"
+            response.close()
+        assert [line["Fields"]["code"] for line in lines.summaries] == [200, 200]
+
+    def test_stream_with_the_contexts_of_its_request_is_read_behind_a_block_of_the_caller(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        with app.app_context():
+            response = app.test_client().get("/export")
+        assert response.data == b"ab"
+        response.close()
+        assert lines.summary["code"] == 200
+
+    def test_caller_reads_what_the_request_has_set_and_has_its_own_bindings_back(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        with context.bound(test="it"), app.test_client() as client:
+            client.get("/remember")
+            assert (g.seen, session["cart"]) == (True, 7)
+            assert context.get() == {"test": "it"}
+        assert lines.summary["remembered"] is True
+
+    def test_request_from_within_a_request_has_its_own_bindings(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        assert app.test_client().get("/inside").data == b"ab"
+        inner, outer = lines.summaries
+        assert (inner["Fields"]["path"], outer["Fields"]["path"]) == ("/export", "/inside")
+        assert inner["Fields"]["rid"] != outer["Fields"]["rid"]
+        assert "exported" not in outer["Fields"]
+
+
+class TestHooksThatComeFirst:
+    """What Flask calls before the extension's own ``before_request``."""
+
+    @pytest.fixture
+    def app(self, tmp_path: Path) -> Flask:
+        app = Flask("shop", root_path=str(tmp_path))
+        flask_login.LoginManager(app).request_loader(lambda _: User())
+
+        @app.before_request
+        def gate() -> Any:
+            if request.path == "/boom":
+                raise RuntimeError("redis is down")
+            if request.path == "/closed" and flask_login.current_user.is_authenticated:
+                return "closed", 403
+            return None
+
+        Dockerflow(app)
+        return app
+
+    def test_exception_of_an_earlier_hook_is_an_error(self, app: Flask, lines: Lines) -> None:
+        assert app.test_client().get("/boom").status_code == 500
+        assert (lines.summary["code"], lines.summary["errno"]) == (500, 500)
+        assert lines.summary["error"] == "RuntimeError('redis is down')"
+        assert "t" in lines.summary
+
+    def test_answer_of_an_earlier_hook_has_the_user(self, app: Flask, lines: Lines) -> None:
+        assert app.test_client().get("/closed").status_code == 403
+        assert (lines.summary["uid"], lines.summary["errno"]) == ("0", 0)
+
+    def test_session_that_cannot_be_opened_is_an_error(self, app: Flask, lines: Lines) -> None:
+        class Sessions(SecureCookieSessionInterface):
+            def open_session(self, *_: Any) -> Any:
+                raise ConnectionError("no sessions")
+
+        app.session_interface = Sessions()
+        assert app.test_client().get("/closed").status_code == 500
+        assert (lines.summary["errno"], lines.summary["msg"]) == (500, "no sessions")
+
+    def test_preprocessor_of_values_that_raises_is_an_error(self, app: Flask, lines: Lines) -> None:
+        @app.url_value_preprocessor
+        def fail(*_: Any) -> None:
+            raise LookupError("no tenant")
+
+        assert app.test_client().get("/closed").status_code == 500
+        assert (lines.summary["errno"], lines.summary["msg"]) == (500, "no tenant")
+
+
+class TestLayersInside:
+    """WSGI middleware that was there before the extension."""
+
+    @pytest.fixture
+    def app(self, tmp_path: Path) -> Flask:
+        app = Flask("shop", root_path=str(tmp_path))
+        app.add_url_rule("/<name>", "view", lambda name: "view")
+        inside = app.wsgi_app
+
+        def layer(environ: Any, start_response: Any) -> Any:
+            body = inside(environ, start_response)
+            if environ["PATH_INFO"] == "/raises":
+                raise ValueError("a bug of the layer")
+            if environ["PATH_INFO"] == "/body":
+                return failing_after(body)
+            return body
+
+        app.wsgi_app = layer  # type: ignore[method-assign]
+        Dockerflow(app)
+        return app
+
+    def test_layer_inside_that_raises_after_the_view_is_an_error(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        with pytest.raises(ValueError, match="a bug of the layer"):
+            app.test_client().get("/raises")
+        assert (lines.summary["code"], lines.summary["errno"]) == (500, 500)
+
+    def test_layer_inside_whose_body_raises_is_an_error(self, app: Flask, lines: Lines) -> None:
+        with pytest.raises(ValueError, match="a bug of the body"):
+            _ = app.test_client().get("/body").data
+        assert (lines.summary["code"], lines.summary["errno"]) == (200, 500)
+
+    def test_layer_inside_changes_nothing_of_a_good_response(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        with app.test_client().get("/good") as response:
+            assert response.data == b"view"
+        assert (lines.summary["code"], lines.summary["errno"]) == (200, 0)
+
+
+def failing_after(body: Any) -> Any:
+    yield from body
+    raise ValueError("a bug of the body")
 
 
 class TestHooksByHand:

@@ -267,6 +267,34 @@ class TestMiddleware:
         assert lines.of("app") == [{"msg": "handling", "rid": "r1"}]
         assert (lines.summary["code"], lines.summary["errno"]) == (503, 500)
 
+    @pytest.mark.parametrize("is_function", [True, False])
+    def test_a_layer_that_hides_its_application_does_not_hide_the_middleware(
+        self, is_function: bool, lines: Lines, tmp_path: Path
+    ) -> None:
+        async def handle(request: Request, error: Exception) -> Response:
+            logger.info("handling")
+            return PlainTextResponse("sorry", 503)
+
+        def function(inside: Any) -> Any:
+            async def call(scope: Any, receive: Any, send: Any) -> None:
+                await inside(scope, receive, send)
+
+            return call
+
+        class Named:
+            def __init__(self, inside: Any, **_: Any) -> None:
+                self.inside = inside
+
+            async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+                await self.inside(scope, receive, send)
+
+        app = application(tmp_path, exception_handlers={Exception: handle})
+        kind: Any = (lambda app: function(app)) if is_function else (lambda app: Named(app))
+        app.add_middleware(kind)
+        answer = ASGIDriver(app).get("/boom", headers=[("x-request-id", "r1")])
+        assert (answer.status, answer.header("x-request-id")) == (503, "r1")
+        assert lines.of("app") == [{"msg": "handling", "rid": "r1"}]
+
     def test_a_handler_for_one_exception_makes_it_no_error(
         self, lines: Lines, tmp_path: Path
     ) -> None:

@@ -133,6 +133,15 @@ class TestEnds:
         assert wrapped(app).get("/").body == b"abc"
         assert lines.summary["code"] == 200
 
+    def test_a_server_without_the_callable_to_write_answers_with_500(self, lines: Lines) -> None:
+        def app(environ: Any, start_response: Any) -> Any:
+            start_response("200 OK", [])(b"a")
+
+        with pytest.raises(TypeError):
+            # granian and hypercorn return nothing.
+            DockerflowWSGI(app)(environ(), lambda *_: None)
+        assert (lines.summary["code"], lines.summary["errno"]) == (500, 500)
+
     def test_a_client_that_goes_while_parts_are_written_is_no_error(self, lines: Lines) -> None:
         def start_response(status: str, headers: Any) -> Any:
             def write(data: bytes) -> None:
