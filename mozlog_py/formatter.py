@@ -47,6 +47,7 @@ from mozlog_py._line.line_encoder import (
     local_hostname,
 )
 from mozlog_py._line.severity import severity
+from mozlog_py._process.unpatched import unpatched_method
 from mozlog_py._render.any_record import (
     RENDER_SIGNALS,
     Renderer,
@@ -442,7 +443,8 @@ class MozlogFormatter(BaseJsonFormatter):
                 self.line_encoder_for(logger_name or self.logger_name), max_bytes
             )
             render = general_renderer(self, encoder, is_named=logger_name is not None)
-            if self.is_plain():
+            # The plain renderer formats messages itself. Tracers add to them in getMessage().
+            if self.is_plain() and unpatched_method(logging.LogRecord.getMessage) is not None:
                 fallbacks = Fallbacks(render, interrupt_fallback(render))
                 render = self._plain_renderer(encoder, fallbacks, is_named=logger_name is not None)
         if self.prefix:

@@ -12,16 +12,18 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from mozlog_py._process.unpatched import unpatched_method
+
 from ._stdlib import record_factory
 from .handlers import MozlogHandler
 
 __all__ = ["log_fields"]
 
 _Logger: Final = logging.Logger
-_handle: Final = record_factory.unpatched_method(logging.Logger.handle)
-_call_handlers: Final = record_factory.unpatched_method(logging.Logger.callHandlers)
+_handle: Final = unpatched_method(logging.Logger.handle)
+_call_handlers: Final = unpatched_method(logging.Logger.callHandlers)
 _LogRecord: Final = logging.LogRecord
-_init: Final = record_factory.unpatched_method(logging.LogRecord.__init__)
+_init: Final = unpatched_method(logging.LogRecord.__init__)
 _own_emit: Final = MozlogHandler.emit
 _own_handle: Final = MozlogHandler.handle
 

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 import types
+from collections.abc import Callable
 from typing import Any
 
 import hostile
@@ -281,6 +282,30 @@ class TestMessage:
     def test_message_keeps_letters_of_every_script_as_they_are(self) -> None:
         text = MozlogFormatter().format(record("žluťoučký 馬 🦊"))
         assert '"msg":"žluťoučký 馬 🦊"' in text
+
+
+class TestReplacedGetMessage:
+    """A tracer replaces ``LogRecord.getMessage``, to add its ids to the message."""
+
+    @pytest.mark.parametrize(
+        "made",
+        [
+            lambda: record("paid"),
+            lambda: record("paid %s", "ann"),
+            lambda: record("paid", user="ann"),
+            lambda: record(["paid"]),
+        ],
+        ids=["text", "arguments", "extra", "object"],
+    )
+    def test_message_is_that_of_the_replacement(
+        self, made: Callable[[], logging.LogRecord], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        original = logging.LogRecord.getMessage
+        monkeypatch.setattr(
+            logging.LogRecord, "getMessage", lambda self: f"{original(self)} [trace-7]"
+        )
+        message = fields(MozlogFormatter(), made())["msg"]
+        assert message == f"{original(made())} [trace-7]"
 
 
 class TestExtra:

@@ -11,18 +11,19 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from mozlog_py._stdlib import call_extra, record_factory
+from mozlog_py._process.unpatched import unpatched_method
+from mozlog_py._stdlib import call_extra
 from mozlog_py._values.tracebacks import as_exc_info
 
 __all__ = ["has_patched_make_record", "is_standard", "log_by_methods", "log_record", "stands_for"]
 
 _Logger: Final = logging.Logger
 # The original methods; None if one was patched before this module was imported.
-_make_record: Final = record_factory.unpatched_method(logging.Logger.makeRecord)
+_make_record: Final = unpatched_method(logging.Logger.makeRecord)
 # The handlers of mozlog_py replace it by this function, which makes the same records.
 _made_by_ours: Final = call_extra.make_record
-_info: Final = record_factory.unpatched_method(logging.Logger.info)
-_error: Final = record_factory.unpatched_method(logging.Logger.error)
+_info: Final = unpatched_method(logging.Logger.info)
+_error: Final = unpatched_method(logging.Logger.error)
 # Without ``manager``, which getLogger() sets.
 _ATTRIBUTE_COUNT: Final = len(vars(logging.Logger("")))  # noqa: LOG001 - one with no manager
 _INFO: Final = logging.INFO

@@ -1,19 +1,32 @@
-"""Functions of the standard library without the patches of gevent and eventlet.
+"""Functions of the standard library without the patches of other libraries.
 
-Both replace blocking functions by ones that switch to another greenlet. The writing thread must
-not be a greenlet, since a write to a full pipe would block all of them. No other greenlet may
-run during a write.
+gevent and eventlet replace blocking functions by ones that switch to another greenlet. The writing
+thread must not be a greenlet, since a write to a full pipe would block all of them. No other
+greenlet may run during a write. Tracers replace methods of ``logging``.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, Final
 
 from .interpreters import IS_MAIN, start_thread
 
-__all__ = ["NativeThread", "allocate_lock", "native", "sleep"]
+__all__ = ["NativeThread", "allocate_lock", "native", "sleep", "unpatched_method"]
+
+
+def unpatched_method(method: Any) -> Any:
+    """Return a method of a class of ``logging``; None if another library has replaced it.
+
+    A tracer may have patched the method before this module was imported. Its wrapper copies
+    the name and the module of the original, so the file of its code decides.
+    """
+    source = logging.addLevelName.__code__.co_filename
+    is_own = type(method) is FunctionType and method.__code__.co_filename == source
+    return method if is_own else None
 
 
 def native(module: str, name: str) -> Any:

@@ -17,9 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mozlog_py._fields.from_record import EXCLUDED_ATTRIBUTES, STANDARD_ATTRIBUTES
+from mozlog_py._process.unpatched import unpatched_method
 from mozlog_py._values.sanitiser import unique_key
-
-from .record_factory import unpatched_method
 
 __all__ = ["OverridingExtra", "install", "make_record"]
 

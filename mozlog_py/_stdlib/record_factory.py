@@ -14,25 +14,13 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
-from types import FunctionType
 from typing import Any, Final
 
 from mozlog_py._fields.from_record import HAS_NANOSECONDS
 from mozlog_py._process.memo import remember
+from mozlog_py._process.unpatched import unpatched_method
 
-__all__ = ["install", "make_record", "unpatched_method"]
-
-
-def unpatched_method(method: Any) -> Any:
-    """Return a method of a class of ``logging``; None if another library has replaced it.
-
-    A tracer may have patched the method before this module was imported. Its wrapper copies
-    the name and the module of the original, so the file of its code decides.
-    """
-    source = logging.addLevelName.__code__.co_filename
-    is_own = type(method) is FunctionType and method.__code__.co_filename == source
-    return method if is_own else None
-
+__all__ = ["install", "make_record"]
 
 _LogRecord: Final = logging.LogRecord
 _new: Final = logging.LogRecord.__new__
