@@ -168,6 +168,31 @@ class TestBuffers:
         assert path.read_bytes() == b"2\n"
 
 
+class TestReplacedWrite:
+    """A tool that collects the output sets ``write`` on the stream itself."""
+
+    @pytest.mark.parametrize("kind", ["text", "buffered", "raw"])
+    def test_line_goes_through_the_method_that_was_set_on_a_stream(
+        self, kind: str, tmp_path: Path
+    ) -> None:
+        stream: Any = (tmp_path / "out").open("w" if kind == "text" else "wb")
+        if kind == "raw":
+            stream = stream.detach()
+        collected = []
+        original = stream.write
+
+        def write(written: Any) -> int:
+            collected.append(written)
+            return int(original(written))
+
+        stream.write = write
+        assert Sink(stream).write(b"one\n")
+        stream.flush()
+        assert collected == ["one\n" if kind == "text" else b"one\n"]
+        assert (tmp_path / "out").read_bytes() == b"one\n"
+        stream.close()
+
+
 class TestCut:
     def line(self, **fields: Any) -> bytes:
         stream = io.StringIO()

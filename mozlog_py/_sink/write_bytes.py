@@ -454,10 +454,14 @@ def destination_for(stream: Any) -> Destination:
     Raises:
         OSError: The descriptor is closed.
     """
-    # Exact types only: a subclass may do something of its own in ``write``.
+    # Exact types only: a subclass may do something of its own in ``write``, and so may a method
+    # that was set on the stream, as tools do that collect the output.
     if type(stream) is io.TextIOWrapper and _is_utf8(stream.encoding):
-        return _descriptor_destination(stream, stream.buffer)
-    if type(stream) is io.BufferedWriter or type(stream) is io.FileIO:
+        if "write" not in vars(stream):
+            return _descriptor_destination(stream, stream.buffer)
+    elif (type(stream) is io.BufferedWriter or type(stream) is io.FileIO) and (
+        "write" not in vars(stream)
+    ):
         return _descriptor_destination(stream, stream)
     if type(stream) is ReopenableFile:
         return DescriptorDestination(
