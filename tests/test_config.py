@@ -789,16 +789,19 @@ else: Pool()
         assert b"ValueError: why the service ended" in done.stderr
 
     def test_exceptions_are_shown_on_stderr_if_no_handler_writes(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         seen: list[Any] = []
         monkeypatch.setattr(sys, "__excepthook__", lambda *args: seen.append(args))
         monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
         mozlog_py.configure("shop", stream=io.StringIO())
-        logging.getLogger().handlers[:] = [logging.NullHandler()]
-        error = ValueError("shown")
-        sys.excepthook(ValueError, error, None)
-        assert seen == [(ValueError, error, None)]
+        for handlers in ([logging.NullHandler()], []):
+            logging.getLogger().handlers[:] = handlers
+            error = ValueError("shown")
+            sys.excepthook(ValueError, error, None)
+            assert seen.pop() == (ValueError, error, None)
+        assert seen == []
+        assert capsys.readouterr().err == ""
 
     def test_uncaught_is_installed_once(self) -> None:
         excepthooks.log_uncaught()

@@ -52,6 +52,9 @@ def _log(level: int, exc_info: Any, message: str, *args: Any) -> bool:
     if not _logger.isEnabledFor(level):
         return False
     handlers = _receivers(level)
+    if not handlers:
+        # ``logging`` would write it to stderr, as the caller does then.
+        return False
     losses = [_lost(each) for each in handlers]
     _logger.log(level, message, *args, exc_info=exc_info)
     return any(
