@@ -55,7 +55,7 @@ def surround(error_middleware: Any) -> None:
     def begin_and_call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
         layer = self.__dict__.get(_LAYER, _UNKNOWN)
         if layer is _UNKNOWN:
-            is_needed = _has_layer(self, error_middleware) or _is_added(scope.get("app"))
+            is_needed = _needs_layer(self, error_middleware, scope.get("app"))
             layer = OutermostLayer(functools.partial(call, self)) if is_needed else None
             self.__dict__[_LAYER] = layer
         return call(self, scope, receive, send) if layer is None else layer(scope, receive, send)
@@ -64,23 +64,28 @@ def surround(error_middleware: Any) -> None:
     error_middleware.__call__ = begin_and_call
 
 
-def _is_added(app: Any) -> bool:
-    """Return whether a ``StateLayer`` is in the list of an application's middleware.
+def _needs_layer(middleware: Any, error_middleware: Any, app: Any) -> bool:
+    """Return whether a ``StateLayer`` is inside, and no other error middleware nearer.
 
-    Middleware that is a function, or names its application otherwise, hides those inside of it.
+    Args:
+        middleware: The error middleware.
+        error_middleware: Its class.
+        app: The application of the request, None if it is not known. Middleware that is a function,
+            or that names its application otherwise, hides those inside of it: then the list of the
+            application's middleware decides.
     """
-    return any(
-        isinstance(kind := getattr(each, "cls", None), type) and issubclass(kind, StateLayer)
-        for each in getattr(app, "user_middleware", ())
-    )
-
-
-def _has_layer(middleware: Any, error_middleware: Any) -> bool:
-    """Return whether a ``StateLayer`` is inside, and no other error middleware nearer."""
     for _ in range(_MAX_DEPTH):
         middleware = getattr(middleware, "app", None)
-        if middleware is None or isinstance(middleware, error_middleware):
+        if middleware is None:
+            return _has_added(app)
+        if isinstance(middleware, error_middleware):
             return False
         if issubclass(type(middleware), StateLayer):
             return True
     return False
+
+
+def _has_added(app: Any) -> bool:
+    """Return whether a ``StateLayer`` is in the list of an application's middleware."""
+    kinds = [getattr(each, "cls", None) for each in getattr(app, "user_middleware", ())]
+    return any(isinstance(kind, type) and issubclass(kind, StateLayer) for kind in kinds)
