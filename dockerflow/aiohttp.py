@@ -5,15 +5,17 @@
     app = web.Application()
     dockerflow.aiohttp.setup(app)
 
-A summary is logged when the body of the response has ended, or when an exception leaves
-the outermost middleware. aiohttp serves each request in a task of its own, which is left
-in the request's context: ``aiohttp.access`` and ``aiohttp.server`` log in it last.
+A summary is logged when the body of the response has ended, else with the request's task.
+aiohttp serves each request in a task of its own, which is left in the request's context:
+``aiohttp.access`` and ``aiohttp.server`` log in it last. Middleware further out may answer
+an exception that leaves this one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow._request.exchange import Exchange
@@ -25,7 +27,7 @@ from dockerflow.endpoints import PATHS, Endpoints
 from dockerflow.summary import current, is_cancellation
 
 with needs_extra("aiohttp"):
-    from aiohttp import web
+    from aiohttp import WSCloseCode, web
 
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; type checkers know it of all versions.
@@ -35,6 +37,8 @@ __all__ = ["setup"]
 
 # How a client sees a connection that ends without a closing frame (RFC 6455, 7.4.1).
 _ABNORMAL_CLOSURE: Final = 1006
+# What the server answers an exception with, or a handler that returns no response.
+_SERVER_ERROR: Final = 500
 
 
 def setup(app: web.Application, **options: Unpack[MiddlewareOptions]) -> None:
@@ -64,63 +68,156 @@ class _AiohttpExchange(Exchange):
     layer: _Layer
     #: The response that was begun, until it has ended.
     response: web.StreamResponse | None = None
+    #: Whether the layer was left: middleware further out has control, and then the server.
+    is_left: bool = False
+    #: What has left the layer while the client was there, as long as nothing has answered it.
+    unanswered: BaseException | None = None
+    #: Whether the layer was left with a value that is no response.
+    has_no_response: bool = False
+    #: The exception that is handled around the request, where an ``except`` clause serves.
+    surrounding: BaseException | None = None
+    #: The code that the application has closed its WebSocket with, before the client did.
+    close_code: int | None = None
+
+    def watch(self, response: web.StreamResponse) -> None:
+        """Have the request fail if the server cannot prepare the response that it gets."""
+        prepare = response.prepare
+
+        async def prepare_or_fail(request: web.BaseRequest) -> Any:
+            # The response and this function refer to each other.
+            vars(response).pop("prepare", None)
+            try:
+                return await prepare(request)
+            except BaseException as error:
+                # Files are sent here, by the system: it leaves the transport of a cut one open.
+                has_sent = bool(self.writer.output_size)
+                is_cut = has_sent and isinstance(error, (ConnectionError, TimeoutError))
+                self.fail(error, is_cut)
+                raise
+
+        response.prepare = prepare_or_fail  # type: ignore[method-assign]
+
+    def fail(self, error: BaseException, is_cut: bool = False) -> None:
+        """Keep an exception, for middleware further out may answer it, and else the server.
+
+        Args:
+            error: What has left the layer, or the preparation of a response.
+            is_cut: Whether the exception says that the connection is cut.
+        """
+        self.attach_id(error)
+        self.is_client_gone = is_cut or self._is_disconnected()
+        is_final = not isinstance(error, (Exception, asyncio.CancelledError))
+        if is_final or self.is_client_gone or self.is_over:
+            self.end(error)
+        else:
+            self.unanswered = error
+
+    def leave_to_server(self) -> None:
+        """Leave the layer, and note whether the client is still there."""
+        self.is_left = True
+        self.is_client_gone = self._is_disconnected()
+        super().leave_to_server()
 
     def begin_response(self, response: web.StreamResponse) -> None:
         """Note the status that is about to be sent, and end the request with the body."""
+        if response is self.response or (self.response is not None and self.writer.output_size):
+            return
+        # An earlier one was not sent.
+        self._release()
         self.response = response
-        if not self._is_disconnected():
-            self.code = response.status
+        self.is_client_gone = self._is_disconnected()
+        if self.is_left:
+            self._note_answer(response.status)
+        is_servers = self.has_no_response and response.status == _SERVER_ERROR
+        self.code = None if self.is_client_gone or is_servers else response.status
         write_eof = response.write_eof
 
         async def write_eof_and_finish(*args: Any, **options: Any) -> None:
             try:
                 await write_eof(*args, **options)
             except BaseException as error:
+                self.is_client_gone = self._is_disconnected()
                 self.end(error)
                 raise
-            finally:
-                # The response and this function refer to each other.
-                vars(response).pop("write_eof", None)
-            self.finish()
+            self.finish(self.unanswered)
 
         response.write_eof = write_eof_and_finish  # type: ignore[method-assign]
+        if isinstance(response, web.WebSocketResponse):
+            self._watch_close(response)
+
+    def _note_answer(self, status: int) -> None:
+        """Note whether the server answers an exception, or the application has done so."""
+        # The server sends its answer while it handles the exception.
+        error = sys.exc_info()[1]
+        is_servers = status >= _SERVER_ERROR and error is not self.surrounding
+        self.unanswered = error if is_servers and not isinstance(error, web.HTTPException) else None
+
+    def _watch_close(self, response: web.WebSocketResponse) -> None:
+        """Note the code that the application closes a WebSocket with: its client may reply 1000."""
+        close = response.close
+
+        async def note_code_and_close(*args: Any, **options: Any) -> bool:
+            is_first = self.close_code is None and response.close_code is None
+            if is_first and not self._is_disconnected():
+                self.close_code = options.get("code", WSCloseCode.OK)
+            return await close(*args, **options)
+
+        response.close = note_code_and_close  # type: ignore[method-assign]
 
     def end(self, error: BaseException | None = None) -> None:
         """End a request whose response does not end as it should.
 
         Args:
-            error: What has left the handler, or the making of the body.
+            error: What has left the handler, or the making of the response.
         """
         if error is not None:
             self.attach_id(error)
-        if self.code is None and isinstance(error, asyncio.TimeoutError):
-            # The server answers so.
-            self.code = 504
-        if isinstance(error, web.RequestPayloadError):
-            # The client has sent a body that cannot be decoded. The server answers with a 500.
-            self.error, self.status_of_error = error, self.code or 500
-        # A server that shuts down closes connections and cancels handlers, too.
-        is_stopped = self.layer.is_shut_down and error is not None and is_cancellation(error)
-        self.is_client_gone = not is_stopped and self._is_disconnected()
+        if self.unanswered is not None:
+            error, self.is_client_gone = self.unanswered, False
+        elif self.layer.is_shut_down and error is not None and is_cancellation(error):
+            # A server that shuts down closes connections and cancels handlers, too.
+            self.is_client_gone = False
+        if not self.writer.output_size:
+            # The status was not sent.
+            self.code = None
+            self._release()
         self.finish(error)
 
     def end_with_task(self, task: asyncio.Task[Any]) -> None:
         """End the request with the server's task, where its response has not ended before."""
-        if not self.is_over:
-            self.is_incomplete = self.code is not None
-            self.end(asyncio.CancelledError() if task.cancelled() else task.exception())
+        if self.is_over:
+            return
+        self.is_incomplete = self.code is not None
+        if task.cancelled():
+            self.is_client_gone = self._is_disconnected()
+            self.end(asyncio.CancelledError())
+        else:
+            self.end(task.exception())
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary, with the close code of a WebSocket."""
+        if isinstance(error, web.RequestPayloadError):
+            # The client has sent a body that cannot be decoded. The server answers with a 500.
+            self.error, self.status_of_error = error, self.code or _SERVER_ERROR
         if isinstance(self.response, web.WebSocketResponse):
             self.method = "WEBSOCKET"
-            self.code = self.response.close_code or _ABNORMAL_CLOSURE
-        self.response = None
+            self.code = self.close_code or self.response.close_code or _ABNORMAL_CLOSURE
+        self._release()
         super().finish(error)
+        # The frames of its traceback refer to this object.
+        self.unanswered = self.surrounding = None
 
     def _is_disconnected(self) -> bool:
+        """Return whether the connection is closed; behind the task, the server has closed it."""
         transport = self.writer.transport
         return transport is None or transport.is_closing()
+
+    def _release(self) -> None:
+        """Release the response: it and the functions in place of its methods are a cycle."""
+        if self.response is not None:
+            for name in ("write_eof", "close"):
+                vars(self.response).pop(name, None)
+            self.response = None
 
 
 class _Layer(Middleware):
@@ -148,25 +245,34 @@ class _Layer(Middleware):
         exchange = _AiohttpExchange()
         exchange.layer, exchange.writer = self, request.writer
         exchange.method, exchange.path = request.method, request.path
+        exchange.surrounding = sys.exc_info()[1]
         self.begin(exchange, request)
         try:
             response = await handler(request)
-        except web.HTTPException:
+        except web.HTTPException as error:
             # The server sends it as a response.
+            if self._is_outermost(request):
+                exchange.watch(error)
             raise
         except BaseException as error:
-            exchange.end(error)
+            exchange.fail(error)
             raise
         else:
             if not isinstance(response, web.StreamResponse):
-                # The server answers with a 500.
-                exchange.finish()
+                exchange.has_no_response = True
+            elif self._is_outermost(request):
+                exchange.watch(response)
             return response
         finally:
             exchange.leave_to_server()
             task = asyncio.current_task()
             if task is not None and not exchange.is_over:
                 task.add_done_callback(exchange.end_with_task)
+
+    def _is_outermost(self, request: web.Request) -> bool:
+        """Return whether the server gets what this middleware returns, and no other one does."""
+        apps = request.match_info.apps
+        return bool(next(each for app in apps for each in app.middlewares) == self.serve)
 
     async def prepare(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Have a response carry the id, and end the request with it: a signal handler."""
@@ -176,7 +282,7 @@ class _Layer(Middleware):
         # No cache keeps a handshake's answer.
         vary = ("*",) if response.status == 101 else response.headers.getall("Vary", ())
         response.headers.update(exchange.echo_headers(response.headers, vary))
-        if not exchange.is_over and exchange.response is None:
+        if not exchange.is_over:
             exchange.begin_response(response)
 
     async def shut_down(self, app: web.Application) -> None:  # noqa: ARG002 - signals have it

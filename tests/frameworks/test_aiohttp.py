@@ -455,6 +455,24 @@ class TestDisconnect:
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 200, 0)
 
+    def test_disconnect_in_the_middle_of_a_file_is_no_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        (tmp_path / "large").write_bytes(b"x" * 50_000_000)
+        app = application(tmp_path)
+        app.router.add_static("/static", tmp_path)
+
+        async def main() -> None:
+            async with connected(app) as client:
+                client.send("/static/large")
+                await client.reader.readuntil(b"xxx")
+                client.abort()
+                await until(lambda: lines.summaries)
+
+        asyncio.run(main())
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 200, 0)
+
     def test_disconnect_in_the_middle_of_a_body_is_no_error(
         self, lines: Lines, tmp_path: Path
     ) -> None:
@@ -622,24 +640,6 @@ class TestResponse:
         assert status == lines.summary["code"] == lines.summary["errno"] == 500
         assert headers["x-request-id"] == lines.summary["rid"]
 
-    def test_response_that_the_server_cannot_begin_is_an_error(
-        self, lines: Lines, tmp_path: Path
-    ) -> None:
-        app = application(tmp_path)
-
-        async def bad(request: web.Request) -> web.Response:
-            return web.Response(headers={"X-Bad": "a\r\nb"})
-
-        app.router.add_get("/bad", bad)
-
-        async def main() -> None:
-            async with connected(app) as client:
-                client.send("/bad")
-                await client.rest()
-
-        asyncio.run(main())
-        assert (lines.summaries[0]["Severity"], lines.summary["errno"]) == (3, 500)
-
     def test_response_to_an_expectation_that_is_refused_is_the_servers_own(
         self, lines: Lines, tmp_path: Path
     ) -> None:
@@ -649,6 +649,174 @@ class TestResponse:
 
         assert asyncio.run(main()) == 417
         assert lines.summaries == []
+
+
+class TestUnsentResponse:
+    """Responses that fail before their status is sent: the client gets no byte, as without us."""
+
+    def ask(self, app: web.Application, path: str = "/fails", times: int = 1) -> list[bytes]:
+        """Return what the client gets of each request, until the server closes the connection."""
+
+        async def main() -> list[bytes]:
+            got = []
+            async with serving(app) as site:
+                for _ in range(times):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
+                    client = Connection(reader, writer)
+                    client.send(path, "X-Request-Id: r1", "Connection: close")
+                    got.append(await client.rest())
+                    writer.close()
+            return got
+
+        return asyncio.run(main())
+
+    def found(self, lines: Lines) -> list[tuple[int, int, int]]:
+        return [
+            (each["Severity"], each["Fields"]["errno"], each["Fields"]["code"])
+            for each in lines.summaries
+        ]
+
+    @pytest.mark.parametrize("place", ["before", "behind"])
+    @pytest.mark.parametrize("error", [ConnectionError("down"), RuntimeError("down")])
+    @pytest.mark.parametrize("kind", [web.Response, web.StreamResponse, web.HTTPNotFound])
+    def test_unsent_response_of_a_signal_handler_that_raises_is_an_error(
+        self, lines: Lines, tmp_path: Path, place: str, error: Exception, kind: Any
+    ) -> None:
+        app = application(tmp_path)
+
+        async def fails(request: web.Request) -> web.StreamResponse:
+            if kind is web.HTTPNotFound:
+                raise web.HTTPNotFound
+            response: web.StreamResponse = kind()
+            return response
+
+        async def raises(request: web.Request, response: web.StreamResponse) -> None:
+            raise error
+
+        app.router.add_get("/fails", fails)
+        app.on_response_prepare.insert(0 if place == "before" else 1, raises)
+        assert self.ask(app) == [b""]
+        assert self.found(lines) == [(3, 500, 500)]
+        assert lines.summary["msg"] == "down"
+        assert ids_of(lines) == {"r1"}
+
+    def test_unsent_response_with_a_bad_header_is_an_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+
+        async def fails(request: web.Request) -> web.Response:
+            return web.Response(headers={"X-Bad": "a\r\nb"})
+
+        app.router.add_get("/fails", fails)
+        assert self.ask(app) == [b""]
+        assert self.found(lines) == [(3, 500, 500)]
+        assert ids_of(lines) == {"r1"}
+        assert "aiohttp.server" in {each["Type"] for each in lines.all}
+
+    def test_unsent_response_with_a_body_that_fails_at_once_is_an_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+
+        async def parts() -> AsyncIterator[bytes]:
+            raise ValueError("no part")
+            yield b""
+
+        async def fails(request: web.Request) -> web.Response:
+            return web.Response(body=parts())
+
+        app.router.add_get("/fails", fails)
+        assert self.ask(app) == [b""]
+        assert self.found(lines) == [(3, 500, 500)]
+        assert ids_of(lines) == {"r1"}
+
+    def test_unsent_response_that_was_returned_before_is_an_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+        once = web.Response(text="once")
+
+        async def fails(request: web.Request) -> web.Response:
+            return once
+
+        app.router.add_get("/fails", fails)
+        first, *others = self.ask(app, times=3)
+        assert first.startswith(b"HTTP/1.1 200")
+        assert others == [b"", b""]
+        assert self.found(lines) == [(6, 0, 200), (3, 500, 500), (3, 500, 500)]
+
+    def test_unsent_response_of_a_middleware_outside_is_an_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+        app.middlewares.insert(0, replacing)
+
+        async def raises(request: web.Request, response: web.StreamResponse) -> None:
+            raise ConnectionError("down")
+
+        app.on_response_prepare.append(raises)
+        assert self.ask(app, "/where") == [b""]
+        assert self.found(lines) == [(3, 500, 500)]
+
+    @pytest.mark.parametrize("place", ["before", "behind"])
+    def test_unsent_response_gives_way_to_the_servers_answer(
+        self, lines: Lines, tmp_path: Path, place: str
+    ) -> None:
+        app = application(tmp_path)
+
+        async def raises(request: web.Request, response: web.StreamResponse) -> None:
+            if response.status != 500:
+                raise ConnectionError("down")
+
+        app.on_response_prepare.insert(0 if place == "before" else 1, raises)
+        (got,) = self.ask(app, "/stream")
+        assert got.startswith(b"HTTP/1.1 500")
+        assert b"r1" in got
+        assert self.found(lines) == [(3, 500, 500)]
+        assert ids_of(lines) == {"r1"}
+
+    @pytest.mark.parametrize("status", [200, 403])
+    def test_unsent_response_gives_way_to_the_one_that_is_returned(
+        self, lines: Lines, tmp_path: Path, status: int
+    ) -> None:
+        app = application(tmp_path)
+
+        async def replaces(request: web.Request) -> web.Response:
+            # Begun, and not sent yet.
+            await web.Response(status=201).prepare(request)
+            return web.Response(status=status)
+
+        app.router.add_get("/replaces", replaces)
+        (got,) = self.ask(app, "/replaces")
+        assert got.startswith(f"HTTP/1.1 {status}".encode())
+        assert self.found(lines) == [(6, 0, status)]
+
+    def test_unsent_response_whose_client_has_gone_is_no_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+        once = web.Response(text="once")
+        entered = asyncio.Event()
+
+        async def wait(request: web.Request) -> web.Response:
+            if lines.summaries:
+                entered.set()
+                await until(lambda: request.transport is None)
+            return once
+
+        app.router.add_get("/wait", wait)
+
+        async def main() -> None:
+            async with connected(app) as client:
+                await client.get("/wait")
+                client.send("/wait")
+                await entered.wait()
+                client.abort()
+                await until(lambda: len(lines.summaries) == 2)
+
+        asyncio.run(main())
+        assert self.found(lines) == [(6, 0, 200), (6, 0, 499)]
 
 
 class TestWebSockets:
@@ -685,6 +853,113 @@ class TestWebSockets:
         assert headers["X-Request-Id"] == line["Fields"]["rid"] == "r1"
         assert "Vary" not in headers
         assert lines.of("app") == [{"msg": "accepted", "rid": "r1"}]
+
+    @pytest.mark.parametrize(
+        ("code", "said"), [(4002, 4002), (None, 1000), (aiohttp.WSCloseCode.GOING_AWAY, 1001)]
+    )
+    @pytest.mark.parametrize("is_received", [False, True])
+    def test_web_sockets_that_the_application_closes_have_its_code(
+        self, lines: Lines, tmp_path: Path, code: int | None, said: int, is_received: bool
+    ) -> None:
+        app = application(tmp_path)
+
+        async def close(request: web.Request) -> web.WebSocketResponse:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            # Another task may wait for a message meanwhile.
+            waiting = asyncio.create_task(socket.receive()) if is_received else None
+            await asyncio.sleep(0)
+            await socket.close(**({} if code is None else {"code": code}))
+            await socket.close(code=4003)
+            if waiting is not None:
+                await waiting
+            return socket
+
+        app.router.add_get("/close", close)
+
+        async def main() -> int | None:
+            async with serving(app) as site, aiohttp.ClientSession() as session:
+                url = f"http://127.0.0.1:{port_of(site)}/close"
+                # The client replies with 1000.
+                async with session.ws_connect(url) as socket:
+                    await socket.receive(20)
+                    return socket.close_code
+
+        assert asyncio.run(main()) == said
+        assert (lines.summary["method"], lines.summary["code"]) == ("WEBSOCKET", said)
+        assert (lines.summaries[0]["Severity"], lines.summary["errno"]) == (6, 0)
+
+    def test_web_sockets_that_the_client_closes_first_have_the_clients_code(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+
+        async def reply(request: web.Request) -> web.WebSocketResponse:
+            socket = web.WebSocketResponse(autoclose=False)
+            await socket.prepare(request)
+            await socket.send_str("ready")
+            await socket.receive()
+            await socket.close(code=4002)
+            return socket
+
+        app.router.add_get("/reply", reply)
+
+        async def main() -> None:
+            async with serving(app) as site, aiohttp.ClientSession() as session:
+                url = f"http://127.0.0.1:{port_of(site)}/reply"
+                async with session.ws_connect(url) as socket:
+                    await socket.receive(20)
+                    await socket.close(code=3001)
+
+        asyncio.run(main())
+        assert (lines.summary["code"], lines.summary["errno"]) == (3001, 0)
+
+    def test_web_sockets_that_are_gone_before_the_application_closes_them_are_1006(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+
+        async def late(request: web.Request) -> web.WebSocketResponse:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.send_str("ready")
+            await until(lambda: request.transport is None)
+            await socket.close(code=4002)
+            return socket
+
+        app.router.add_get("/late", late)
+
+        async def main() -> None:
+            async with serving(app) as site, aiohttp.ClientSession() as session:
+                url = f"http://127.0.0.1:{port_of(site)}/late"
+                async with session.ws_connect(url) as socket:
+                    await socket.receive(20)
+                    socket._response.connection.transport.abort()  # type: ignore[union-attr]
+                    await until(lambda: lines.summaries)
+
+        asyncio.run(main())
+        assert (lines.summary["code"], lines.summary["errno"]) == (1006, 0)
+
+    def test_web_sockets_that_cannot_be_prepared_have_the_status_that_is_sent(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        app = application(tmp_path)
+
+        async def raises(request: web.Request, response: web.StreamResponse) -> None:
+            if response.status == 101:
+                raise ConnectionError("down")
+
+        app.on_response_prepare.append(raises)
+
+        async def main() -> int:
+            async with serving(app) as site, aiohttp.ClientSession() as session:
+                url = f"http://127.0.0.1:{port_of(site)}/echo"
+                with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                    await session.ws_connect(url)
+                return refused.value.status
+
+        assert asyncio.run(main()) == lines.summary["code"] == 500
+        assert (lines.summary["method"], lines.summary["errno"]) == ("GET", 500)
 
     def test_web_sockets_that_fail_are_errors(self, lines: Lines, tmp_path: Path) -> None:
         self.converse(application(tmp_path), "boom")
@@ -777,6 +1052,171 @@ class TestSubApplications:
         answer = AiohttpDriver(app).get("/sub/stream")
         assert answer.header("x-request-id") == lines.summary["rid"]
         assert (lines.summary["path"], lines.summary["parts"]) == ("/sub/stream", 3)
+
+
+class TestOuterMiddleware:
+    """Middleware of an application whose sub-application alone is set up."""
+
+    def ask(self, folder: Path, middleware: Any, path: str = "/sub/boom") -> Answer:
+        inner = application(folder)
+
+        async def nothing(request: web.Request) -> Any:
+            return None
+
+        async def late(request: web.Request) -> web.Response:
+            await asyncio.sleep(60)
+            return web.Response()
+
+        async def broken(request: web.Request) -> web.Response:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            raise ValueError("broken")
+
+        inner.router.add_get("/nothing", nothing)
+        inner.router.add_get("/broken", broken)
+        inner.router.add_get("/late", late)
+        app = web.Application(middlewares=[web.middleware(middleware)])
+        app.add_subapp("/sub", inner)
+        return AiohttpDriver(app).get(path, headers=[("x-request-id", "r1")])
+
+    def check(self, lines: Lines, answer: Answer, status: int, errno: int) -> None:
+        """Check that the answer and its one summary have the status, the id and the outcome."""
+        (line,) = lines.summaries
+        assert answer.status == line["Fields"]["code"] == status
+        assert (line["Severity"], line["Fields"]["errno"]) == (3 if errno else 6, errno)
+        assert answer.header("x-request-id") == line["Fields"]["rid"] == "r1"
+
+    @pytest.mark.parametrize("status", [200, 409, 500, 503])
+    @pytest.mark.parametrize("is_raised", [False, True])
+    def test_outer_middleware_may_answer_an_exception(
+        self, lines: Lines, tmp_path: Path, status: int, is_raised: bool
+    ) -> None:
+        async def answers(request: web.Request, handler: Any) -> Any:
+            try:
+                return await handler(request)
+            except ValueError as error:
+                if not is_raised:
+                    return web.Response(status=status)
+                kind = {409: web.HTTPConflict, 500: web.HTTPInternalServerError}.get(
+                    status, web.HTTPServiceUnavailable if status == 503 else web.HTTPOk
+                )
+                raise kind from error
+
+        self.check(lines, self.ask(tmp_path, answers), status, 0)
+
+    def test_outer_middleware_may_answer_with_a_stream(self, lines: Lines, tmp_path: Path) -> None:
+        async def answers(request: web.Request, handler: Any) -> Any:
+            try:
+                return await handler(request)
+            except ValueError:
+                response = web.StreamResponse(status=409)
+                await response.prepare(request)
+                await response.write(b"a part")
+                return response
+
+        self.check(lines, self.ask(tmp_path, answers), 409, 0)
+
+    def test_outer_middleware_may_ask_again(self, lines: Lines, tmp_path: Path) -> None:
+        is_first = iter([True, False])
+
+        async def flaky(request: web.Request, handler: Any) -> Any:
+            if next(is_first):
+                raise ValueError("once")
+            return await handler(request)
+
+        async def again(request: web.Request, handler: Any) -> Any:
+            try:
+                return await handler(request)
+            except ValueError:
+                return await handler(request)
+
+        app, inner = web.Application(middlewares=[web.middleware(again)]), application(tmp_path)
+        inner.middlewares.append(web.middleware(flaky))
+        app.add_subapp("/sub", inner)
+        answer = AiohttpDriver(app).get("/sub/where", headers=[("x-request-id", "r1")])
+        self.check(lines, answer, 200, 0)
+
+    def test_outer_middleware_that_raises_another_exception_answers_none(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        async def raises(request: web.Request, handler: Any) -> Any:
+            try:
+                return await handler(request)
+            except ValueError as error:
+                raise LookupError("outside") from error
+
+        self.check(lines, self.ask(tmp_path, raises), 500, 500)
+        assert lines.summary["error"] == "LookupError('outside')"
+        assert "boom" in lines.summary["traceback"]
+
+    def test_outer_middleware_that_fails_behind_a_response_is_an_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        async def raises(request: web.Request, handler: Any) -> Any:
+            await handler(request)
+            raise LookupError("outside")
+
+        self.check(lines, self.ask(tmp_path, raises, "/sub/where"), 500, 500)
+        assert lines.summary["msg"] == "outside"
+
+    @pytest.mark.parametrize("is_answered", [False, True])
+    def test_outer_middleware_may_answer_in_time(
+        self, lines: Lines, tmp_path: Path, is_answered: bool
+    ) -> None:
+        async def hurries(request: web.Request, handler: Any) -> Any:
+            # As asyncio.timeout() of Python 3.11 does.
+            task: Any = asyncio.current_task()
+            asyncio.get_running_loop().call_soon(task.cancel)
+            try:
+                return await handler(request)
+            except asyncio.CancelledError:
+                getattr(task, "uncancel", int)()
+                if is_answered:
+                    return web.Response(status=503)
+                raise asyncio.TimeoutError("too late") from None
+
+        status, errno = (503, 0) if is_answered else (504, 500)
+        self.check(lines, self.ask(tmp_path, hurries, "/sub/late"), status, errno)
+
+    @pytest.mark.parametrize(
+        ("is_answered", "status", "errno"), [(True, 204, 0), (False, 500, 500)]
+    )
+    def test_outer_middleware_may_answer_in_place_of_nothing(
+        self, lines: Lines, tmp_path: Path, is_answered: bool, status: int, errno: int
+    ) -> None:
+        async def answers(request: web.Request, handler: Any) -> Any:
+            response = await handler(request)
+            return web.Response(status=204) if is_answered else response
+
+        self.check(lines, self.ask(tmp_path, answers, "/sub/nothing"), status, errno)
+
+    def test_outer_middleware_that_answers_a_broken_stream_leaves_an_error(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        async def answers(request: web.Request, handler: Any) -> Any:
+            try:
+                return await handler(request)
+            except ValueError:
+                return web.Response(status=409)
+
+        self.ask(tmp_path, answers, "/sub/broken")
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["code"]) == (3, 200)
+        assert line["Fields"]["msg"] == "broken"
+
+    def test_outer_middleware_answers_also_where_an_except_clause_serves(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        async def answers(request: web.Request, handler: Any) -> Any:
+            try:
+                return await handler(request)
+            except ValueError:
+                return web.Response(status=503)
+
+        try:
+            raise LookupError("no other server")
+        except LookupError:
+            self.check(lines, self.ask(tmp_path, answers), 503, 0)
 
 
 class TestSetup:
