@@ -18,7 +18,7 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from dockerflow._request.exchange import Exchange
+from dockerflow._request.late_answer import SERVER_ERROR, LateAnswer
 from dockerflow._request.missing_extra import needs_extra
 from dockerflow._request.multidict import multidict_id_headers, read_multidict
 from dockerflow._request.options import Middleware, MiddlewareOptions, Options
@@ -37,8 +37,6 @@ __all__ = ["setup"]
 
 # How a client sees a connection that ends without a closing frame (RFC 6455, 7.4.1).
 _ABNORMAL_CLOSURE: Final = 1006
-# What the server answers an exception with, or a handler that returns no response.
-_SERVER_ERROR: Final = 500
 
 
 def setup(app: web.Application, **options: Unpack[MiddlewareOptions]) -> None:
@@ -59,23 +57,16 @@ def setup(app: web.Application, **options: Unpack[MiddlewareOptions]) -> None:
     _Layer(app, **options).install(app)
 
 
-class _AiohttpExchange(Exchange):
+class _AiohttpExchange(LateAnswer):
     """One request, from the outermost middleware to the end of its response's body."""
 
+    pages = web.HTTPException
     #: The writer of the response: the request, and each clone of it, has this very one.
     writer: Any
     #: The layer that began the request.
     layer: _Layer
     #: The response that was begun, until it has ended.
     response: web.StreamResponse | None = None
-    #: Whether the layer was left: middleware further out has control, and then the server.
-    is_left: bool = False
-    #: What has left the layer while the client was there, as long as nothing has answered it.
-    unanswered: BaseException | None = None
-    #: Whether the layer was left with a value that is no response.
-    has_no_response: bool = False
-    #: The exception that is handled around the request, where an ``except`` clause serves.
-    surrounding: BaseException | None = None
     #: The code that the application has closed its WebSocket with, before the client did.
     close_code: int | None = None
 
@@ -90,46 +81,20 @@ class _AiohttpExchange(Exchange):
                 return await prepare(request)
             except BaseException as error:
                 # Files are sent here, by the system: it leaves the transport of a cut one open.
-                has_sent = bool(self.writer.output_size)
-                is_cut = has_sent and isinstance(error, (ConnectionError, TimeoutError))
+                is_cut = self._has_sent() and isinstance(error, (ConnectionError, TimeoutError))
                 self.fail(error, is_cut)
                 raise
 
         response.prepare = prepare_or_fail  # type: ignore[method-assign]
 
-    def fail(self, error: BaseException, is_cut: bool = False) -> None:
-        """Keep an exception, for middleware further out may answer it, and else the server.
-
-        Args:
-            error: What has left the layer, or the preparation of a response.
-            is_cut: Whether the exception says that the connection is cut.
-        """
-        self.attach_id(error)
-        self.is_client_gone = is_cut or self._is_disconnected()
-        is_final = not isinstance(error, (Exception, asyncio.CancelledError))
-        if is_final or self.is_client_gone or self.is_over:
-            self.end(error)
-        else:
-            self.unanswered = error
-
-    def leave_to_server(self) -> None:
-        """Leave the layer, and note whether the client is still there."""
-        self.is_left = True
-        self.is_client_gone = self._is_disconnected()
-        super().leave_to_server()
-
     def begin_response(self, response: web.StreamResponse) -> None:
         """Note the status that is about to be sent, and end the request with the body."""
-        if response is self.response or (self.response is not None and self.writer.output_size):
+        if response is self.response or (self.response is not None and self._has_sent()):
             return
         # An earlier one was not sent.
-        self._release()
+        self._drop_response()
         self.response = response
-        self.is_client_gone = self._is_disconnected()
-        if self.is_left:
-            self._note_answer(response.status)
-        is_servers = self.has_no_response and response.status == _SERVER_ERROR
-        self.code = None if self.is_client_gone or is_servers else response.status
+        self.note_status(response.status)
         write_eof = response.write_eof
 
         async def write_eof_and_finish(*args: Any, **options: Any) -> None:
@@ -145,13 +110,6 @@ class _AiohttpExchange(Exchange):
         if isinstance(response, web.WebSocketResponse):
             self._watch_close(response)
 
-    def _note_answer(self, status: int) -> None:
-        """Note whether the server answers an exception, or the application has done so."""
-        # The server sends its answer while it handles the exception.
-        error = sys.exc_info()[1]
-        is_servers = status >= _SERVER_ERROR and error is not self.surrounding
-        self.unanswered = error if is_servers and not isinstance(error, web.HTTPException) else None
-
     def _watch_close(self, response: web.WebSocketResponse) -> None:
         """Note the code that the application closes a WebSocket with: its client may reply 1000."""
         close = response.close
@@ -165,56 +123,33 @@ class _AiohttpExchange(Exchange):
         response.close = note_code_and_close  # type: ignore[method-assign]
 
     def end(self, error: BaseException | None = None) -> None:
-        """End a request whose response does not end as it should.
-
-        Args:
-            error: What has left the handler, or the making of the response.
-        """
-        if error is not None:
-            self.attach_id(error)
-        if self.unanswered is not None:
-            error, self.is_client_gone = self.unanswered, False
-        elif self.layer.is_shut_down and error is not None and is_cancellation(error):
+        """End a request whose response does not end as it should."""
+        if self.layer.is_shut_down and error is not None and is_cancellation(error):
             # A server that shuts down closes connections and cancels handlers, too.
             self.is_client_gone = False
-        if not self.writer.output_size:
-            # The status was not sent.
-            self.code = None
-            self._release()
-        self.finish(error)
-
-    def end_with_task(self, task: asyncio.Task[Any]) -> None:
-        """End the request with the server's task, where its response has not ended before."""
-        if self.is_over:
-            return
-        self.is_incomplete = self.code is not None
-        if task.cancelled():
-            self.is_client_gone = self._is_disconnected()
-            self.end(asyncio.CancelledError())
-        else:
-            self.end(task.exception())
+        super().end(error)
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary, with the close code of a WebSocket."""
         if isinstance(error, web.RequestPayloadError):
             # The client has sent a body that cannot be decoded. The server answers with a 500.
-            self.error, self.status_of_error = error, self.code or _SERVER_ERROR
+            self.error, self.status_of_error = error, self.code or SERVER_ERROR
         if isinstance(self.response, web.WebSocketResponse):
             self.method = "WEBSOCKET"
             self.code = self.close_code or self.response.close_code or _ABNORMAL_CLOSURE
-        self._release()
+        self._drop_response()
         super().finish(error)
-        # The frames of its traceback refer to this object.
-        self.unanswered = self.surrounding = None
 
     def _is_disconnected(self) -> bool:
-        """Return whether the connection is closed; behind the task, the server has closed it."""
         transport = self.writer.transport
         return transport is None or transport.is_closing()
 
-    def _release(self) -> None:
-        """Release the response: it and the functions in place of its methods are a cycle."""
+    def _has_sent(self) -> bool:
+        return bool(self.writer.output_size)
+
+    def _drop_response(self) -> None:
         if self.response is not None:
+            # It and the functions in place of its methods are a cycle.
             for name in ("write_eof", "close"):
                 vars(self.response).pop(name, None)
             self.response = None
