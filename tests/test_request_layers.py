@@ -3,7 +3,9 @@
 import asyncio
 import contextvars
 import inspect
+import logging
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -14,13 +16,23 @@ from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, 
 from dockerflow._request.server_task import is_channel_of_server, is_server_task
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.fastapi.middleware import MozlogRequestSummaryLogger, RequestIdMiddleware
-from dockerflow.summary import current, hand_over, take_back
+from dockerflow.summary import LOGGER_NAME, current, hand_over, take_back
 from mozlog_py import context
 
 
 @pytest.fixture
 def clean() -> Any:
     return contextvars.Context().run
+
+
+@pytest.fixture(autouse=True)
+def same_logger() -> Iterator[None]:
+    """Leave the logger of summaries as it was: a layer of FastAPI gives it a level and a handler."""
+    logger = logging.getLogger(LOGGER_NAME)
+    level, handlers = logger.level, logger.handlers[:]
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 class TestCoroutineFunctions:
