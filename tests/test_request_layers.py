@@ -27,7 +27,7 @@ def clean() -> Any:
 
 @pytest.fixture(autouse=True)
 def same_logger() -> Iterator[None]:
-    """Leave the logger of summaries as it was: a layer of FastAPI gives it a level and a handler."""
+    """Leave the logger of summaries as it was: a layer of FastAPI sets its level and a handler."""
     logger = logging.getLogger(LOGGER_NAME)
     level, handlers = logger.level, logger.handlers[:]
     yield
