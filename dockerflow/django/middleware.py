@@ -11,6 +11,9 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from copy import copy
+from http.cookies import SimpleCookie
 from inspect import isawaitable
 from operator import attrgetter
 from typing import Any, ClassVar, Final
@@ -43,8 +46,8 @@ __all__ = ["DockerflowMiddleware", "extract_request_id"]
 _logger: Final = logging.getLogger("dockerflow.django")
 
 _SUMMARY: Final = "_dockerflow_summary"
-#: The attribute of a response for the header and the id that were put into it.
-_ECHOED: Final = "_dockerflow_echoed"
+#: The attribute of a response for the header and the id of the request that it answers.
+_ANSWERS: Final = "_dockerflow_answers"
 #: Exceptions that Django answers with a status of their own.
 _STATUSES: Final = (
     BadRequest,
@@ -218,7 +221,7 @@ class DockerflowMiddleware:
             return response
         summary.code = 200 if response is None else getattr(response, "status_code", None)
         if isinstance(response, HttpResponseBase):
-            _echo(response, summary)
+            response = _echoed(response, summary)
         if getattr(response, "streaming", False):
             _watch_stream(response, summary)
         else:
@@ -324,20 +327,51 @@ def _user_id(request: HttpRequest) -> Any:
     return "" if user is None else user_id(user, attrgetter("pk"))
 
 
-def _echo(response: Any, summary: Any) -> None:
-    """Put the id into a response's headers, in place of that of an earlier request.
+def _echoed(response: Any, summary: Any) -> Any:
+    """Return a response of one request alone, with the id in its headers.
 
-    A view may return one object for several requests.
+    A view may return one object for several requests, also for several at a time. The first
+    request gets that object, and each other one a copy.
     """
+    mark = summary.echo_name, summary.rid
+    # One call, so that only one of several threads finds no earlier mark.
+    earlier = vars(response).setdefault(_ANSWERS, mark)
+    if earlier is not mark:
+        # A stream can be read once, and belongs to the last request that it is returned for.
+        if not getattr(response, "streaming", False):
+            response = _copied(response)
+        vars(response)[_ANSWERS] = mark
+        name, request_id = earlier
+        if name is not None and response.headers.get(name) == request_id:
+            del response.headers[name]
     headers = response.headers
-    earlier: tuple[str, str] | None = vars(response).get(_ECHOED)
-    if earlier is not None and headers.get(earlier[0]) == earlier[1]:
-        del headers[earlier[0]]
-    added = summary.echo_headers(headers, (headers.get("Vary", ""),))
-    for name, value in added.items():
+    for name, value in summary.echo_headers(headers, (headers.get("Vary", ""),)).items():
         headers[name] = value
-    if added:
-        vars(response)[_ECHOED] = summary.echo_name, summary.rid
+    return response
+
+
+def _copied(response: Any) -> Any:
+    """Return a copy of a response, with headers, cookies and closers of its own.
+
+    Other requests may change the response in their threads. Therefore each container is copied in
+    one call.
+    """
+    # copy() goes by what a pickle has, and that lacks the context of a template.
+    copied = object.__new__(type(response))
+    vars(copied).update(vars(response))
+    copied.headers = copy(response.headers)
+    copied.headers._store = response.headers._store.copy()
+    copied.cookies = SimpleCookie()
+    dict.update(copied.cookies, response.cookies)
+    copied._resource_closers = []
+    for closer in [*response._resource_closers]:
+        # Those of other requests stay. What the view has added is of this request.
+        if not isinstance(getattr(closer, "__self__", None), (DjangoSummary, HttpRequest)):
+            with suppress(ValueError):
+                response._resource_closers.remove(closer)
+                copied._resource_closers.append(closer)
+    copied.closed = False
+    return copied
 
 
 def _watch_stream(response: Any, summary: Exchange) -> None:
