@@ -1,7 +1,8 @@
 """Bodies whose parts are made after the framework's middleware has returned.
 
 Each part is made in the context of its request, and the caller's context is restored
-after each.
+after each. The middleware may leave the request's context to the first part, or to the end
+where there is none.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ def iterate_in(summary: Exchange, parts: Iterable[Any]) -> Iterator[Any]:
     An exception of the body ends the request.
     """
     iterator = iter(parts)
+    summary.leave()
     while True:
         summary.enter()
         try:
@@ -39,6 +41,7 @@ def iterate_in(summary: Exchange, parts: Iterable[Any]) -> Iterator[Any]:
 async def iterate_async_in(summary: Exchange, parts: Any) -> AsyncIterator[Any]:
     """Yield the parts of an asynchronous body; otherwise as ``iterate_in``."""
     iterator = aiter(parts)
+    summary.leave()
     while True:
         summary.enter()
         try:
@@ -60,6 +63,7 @@ def close_in(summary: Exchange, closers: Iterable[Callable[[], Any]]) -> None:
 
     An ``Exception`` of such a function is ignored, as frameworks ignore it.
     """
+    summary.leave()
     summary.enter()
     try:
         for close in closers:

@@ -377,7 +377,8 @@ def _copied(response: Any) -> Any:
 def _watch_stream(response: Any, summary: Exchange) -> None:
     """Make and close the parts of a streaming response in the context of its request.
 
-    The summary is logged when the response is closed.
+    The summary is logged when the response is closed. Django logs a line of its own about an error,
+    before it asks for the first part: until then, the context stays that of the request.
     """
     summary.is_streaming = True
     if not hasattr(response, "file_to_stream") or response.file_to_stream is None:
@@ -386,4 +387,8 @@ def _watch_stream(response: Any, summary: Exchange) -> None:
     # One of them closes the view's generator, whose ``finally`` may log.
     closers = [*response._resource_closers]
     response._resource_closers[:] = [lambda: close_in(summary, closers)]
-    summary.leave()
+    if response.status_code >= 400 and not summary.is_in_process:
+        summary.hand_back()
+    else:
+        # Django logs nothing, or a view goes on in its own request with the response.
+        summary.leave()

@@ -172,6 +172,24 @@ def stream_boom(request: Any) -> Any:
     return StreamingHttpResponse(parts())
 
 
+def error_stream(request: Any) -> Any:
+    """Stream the page of an error."""
+
+    def parts() -> Any:
+        log.info("part")
+        yield b"x"
+
+    return StreamingHttpResponse(parts(), status=404)
+
+
+async def aerror_stream(request: Any) -> Any:
+    async def parts() -> Any:
+        log.info("part")
+        yield b"x"
+
+    return StreamingHttpResponse(parts(), status=503)
+
+
 def closer(request: Any) -> Any:
     """Log when Django closes the response, which is when all of it was sent."""
     response = HttpResponse("ok")
@@ -235,6 +253,8 @@ urlpatterns = [
     path("stream", stream),
     path("astream", astream),
     path("stream-boom", stream_boom),
+    path("error-stream", error_stream),
+    path("aerror-stream", aerror_stream),
     path("closer", closer),
     path("calls", calls),
     path("acalls", acalls),

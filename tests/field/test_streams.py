@@ -163,7 +163,7 @@ def test_flask_has_no_context_left_when_the_request_is_over(stack: Stack) -> Non
 
 
 @shows("Django", "id in all lines", "yes, also Django's own")
-@pytest.mark.parametrize("path", ["missing", "boom"])
+@pytest.mark.parametrize("path", ["missing", "boom", "error-stream", "aerror-stream"])
 @pytest.mark.parametrize("server", WSGI)
 def test_djangos_own_line_has_the_id_under_wsgi(stack: Stack, path: str) -> None:
     with stack.watching(2) as seen:
@@ -172,20 +172,21 @@ def test_djangos_own_line_has_the_id_under_wsgi(stack: Stack, path: str) -> None
     assert [fields["rid"] for fields in seen.of("django.request")] == ["abc", "def"]
 
 
-@pytest.mark.parametrize("path", ["missing", "boom", "aboom"])
+@pytest.mark.parametrize("path", ["missing", "boom", "aboom", "error-stream", "aerror-stream"])
 @pytest.mark.parametrize("server", ASYNCIO)
 def test_djangos_own_line_has_the_id_under_asgi(stack: Stack, path: str) -> None:
     with stack.watching(2) as seen, stack.connect() as client:
         client.send(request(f"/django/{path}", "abc"), request(f"/django/{path}", "def"))
-        assert {client.read().status for _ in range(2)} <= {404, 500}
+        assert {client.read().status for _ in range(2)} <= {404, 500, 503}
     assert sorted(fields["rid"] for fields in seen.of("django.request")) == ["abc", "def"]
 
 
+@pytest.mark.parametrize("path", ["missing", "error-stream"])
 @pytest.mark.parametrize("server", ["gunicorn-sync", "gunicorn-gthread", "waitress"])
-def test_djangos_own_line_is_of_the_present_request_only(stack: Stack) -> None:
+def test_djangos_own_line_is_of_the_present_request_only(stack: Stack, path: str) -> None:
     with stack.watching(8) as seen:
         for number in range(8):
-            stack.ask("/django/missing", f"r{number}")
+            stack.ask(f"/django/{path}", f"r{number}")
             stack.ask("/control/between")
     assert [fields["rid"] for fields in seen.of("django.request")] == [f"r{n}" for n in range(8)]
     assert [fields for fields in seen.saying("between") if "rid" in fields] == []
