@@ -1,5 +1,6 @@
 """What a server raises because of its client is the client's doing; all else is a bug."""
 
+import errno
 import io
 import sys
 from collections.abc import Callable
@@ -140,3 +141,97 @@ def test_a_group_of_one_is_what_it_holds() -> None:
     assert isinstance(error, Exception)
     assert status_of_client_fault(ExceptionGroup("", [error])) == 400  # noqa: F821
     assert status_of_client_fault(ExceptionGroup("", [error, ValueError()])) is None  # noqa: F821
+
+
+# -- errors that a framework raises from those of its server -------------------------
+
+
+def named(module: str, body: str) -> Callable[..., Any]:
+    """Return a function of a module's name, whose body has ``given`` as its argument."""
+    namespace: dict[str, Any] = {"__name__": module}
+    exec(f"def function(given): {body}", namespace)
+    function: Callable[..., Any] = namespace["function"]
+    return function
+
+
+RESET = (errno.ECONNRESET, "Connection reset by peer")
+
+
+def read_body(failure: BaseException, module: str = "gunicorn.http.unreader") -> None:
+    """Read a body by Django, in which a module of a server raises a failure."""
+    from django.http import HttpRequest
+
+    # Its own constructor asks for settings.
+    request: Any = object.__new__(HttpRequest)
+    read = named(module, "raise given")
+    request._stream = type("Input", (), {"read": lambda self: read(failure)})()
+    request.read()
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (lambda: ConnectionResetError(*RESET), 499),
+        (lambda: OSError("request data read error"), 400),
+        (lambda: OSError(errno.EIO, "Input/output error"), None),
+    ],
+    ids=["reset", "of-mod_wsgi", "disk"],
+)
+@pytest.mark.parametrize("server", ["gunicorn.http.unreader", "socket"])
+def test_a_body_that_django_cannot_read_is_the_clients_doing(
+    failure: Callable[[], OSError], status: int | None, server: str
+) -> None:
+    """A server in C has no frame of its own, and that of the standard library reads a socket."""
+    error = raised_by(lambda: read_body(failure(), server))
+    assert type(error).__name__ == "UnreadablePostError"
+    assert status_of_client_fault(error) == status
+
+
+def test_a_body_that_django_has_failed_to_read_twice_is_the_clients_doing() -> None:
+    def read() -> None:
+        try:
+            read_body(ConnectionResetError(*RESET), "socket")
+        except OSError:
+            read_body(ConnectionResetError(*RESET), "socket")
+
+    assert status_of_client_fault(raised_by(read)) == 499
+
+
+def test_a_body_that_cannot_be_read_behind_a_bug_stays_a_bug() -> None:
+    def serve() -> None:
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            read_body(ConnectionResetError(*RESET))
+
+    assert status_of_client_fault(raised_by(serve)) is None
+
+
+def test_an_error_of_django_that_no_server_has_caused_is_a_bug() -> None:
+    from django.http import UnreadablePostError
+
+    def fail() -> None:
+        raise UnreadablePostError(*RESET)
+
+    assert status_of_client_fault(raised_by(fail)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "status"),
+    [
+        (OSError, RESET, 499),
+        (OSError, (errno.ENOSPC, "No space left on device"), None),
+        (ValueError, ("boom",), None),
+    ],
+    ids=["same", "another-number", "another-kind"],
+)
+def test_an_error_that_says_the_same_as_that_of_the_server_is_the_clients_doing(
+    kind: type[Exception], args: tuple[Any, ...], status: int | None
+) -> None:
+    def read() -> None:
+        try:
+            named("gunicorn.http.unreader", "raise given")(ConnectionResetError(*RESET))
+        except OSError as error:
+            raise kind(*args) from error
+
+    assert status_of_client_fault(raised_by(read)) == status

@@ -34,6 +34,8 @@ _READING: Final = frozenset({"gunicorn.http.body", "gunicorn.http.unreader"})
 # What a socket says whose other end is gone, and what a server that reads makes of it.
 _GONE: Final = frozenset({errno.EBADF, errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH})
 _GONE_NAMES: Final = frozenset({"ClientDisconnected", "NoMoreData"})
+# Django's own error for a body that cannot be read, by its module and its name.
+_UNREADABLE: Final = ("django.http.request", "UnreadablePostError")
 # A chain may be a circle, and a traceback as deep as the stack.
 _MAX_EXCEPTIONS: Final = 50
 _MAX_FRAMES: Final = 5000
@@ -52,7 +54,8 @@ def status_of_client_fault(error: BaseException) -> int | None:
         while (inner := group_of_one(error)) is not None:
             # Frameworks stream in a task group of one.
             error = inner
-        status = _status_of(error)
+        error, is_reading = _unwrapped(error)
+        status = _status_of(error, is_servers=is_reading)
         return None if status is None or _hides_another(error) else status
     except Exception:
         # An exception whose class has attributes of its own kind.
@@ -65,10 +68,34 @@ def is_raised_by(package: str, error: BaseException) -> bool:
     return bool(modules) and package_of(modules[-1]) == package
 
 
-def _status_of(error: BaseException) -> int | None:
+def _unwrapped(error: BaseException) -> tuple[BaseException, bool]:
+    """Return the error that a framework has raised its own from, to say the same.
+
+    Returns:
+        The error; and whether a framework had it of a body that it read for the application.
+        Then it is the server's even if no frame shows that, as where the server is written in C.
+    """
+    is_reading = False
+    for _ in range(_MAX_EXCEPTIONS):
+        cause = cause_of(error)
+        if (
+            cause is None
+            or cause is not context_of(error)
+            or not (isinstance(error, OSError) and isinstance(cause, OSError))
+            or error.errno != cause.errno
+            or any(map(_is_servers, _modules_of(error)))
+        ):
+            break
+        kind = type(error)
+        is_reading = is_reading or (kind.__module__, kind.__name__) == _UNREADABLE
+        error = cause
+    return error, is_reading
+
+
+def _status_of(error: BaseException, *, is_servers: bool = False) -> int | None:
     kind = type(error)
     modules = [*_modules_of(error)]
-    if not any(map(_is_servers, modules)):
+    if not (is_servers or any(map(_is_servers, modules))):
         return None
     if package_of(kind.__module__) in _PACKAGES:
         if kind.__name__ == "RemoteProtocolError":
@@ -91,16 +118,25 @@ def _status_of(error: BaseException) -> int | None:
 
 def _hides_another(error: BaseException) -> bool:
     """Return whether the application was handling an exception of its own."""
-    context = context_of(error) or cause_of(error)
+    pending = _earlier(error)
     for _ in range(_MAX_EXCEPTIONS):
-        if context is None:
+        if not pending:
             return False
-        first = next(_modules_of(context), "")
+        earlier = pending.pop()
+        earlier, is_reading = _unwrapped(earlier)
+        first = next(_modules_of(earlier), "")
         # Those of the server's own code never were the application's.
-        if not _is_servers(first) and _status_of(context) is None:
+        if not _is_servers(first) and _status_of(earlier, is_servers=is_reading) is None:
             return True
-        context = context_of(context) or cause_of(context)
+        pending += _earlier(earlier)
     return True
+
+
+def _earlier(error: BaseException) -> list[BaseException]:
+    """Return the exceptions that were there before: the context, and the cause beside it."""
+    context, cause = context_of(error), cause_of(error)
+    found = [] if context is None else [context]
+    return found if cause is None or cause is context else [*found, cause]
 
 
 def _modules_of(error: BaseException) -> Iterator[str]:

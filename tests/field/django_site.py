@@ -190,6 +190,11 @@ async def aerror_stream(request: Any) -> Any:
     return StreamingHttpResponse(parts(), status=503)
 
 
+def form(request: Any) -> Any:
+    log.info("begun")
+    return HttpResponse(str(len(request.POST)))
+
+
 def closer(request: Any) -> Any:
     """Log when Django closes the response, which is when all of it was sent."""
     response = HttpResponse("ok")
@@ -255,6 +260,7 @@ urlpatterns = [
     path("stream-boom", stream_boom),
     path("error-stream", error_stream),
     path("aerror-stream", aerror_stream),
+    path("form", form),
     path("closer", closer),
     path("calls", calls),
     path("acalls", acalls),

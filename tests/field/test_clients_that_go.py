@@ -1,0 +1,38 @@
+"""Clients that go while they send or read: an INFO, whatever the server raises."""
+
+import socket
+import struct
+
+import pytest
+from stack import Connection, Stack, request
+
+#: A part of a body whose length is announced as more.
+CUT = {"Content-Length": "500"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+PARTS = {"Content-Type": "multipart/form-data; boundary=abc"}
+
+
+def reset(client: Connection) -> None:
+    """Close a connection so that its other end gets a reset."""
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [("/django/binds/ann", {}), ("/django/form", FORM), ("/django/form", PARTS)],
+    ids=["body", "form", "multipart"],
+)
+@pytest.mark.parametrize("server", ["gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent"])
+def test_an_upload_that_a_client_of_django_resets_is_no_error(
+    stack: Stack, path: str, headers: dict[str, str]
+) -> None:
+    with stack.watching() as seen, stack.connect() as client:
+        client.send(request(path, "abc", method="POST", headers={**headers, **CUT}) + b"abc")
+        seen.until(lambda now: bool(now.saying("begun")))
+        reset(client)
+    # Django has answered nothing but its own page for an exception.
+    assert seen.outcome() == (6, 0, 500)
+    assert seen.summary()["rid"] == "abc"
+    assert {"error", "traceback"} & set(seen.summary()) == set()
+    assert [fields["rid"] for fields in seen.of("django.request")] == ["abc"]
