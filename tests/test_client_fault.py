@@ -1,6 +1,8 @@
 """What a server raises because of its client is the client's doing; all else is a bug."""
 
+import asyncio
 import errno
+import functools
 import io
 import sys
 from collections.abc import Callable
@@ -235,3 +237,100 @@ def test_an_error_that_says_the_same_as_that_of_the_server_is_the_clients_doing(
             raise kind(*args) from error
 
     assert status_of_client_fault(raised_by(read)) == status
+
+
+# -- transports of uvloop that are closed ---------------------------------------------
+
+
+def failure_of_uvloop(body: str, *modules: str) -> BaseException:
+    """Return what the last of some modules gets that call each other, the first one a server.
+
+    Args:
+        body: What it does with a transport, which is closed unless that begins with ``write_eof``.
+        modules: The names of the modules.
+    """
+    uvloop = pytest.importorskip("uvloop")
+
+    async def fail() -> BaseException:
+        loop = asyncio.get_running_loop()
+        is_lost = loop.create_future()
+
+        class Client(asyncio.Protocol):
+            def connection_lost(self, _: Exception | None) -> None:
+                is_lost.set_result(None)
+
+        listening = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        transport, _ = await loop.create_connection(Client, "127.0.0.1", port)
+        if not body.startswith("given.write_eof"):
+            transport.abort()
+            await is_lost
+        call: Callable[[], Any] = functools.partial(named(modules[-1], body), transport)
+        for module in reversed(modules[:-1]):
+            call = functools.partial(named(module, "given()"), call)
+        error = raised_by(call)
+        transport.abort()
+        listening.close()
+        return error
+
+    loop = uvloop.new_event_loop()
+    try:
+        error: BaseException = loop.run_until_complete(fail())
+    finally:
+        loop.close()
+    assert type(error) is RuntimeError
+    return error
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "modules"),
+    [
+        (499, "given.write(b'x')", ["uvicorn.protocols"]),
+        (499, "given.writelines([b'x'])", ["uvicorn.protocols", "shop", "uvicorn.protocols"]),
+        (499, "given.write(b'x')", ["hypercorn.asyncio", "asyncio.streams"]),
+        (None, "given.write(b'x')", ["uvicorn.protocols", "shop"]),
+        (None, "given.write(b'x')", ["uvicorn.protocols", "asyncpg", "asyncio.streams"]),
+        (None, "given.write_eof(); given.write(b'x')", ["uvicorn.protocols"]),
+    ],
+    ids=["server", "through-the-application", "streams", "application", "database", "own-mistake"],
+)
+def test_a_transport_of_uvloop_that_is_closed_is_the_clients_doing_where_its_server_writes(
+    status: int | None, body: str, modules: list[str]
+) -> None:
+    assert status_of_client_fault(failure_of_uvloop(body, *modules)) == status
+
+
+def test_an_error_of_any_other_kind_that_passes_a_server_is_a_bug() -> None:
+    failure = RuntimeError("unable to perform operation on <it>; the handler is closed")
+    for module in ("shop", "uvicorn.protocols"):
+        call = functools.partial(named(module, "raise given"), failure.with_traceback(None))
+        server = named("uvicorn.protocols", "given()")
+        assert status_of_client_fault(raised_by(functools.partial(server, call))) is None
+
+
+# -- errors of a stream that a framework takes out of a task group --------------------
+
+
+@pytest.mark.parametrize(("has_bug", "status"), [(False, 499), (True, None)])
+def test_an_error_that_starlette_takes_out_of_a_task_group_is_judged_alone(
+    has_bug: bool, status: int | None
+) -> None:
+    utils = pytest.importorskip("starlette._utils")
+    if not hasattr(utils, "create_collapsing_task_group"):
+        pytest.skip("This Starlette leaves the group as it is")
+
+    async def send() -> None:
+        try:
+            if has_bug:
+                raise ValueError("boom")
+        finally:
+            named("uvicorn.protocols", "raise given")(ConnectionResetError(*RESET))
+
+    async def stream() -> None:
+        async with utils.create_collapsing_task_group() as group:
+            group.start_soon(send)
+            await asyncio.sleep(60)
+
+    error = raised_by(lambda: asyncio.run(stream()))
+    assert type(error) is ConnectionResetError
+    assert status_of_client_fault(error) == status

@@ -34,8 +34,13 @@ _READING: Final = frozenset({"gunicorn.http.body", "gunicorn.http.unreader"})
 # What a socket says whose other end is gone, and what a server that reads makes of it.
 _GONE: Final = frozenset({errno.EBADF, errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH})
 _GONE_NAMES: Final = frozenset({"ClientDisconnected", "NoMoreData"})
+# What a server's write gets of uvloop where the transport is closed. asyncio ignores the write.
+_CLOSED_TRANSPORT: Final = "unable to perform operation on "
+_EVENT_LOOPS: Final = frozenset({"asyncio", "uvloop"})
 # Django's own error for a body that cannot be read, by its module and its name.
 _UNREADABLE: Final = ("django.http.request", "UnreadablePostError")
+# How tasks of a group are cancelled.
+_CANCELLATIONS: Final = frozenset({"Cancelled", "CancelledError"})
 # A chain may be a circle, and a traceback as deep as the stack.
 _MAX_EXCEPTIONS: Final = 50
 _MAX_FRAMES: Final = 5000
@@ -97,6 +102,8 @@ def _status_of(error: BaseException, *, is_servers: bool = False) -> int | None:
     modules = [*_modules_of(error)]
     if not (is_servers or any(map(_is_servers, modules))):
         return None
+    if kind is RuntimeError:
+        return CLIENT_CLOSED_REQUEST if _is_of_closed_transport(error, modules) else None
     if package_of(kind.__module__) in _PACKAGES:
         if kind.__name__ == "RemoteProtocolError":
             return BAD_REQUEST
@@ -116,6 +123,17 @@ def _status_of(error: BaseException, *, is_servers: bool = False) -> int | None:
     return None
 
 
+def _is_of_closed_transport(error: BaseException, modules: list[str]) -> bool:
+    """Return whether a server has written to a transport of uvloop that is closed.
+
+    An application may use such transports as well, as for its database.
+    """
+    if package_of(modules[-1]) != "uvloop":
+        return False
+    writer = next((each for each in reversed(modules) if package_of(each) not in _EVENT_LOOPS), "")
+    return _is_servers(writer) and str(error).startswith(_CLOSED_TRANSPORT)
+
+
 def _hides_another(error: BaseException) -> bool:
     """Return whether the application was handling an exception of its own."""
     pending = _earlier(error)
@@ -123,6 +141,13 @@ def _hides_another(error: BaseException) -> bool:
         if not pending:
             return False
         earlier = pending.pop()
+        if group_of_one(earlier) is error:
+            # Starlette takes it out of a task group, which has cancelled its other tasks.
+            cancelled = context_of(earlier)
+            if cancelled is not None:
+                is_of_group = type(cancelled).__name__ in _CANCELLATIONS
+                pending += _earlier(cancelled) if is_of_group else [cancelled]
+            continue
         earlier, is_reading = _unwrapped(earlier)
         first = next(_modules_of(earlier), "")
         # Those of the server's own code never were the application's.

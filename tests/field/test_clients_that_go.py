@@ -36,3 +36,22 @@ def test_an_upload_that_a_client_of_django_resets_is_no_error(
     assert seen.summary()["rid"] == "abc"
     assert {"error", "traceback"} & set(seen.summary()) == set()
     assert [fields["rid"] for fields in seen.of("django.request")] == ["abc"]
+
+
+@pytest.mark.parametrize("app", ["bare", "starlette", "fastapi"])
+@pytest.mark.parametrize("server", ["uvicorn-uvloop-httptools"])
+def test_a_stream_with_another_request_behind_it_whose_client_has_gone_is_no_error(
+    stack: Stack, app: str
+) -> None:
+    """uvicorn tells only the last request of its client's end.
+
+    The stream goes on, and uvloop raises a RuntimeError where the server writes its next part.
+    """
+    with stack.watching() as seen, stack.connect() as client:
+        client.send(request(f"/{app}/stream", "r-1"), request(f"/{app}/plain", "r-2"))
+        assert client.head().status == 200
+        assert client.read_some()
+        reset(client)
+    found = {line["Fields"]["rid"]: line for line in seen.summaries()}
+    assert (found["r-1"]["Severity"], found["r-1"]["Fields"]["errno"]) == (6, 0)
+    assert [line for line in found.values() if line["Severity"] != 6] == []
