@@ -38,6 +38,21 @@ def test_an_upload_that_a_client_of_django_resets_is_no_error(
     assert [fields["rid"] for fields in seen.of("django.request")] == ["abc"]
 
 
+@pytest.mark.parametrize(
+    "server",
+    ["uvicorn-asyncio-h11", "uvicorn-uvloop-httptools", "hypercorn-asyncio", "gunicorn-asgi"],
+)
+def test_an_upload_that_a_client_of_django_breaks_off_has_a_summary_of_the_core_around_it(
+    stack: Stack,
+) -> None:
+    """Django under ASGI reads the whole body before it asks any middleware."""
+    with stack.watching() as seen, stack.connect() as client:
+        client.send(request("/asgi>django/plain", "abc", method="POST", headers=CUT) + b"abc")
+        client.close()
+    assert seen.outcome() == (6, 0, 499)
+    assert seen.summary()["rid"] == "abc"
+
+
 @pytest.mark.parametrize("app", ["bare", "starlette", "fastapi"])
 @pytest.mark.parametrize("server", ["uvicorn-uvloop-httptools"])
 def test_a_stream_with_another_request_behind_it_whose_client_has_gone_is_no_error(
