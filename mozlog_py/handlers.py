@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any, Final
 
 from mozlog_py._fields.from_record import LoggerName
@@ -10,6 +11,7 @@ from mozlog_py._line.line_encoder import EventDropped, RaiseAfterWrite, last_res
 from mozlog_py._line.truncate import MAX_LINE_BYTES, MIN_LINE_BYTES
 from mozlog_py._render.any_record import RENDER_SIGNALS, Renderer, line_in
 from mozlog_py._sink.loss_counter import LossReport
+from mozlog_py._sink.reopenable_file import ReopenableFile
 
 from ._stdlib import call_extra, record_factory
 from .formatter import MozlogFormatter, has_standard_lines, renderer_key
@@ -211,7 +213,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             line, interrupt = error.line, error.cause
         else:
             line = self._fallback_line(record, error)
-        if not self.sink.write(line + self._ending):
+        if not self._has_line(record) and not self.sink.write(line + self._ending):
             self._call_handle_error(record)
         if interrupt is not None:
             raise interrupt
@@ -236,12 +238,34 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         )
 
     def _name_for(self, record: logging.LogRecord) -> LoggerName:
+        """Return the name to set on a record.
+
+        Raises:
+            EventDropped: The record is that of an event of structlog whose line this handler's
+                stream has. It came by another handler: a queue, or one that wraps this one.
+        """
         given = record.__dict__.get("logger_name")
         if given is None:
             return self._logger_name
         name = LoggerName(self._logger_name)
-        name.given = given.given if type(given) is LoggerName else given
+        if type(given) is LoggerName:
+            name.given, name.written_to = given.given, given.written_to
+            if name.written_to is not None and _is_same_stream(name.written_to, self.stream):
+                raise EventDropped({})
+        else:
+            name.given = given
         return name
+
+    def _has_line(self, record: logging.LogRecord) -> bool:
+        """Return whether the stream has the line of a record's event already."""
+        try:
+            self._name_for(record)
+        except EventDropped:
+            return True
+        except Exception:
+            # It is no record.
+            pass
+        return False
 
     def _fallback_line(self, record: logging.LogRecord, error: BaseException) -> bytes:
         """Return a line for a record whose formatter raised."""
@@ -276,6 +300,13 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             except Exception:
                 # The override itself raised; the loss is counted.
                 pass
+
+
+def _is_same_stream(one: Any, other: Any) -> bool:
+    """Return whether two streams are identical, or files of the same path."""
+    if type(one) is not ReopenableFile or type(other) is not ReopenableFile:
+        return one is other
+    return os.path.realpath(one.path) == os.path.realpath(other.path)
 
 
 def _line_or_last_resort(

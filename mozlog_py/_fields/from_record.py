@@ -269,20 +269,27 @@ def without_json_message(fields: dict[Any, Any]) -> dict[Any, Any]:
     return with_members(others, message.members)
 
 
-class LoggerName(str):  # noqa: SLOT000 - a class attribute is the default
+class LoggerName(str):  # noqa: SLOT000 - class attributes are the defaults
     """A handler's logger name, which the handler sets on a record.
 
     Its type tells it from a ``logger_name`` in the call's ``extra``, which it keeps in ``given``.
+    The record of an event of structlog has such a name before it gets to a handler: it says which
+    stream has the event's line.
 
     A pickle contains the value of ``given``, or else the name as plain text. It does not refer to
     this class, since a record may go to a host without this library.
     """
 
     given: Any = None
+    #: The stream that has the line of the record's event; None for a record of ``logging``.
+    written_to: Any = None
+    #: Whether a handler has set it, whose name is then the line's ``Logger``.
+    is_of_handler = True
 
     def __reduce_ex__(self, _protocol: SupportsIndex) -> tuple[Any, ...]:
         if self.given is None:
-            return str, (str.__str__(self),)
+            # No handler has set the name of an event, and a pickle of it would be a field.
+            return (str, (str.__str__(self),)) if self.is_of_handler else (type(None), ())
         return operator.getitem, ((self.given,), 0)
 
     # Copies stay in this process, so they keep the type.

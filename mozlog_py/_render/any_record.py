@@ -423,7 +423,7 @@ def _called(hook: Callable[[Any], Any], value: Any, sanitiser: Sanitiser) -> Any
 def handler_name_of(record: Any) -> str | None:
     """Return the logger name that a ``MozlogHandler`` has set on a record; None without one."""
     name = getattr(record, "logger_name", None)
-    return name if type(name) is LoggerName else None
+    return name if type(name) is LoggerName and name.is_of_handler else None
 
 
 def envelope_values(record: Any) -> tuple[int, Any, Any, Any]:

@@ -49,7 +49,7 @@ def configure_structlog(
         _factory.others = None
     else:
         from_level = logging.NOTSET if to_logging is True else to_logging
-        _factory.others = OtherHandlers(sink, from_level)
+        _factory.others = OtherHandlers(sink, from_level, formatter.logger_name)
         changes.watch_handlers()
     chain[:] = processors(formatter=formatter)
     structlog.configure(

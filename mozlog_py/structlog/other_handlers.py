@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
+from mozlog_py._fields.from_record import LoggerName
 from mozlog_py._process.self_log import note
 from mozlog_py._values.sanitiser import type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info
@@ -62,13 +63,17 @@ class OtherHandlers:
         sink: The sink. A handler that writes to it needs no record.
         from_level: The lowest level of the events that other handlers get. None means each
             handler's own level, and ERROR where only ``Logger.callHandlers`` was replaced.
+        logger_name: The application.
     """
 
-    __slots__ = ("_from_level", "_sink")
+    __slots__ = ("_from_level", "_logger_name", "_sink")
 
-    def __init__(self, sink: Any, from_level: int | None = None) -> None:
+    def __init__(
+        self, sink: Any, from_level: int | None = None, logger_name: str = "Dockerflow"
+    ) -> None:
         self._sink = sink
         self._from_level = from_level
+        self._logger_name = logger_name
 
     def lowest_level(self, name: Any) -> int:
         """Return a level below which no other handler takes an event of a logger.
@@ -119,7 +124,23 @@ class OtherHandlers:
         namesake = nearest if nearest.name == name else None
         if namesake is not None and namesake.disabled:
             return None
-        return Recipients(namesake, level, handlers, call_handlers if is_reported else None)
+        return Recipients(
+            namesake, level, handlers, call_handlers if is_reported else None, self.mark_written
+        )
+
+    def mark_written(self, record: logging.LogRecord) -> None:
+        """Set on the record of an event which stream has its line.
+
+        A queue or a handler of another class may pass the record to a ``MozlogHandler`` on the
+        same stream. That one writes no second line. No formatter of ours shows the mark.
+        """
+        attributes = vars(record)
+        given = attributes.get("logger_name")
+        if given is None or type(given) is str:
+            name = LoggerName(self._logger_name if given is None else given)
+            name.given, name.written_to = given, self._sink.stream
+            name.is_of_handler = False
+            attributes["logger_name"] = name
 
     @property
     def _reporting_level(self) -> int:
@@ -156,9 +177,12 @@ class Recipients:
         level: The event's level.
         handlers: The handlers that take the event.
         call_handlers: A replaced ``Logger.callHandlers``, which is called as well.
+        mark_written: Marks the record for handlers that pass it on, after the line is written.
     """
 
-    __slots__ = ("_call_handlers", "_handlers", "_level", "_namesake", "_record")
+    __slots__ = (
+        "_call_handlers", "_handlers", "_level", "_mark_written", "_namesake", "_record"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -166,11 +190,13 @@ class Recipients:
         level: int,
         handlers: list[logging.Handler],
         call_handlers: Callable[..., Any] | None,
+        mark_written: Callable[[logging.LogRecord], None],
     ) -> None:
         self._namesake = namesake
         self._level = level
         self._handlers = handlers
         self._call_handlers = call_handlers
+        self._mark_written = mark_written
         self._record: Any = None
 
     def make_record(
@@ -217,6 +243,8 @@ class Recipients:
                     return
                 if isinstance(passed, logging.LogRecord):
                     record = passed
+            if self._handlers:
+                self._mark_written(record)
             for handler in self._handlers:
                 _call(handler.handle, record)
             if self._call_handlers is not None:

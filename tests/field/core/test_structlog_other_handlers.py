@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import logging.handlers
+import pickle
 import queue
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import structlog
 from conformance import checked_lines
 
 import mozlog_py
-from mozlog_py import MozlogHandler, context
+from mozlog_py import MozlogFormatter, MozlogHandler, context
 from mozlog_py.processors import Redact
 from mozlog_py.testing import capture_lines
 
@@ -208,6 +209,96 @@ class TestHandlers:
         root.addHandler(logging.handlers.MemoryHandler(1, target=root.handlers[0]))
         structlog.get_logger("shop").error("once")
         assert messages(out) == ["once"]
+
+    @pytest.mark.parametrize("way", ["queue", "dictConfig", "wrapper", "path", "our queue"])
+    def test_handlers_that_pass_an_event_on_to_ours_write_no_second_line(
+        self, untouched_process: None, tmp_path: Path, way: str
+    ) -> None:
+        class Wrapper(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                ours.handle(record)
+
+        path, beside = tmp_path / "log", tmp_path / "beside"
+        mozlog_py.configure("shop", format="mozlog", stream=path, queue=way == "our queue")
+        root = logging.getLogger()
+        (ours,) = root.handlers
+        if way == "path":
+            # dictConfig() of the application makes a handler of its own on the same path.
+            ours = MozlogHandler(path, "shop")
+        passing: logging.Handler = Wrapper()
+        listener = None
+        if way != "wrapper":
+            waiting: queue.Queue[Any] = queue.Queue()
+            passing = logging.handlers.QueueHandler(waiting)
+            listener = logging.handlers.QueueListener(waiting, MozlogHandler(beside), ours)
+            listener.start()
+        if way == "dictConfig":
+            # From Python 3.12 on, dictConfig() keeps the listener so.
+            vars(passing)["listener"] = listener
+        root.handlers[:] = [passing]
+        structlog.get_logger("shop").info("by structlog", user="ann")
+        structlog.get_logger("shop").info("named", logger_name="till")
+        logging.getLogger("shop").info("by logging", extra={"logger_name": "till"})
+        if listener is not None:
+            listener.stop()
+        ours.flush()
+        events = [
+            {"user": "ann", "msg": "by structlog"},
+            {"logger_name": "till", "msg": "named"},
+            {"logger_name": "till", "msg": "by logging"},
+        ]
+        # The listener's thread writes the last one, possibly before the others.
+        lines = sorted(checked_lines(path.read_text()), key=lambda line: "logging" in str(line))
+        assert [line["Fields"] for line in lines] == events
+        if listener is not None:
+            # The file beside has no line of theirs yet.
+            lines = checked_lines(beside.read_text())
+            assert [line["Fields"] for line in lines] == events
+            assert {line["Logger"] for line in lines} == {"Dockerflow"}
+        ours.close()
+
+    def test_handlers_with_our_formatters_do_not_show_where_the_line_of_an_event_is(
+        self, out: io.StringIO
+    ) -> None:
+        mozlog_py.configure("shop", format="mozlog", stream=out)
+        kinds = {
+            "plain": MozlogFormatter(logger_name="till"),
+            "hooked": MozlogFormatter(logger_name="till", timestamp=True),
+        }
+        streams = {name: io.StringIO() for name in kinds}
+        for name, formatter in kinds.items():
+            handler = logging.StreamHandler(streams[name])
+            handler.setFormatter(formatter)
+            logging.getLogger("shop").addHandler(handler)
+        structlog.get_logger("shop").info("paid", amount=7)
+        structlog.get_logger("shop").info("named", logger_name="x")
+        for stream in streams.values():
+            lines = checked_lines(stream.getvalue())
+            assert [line["Logger"] for line in lines] == ["till", "till"]
+            fields = [{**line["Fields"], "Time": ""} for line in lines]
+            assert fields == [
+                {"amount": 7, "msg": "paid", "Time": ""},
+                {"logger_name": "x", "msg": "named", "Time": ""},
+            ]
+
+    def test_handlers_of_other_processes_get_records_without_a_trace_of_ours(
+        self, out: io.StringIO
+    ) -> None:
+        mozlog_py.configure("shop", format="mozlog", stream=out)
+        reporter = Reporter()
+        logging.getLogger().addHandler(reporter)
+        structlog.get_logger("shop").info("paid")
+        structlog.get_logger("shop").info("named", logger_name="x")
+        pickled = [pickle.dumps(record) for record in reporter.records]
+        assert not [one for one in pickled if b"mozlog_py" in one]
+        paid, named = (pickle.loads(one) for one in pickled)
+        assert (paid.logger_name, named.logger_name) == (None, "x")
+        handler = MozlogHandler(elsewhere := io.StringIO())
+        for record in (paid, named):
+            handler.handle(record)
+        assert [line["Fields"] for line in checked_lines(elsewhere.getvalue())] == [
+            {"msg": "paid"}, {"logger_name": "x", "msg": "named"},
+        ]  # fmt: skip
 
     def test_handlers_that_hang_on_two_loggers_get_an_event_once(self, out: io.StringIO) -> None:
         mozlog_py.configure("shop", format="mozlog", stream=out)
