@@ -41,8 +41,8 @@ def capture_lines(
 ) -> Iterator[list[dict[str, Any]]]:
     """Collect the lines that are logged within the block, each parsed into a dict.
 
-    If ``mozlog_py.configure()`` has set up structlog, the lines of its loggers are collected
-    as well.
+    If ``mozlog_py.configure()`` has set up structlog, before the block or within it, the lines of
+    its loggers are collected as well.
 
     Args:
         logger: The logger whose records, with those that propagate to it, are collected; None
@@ -131,30 +131,76 @@ class _CollectingHandler(logging.Handler):
             pass
 
 
+class _StructlogListener:
+    """Collects the lines of structlog's events, in the place of the last processor of the chain.
+
+    Args:
+        handler: Collects the lines.
+        name: The logger whose events, with those of its children, are collected; None for all.
+    """
+
+    def __init__(self, handler: _CollectingHandler, name: str | None) -> None:
+        self._handler = handler
+        self._name = name
+        #: The processor that this one has replaced.
+        self.behind: Any = None
+        self._renderer: Any = None
+
+    def attach(self, chain: list[Any]) -> None:
+        """Replace the last processor of a chain."""
+        self._renderer = sys.modules["mozlog_py.structlog"].MozlogRenderer(
+            output="text", formatter=self._handler.formatter, is_last_of_chain=len(chain) > 1
+        )
+        self.behind = chain[-1]
+        chain[-1] = self
+
+    def detach(self, chain: list[Any]) -> None:
+        """Put the replaced processor back, also where later listeners stand in front."""
+        if not chain:
+            return
+        if chain[-1] is self:
+            chain[-1] = self.behind
+        outer = chain[-1]
+        while type(outer) is _StructlogListener:
+            if outer.behind is self:
+                outer.behind = self.behind
+            outer = outer.behind
+
+    def __call__(self, logger: Any, method_name: str, event_dict: Any) -> Any:
+        """Collect the line of an event, and return what the replaced processor returns."""
+        own = getattr(logger, "name", None) or ""
+        if self._name is None or own == self._name or own.startswith(f"{self._name}."):
+            self._handler.collect(self._renderer(logger, method_name, event_dict))
+        return self.behind(logger, method_name, event_dict)
+
+
+# Those of the open blocks of capture_lines(), in the order of their beginning.
+_listeners: list[_StructlogListener] = []
+
+
+def listen_again(chain: list[Any]) -> None:
+    """Attach the open blocks of ``capture_lines`` to structlog's chain, which is a new one."""
+    for listener in _listeners:
+        listener.attach(chain)
+
+
 @contextmanager
 def _listening_to_structlog(handler: _CollectingHandler, name: str | None) -> Iterator[None]:
     if is_awaited("structlog"):
         # configure() has left it to the import, which the block may do.
         import structlog  # noqa: F401
-    setup = sys.modules.get("mozlog_py.structlog.configure")
-    if setup is None or not setup.chain:
-        yield
-        return
-    chain: list[Any] = setup.chain
-    renderer = chain[-1]
-    collecting = sys.modules["mozlog_py.structlog"].MozlogRenderer(
-        output="text", formatter=handler.formatter, is_last_of_chain=len(chain) > 1
-    )
-
-    def listen(logger: Any, method_name: str, event_dict: Any) -> Any:
-        own = getattr(logger, "name", None) or ""
-        if name is None or own == name or own.startswith(f"{name}."):
-            handler.collect(collecting(logger, method_name, event_dict))
-        return renderer(logger, method_name, event_dict)
-
-    chain[-1] = listen
+    listener = _StructlogListener(handler, name)
+    if chain := _chain():
+        listener.attach(chain)
+    _listeners.append(listener)
     try:
         yield
     finally:
-        if chain and chain[-1] is listen:
-            chain[-1] = renderer
+        _listeners.remove(listener)
+        listener.detach(_chain())
+
+
+def _chain() -> list[Any]:
+    """Return the chain that ``configure()`` has set up; empty if it has not."""
+    setup = sys.modules.get("mozlog_py.structlog.configure")
+    return [] if setup is None else setup.chain

@@ -3,6 +3,8 @@
 import io
 import logging
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ import structlog
 import mozlog_py
 from mozlog_py import MozlogFormatter, config, context
 from mozlog_py.config import is_kept
+from mozlog_py.processors import Redact
+from mozlog_py.structlog import MozlogRenderer, configure
 from mozlog_py.testing import capture_lines, no_leaks
 
 pytest_plugins = ["pytester"]
@@ -178,6 +182,70 @@ class TestCaptureOfStructlog:
             structlog.get_logger("shop").info("hi", a=1)
             logging.getLogger("shop").info("hi", extra={"a": 1})
         assert [line["Fields"] for line in lines] == [{"f": 1, "a": 1, "msg": "hi"}] * 2
+
+    @pytest.mark.parametrize("is_configured_before", [True, False])
+    def test_capture_of_structlog_goes_on_where_the_block_configures(
+        self,
+        untouched_process: None,
+        monkeypatch: pytest.MonkeyPatch,
+        is_configured_before: bool,
+    ) -> None:
+        monkeypatch.setattr(config, "is_kept", is_kept)
+
+        def create_app() -> Any:
+            mozlog_py.configure("shop", format="mozlog", stream=stream, processors=processors)
+            return structlog.get_logger("shop.cart")
+
+        stream = io.StringIO()
+        for processors in ([], [Redact()]):
+            if is_configured_before:
+                create_app().info("before")
+            else:
+                configure.chain.clear()
+            with capture_lines() as lines, capture_lines("shop") as own, capture_lines("x") as none:
+                log = create_app()
+                log.info("during", password="tulip")
+                create_app().bind(a=1).info("again")
+                logging.getLogger("shop.cart").info("logged")
+            log.warning("after")
+            password = "[redacted]" if processors else "tulip"
+            assert [line["Fields"] for line in lines] == [
+                {"password": password, "msg": "during"},
+                {"a": 1, "msg": "again"},
+                {"msg": "logged"},
+            ]
+            assert [line["Fields"] for line in own] == [line["Fields"] for line in lines]
+            assert none == []
+            assert type(configure.chain[-1]) is MozlogRenderer
+        assert stream.getvalue().count("\n") == (10 if is_configured_before else 8)
+
+    def test_capture_of_structlog_begins_where_the_block_imports_it(self) -> None:
+        program = (
+            "import mozlog_py\n"
+            "from mozlog_py.testing import capture_lines\n"
+            "with capture_lines() as lines:\n"
+            "    mozlog_py.configure('shop', format='mozlog')\n"
+            "    import structlog\n"
+            "    structlog.get_logger('cart').info('paid')\n"
+            "assert [line['Fields'] for line in lines] == [{'msg': 'paid'}]\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+        assert done.stdout.count(b"\n") == 1
+
+    def test_capture_of_structlog_ends_with_its_block_in_any_order(
+        self, untouched_process: None
+    ) -> None:
+        mozlog_py.configure("shop", format="mozlog", stream=io.StringIO())
+        log, blocks = structlog.get_logger("shop"), [capture_lines() for _ in range(3)]
+        collected = [block.__enter__() for block in blocks]
+        for ended, number in enumerate((1, 0, 2), 1):
+            log.info(str(ended))
+            blocks[number].__exit__(None, None, None)
+        log.info("after")
+        assert [[line["Fields"]["msg"] for line in lines] for lines in collected] == [
+            ["1", "2"], ["1"], ["1", "2", "3"],
+        ]  # fmt: skip
+        assert type(configure.chain[-1]) is MozlogRenderer
 
 
 class TestNoLeaks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Final
 
 import structlog
@@ -52,6 +53,10 @@ def configure_structlog(
         _factory.others = OtherHandlers(sink, from_level, formatter.logger_name)
         changes.watch_handlers()
     chain[:] = processors(formatter=formatter)
+    testing = sys.modules.get("mozlog_py.testing")
+    if testing is not None:
+        # A block of capture_lines() may be open, in which a test creates its application.
+        testing.listen_again(chain)
     structlog.configure(
         processors=chain,
         wrapper_class=FastBoundLogger,
