@@ -33,6 +33,7 @@ __all__ = [
     "HAS_NANOSECONDS",
     "HIDDEN_ATTRIBUTES",
     "OWN_FIELDS",
+    "RECORD_METHODS",
     "STANDARD_ATTRIBUTES",
     "START_NS",
     "LoggerName",
@@ -66,6 +67,13 @@ EXCLUDED_ATTRIBUTES: Final = frozenset(STANDARD_ATTRIBUTES) | {
 #: Those of them that are no Fields on this interpreter. Where its records have no ``taskName``
 #: of their own, an attribute of that name is an ordinary field.
 HIDDEN_ATTRIBUTES: Final = EXCLUDED_ATTRIBUTES - ({"taskName"} - {*STANDARD_ATTRIBUTES})
+
+#: The methods of records that handlers, copies and pickles look up on the record itself. A field
+#: must not replace them.
+RECORD_METHODS: Final = frozenset(
+    {"getMessage", "__deepcopy__", "__getnewargs__", "__getnewargs_ex__", "__getstate__",
+     "__reduce__", "__reduce_ex__"}
+)  # fmt: skip
 
 #: The fields written by this library; a user's field of the same name is kept
 #: beside it, as ``extra.<name>``.

@@ -16,7 +16,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mozlog_py._fields.from_record import EXCLUDED_ATTRIBUTES, STANDARD_ATTRIBUTES
+from mozlog_py._fields.from_record import (
+    EXCLUDED_ATTRIBUTES,
+    RECORD_METHODS,
+    STANDARD_ATTRIBUTES,
+)
 from mozlog_py._process.unpatched import unpatched_method
 from mozlog_py._values.sanitiser import unique_key
 
@@ -25,10 +29,10 @@ __all__ = ["OverridingExtra", "install", "make_record"]
 _names: Final = vars(logging)
 #: The names that no field of ``extra`` keeps, without those that a record factory adds.
 #: Formatters set ``message`` and ``asctime``. ``taskName`` is reserved on every Python.
-_RESERVED: Final = EXCLUDED_ATTRIBUTES - {"logger_name"}
+_RESERVED: Final = (EXCLUDED_ATTRIBUTES - {"logger_name"}) | RECORD_METHODS
 _is_unreserved: Final = _RESERVED.isdisjoint
 _STANDARD_COUNT: Final = len(STANDARD_ATTRIBUTES)
-_ADDED_LATER: Final = ("asctime", "message", "taskName")
+_NOT_IN_DICT: Final = ("asctime", "message", "taskName", *RECORD_METHODS)
 # A bound for chains of wrappers that refer to themselves.
 _MAX_LAYERS: Final = 100
 
@@ -83,7 +87,7 @@ def _place_fields(attrs: dict[Any, Any], extra: Any) -> None:
     """Add the fields of an ``extra`` to a record's attributes, under unused names."""
     items = _extra_items(extra)
     replaces = type(extra) is OverridingExtra
-    attributes = {*attrs, *_ADDED_LATER}
+    attributes = {*attrs, *_NOT_IN_DICT}
     taken = {*attributes, *(key for key, _ in items if type(key) is str)}
     numbers: dict[str, int] = {}
     for key, value in items:

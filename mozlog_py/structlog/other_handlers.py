@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
-from mozlog_py._fields.from_record import LoggerName
+from mozlog_py._fields.from_record import RECORD_METHODS, LoggerName
 from mozlog_py._process.self_log import note
 from mozlog_py._values.sanitiser import type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info
@@ -33,8 +33,8 @@ _NOT_ATTRIBUTES: Final = frozenset(
     {"_from_structlog", "_logger", "_name", "_record", "event", "exc_info", "level_number",
      "positional_args", "stack_info"}
 )  # fmt: skip
-# Handlers and formatters set these attributes on a record.
-_RESERVED: Final = frozenset({"asctime", "message"})
+# Handlers and formatters set the first two on a record.
+_RESERVED: Final = frozenset({"asctime", "message"}) | RECORD_METHODS
 _PACKAGES: Final = ("mozlog_py", "structlog")
 
 # Whether a handler is being called. An event that it logs itself must not get back to it.

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import collections
+import copy
 import functools
 import io
 import json
 import logging
 import logging.handlers
 import os
+import pickle
 import queue
 import subprocess
 import sys
@@ -30,6 +32,7 @@ from conformance import checked_lines
 import mozlog_py
 from dockerflow.summary import RequestSummary
 from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler
+from mozlog_py._fields.from_record import RECORD_METHODS
 from mozlog_py._stdlib import call_extra
 from mozlog_py.structlog import MozlogRenderer
 
@@ -38,6 +41,7 @@ pytestmark = pytest.mark.usefixtures("untouched_process")
 NAMES = (
     "name", "args", "message", "filename", "module", "msg", "process", "asctime", "taskName",
     "levelname", "exc_info", "stack_info", "created", "thread",
+    "getMessage", "__getstate__", "__reduce_ex__",
 )  # fmt: skip
 
 
@@ -138,6 +142,27 @@ class TestNames:
         logging.getLogger("a").info("m", extra={"name": "ann"})
         assert theirs.getvalue() == "a m ann\n"
         assert len(out.lines) == 1
+
+    @pytest.mark.parametrize("is_structlog", [False, True])
+    def test_names_of_methods_leave_records_whole_for_handlers_of_others(
+        self, is_structlog: bool, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        methods = dict.fromkeys(sorted(RECORD_METHODS), "ann")
+        theirs, records = io.StringIO(), queue.Queue[Any]()
+        out = Out()
+        for handler in (logging.StreamHandler(theirs), logging.handlers.QueueHandler(records)):
+            logging.getLogger().addHandler(handler)
+        if is_structlog:
+            structlog.get_logger("a").info("%s paid", "ann", **methods)
+        else:
+            logging.getLogger("a").info("%s paid", "ann", extra=methods)
+        assert theirs.getvalue() == "ann paid\n"
+        made = copy.deepcopy(pickle.loads(pickle.dumps(records.get_nowait())))
+        kept = {name: vars(made)[f"extra.{name}"] for name in methods}
+        assert (made.getMessage(), kept) == ("ann paid", methods)
+        named = methods if is_structlog else {f"extra.{name}": "ann" for name in methods}
+        assert out.fields == [{**named, "msg": "ann paid"}]
+        assert capfd.readouterr().err == ""
 
     def test_names_of_structlog_are_fields_as_they_are(self) -> None:
         out = Out()
