@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Generator, Mapping
 from contextvars import Context, ContextVar, copy_context
-from types import TracebackType
+from types import CoroutineType, TracebackType, coroutine
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 from mozlog_py._config.options import OptionError, check_no_positional, shown
@@ -23,6 +23,7 @@ from mozlog_py._context.structlog_variables import (
     structlog_registry,
 )
 from mozlog_py._context.trace_context import may_have_span, span_fields
+from mozlog_py._process.fork_safe_import import fork_safe_import
 
 __all__ = [
     "bind",
@@ -256,13 +257,15 @@ def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     For ``loop.run_in_executor`` and thread pools, which do not pass the context on:
     ``pool.submit(carry(work), item)``. The function may be called several times, and in
-    several threads at once. Each call gets a copy of the context.
+    several threads at once. Each call gets a copy of the context. So does a coroutine that the
+    function returns, in whichever task it runs.
 
     Args:
-        function: The function to run.
+        function: The function or the coroutine function to run.
 
     Raises:
         OptionError: The argument cannot be called, such as the result of a call.
+        TypeError: It is a generator function, whose body runs in the contexts of its callers.
     """
     if not callable(function):
         raise OptionError(
@@ -270,12 +273,84 @@ def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:
             "and its arguments apart: pool.submit(carry(work), item)"
         )
     captured = copy_context()
+    if _is_coroutine_function(
+        function,
+        "carry() cannot carry",
+        "its body runs in the contexts of its callers; carry a function that iterates over it",
+    ):
+
+        @functools.wraps(function)
+        async def carried_coroutine(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+            return await _in_steps(_awaited(function, args, kwargs), captured.copy())
+
+        return carried_coroutine  # type: ignore[return-value]
 
     @functools.wraps(function)
     def carried(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return captured.copy().run(function, *args, **kwargs)
+        context = captured.copy()
+        result = context.run(function, *args, **kwargs)
+        if type(result) is CoroutineType:
+            # A lambda, or another function that only calls a coroutine function.
+            return _started_later(result, context)  # type: ignore[return-value]
+        return result
 
     return carried
+
+
+def _is_coroutine_function(function: Any, refusal: str, reason: str) -> bool:
+    """Return whether calls of a function return coroutines.
+
+    Args:
+        function: The function, or an object that is called like one.
+        refusal: The beginning of the error's text.
+        reason: The end of the error's text.
+
+    Raises:
+        TypeError: It is a generator function.
+    """
+    with fork_safe_import():
+        import inspect  # takes as long as the rest of the package, and few applications need it
+
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        name = getattr(function, "__name__", repr(function))
+        raise TypeError(f"{refusal} the generator function {name}: {reason}")
+    call = getattr(function, "__call__", None)  # noqa: B004 - objects may be called like one
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+async def _awaited(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    return await function(*args, **kwargs)
+
+
+async def _started_later(steps: Any, context: Context) -> Any:
+    return await _in_steps(steps, context)
+
+
+@coroutine
+def _in_steps(steps: Any, context: Context) -> Generator[Any, Any, Any]:
+    """Run each step of a coroutine in a context, whichever task awaits it.
+
+    Args:
+        steps: The coroutine.
+        context: The context; no other code may run in it meanwhile.
+    """
+    step, value = steps.send, None
+    try:
+        while True:
+            awaited = context.run(step, value)
+            try:
+                # To the event loop, and back: what it sends or raises is for the coroutine.
+                step, value = steps.send, (yield awaited)
+            except GeneratorExit:
+                context.run(steps.close)
+                raise
+            except BaseException as error:
+                step, value = steps.throw, error
+    except StopIteration as done:
+        return done.value
+    finally:
+        # The traceback of an exception refers to this frame.
+        step = value = None
 
 
 class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
@@ -323,18 +398,13 @@ class bound:  # noqa: N801 - read as a verb: ``with bound(user="ann"):``
 
     def __call__(self, function: _F) -> _F:
         """Return a function that binds these fields for the length of each call."""
-        import inspect  # takes as long as the rest of the package, and few applications need it
-
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            name = getattr(function, "__name__", repr(function))
-            raise TypeError(
-                f"bound() cannot decorate the generator function {name}: between two yields its "
-                "caller would log with these fields too; use `with bound(...)` inside it, around "
-                "what does not yield"
-            )
         fields = self._fields
-        call = getattr(function, "__call__", None)  # noqa: B004 - objects may be called like one
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call):
+        if _is_coroutine_function(
+            function,
+            "bound() cannot decorate",
+            "between two yields its caller would log with these fields too; use "
+            "`with bound(...)` inside it, around what does not yield",
+        ):
 
             @functools.wraps(function)
             async def in_coroutine(*args: Any, **kwargs: Any) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
 import pytest
 import structlog
 
@@ -558,6 +559,152 @@ class TestGeneratorFunctions:
             return get()
 
         assert asyncio.run(main()) == {"here": 1}
+
+
+class Job:
+    """An object that is called like a coroutine function."""
+
+    async def __call__(self, steps: int = 1) -> list[dict[str, Any]]:
+        return await job(steps)
+
+
+async def job(steps: int = 1) -> list[dict[str, Any]]:
+    """Return the fields that each step sees, and bind one in it."""
+    seen = []
+    for step in range(steps):
+        seen.append(get())
+        await anyio.sleep(0)
+        bind(step=step)
+    return [*seen, get()]
+
+
+class TestCarriedCoroutineFunctions:
+    @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+    @pytest.mark.parametrize(
+        "function",
+        [job, functools.partial(job), functools.partial(job, steps=1), Job(), lambda: job()],
+        ids=["function", "partial", "partial with arguments", "object", "lambda"],
+    )
+    def test_carried_coroutine_functions_run_in_the_context_of_the_carry(
+        self, backend: str, function: Any
+    ) -> None:
+        with bound(order=7):
+            carried = context.carry(function)
+        bind(worker=1)
+
+        async def main() -> Any:
+            return [await carried(), await carried(), get()]
+
+        once = [{"order": 7}, {"order": 7, "step": 0}]
+        assert anyio.run(main, backend=backend) == [once, once, {"worker": 1}]
+
+    @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+    def test_carried_coroutine_functions_run_side_by_side(self, backend: str) -> None:
+        seen: dict[int, Any] = {}
+
+        async def work(number: int) -> None:
+            seen[number] = await jobs[number](3)
+
+        async def main() -> None:
+            async with anyio.create_task_group() as group:
+                for number in range(5):
+                    group.start_soon(work, number)
+
+        jobs = []
+        for number in range(5):
+            with bound(number=number):
+                jobs.append(context.carry(job))
+        anyio.run(main, backend=backend)
+        assert seen == {
+            number: [
+                {"number": number},
+                *({"number": number, "step": step} for step in range(3)),
+            ]
+            for number in range(5)
+        }
+
+    def test_carried_coroutine_functions_are_still_coroutine_functions(self) -> None:
+        for function in (job, functools.partial(job), Job()):
+            assert inspect.iscoroutinefunction(context.carry(function))
+        assert context.carry(job).__name__ == "job"
+
+    def test_carried_coroutine_functions_pass_their_context_on_to_tasks(self) -> None:
+        async def parent() -> Any:
+            return await asyncio.create_task(job())
+
+        with bound(order=7):
+            carried = context.carry(parent)
+        assert asyncio.run(carried()) == [{"order": 7}, {"order": 7, "step": 0}]
+
+    @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+    def test_carried_coroutine_functions_that_are_cancelled_clean_up_in_their_context(
+        self, backend: str
+    ) -> None:
+        seen = []
+
+        async def waiting() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0)
+                seen.append(get())
+
+        async def main() -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(carried)
+                await anyio.wait_all_tasks_blocked()
+                group.cancel_scope.cancel()
+
+        with bound(order=7):
+            carried = context.carry(waiting)
+        anyio.run(main, backend=backend)
+        assert seen == [{"order": 7}]
+
+    def test_carried_coroutine_functions_pass_exceptions_both_ways(self) -> None:
+        async def patient() -> Any:
+            try:
+                await asyncio.wait_for(asyncio.Event().wait(), 0)
+            except asyncio.TimeoutError:
+                seen.append(get())
+            raise LookupError("none")
+
+        seen: list[Any] = []
+        with bound(order=7):
+            carried = context.carry(patient)
+        with pytest.raises(LookupError, match="none"):
+            asyncio.run(carried())
+        assert seen == [{"order": 7}]
+
+    def test_carried_coroutine_functions_that_are_closed_clean_up_in_their_context(self) -> None:
+        @types.coroutine
+        def pause() -> Iterator[None]:
+            yield
+
+        async def waiting() -> None:
+            try:
+                await pause()
+            finally:
+                seen.append(get())
+
+        seen: list[Any] = []
+        with bound(order=7):
+            carried = context.carry(waiting)
+        steps: Any = carried()
+        steps.send(None)
+        steps.close()
+        assert seen == [{"order": 7}]
+
+    def test_carried_generator_functions_are_refused_with_what_to_do_instead(self) -> None:
+        def numbers() -> Iterator[int]:
+            yield 1
+
+        async def later() -> AsyncIterator[int]:
+            yield 1
+
+        for function in (numbers, later, functools.partial(numbers)):
+            with pytest.raises(TypeError, match=r"carry\(\) cannot carry the generator function"):
+                context.carry(function)
 
 
 class TestThreads:
