@@ -15,6 +15,7 @@ import pickle
 import queue
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import types
@@ -570,6 +571,48 @@ class TestAfterwards:
 
         monkeypatch.setattr(logging.LogRecord, "__init__", init)
         assert vars(logging.getLogRecordFactory()(**arguments()))["span"] == "7"
+
+    @pytest.mark.parametrize("is_last", [True, False])
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_a_patched_log_record_adds_a_field_whenever_it_was_patched(
+        self, is_first: bool, is_last: bool
+    ) -> None:
+        program = """
+            import logging, sys
+            def patch():
+                usual = logging.LogRecord.__init__
+                def init(self, *args, **kwargs):
+                    self.region = "eu"
+                    usual(self, *args, **kwargs)
+                    self.zone = 7
+                logging.LogRecord.__init__ = init
+            def configure():
+                import mozlog_py
+                mozlog_py.configure("shop", format="mozlog", formatter_options={"timestamp": "at"})
+                handler = mozlog_py.MozlogHandler()
+                logging.getLogger("plain").addHandler(handler)
+                logging.getLogger("plain").propagate = False
+            steps = [patch, configure]
+            for step in steps if "first" in sys.argv else reversed(steps):
+                step()
+            if "last" in sys.argv:
+                logging.setLogRecordFactory(logging.LogRecord)
+            for name in "plain", "shop":
+                logging.getLogger(name).warning("paid", extra={"amount": 5})
+                logging.getLogger(name).warning("paid")
+        """
+        chosen = ["first"] * is_first + ["last"] * is_last
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program), *chosen],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        fields = [line["Fields"] for line in checked_lines(done.stdout)]
+        for each in fields[2:]:
+            del each["at"]
+        added = {"region": "eu", "zone": 7}
+        assert fields == [{**added, "amount": 5, "msg": "paid"}, {**added, "msg": "paid"}] * 2
 
     def test_a_patched_clock_of_logging_is_heard(self) -> None:
         install()

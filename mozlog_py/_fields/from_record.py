@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Container, Mapping
 from itertools import islice
+from types import FunctionType
 from typing import Any, Final, SupportsIndex
 
 from mozlog_py._values.dict_items import DICTS, items_of, thawed
@@ -51,9 +52,28 @@ __all__ = [
 
 _NO_FIELDS: Final[Mapping[Any, Any]] = {}
 
+# Those of Python 3.10; 3.12 has added ``taskName``.
+_KNOWN_ATTRIBUTES: Final = frozenset(
+    {"args", "created", "exc_info", "exc_text", "filename", "funcName", "levelname", "levelno",
+     "lineno", "module", "msecs", "msg", "name", "pathname", "process", "processName",
+     "relativeCreated", "stack_info", "thread", "threadName"}
+) | ({"taskName"} if hasattr(logging, "logAsyncioTasks") else set())  # fmt: skip
+
+
+def _standard_attributes() -> list[str]:
+    names = vars(logging.LogRecord("", 0, "", 0, "", None, None))
+    init: Any = logging.LogRecord.__init__
+    source = logging.getLogger.__code__.co_filename
+    if type(init) is FunctionType and init.__code__.co_filename == source:
+        # A newer Python may have added attributes.
+        return [*names]
+    # Another library has patched it before this import. What the patch adds is a field.
+    return [name for name in names if name in _KNOWN_ATTRIBUTES]
+
+
 #: The attributes that LogRecord's constructor sets on this interpreter, in their order. The
 #: fields that a call adds come after them.
-STANDARD_ATTRIBUTES: Final = list(vars(logging.LogRecord("", 0, "", 0, "", None, None)))
+STANDARD_ATTRIBUTES: Final = _standard_attributes()
 
 #: The attributes that are no Fields: the standard ones of every Python version, those that
 #: formatters leave behind, and the name that our handler sets.
