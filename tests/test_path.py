@@ -1,6 +1,7 @@
 """What stands at a log's path: taken as it is at the start, and with care from then on."""
 
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -407,6 +408,31 @@ def test_the_same_note_comes_once_a_minute_and_another_at_once(
     now[0] += 0.2
     stream.reopen_if_moved()
     assert "Is a directory" in quiet[2]
+
+
+@pytest.mark.parametrize("how", ["reopen", "SIGHUP"])
+def test_a_request_is_heard_at_once_after_an_open_that_failed(
+    how: str, tmp_path: Path, log: Any, quiet: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reopenable_file, "_RETRY_S", 1e9)
+    logs, moved = tmp_path / "logs", tmp_path / "moved"
+    logs.mkdir()
+    made = log(logs / "log")
+    made.say("one")
+    logs.rename(moved)
+    made.say("the path cannot be opened")
+    assert len(quiet) == 1
+    logs.mkdir()
+    made.say("the path was not tried again yet")
+    if how == "reopen":
+        made.reopen()
+    else:
+        reopenable_file._reopen_all(signal.SIGHUP, None)
+    made.say("two")
+    assert said(moved / "log") == [
+        "one", "the path cannot be opened", "the path was not tried again yet",
+    ]  # fmt: skip
+    assert said(logs / "log") == ["two"]
 
 
 @pytest.mark.parametrize("nohup", [False, True])

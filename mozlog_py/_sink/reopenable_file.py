@@ -136,6 +136,9 @@ class ReopenableFile:
     def request_reopen(self) -> None:
         """Have the file opened again before the next line; safe in a signal handler."""
         self._is_reopen_requested = True
+        # The path may have been repaired since the last attempt.
+        self._retry_at = 0.0
+        # Last: a line that another thread writes now must find the others set.
         self._due = 0.0
 
     def reopen_if_moved(self) -> None:
