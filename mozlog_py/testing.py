@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mozlog_py._config.new_chains import listeners
 from mozlog_py._context.trace_context import SPAN_FIELDS
 from mozlog_py._stdlib.import_hooks import is_awaited
 
@@ -174,16 +175,6 @@ class _StructlogListener:
         return self.behind(logger, method_name, event_dict)
 
 
-# Those of the open blocks of capture_lines(), in the order of their beginning.
-_listeners: list[_StructlogListener] = []
-
-
-def listen_again(chain: list[Any]) -> None:
-    """Attach the open blocks of ``capture_lines`` to structlog's chain, which is a new one."""
-    for listener in _listeners:
-        listener.attach(chain)
-
-
 @contextmanager
 def _listening_to_structlog(handler: _CollectingHandler, name: str | None) -> Iterator[None]:
     if is_awaited("structlog"):
@@ -192,11 +183,12 @@ def _listening_to_structlog(handler: _CollectingHandler, name: str | None) -> It
     listener = _StructlogListener(handler, name)
     if chain := _chain():
         listener.attach(chain)
-    _listeners.append(listener)
+    # A test may create its application in the block.
+    listeners.append(listener.attach)
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        listeners.remove(listener.attach)
         listener.detach(_chain())
 
 

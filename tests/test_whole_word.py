@@ -20,7 +20,7 @@ class TestHasWord:
         assert not has_word(text, "id")
 
     @pytest.mark.parametrize(
-        ("text", "word"), [("a (b) c", "(b)"), ("x(b)y", "(b)"), ("'a b'", "a b")]
+        ("text", "word"), [("a--b", "-"), ("a (b) c", "(b)"), ("x(b)y", "(b)"), ("'a b'", "a b")]
     )
     def test_word_that_ends_with_another_character_has_no_longer_one(
         self, text: str, word: str

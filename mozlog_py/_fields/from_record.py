@@ -16,9 +16,9 @@ import sys
 import time
 from collections.abc import Callable, Container, Mapping
 from itertools import islice
-from types import FunctionType
 from typing import Any, Final, SupportsIndex
 
+from mozlog_py._process.unpatched import unpatched_method
 from mozlog_py._values.dict_items import DICTS, items_of, thawed
 from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
@@ -62,9 +62,7 @@ _KNOWN_ATTRIBUTES: Final = frozenset(
 
 def _standard_attributes() -> list[str]:
     names = vars(logging.LogRecord("", 0, "", 0, "", None, None))
-    init: Any = logging.LogRecord.__init__
-    source = logging.getLogger.__code__.co_filename
-    if type(init) is FunctionType and init.__code__.co_filename == source:
+    if unpatched_method(logging.LogRecord.__init__) is not None:
         # A newer Python may have added attributes.
         return [*names]
     # Another library has patched it before this import. What the patch adds is a field.

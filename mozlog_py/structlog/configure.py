@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Final
 
 import structlog
 
+from mozlog_py._config.new_chains import listeners
 from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.processors import Processor
 from mozlog_py.sink import Sink
@@ -53,10 +53,8 @@ def configure_structlog(
         _factory.others = OtherHandlers(sink, from_level, formatter.logger_name)
         changes.watch_handlers()
     chain[:] = processors(formatter=formatter)
-    testing = sys.modules.get("mozlog_py.testing")
-    if testing is not None:
-        # A block of capture_lines() may be open, in which a test creates its application.
-        testing.listen_again(chain)
+    for listen in [*listeners]:
+        listen(chain)
     structlog.configure(
         processors=chain,
         wrapper_class=FastBoundLogger,
