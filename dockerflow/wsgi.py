@@ -80,7 +80,7 @@ class DockerflowWSGI(Middleware):
         exchange.begin(request_id)
         try:
             body = self._serve(environ, exchange.start_response)
-            if exchange.is_whole:
+            if exchange.is_whole and exchange.is_unchanged(body):
                 exchange.finish()
             elif exchange.code is None:
                 # The response starts later, or never.
@@ -169,6 +169,8 @@ class WSGIExchange(Exchange):
     echo: tuple[str, str] | None = None
     #: Whether the whole response exists, so that its summary need not wait for its end.
     is_whole: bool = False
+    #: The type of a whole body, if a layer inside may replace it or raise; else None.
+    body_type: type | None = None
     #: Whether a response that never starts means that the application took over the socket.
     wants_websocket: bool = False
     #: Whether the application has served a WebSocket; its response is not sent then.
@@ -218,10 +220,14 @@ class WSGIExchange(Exchange):
                 self.has_sent = True
                 raise
         self.code = int(status[:3]) if status[:3].isdecimal() else None
-        if self.is_whole and not self.is_over and current() is self:
+        if self.is_whole and self.body_type is None and not self.is_over and current() is self:
             # The framework's own context still exists for the handlers that log the summary.
             self.finish()
         return self.write
+
+    def is_unchanged(self, body: Any) -> bool:
+        """Return whether a body that layers inside have returned is that of the framework."""
+        return self.body_type is None or type(body) is self.body_type or hasattr(body, "__len__")
 
     def write(self, data: bytes) -> Any:
         """Send a part of the body: the callable that ``start_response`` returns."""

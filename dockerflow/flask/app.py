@@ -169,12 +169,13 @@ class Dockerflow(Extension):
                 # The view has served the socket; this response is not sent.
                 summary.has_served_socket = True
                 summary.summary_context = copy_context()
-            # The summary of a stream is logged at its end, and so is that of a response that a
-            # layer inside may still replace. Flask's contexts and the current span have ended then;
-            # this copy of the context keeps them.
+            # The summary of a stream is logged at its end, and that of another response after the
+            # layers inside, which may replace it. Flask's contexts and the current span have ended
+            # then; this copy of the context keeps them.
             core: _FlaskWSGI = current_app.extensions[_CORE]
-            summary.is_whole = core.is_innermost and _is_whole(response)
-            if not summary.is_whole:
+            summary.body_type = None if core.is_innermost else ClosingIterator
+            summary.is_whole = _is_whole(response)
+            if not (summary.is_whole and core.is_innermost):
                 summary.summary_context = copy_context()
         return response
 

@@ -12,6 +12,7 @@ from drivers import WSGIDriver
 from flask import Flask, Response, current_app, g, request, session, stream_with_context
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from dockerflow import checks
 from dockerflow.checks._run.slots import Slots
@@ -244,9 +245,25 @@ class TestLayersInside:
     def test_layer_inside_changes_nothing_of_a_good_response(
         self, app: Flask, lines: Lines
     ) -> None:
-        with app.test_client().get("/good") as response:
-            assert response.data == b"view"
+        response = app.test_client().get("/good")
+        # Before the response is closed: tests of services look for it then.
         assert (lines.summary["code"], lines.summary["errno"]) == (200, 0)
+        assert response.data == b"view"
+        response.close()
+        assert len(lines.summaries) == 1
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_layer_of_werkzeug_inside_lets_the_summary_come_with_the_response(
+        self, method: str, tmp_path: Path, lines: Lines
+    ) -> None:
+        app = Flask("shop", root_path=str(tmp_path))
+        app.add_url_rule("/", "view", lambda: context.bind(seen=g.request_id) or "view")
+        app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
+        Dockerflow(app)
+        response = app.test_client().open("/", method=method)
+        assert lines.summary["seen"] == lines.summary["rid"]
+        response.close()
+        assert len(lines.summaries) == 1
 
 
 def failing_after(body: Any) -> Any:
