@@ -29,6 +29,7 @@ from strategies import NESTED, PLAIN_SCALARS, TEXTS
 
 import mozlog_py
 from mozlog_py import MozlogFormatter, MozlogHandler, context
+from mozlog_py._process import process_id
 from mozlog_py._process.process_id import Process, process
 from mozlog_py._sink import line_writer
 from mozlog_py._values.sanitiser import MAX_ITEMS
@@ -771,6 +772,40 @@ os.waitpid(child, 0)
         process.refresh(1)
         assert process.pid == os.getpid()
         assert [one.told for one in prepared] == [3, 2]
+
+    def test_a_clock_that_was_ahead_or_behind_stops_no_check(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        second, now = 1_000_000_000, 1_800_000_000_000_000_000
+        clock = [now]
+        monkeypatch.setattr(process_id, "_system_ns", lambda: clock[0])
+        process, checks = Process(), []
+        process.regular.append(lambda: checks.append(clock[0]))
+
+        def line(ns: int) -> int:
+            """Return how many checks the line of a bound logger at a time has caused."""
+            before = len(checks)
+            if ns > process.until_ns:
+                process.refresh(ns)
+            return len(checks) - before
+
+        assert [line(now), line(now), line(now + second // 1000)] == [1, 0, 0]
+        # A test sets the clock ahead, and back. The clock stands still meanwhile.
+        for frozen in (now + 10**9 * second, 1):
+            process.expire_if_set_back(frozen)
+            for _ in range(3):
+                clock[0] += second
+                assert line(frozen) == 1
+                assert line(frozen) == 0
+            clock[0] += second
+            assert line(clock[0]) == 1
+        # The system's own clock is set back.
+        clock[0] = now - 3600 * second
+        assert line(clock[0]) == 0
+        process.expire_if_set_back(clock[0])
+        assert [line(clock[0]), line(clock[0])] == [1, 0]
+        clock[0] += second
+        assert line(clock[0]) == 1
 
     def test_renderers_that_are_equal_are_told_each(self) -> None:
         class Equal(MozlogRenderer):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
+import time
 import weakref
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -16,6 +19,29 @@ __all__ = ["ChecksDescriptor", "PreparedForProcess", "Process", "process"]
 _REFRESH_EVERY_NS: Final = 2_000_000
 # Nanoseconds. The periodic functions may take longer than a refresh does.
 _PERIOD_NS: Final = 20_000_000
+# Nanoseconds by which the clock of the lines may differ from the system's, which may be a few
+# milliseconds behind.
+_TOLERANCE_NS: Final = 1_000_000_000
+# A clock of Linux that no library for tests replaces.
+_REALTIME_COARSE: Final = 5
+
+
+def _system_clock() -> Callable[[], int] | None:
+    """Return a function that reads the system's time, also where a test has set another one."""
+    if not hasattr(time, "clock_gettime_ns"):
+        return None
+    if sys.platform == "linux":
+        try:
+            time.clock_gettime_ns(_REALTIME_COARSE)
+        except OSError:
+            pass
+        else:
+            return functools.partial(time.clock_gettime_ns, _REALTIME_COARSE)
+    # time-machine replaces its result as well; freezegun does not.
+    return functools.partial(time.clock_gettime_ns, time.CLOCK_REALTIME)
+
+
+_system_ns: Final = _system_clock()
 
 
 class PreparedForProcess(Protocol):
@@ -38,6 +64,10 @@ class Process:
     Code that makes a line compares the line's time with ``until_ns``, and calls ``refresh``
     when that is over. A fork by ``os.fork`` is noticed at once, any other after
     2 milliseconds.
+
+    That comparison does not notice a clock that was set back. A sink does, which reads a
+    monotonic clock. Where only bound loggers write, to stdout that is a file, the checks pause
+    until the clock shows the former time.
     """
 
     __slots__ = ("_checked", "_has_hooks", "_periodic_until_ns", "_prepared", "pid", "regular",
@@ -80,10 +110,18 @@ class Process:
             self.discard_prepared()
             # Last: if another thread prepares something meanwhile, the next refresh resets it.
             self.pid = pid
-        self.until_ns = now_ns + _REFRESH_EVERY_NS
+        system_ns = now_ns if _system_ns is None else _system_ns()
+        if -_TOLERANCE_NS < now_ns - system_ns < _TOLERANCE_NS:
+            self.until_ns = now_ns + _REFRESH_EVERY_NS
+        else:
+            # A test has set the clock of the lines, which may stand still, and which goes back at
+            # the end of the test. Until then each line refreshes.
+            self.until_ns = 0
+            now_ns = system_ns
         for checked in living(self._checked):
             checked.check_descriptor()
-        if now_ns > self._periodic_until_ns:
+        # Too much time is left if the clock was set back.
+        if not 0 <= self._periodic_until_ns - now_ns <= _PERIOD_NS:
             self._periodic_until_ns = now_ns + _PERIOD_NS
             for act in self.regular:
                 act()
@@ -96,6 +134,15 @@ class Process:
     def expire(self) -> None:
         """Have the next line refresh the id."""
         self.until_ns = self._periodic_until_ns = 0
+
+    def expire_if_set_back(self, now_ns: int) -> None:
+        """Have the next line refresh the id if the clock was set back.
+
+        Args:
+            now_ns: The time, in nanoseconds since the epoch.
+        """
+        if now_ns < self.until_ns - 2 * _REFRESH_EVERY_NS:
+            self.expire()
 
     def _install_hooks(self) -> None:
         # Not at import: a process that logs no line needs no hook. Before the fork as well,

@@ -54,6 +54,7 @@ _NO_STREAM: Final = object()
 # without and with that lock; ``try_acquire``, the slot, the queue.
 _NO_FAST_PATH: Final = (-1, *[None] * 7)
 _monotonic: Final = time.monotonic
+_time_ns: Final = time.time_ns
 #: Bytes of queued lines that are written at once to a file.
 _BATCH_BYTES: Final = 65_536
 #: Seconds between two lines that report losses.
@@ -156,6 +157,8 @@ class LineWriter:
         """
         self._check_at = _monotonic() + _CHECK_EVERY_S
         try:
+            # Bound loggers do not notice it: they only ask whether a time is over.
+            process.expire_if_set_back(_time_ns())
             if self._ready_stream is not _NO_STREAM and self._is_outdated():
                 self.disable_fast_path()
         except RecursionError:

@@ -10,6 +10,7 @@ import logging
 import logging.handlers
 import pickle
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -331,6 +332,37 @@ def stamps() -> list[int]:
 
 @pytest.mark.usefixtures("untouched_process")
 class TestFrozenClocks:
+    @pytest.mark.parametrize("clock", CLOCKS)
+    @pytest.mark.parametrize("text", ["2030-06-01 12:00:00", "2020-02-29 23:59:59"])
+    @pytest.mark.parametrize("is_over", [False, True])
+    def test_frozen_clocks_do_not_hide_a_handler_that_is_added_by_hand(
+        self, clock: str, text: str, is_over: bool
+    ) -> None:
+        class Reporter(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                reported.append(record.getMessage())
+
+        def log_until_reported() -> None:
+            logging.getLogger().handlers.append(Reporter())
+            # A real clock: the test gives up after a minute.
+            for _ in range(6000):
+                log.info("found")
+                if reported:
+                    break
+                wait(0.01)
+
+        wait, reported, stream = threading.Event().wait, list[str](), io.StringIO()
+        mozlog_py.configure("shop", format="mozlog", stream=stream)
+        log = structlog.get_logger("clock")
+        log.info("before")
+        with CLOCKS[clock](text):
+            log.info("frozen")
+            if not is_over:
+                log_until_reported()
+        if is_over:
+            log_until_reported()
+        assert reported == ["found"]
+
     @pytest.mark.parametrize("clock", CLOCKS)
     @pytest.mark.parametrize(
         "text", ["2030-06-01 12:00:00", "1970-01-01 00:00:01.500000", "2020-02-29 23:59:59"]
