@@ -176,12 +176,17 @@ class Sink(LineWriter):
         limit = self._max_line_bytes
         if limit:
             lines = [cut(line, limit) if len(line) > limit else line for line in lines]
-        queued = QueuedWrite(b"".join(lines), lines=lines, is_deferred=True)
-        # Not gevent's lock: the caller is a thread of the operating system.
-        queued.wake = allocate_lock()
-        queued.wake.acquire()
-        self._write_queue.put(queued, taken)
-        self._write_queue.wait_for(queued, self)
+        if self.writes_lines_apart():
+            writes = [QueuedWrite(line, is_deferred=True) for line in lines]
+        else:
+            writes = [QueuedWrite(b"".join(lines), lines=lines, is_deferred=True)]
+        for queued in writes:
+            # Not gevent's lock: the caller is a thread of the operating system.
+            queued.wake = allocate_lock()
+            queued.wake.acquire()
+        self._write_queue.put_all(writes, taken)
+        for queued in writes:
+            self._write_queue.wait_for(queued, self)
 
     def flush(self) -> None:
         """Write queued lines and the report of losses, and flush the stream. Does not raise."""

@@ -5,6 +5,7 @@ import logging
 import logging.config
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 from conformance import Capture, checked_lines
 
 from mozlog_py import MozlogQueueHandler, configure, context, dict_config
+from mozlog_py._process.descriptors import takes_messages
 from mozlog_py.queued import LineQueue
 from mozlog_py.sink import Sink
 
@@ -233,6 +235,50 @@ class TestFullQueue:
         ]
         assert sum(report["lost"] for report in reports) == handler.lost > 0
         assert reports[0]["lost_by_cause"] == {"queue full": reports[0]["lost"]}
+
+
+class TestSockets:
+    @pytest.mark.parametrize("is_known", [False, True])
+    @pytest.mark.parametrize("kind", [socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
+    def test_sockets_that_take_messages_get_a_line_in_each_and_lose_only_what_is_too_long(
+        self, kind: int, is_known: bool
+    ) -> None:
+        reader, writer = socket.socketpair(socket.AF_UNIX, kind)
+        reader.settimeout(30)
+        with reader, writer, open(writer.fileno(), "wb", 0, closefd=False) as stream:
+            sink = Sink(stream, max_line_bytes=0)
+            if is_known:
+                assert sink.write(line(0))
+                assert reader.recv(1000) == line(0)
+            too_long = b"x" * 10_000_000 + b"\n"
+            taken: list[Any] = []
+            sink.write_lines([line(1), line(2), too_long, line(3)], taken)
+            assert [reader.recv(1000) for _ in range(3)] == [line(1), line(2), line(3)]
+            assert taken
+            assert sink.dropped == {"EMSGSIZE": 1}
+            assert sink.written == 3 + is_known
+            # Lines of several threads are not put into one message either.
+            assert sink.batch_bytes() == 0
+
+    def test_sockets_that_take_a_stream_of_bytes_get_many_lines_in_one_write(self) -> None:
+        reader, writer = socket.socketpair()
+        with reader, writer, open(writer.fileno(), "wb", 0, closefd=False) as stream:
+            sink = Sink(stream)
+            assert sink.write(line(0))
+            assert reader.recv(1000) == line(0)
+            sink.write_lines([line(1), line(2)], [])
+            assert reader.recv(1000) == line(1) + line(2)
+
+    def test_sockets_wait_as_before_where_python_sets_a_default_timeout(self) -> None:
+        reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with reader, writer:
+            mode = os.fstat(writer.fileno()).st_mode
+            socket.setdefaulttimeout(1.0)
+            try:
+                assert takes_messages(writer.fileno(), mode)
+            finally:
+                socket.setdefaulttimeout(None)
+            assert os.get_blocking(writer.fileno())
 
 
 class TestEnds:

@@ -16,6 +16,7 @@ from itertools import cycle, repeat
 from operator import itemgetter
 from typing import Any, Final
 
+from .fork_safe_import import fork_safe_import
 from .unpatched import native
 
 try:
@@ -31,6 +32,7 @@ __all__ = [
     "file_of",
     "is_redirection",
     "is_writable",
+    "takes_messages",
 ]
 
 STDOUT: Final = 1
@@ -51,6 +53,36 @@ _POLLOUT: Final = 4
 
 #: Return the inode and the device of a ``stat_result``, which identify a file.
 file_of: Final[Callable[[os.stat_result], tuple[int, int]]] = itemgetter(1, 2)
+
+
+def takes_messages(descriptor: int, mode: int) -> bool:
+    """Return whether a descriptor is a socket that takes each write as one message.
+
+    Args:
+        descriptor: The descriptor.
+        mode: Its ``st_mode``.
+    """
+    if not stat.S_ISSOCK(mode):
+        return False
+    try:
+        with fork_safe_import():
+            import _socket
+        # A socket object that does not wait changes nothing of the file. Any other sets the
+        # file to not blocking if there is a default timeout.
+        no_wait = getattr(_socket, "SOCK_NONBLOCK", 0)
+        if not no_wait and _socket.getdefaulttimeout() is not None:
+            return False
+        own = os.dup(descriptor)
+        try:
+            opened = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | no_wait, 0, own)
+        except BaseException:
+            os.close(own)
+            raise
+        kind = opened.getsockopt(_socket.SOL_SOCKET, _socket.SO_TYPE)
+        opened.close()
+    except (AttributeError, ImportError, OSError):
+        return False
+    return kind in (_socket.SOCK_DGRAM, getattr(_socket, "SOCK_SEQPACKET", None))
 
 
 class ForeignDescriptorError(OSError):

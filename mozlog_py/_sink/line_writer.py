@@ -34,6 +34,7 @@ from .write_bytes import (
     destination_behind,
     destination_for,
     is_complete,
+    is_socket,
     slot_writers,
 )
 from .write_slot import WriteSlot
@@ -214,7 +215,20 @@ class LineWriter:
         """Return the bytes of queued lines that may be written at once; 0 for one line only."""
         if self._ready_stream is not self.stream or self._ready_stream is _NO_STREAM:
             return 0
+        if self.writes_lines_apart():
+            return 0
         return PIPE_BUF if self._pipe_lock is not None else _BATCH_BYTES
+
+    def writes_lines_apart(self) -> bool:
+        """Return whether each line needs a write of its own, or may need one.
+
+        A socket that takes messages refuses a whole batch that is too long.
+        """
+        if self.stream is not self._destination_stream:
+            # The first line finds out which kind of socket it is.
+            return is_socket(self.stream)
+        destination = self._destination
+        return isinstance(destination, DescriptorDestination) and destination.takes_messages
 
     # -- writing ----------------------------------------------------------
 

@@ -37,6 +37,7 @@ from mozlog_py._process.descriptors import (
     ForeignDescriptorError,
     is_redirection,
     is_writable,
+    takes_messages,
 )
 from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._process.unpatched import native, sleep
@@ -57,6 +58,7 @@ __all__ = [
     "destination_for",
     "is_complete",
     "is_echo",
+    "is_socket",
     "slot_writers",
 ]
 
@@ -145,6 +147,8 @@ class DescriptorDestination:
         self.pipe_lock = PipeLock(descriptor) if _is_shared_by_bytes(mode) else None
         #: Bytes that the kernel takes in one piece or not at all.
         self.whole_bytes = PIPE_BUF if self.pipe_lock is not None else sys.maxsize
+        #: Whether each write is a message of its own, which is refused if it is too long.
+        self.takes_messages: Final = takes_messages(descriptor, mode)
 
     def is_replaced(self) -> bool:
         """Return whether the descriptor refers to another file than before.
@@ -497,6 +501,17 @@ def descriptor_behind(stream: Any) -> Destination:
 def _is_stderr(stream: Any) -> bool:
     # Celery puts the same object in both places.
     return stream is sys.stderr and stream is not sys.stdout
+
+
+def is_socket(stream: Any) -> bool:
+    """Return whether a stream writes to the descriptor of a socket."""
+    kind = type(stream)
+    if kind is not io.TextIOWrapper and kind is not io.BufferedWriter and kind is not io.FileIO:
+        return False
+    try:
+        return stat.S_ISSOCK(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _noop() -> None:

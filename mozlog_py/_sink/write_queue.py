@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Final
+from typing import Any, Final
 
 from mozlog_py._process.shared_state import snapshot
 
@@ -47,6 +47,11 @@ class WriteQueue:
         """Append a write to the queue, and record in ``pending`` that the queue has the line."""
         # One C call: after an interrupt, ``is_queued`` must be right.
         pending.extend(map(bool, map(self._queue.append, (queued,))))
+
+    def put_all(self, writes: list[QueuedWrite], taken: list[Any]) -> None:
+        """Append writes to the queue, and to ``taken`` an item for each."""
+        # One C call, as above.
+        taken.extend(map(bool, map(self._queue.append, writes)))
 
     def put_and_wait(self, queued: QueuedWrite, pending: PendingWrite, writer: LineWriter) -> bool:
         """Append a write to the queue and wait; return whether the line is written."""
