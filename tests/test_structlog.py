@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import EXTRA, KEYS, NESTED
 
-from mozlog_py import MozlogFormatter, context
+from mozlog_py import MozlogFormatter, MozlogHandler, context
 from mozlog_py._config.options import OptionError
 from mozlog_py.processors import StaticFields
 from mozlog_py.structlog import MozlogRenderer, processors
@@ -263,6 +263,25 @@ class TestRecipes:
         assert line["Severity"] == 4
         assert line["Fields"]["msg"] == "ž"
         datetime.datetime.fromisoformat(line["Fields"]["Time"].replace("Z", "+00:00"))
+
+    @pytest.mark.parametrize("removes_meta", [False, True])
+    def test_processor_formatter_shows_no_name_that_a_handler_has_set(
+        self, removes_meta: bool
+    ) -> None:
+        handler = MozlogHandler(stream := io.StringIO(), "shop")
+        before = [structlog.stdlib.ProcessorFormatter.remove_processors_meta] * removes_meta
+        handler.setFormatter(
+            structlog.stdlib.ProcessorFormatter(
+                foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
+                processors=[*before, MozlogRenderer("shop", output="text")],
+            )
+        )
+        for extra in ({"a": 1, "msg": "paid"}, {"logger_name": "till", "a": 1, "msg": "named"}):
+            handler.handle(logging.makeLogRecord(extra))
+        assert [line["Fields"] for line in checked_lines(stream.getvalue())] == [
+            {"a": 1, "msg": "paid"},
+            {"logger_name": "till", "a": 1, "msg": "named"},
+        ]
 
     @pytest.mark.parametrize("extra_adder", [False, True])
     def test_processor_formatter_with_foreign_records(self, extra_adder: bool) -> None:

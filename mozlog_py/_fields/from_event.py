@@ -19,6 +19,7 @@ from mozlog_py._values.sanitiser import Sanitiser
 from .from_record import (
     HIDDEN_ATTRIBUTES,
     OWN_FIELDS,
+    LoggerName,
     add_exception,
     extra_fields,
     merge,
@@ -167,6 +168,13 @@ def read_event(
         parse_messages: As in ``MozlogFormatter``.
     """
     fields = dict(event_dict)
+    name = fields.get("logger_name")
+    if type(name) is LoggerName:
+        # structlog's ExtraAdder has copied it from a record, on which a handler has set it.
+        if name.given is None:
+            del fields["logger_name"]
+        else:
+            fields["logger_name"] = name.given
     record = fields.get("_record")
     if not isinstance(record, logging.LogRecord):
         record = None
