@@ -276,7 +276,12 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         return _line_or_last_resort(chosen, self._plain_name, self._max_bytes, record, error)
 
     def _report(self, lost: LossReport) -> bytes:
-        """Return the line that says how many records were lost."""
+        """Return the line that says how many records were lost.
+
+        Raises:
+            Exception: The line cannot be made now, as at the end of the stack. The sink reports
+                the losses later.
+        """
         record = logging.LogRecord(
             "mozlog_py", logging.WARNING, __file__, 0, "%d records were lost", (lost,), None
         )
@@ -286,10 +291,14 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             lost_by_severity={str(severity): of for severity, of in lost.by_severity.items()},
             lost_since=lost.since,
         )
-        limit = self._max_bytes
-        line = _line_or_last_resort(
-            self._fallback_formatter, self._plain_name, limit, record, RuntimeError()
-        )
+        render = self._fallback_formatter.renderer(self._plain_name, self._max_bytes)
+        try:
+            line = render(record)
+        except RENDER_SIGNALS as signal:
+            line = line_in(signal)
+        if b'"lost":' not in line:
+            # A renderer at the end of the stack leaves all fields out.
+            raise RecursionError("the report of losses could not be rendered")
         return line + _NEWLINE
 
     def _call_handle_error(self, record: logging.LogRecord) -> None:

@@ -39,6 +39,7 @@ __all__ = ["NO_DIRECT_WRITE", "SHORT_BYTES", "DirectWrite", "Sink"]
 
 _write: Final = os.write
 _monotonic: Final = time.monotonic
+_time_ns: Final = time.time_ns
 
 
 class Sink(LineWriter):
@@ -275,8 +276,16 @@ class Sink(LineWriter):
                 if self._slot.get(0) is pending:
                     self._slot.clear()
                 if not is_written and self._loss_counter.total == lost:
-                    self._loss_counter.total += 1
-                    self._loss_counter.unreported += 1
+                    counter = self._loss_counter
+                    if not counter.unreported:
+                        counter.since_ns = _time_ns()
+                    counter.total += 1
+                    counter.unreported += 1
+                    for causes in (counter.by_cause, counter.unreported_causes):
+                        cause = "RecursionError"
+                        causes[cause] = causes[cause] + 1 if cause in causes else 1
+                    severities = counter.unreported_severities
+                    severities[None] = severities[None] + 1 if None in severities else 1
                 break
             except BaseException as again:
                 if isinstance(error, Exception):

@@ -19,6 +19,7 @@ from conformance import Capture, checked_lines
 
 from mozlog_py import MozlogFormatter, MozlogHandler, context
 from mozlog_py._fields.from_record import LoggerName
+from mozlog_py._line.line_encoder import last_resort
 from mozlog_py._process import self_log
 
 
@@ -459,6 +460,59 @@ class TestLosses:
         assert lines[1]["Type"] == "mozlog_py"
         capture.logger.info("four")
         assert len(checked_lines(stream.getvalue())) == 3
+
+    def test_losses_that_cannot_be_reported_now_are_reported_later(
+        self, monkeypatch: pytest.MonkeyPatch, quiet: list[str]
+    ) -> None:
+        class EndOfStack:
+            """A formatter that renders nothing, as at the end of the stack."""
+
+            def renderer(self, *_: Any) -> Any:
+                monkeypatch.setattr(handler, "_fallback_formatter", usual)
+                return lambda _: last_resort(RecursionError())
+
+        monkeypatch.setattr("mozlog_py._sink.line_writer._REPORT_EVERY_S", 0.0)
+        handler = MozlogHandler(io.StringIO())
+        capture = Capture(handler)
+        usual = handler._fallback_formatter
+        monkeypatch.setattr(handler, "_fallback_formatter", EndOfStack())
+        handler.sink.lose("ENOSPC", b'{"Severity":3}\n')
+        capture.logger.info("one")
+        capture.logger.info("two")
+        one, two, report = (line["Fields"] for line in checked_lines(handler.stream.getvalue()))
+        assert (one["msg"], two["msg"]) == ("one", "two")
+        assert (report["lost"], report["lost_by_cause"]) == (1, {"ENOSPC": 1})
+        assert report["lost_by_severity"] == {"3": 1}
+
+    @pytest.mark.slow
+    def test_losses_at_the_end_of_the_stack_have_a_cause_and_a_report(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[str]
+    ) -> None:
+        monkeypatch.setattr("mozlog_py._sink.line_writer._REPORT_EVERY_S", 0.0)
+        path = tmp_path / "log"
+        handler = MozlogHandler(path)
+        capture = Capture(handler)
+        capture.logger.info("before")
+
+        def deeper() -> None:
+            try:
+                deeper()
+            except RecursionError:
+                try:
+                    capture.logger.info("deep")
+                except RecursionError:
+                    pass
+                raise
+
+        with pytest.raises(RecursionError):
+            deeper()
+        capture.logger.info("after")
+        capture.logger.info("after")
+        sink = handler.sink
+        fields = [line["Fields"] for line in checked_lines(path.read_bytes())]
+        assert sum(sink.dropped.values()) == sink.lost
+        assert sum(each.get("lost", 0) for each in fields) == sink.lost
+        assert sum(each["msg"] == "deep" for each in fields) + 3 == sink.written
 
     def test_call_handle_error_only_where_it_is_overridden(
         self, capsys: pytest.CaptureFixture[str]

@@ -148,6 +148,38 @@ class TestCounters:
         assert losses.by_cause == {"EPIPE": 1}
         assert losses.total == 1
 
+    def test_counters_have_the_cause_of_a_line_that_the_end_of_the_stack_has_lost(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def end_of_stack(*_: Any) -> bool:
+            raise RecursionError
+
+        reports: list[Any] = []
+        sink = Sink(stream := io.StringIO(), lambda lost: reports.append(lost) or b"report\n")
+        with monkeypatch.context() as patched:
+            patched.setattr(sink, "write_slow", end_of_stack)
+            assert not sink.write(b"one\n")
+            assert not sink.write(b"two\n")
+        assert (sink.lost, sink.dropped) == (2, {"RecursionError": 2})
+        assert sink.write(b"three\n")
+        (report,) = reports
+        assert (report, report.by_cause, report.by_severity) == (
+            2, {"RecursionError": 2}, {None: 2},
+        )  # fmt: skip
+        assert report.since_ns > 0
+        assert stream.getvalue() == "three\nreport\n"
+
+    def test_counters_count_a_line_once_whose_report_finds_the_end_of_the_stack(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def end_of_stack() -> None:
+            raise RecursionError
+
+        sink = Sink(stream := io.StringIO())
+        monkeypatch.setattr(sink, "report_and_enable", end_of_stack)
+        assert sink.write(b"one\n")
+        assert (sink.written, sink.lost, stream.getvalue()) == (1, 0, "one\n")
+
 
 class TestBuffers:
     @pytest.mark.parametrize("is_text", [True, False])

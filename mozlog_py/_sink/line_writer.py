@@ -248,7 +248,11 @@ class LineWriter:
             self.count_lost(pending, error)
             return False
         self.written += 1
-        self.report_and_enable()
+        try:
+            self.report_and_enable()
+        except RecursionError:
+            # At the end of the stack there is room for the line, but not for the report.
+            pass
         return True
 
     def write_pending(self, pending: PendingWrite) -> None:
@@ -380,11 +384,13 @@ class LineWriter:
 
     def _write_report(self, report: Callable[[LossReport], bytes]) -> bool:
         """Write the line that reports losses; return whether it is written."""
-        lost = self._loss_counter.take_unreported()
+        lost = None
         try:
+            lost = self._loss_counter.take_unreported()
             self._destination.write_all([report(lost)], self._timeout)
         except Exception:
-            self._loss_counter.put_back(lost)
+            if lost is not None:
+                self._loss_counter.put_back(lost)
             return False
         self._reported_at = _monotonic()
         return True

@@ -55,9 +55,11 @@ class LossCounter:
     def _begin(self) -> None:
         #: Lost lines that no report has covered yet.
         self.unreported = 0
-        self._causes: dict[str, int] = {}
-        self._severities: dict[int | None, int] = {}
-        self._since_ns = 0
+        #: The same by cause, and by severity.
+        self.unreported_causes: dict[str, int] = {}
+        self.unreported_severities: dict[int | None, int] = {}
+        #: When the first of them was lost, in nanoseconds since the epoch.
+        self.since_ns = 0
 
     def add(self, error: BaseException | str, line: bytes) -> None:
         """Count one lost line.
@@ -69,12 +71,12 @@ class LossCounter:
         cause, severity = described(error, line)
         with self._lock:
             if not self.unreported:
-                self._since_ns = time.time_ns()
+                self.since_ns = time.time_ns()
             self.total += 1
             self.unreported += 1
             _increase(self.by_cause, cause)
-            _increase(self._causes, cause)
-            _increase(self._severities, severity)
+            _increase(self.unreported_causes, cause)
+            _increase(self.unreported_severities, severity)
 
     def uncount(self, cause: str, severity: int | None) -> None:
         """Take back one lost line, which was written after all.
@@ -88,16 +90,16 @@ class LossCounter:
             _decrease(self.by_cause, cause)
             if self.unreported:
                 self.unreported -= 1
-                _decrease(self._causes, cause)
-                _decrease(self._severities, severity)
+                _decrease(self.unreported_causes, cause)
+                _decrease(self.unreported_severities, severity)
 
     def take_unreported(self) -> LossReport:
         """Return a report of the losses since the last one, and count from 0 again."""
         with self._lock:
             lost = LossReport(self.unreported)
-            lost.by_cause = self._causes
-            lost.by_severity = dict(sorted(self._severities.items(), key=str))
-            lost.since_ns = self._since_ns
+            lost.by_cause = self.unreported_causes
+            lost.by_severity = dict(sorted(self.unreported_severities.items(), key=str))
+            lost.since_ns = self.since_ns
             self._begin()
         return lost
 
@@ -105,11 +107,11 @@ class LossCounter:
         """Count the losses of a report that could not be written as unreported again."""
         with self._lock:
             self.unreported += lost
-            self._since_ns = lost.since_ns
+            self.since_ns = lost.since_ns
             for cause, count in lost.by_cause.items():
-                _increase(self._causes, cause, count)
+                _increase(self.unreported_causes, cause, count)
             for severity, count in lost.by_severity.items():
-                _increase(self._severities, severity, count)
+                _increase(self.unreported_severities, severity, count)
 
     def discard_unreported(self) -> None:
         """Leave unreported losses to the parent, in the child of a fork."""
