@@ -98,7 +98,13 @@ def check_unresolved(name: str, value: object) -> None:
 
 
 def check_mapping(name: str, value: object, example: str = "") -> None:
-    """Raise ``OptionError`` for a value that is neither None nor a mapping."""
+    """Raise ``OptionError`` for a value that is neither None nor a mapping.
+
+    Args:
+        name: The option.
+        value: Its value.
+        example: A valid value, for the error's text.
+    """
     if value is not None and not isinstance(value, Mapping):
         such_as = f", such as {example}" if example else ""
         raise OptionError(f"{name} is {shown(value)}; it must be a dict{such_as}")
@@ -120,7 +126,13 @@ def check_number(name: str, value: object, *, least: float, allowed: str, whole:
 
 
 def check_names(name: str, given: Mapping[Any, Any], known: Collection[str]) -> None:
-    """Raise ``OptionError`` for an unknown key."""
+    """Raise ``OptionError`` for an unknown key.
+
+    Args:
+        name: The option that is a mapping.
+        given: Its value.
+        known: The keys that it may have.
+    """
     unknown = [key for key in given if key not in known]
     if not unknown:
         return
@@ -136,7 +148,13 @@ def check_names(name: str, given: Mapping[Any, Any], known: Collection[str]) -> 
 
 
 def check_no_positional(function: str, positional: tuple[object, ...], hint: str = "") -> None:
-    """Raise ``OptionError`` for positional arguments in place of fields: ``bind({...})``."""
+    """Raise ``OptionError`` for positional arguments in place of fields: ``bind({...})``.
+
+    Args:
+        function: The name of the function that got them.
+        positional: The arguments.
+        hint: The call to write instead, for the error's text.
+    """
     if not positional:
         return
     first = positional[0]

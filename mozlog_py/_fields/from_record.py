@@ -134,7 +134,13 @@ def message_members(value: Any, sanitiser: Sanitiser) -> dict[Any, Any]:
 
 
 def message_with_args(text: str, args: Any, sanitiser: Sanitiser) -> str:
-    """Return a message followed by the arguments that do not fit it."""
+    """Return a message followed by the arguments that do not fit it.
+
+    Args:
+        text: The message, with its placeholders.
+        args: The arguments: a tuple, or the single mapping of ``%(name)s``.
+        sanitiser: Makes the texts of the arguments.
+    """
     if not args:
         return text
     # Each by itself: an argument with a broken repr must not hide the others.

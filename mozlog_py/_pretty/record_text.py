@@ -127,7 +127,14 @@ class _Page:
         step: str = _INDENT,
         at_words: bool = False,
     ) -> None:
-        """Add a line; its continuations are indented by one step more."""
+        """Add a line; its continuations are indented by one step more.
+
+        Args:
+            parts: The texts of the line, each with its color.
+            indent: The spaces in front of the line.
+            step: The further spaces in front of a continuation.
+            at_words: Whether the line is folded between words only.
+        """
         columns = None if self._columns is None else self._columns - len(indent)
         margin = indent
         for line in fold(parts, columns, len(step), at_words=at_words):
@@ -145,7 +152,13 @@ class _Page:
         ]
 
     def add_block(self, text: str, indent: str, color: str) -> None:
-        """Add a text of several lines."""
+        """Add a text of several lines.
+
+        Args:
+            text: The text.
+            indent: The spaces in front of each line.
+            color: The color of the text.
+        """
         if self._columns is not None:
             room = self._columns - len(indent)
             for line in text.split("\n"):

@@ -54,7 +54,13 @@ def is_shown_again(error: Any, document: dict[str, Any], place: int) -> bool:
 
 
 def note_shown(error: Any, document: dict[str, Any], place: int) -> None:
-    """Note that a line shows the traceback of an exception; see ``is_shown_again``."""
+    """Note that a line shows the traceback of an exception; see ``is_shown_again``.
+
+    Args:
+        error: The exception.
+        document: The line, as a dict.
+        place: Identifies the formatter of the line.
+    """
     ns = document["Timestamp"]
     remember(_last, place, (document["Fields"].get("rid"), ns), _MAX_FORMATTERS)
     try:

@@ -312,7 +312,13 @@ def _line(
 def collect_fields(
     formatter: Hooks, record: logging.LogRecord, sanitiser: Sanitiser
 ) -> dict[str, Any]:
-    """Return the Fields of a record, after the formatter's options, hooks and processors."""
+    """Return the Fields of a record, after the formatter's options, hooks and processors.
+
+    Args:
+        formatter: The formatter.
+        record: The record.
+        sanitiser: Holds what the record has lost, and an interrupt of its values.
+    """
     is_raw = is_converting(formatter, record)
     record = _as_read(_unwrapped(formatter, record, sanitiser), sanitiser)
     message_dict = call_fields(record, sanitiser, _json_test(formatter, sanitiser))

@@ -54,7 +54,13 @@ class WriteQueue:
         taken.extend(map(bool, map(self._queue.append, writes)))
 
     def put_and_wait(self, queued: QueuedWrite, pending: PendingWrite, writer: LineWriter) -> bool:
-        """Append a write to the queue and wait; return whether the line is written."""
+        """Append a write to the queue and wait; return whether the line is written.
+
+        Args:
+            queued: The write.
+            pending: The line of the caller, which is marked as queued.
+            writer: Writes the queue, if no other thread does.
+        """
         self.put(queued, pending)
         return self.wait_for(queued, writer)
 

@@ -64,7 +64,13 @@ def class_attribute(kind: type, name: str, before: type | None = None) -> Any:
 
 
 def defines(kind: type, name: str, before: type = object) -> bool:
-    """Return whether a class, or a base of it in front of ``before``, has an attribute."""
+    """Return whether a class, or a base of it in front of ``before``, has an attribute.
+
+    Args:
+        kind: The class.
+        name: The attribute's name.
+        before: The base, in the order of the look-up, at which the search ends.
+    """
     return class_attribute(kind, name, before) is not MISSING
 
 

@@ -164,7 +164,14 @@ class _Batch:
         self._seen: set[tuple[str, int, int, int]] = set()
 
     def start_or_join(self, check: Check, start: _Start, blocked_loop: Any = None) -> None:
-        """Start a run in another thread or on an event loop, or join the current run."""
+        """Start a run in another thread or on an event loop, or join the current run.
+
+        Args:
+            check: The check.
+            start: Starts the run.
+            blocked_loop: The event loop that the caller blocks, None for none: a run on it would
+                never end while the caller waits.
+        """
 
         def start_or_keep(check_run: CheckRun) -> None:
             try:

@@ -217,7 +217,13 @@ class _Entry:
         self.owners = owners
 
     def shared_run(self, blocked_loop: Any, cache_seconds: float, now: float) -> CheckRun | None:
-        """Return the latest run if a further caller may have it, else None."""
+        """Return the latest run if a further caller may have it, else None.
+
+        Args:
+            blocked_loop: The event loop that the caller blocks, None for none.
+            cache_seconds: The age, in seconds, up to which the outcome of a run is fresh.
+            now: The time of the monotonic clock, in seconds.
+        """
         latest = self.latest
         if latest is None:
             return None
@@ -305,7 +311,13 @@ class SingleFlight:
             return None if entry is None else entry.last()
 
     def keep(self, check: Check, config: Any, outcome: CheckResult) -> None:
-        """Keep the outcome of a run in a request, which ``join`` has not started."""
+        """Keep the outcome of a run in a request, which ``join`` has not started.
+
+        Args:
+            check: The check.
+            config: The argument that its parameter ``config`` got.
+            outcome: What the run has found.
+        """
         key, now = check.key(config), time.monotonic()
         with self._lock:
             entry = self._entries.get(key) or self._new_entry(key, now, check.function, config)
