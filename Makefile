@@ -59,7 +59,7 @@ demo:
 	@$(MAKE) --silent --no-print-directory --jobs=2 $(DEMO)/ours/.installed $(DEMO)/upstream/.installed
 	@PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/bytecode $(DEMO)/ours/bin/python examples/demo
 
-# Each test of the tree runs once, in one of seven lanes beside each other, and beside the checks of
+# Each test of the tree runs once, in one of eight lanes beside each other, and beside the checks of
 # the sources, which keep two processors busy. Two kinds of tests do not measure coverage: those of
 # pages, which run the built wheel and not the tree, and those that repeat one thing often, which would
 # take three times as long. Nor do the programs that MAIN_LANES start: nearly all that they run of the
@@ -68,7 +68,7 @@ SERVER_TESTS := tests/field
 FRAMEWORK_TESTS := tests/frameworks tests/checks
 PAGE_TESTS := tests/start tests/cookbook tests/test_demo.py
 PROGRAM_TESTS := tests/faults tests/test_attack.py tests/test_lowest_versions.py
-BESIDE_TESTS := tests/field/core
+LOGGING_TESTS := tests/field/core
 REPEATING_TESTS := tests/checks/test_check_secrets.py tests/field/core/test_planted_secrets.py \
   tests/test_new_names.py tests/test_hostile_lines.py
 FIRST_HALF := $(filter-out $(PAGE_TESTS) $(PROGRAM_TESTS) $(REPEATING_TESTS), $(wildcard tests/test_[a-o]*.py))
@@ -77,12 +77,12 @@ MAIN_LANES := first-half second-half frameworks programs
 test:
 	@$(MAKE) --no-print-directory $(VENV)/.installed
 	$(BIN)/coverage erase
-	$(MAKE) --no-print-directory --output-sync=target --jobs=8 \
-	  servers beside pages first-half second-half programs frameworks sources
+	$(MAKE) --no-print-directory --output-sync=target --jobs=9 \
+	  servers beside logging pages first-half second-half programs frameworks sources
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-.PHONY: first-half second-half frameworks servers pages programs beside sources
+.PHONY: first-half second-half frameworks servers pages programs beside logging sources
 $(MAIN_LANES): export MOZLOG_COVERAGE := main
 
 first-half: $(VENV)/.installed
@@ -95,7 +95,7 @@ frameworks: $(VENV)/.installed
 	$(BIN)/coverage run -m pytest $(FRAMEWORK_TESTS) $(addprefix --ignore=,$(REPEATING_TESTS))
 
 servers: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(BESIDE_TESTS))
+	$(BIN)/coverage run -m pytest $(SERVER_TESTS) $(addprefix --ignore=,$(LOGGING_TESTS))
 
 pages: $(VENV)/.installed
 	$(BIN)/python -m pytest $(PAGE_TESTS) $(REPEATING_TESTS)
@@ -105,7 +105,9 @@ programs: $(VENV)/.installed
 
 beside: upstream
 	@$(MAKE) --no-print-directory wheel-test
-	$(BIN)/coverage run -m pytest $(BESIDE_TESTS) $(addprefix --ignore=,$(REPEATING_TESTS))
+
+logging: $(VENV)/.installed
+	$(BIN)/coverage run -m pytest $(LOGGING_TESTS) $(addprefix --ignore=,$(REPEATING_TESTS))
 
 sources: lint types layers
 
