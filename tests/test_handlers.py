@@ -512,7 +512,8 @@ class TestLosses:
         fields = [line["Fields"] for line in checked_lines(path.read_bytes())]
         assert sum(sink.dropped.values()) == sink.lost
         assert sum(each.get("lost", 0) for each in fields) == sink.lost
-        assert sum(each["msg"] == "deep" for each in fields) + 3 == sink.written
+        # Some lines say only that a record could not be rendered there.
+        assert sum("lost" not in each for each in fields) == sink.written
 
     def test_call_handle_error_only_where_it_is_overridden(
         self, capsys: pytest.CaptureFixture[str]
