@@ -335,7 +335,9 @@ class LineQueue:
         try:
             if not self._has_thread():
                 self._ends_when_empty = False
+                # Before the thread runs: it asks whether it is the one that writes.
                 self._thread = NativeThread(self._run)
+                self._thread.start()
         except RuntimeError:
             # The interpreter is ending, or the system has no room for a thread.
             self._thread = None
@@ -503,8 +505,7 @@ class LineQueue:
     def _drop_waiting(self, wanted: int, *, with_errors: bool) -> int:
         """Drop waiting lines until ``wanted`` bytes are free; return the bytes."""
         lines, freed = self._lines, 0
-        token = object()
-        dropped = self._dropped
+        token, dropped = object(), self._dropped
         kept: list[bytes] = []
         is_oldest = self._policy == "drop_oldest"
         take = _popleft if is_oldest else _pop

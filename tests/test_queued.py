@@ -17,6 +17,7 @@ from conformance import Capture, checked_lines
 
 from mozlog_py import MozlogQueueHandler, configure, context, dict_config
 from mozlog_py._process.descriptors import takes_messages
+from mozlog_py._process.unpatched import NativeThread
 from mozlog_py.queued import LineQueue
 from mozlog_py.sink import Sink
 
@@ -64,6 +65,31 @@ def held_up(policy: Any, max_bytes: int) -> tuple[LineQueue, Gate]:
 
 def numbers(gate: Gate) -> list[int]:
     return [written["Fields"]["n"] for written in checked_lines(gate.getvalue())]
+
+
+class TestFirstLine:
+    def test_thread_is_the_one_that_writes_from_its_first_line(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # It may write before the call that has started it goes on, as on a busy machine. A stream
+        # that logs what is printed would have its own lines queued then, without an end.
+        asked, written, start = [], threading.Event(), NativeThread.start
+
+        class Asking(io.StringIO):
+            def write(self, text: str) -> int:
+                asked.append(queue._is_writing_thread())
+                written.set()
+                return super().write(text)
+
+        def start_and_wait(thread: NativeThread) -> None:
+            start(thread)
+            assert written.wait(60)
+
+        monkeypatch.setattr(NativeThread, "start", start_and_wait)
+        queue = LineQueue(Sink(Asking()))
+        queue.write(b"one\n")
+        queue.close()
+        assert asked == [True]
 
 
 class TestHandler:

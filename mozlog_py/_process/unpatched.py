@@ -69,22 +69,26 @@ class NativeThread:
 
     Args:
         function: The function that the thread runs.
-
-    Raises:
-        RuntimeError: The system starts no thread.
     """
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
         self._ident = -1
         self._is_running = True
+
+    def start(self) -> None:
+        """Start the thread.
+
+        Raises:
+            RuntimeError: The system starts no thread.
+        """
         if IS_MAIN:
             _start(self._run, ())
         else:
             start_thread(self._run, (), "mozlog-queue")
 
     def is_alive(self) -> bool:
-        """Return whether the function has not returned yet."""
+        """Return whether the function has not returned yet, or is about to run."""
         return self._is_running
 
     def is_current(self) -> bool:
