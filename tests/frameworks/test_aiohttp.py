@@ -299,6 +299,21 @@ async def connected(app: web.Application, **options: Any) -> AsyncIterator[Conne
                 await connection.writer.wait_closed()
 
 
+def outcome_of_abort(app: web.Application, path: str, lines: Lines) -> tuple[int, int, int]:
+    """Return severity, code and errno of a request whose client goes in the middle of its body."""
+
+    async def main() -> None:
+        async with connected(app) as client:
+            client.send(path)
+            await client.reader.readuntil(b"xxx")
+            client.abort()
+            await until(lambda: lines.summaries)
+
+    asyncio.run(main())
+    (line,) = lines.summaries
+    return line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Wait until a condition holds."""
     for _ in range(2000):
@@ -444,16 +459,7 @@ class TestDisconnect:
 
         app.router.add_get("/endless", endless)
 
-        async def main() -> None:
-            async with connected(app) as client:
-                client.send("/endless")
-                await client.reader.readuntil(b"xxx")
-                client.abort()
-                await until(lambda: lines.summaries)
-
-        asyncio.run(main())
-        (line,) = lines.summaries
-        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 200, 0)
+        assert outcome_of_abort(app, "/endless", lines) == (6, 200, 0)
 
     def test_disconnect_in_the_middle_of_a_file_is_no_error(
         self, lines: Lines, tmp_path: Path
@@ -462,16 +468,7 @@ class TestDisconnect:
         app = application(tmp_path)
         app.router.add_static("/static", tmp_path)
 
-        async def main() -> None:
-            async with connected(app) as client:
-                client.send("/static/large")
-                await client.reader.readuntil(b"xxx")
-                client.abort()
-                await until(lambda: lines.summaries)
-
-        asyncio.run(main())
-        (line,) = lines.summaries
-        assert (line["Severity"], line["Fields"]["code"], line["Fields"]["errno"]) == (6, 200, 0)
+        assert outcome_of_abort(app, "/static/large", lines) == (6, 200, 0)
 
     def test_disconnect_in_the_middle_of_a_body_is_no_error(
         self, lines: Lines, tmp_path: Path
