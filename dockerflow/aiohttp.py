@@ -13,9 +13,7 @@ an exception that leaves this one.
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow._request.late_answer import SERVER_ERROR, LateAnswer
@@ -23,6 +21,7 @@ from dockerflow._request.missing_extra import needs_extra
 from dockerflow._request.multidict import multidict_id_headers, read_multidict
 from dockerflow._request.options import Middleware, MiddlewareOptions, Options
 from dockerflow._request.resolve_id import IdHeaders
+from dockerflow._request.watched_call import watch_next_call
 from dockerflow.endpoints import PATHS, Endpoints
 from dockerflow.summary import current, is_cancellation
 
@@ -61,66 +60,32 @@ class _AiohttpExchange(LateAnswer):
     """One request, from the outermost middleware to the end of its response's body."""
 
     pages = web.HTTPException
+    watched = ("write_eof", "close")
     #: The writer of the response: the request, and each clone of it, has this very one.
     writer: Any
     #: The layer that began the request.
     layer: _Layer
-    #: The response that was begun, until it has ended.
-    response: web.StreamResponse | None = None
     #: The code that the application has closed its WebSocket with, before the client did.
     close_code: int | None = None
 
-    def watch(self, response: web.StreamResponse) -> None:
-        """Have the request fail if the server cannot prepare the response that it gets."""
-        prepare = response.prepare
-
-        async def prepare_or_fail(request: web.BaseRequest) -> Any:
-            # The response and this function refer to each other.
-            vars(response).pop("prepare", None)
-            try:
-                return await prepare(request)
-            except BaseException as error:
-                # Files are sent here, by the system: it leaves the transport of a cut one open.
-                is_cut = self._has_sent() and isinstance(error, (ConnectionError, TimeoutError))
-                self.fail(error, is_cut)
-                raise
-
-        response.prepare = prepare_or_fail  # type: ignore[method-assign]
+    def fail_to_prepare(self, error: BaseException) -> None:
+        """Keep what the server has raised when it prepared the response."""
+        # Files are sent here, by the system: it leaves the transport of a cut one open.
+        is_cut = self._has_sent() and isinstance(error, (ConnectionError, TimeoutError))
+        self.fail(error, is_cut)
 
     def begin_response(self, response: web.StreamResponse) -> None:
         """Note the status that is about to be sent, and end the request with the body."""
-        if response is self.response or (self.response is not None and self._has_sent()):
-            return
-        # An earlier one was not sent.
-        self._drop_response()
-        self.response = response
-        self.note_status(response.status)
-        write_eof = response.write_eof
+        if self.note_response(response, response.status):
+            watch_next_call(response, "write_eof", returned=self.end_body, raised=self.fail_body)
+            if isinstance(response, web.WebSocketResponse):
+                watch_next_call(response, "close", called=self._note_close)
 
-        async def write_eof_and_finish(*args: Any, **options: Any) -> None:
-            try:
-                await write_eof(*args, **options)
-            except BaseException as error:
-                self.is_client_gone = self._is_disconnected()
-                self.end(error)
-                raise
-            self.finish(self.unanswered)
-
-        response.write_eof = write_eof_and_finish  # type: ignore[method-assign]
-        if isinstance(response, web.WebSocketResponse):
-            self._watch_close(response)
-
-    def _watch_close(self, response: web.WebSocketResponse) -> None:
+    def _note_close(self, *, code: int = WSCloseCode.OK, **_: Any) -> None:
         """Note the code that the application closes a WebSocket with: its client may reply 1000."""
-        close = response.close
-
-        async def note_code_and_close(*args: Any, **options: Any) -> bool:
-            is_first = self.close_code is None and response.close_code is None
-            if is_first and not self._is_disconnected():
-                self.close_code = options.get("code", WSCloseCode.OK)
-            return await close(*args, **options)
-
-        response.close = note_code_and_close  # type: ignore[method-assign]
+        is_open = self.response is not None and self.response.close_code is None
+        if is_open and not self._is_disconnected():
+            self.close_code = code
 
     def end(self, error: BaseException | None = None) -> None:
         """End a request whose response does not end as it should."""
@@ -137,7 +102,6 @@ class _AiohttpExchange(LateAnswer):
         if isinstance(self.response, web.WebSocketResponse):
             self.method = "WEBSOCKET"
             self.code = self.close_code or self.response.close_code or _ABNORMAL_CLOSURE
-        self._drop_response()
         super().finish(error)
 
     def _is_disconnected(self) -> bool:
@@ -146,13 +110,6 @@ class _AiohttpExchange(LateAnswer):
 
     def _has_sent(self) -> bool:
         return bool(self.writer.output_size)
-
-    def _drop_response(self) -> None:
-        if self.response is not None:
-            # It and the functions in place of its methods are a cycle.
-            for name in ("write_eof", "close"):
-                vars(self.response).pop(name, None)
-            self.response = None
 
 
 class _Layer(Middleware):
@@ -180,34 +137,31 @@ class _Layer(Middleware):
         exchange = _AiohttpExchange()
         exchange.layer, exchange.writer = self, request.writer
         exchange.method, exchange.path = request.method, request.path
-        exchange.surrounding = sys.exc_info()[1]
         self.begin(exchange, request)
         try:
             response = await handler(request)
         except web.HTTPException as error:
             # The server sends it as a response.
-            if self._is_outermost(request):
-                exchange.watch(error)
+            self._watch(exchange, request, error)
             raise
         except BaseException as error:
             exchange.fail(error)
             raise
         else:
-            if not isinstance(response, web.StreamResponse):
+            if isinstance(response, web.StreamResponse):
+                self._watch(exchange, request, response)
+            else:
                 exchange.has_no_response = True
-            elif self._is_outermost(request):
-                exchange.watch(response)
             return response
         finally:
             exchange.leave_to_server()
-            task = asyncio.current_task()
-            if task is not None and not exchange.is_over:
-                task.add_done_callback(exchange.end_with_task)
 
-    def _is_outermost(self, request: web.Request) -> bool:
-        """Return whether the server gets what this middleware returns, and no other one does."""
+    def _watch(self, exchange: _AiohttpExchange, request: web.Request, response: Any) -> None:
+        """Have the request fail if the server cannot prepare the response that it gets."""
         apps = request.match_info.apps
-        return bool(next(each for app in apps for each in app.middlewares) == self.serve)
+        if next(each for app in apps for each in app.middlewares) == self.serve:
+            # No other middleware can replace the response.
+            watch_next_call(response, "prepare", raised=exchange.fail_to_prepare)
 
     async def prepare(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Have a response carry the id, and end the request with it: a signal handler."""

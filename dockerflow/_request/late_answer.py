@@ -11,6 +11,7 @@ import sys
 from typing import Any, Final
 
 from .exchange import Exchange
+from .watched_call import unwatch
 
 __all__ = ["SERVER_ERROR", "LateAnswer"]
 
@@ -21,7 +22,7 @@ SERVER_ERROR: Final = 500
 class LateAnswer(Exchange):
     """One request, from its layer to the end of its response.
 
-    A subclass implements ``_is_disconnected``, ``_has_sent`` and ``_drop_response``.
+    A subclass implements ``_is_disconnected`` and ``_has_sent``.
     """
 
     #: Whether the layer was left: layers further out have control, and then the server.
@@ -34,6 +35,15 @@ class LateAnswer(Exchange):
     surrounding: BaseException | None = None
     #: The exceptions that are responses.
     pages: type[BaseException] | tuple[type[BaseException], ...] = ()
+    #: The response that was begun, until it has ended.
+    response: Any = None
+    #: The methods of a response that are watched until then.
+    watched: tuple[str, ...] = ()
+
+    def begin(self, request_id: str | None) -> None:
+        """Begin the request in its task."""
+        self.surrounding = sys.exc_info()[1]
+        super().begin(request_id)
 
     def _is_disconnected(self) -> bool:
         """Return whether the connection is closed; behind the task, the server has closed it."""
@@ -41,10 +51,6 @@ class LateAnswer(Exchange):
 
     def _has_sent(self) -> bool:
         """Return whether a byte of a response is sent."""
-        raise NotImplementedError
-
-    def _drop_response(self) -> None:
-        """Forget the response that was begun."""
         raise NotImplementedError
 
     def fail(self, error: BaseException, is_cut: bool = False) -> None:
@@ -63,12 +69,29 @@ class LateAnswer(Exchange):
             self.unanswered = error
 
     def leave_to_server(self) -> None:
-        """Leave the layer, and note whether the client is still there."""
+        """Leave the layer, note whether the client is still there, and end with the task."""
         self.is_left = True
         self.is_client_gone = self._is_disconnected()
         super().leave_to_server()
+        task = asyncio.current_task()
+        if task is not None and not self.is_over:
+            task.add_done_callback(self._end_with_task)
 
-    def note_status(self, status: int) -> None:
+    def note_response(self, response: Any, status: int) -> bool:
+        """Note a response that is begun, and its status.
+
+        Returns:
+            False if this one, or a part of an earlier one, was begun before.
+        """
+        if response is self.response or (self.response is not None and self._has_sent()):
+            return False
+        # An earlier one was not sent.
+        self._drop_response()
+        self.response = response
+        self._note_status(status)
+        return True
+
+    def _note_status(self, status: int) -> None:
         """Note the status of a response that is begun, and who answers an exception with it."""
         self.is_client_gone = self._is_disconnected()
         if self.is_left:
@@ -78,6 +101,15 @@ class LateAnswer(Exchange):
             self.unanswered = error if is_servers and not isinstance(error, self.pages) else None
         is_servers = self.has_no_response and status == SERVER_ERROR
         self.code = None if self.is_client_gone or is_servers else status
+
+    def end_body(self) -> None:
+        """End the request with the last byte of its response."""
+        self.finish(self.unanswered)
+
+    def fail_body(self, error: BaseException) -> None:
+        """End the request by an exception of sending its response."""
+        self.is_client_gone = self._is_disconnected()
+        self.end(error)
 
     def end(self, error: BaseException | None = None) -> None:
         """End a request whose response does not end as it should.
@@ -95,7 +127,7 @@ class LateAnswer(Exchange):
             self._drop_response()
         self.finish(error)
 
-    def end_with_task(self, task: asyncio.Task[Any]) -> None:
+    def _end_with_task(self, task: asyncio.Task[Any]) -> None:
         """End the request with the server's task, where its response has not ended before."""
         if self.is_over:
             return
@@ -107,7 +139,13 @@ class LateAnswer(Exchange):
             self.end(task.exception())
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Log the summary."""
+        """Log the summary, and let go of the response."""
+        self._drop_response()
         super().finish(error)
         # The frames of its traceback refer to this object.
         self.unanswered = self.surrounding = None
+
+    def _drop_response(self) -> None:
+        if self.response is not None:
+            unwatch(self.response, *self.watched)
+            self.response = None
