@@ -21,7 +21,7 @@ from mozlog_py._process import after_fork, at_exit
 from mozlog_py._process.self_log import note
 from mozlog_py._process.shared_state import Tally, snapshot
 from mozlog_py._process.unpatched import NativeThread, allocate_lock
-from mozlog_py._sink.loss_counter import severity_in
+from mozlog_py._sink.drop_lines import LINE_OVERHEAD, POLL_S, LineDropper, is_error, size_of
 from mozlog_py._values.sanitiser import type_name
 
 from .handlers import MozlogHandler
@@ -41,19 +41,20 @@ POLICIES: Final = ("block", "drop_newest", "drop_oldest")
 #: Bytes that the lines of a queue may have by default.
 MAX_QUEUE_BYTES: Final = 8 * 1024 * 1024
 
-# Bytes that a line takes besides its own: the object and its place in the queue.
-_OVERHEAD: Final = 64
-_ERROR: Final = 3
 _BATCH_LINES: Final = 4096
 _BATCH_BYTES: Final = 262_144
 #: Lines that are moved from the queue to a batch in one call.
 _TAKEN_AT_ONCE: Final = 16
+#: Bytes that one call drops at most, so that other callers wait for some milliseconds only.
+_MAX_DROPPED_BYTES: Final = 524_288
+#: Looks at the lock of another call that drops lines, one each millisecond.
+_DROP_POLLS: Final = 100
 #: Seconds: for which the thread collects lines; of its longest sleep; between two counts of the
-#: bytes that wait; between two polls.
+#: bytes that wait; for which no other caller starts a thread.
 _GATHER_S: Final = 0.005
 _MAX_SLEEP_S: Final = 1.0
 _RECOUNT_EVERY_S: Final = 1.0
-_POLL_S: Final = 0.001
+_START_S: Final = 1.0
 #: Seconds for which a caller yields to the thread once the queue is half full; seconds
 #: without progress after which it does not yield.
 _YIELD_S: Final = 0.0001
@@ -62,7 +63,6 @@ _FLUSH_S: Final = 5.0
 
 _monotonic: Final = time.monotonic
 _popleft: Final[Any] = deque.popleft
-_pop: Final[Any] = deque.pop
 
 #: The options of a ``MozlogQueueHandler`` beside its stream and name.
 _OPTIONS: Final = ("flush_on_sigterm", "max_bytes", "max_line_bytes", "policy", "timeout")
@@ -75,9 +75,10 @@ def check_queue_options(options: Mapping[Any, Any]) -> None:
         options: The options by name.
     """
     check_names("queue", options, _OPTIONS)
-    policy = options.get("policy", POLICIES[0])
-    if policy not in POLICIES:
-        raise OptionError(f"policy is {shown(policy)}; the known ones are {', '.join(POLICIES)}")
+    if "policy" in options and options["policy"] not in POLICIES:
+        raise OptionError(
+            f"policy is {shown(options['policy'])}; the known ones are {', '.join(POLICIES)}"
+        )
     if "max_bytes" in options:
         allowed = f"a number of bytes such as {MAX_QUEUE_BYTES}, 1 or more"
         check_number("max_bytes", options["max_bytes"], least=1, allowed=allowed, whole=True)
@@ -109,8 +110,7 @@ class LineQueue:
         self._half_bytes = max_bytes // 2
         self._policy = policy
         self._lines: deque[bytes] = deque()
-        # Lines that were dropped, and are not counted yet.
-        self._dropped: deque[bytes] = deque()
+        self._dropper = LineDropper(self._lines, is_oldest=policy == "drop_oldest")
         self._is_closed = False
         # ``write`` checks each line: the queue is closed, or its thread writes to a stream that
         # may log what is written to it.
@@ -123,27 +123,24 @@ class LineQueue:
 
     def _reset(self) -> None:
         self._lines.clear()
-        self._dropped.clear()
+        self._dropper.reset()
         # All threads change it by += without a lock. It may drift by a line for each call that
         # another one interrupts, and is corrected whenever the queue is empty, and once a second.
         self._bytes = 0
         self._recount_at = 0.0
-        self._batches_taken = 0
         # Exact: callers that drop lines count here as well, and a flush waits for the number.
         self._lines_done = Tally()
         self._busy_since = float("inf")
         self._in_progress: list[bytes] = []
-        self._nothing_to_drop_at = -1
         self._thread: NativeThread | None = None
         # The thread ends once the queue is empty; the next line starts another.
         self._ends_when_empty = False
-        # No thread reads the queue until it is woken.
+        # No thread reads the queue until it is woken. Where there is none this must be True, or
+        # no caller would start one.
         self._is_idle = True
-        # Not gevent's locks: the thread is no greenlet, and cannot wait for them.
-        self._start_lock = allocate_lock()
-        # ``dict.setdefault`` acquires it for an object that only the owner has: after an
-        # exception, the owner knows whether to release it.
-        self._drop_lock: dict[int, object] = {}
+        # When a caller began to start a thread. ``dict.setdefault`` acquires it as a lock.
+        self._starting: dict[int, float] = {}
+        # Not gevent's lock: the thread is no greenlet, and cannot wait for it.
         self._alarm = allocate_lock()
         self._alarm.acquire()
 
@@ -215,13 +212,13 @@ class LineQueue:
         Returns:
             Whether the line is queued or written; False if it is lost.
         """
-        size = len(line) + _OVERHEAD
+        size = len(line) + LINE_OVERHEAD
         if self._bytes + size > self._half_bytes:
             limit = self.sink.max_line_bytes
             if 0 < limit < len(line):
                 # Now and not in the sink, so that it takes less room in the queue.
                 line = cut(line, limit)
-                size = len(line) + _OVERHEAD
+                size = len(line) + LINE_OVERHEAD
             if not self._has_room(line, size):
                 return False
         if self._must_check_lines and (self._is_closed or self._is_writing_thread()):
@@ -243,7 +240,9 @@ class LineQueue:
         """
         until = _monotonic() + timeout
         if self._is_writing_thread():
+            # A stream that flushes its handler: this thread cannot wait for itself.
             self._write_batches()
+            return not self._lines
         # Other threads may add lines for ever.
         last = self._lines_done.count + len(self._in_progress) + len(self._lines)
         while (self._lines or self._in_progress) and self._lines_done.count < last:
@@ -255,7 +254,7 @@ class LineQueue:
             if _monotonic() >= until:
                 return False
             if self._has_thread():
-                time.sleep(_POLL_S)
+                time.sleep(POLL_S)
         self.sink.flush()
         return True
 
@@ -268,14 +267,14 @@ class LineQueue:
         until = _monotonic() + timeout
         is_flushed = self.write_at_once(timeout)
         while not self._is_writing_thread() and self._has_thread() and _monotonic() < until:
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
         # Lines that came meanwhile, or could not be written in time.
         while self._lines:
             try:
                 line = self._lines.popleft()
             except IndexError:
                 break
-            self._bytes -= len(line) + _OVERHEAD
+            self._bytes -= size_of(line)
             self._lines_done.add()
             if is_flushed:
                 self._write_directly(line)
@@ -317,8 +316,16 @@ class LineQueue:
         return thread is not None and thread.is_current()
 
     def _notify(self) -> None:
+        """Wake the thread, if there is one."""
+        if not self._has_thread():
+            return
         self._is_idle = False
         self._release_alarm()
+        if not self._has_thread():
+            # It has ended meanwhile, and another caller may have taken it for awake.
+            self._is_idle = True
+            if self._lines:
+                self._wake()
 
     def _release_alarm(self) -> None:
         # RuntimeError: another thread has released it.
@@ -326,28 +333,50 @@ class LineQueue:
             self._alarm.release()
 
     def _wake(self) -> None:
-        """Wake the thread, or start one."""
+        """Wake the thread, or start one; where none can be started, write the lines."""
         if self.flushes_on_sigterm:
             at_exit.flush_on_sigterm()
+        while not self._has_thread():
+            if not self._may_start():
+                # The caller that starts one looks at the queue once more behind that.
+                return
+            try:
+                self._start_thread()
+            finally:
+                self._starting.clear()
+            if not self._lines:
+                return
         self._notify()
-        if self._has_thread() or not self._start_lock.acquire(blocking=False):
+
+    def _may_start(self) -> bool:
+        """Return whether this caller starts a thread, and no other one does.
+
+        One that has begun to and does not end was ended by an exception of a signal handler, or
+        writes lines because no thread can be started: then another attempt does no harm.
+        """
+        now = _monotonic()
+        since = self._starting.setdefault(0, now)
+        if since is not now and now - since < _START_S:
+            return False
+        self._starting[0] = now
+        return True
+
+    def _start_thread(self) -> None:
+        if self._has_thread():
             return
+        self._ends_when_empty = False
         try:
-            if not self._has_thread():
-                self._ends_when_empty = False
-                # Before the thread runs: it asks whether it is the one that writes.
-                self._thread = NativeThread(self._run)
-                self._thread.start()
+            # Before the thread runs: it asks whether it is the one that writes.
+            self._thread = NativeThread(self._run)
+            self._thread.start()
         except RuntimeError:
             # The interpreter is ending, or the system has no room for a thread.
             self._thread = None
-            self._is_idle = True
             self._write_batches()
-        finally:
-            self._start_lock.release()
 
     def _run(self) -> None:
         alarm = self._alarm
+        self._is_idle = False
         try:
             while True:
                 self._write_batches()
@@ -361,7 +390,8 @@ class LineQueue:
                     continue
                 if self._lines:
                     continue
-                self._bytes = sum(map(len, self._in_progress))
+                # A caller that had found no thread may still be writing.
+                self._bytes = sum(map(size_of, self._in_progress))
                 self._is_idle = True
                 # A caller that queued a line just before has woken no thread.
                 if not self._lines and not self._ends_when_empty:
@@ -377,7 +407,7 @@ class LineQueue:
         thread, self._thread = self._thread, None
         self._is_idle = True
         # A caller that queued a line just before has started no thread.
-        if not self._lines or not self._start_lock.acquire(blocking=False):
+        if not self._lines or not self._may_start():
             return True
         try:
             if self._has_thread():
@@ -385,7 +415,7 @@ class LineQueue:
             self._thread, self._is_idle = thread, False
             return False
         finally:
-            self._start_lock.release()
+            self._starting.clear()
 
     def _write_batches(self) -> None:
         while self._lines:
@@ -420,22 +450,17 @@ class LineQueue:
         self._must_check_lines = self._is_closed
         self._busy_since = float("inf")
         self._lines_done.add(len(batch))
-        self._bytes -= _size_of(batch)
+        self._bytes -= sum(map(size_of, batch))
         now = _monotonic()
         if now >= self._recount_at:
             self._recount_at = now + _RECOUNT_EVERY_S
-            self._bytes = _size_of(snapshot(self._lines))
+            self._bytes = sum(map(size_of, snapshot(self._lines)))
 
     def _take_batch(self, batch: list[bytes]) -> None:
         """Move the first lines of the queue to the end of a list, unless they are being dropped."""
         lines = self._lines
-        token = object()
         try:
-            until = _monotonic() + _POLL_S * 100
-            while self._drop_lock.setdefault(0, token) is not token and _monotonic() < until:
-                time.sleep(_POLL_S)
-            if self._dropped:
-                self._count_dropped()
+            self._dropper.hold(self._count_dropped)
             self._in_progress = batch
             room = _BATCH_BYTES
             while room > 0 and len(batch) < _BATCH_LINES:
@@ -445,9 +470,7 @@ class LineQueue:
         except IndexError:
             pass
         finally:
-            self._batches_taken += 1
-            # Also if another call has had it for too long: that has ended by an exception.
-            self._drop_lock.clear()
+            self._dropper.release()
 
     def _write_directly(self, line: bytes) -> bool:
         if self._is_writing_thread():
@@ -473,11 +496,8 @@ class LineQueue:
             return True
         if self._policy == "block":
             return self._wait_for_room(line, size)
-        severity = severity_in(line)
-        is_error = severity is not None and severity <= _ERROR
-        if self._policy == "drop_oldest" or is_error:
-            self._make_room(size, is_error=is_error)
-        if self._bytes + size <= self._max_bytes:
+        is_severe = is_error(line)
+        if (self._policy == "drop_oldest" or is_severe) and self._make_room(size, is_severe):
             return True
         self.sink.lose("queue full", line)
         return False
@@ -487,64 +507,32 @@ class LineQueue:
             self.sink.lose("queue full", line)
             return False
         while self._bytes + size > self._max_bytes and self._lines and not self._is_closed:
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
             if not self._has_thread():
                 self._wake()
         return True
 
-    def _make_room(self, size: int, *, is_error: bool) -> None:
-        """Drop lines below ERROR; for a line of ERROR and above, also others of these levels."""
-        wanted = max(size, self._max_bytes // 16)
-        if self._nothing_to_drop_at != self._batches_taken:
-            if self._drop_waiting(wanted, with_errors=False) >= size:
-                return
-            self._nothing_to_drop_at = self._batches_taken
-        if is_error and self._policy == "drop_oldest":
-            self._drop_waiting(size, with_errors=True)
+    def _make_room(self, size: int, is_severe: bool) -> bool:
+        """Drop lines for another one, below ERROR first; return whether there is room for it."""
+        wanted = max(size, min(self._max_bytes // 16, _MAX_DROPPED_BYTES))
+        if self._drop(size, wanted, with_errors=False):
+            return True
+        may_drop_errors = is_severe and self._policy == "drop_oldest"
+        return may_drop_errors and self._drop(size, size, with_errors=True)
 
-    def _drop_waiting(self, wanted: int, *, with_errors: bool) -> int:
-        """Drop waiting lines until ``wanted`` bytes are free; return the bytes."""
-        lines, freed = self._lines, 0
-        token, dropped = object(), self._dropped
-        kept: list[bytes] = []
-        is_oldest = self._policy == "drop_oldest"
-        take = _popleft if is_oldest else _pop
-        try:
-            if self._drop_lock.setdefault(0, token) is not token:
-                return 0
-            while lines and freed < wanted:
-                # In one C call, so that no exception comes between the two lists.
-                dropped.extend(map(take, (lines,)))
-                line = dropped[-1]
-                severity = severity_in(line)
-                if not with_errors and severity is not None and severity <= _ERROR:
-                    kept.append(dropped.pop())
-                    continue
-                freed += len(line) + _OVERHEAD
-        except IndexError:
-            pass
-        finally:
-            kept.reverse()
-            (lines.extendleft if is_oldest else lines.extend)(kept)
-            self._bytes -= freed
-            if self._drop_lock.get(0) is token:
-                self._count_dropped()
-                self._drop_lock.clear()
-        return freed
+    def _drop(self, size: int, wanted: int, *, with_errors: bool) -> bool:
+        """Drop lines, or wait while another call does; return whether there is room for a line."""
+        for _ in range(_DROP_POLLS):
+            freed = self._dropper.drop(wanted, self._count_dropped, with_errors=with_errors)
+            if freed is not None or self._bytes + size <= self._max_bytes:
+                break
+            time.sleep(POLL_S)
+        return self._bytes + size <= self._max_bytes
 
-    def _count_dropped(self) -> None:
-        """Count the dropped lines as lost; also those of a call that an exception has ended.
-
-        The caller has the lock of the lines that are dropped.
-        """
-        while self._dropped:
-            self.sink.lose("queue full", self._dropped[0])
-            self._lines_done.add()
-            self._dropped.popleft()
-
-
-def _size_of(lines: list[bytes]) -> int:
-    return sum(map(len, lines)) + _OVERHEAD * len(lines)
+    def _count_dropped(self, line: bytes) -> None:
+        self.sink.lose("queue full", line)
+        self._bytes -= size_of(line)
+        self._lines_done.add()
 
 
 class MozlogQueueHandler(MozlogHandler):

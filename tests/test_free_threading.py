@@ -313,11 +313,11 @@ class TestCounts:
 
     def test_counts_of_dropped_lines_are_left_to_the_call_that_drops_them(self) -> None:
         queue = LineQueue(Sink(os.devnull))
-        queue._drop_lock[0] = "another call"
-        queue._dropped.append(b"is counted by the other call\n")
-        queue._drop_waiting(1, with_errors=True)
+        queue._dropper._lock[0] = "another call"
+        queue._dropper._dropped.append(b"is counted by the other call\n")
+        assert queue._dropper.drop(1, queue._count_dropped, with_errors=True) is None
         assert queue.lost == 0
-        assert len(queue._dropped) == 1
+        assert len(queue._dropper._dropped) == 1
 
     def test_counts_of_waiting_bytes_that_have_drifted_are_corrected_while_lines_wait(self) -> None:
         queue = LineQueue(Sink(os.devnull))

@@ -226,6 +226,65 @@ class TestFullQueue:
         assert got == (list(range(1, len(got) + 1)) if policy == "drop_newest" else
                        list(range(21 - len(got), 21)))  # fmt: skip
 
+    def test_full_queue_loses_the_oldest_also_where_many_threads_log(self) -> None:
+        queue, gate = held_up("drop_oldest", 20_000)
+        taken: list[bool] = []
+
+        def log(first: int) -> None:
+            taken.extend([queue.write(line(n)) for n in range(first, first + 500)])
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            threads = [threading.Thread(target=log, args=(n,)) for n in range(1000, 5000, 1000)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            sys.setswitchinterval(interval)
+        gate.is_open.set()
+        queue.close()
+        assert taken == [True] * 2000
+        assert queue.written + queue.lost == 2001
+
+    @pytest.mark.parametrize("severity", [3, 6])
+    def test_full_queue_that_another_call_makes_room_in_loses_the_oldest_for_this_one_too(
+        self, severity: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queue, gate = held_up("drop_oldest", 1000)
+        while queue.waiting_bytes + len(line(1)) + 64 <= 1000:
+            queue.write(line(1))
+        queue._dropper._lock[0] = "another call"
+        waits: list[float] = []
+
+        def end_the_other_call(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 3:
+                queue._dropper._lock.clear()
+
+        with monkeypatch.context() as patch:
+            patch.setattr("mozlog_py.queued.time.sleep", end_the_other_call)
+            assert queue.write(line(2, severity))
+        assert queue.write(line(3))
+        assert len(waits) >= 3
+        gate.is_open.set()
+        queue.close()
+        assert numbers(gate)[-2:] == [2, 3]
+
+    def test_full_queue_of_many_megabytes_drops_a_small_part_in_one_call(self) -> None:
+        gate = Gate()
+        queue = LineQueue(Sink(gate, max_line_bytes=0), max_bytes=32 * 1024 * 1024)
+        queue.write(line(0))
+        gate.entered.wait()
+        long = line(1).rstrip() + b" " * 65_536 + b"\n"
+        while not queue.lost:
+            assert queue.write(long)
+        # Half a megabyte, of which each call takes a few milliseconds.
+        assert queue.lost == 8
+        gate.is_open.set()
+        queue.close()
+
     def test_full_queue_waits_for_room(self) -> None:
         queue, gate = held_up("block", 1000)
         done = threading.Event()
@@ -353,6 +412,77 @@ class TestEnds:
         queue._lines.append(line(2))
         assert queue.flush()
         assert stream.getvalue().encode() == line(1) + line(2)
+
+    def test_ends_where_no_thread_can_be_started_write_the_lines_of_all_callers(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("mozlog_py._process.unpatched._start", refuse_to_start)
+
+        class LoggedBeside(io.StringIO):
+            def write(self, text: str) -> int:
+                if not self.getvalue():
+                    # Another caller comes while this one has found that no thread can be started.
+                    other = threading.Thread(target=queue.write, args=(line(2),))
+                    other.start()
+                    other.join()
+                return super().write(text)
+
+        stream = LoggedBeside()
+        queue = LineQueue(Sink(stream))
+        queue.write(line(1))
+        queue.write(line(3))
+        assert stream.getvalue().encode() == line(1) + line(2) + line(3)
+
+    def test_ends_of_a_flush_before_the_first_line_leave_the_next_lines_to_a_thread(self) -> None:
+        stream = io.StringIO()
+        queue = LineQueue(Sink(stream))
+        # Another thread is in write(), and has not looked yet whether to start a thread.
+        queue._lines.append(line(1))
+        assert queue.flush()
+        queue.write(line(2))
+        assert queue._has_thread()
+        queue.close()
+        assert stream.getvalue().encode() == line(1) + line(2)
+
+    def test_ends_of_a_thread_leave_none_of_the_lines_that_come_meanwhile(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stream = io.StringIO()
+        queue = LineQueue(Sink(stream))
+        queue.write(line(1))
+        assert queue.flush()
+        thread, release = queue._thread, queue._release_alarm
+        assert thread is not None
+
+        def end_first() -> None:
+            # The thread ends between a look at it and what follows from that.
+            queue._release_alarm = release  # type: ignore[method-assign]
+            queue.end_thread_when_empty()
+            while thread.is_alive():
+                time.sleep(0.001)
+            queue._lines.append(line(2))
+
+        queue._release_alarm = end_first  # type: ignore[method-assign]
+        queue._notify()
+        queue.write(line(3))
+        queue.close()
+        assert stream.getvalue().encode() == line(1) + line(2) + line(3)
+
+    def test_ends_of_a_flush_by_the_stream_itself_are_not_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        flushed: list[bool] = []
+
+        class Flushing(io.StringIO):
+            def write(self, text: str) -> int:
+                flushed.append(handler.flush(0))
+                return super().write(text)
+
+        handler = MozlogQueueHandler(stream := Flushing())
+        Capture(handler).logger.info("once")
+        handler.close()
+        assert flushed == [True]
+        assert [got["Fields"]["msg"] for got in checked_lines(stream.getvalue())] == ["once"]
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
     def test_ends_of_the_thread_are_noticed_and_it_begins_again(self, quiet: list[str]) -> None:

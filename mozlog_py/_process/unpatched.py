@@ -74,7 +74,9 @@ class NativeThread:
     def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
         self._ident = -1
-        self._is_running = True
+        # What the system has started: one at most.
+        self._started: list[Any] = []
+        self._has_ended = False
 
     def start(self) -> None:
         """Start the thread.
@@ -82,23 +84,24 @@ class NativeThread:
         Raises:
             RuntimeError: The system starts no thread.
         """
+        # In one C call: an exception of a signal handler leaves no thread that is not known.
         if IS_MAIN:
-            _start(self._run, ())
+            self._started.extend(map(_start, (self._run,), ((),)))
         else:
-            start_thread(self._run, (), "mozlog-queue")
+            self._started.extend(map(start_thread, (self._run,), ((),), ("mozlog-queue",)))
 
     def is_alive(self) -> bool:
-        """Return whether the function has not returned yet, or is about to run."""
-        return self._is_running
+        """Return whether the thread is started, and its function has not returned yet."""
+        return bool(self._started or self._ident != -1) and not self._has_ended
 
     def is_current(self) -> bool:
         """Return whether the caller runs in this thread."""
         # The system reuses the number of a thread that has ended.
-        return self._is_running and self._ident == _get_ident()
+        return not self._has_ended and self._ident == _get_ident()
 
     def _run(self) -> None:
         self._ident = _get_ident()
         try:
             self._function()
         finally:
-            self._is_running = False
+            self._has_ended = True

@@ -20,8 +20,9 @@ import pytest
 
 import mozlog_py.queued as queued_module
 import mozlog_py.sink as sink_module
-from mozlog_py._process import descriptors
+from mozlog_py._process import descriptors, unpatched
 from mozlog_py._sink import (
+    drop_lines,
     interpreter_lock,
     line_writer,
     pipe_lock,
@@ -38,6 +39,7 @@ _FILES = {
     module.__file__
     for module in (
         descriptors,
+        drop_lines,
         write_bytes,
         interpreter_lock,
         line_writer,
@@ -46,6 +48,7 @@ _FILES = {
         queued_module,
         reopenable_file,
         sink_module,
+        unpatched,
         write_queue,
         write_slot,
     )
@@ -564,6 +567,8 @@ class TestQueueWithoutAThread:
     ):
         waiting = [line(f"w{n}") for n in range(5)]
         monkeypatch.setattr(queued_module.LineQueue, "_wake", lambda _: None)
+        # What is left of a call that has ended is waited for a second.
+        monkeypatch.setattr(drop_lines, "_MAX_POLLS", 2)
 
         def prepare(output):
             queue = queued_module.LineQueue(sink_on(output), max_bytes=6 * 64)
@@ -573,16 +578,45 @@ class TestQueueWithoutAThread:
             return queue
 
         def after(queue, output, at):
-            queue._count_dropped()
+            queue._dropper.count_dropped(queue._count_dropped)
             waits = sum(text != line("main") for text in queue._lines)
             assert waits + queue.lost >= len(waiting), at
             # An exception that ended the call in the end leaves the lock to the next batch.
             assert queue.flush()
-            assert not queue._drop_lock, at
+            assert not queue._dropper._lock, at
             queue.close()
             output.lines()
 
         self.strike_at_each(tmp_path, prepare, after)
+
+
+@in_a_thread_of_its_own
+def test_what_raises_while_the_queues_thread_is_started_ends_no_logging(tmp_path, monkeypatch):
+    # A second in which a caller that was ended here counts as one that still starts a thread.
+    monkeypatch.setattr(queued_module, "_START_S", 0)
+
+    def strike_at(at, deed):
+        output = Output("file", tmp_path)
+        queue = queued_module.LineQueue(sink_on(output))
+        strike = Strike(at, deed)
+        with contextlib.suppress(Struck):
+            strike.during(lambda: queue.write(line("main")))
+        assert queue.write(line("after"))
+        assert queue.flush(), at
+        assert queue._has_thread(), at
+        queue.close()
+        got = [name for name, _ in names(output.lines())]
+        assert [name for name in got if name != "main"] == ["first", "after"], at
+        assert got.count("main") <= 1
+        return strike.count
+
+    def strike_down():
+        raise Struck
+
+    counts = [strike_at(-1, lambda: None) for _ in range(2)]
+    assert counts[-1] > 50
+    for at in every(counts[-1]):
+        strike_at(at, strike_down)
 
 
 def logger_on(output):
