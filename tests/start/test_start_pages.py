@@ -19,9 +19,9 @@ from mozlog_py import __version__
 PAGES = ROOT / "docs" / "start"
 WHEEL = f"mozlog_py-{__version__}-py3-none-any.whl"
 PROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
-#: The page of links.
-INDEX = "index.md"
-FOLLOWED = sorted(page.name for page in PAGES.glob("*.md") if page.name != INDEX)
+#: The page of links, and the page that all others share.
+INDEX, SHARED = "index.md", "production.md"
+FOLLOWED = sorted(page.name for page in PAGES.glob("*.md") if page.name not in (INDEX, SHARED))
 #: Pages about programs that serve no requests, and the fields that are their ids.
 WITHOUT_REQUESTS = {
     "command-line.md": {"run"},
@@ -60,6 +60,8 @@ def test_a_page_works_as_it_stands(page: str, wheel: Path, tmp_path: Path) -> No
             assert [line for line in lines if line["Fields"].get(name)], name
     else:
         assert_requests_are_logged(lines)
+    if page == "django.md":
+        assert_silenced_checks_are_not_logged(reader.output)
 
 
 def assert_requests_are_logged(lines: list[dict[str, Any]]) -> None:
@@ -71,6 +73,34 @@ def assert_requests_are_logged(lines: list[dict[str, Any]]) -> None:
         summary = next(each for each in summaries if each["path"] == path)
         assert summary["code"] == code, path
         assert len([line for line in lines if line["Fields"].get("rid") == summary["rid"]]) > 1
+
+
+def assert_silenced_checks_are_not_logged(output: list[str]) -> None:
+    """Assert that the filter of a page drops all warnings of Django about a deployment."""
+    warnings = [line for line in output if "security.W" in line]
+    assert warnings == []
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_the_shared_page_works_in_the_folder_of_a_page(wheel: Path, tmp_path: Path) -> None:
+    install, *_ = blocks_of(PAGES / "scripts.md")
+    blocks = [install, *blocks_of(PAGES / SHARED)]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(wheel, folder)
+    reader = Reader(folder, environment_of("scripts.md", [install], tmp_path))
+    reader.follow(blocks)
+    assert any(SECRET in block.text for block in blocks)
+    assert not [line for line in reader.output if SECRET in line]
+
+
+@pytest.mark.parametrize("page", FOLLOWED)
+def test_a_page_leads_to_the_shared_page(page: str) -> None:
+    text = (PAGES / page).read_text("utf-8")
+    assert f"]({SHARED})" in text
+    assert f"]({SHARED}#secrets)" in text
+    assert page in WITHOUT_REQUESTS or f"]({SHARED}#the-parts-of-a-line)" in text
 
 
 def test_there_is_a_page_for_each_kind_of_program() -> None:
@@ -87,10 +117,10 @@ def test_there_is_a_page_for_each_kind_of_program() -> None:
         "tasks.md",
     }
     links = re.findall(r"\]\(([\w-]+\.md)\)", (PAGES / INDEX).read_text("utf-8"))
-    assert sorted(links) == FOLLOWED
+    assert sorted(links) == sorted([*FOLLOWED, SHARED])
 
 
-@pytest.mark.parametrize("page", [*FOLLOWED, INDEX])
+@pytest.mark.parametrize("page", [*FOLLOWED, INDEX, SHARED])
 def test_a_link_leads_to_a_page_and_a_heading(page: str) -> None:
     links = re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", (PAGES / page).read_text("utf-8"))
     assert links
@@ -148,9 +178,13 @@ SUMMARY_WITHOUT_TRACEBACK = {
 
 
 @pytest.mark.parametrize("page", sorted({*FOLLOWED} - {*WITHOUT_REQUESTS}))
-def test_a_page_about_requests_explains_the_fields_of_a_summary(page: str) -> None:
+def test_a_page_about_requests_says_how_a_summary_has_no_traceback(page: str) -> None:
     text = (PAGES / page).read_text("utf-8")
+    assert SUMMARY_WITHOUT_TRACEBACK.get(page, IN_THE_ENVIRONMENT) in " ".join(text.split())
+
+
+def test_the_shared_page_explains_the_parts_of_a_line() -> None:
+    text = (PAGES / SHARED).read_text("utf-8")
     table = text.split("| part | what it is |\n", 1)[1].split("\n\n", 1)[0]
     named = re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines()))
-    assert named == ["Severity", "errno", "agent", "lang", "uid", "traceback"]
-    assert SUMMARY_WITHOUT_TRACEBACK.get(page, IN_THE_ENVIRONMENT) in " ".join(text.split())
+    assert named == ["Severity", "rid", "errno", "agent", "lang", "uid", "code", "t", "traceback"]
