@@ -60,8 +60,10 @@ class Image:
             **inherited,
             "PATH": f"{programs}:{os.environ['PATH']}",
             "HOME": str(self.root),
-            # All packages are in the environment of the tests; no test asks a package index.
+            # All packages are in the environment of the tests; no test asks a package index. pip
+            # looks for each requirement, and leaves the environment as it is.
             "PIP_NO_INDEX": "1",
+            "PIP_DRY_RUN": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_ROOT_USER_ACTION": "ignore",
             **self.environment,
@@ -82,12 +84,17 @@ class Image:
         self.arguments[name] = self.build_args.get(name, default)
 
     def _copy(self, rest: str) -> None:
-        source, target = rest.split()
+        *sources, target = rest.split()
+        assert len(sources) == 1 or target.endswith("/"), rest
         there = self.folder / target
-        if (self.context / source).is_dir():
-            shutil.copytree(self.context / source, there)
-        else:
-            shutil.copy(self.context / source, there)
+        for source in sources:
+            found = list(self.context.glob(source))
+            assert found, f"COPY finds no {source}"
+            for path in found:
+                if path.is_dir():
+                    shutil.copytree(path, there)
+                else:
+                    shutil.copy(path, there)
 
     def _run(self, rest: str) -> None:
         done = subprocess.run(

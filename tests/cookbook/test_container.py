@@ -1,11 +1,13 @@
 """The steps of the cookbook's Dockerfile are run in a folder, and its command as its user."""
 
+import importlib.metadata
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +20,11 @@ from loopback import answer_of, running
 from ports import free_port
 from recipe_page import Recipe
 
+from mozlog_py import __version__
+
 RECIPE = Recipe("container")
 PIP = "pip install --no-cache-dir -r requirements.txt"
+WHEEL = f"mozlog_py-{__version__}-py3-none-any.whl"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -63,9 +68,22 @@ def built(folder: str, steps: str = RECIPE.files["Dockerfile"], **build_args: st
     context, root = Path(folder, "context"), Path(folder, "root")
     root.mkdir()
     RECIPE.write_files(context)
+    write_wheel(context)
     image = Image(context, root, build_args)
     image.build(steps)
     return image
+
+
+def write_wheel(folder: Path) -> None:
+    """Write a wheel with no code: pip reads its name, its version and its requirements."""
+    metadata = importlib.metadata.distribution("mozlog-py").read_text("METADATA")
+    assert metadata is not None
+    there = f"mozlog_py-{__version__}.dist-info"
+    with zipfile.ZipFile(folder / WHEEL, "w") as wheel:
+        wheel.writestr(f"{there}/METADATA", metadata)
+        tags = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{there}/WHEEL", tags)
+        wheel.writestr(f"{there}/RECORD", "")
 
 
 def as_user_of(image: Image) -> list[str]:
@@ -116,6 +134,13 @@ def test_a_request_is_the_lines_that_the_page_shows(outcome: Outcome) -> None:
     ]  # fmt: skip
     RECIPE.assert_shows("of a request", of_request)
     assert of_request[0]["rid"] == of_request[1]["rid"]
+
+
+def test_the_image_installs_the_wheel_of_this_version() -> None:
+    assert f"./{WHEEL}[flask]" in RECIPE.files["requirements.txt"].splitlines()
+    with readable_folder() as folder:
+        image = built(folder, COMMIT=COMMIT, VERSION="1.4.0")
+    assert f"Would install mozlog-py-{__version__}" in image.output
 
 
 def test_a_build_without_a_commit_fails() -> None:
