@@ -18,6 +18,8 @@ from services import Postgres
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
 RECIPE = Recipe("kubernetes")
+#: The server's configuration in the image.
+SERVER = Recipe("container").files["gunicorn.conf.py"]
 
 
 def container() -> dict[str, Any]:
@@ -35,7 +37,7 @@ def path_of(probe: str) -> str:
     request = container()[f"{probe}Probe"]["httpGet"]
     (port,) = container()["ports"]
     assert request["port"] == port["name"]
-    assert f"0.0.0.0:{port['containerPort']}" in container()["args"]
+    assert f'bind = "0.0.0.0:{port["containerPort"]}"' in SERVER
     return str(request["path"])
 
 
@@ -59,10 +61,14 @@ class Pod:
 def pod(tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pod]:
     folder = tmp_path / "app"
     RECIPE.write_files(folder)
+    (folder / "gunicorn.conf.py").write_text(SERVER, "utf-8")
+    for variable in container()["env"]:
+        if "value" in variable:
+            monkeypatch.setenv(variable["name"], variable["value"])
     monkeypatch.setenv("DATABASE_URL", postgres.url_for("psycopg"))
     port = free_port()
-    arguments = [each.replace("0.0.0.0:8000", f"127.0.0.1:{port}") for each in container()["args"]]
-    with running([sys.executable, "-m", *arguments], folder, port) as served:
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", f"--bind 127.0.0.1:{port}")
+    with running([sys.executable, "-m", *container()["args"]], folder, port) as served:
         yield Pod(served, port)
 
 
@@ -78,9 +84,10 @@ def test_only_the_readiness_probe_notices_that_the_database_is_away(
     postgres.start()
     pod.wait_for(200, 200, 200)
     assert pod.served.process.poll() is None
-    booted = [line for line in pod.served.err.splitlines() if "Booting worker" in line]
-    assert len(booted) == 1
+    assert pod.served.err == ""
     lines = checked_lines(pod.served.out)
+    booted = [line for line in lines if "Booting worker" in line["Fields"].get("msg", "")]
+    assert len(booted) == 1
     assert [line["Severity"] for line in lines if line["Fields"].get("check") == "database"]
 
 
@@ -97,7 +104,7 @@ def test_a_database_that_hangs_fails_the_readiness_probe_alone(
 
 
 def test_the_readiness_probe_waits_longer_than_a_check_may_take() -> None:
-    (timeout,) = re.findall(r"CHECK_TIMEOUT_SECONDS\"\] = ([\d.]+)", RECIPE.files["shop.py"])
+    (timeout,) = re.findall(r"CHECK_TIMEOUT_SECONDS\"\] = ([\d.]+)", RECIPE.files["shop/__init__.py"])
     assert container()["readinessProbe"]["timeoutSeconds"] > float(timeout)
 
 
@@ -109,6 +116,11 @@ def test_no_probe_that_restarts_the_container_runs_checks() -> None:
 def test_the_server_has_more_threads_than_heartbeats_may_wait() -> None:
     from dockerflow.settings import Settings
 
-    arguments = container()["args"]
-    threads = int(arguments[arguments.index("--threads") + 1])
-    assert threads > Settings().heartbeat_max_waiting
+    (threads,) = re.findall(r"^threads = (\d+)$", SERVER, re.MULTILINE)
+    assert int(threads) > Settings().heartbeat_max_waiting
+
+
+def test_the_format_of_google_cloud_changes_the_lines_by_the_variable_alone() -> None:
+    assert {"name": "LOG_FORMAT", "value": "mozlog"} in container()["env"]
+    for text in (SERVER, RECIPE.files["shop/__init__.py"]):
+        assert "format=" not in text
