@@ -104,7 +104,9 @@ def test_a_database_that_hangs_fails_the_readiness_probe_alone(
 
 
 def test_the_readiness_probe_waits_longer_than_a_check_may_take() -> None:
-    (timeout,) = re.findall(r"CHECK_TIMEOUT_SECONDS\"\] = ([\d.]+)", RECIPE.files["shop/__init__.py"])
+    (timeout,) = re.findall(
+        r"CHECK_TIMEOUT_SECONDS\"\] = ([\d.]+)", RECIPE.files["shop/__init__.py"]
+    )
     assert container()["readinessProbe"]["timeoutSeconds"] > float(timeout)
 
 
