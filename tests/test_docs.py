@@ -2,10 +2,14 @@
 
 import importlib
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from drivers import ASGIDriver
 from snippets import ROOT, Snippet, snippets_of
 
 from dockerflow import request_id
@@ -26,6 +30,13 @@ SNIPPETS = [
     if page.name not in ELSEWHERE
     for snippet in snippets_of(page).values()
 ]
+# Asks a project of Django, whose settings are in the current folder.
+_ASK_DJANGO = """
+import django
+django.setup()
+from django.test import Client
+assert Client().get("/__lbheartbeat__", HTTP_USER_AGENT="probe").status_code == 200
+"""
 
 pytestmark = pytest.mark.usefixtures("no_checks", "untouched_process")
 
@@ -37,19 +48,36 @@ def ids(snippet: Snippet) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("snippet", [s for s in SNIPPETS if not s.is_for_pytest], ids=ids)
 def test_a_snippet_prints_the_lines_that_its_page_shows(
-    snippet: Snippet, capfdbinary: pytest.CaptureFixture[bytes]
+    snippet: Snippet, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
 ) -> None:
     # What shows nothing has to look at its outcome by itself.
     assert snippet.shown or re.search(r"^ *assert ", snippet.code, re.MULTILINE)
+    if snippet.code.startswith("# settings.py\n"):
+        snippet.assert_shows(output_of_django(snippet.code, tmp_path))
+        return
     if snippet.is_too_new:
         pytest.skip("Python reads template strings from 3.14 on")
     if snippet.needs_a_process:
         snippet.assert_shows(snippet.run_apart())
         return
-    snippet.run()
+    names = snippet.run()
+    if snippet.code.startswith("# shop.py\n"):
+        # The file of a service: its lines are those of one request.
+        ASGIDriver(names["app"]).get("/__lbheartbeat__", headers=[("user-agent", "probe")])
     captured = capfdbinary.readouterr()
     snippet.assert_shows(captured.out)
     assert captured.err == b""
+
+
+def output_of_django(settings: str, folder: Path) -> bytes:
+    """Return what a project with these settings logs for one request."""
+    (folder / "settings.py").write_text(f"{settings}ROOT_URLCONF = ()\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _ASK_DJANGO], cwd=folder, capture_output=True,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings"}, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+    return done.stdout
 
 
 @pytest.mark.processes
