@@ -12,10 +12,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from .version_file import KEYS, UnknownCommitError, describe, render, write
 
 __all__ = ["main"]
+
+_HELP: Final = {
+    "source": "the URL of the repository; overrides CI and git",
+    "version": "the version, such as a tag; overrides CI and git",
+    "commit": "the commit; overrides CI and git",
+    "build": "the URL of the build; overrides the CI",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,19 +41,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "version",
         help="write version.json",
         description=(
-            "Writes version.json from what is given, else from the variables of the CI "
-            "(GitHub Actions, CircleCI, Taskcluster, GitLab, Buildkite, Travis, Jenkins), else "
-            "from git. The file is printed as well."
+            "Writes version.json, and prints it. Each key comes from its option, else from the "
+            "variables of the CI (GitHub Actions, CircleCI, Taskcluster, GitLab, Buildkite, "
+            "Travis, Jenkins), else from git."
         ),
     )
     version.add_argument(
-        "-o", "--output", default="version.json", help="where to; - only prints (%(default)s)"
+        "-o",
+        "--output",
+        default="version.json",
+        help="the output file; '-' prints only (default: %(default)s)",
     )
     version.add_argument(
-        "-C", "--directory", type=Path, default=Path(), help="the repository (where you are)"
+        "-C",
+        "--directory",
+        type=Path,
+        default=Path(),
+        help="the git repository (default: current directory)",
     )
     for key in KEYS:
-        version.add_argument(f"--{key}", default="", help="instead of what is found")
+        version.add_argument(f"--{key}", default="", help=_HELP[key])
     options = parser.parse_args(arguments)
     given = {key: getattr(options, key) for key in KEYS}
     try:
