@@ -39,7 +39,7 @@ def create_app(database_url: str) -> Flask:
     # FLASK_DOCKERFLOW_CHECK_TIMEOUT_SECONDS and all other settings.
     app.config.from_prefixed_env()
     app.config["TITLE"] = os.environ.get("GUESTBOOK_TITLE", "")
-    # That a file is gone is noticed only by who opens it anew.
+    # Only a new connection notices that the file is gone.
     pool = sa.NullPool if database_url.startswith("sqlite") else None
     engine = sa.create_engine(database_url, poolclass=pool)
     metadata.create_all(engine)

@@ -40,7 +40,9 @@ settings.configure(
         "django.middleware.clickjacking.XFrameOptionsMiddleware",
     ],
     ROOT_URLCONF=__name__,
-    SECRET_KEY=os.environ.get("SECRET_KEY", "of an example, and known to everybody who reads it"),
+    SECRET_KEY=os.environ.get(
+        "SECRET_KEY", "the key of this example, which each of its readers knows"
+    ),
     # Without DEBUG the heartbeat has Django's checks of a deployment; HTTPS is its proxy's.
     SILENCED_SYSTEM_CHECKS=["security.W004", "security.W008"],
 )
