@@ -43,7 +43,8 @@ class StateLayer(DockerflowASGI):
             except SettingsError as error:
                 await receive()
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
+                # As Starlette does: its TestClient waits for an exception.
+                raise
         await self.app(scope, receive, send)
 
     def _options_of(self, scope: Any) -> Options:

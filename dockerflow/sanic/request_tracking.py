@@ -8,6 +8,7 @@ overrides the two functions that every server of Sanic calls.
 
 from __future__ import annotations
 
+import copyreg
 from typing import Any
 
 from sanic import Sanic
@@ -75,7 +76,7 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
     core = _SanicASGI(serve, settings=layer.live.settings(), endpoints=False)
     core.use_live(layer.extension, layer.live.now)
     served_request.watch_handlers(app.error_handler)
-    app.__class__ = type(base)(
+    app.__class__ = _pickled_as(base)(
         base.__name__,
         (base,),
         {
@@ -91,6 +92,23 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
             "handle_request": handle_request,
         },
     )
+
+
+def _pickled_as(base: Any) -> Any:
+    """Return a metaclass whose classes are pickled as another class.
+
+    Sanic's manager of workers pickles a class method of the application for each process that it
+    spawns. The new process imports the application's module, which makes the application's class
+    again. By its name pickle would find the former class, which is not the one that it was given.
+    """
+    kind = type(base)
+    metaclass = type(kind.__name__, (kind,), {"__module__": kind.__module__})
+    copyreg.pickle(metaclass, lambda _: (_itself, (base,)))
+    return metaclass
+
+
+def _itself(base: Any) -> Any:
+    return base
 
 
 def _shown(request: Any, exception: BaseException, layer: SanicLayer) -> BaseException:
