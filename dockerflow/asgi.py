@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dockerflow._request.cancellation import is_task_cancelled, running_loop
 from dockerflow._request.client_fault import status_of_client_fault
 from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
+from dockerflow._request.held_error import watch_held_errors
 from dockerflow._request.options import (
     AGENT,
     REQUEST_ID_HEADER,
@@ -65,6 +66,7 @@ class DockerflowASGI(Middleware):
 
     def __init__(self, app: Any, **options: Unpack[MiddlewareOptions]) -> None:
         super().__init__(app, **options)
+        watch_held_errors()
         # Bindings made while the application is built belong to no request.
         self._server_context: Context = context.snapshot()
 
@@ -74,6 +76,8 @@ class DockerflowASGI(Middleware):
         if kind not in _EXCHANGES:
             if kind == "lifespan":
                 self._server_context = context.snapshot()
+                # The application may have imported that middleware since.
+                watch_held_errors()
             await self._serve_other(scope, receive, send)
             return
         method = scope.get("method", "")
@@ -198,6 +202,8 @@ class ASGIExchange(Exchange):
     echo: tuple[bytes, bytes] | None = None
     #: Whether a server made its task, which may serve another request next.
     is_servers: bool
+    #: Whether a layer inside holds an exception, and raises it behind the last part.
+    is_error_held: bool
     _receive: Receive
     _send: Send
     _has_trailers: bool
@@ -213,7 +219,7 @@ class ASGIExchange(Exchange):
         self.echo = self.code = self.logger = self.querystring = self.overridden_fields = (
             self.error
         ) = None
-        self.is_over = self.is_streaming = False
+        self.is_over = self.is_streaming = self.is_error_held = False
 
     def set_echo(self, options: Options, request_id: str) -> None:
         """Have the response carry the id in the header that the options name."""
@@ -256,7 +262,12 @@ class ASGIExchange(Exchange):
                 and not self._has_trailers
             ) or (kind != "http.response.body" and _is_end(kind, message)):
                 code = self.code
-                is_handled = code is not None and code < 500 and sys.exc_info()[1] is None
+                is_handled = (
+                    code is not None
+                    and code < 500
+                    and not self.is_error_held
+                    and sys.exc_info()[1] is None
+                )
                 if is_handled and self.error is None and has_patched_make_record():
                     # The record must be made in the current span, which tracers end with this part.
                     self.finish()
