@@ -260,7 +260,7 @@ class ASGIExchange(Exchange):
                 kind == "http.response.body"
                 and not message.get("more_body")
                 and not self._has_trailers
-            ) or (kind != "http.response.body" and _is_end(kind, message)):
+            ) or (kind != "http.response.body" and _is_end(kind, message, self._has_trailers)):
                 code = self.code
                 is_handled = (
                     code is not None
@@ -466,10 +466,20 @@ _NO_STATUS: Final = 1005
 _INTERNAL_ERROR: Final = 1011
 
 
-def _is_end(kind: str, message: Message) -> bool:
-    """Return whether a message other than a body's is the last one of a response."""
-    return kind == "http.response.pathsend" or (
-        kind == "http.response.trailers" and not message.get("more_trailers")
+def _is_end(kind: str, message: Message, has_trailers: bool) -> bool:
+    """Return whether a message other than a body's is the last one of a response.
+
+    Args:
+        kind: The type of the message.
+        message: The message.
+        has_trailers: Whether trailers follow the body.
+    """
+    if kind == "http.response.trailers":
+        return not message.get("more_trailers")
+    # The extensions by which a server sends a file, whole or as a part of the body.
+    return not has_trailers and (
+        kind == "http.response.pathsend"
+        or (kind == "http.response.zerocopysend" and not message.get("more_body"))
     )
 
 

@@ -239,6 +239,40 @@ class TestEnds:
         serve(DockerflowASGI(app))
         assert lines.summary["code"] == 206
 
+    def test_a_file_that_the_server_copies_may_be_followed_by_further_parts(
+        self, lines: Lines
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 206, "headers": []})
+            await send({"type": "http.response.zerocopysend", "file": 3, "more_body": True})
+            assert add_fields(parts=2)
+            await send({"type": "http.response.zerocopysend", "file": 3})
+            assert not add_fields(late=True)
+
+        serve(DockerflowASGI(app))
+        assert (lines.summary["code"], lines.summary["errno"]) == (206, 0)
+        assert lines.summary["parts"] == 2
+
+    @pytest.mark.parametrize("kind", ["pathsend", "zerocopysend"])
+    def test_a_file_is_not_the_end_where_trailers_follow(self, lines: Lines, kind: str) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            start = {"type": "http.response.start", "status": 200, "headers": [], "trailers": True}
+            await send(start)
+            await send({"type": f"http.response.{kind}", "path": "/x", "file": 3})
+            add_fields(in_time=True)
+            await send({"type": "http.response.trailers", "headers": []})
+
+        serve(DockerflowASGI(app))
+        assert (lines.summary["in_time"], lines.summary["errno"]) == (True, 0)
+
+    def test_a_file_of_which_a_part_is_missing_is_an_error(self, lines: Lines) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.zerocopysend", "file": 3, "more_body": True})
+
+        ASGIDriver(DockerflowASGI(app)).get("/")
+        assert (lines.summary["code"], lines.summary["errno"]) == (200, 500)
+
     def test_an_exception_that_cannot_be_printed_has_a_summary(self, lines: Lines) -> None:
         class Broken(Exception):
             def __str__(self) -> str:
