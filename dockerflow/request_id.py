@@ -164,7 +164,7 @@ class RequestIdPolicy:
         generator: Makes a new id.
         validator: Returns whether an id that came with a request is used.
         trust: Returns whether the ids of a client are used, by its address, which is None if
-            it is not known. Or a constant.
+            it is not known. Or True or False for all clients.
         traceparent: Whether the trace id of a W3C ``traceparent`` is the request's id, with
             precedence over the header.
         echo: Whether responses carry the id in that header.
@@ -192,10 +192,12 @@ class RequestIdPolicy:
     ) -> None:
         _check_header(header_name)
         _check_choice(choice)
+        _check_function("generator", generator, "without arguments that returns an id", "new_id")
+        _check_function("validator", validator, "that takes an id and returns a bool", "is_safe")
         self.header_name = header_name
         self.generator = generator
         self.validator = validator
-        self.trust = trust
+        self.trust = _checked_trust(trust)
         self.traceparent = check_switch("traceparent", traceparent)
         self.echo = check_switch("echo", echo)
         self.choice: Any = choice
@@ -303,6 +305,27 @@ class RequestIdPolicy:
 def _check_header(name: object) -> None:
     if not is_own_header(name):
         raise OptionError(f"header_name is {shown(name)}; it must be {OWN_HEADER}")
+
+
+def _check_function(name: str, given: object, kind: str, example: str) -> None:
+    # Where a request calls it, an exception means an invalid id: the mistake would stay hidden.
+    if not callable(given):
+        raise OptionError(
+            f"{name} is {shown(given)}; it must be a function {kind}, such as "
+            f"dockerflow.request_id.{example}, and not its name"
+        )
+
+
+def _checked_trust(trust: Any) -> Any:
+    """Return a function as it is, and a constant as a bool."""
+    if callable(trust):
+        return trust
+    if trust is None or (type(trust) in (bool, int) and trust in (0, 1)):
+        return bool(trust)
+    raise OptionError(
+        f"trust is {shown(trust)}; it must be True, False, or a function that takes the address "
+        "of a client, None if it is not known, and returns whether its ids are used"
+    )
 
 
 def _check_choice(choice: object) -> None:

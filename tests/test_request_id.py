@@ -129,6 +129,46 @@ class TestPolicy:
     def test_policy_survives_a_generator_that_makes_no_text(self, made: Any) -> None:
         assert uuid.UUID(RequestIdPolicy(generator=lambda: made).generate())
 
+    @pytest.mark.parametrize(
+        ("name", "given", "wanted"),
+        [
+            ("validator", "safe", "dockerflow.request_id.is_safe"),
+            ("validator", None, "a function that takes an id"),
+            ("generator", "uuid4", "dockerflow.request_id.new_id"),
+            ("generator", 7, "a function without arguments"),
+            ("trust", "10.0.0.0/8", "True, False, or a function that takes the address"),
+            ("trust", ["10.0.0.1"], "True, False, or a function that takes the address"),
+            ("trust", 2, "True, False, or a function that takes the address"),
+        ],
+    )
+    def test_policy_refuses_what_it_cannot_call(self, name: str, given: Any, wanted: str) -> None:
+        with pytest.raises(OptionError) as raised:
+            RequestIdPolicy(**{name: given})
+        assert str(raised.value).startswith(f"{name} is {given!r}; it must be ")
+        assert wanted in str(raised.value)
+
+    def test_policy_takes_classes_and_methods_as_functions(self) -> None:
+        class Made(str):
+            __slots__ = ()
+
+        class Rules:
+            def __call__(self, value: str) -> bool:
+                return value == "a"
+
+            def trusts(self, client: str | None) -> bool:
+                return client is None
+
+        rules = Rules()
+        policy = RequestIdPolicy(generator=Made, validator=rules, trust=rules.trusts)
+        assert policy.resolve(["a"], []).value == "a"
+        assert policy.resolve(["b"], []).value != "b"
+
+    @pytest.mark.parametrize("trust", [False, None, 0, True, 1])
+    def test_policy_takes_a_constant_for_all_clients(self, trust: Any) -> None:
+        policy = RequestIdPolicy(trust=trust)
+        assert policy.trust is bool(trust)
+        assert (policy.resolve(["a"], []).value == "a") is bool(trust)
+
     def test_policy_survives_functions_that_raise(self) -> None:
         def fail(*args: Any) -> Any:
             raise RuntimeError
