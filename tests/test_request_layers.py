@@ -16,8 +16,11 @@ from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, 
 from dockerflow._request.server_task import is_channel_of_server, is_server_task
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.fastapi.middleware import MozlogRequestSummaryLogger, RequestIdMiddleware
+from dockerflow.starlette import DockerflowMiddleware
 from dockerflow.summary import LOGGER_NAME, current, hand_over, take_back
+from dockerflow.wsgi import DockerflowWSGI
 from mozlog_py import context
+from mozlog_py._config.options import OptionError
 
 
 @pytest.fixture
@@ -50,6 +53,16 @@ class TestCoroutineFunctions:
 
         assert not inspect.iscoroutinefunction(plain)
         assert returns_coroutine(plain) is plain
+
+
+class TestParameters:
+    @pytest.mark.parametrize("silenced", ["shop.E001", b"shop.E001", "shop.E001,shop.W1"])
+    def test_silenced_checks_are_a_list_and_no_text(self, silenced: Any) -> None:
+        for layer in (DockerflowASGI, DockerflowWSGI, DockerflowMiddleware):
+            with pytest.raises(OptionError) as raised:
+                layer(None, silenced_checks=silenced)
+            assert str(raised.value).startswith(f"silenced_checks is {silenced!r}, a collection")
+            assert "write a list, silenced_checks=['shop.E001'" in str(raised.value)
 
 
 class TestEnclosingExchange:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypedDict
 
 from dockerflow import version
+from dockerflow.checks._run.silenced_ids import check_silenced
 from dockerflow.endpoints import Endpoints, application_root
 from dockerflow.request_id import RequestIdPolicy, new_id
 from dockerflow.settings import NAMES, LiveSettings, Settings
@@ -206,6 +207,7 @@ class Middleware(Layer):
             ("request_ids", request_ids), ("summaries", summaries), ("endpoints", endpoints),
         ):  # fmt: skip
             check_switch(name, given)
+        check_silenced("silenced_checks", silenced_checks)
         self.app = app
         self._settings = settings or Settings.read()
         self._options = Options(self._settings, request_id)

@@ -15,6 +15,7 @@ import pytest
 from conformance import Capture
 
 from dockerflow import checks, health
+from dockerflow.checks._run import silenced_ids
 from dockerflow.checks._run.check_result import OWN_THREAD_HINT
 from mozlog_py import context
 
@@ -108,6 +109,24 @@ class TestResults:
         assert results.level == checks.ERROR
         assert list(results.statuses.items()) == [("c", "error"), ("a", "ok"), ("b", "unknown")]
         assert results.details["c"]["messages"] == {"i20": "m20", "i40": "m40"}
+
+    @pytest.mark.parametrize("silenced", ["shop.E1", "shop.E1, shop.W2", b"shop.W2 shop.E1"])
+    def test_results_read_a_text_as_ids_and_warn_once(
+        self, run: Run, logged: Capture, silenced: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(silenced_ids, "_warned", {})
+        # Upstream asks whether an id is in the text.
+        found = [checks.Info("no", id="shop.E1"), checks.Info("no", id="shop.E"), checks.Info("s")]
+        for _ in range(2):
+            results = run([("a", lambda: found)], silenced_check_ids=silenced)
+            assert results.details["a"]["messages"] == {"shop.E": "no", "s": "s"}
+        (warning,) = [line for line in logged.lines if line["Severity"] == 4]
+        assert repr(silenced) in warning["Fields"]["msg"]
+        assert "write a list, ['shop." in warning["Fields"]["msg"]
+
+    def test_results_leave_out_a_message_whose_id_is_a_text_with_a_blank(self, run: Run) -> None:
+        found = [checks.Error("no", id="the shop")]
+        assert run([("a", lambda: found)], silenced_check_ids="the shop").level == 0
 
     def test_results_leave_out_silenced_messages(self, run: Run, logged: Capture) -> None:
         found = [checks.Error("one", id="x"), checks.Info("two", id="y")]

@@ -470,6 +470,12 @@ class TestExtension:
         checks.register(lambda: [checks.Error("no", id="x.E1")], name="one")
         assert app.test_client().get("/__heartbeat__").status_code == 200
 
+    def test_extension_silences_checks_that_a_text_names_as_upstream_does(self) -> None:
+        app = Flask("x")
+        Dockerflow(app, silenced_checks="x.E1")
+        checks.register(lambda: [checks.Error("no", id="x.E1")], name="one")
+        assert app.test_client().get("/__heartbeat__").status_code == 200
+
     def test_extension_registers_the_checks_of_what_it_is_given(self) -> None:
         Dockerflow(db=1, redis=2, migrate=3)
         assert set(checks.get_checks()) == {

@@ -9,6 +9,7 @@ from typing import Any, Final
 from dockerflow.checks.messages import level_to_text
 
 from .check_result import PlainMessage
+from .silenced_ids import ids_in
 
 __all__ = ["NO_ID", "ChecksResults", "summarise"]
 
@@ -48,7 +49,7 @@ def summarise(
         found: The names and messages of checks.
         silenced_ids: The ids of messages to leave out.
     """
-    silenced = set(silenced_ids)
+    silenced = ids_in(silenced_ids)
     by_check: dict[str, list[PlainMessage]] = {}
     for name, messages in found:
         by_check.setdefault(name, []).extend(each for each in messages if each.id not in silenced)
