@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core import checks
@@ -18,6 +19,7 @@ from dockerflow import health
 from dockerflow._request.missing_extra import needs_package
 from dockerflow.checks._run.mask_credentials import mask_raised, redact
 from dockerflow.checks.redis import check_redis_connected as check_client_connected
+from dockerflow.settings import Settings, SettingsError
 from mozlog_py._process.fork_safe_import import fork_safe_import
 
 __all__ = [
@@ -27,7 +29,8 @@ __all__ = [
     "register",
 ]
 
-_DEFAULT = (
+_SETTING: Final = "DOCKERFLOW_CHECKS"
+_DEFAULT: Final = (
     "dockerflow.django.checks.check_database_connected",
     "dockerflow.django.checks.check_migrations_applied",
 )
@@ -124,10 +127,9 @@ def register() -> None:
 
     Raises:
         ImportError: If a name cannot be imported.
+        SettingsError: If the setting is no list.
     """
-    names = getattr(settings, "DOCKERFLOW_CHECKS", None)
-    # An environment variable without a value gives an empty string.
-    for name in _DEFAULT if names is None or names == "" else names:
+    for name in _named_checks():
         check = import_string(name) if isinstance(name, str) else name
         if check is check_redis_connected:
             # Otherwise the first heartbeat imports its clients, in several checks at once. Two
@@ -137,3 +139,15 @@ def register() -> None:
                 import_module("redis")
                 import_module("django_redis.client")
         checks.register(check)
+
+
+def _named_checks() -> Iterable[Any]:
+    # This setting alone: an invalid value of another one must not end each command of Django.
+    given = Settings.read({_SETTING: getattr(settings, _SETTING, None)}).checks
+    if given is None:
+        return _DEFAULT
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        # A text would be imported character by character.
+        names = given.replace(",", " ").split() if isinstance(given, str) else [*_DEFAULT]
+        raise SettingsError(f"{_SETTING} is {given!r}; it must be a list of dotted names: {names}")
+    return given

@@ -29,7 +29,7 @@ from dockerflow import checks
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.checks._run.slots import Slots
 from dockerflow.django import DockerflowMiddleware, dockerflow_view, signals, views
-from dockerflow.django.checks import register
+from dockerflow.django.checks import check_database_connected, register
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import SettingsError
 from dockerflow.wsgi import DockerflowWSGI
@@ -461,6 +461,32 @@ class TestInstallation:
             registry.registered_checks.remove(own_check)
         with override_settings(DOCKERFLOW_CHECKS=["no.such"]), pytest.raises(ImportError):
             register()
+
+    @pytest.mark.parametrize(
+        ("given", "names"),
+        [
+            ("shop.checks.up", "['shop.checks.up']"),
+            ("shop.checks.up, shop.checks.db", "['shop.checks.up', 'shop.checks.db']"),
+            (b"shop.checks.up", "['dockerflow.django.checks.check_database_connected', "),
+            (7, "['dockerflow.django.checks.check_database_connected', "),
+            (register, "['dockerflow.django.checks.check_database_connected', "),
+        ],
+    )
+    def test_installation_refuses_checks_that_are_no_list(self, given: Any, names: str) -> None:
+        with override_settings(DOCKERFLOW_CHECKS=given), pytest.raises(SettingsError) as raised:
+            register()
+        wanted = f"DOCKERFLOW_CHECKS is {given!r}; it must be a list of dotted names: {names}"
+        assert str(raised.value).startswith(wanted)
+
+    @pytest.mark.parametrize("given", [None, ""])
+    def test_installation_registers_the_default_checks_for_a_setting_without_a_value(
+        self, given: Any
+    ) -> None:
+        from django.core.checks.registry import registry
+
+        with override_settings(DOCKERFLOW_CHECKS=given):
+            register()
+        assert check_database_connected in registry.registered_checks
 
     def test_installation_logs_where_it_is_told(self) -> None:
         capture = Capture()
