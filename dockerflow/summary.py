@@ -283,7 +283,7 @@ class RequestSummary:
         }
         started_ns = self.started_ns
         if started_ns is not None:
-            fields["t"] = ((self.ended_ns or _monotonic_ns()) - started_ns) // 1_000_000
+            fields["t"] = self._elapsed_ms(started_ns)
         querystring = self.querystring
         if querystring is not None:
             fields["querystring"] = shown_query(querystring)
@@ -394,8 +394,12 @@ class RequestSummary:
         _fill(fields, overridden, frozenset())
         fields["code"] = self.code
         if "t" in fields and self.started_ns is not None:
-            fields["t"] = ((self.ended_ns or _monotonic_ns()) - self.started_ns) // 1_000_000
+            fields["t"] = self._elapsed_ms(self.started_ns)
         return fields
+
+    def _elapsed_ms(self, started_ns: int) -> int:
+        """Return the milliseconds from the start of the request to the end of its response."""
+        return ((self.ended_ns or _monotonic_ns()) - started_ns) // 1_000_000
 
     def is_disconnect(self, error: BaseException) -> bool:
         """Return whether an exception only says that the client has disconnected or is at fault.
