@@ -162,7 +162,7 @@ def version_failed(failure: VersionFileError, logger: logging.Logger) -> Reply:
 
     Only the log has the path of the file.
     """
-    logger.error("The version cannot be told: %s", Sanitiser().text_of(failure))
+    logger.error("The version cannot be read: %s", Sanitiser().text_of(failure))
     return _json(500, {"error": Sanitiser().text_of(failure.public)})
 
 

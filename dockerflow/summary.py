@@ -15,7 +15,13 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from dockerflow._request.client_fault import CLIENT_CLOSED_REQUEST, status_of_client_fault
-from dockerflow._request.summary_record import is_standard, log_by_methods, log_record, stands_for
+from dockerflow._request.summary_record import (
+    HOOK_RAISED,
+    is_standard,
+    log_by_methods,
+    log_record,
+    stands_for,
+)
 from mozlog_py import context
 from mozlog_py._context import brought_ids
 from mozlog_py._fields import late_request_ids
@@ -343,7 +349,7 @@ class RequestSummary:
         try:
             return make_fields()
         except Exception:
-            _logger.exception("The fields of a request's summary cannot be told")
+            _logger.exception(HOOK_RAISED)
             return None
 
     def use(self, options: Options) -> None:

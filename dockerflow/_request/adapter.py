@@ -11,6 +11,8 @@ from dockerflow.checks._run.heartbeats import HeartbeatResults
 from dockerflow.endpoints import Reply
 from dockerflow.summary import RequestSummary
 
+from .summary_record import HOOK_RAISED
+
 __all__ = [
     "fill_summary",
     "headers_of",
@@ -50,7 +52,7 @@ def fill_summary(
         elif read_user_id is not None:
             summary.uid = read_user_id(*arguments)
     except Exception:
-        logger.exception("A hook for the fields of a request's summary raised: they are left out")
+        logger.exception(HOOK_RAISED)
 
 
 def user_id(user: Any, read_id: Callable[[Any], Any]) -> str | int:

@@ -15,7 +15,17 @@ from mozlog_py._process.unpatched import unpatched_method
 from mozlog_py._stdlib import call_extra
 from mozlog_py._values.tracebacks import as_exc_info
 
-__all__ = ["has_patched_make_record", "is_standard", "log_by_methods", "log_record", "stands_for"]
+__all__ = [
+    "HOOK_RAISED",
+    "has_patched_make_record",
+    "is_standard",
+    "log_by_methods",
+    "log_record",
+    "stands_for",
+]
+
+#: The text that an exception of an application's hook for the fields of a summary is logged with.
+HOOK_RAISED: Final = "A hook for the fields of a request's summary raised; its fields are left out"
 
 _Logger: Final = logging.Logger
 # The original methods; None if one was patched before this module was imported.

@@ -347,7 +347,7 @@ class TestHangs:
         check = hangs if kind == "sync" else hangs_too
         assert only_error(run(around(check), timeout=0.2)) == (
             health.ERROR_CHECK_TIMED_OUT,
-            f"the check gave no answer within 0.2 s; {DEADLINE}",
+            f"the check did not return within 0.2 s; {DEADLINE}",
         )
 
     def test_hangs_with_a_deadline_of_its_own(self, run: Run, release: threading.Event) -> None:
@@ -356,7 +356,7 @@ class TestHangs:
         results = run(timeout=60)
         assert results.statuses == {"quick": "error", "other": "ok"}
         (text,) = results.details["quick"]["messages"].values()
-        assert text.startswith("the check gave no answer within 0.2 s; the deadline is timeout=")
+        assert text.startswith("the check did not return within 0.2 s; the deadline is timeout=")
 
     def test_hangs_in_an_iteration(self, run: Run, release: threading.Event) -> None:
         class Hanging(list[Any]):
@@ -378,13 +378,16 @@ class TestHangs:
 
         assert only_error(run(around(stays), timeout=0.2))[0] == health.ERROR_CHECK_TIMED_OUT
 
+    @pytest.mark.parametrize(
+        ("found", "shown"), [([checks.Info("at last", id="x")], "at last"), ([], "no message")]
+    )
     def test_and_says_so_when_it_ends_after_all(
-        self, release: threading.Event, caplog: pytest.LogCaptureFixture
+        self, release: threading.Event, caplog: pytest.LogCaptureFixture, found: Found, shown: str
     ) -> None:
         def slow() -> Found:
             release.wait(60)
             done.set()
-            return [checks.Info("at last", id="x")]
+            return found
 
         done = threading.Event()
         checks.run_checks([("slow", slow)], timeout=0.1)
@@ -395,8 +398,9 @@ class TestHangs:
             # A new run waits for the same thread.
             while not caplog.records:
                 checks.run_checks([("other", list)])
-        assert caplog.records[0].getMessage().startswith("the check slow, given up at its deadline")
-        assert caplog.records[0].getMessage().endswith("s: at last")
+        text = caplog.records[0].getMessage()
+        assert text.startswith("the check slow, which timed out at its deadline, ended after ")
+        assert text.endswith(f" s: {shown}")
 
     def test_hangs_costs_a_few_threads_and_never_all(self, release: threading.Event) -> None:
         runs: list[int] = []

@@ -262,7 +262,7 @@ class TestFrozenDatabase:
         assert results.statuses == {"database": "error", "other": "ok"}
         ((key, text),) = results.details["database"]["messages"].items()
         assert key == health.ERROR_CHECK_TIMED_OUT
-        assert text.startswith("the check gave no answer within 0.3 s; ")
+        assert text.startswith("the check did not return within 0.3 s; ")
         while checks.run_checks(pairs).level:
             pass
         engine.dispose()

@@ -54,7 +54,7 @@ class TestVersion:
         endpoints.version(read, _LOGGER)
         (record,) = caplog.records
         assert record.getMessage() == (
-            "The version cannot be told: version.json is unusable: it is a JSON array"
+            "The version cannot be read: version.json is unusable: it is a JSON array"
         )
 
 

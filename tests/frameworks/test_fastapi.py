@@ -228,6 +228,21 @@ class TestMiddleware:
         ASGIDriver(app).get("/")
         assert lines.summary["tag"] == "mine"
 
+    def test_a_hook_that_fails_leaves_the_summary(self, lines: Lines) -> None:
+        class Failing(MozlogRequestSummaryLogger):
+            def _format(self, scope: Any, info: Any) -> dict[str, Any]:
+                raise RuntimeError("boom")
+
+        app = FastAPI()
+        app.add_middleware(Failing)
+        ASGIDriver(app).get("/")
+        assert (lines.summary["code"], lines.summary["errno"]) == (404, 0)
+        (logged,) = lines.of("dockerflow")
+        assert (logged["msg"], logged["error"]) == (
+            "A hook for the fields of a request's summary raised; its fields are left out",
+            "RuntimeError('boom')",
+        )
+
     @pytest.mark.parametrize("has_ids", [False, True])
     def test_a_logger_of_ones_own_is_used(self, lines: Lines, has_ids: bool) -> None:
         app = FastAPI()

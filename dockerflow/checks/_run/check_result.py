@@ -194,8 +194,8 @@ def report_late(check: str, outcome: CheckResult, seconds: float) -> None:
         outcome: The outcome.
         seconds: The seconds from its start to its end.
     """
-    text = "; ".join(f"{each.text}{each.logged}" for each in outcome.messages) or "all is well"
-    message = "the check %s, given up at its deadline, ended after %.1f s: %s"
+    text = "; ".join(f"{each.text}{each.logged}" for each in outcome.messages) or "no message"
+    message = "the check %s, which timed out at its deadline, ended after %.1f s: %s"
     _log(check, logging.WARNING, outcome.error, message, check, seconds, text)
 
 

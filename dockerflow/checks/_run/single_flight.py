@@ -186,7 +186,7 @@ class CheckRun:
     def time_out(self) -> None:
         """Set a timeout as the outcome, and cancel the run if that is possible."""
         if self.set_outcome(
-            check_result.timed_out(f"the check gave no answer within {self.timeout:g} s")
+            check_result.timed_out(f"the check did not return within {self.timeout:g} s")
         ):
             stop = self.stop
             if stop is not None:
