@@ -39,7 +39,7 @@ from dockerflow._request.server_task import (
     package_of,
 )
 from dockerflow._request.summary_record import has_patched_make_record
-from dockerflow._request.vary import add_vary
+from dockerflow._request.vary import with_id
 from mozlog_py import context
 from mozlog_py._fields.request_text import decoded_header
 
@@ -250,7 +250,9 @@ class ASGIExchange(Exchange):
         try:
             if kind == "http.response.start":
                 if self.echo is not None:
-                    message = self._with_echo(message)
+                    headers = message.get("headers", ())
+                    headers = with_id(headers, self.echo, self.id_header, b"vary")
+                    message = {**message, "headers": headers}
                 await send(message)
                 if not (self.is_client_gone or self._has_server_seen_end()):
                     self.code = message["status"]
@@ -315,32 +317,6 @@ class ASGIExchange(Exchange):
         ) and package_of(type(channel).__module__) in SERVERS:
             self.is_client_gone = True
         return self.is_client_gone
-
-    def _with_echo(self, message: Message) -> Message:
-        echo = self.echo
-        assert echo is not None  # noqa: S101 - the caller has looked
-        headers = [*message.get("headers", ())]
-        name = echo[0]
-        size = len(name)
-        is_varying = False
-        for sent, _ in headers:
-            length = len(sent)
-            if length == size and sent.lower() == name:
-                # The header that the application has set stays.
-                break
-            if length == 4 and sent.lower() == b"vary":
-                is_varying = True
-        else:
-            headers.append(echo)
-            header = self.id_header
-            # No cache keeps a handshake's answer.
-            if header is not None and message["type"] != "websocket.accept":
-                if is_varying:
-                    add_vary(headers, header, b"vary")
-                else:
-                    headers.append((b"vary", header.encode()))
-        # The application's own headers may be an iterator, which is exhausted now.
-        return {**message, "headers": headers}
 
     def end(self) -> None:
         """End a request whose application has returned without the end of its response."""
@@ -418,7 +394,9 @@ class WebSocketExchange(ASGIExchange):
         if kind == "websocket.accept":
             self._is_accepted = True
             if self.echo is not None:
-                message = self._with_echo(message)
+                # No cache keeps a handshake's answer.
+                headers = with_id(message.get("headers", ()), self.echo, None, b"vary")
+                message = {**message, "headers": headers}
         elif kind == "websocket.close":
             if self._is_accepted:
                 self._close_code = message.get("code") or _NORMAL_CLOSURE
@@ -427,7 +405,9 @@ class WebSocketExchange(ASGIExchange):
                 self.code = 403
         elif kind == "websocket.http.response.start":
             if self.echo is not None:
-                message = self._with_echo(message)
+                headers = message.get("headers", ())
+                headers = with_id(headers, self.echo, self.id_header, b"vary")
+                message = {**message, "headers": headers}
             self.code = message["status"]
         send = self._send
         try:

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from dockerflow._request.options import Middleware, Options
 from dockerflow._request.resolve_id import IdHeaders, resolve_id
-from dockerflow._request.vary import add_vary
+from dockerflow._request.vary import with_id
 from mozlog_py import context
 from mozlog_py._context.brought_ids import put_back
 from mozlog_py._fields.late_request_ids import remember_served, served
@@ -209,7 +209,7 @@ class WSGIExchange(Exchange):
     ) -> Callable[[bytes], Any]:
         """Start the response; with ``exc_info``, in place of one that was started."""
         if self.echo is not None:
-            headers = self._echoed(headers)
+            headers = with_id(headers, self.echo, self.id_header, "Vary")
         if exc_info is None:
             self._write = self._start_response(status, headers)
         else:
@@ -285,26 +285,6 @@ class WSGIExchange(Exchange):
             # It has no attributes of its own: the caller wraps it.
             return False
         return True
-
-    def _echoed(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        assert self.echo is not None  # noqa: S101 - the caller has looked
-        name = self.echo[0].lower()
-        is_varying = False
-        for sent, _ in headers:
-            lowered = sent.lower()
-            if lowered == name:
-                # The header that the application has set stays.
-                return headers
-            if lowered == "vary":
-                is_varying = True
-        header = self.id_header
-        if header is None:
-            return [*headers, self.echo]
-        if not is_varying:
-            return [*headers, self.echo, ("Vary", header)]
-        echoed = [*headers, self.echo]
-        add_vary(echoed, header, "Vary")
-        return echoed
 
     def finish(self, error: BaseException | None = None) -> None:
         """Log the summary in the request's own context, wherever the server ends it."""
