@@ -139,17 +139,13 @@ class DockerflowASGI(Middleware):
     def _read(self, exchange: Any, scope: Scope, options: Options, gives_id: bool) -> str | None:
         exchange.is_read = True
         roles = options.header_roles
-        # The id's header; nearly every request has at most one, and no ``traceparent``.
+        # The id's header; nearly every request has at most one.
         id_value: bytes | None = None
         is_single = True
         for name, value in scope["headers"]:
             role = roles[name]
             if role:
-                if role >= REQUEST_ID_HEADER:
-                    if role == TRACEPARENT or id_value is not None or len(value) > MAX_HEADER:
-                        is_single = False
-                    id_value = value
-                else:
+                if role < REQUEST_ID_HEADER:
                     # The lookup of a codec by name takes longer than decoding; long values are cut.
                     is_plain = len(value) <= MAX_HEADER and value.isascii()
                     text = value.decode() if is_plain else decoded_header(value)
@@ -157,6 +153,10 @@ class DockerflowASGI(Middleware):
                         exchange.agent = text
                     else:
                         exchange.lang = text
+                elif role == REQUEST_ID_HEADER:
+                    if id_value is not None or len(value) > MAX_HEADER:
+                        is_single = False
+                    id_value = value
         if not gives_id:
             return None
         if id_value is not None and is_single:

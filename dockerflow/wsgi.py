@@ -119,9 +119,9 @@ def read_environ(exchange: Any, environ: Environ, options: Options, gives_id: bo
     exchange.lang = get("HTTP_ACCEPT_LANGUAGE", "")
     if not gives_id:
         return None
+    # A server joins the values of a header that came several times by commas.
     value = get(options.environ_name) or None
-    is_single = not (options.uses_traceparent and get("HTTP_TRACEPARENT"))
-    request_id = resolve_id(exchange, environ, options, value, is_single, id_headers)
+    request_id = resolve_id(exchange, environ, options, value, True, id_headers)
     environ[_REQUEST_ID] = request_id
     return request_id
 

@@ -43,9 +43,7 @@ def read_multidict(
     values = headers.getall(options.echo_name, None)
     # A text of the framework's own class becomes a plain one.
     value = None if values is None else str(values[0])
-    is_single = (values is None and not options.uses_traceparent) or (
-        values is not None and len(values) == 1
-    )
+    is_single = values is None or len(values) == 1
     return resolve_id(exchange, request, options, value, is_single, id_headers)
 
 

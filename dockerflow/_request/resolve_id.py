@@ -39,11 +39,11 @@ def resolve_id(
         holder: What holds the request, as for ``Layer``.
         options: The options for this request.
         value: The value of the id's header; None if the request has no such header.
-        is_single: Whether no other header can be the id: there is no second value, and no
-            ``traceparent`` that is used.
+        is_single: Whether the header of the id came at most once, and ``value`` is all of it.
         id_headers: Reads from the holder all that the policy needs.
     """
-    if value is None and is_single:
+    # A traceparent is the policy's: ``accepts`` refuses each value where one may be the id.
+    if value is None and is_single and not options.uses_traceparent:
         request_id: str = options.generate()
     elif value is not None and is_single and options.accepts(value):
         request_id = value
