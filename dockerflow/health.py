@@ -9,6 +9,7 @@ from typing import Final
 __all__ = [
     "ERROR_CANNOT_CONNECT_DATABASE",
     "ERROR_CANNOT_CONNECT_REDIS",
+    "ERROR_CHECK_CANCELLED",
     "ERROR_CHECK_INVALID_RESULT",
     "ERROR_CHECK_PENDING",
     "ERROR_CHECK_RAISED",
@@ -50,6 +51,8 @@ ERROR_CHECK_TIMED_OUT: Final = "dockerflow.health.E102"
 ERROR_CHECK_INVALID_RESULT: Final = "dockerflow.health.E103"
 #: A heartbeat's id for a check without an outcome, for which it cannot wait.
 ERROR_CHECK_PENDING: Final = "dockerflow.health.E104"
+#: The runner's id for a check whose task was cancelled before its deadline.
+ERROR_CHECK_CANCELLED: Final = "dockerflow.health.E105"
 
 ERROR_URL_UNREACHABLE: Final = "dockerflow.health.E111"
 ERROR_URL_STATUS: Final = "dockerflow.health.E112"

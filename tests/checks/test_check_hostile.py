@@ -166,7 +166,7 @@ class TestRaises:
             raise asyncio.CancelledError
 
         key, text = only_error(run(around(cancels_itself)))
-        assert (key, text) == (health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
+        assert (key, text) == (health.ERROR_CHECK_CANCELLED, "the check was cancelled")
 
     def test_a_call_that_does_not_fit(self, run: Run) -> None:
         def needs(client: Any) -> Found:

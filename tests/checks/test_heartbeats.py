@@ -525,6 +525,8 @@ class TestKept:
         service = Service(heartbeat_cache_seconds=60)
         first = asyncio.run(service.endpoints.answer_async("heartbeat", "GET"))
         assert (first.status, text_of(first)) == (500, "the check was cancelled")
+        (messages,) = [each["messages"] for each in json.loads(first.body)["details"].values()]
+        assert list(messages) == [health.ERROR_CHECK_CANCELLED]
         again = asyncio.run(service.endpoints.answer_async("heartbeat", "GET"))
         assert (again.status, text_of(again), "Age" in headers_of(again)) == (200, "run 2", False)
 

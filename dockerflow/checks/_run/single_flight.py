@@ -175,7 +175,7 @@ class CheckRun:
         try:
             if self._check is not None:
                 check_result.mask_error(outcome, self._check.function)
-            stopped = check_result.failure(health.ERROR_CHECK_TIMED_OUT, "the check was cancelled")
+            stopped = check_result.failure(health.ERROR_CHECK_CANCELLED, "the check was cancelled")
             if not self.set_outcome(outcome or stopped) and outcome is not None:
                 self._log(check_result.report_late, outcome, time.monotonic() - self.started_at)
         finally:
