@@ -9,13 +9,14 @@
                                                      └── in_request
 
 ``registry`` holds the checks, and ``messages`` their results. The other modules are in
-``_run``. ``run_until_deadline`` runs all checks at the same time, each within a deadline. Of each
-check only one run goes on at a time (``single_flight``): in ``worker_threads``, on ``event_loops``
-(``green``: in real threads), or in the request (``in_request``). ``check_result`` makes a
-plain outcome of each run, and ``payload`` the results of all. ``surroundings`` has the hooks
-of a framework's adapter, ``asyncio_or_trio`` waits on either. ``heartbeats`` serves the
-endpoint: only a few heartbeats wait at a time (``slots``), and the others get the last
-outcomes. ``databases``, ``redis``, ``http`` and ``disk`` are checks ready to register.
+``_run``. ``run_until_deadline`` runs all checks at the same time, each within a deadline. Of
+each check only one run (``check_run``) goes on at a time (``single_flight``): in
+``worker_threads``, on ``event_loops`` (``green``: in real threads), or in the request
+(``in_request``). ``check_result`` makes a plain outcome of each run, and ``payload`` the
+results of all. ``surroundings`` has the hooks of a framework's adapter, ``asyncio_or_trio``
+waits on either. ``heartbeats`` serves the endpoint: only a few heartbeats wait at a time
+(``slots``), and the others get the last outcomes. ``databases``, ``redis``, ``http`` and
+``disk`` are checks ready to register.
 """
 
 from dockerflow.checks._run.payload import ChecksResults

@@ -20,7 +20,7 @@ import trio
 from conformance import Capture
 
 from dockerflow import checks, endpoints, health
-from dockerflow.checks._run import heartbeats, run_until_deadline, single_flight
+from dockerflow.checks._run import check_run, heartbeats, run_until_deadline, single_flight
 from dockerflow.checks._run.heartbeats import HeartbeatResults
 from dockerflow.checks._run.run_options import RunOptions
 from dockerflow.checks._run.signature import Check
@@ -132,7 +132,8 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     class Clock:
         monotonic = staticmethod(lambda: real() + offset[0])
 
-    monkeypatch.setattr(single_flight, "time", Clock)
+    for module in (check_run, single_flight):
+        monkeypatch.setattr(module, "time", Clock)
     monkeypatch.setattr(heartbeats, "time", Clock)
     return offset
 
@@ -548,7 +549,7 @@ class TestKept:
         runs = single_flight.SingleFlight()
         check = Check("a", list)
 
-        def ask() -> single_flight.CheckRun:
+        def ask() -> check_run.CheckRun:
             return runs.join(check, RunOptions(None, 50, 1, keeps_last=True), lambda _: None)
 
         run = ask()

@@ -19,8 +19,8 @@ from contextvars import Context
 from mozlog_py._process.interpreters import end_with_interpreter
 
 from .check_result import CheckResult, raised
+from .check_run import CheckRun
 from .daemon_thread import start_daemon
-from .single_flight import CheckRun
 
 __all__ = ["EventLoopPool", "LoopThread", "begin"]
 

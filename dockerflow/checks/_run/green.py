@@ -13,9 +13,9 @@ import time
 from typing import Final
 
 from .check_result import CheckResult
+from .check_run import CheckRun
 from .event_loops import EventLoopPool, LoopThread
 from .green_backend import Backend
-from .single_flight import CheckRun
 
 __all__ = ["GreenLoops"]
 

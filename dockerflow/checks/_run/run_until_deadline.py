@@ -25,11 +25,12 @@ from mozlog_py._process.fork_safe_import import fork_safe_import
 
 from .asyncio_or_trio import waiter
 from .check_result import CheckResult, PlainMessage, raised, timed_out
+from .check_run import CheckRun, KeptOutcome
 from .green_backend import green_backend
 from .in_request import await_in_request, call_in_request, log_outcome
 from .run_options import MAX_SECONDS, RunOptions
 from .signature import Check
-from .single_flight import CheckRun, KeptOutcome, SingleFlight
+from .single_flight import SingleFlight
 from .slots import Slots
 from .worker_threads import WorkerThreads
 
