@@ -24,6 +24,8 @@ from mozlog_py._fields.from_record import (
 from mozlog_py._process.unpatched import unpatched_method
 from mozlog_py._values.sanitiser import unique_key
 
+from .patches import bound
+
 __all__ = ["OverridingExtra", "install", "make_record"]
 
 _names: Final = vars(logging)
@@ -116,7 +118,6 @@ def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
     """Return a ``makeRecord`` that calls another library's with an ``extra`` that it accepts."""
     if unpatched_method(former) is not None:
         return make_record
-    is_method = hasattr(type(former), "__get__")
 
     @functools.wraps(make_record)
     def make_guarded(
@@ -132,7 +133,7 @@ def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
         extra: Any = None,
         sinfo: Any = None,
     ) -> logging.LogRecord:
-        make = former.__get__(self, type(self)) if is_method else former
+        make = bound(former, self)
         call = name, level, fn, lno, msg, args, exc_info, func
         fields = None if extra is None else _harmless(extra)
         try:

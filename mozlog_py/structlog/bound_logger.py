@@ -343,17 +343,23 @@ class FastBoundLogger:
         self, level: int, event: Any, args: tuple[Any, ...], fields: dict[str, Any]
     ) -> Any:
         """Log an event for which the method had no valid prefix."""
-        if level >= logging.ERROR and logging.Logger.callHandlers is not changes.call_handlers:
+        is_severe = level >= logging.ERROR
+        if is_severe and changes.has_other_call_handlers():
             # An error reporter has replaced it since the last check.
             changes.announce()
         if self._is_outdated:
+            # The call goes on here: a method of a subclass that was called is not called again.
             self._update_class()
-            return getattr(self, METHODS_BY_LEVEL[level])(event, *args, **fields)
         if level < (self._lowest or logging.NOTSET):
             # The caller keeps a method from a time when the level was enabled.
             return None
         # It is the first call, this is a forked process, or the chain has changed.
-        if not self._is_prepared_at(level) and self._prepare(level):
+        if (
+            not self._is_prepared_at(level)
+            and self._prepare(level)
+            # The method would return to this one: the chain needs no valid prefix.
+            and not (is_severe and changes.has_other_call_handlers())
+        ):
             return LOG_METHODS[level](self, event, *args, **fields)
         return self._log(level, event, args, fields)
 

@@ -45,7 +45,6 @@ _time_ns: Final = time.time_ns
 _modules: Final = sys.modules
 # As many fields may be bound to the logger, and both together must not exceed a line's limit.
 _MOST: Final = MAX_ITEMS // 2
-_Logger: Final = logging.Logger
 _changes: Final = changes
 _IS_TRACED: Final = trace_context.is_installed()
 
@@ -75,7 +74,7 @@ def method_of(name: str, level: int) -> Method:
             if ns > process.until_ns:
                 process.refresh(ns)
             if self._processors[0].state is state and (
-                is_mild or _Logger.callHandlers is _changes.call_handlers
+                is_mild or _changes.members["callHandlers"] is _changes.call_handlers
             ):
                 if args:
                     # Formatted once, also if the chain goes on: an argument's ``__str__`` may log.

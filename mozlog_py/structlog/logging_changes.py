@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mozlog_py._process.process_id import process
 from mozlog_py._process.self_log import note
+from mozlog_py._stdlib.patches import bound
 from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["LoggingChanges", "changes"]
@@ -36,30 +37,37 @@ class LoggingChanges:
     """Calls subscribers after a change in ``logging``.
 
     Attributes:
-        call_handlers: ``logging.Logger.callHandlers``, as it was at the last check.
+        call_handlers: What stood in ``logging.Logger`` as ``callHandlers`` at the last check.
+        members: The present members of ``logging.Logger``. A member is what stands in the class.
+            An access of the attribute returns another object each time for a descriptor, such as
+            the wrappers of wrapt, which compares as a change without end.
     """
 
-    __slots__ = ("_cache", "_is_patched", "_loggers", "_own", "_remembered", "_subscribers",
-                 "call_handlers")  # fmt: skip
+    __slots__ = ("_cache", "_loggers", "_own", "_own_add_handler", "_remembered", "_subscribers",
+                 "call_handlers", "members")  # fmt: skip
 
     def __init__(self) -> None:
         self._subscribers: list[Callable[[], None]] = []
         self._cache = _Cache()
         self._own: logging.Logger | None = None
-        self._is_patched: Any = None
+        self._own_add_handler: Callable[..., None] | None = None
         self._loggers = 0
         self._remembered: dict[int, tuple[logging.Logger, list[Any], list[Any]]] = {}
-        self.call_handlers: Any = logging.Logger.callHandlers
+        self._read_members()
 
     def subscribe(self, subscriber: Callable[[], None]) -> None:
         """Register a function to be called after each change. It must not raise."""
         self._subscribers.append(subscriber)
 
+    def has_other_call_handlers(self) -> bool:
+        """Return whether ``callHandlers`` was replaced since the last check."""
+        return vars(logging.Logger).get("callHandlers") is not self.call_handlers
+
     def announce(self) -> None:
         """Call the subscribers."""
         self._remembered = {}
         self._loggers = len(logging.root.manager.loggerDict)
-        self.call_handlers = logging.Logger.callHandlers
+        self._read_members()
         for subscriber in self._subscribers:
             subscriber()
 
@@ -76,16 +84,16 @@ class LoggingChanges:
 
     def watch_handlers(self) -> None:
         """Start to detect handlers that are added. A second call is harmless."""
-        former = logging.Logger.addHandler
-        if former is self._is_patched:
+        former: Any = vars(logging.Logger).get("addHandler")
+        if former is None or former is self._own_add_handler:
             return
 
-        @functools.wraps(former)
+        @functools.wraps(logging.Logger.addHandler)
         def addHandler(self: logging.Logger, hdlr: logging.Handler) -> None:  # noqa: N802
-            former(self, hdlr)
+            bound(former, self)(hdlr)
             changes.announce()
 
-        self._is_patched = addHandler
+        self._own_add_handler = addHandler
         logging.Logger.addHandler = addHandler  # type: ignore[method-assign]
 
     def remember_handlers(self, logger: logging.Logger) -> None:
@@ -93,6 +101,10 @@ class LoggingChanges:
         handlers = [*logger.handlers]
         levels = [getattr(handler, "level", None) for handler in handlers]
         self._remembered[id(logger)] = logger, handlers, levels
+
+    def _read_members(self) -> None:
+        self.members: Mapping[str, Any] = vars(logging.Logger)
+        self.call_handlers: Any = self.members.get("callHandlers")
 
     def _is_watching(self) -> bool:
         own = self._own
@@ -112,11 +124,11 @@ class LoggingChanges:
         if not self._is_watching():
             # ``logging`` was reloaded, or its loggers were removed.
             self.watch_levels()
-            if self._is_patched is not None:
+            if self._own_add_handler is not None:
                 self.watch_handlers()
             self.announce()
         elif (
-            logging.Logger.callHandlers is not self.call_handlers
+            self.has_other_call_handlers()
             or (self._remembered and len(logging.root.manager.loggerDict) != self._loggers)
             or any(map(_has_changed, list(self._remembered.values())))
         ):

@@ -13,11 +13,12 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from types import CodeType, FrameType, FunctionType
+from types import FrameType
 from typing import Any, Final
 
 from mozlog_py._fields.from_record import RECORD_METHODS, LoggerName
 from mozlog_py._process.self_log import note
+from mozlog_py._process.unpatched import unpatched_method
 from mozlog_py._values.sanitiser import type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info
 
@@ -117,16 +118,15 @@ class OtherHandlers:
                     and not any(handler is other for other in handlers)
                 ):
                     handlers.append(handler)
-        call_handlers = logging.Logger.callHandlers
-        is_reported = _is_replaced(call_handlers) and (handlers or level >= self._reporting_level)
+        is_reported = _is_replaced(changes.members.get("callHandlers")) and bool(
+            handlers or level >= self._reporting_level
+        )
         if not handlers and not is_reported:
             return None
         namesake = nearest if nearest.name == name else None
         if namesake is not None and namesake.disabled:
             return None
-        return Recipients(
-            namesake, level, handlers, call_handlers if is_reported else None, self.mark_written
-        )
+        return Recipients(namesake, level, handlers, self.mark_written, is_reported=is_reported)
 
     def mark_written(self, record: logging.LogRecord) -> None:
         """Set on the record of an event which stream has its line.
@@ -176,12 +176,12 @@ class Recipients:
         namesake: The logger of ``logging`` with the event's name, if there is one.
         level: The event's level.
         handlers: The handlers that take the event.
-        call_handlers: A replaced ``Logger.callHandlers``, which is called as well.
         mark_written: Marks the record for handlers that pass it on, after the line is written.
+        is_reported: Whether ``Logger.callHandlers`` is replaced, and called as well.
     """
 
     __slots__ = (
-        "_call_handlers", "_handlers", "_level", "_mark_written", "_namesake", "_record"
+        "_handlers", "_is_reported", "_level", "_mark_written", "_namesake", "_record"
     )  # fmt: skip
 
     def __init__(
@@ -189,14 +189,15 @@ class Recipients:
         namesake: logging.Logger | None,
         level: int,
         handlers: list[logging.Handler],
-        call_handlers: Callable[..., Any] | None,
         mark_written: Callable[[logging.LogRecord], None],
+        *,
+        is_reported: bool,
     ) -> None:
         self._namesake = namesake
         self._level = level
         self._handlers = handlers
-        self._call_handlers = call_handlers
         self._mark_written = mark_written
+        self._is_reported = is_reported
         self._record: Any = None
 
     def make_record(
@@ -247,12 +248,13 @@ class Recipients:
                 self._mark_written(record)
             for handler in self._handlers:
                 _call(handler.handle, record)
-            if self._call_handlers is not None:
+            if self._is_reported:
                 # The handlers have the record already, so the reporter gets a logger without
                 # them. A logger with no handler at all would write to stderr.
                 without_handlers = logging.Logger(record.name)  # noqa: LOG001 - not registered
                 without_handlers.handlers = [_null_handler]
-                _call(self._call_handlers, without_handlers, record)
+                # As ``logging`` calls it: the class may have any kind of descriptor there.
+                _call(without_handlers.callHandlers, record)
         except Exception as error:
             _note_failure(error)
         finally:
@@ -290,12 +292,8 @@ def _level_of(handler: Any) -> int:
 
 
 def _is_replaced(call_handlers: Any) -> bool:
-    """Return whether ``Logger.callHandlers`` is not the one of ``logging``."""
-    if type(call_handlers) is not FunctionType:
-        return True
-    code: CodeType = call_handlers.__code__
-    own: CodeType = logging.getLogger.__code__
-    return code.co_filename != own.co_filename
+    """Return whether the ``callHandlers`` of loggers is not the one of ``logging``."""
+    return unpatched_method(call_handlers) is None
 
 
 def _record_of(
