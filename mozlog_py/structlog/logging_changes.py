@@ -3,7 +3,7 @@
 ``logging`` clears the caches of all loggers when a level changes. One logger belongs to this
 module, and its cache announces the change. ``watch_handlers`` wraps ``Logger.addHandler``. Other
 changes are found when a line is made, at most every 20 ms: a list of handlers that is replaced
-or edited, and the level of a handler.
+or edited, the level of a handler, and a method that an agent wraps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any, Final
+
+import structlog
 
 from mozlog_py._process.process_id import process
 from mozlog_py._process.self_log import note
@@ -43,8 +46,8 @@ class LoggingChanges:
             the wrappers of wrapt, which compares as a change without end.
     """
 
-    __slots__ = ("_cache", "_loggers", "_own", "_own_add_handler", "_remembered", "_subscribers",
-                 "call_handlers", "members")  # fmt: skip
+    __slots__ = ("_cache", "_loggers", "_own", "_own_add_handler", "_process_event", "_remembered",
+                 "_subscribers", "call_handlers", "members")  # fmt: skip
 
     def __init__(self) -> None:
         self._subscribers: list[Callable[[], None]] = []
@@ -62,6 +65,17 @@ class LoggingChanges:
     def has_other_call_handlers(self) -> bool:
         """Return whether ``callHandlers`` was replaced since the last check."""
         return vars(logging.Logger).get("callHandlers") is not self.call_handlers
+
+    def has_agent_for_events(self) -> bool:
+        """Return whether an agent has wrapped the method of structlog's loggers for each event.
+
+        The method is private to structlog. Without it, there is no such agent.
+        """
+        member: Any = self._process_event
+        if member is None:
+            return False
+        source = structlog.BoundLoggerBase.__init__.__code__.co_filename
+        return type(member) is not FunctionType or member.__code__.co_filename != source
 
     def announce(self) -> None:
         """Call the subscribers."""
@@ -105,6 +119,7 @@ class LoggingChanges:
     def _read_members(self) -> None:
         self.members: Mapping[str, Any] = vars(logging.Logger)
         self.call_handlers: Any = self.members.get("callHandlers")
+        self._process_event = vars(structlog.BoundLoggerBase).get("_process_event")
 
     def _is_watching(self) -> bool:
         own = self._own
@@ -129,6 +144,7 @@ class LoggingChanges:
             self.announce()
         elif (
             self.has_other_call_handlers()
+            or vars(structlog.BoundLoggerBase).get("_process_event") is not self._process_event
             or (self._remembered and len(logging.root.manager.loggerDict) != self._loggers)
             or any(map(_has_changed, list(self._remembered.values())))
         ):

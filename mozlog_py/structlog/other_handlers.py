@@ -63,7 +63,8 @@ class OtherHandlers:
     Args:
         sink: The sink. A handler that writes to it needs no record.
         from_level: The lowest level of the events that other handlers get. None means each
-            handler's own level, and ERROR where only ``Logger.callHandlers`` was replaced.
+            handler's own level, and ERROR where only ``Logger.callHandlers`` was replaced. An
+            agent that has wrapped the loggers of structlog as well gets all levels.
         logger_name: The application.
     """
 
@@ -144,7 +145,10 @@ class OtherHandlers:
 
     @property
     def _reporting_level(self) -> int:
-        return logging.ERROR if self._from_level is None else self._from_level
+        if self._from_level is not None:
+            return self._from_level
+        # Such an agent collects the events of all levels, as New Relic's does.
+        return logging.NOTSET if changes.has_agent_for_events() else logging.ERROR
 
     def _is_other(self, handler: Any) -> bool:
         """Return whether a handler writes elsewhere than the sink."""

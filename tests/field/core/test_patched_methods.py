@@ -273,6 +273,81 @@ class TestPatchedMethods:
         assert messages(out) == expected
 
 
+class Agent:
+    """Wraps what New Relic's agent wraps, and stores the message and a field of each record."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, Any]] = []
+
+    def install(self, way: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        original = logging.Logger.callHandlers
+
+        def call(logger: Any, record: logging.LogRecord) -> None:
+            self.seen.append((record.levelname, record.getMessage(), vars(record).get("till")))
+            original(logger, record)
+
+        monkeypatch.setattr(logging.Logger, "callHandlers", call)
+        kind = structlog.BoundLoggerBase
+        monkeypatch.setattr(kind, "_process_event", way(kind, "_process_event", lambda: None))
+
+
+class TestAgents:
+    @pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
+    @pytest.mark.parametrize("way", WAYS)
+    def test_agent_that_wraps_loggers_of_structlog_gets_events_of_all_levels_once(
+        self, way: Any, is_before: bool, out: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        agent = Agent()
+        if is_before:
+            agent.install(way, monkeypatch)
+        mozlog_py.configure("shop", format="mozlog", stream=out, level="DEBUG")
+        log = structlog.get_logger("shop.till")
+        bound = log.bind(till=3)
+        if not is_before:
+            log.info("unseen")
+            bound.info("unseen")
+            agent.install(way, monkeypatch)
+            mozlog_py._process.process_id.process.expire()
+            # This event finds the agent, and the others have it.
+            log.info("unseen")
+        agent.seen.clear()
+        log.debug("one")
+        bound.info("two %d", 2)
+        log.warning("three", till=4)
+        log.error("four")
+        assert agent.seen == [
+            ("DEBUG", "one", None), ("INFO", "two 2", 3), ("WARNING", "three", 4),
+            ("ERROR", "four", None),
+        ]  # fmt: skip
+        assert messages(out)[-4:] == ["one", "two 2", "three", "four"]
+        agent.seen.clear()
+        monkeypatch.undo()
+        mozlog_py._process.process_id.process.expire()
+        log.info("after")
+        log.info("after")
+        assert agent.seen == []
+
+    @pytest.mark.parametrize(
+        ("option", "expected"),
+        [(False, []), ("WARNING", ["two", "three"]), (True, ["one", "two", "three"])],
+    )
+    def test_agent_gets_the_levels_that_the_option_says(
+        self,
+        option: Any,
+        expected: list[str],
+        out: io.StringIO,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        agent = Agent()
+        agent.install(by_descriptor, monkeypatch)
+        mozlog_py.configure("shop", format="mozlog", stream=out, structlog_to_logging=option)
+        log = structlog.get_logger("shop")
+        log.info("one")
+        log.warning("two")
+        log.error("three")
+        assert [message for _, message, _ in agent.seen] == expected
+
+
 BEFORE_IMPORT = """
 import logging, sys
 import wrapt
