@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Container, Mapping
 from itertools import islice
+from types import MethodType
 from typing import Any, Final, SupportsIndex
 
 from mozlog_py._process.unpatched import unpatched_method
@@ -227,10 +228,18 @@ def extra_fields(record: Any, excluded: Container[str]) -> dict[Any, Any]:
             given = value.given if type(value) is LoggerName else value
             if given is not None:
                 out[key] = given
-        elif key not in excluded:
+        elif key not in excluded and not (callable(value) and _is_method(key, value, record)):
             out[key] = value
     count_left_out(out, len(attrs) - len(read))
     return out
+
+
+def _is_method(name: str, value: Any, record: Any) -> bool:
+    """Return whether an attribute of a record is a method of it, which is no field.
+
+    New Relic's agent replaces ``getMessage`` on each record, and keeps the method beside it.
+    """
+    return name in RECORD_METHODS or (type(value) is MethodType and value.__self__ is record)
 
 
 def _add(out: dict[Any, Any], key: Any, value: Any, numbers: dict[str, int]) -> None:

@@ -261,6 +261,9 @@ def _record_renderer(
             else:
                 ns = int(attrs["created"] * 1e9)
             if needs_sanitiser:
+                if "getMessage" in fields:
+                    # An agent has replaced the method on this record, and adds to the message.
+                    return general(record)
                 # Raises KeyError for the logger of a server, as the template below does: the
                 # general fallback then reads the record.
                 templates[attrs["process"]][attrs["name"]]

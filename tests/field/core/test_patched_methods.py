@@ -347,6 +347,39 @@ class TestAgents:
         log.error("three")
         assert [message for _, message, _ in agent.seen] == expected
 
+    @pytest.mark.parametrize("format_", ["mozlog", "gcp", "pretty"])
+    @pytest.mark.parametrize("extra", [{}, {"_till": 3}, {"_till": (1, 2)}])
+    def test_agent_that_adds_to_messages_of_records_leaves_no_methods_in_lines(
+        self, extra: Any, format_: Any, out: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """New Relic's agent keeps the former method on the record, beside its wrapper."""
+        wrapt = pytest.importorskip("wrapt", reason="wrapt is not installed")
+        original = logging.Logger.callHandlers
+
+        def add(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> str:
+            return f"{wrapped(*args, **kwargs)} LINK|7|"
+
+        def call(logger: Any, record: Any) -> None:
+            record._nr_original_message = record.getMessage
+            record.getMessage = wrapt.FunctionWrapper(record.getMessage, add)
+            original(logger, record)
+
+        monkeypatch.setattr(logging.Logger, "callHandlers", call)
+        mozlog_py.configure("shop", format=format_, stream=out)
+        logging.getLogger("shop").info("%d coins", 12, extra=extra)
+        text = out.getvalue()
+        assert "12 coins LINK|7|" in text
+        assert "getMessage" not in text
+        assert "_nr_original" not in text
+        # A field of the application that begins in the same way is one.
+        assert ("_till" in text) == bool(extra)
+
+    def test_methods_of_other_objects_are_fields(self, out: io.StringIO) -> None:
+        mozlog_py.configure("shop", format="mozlog", stream=out)
+        logging.getLogger("shop").info("hi", extra={"_call": "".join, "kind": dict, "f": log_all})
+        (line,) = checked_lines(out.getvalue())
+        assert [*line["Fields"]] == ["_call", "kind", "f", "msg"]
+
 
 BEFORE_IMPORT = """
 import logging, sys
