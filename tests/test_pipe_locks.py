@@ -107,3 +107,56 @@ class TestLocksOfPipesThatAreKept:
         pipe_lock.lock(is_long=False)
         # It is asked every five milliseconds, and two seconds come afterwards.
         assert 11 < clock[0] - began < 15
+
+
+class TestMarksOfProcesses:
+    """Each process marks the pipe, so that the others know that they are not alone."""
+
+    def test_mark_that_a_close_of_another_descriptor_has_released_is_set_again(self) -> None:
+        """Code that saves and restores stdout closes a descriptor of the same pipe."""
+        reader, writer = os.pipe()
+        told, tell = os.pipe()
+        asked, ask = os.pipe()
+        pid = os.fork()
+        if not pid:
+            marking = PipeLock(writer)
+            for step in (
+                marking.find_other_writers,
+                lambda: os.close(os.dup(writer)),
+                marking.find_other_writers,
+            ):
+                os.read(asked, 1)
+                step()
+                os.write(tell, b"1")
+            os.read(asked, 1)
+            os._exit(0)
+        looking = PipeLock(writer)
+        seen = []
+        for _ in range(3):
+            os.write(ask, b"1")
+            os.read(told, 1)
+            looking.find_other_writers()
+            seen.append(looking.is_shared)
+        os.write(ask, b"1")
+        os.waitpid(pid, 0)
+        for descriptor in (reader, writer, told, tell, asked, ask):
+            os.close(descriptor)
+        assert seen == [True, False, True]
+
+    def test_mark_that_is_set_again_makes_no_long_line_wait_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reader, writer = os.pipe()
+        waits: list[float] = []
+        monkeypatch.setattr("mozlog_py._sink.pipe_lock.sleep", waits.append)
+        pipe_lock = PipeLock(writer)
+        # As beside another process.
+        monkeypatch.setattr(pipe_lock, "_has_other_marks", lambda: True)
+        for _ in range(3):
+            pipe_lock.due = 0.0
+            pipe_lock.lock(is_long=True)
+            pipe_lock.unlock()
+            os.close(os.dup(writer))
+        os.close(reader)
+        os.close(writer)
+        assert len(waits) == 1

@@ -7,7 +7,7 @@ unrelated processes can take it, and the kernel releases it if its holder dies.
 
 The lock costs about as much as a write, so a process that has the pipe to itself does without.
 Each process marks the pipe by a second lock, on a byte of its own, and looks now and then for
-marks of others. Before its first long line, a process that finds others waits until they have
+marks of others. At each look it sets its mark again. Before its first long line, a process that finds others waits until they have
 found its mark.
 
 Any process that has the pipe open can take the lock and keep it. The wait is therefore bounded:
@@ -133,8 +133,9 @@ class PipeLock:
         now = _monotonic()
         self.due = now + _FIND_EVERY_S
         try:
-            if self._marked_at is None:
-                self._mark(now)
+            # Each time: code of the application that closes any descriptor of the pipe releases
+            # all locks of the process on it, and with them the mark.
+            self._mark(now)
             # macOS and others have another struct flock. There each line takes the lock.
             self.is_shared = self._find_interpreters() or not HAS_FLOCK or self._has_other_marks()
         except OSError:
@@ -274,7 +275,8 @@ class PipeLock:
         except BlockingIOError:
             # A process with the same pid in another namespace: its mark serves both.
             pass
-        self._marked_at = now
+        if self._marked_at is None:
+            self._marked_at = now
 
     def _has_other_marks(self) -> bool:
         found = fcntl.fcntl(self._descriptor, fcntl.F_GETLK, _ANY_MARK)
