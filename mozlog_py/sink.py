@@ -39,7 +39,6 @@ __all__ = ["NO_DIRECT_WRITE", "SHORT_BYTES", "DirectWrite", "Sink"]
 
 _write: Final = os.write
 _monotonic: Final = time.monotonic
-_time_ns: Final = time.time_ns
 
 
 class Sink(LineWriter):
@@ -90,7 +89,7 @@ class Sink(LineWriter):
     @property
     def dropped(self) -> Mapping[str, int]:
         """The lost lines by cause: ``ENOSPC``, ``EPIPE`` and the like, or an exception's name."""
-        return dict(self._loss_counter.by_cause)
+        return self._loss_counter.by_cause
 
     @property
     def degraded(self) -> int:
@@ -269,23 +268,14 @@ class Sink(LineWriter):
                     is_written = self.write_slow(pending)
                 break
             except RecursionError:
-                # The stack has no room for the slow path, nor for a call that counts the loss.
+                # The stack has no room for the slow path, nor for ``lose``.
                 is_written = sum(pending[1:]) >= len(pending[0]) or (
                     len(pending) > 1 and pending[1] is False
                 )
                 if self._slot.get(0) is pending:
                     self._slot.clear()
                 if not is_written and self._loss_counter.total == lost:
-                    counter = self._loss_counter
-                    if not counter.unreported:
-                        counter.since_ns = _time_ns()
-                    counter.total += 1
-                    counter.unreported += 1
-                    for causes in (counter.by_cause, counter.unreported_causes):
-                        cause = "RecursionError"
-                        causes[cause] = causes[cause] + 1 if cause in causes else 1
-                    severities = counter.unreported_severities
-                    severities[None] = severities[None] + 1 if None in severities else 1
+                    self._loss_counter.add_at_stack_end()
                 break
             except BaseException as again:
                 if isinstance(error, Exception):

@@ -19,7 +19,7 @@ from conformance import Capture, checked, checked_lines
 
 from mozlog_py import MozlogHandler, configure, dict_config
 from mozlog_py._line.truncate import cut
-from mozlog_py._sink.loss_counter import LossCounter, described, severity_in
+from mozlog_py._sink.loss_counter import OTHERS, LossCounter, LossReport, described, severity_in
 from mozlog_py._sink.pipe_lock import PipeLock
 from mozlog_py._sink.reopenable_file import ReopenableFile
 from mozlog_py._sink.write_slot import QueuedWrite
@@ -168,6 +168,43 @@ class TestCounters:
         )  # fmt: skip
         assert report.since_ns > 0
         assert stream.getvalue() == "three\nreport\n"
+
+    def test_counters_keep_to_their_bound_of_causes_at_the_end_of_the_stack(self) -> None:
+        losses = LossCounter()
+        for number in range(100):
+            losses.add(f"cause {number}", b"")
+        for _ in range(3):
+            losses.add_at_stack_end()
+        assert (losses.total, losses.unreported) == (103, 103)
+        assert losses.by_cause[OTHERS] == 3
+        assert len(losses.by_cause) == 101
+        report = losses.take_unreported()
+        assert (report, report.by_cause[OTHERS], report.by_severity) == (103, 3, {None: 103})
+
+    def test_counters_are_exact_where_threads_lose_lines_at_the_end_of_the_stack(self) -> None:
+        losses = LossCounter()
+        reports: list[LossReport] = []
+
+        def lose() -> None:
+            for _ in range(2_000):
+                losses.add_at_stack_end()
+                losses.add("ENOSPC", b"")
+
+        threads = [threading.Thread(target=lose) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            reports.append(losses.take_unreported())
+        reports.append(losses.take_unreported())
+        assert losses.by_cause == {"ENOSPC": 8_000, "RecursionError": 8_000}
+        assert losses.total == sum(reports) == 16_000
+        assert sum(each.by_cause.get("RecursionError", 0) for each in reports) == 8_000
+
+    def test_counters_take_a_loss_at_the_end_of_the_stack_back(self) -> None:
+        losses = LossCounter()
+        losses.add_at_stack_end()
+        losses.uncount("RecursionError", None)
+        assert (losses.total, losses.by_cause, losses.unreported) == (0, {}, 0)
 
     def test_counters_count_a_line_once_whose_report_finds_the_end_of_the_stack(
         self, monkeypatch: pytest.MonkeyPatch

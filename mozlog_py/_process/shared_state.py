@@ -14,14 +14,14 @@ from typing import Any, Final, TypeVar
 
 from .unpatched import native
 
-__all__ = ["CountLock", "Tally", "is_gil_enabled", "living", "snapshot"]
+__all__ = ["PATIENCE_S", "CountLock", "Tally", "is_gil_enabled", "living", "snapshot"]
 
 _T = TypeVar("_T")
 
 _RLock: Final[Callable[[], Any]] = native("_thread", "RLock")
 #: Seconds. The lock is held for some microseconds: a wait of this length means that it was
 #: abandoned.
-_PATIENCE_S: Final = 1.0
+PATIENCE_S: Final = 1.0
 
 
 def _always() -> bool:
@@ -41,24 +41,25 @@ class CountLock:
     after that second.
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("lock",)
 
     def __init__(self) -> None:
-        self._lock = _RLock()
+        #: The lock itself, for code that has no stack left for the methods of this class.
+        self.lock = _RLock()
 
     def reset_after_fork(self) -> None:
         """Release the lock in a forked child: a thread of the parent may have held it."""
-        self._lock = _RLock()
+        self.lock = _RLock()
 
     def __enter__(self) -> None:
-        lock = self._lock
-        if not lock.acquire(timeout=_PATIENCE_S):
-            self._lock = lock = _RLock()
+        lock = self.lock
+        if not lock.acquire(timeout=PATIENCE_S):
+            self.lock = lock = _RLock()
             lock.acquire()
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._lock.release()
+            self.lock.release()
         except RuntimeError:
             # Another thread has replaced the lock meanwhile.
             pass

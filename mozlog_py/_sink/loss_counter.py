@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from mozlog_py._process.lazy_pattern import lazy_pattern
-from mozlog_py._process.shared_state import CountLock
+from mozlog_py._process.shared_state import PATIENCE_S, CountLock
 from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["OTHERS", "LossCounter", "LossReport", "severity_in"]
@@ -49,7 +49,9 @@ class LossCounter:
     def __init__(self) -> None:
         self._lock = CountLock()
         self.total = 0
-        self.by_cause: dict[str, int] = {}
+        self._by_cause: dict[str, int] = {}
+        # Those of ``total`` and ``unreported`` that have no cause and no severity yet.
+        self._at_stack_end = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -60,6 +62,13 @@ class LossCounter:
         self.unreported_severities: dict[int | None, int] = {}
         #: When the first of them was lost, in nanoseconds since the epoch.
         self.since_ns = 0
+
+    @property
+    def by_cause(self) -> dict[str, int]:
+        """The lost lines by cause, for the application."""
+        with self._lock:
+            self._describe_stack_end()
+            return dict(self._by_cause)
 
     def add(self, error: BaseException | str, line: bytes) -> None:
         """Count one lost line.
@@ -74,9 +83,39 @@ class LossCounter:
                 self.since_ns = time.time_ns()
             self.total += 1
             self.unreported += 1
-            _increase(self.by_cause, cause)
+            _increase(self._by_cause, cause)
             _increase(self.unreported_causes, cause)
             _increase(self.unreported_severities, severity)
+
+    def add_at_stack_end(self) -> None:
+        """Count one line that was lost at the end of the stack, with ``RecursionError`` as cause.
+
+        ``add`` calls functions, for which the stack has no room. This method calls none that is
+        written in Python. The cause is counted when the counts are read, within the same bound.
+
+        Raises:
+            RecursionError: The stack has no room for this method either. The line is not counted.
+        """
+        lock = self._lock.lock
+        # Without the lock after a while, which only an abandoned one takes.
+        is_locked = lock.acquire(timeout=PATIENCE_S)
+        try:
+            if not self.unreported:
+                self.since_ns = time.time_ns()
+            self.total += 1
+            self.unreported += 1
+            self._at_stack_end += 1
+        finally:
+            if is_locked:
+                lock.release()
+
+    def _describe_stack_end(self) -> None:
+        """Count the causes of the lines that the end of the stack has lost; with the lock."""
+        count, self._at_stack_end = self._at_stack_end, 0
+        if count:
+            _increase(self._by_cause, RecursionError.__name__, count)
+            _increase(self.unreported_causes, RecursionError.__name__, count)
+            _increase(self.unreported_severities, None, count)
 
     def uncount(self, cause: str, severity: int | None) -> None:
         """Take back one lost line, which was written after all.
@@ -86,8 +125,9 @@ class LossCounter:
             severity: The severity of the line.
         """
         with self._lock:
+            self._describe_stack_end()
             self.total -= 1
-            _decrease(self.by_cause, cause)
+            _decrease(self._by_cause, cause)
             if self.unreported:
                 self.unreported -= 1
                 _decrease(self.unreported_causes, cause)
@@ -96,6 +136,7 @@ class LossCounter:
     def take_unreported(self) -> LossReport:
         """Return a report of the losses since the last one, and count from 0 again."""
         with self._lock:
+            self._describe_stack_end()
             lost = LossReport(self.unreported)
             lost.by_cause = self.unreported_causes
             lost.by_severity = dict(sorted(self.unreported_severities.items(), key=str))
@@ -116,6 +157,7 @@ class LossCounter:
     def discard_unreported(self) -> None:
         """Leave unreported losses to the parent, in the child of a fork."""
         self._lock.reset_after_fork()
+        self._describe_stack_end()
         self._begin()
 
 
