@@ -7,7 +7,6 @@ cannot write, and reports them. ``docs/design/write-protocol.md`` explains the p
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any, Final
 from mozlog_py._config.options import check_number
 from mozlog_py._line.truncate import MAX_LINE_BYTES, check_max_line_bytes, cut
 from mozlog_py._process import after_fork
+from mozlog_py._process.descriptors import ForeignDescriptorError
 from mozlog_py._process.self_log import degraded, note
 from mozlog_py._process.unpatched import allocate_lock
 from mozlog_py._sink.line_writer import NO_DIRECT_WRITE, SHORT_BYTES, DirectWrite, LineWriter
@@ -37,7 +37,6 @@ from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["NO_DIRECT_WRITE", "SHORT_BYTES", "DirectWrite", "Sink"]
 
-_write: Final = os.write
 _monotonic: Final = time.monotonic
 
 
@@ -330,6 +329,39 @@ class Sink(LineWriter):
     def _write_before_owner(
         self, pending: PendingWrite, destination: DescriptorDestination, owner: PendingWrite
     ) -> bool:
+        """Write a line before the interrupted write, or queue it behind that.
+
+        Args:
+            pending: The line of the signal handler.
+            destination: The destination of both.
+            owner: The interrupted write.
+
+        Returns:
+            Whether the line is written; True as well if it is queued.
+        """
+        try:
+            self._write_with_owners_lock(pending, destination, owner)
+        except (BlockingIOError, ForeignDescriptorError):
+            # The line is queued below. The interrupted write waits until the descriptor takes
+            # bytes, and opens the destination again if its descriptor was replaced.
+            pass
+        except OSError as error:
+            # As above: a replaced descriptor may also refuse the bytes.
+            if not destination.is_replaced():
+                self.lose(error, pending[0])
+                return False
+        if len(pending) == 1:
+            self._write_queue.put(QueuedWrite(pending[0], is_deferred=True), pending)
+            return True
+        if self.is_partial(pending):
+            return False
+        self.written += 1
+        return True
+
+    def _write_with_owners_lock(
+        self, pending: PendingWrite, destination: DescriptorDestination, owner: PendingWrite
+    ) -> None:
+        """Write a line under the lock of the pipe, which the interrupted write may have taken."""
         pipe_lock = destination.pipe_lock
         # If the interrupted write has the lock, or is about to take it, it releases it.
         is_in_use = pipe_lock is not None and pipe_lock.is_in_use
@@ -338,27 +370,13 @@ class Sink(LineWriter):
                 destination.verify()
                 pipe_lock.is_in_use = True
                 pipe_lock.lock(is_long=False, until=self._deadline())
-            pending.extend(map(_write, destination.descriptors(), pending))
+            destination.write_once(pending)
             if not is_complete(pending):
                 self._finish_before_owner(pending, destination, owner)
-        except (BlockingIOError, KeyError):
-            pass
-        except OSError as error:
-            # If the descriptor was replaced, the interrupted write opens the destination again.
-            if not destination.is_replaced():
-                self.lose(error, pending[0])
-                return False
         finally:
             if pipe_lock is not None and not is_in_use:
                 pipe_lock.unlock()
                 pipe_lock.is_in_use = False
-        if len(pending) == 1:
-            self._write_queue.put(QueuedWrite(pending[0], is_deferred=True), pending)
-            return True
-        if self.is_partial(pending):
-            return False
-        self.written += 1
-        return True
 
     def _finish_before_owner(
         self, pending: PendingWrite, destination: DescriptorDestination, owner: PendingWrite

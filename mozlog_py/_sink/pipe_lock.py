@@ -7,8 +7,8 @@ unrelated processes can take it, and the kernel releases it if its holder dies.
 
 The lock costs about as much as a write, so a process that has the pipe to itself does without.
 Each process marks the pipe by a second lock, on a byte of its own, and looks now and then for
-marks of others. At each look it sets its mark again. Before its first long line, a process that finds others waits until they have
-found its mark.
+marks of others. At each look it sets its mark again. Before its first long line, a process that
+finds others waits until they have found its mark.
 
 Any process that has the pipe open can take the lock and keep it. The wait is therefore bounded:
 after it, lines are written without the lock, and counted.
