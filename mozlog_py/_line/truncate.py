@@ -261,25 +261,30 @@ def _leave_out(document: dict[str, Any], max_bytes: int) -> None:
     fields = document["Fields"]
     members = [(fields, name) for name in fields if name != DEGRADED]
     members += [(document, name) for name in document if name not in _ENVELOPE]
-    sized = [
-        (name in _KEPT and size <= _SHORT_MEMBER, -size, -index)
-        for index, (holder, name) in enumerate(members)
-        for size in (len(_encoded({name: holder[name]})) - 1,)
-    ]
+    sized = []
+    for index, (holder, name) in enumerate(members):
+        size = len(_encoded({name: holder[name]})) - 1
+        sized.append((name in _KEPT and size <= _SHORT_MEMBER, size, index))
     room = max_bytes - _MARK_BYTES
     excess = len(_encoded(document)) - room
     count = 0
-    for is_kept, size, index in sorted(sized):
+    for is_kept, size, index in sorted(sized, key=_removal_order):
         if is_kept:
             # A member may be longer beside others, whose characters had it escaped as a whole.
             excess = len(_encoded(document)) - room
         if excess <= 0:
             break
-        holder, name = members[-index]
+        holder, name = members[index]
         del holder[name]
-        excess += size
+        excess -= size
         count += 1
     degrade(fields, f"{count} fields left out")
+
+
+def _removal_order(member: tuple[bool, int, int]) -> tuple[bool, int, int]:
+    """Return the key that sorts the largest member first, of equal ones the last."""
+    is_kept, size, index = member
+    return is_kept, -size, -index
 
 
 def _copy(value: Any) -> Any:
