@@ -129,3 +129,14 @@ def test_a_dumped_configuration_is_taken(name: str) -> None:
     (line,) = checked_lines(done.stdout)
     assert (line["Type"], line["Logger"]) == ("shop.till", "shop")
     assert line["Fields"].get("msg", line.get("message")) == "configured"
+
+
+def test_a_pickled_error_of_a_renderer_and_its_logger_is_read_under_the_former_path() -> None:
+    pickled = b"cmozlog_py.structlog.wiring\nWiringError\n(Vno text\ntR."
+    code = (
+        "import pickle\n"
+        f"error = pickle.loads({pickled!r})\n"
+        "from mozlog_py.structlog.output_check import WiringError\n"
+        "assert type(error) is WiringError and error.args == ('no text',)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -161,7 +161,7 @@ PAGES = {
             "mozlog_py.structlog.logging_changes", "mozlog_py.structlog.other_handlers",
             "mozlog_py.structlog.processor_chain", "mozlog_py.structlog.renderer",
             "mozlog_py.structlog.run_chain", "mozlog_py.structlog.sink_logger",
-            "mozlog_py.structlog.wiring", "dockerflow.django.connections",
+            "mozlog_py.structlog.output_check", "dockerflow.django.connections",
             "dockerflow.django.live_settings", "dockerflow.django.system_check",
             "dockerflow.sanic.request_tracking", "dockerflow.sanic.served_request",
             "dockerflow.sanic.versions",

@@ -30,10 +30,10 @@ from .line_prefix import NO_PREFIXES, NOT_COMPILABLE, NOT_COMPILED, compile_pref
 from .log_methods import ASYNC_LOG_METHODS, LOG_METHODS, aexception, exception
 from .logging_changes import changes
 from .other_handlers import ABOVE_ALL_LEVELS, Recipients, nearest_logger
+from .output_check import WiringError
 from .renderer import MozlogRenderer
 from .run_chain import Call, run_chain
 from .sink_logger import SinkLogger
-from .wiring import WiringError
 
 __all__ = ["FastBoundLogger"]
 

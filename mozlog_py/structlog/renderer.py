@@ -38,7 +38,7 @@ from mozlog_py.formatter import MozlogFormatter
 from mozlog_py.redaction import combined_mask, line_masks
 from mozlog_py.typing import Output, RendererOptions
 
-from .wiring import check_wiring, takes_text
+from .output_check import check_wiring, takes_text
 
 if TYPE_CHECKING:
     # In typing from Python 3.11 on; type checkers know it of all versions.

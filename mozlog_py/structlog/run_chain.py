@@ -24,8 +24,8 @@ from mozlog_py.redaction import masked_event, shows_no_secret
 
 from .levels import METHODS_BY_LEVEL
 from .other_handlers import Recipients
+from .output_check import WiringError
 from .renderer import MozlogRenderer
-from .wiring import WiringError
 
 __all__ = ["Call", "run_chain"]
 

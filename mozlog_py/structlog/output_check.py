@@ -1,4 +1,4 @@
-"""Whether a chain of processors and the logger below it fit together.
+"""Whether a renderer and the logger below it agree on bytes or text.
 
 A renderer returns bytes or text, and a logger writes one of the two. structlog does not check
 this: ``PrintLogger`` prints ``b'...'``. The renderer therefore checks it at its first event.
