@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast, overload
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
@@ -46,7 +46,7 @@ from mozlog_py._line.line_encoder import (
     encode,
     local_hostname,
 )
-from mozlog_py._line.severity import severity
+from mozlog_py._line.severity import LEAST_SEVERE, severity
 from mozlog_py._process.unpatched import unpatched_method
 from mozlog_py._render.any_record import (
     RENDER_SIGNALS,
@@ -304,7 +304,7 @@ class MozlogFormatter(BaseJsonFormatter):
                 static_fields=self.static_fields,
                 include_context=self.include_context,
             )
-        renderers[renderer_key(logger_name, max_bytes) or ""] = render
+        renderers[renderer_key(logger_name, max_bytes)] = render
         return render
 
     def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
@@ -403,7 +403,6 @@ class MozlogFormatter(BaseJsonFormatter):
         self._discard_compiled()
 
     def __getstate__(self) -> dict[str, Any]:
-        self._discard_compiled()
         return {key: value for key, value in vars(self).items() if key not in _COMPILED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -515,7 +514,7 @@ class MozlogFormatter(BaseJsonFormatter):
 
     def _severity_of(self) -> Callable[[Any], int]:
         levels, default = self.SYSLOG_LEVEL_MAP, self.DEFAULT_SYSLOG_LEVEL
-        if levels == _SEVERITIES and default == severity(0):
+        if levels == _SEVERITIES and default == LEAST_SEVERE:
             return severity
 
         def listed(level: Any) -> int:
@@ -524,7 +523,7 @@ class MozlogFormatter(BaseJsonFormatter):
             except TypeError:  # the level is not hashable
                 chosen = default
             # Collectors refuse a line whose severity is not one of syslog's.
-            is_severity = type(chosen) is int and 0 <= chosen <= severity(0)
+            is_severity = type(chosen) is int and 0 <= chosen <= LEAST_SEVERE
             return chosen if is_severity else severity(level)
 
         return listed
@@ -566,6 +565,10 @@ def _prepared(processors: Sequence[Processor]) -> tuple[Processor, ...]:
     return checked
 
 
+@overload
+def renderer_key(logger_name: str, max_bytes: int) -> str: ...
+@overload
+def renderer_key(logger_name: None, max_bytes: int) -> str | None: ...
 def renderer_key(logger_name: str | None, max_bytes: int) -> str | None:
     """Return the key of a renderer: a text, which a dict finds in half the time of a tuple."""
     return f"{logger_name or ''}\n{max_bytes}" if max_bytes else logger_name

@@ -95,7 +95,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         """Set the bytes that a line may have without its ending, and the key of its renderers."""
         limit = self.sink.max_line_bytes
         self._max_bytes = max(MIN_LINE_BYTES // 2, limit - len(self._ending)) if limit else 0
-        self._key: str = renderer_key(self._plain_name, self._max_bytes) or ""
+        self._key = renderer_key(self._plain_name, self._max_bytes)
 
     @property
     def stream(self) -> Any:

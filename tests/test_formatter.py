@@ -1145,6 +1145,25 @@ class TestObject:
         assert render(twin, record())["Fields"] == {"a": 1, "msg": "hello"}
         assert render(formatter, record())["Fields"] == {"a": 1, "msg": "hello"}
 
+    def test_object_is_not_changed_by_a_copy_or_a_pickle_of_it(self) -> None:
+        class Listener:
+            calls = 0
+
+            def changed(self) -> None:
+                self.calls += 1
+
+        formatter, listener = MozlogFormatter(), Listener()
+        formatter.call_on_change(listener.changed)
+        render(formatter, record())
+        compiled = dict(formatter.renderers)
+        assert compiled
+        copy.copy(formatter)
+        copy.deepcopy(formatter)
+        pickle.dumps(formatter)
+        assert (formatter.renderers, listener.calls) == (compiled, 0)
+        formatter.hostname = "x"
+        assert (formatter.renderers, listener.calls) == ({}, 1)
+
     def test_object_lets_its_format_be_replaced(self) -> None:
         formatter = MozlogFormatter()
         render(formatter, record())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["CLOUD_SEVERITIES", "severity"]
+__all__ = ["CLOUD_SEVERITIES", "LEAST_SEVERE", "severity"]
 
-_DEBUG: Final = 7
+#: The severity of debug lines. A higher number is less severe.
+LEAST_SEVERE: Final = 7
 
 # Source: the MozLog 2.0 envelope takes syslog severities (RFC 5424, table 2);
 # the bounds are the lowest Python level of each, most frequent first.
@@ -38,8 +39,8 @@ def severity(level: Any) -> int:
     elif issubclass(kind, float):
         number = float.__pos__(level)
     else:
-        return _DEBUG
+        return LEAST_SEVERE
     for bound, syslog in _BOUNDS:
         if number >= bound:
             return syslog
-    return _DEBUG
+    return LEAST_SEVERE
