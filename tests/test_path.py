@@ -293,7 +293,7 @@ class TestWhatIsPutThereLater:
         assert os.read(reader, 100) == b""
         os.close(reader)
         (note,) = quiet
-        assert note.endswith("it is a FIFO by now, and no file")
+        assert note.endswith("it is a FIFO now, not a regular file")
 
     def test_what_is_put_there_later_as_a_directory_is_refused_until_it_is_gone(
         self, one: Log, asked: bool, tmp_path: Path, quiet: list[str]

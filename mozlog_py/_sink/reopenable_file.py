@@ -72,7 +72,12 @@ _former: list[Callable[[int, FrameType | None], Any]] = []
 
 
 class PathCheckDue(OSError):  # noqa: N818 - it is no error
-    """The path was not checked for a while: a write has to check it before it goes on."""
+    """The path was not checked for a while: a write has to check it before it goes on.
+
+    The flush of the fast path raises it, so that ``Sink.write`` falls back to ``write_slow``, which
+    checks the path. It is an ``OSError``, as what else a flush may raise: each caller of a flush
+    goes on with the line after one.
+    """
 
 
 class ReopenableFile:
@@ -232,7 +237,7 @@ class ReopenableFile:
         """Raise ``OSError`` for a file that must not replace the first one."""
         if self._is_reopenable:
             if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, f"it is {_kind(found.st_mode)} by now, and no file")
+                raise OSError(errno.EINVAL, f"it is {_kind(found.st_mode)} now, not a regular file")
         elif file_of(found) != self._file:
             raise OSError(errno.ESTALE, "it is another file by now")
 
@@ -346,4 +351,4 @@ def _is_descriptor_link(path: str | bytes) -> bool:
 
 
 def _kind(mode: int) -> str:
-    return _KINDS.get(stat.S_IFMT(mode), "something else")
+    return _KINDS.get(stat.S_IFMT(mode), "of another kind")

@@ -486,6 +486,9 @@ def destination_for(stream: Any) -> Destination:
     ):
         return _descriptor_destination(stream, stream)
     if type(stream) is ReopenableFile:
+        # There is no buffer to flush. The fast path calls ``flush`` before each line, and so learns
+        # that the path is to be checked. ``check_open`` is the same: it replaces ``flush`` after a
+        # fork, and the child checks the path as well.
         return DescriptorDestination(
             stream.check_due, stream.check_due, stream.fileno(), stream.identity
         )
