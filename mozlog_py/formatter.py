@@ -497,7 +497,7 @@ class MozlogFormatter(BaseJsonFormatter):
             strict=self.strict,
             severity_of=self._severity_of(),
             json_default=self.json_default,
-            further=self._envelope_extension(),
+            extension=self._envelope_extension(),
             read_apart=READERS,
             mask=self.value_mask(),
         )

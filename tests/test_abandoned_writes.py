@@ -38,7 +38,7 @@ def by_fast_logger(sink: Sink) -> Callable[[], Any]:
 
 
 def by_flush(sink: Sink) -> Callable[[], Any]:
-    sink.lose("lost")
+    sink.lose("lost", b"")
     return sink.flush
 
 

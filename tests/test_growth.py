@@ -461,15 +461,23 @@ def record(message: str = "m", **fields: Any) -> logging.LogRecord:
     return made
 
 
+def encoder_with(extension: Any, name: str = "shop", *, is_strict: bool = False) -> LineEncoder:
+    """Return an encoder of a formatter's lines, which have an extension of the envelope."""
+    formatter = MozlogFormatter(logger_name=name, hostname=name, strict=is_strict)
+    encoder = formatter.line_encoder_for(name)
+    encoder.extension = extension
+    return encoder
+
+
 class TestLongLines:
     @pytest.mark.parametrize("part", ["\udcff", "\u2028", "é\x7f", "%d {"], ids=ascii)
     @pytest.mark.parametrize("name", ["shop", "é%d"], ids=ascii)
     @pytest.mark.parametrize("is_strict", [False, True])
-    @pytest.mark.parametrize("further", [None, CloudFormatter()._envelope_extension()])
+    @pytest.mark.parametrize("extension", [None, CloudFormatter()._envelope_extension()])
     def test_long_lines_without_a_limit_are_those_with_one_that_they_do_not_reach(
-        self, part: str, name: str, is_strict: bool, further: Any
+        self, part: str, name: str, is_strict: bool, extension: Any
     ) -> None:
-        encoder = LineEncoder(name, name, strict=is_strict, further=further)
+        encoder = encoder_with(extension, name, is_strict=is_strict)
         fields = {"rid": "r", "set": {1}, "nested": {"a.b": [None]}, "trace_id": "t"}
         for pid in (None, 7, -1):
             call = (NOON_NS, name, 20, pid, {**fields, "msg": part * 70_000})
@@ -479,7 +487,7 @@ class TestLongLines:
         def fails(*_: Any) -> dict[str, Any]:
             raise ValueError("no project")
 
-        encoder = LineEncoder("shop", "host", further=fails)
+        encoder = encoder_with(fails)
         line = json.loads(encoder.line(NOON_NS, "app", 20, 1, {"msg": "x" * 70_000, "set": {1}}))
         assert line["Fields"] == {"msg": "x" * 70_000, "set": "{1}"}
 
@@ -489,16 +497,14 @@ class TestLongLines:
                 raise KeyboardInterrupt
 
         with pytest.raises(RaiseAfterWrite) as caught:
-            LineEncoder("shop", "host").line(
-                NOON_NS, "app", 20, 1, {"msg": "x" * 70_000, "a": Interrupts()}
-            )
+            encoder_with(None).line(NOON_NS, "app", 20, 1, {"msg": "x" * 70_000, "a": Interrupts()})
         assert b"xxx" in caught.value.line
 
-    @pytest.mark.parametrize("further", [None, CloudFormatter()._envelope_extension()])
+    @pytest.mark.parametrize("extension", [None, CloudFormatter()._envelope_extension()])
     def test_long_lines_are_encoded_once_and_as_a_whole(
-        self, further: Any, monkeypatch: pytest.MonkeyPatch
+        self, extension: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        encoder = LineEncoder("shop", "host", further=further)
+        encoder = encoder_with(extension)
         made: list[bytes] = []
         monkeypatch.setattr(
             line_encoder, "_dumps", lambda plain: made.append(dumps(plain)) or made[-1]

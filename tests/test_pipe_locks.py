@@ -104,7 +104,7 @@ class TestLocksOfPipesThatAreKept:
         _, writer, _ = kept
         began, pipe_lock = clock[0], PipeLock(writer)
         pipe_lock.is_shared, pipe_lock.due = True, float("inf")
-        pipe_lock.lock(is_long=False)
+        pipe_lock.lock(is_long=False, until=None)
         # It is asked every five milliseconds, and two seconds come afterwards.
         assert 11 < clock[0] - began < 15
 
@@ -154,7 +154,7 @@ class TestMarksOfProcesses:
         monkeypatch.setattr(pipe_lock, "_has_other_marks", lambda: True)
         for _ in range(3):
             pipe_lock.due = 0.0
-            pipe_lock.lock(is_long=True)
+            pipe_lock.lock(is_long=True, until=None)
             pipe_lock.unlock()
             os.close(os.dup(writer))
         os.close(reader)

@@ -34,7 +34,7 @@ from strategies import (
 )
 
 from mozlog_py import MozlogFormatter, context, schema
-from mozlog_py._line.line_encoder import LineEncoder, encode
+from mozlog_py._line.line_encoder import encode
 from mozlog_py._values.sanitiser import Sanitiser
 
 
@@ -151,7 +151,7 @@ class TestDegradation:
         def fail(*_: Any, **__: Any) -> bytes:
             raise MemoryError
 
-        maker = LineEncoder("l", "h")
+        maker = MozlogFormatter(hostname="h").line_encoder_for("l")
         maker.line(0, "t", 20, 1, {"a": 1})
         monkeypatch.setattr(maker, "dumps", fail)
         monkeypatch.setattr("mozlog_py._line.line_encoder._dumps", fail)
@@ -170,7 +170,9 @@ class TestDegradation:
             raise RecursionError
 
         monkeypatch.setattr("mozlog_py._values.sanitiser.Sanitiser.fields", fail)
-        line = checked(LineEncoder("l", "h").line(0, "t", 20, 1, {"a": 1}))
+        line = checked(
+            MozlogFormatter(hostname="h").line_encoder_for("l").line(0, "t", 20, 1, {"a": 1})
+        )
         assert line["Type"] == "t"
         assert line["Fields"] == {
             "msg": "the record could not be rendered",

@@ -20,7 +20,6 @@ from dockerflow import settings, version
 from dockerflow._request import server_task
 from dockerflow._request.options import AGENT, HeaderRoles
 from mozlog_py import MozlogFormatter, MozlogHandler, processors
-from mozlog_py._line import line_encoder
 from mozlog_py._process import memo
 from mozlog_py._redaction.secret_shapes import Shapes
 from mozlog_py._sink.loss_counter import OTHERS, LossCounter
@@ -114,7 +113,7 @@ class TestLoggerNames:
 
     @pytest.mark.slow
     def test_logger_names_of_any_length_and_number_make_their_lines_and_stay_few(self) -> None:
-        maker = line_encoder.LineEncoder("shop", "web")
+        maker = MozlogFormatter(hostname="web").line_encoder_for("shop")
         names = [
             f"tenant-{number}" + (LONG_LOGGER if number % 10 == 0 else "") for number in range(3000)
         ]

@@ -484,7 +484,7 @@ class TestPipes:
             assert os.read(told, 1) == b"1"
             pipe_lock.find_other_writers()
             assert pipe_lock.is_shared
-            pipe_lock.lock(is_long=False)
+            pipe_lock.lock(is_long=False, until=None)
             pipe_lock.unlock()
         finally:
             os.kill(pid, signal.SIGKILL)
@@ -503,9 +503,9 @@ class TestPipes:
         reader, writer = os.pipe()
         pipe_lock = PipeLock(writer)
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.lockf", fail)
-        pipe_lock.lock(is_long=True)
+        pipe_lock.lock(is_long=True, until=None)
         assert pipe_lock.is_shared
-        pipe_lock.lock(is_long=True)
+        pipe_lock.lock(is_long=True, until=None)
         pipe_lock.unlock()
         os.close(reader)
         os.close(writer)
@@ -521,9 +521,9 @@ class TestPipes:
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.sleep", naps.append)
         monkeypatch.setattr("mozlog_py._sink.pipe_lock.is_writable", lambda *_: states.pop(0))
         pipe_lock.is_shared, pipe_lock.due = True, float("inf")
-        pipe_lock.lock(is_long=True)
+        pipe_lock.lock(is_long=True, until=None)
         assert naps == [0.25, 0.005, 0.25]
-        pipe_lock.lock(is_long=True)
+        pipe_lock.lock(is_long=True, until=None)
         assert len(naps) == 3
         pipe_lock.unlock()
         os.close(reader)

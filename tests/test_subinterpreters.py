@@ -377,7 +377,7 @@ class TestLocksBetweenInterpreters:
         monkeypatch.setattr(pipe_lock, "has_several", lambda: True)
         lock = PipeLock(pipe)
         for _ in range(2):
-            lock.lock(is_long=True)
+            lock.lock(is_long=True, until=None)
             lock.unlock()
         assert len(notes) == 1
         assert "/nowhere/comm cannot be opened for locks (No such file" in notes[0]
@@ -388,7 +388,7 @@ class TestLocksBetweenInterpreters:
         monkeypatch.setattr(pipe_lock, "has_several", lambda: True)
         monkeypatch.setattr(pipe_lock, "sleep", lambda _: None)
         one, two = PipeLock(pipe), PipeLock(pipe)
-        one.lock(is_long=True)
+        one.lock(is_long=True, until=None)
         with pytest.raises(TimeoutError):
             two.lock(is_long=False, until=0.0)
         two.unlock()
@@ -405,7 +405,7 @@ class TestLocksBetweenInterpreters:
         monkeypatch.setattr(pipe_lock, "has_several", lambda: not answers or answers.pop(0))
         monkeypatch.setattr(pipe_lock, "sleep", lambda _: None)
         main = PipeLock(pipe)
-        main.lock(is_long=True)
+        main.lock(is_long=True, until=None)
         assert main.between_interpreters is not None
         assert not InterpreterLock(pipe).try_lock()
         main.unlock()
@@ -416,7 +416,7 @@ class TestLocksBetweenInterpreters:
         monkeypatch.setattr(pipe_lock, "sleep", lambda _: None)
         monkeypatch.setattr(pipe_lock, "has_several", lambda: False)
         main = PipeLock(pipe)
-        main.lock(is_long=True)
+        main.lock(is_long=True, until=None)
         monkeypatch.setattr(pipe_lock, "has_several", lambda: True)
         monkeypatch.setattr(pipe_lock, "IS_MAIN", False)
         other = PipeLock(pipe)
@@ -434,7 +434,7 @@ class TestLocksBetweenInterpreters:
         lock.find_other_writers()
         assert lock.between_interpreters is not None
         os.close(lock.between_interpreters._descriptor)
-        lock.lock(is_long=False)
+        lock.lock(is_long=False, until=None)
         assert not InterpreterLock(pipe).try_lock()
         lock.unlock()
         assert InterpreterLock(pipe).try_lock()
@@ -443,7 +443,7 @@ class TestLocksBetweenInterpreters:
         self, pipe: int
     ) -> None:
         lock = PipeLock(pipe)
-        lock.lock(is_long=True)
+        lock.lock(is_long=True, until=None)
         assert lock.between_interpreters is None
         lock.unlock()
 

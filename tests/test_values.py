@@ -27,7 +27,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mozlog_py._line.line_encoder import LineEncoder, encode
+from mozlog_py import MozlogFormatter
+from mozlog_py._line.line_encoder import encode
 from mozlog_py._values.sanitiser import (
     MAX_CHARACTERS,
     MAX_DEPTH,
@@ -673,7 +674,7 @@ class TestHostileReprs:
         assert reasons(hostile.HugeRepr(MAX_TEXT)) == []
 
     def test_hostile_reprs_that_log_have_their_own_record_made(self) -> None:
-        maker = LineEncoder("app", "host")
+        maker = MozlogFormatter(hostname="host").line_encoder_for("app")
         lines: list[bytes] = []
 
         def log() -> None:

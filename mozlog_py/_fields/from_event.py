@@ -153,7 +153,7 @@ def read_event(
     sanitiser: Sanitiser,
     keys_of_call: frozenset[str] | None = None,
     *,
-    parse_messages: bool = True,
+    parse_messages: bool,
 ) -> Event:
     """Read an event dict, which is not changed.
 

@@ -27,7 +27,6 @@ from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser, type_name
 
 from .degraded_note import DEGRADED, degrade
 from .json_encoder import dumps
-from .severity import severity
 from .truncate import cut, finished
 from .unsafe_characters import DELETE
 
@@ -173,7 +172,7 @@ class LineEncoder:
         strict: Whether lines satisfy the machine schema.
         severity_of: Returns the syslog severity of a level.
         json_default: As for ``Sanitiser``.
-        further: Returns members of the envelope beside MozLog's own.
+        extension: Returns members of the envelope beside MozLog's own.
         read_apart: Names of loggers whose records are read in their own way.
         mask: Masks secrets in every text of a line.
     """
@@ -183,13 +182,13 @@ class LineEncoder:
         logger: str,
         hostname: str,
         *,
-        version: str = ENVELOPE_VERSION,
-        strict: bool = False,
-        severity_of: Callable[[Any], int] = severity,
-        json_default: Callable[[Any], Any] | None = None,
-        further: EnvelopeExtension | None = None,
-        read_apart: Container[Any] = (),
-        mask: FieldsMask | None = None,
+        version: str,
+        strict: bool,
+        severity_of: Callable[[Any], int],
+        json_default: Callable[[Any], Any] | None,
+        extension: EnvelopeExtension | None,
+        read_apart: Container[Any],
+        mask: FieldsMask | None,
     ) -> None:
         self.logger = logger
         #: The most bytes of a line without its newline; 0 for no limit.
@@ -199,7 +198,7 @@ class LineEncoder:
         self.strict = strict
         self.severity_of = severity_of
         self.json_default = json_default
-        self.further = further
+        self.extension = extension
         self.use_mask(mask)
         self.templates: _Templates = {}
         self.record_templates: _Templates = {}
@@ -245,8 +244,8 @@ class LineEncoder:
             try:
                 message = fields.get("msg")
                 if type(message) is str and len(message) >= _LONG_LINE:
-                    # As a whole: a template would copy it, and ``further`` may repeat the message.
-                    # Memory that is new to the process takes longer than to encode.
+                    # As a whole: a template would copy it, and ``extension`` may repeat the
+                    # message. Memory that is new to the process takes longer than to encode.
                     envelope = self.envelope(timestamp_ns, type_, level, pid, fields, sanitiser)
                     line = encode(envelope)
             except Exception:
@@ -290,28 +289,28 @@ class LineEncoder:
     ) -> bytes:
         """Return a line in its last form: its envelope extended, cut, its characters escaped.
 
-        The order counts. A cut repeats what ``further`` adds, and would break an escape in two.
-        A line of ASCII without DELETE and without ``further`` is complete, which the hot callers
+        The order counts. A cut repeats what ``extension`` adds, and would break an escape in two.
+        A line of ASCII without DELETE and without ``extension`` is complete, which the hot callers
         test before they call this.
 
         Args:
             line: A template with the time and the Fields, in which secrets are masked.
             type_: The logger's name.
             level: The Python level.
-            fields: The Fields in plain values, for ``further``.
-            exception: As a ``Sanitiser`` has it, for ``further``.
+            fields: The Fields in plain values, for ``extension``.
+            exception: As a ``Sanitiser`` has it, for ``extension``.
             max_bytes: The most bytes of the line without its newline, 0 for no limit; None for
                 the limit of this encoder.
         """
-        if self.further is not None:
-            line = self._extended(self.further, line, type_, level, fields, exception, max_bytes)
+        if self.extension is not None:
+            line = self._extended(self.extension, line, type_, level, fields, exception, max_bytes)
         if not line.isascii() or DELETE in line:
             line = finished(line, self.max_bytes if max_bytes is None else max_bytes)
         return line
 
     def _extended(
         self,
-        further: EnvelopeExtension,
+        extension: EnvelopeExtension,
         line: bytes,
         type_: Any,
         level: Any,
@@ -319,25 +318,25 @@ class LineEncoder:
         exception: tuple[Any, str] | None,
         max_bytes: int | None,
     ) -> bytes:
-        """Return a line with the members that ``further`` adds to its envelope, not escaped yet.
+        """Return a line with the members that ``extension`` adds to its envelope, not escaped yet.
 
         A line that is too long without them is cut together with them.
         """
         limit = self.max_bytes if max_bytes is None else max_bytes
         try:
             severity = self.severity_of(level)
-            further_members = further(_type_text(type_), severity, fields, exception)
+            members = extension(_type_text(type_), severity, fields, exception)
             if 0 < limit < len(line):
                 # The members repeat long texts of the Fields: they are cut before they are encoded.
-                return cut(line, limit, self._masked(further_members))
-            members = self.dumps(further_members)
+                return cut(line, limit, self._masked(members))
+            encoded = self.dumps(members)
         except Exception:
             # A project's name that cannot be encoded, for one.
             return line
         if len(line) < _LONG_LINE:
-            return b"%b,%b" % (line[:-1], members[1:])
+            return b"%b,%b" % (line[:-1], encoded[1:])
         # Without a copy of either.
-        return b"".join((memoryview(line)[:-1], b",", memoryview(members)[1:]))
+        return b"".join((memoryview(line)[:-1], b",", memoryview(encoded)[1:]))
 
     def envelope(
         self,
@@ -368,10 +367,10 @@ class LineEncoder:
             **self._constant(type_, level, pid, sanitiser),
             "Fields": self._masked(shown, is_raw=is_raw),
         }
-        if self.further is not None:
+        if self.extension is not None:
             severity = self.severity_of(level)
             plain = Sanitiser(self.json_default).fields(shown) if is_raw else shown
-            members = self.further(_type_text(type_), severity, plain, sanitiser.exception)
+            members = self.extension(_type_text(type_), severity, plain, sanitiser.exception)
             envelope.update(self._masked(members, is_raw=is_raw))
         return envelope
 

@@ -123,7 +123,7 @@ def general_renderer(formatter: Hooks, encoder: LineEncoder, *, is_named: bool) 
     return render
 
 
-def converting_renderer(formatter: Hooks, max_bytes: int = 0) -> Renderer:
+def converting_renderer(formatter: Hooks, max_bytes: int) -> Renderer:
     """Return the renderer for a subclass that overrides ``convert_record``.
 
     Args:
@@ -454,7 +454,7 @@ def _rfc3339(ns: int) -> str:
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def prefixed(prefix: bytes, render: Renderer, max_bytes: int = 0) -> Renderer:
+def prefixed(prefix: bytes, render: Renderer, max_bytes: int) -> Renderer:
     """Return a renderer whose lines begin with ``prefix``.
 
     Args:

@@ -85,7 +85,7 @@ def record_renderer(
     include_context: bool,
     excluded: frozenset[str],
     is_named: bool,
-    parse_messages: bool = True,
+    parse_messages: bool,
 ) -> Renderer:
     """Return the function that renders plain records, and calls a fallback for the others.
 
@@ -143,7 +143,7 @@ def _record_renderer(
     is_named: bool,
     parse_messages: bool,
 ) -> Renderer:
-    further = encoder.further
+    extension = encoder.extension
     general = fallbacks.general
     formatter_leftovers = excluded.difference(STANDARD_ATTRIBUTES)
     # "message", "asctime" and "logger_name" are looked for in any case.
@@ -231,7 +231,7 @@ def _record_renderer(
                 or attrs["stack_info"] is not None
             ):
                 if (
-                    further is not None
+                    extension is not None
                     or not _add_exception(attrs, fields, message, include_context)
                     or not fields
                 ):
@@ -278,7 +278,7 @@ def _record_renderer(
                     line = of_fields % (ns, _dumps(fields))
                 else:
                     line = of_message % (ns, _dumps(message))
-                if further is not None or not line.isascii() or DELETE in line:
+                if extension is not None or not line.isascii() or DELETE in line:
                     fields = fields or {"msg": message}
                     line = encoder.complete(line, attrs["name"], attrs["levelno"], fields)
                 return line

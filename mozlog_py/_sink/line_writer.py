@@ -342,7 +342,7 @@ class LineWriter:
 
     # -- losses -----------------------------------------------------------
 
-    def lose(self, error: Exception | str, line: bytes = b"") -> None:
+    def lose(self, error: Exception | str, line: bytes) -> None:
         """Count one line that could not be written, and write a note to stderr.
 
         Args:

@@ -141,7 +141,7 @@ class PipeLock:
         except OSError:
             self.is_shared = True
 
-    def lock(self, *, is_long: bool, until: float | None = None) -> None:
+    def lock(self, *, is_long: bool, until: float | None) -> None:
         """Take the lock, if the line needs it. Taking it twice is the same as once.
 
         If another process has held the lock for two seconds in which the pipe took bytes, this

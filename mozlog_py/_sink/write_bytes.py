@@ -188,7 +188,7 @@ class DescriptorDestination:
         """Leave the stream's buffer alone from here on; only check that the stream is open."""
         self.flush = self._check_open
 
-    def write_all(self, pending: PendingWrite, timeout: float | None = None) -> None:
+    def write_all(self, pending: PendingWrite, timeout: float | None) -> None:
         """Write the rest of a line under the lock of the pipe, and wait as long as it takes.
 
         Args:
@@ -333,7 +333,7 @@ class StreamDestination:
         """Return False: the object itself is the destination, whatever it writes to."""
         return False
 
-    def write_all(self, pending: PendingWrite, timeout: float | None = None) -> None:  # noqa: ARG002
+    def write_all(self, pending: PendingWrite, timeout: float | None) -> None:  # noqa: ARG002
         """Write a line, and flush the stream if it has a ``flush``.
 
         Args:

@@ -288,7 +288,7 @@ class MozlogRenderer(ChainRenderer):
             - the names that no field of the call may have
             - whether the templates hold fields
         """
-        if not self._is_plain or self._line_encoder.further or not self._include_context:
+        if not self._is_plain or self._line_encoder.extension or not self._include_context:
             return None
         if self._line_encoder.mask is not None:
             return None
@@ -341,7 +341,7 @@ class MozlogRenderer(ChainRenderer):
         than they do. A property test compares the two.
         """
         maker, render_any, static = self._line_encoder, self._render_any, self._static_fields
-        templates, dumps, is_extended = maker.templates, maker.dumps, maker.further is not None
+        templates, dumps, is_extended = maker.templates, maker.dumps, maker.extension is not None
         default_type, include_context = maker.logger, self._include_context
 
         def render(logger: Any, method_name: str, event_dict: Any) -> bytes:
