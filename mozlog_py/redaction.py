@@ -28,7 +28,7 @@ from mozlog_py._redaction.line_limits import (
     with_count,
     with_count_member,
 )
-from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_attribute_texts
+from mozlog_py._redaction.masked_repr import MaskedRepr, mask_repr, secret_attribute_texts
 from mozlog_py._redaction.secret_names import SecretNames, text_of_name
 from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named, type_name
 from mozlog_py._values.credential_names import (
@@ -334,7 +334,7 @@ class Redact:
         """Return the ``repr`` of a call's arguments without the credentials among them by name."""
         # A registered secret must not be cut in two: no mask would find its parts.
         start = mask_before_cut(text, MAX_TEXT)[:MAX_TEXT] if len(text) > MAX_TEXT else text
-        shown = mask(start, self.is_secret, self.marker)
+        shown = mask_repr(start, self.is_secret, self.marker)
         if shown is None:
             return self.marker
         if len(text) > MAX_TEXT:
@@ -432,7 +432,7 @@ class Redact:
         """Return an object if its text shows no credential, else a text that replaces it."""
         # The text was cut if the event has too many of them.
         is_whole = not search.sanitiser.is_spent
-        masked = mask(text, self.is_secret, self.marker) if is_whole else None
+        masked = mask_repr(text, self.is_secret, self.marker) if is_whole else None
         if masked is not None:
             for secret in secret_attribute_texts(value, self.is_secret):
                 # The secret may hold a quote, so that the masked value ends within it.

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mozlog_py._redaction.masked_repr import MaskedRepr, mask, secret_attribute_texts
+from mozlog_py._redaction.masked_repr import MaskedRepr, mask_repr, secret_attribute_texts
 from mozlog_py._values.credential_names import is_credential
 
 
 def masked(text: str) -> str | None:
-    return mask(text, is_credential, "[redacted]")
+    return mask_repr(text, is_credential, "[redacted]")
 
 
 class TestMask:

@@ -18,7 +18,7 @@ from mozlog_py._values.class_lookup import slots_of
 from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.plain_types import is_scalar
 
-__all__ = ["MaskedRepr", "mask", "secret_attribute_texts"]
+__all__ = ["MaskedRepr", "mask_repr", "secret_attribute_texts"]
 
 # A name and what follows it: a keyword argument or member (name=), an item of a dict ('name':),
 # and a pair (('name', ). Not the parameter of a URL (?name=).
@@ -61,7 +61,7 @@ class MaskedRepr(str):
         return str.__str__(self)
 
 
-def mask(text: str, is_secret: Callable[[str], bool], marker: str) -> str | None:
+def mask_repr(text: str, is_secret: Callable[[str], bool], marker: str) -> str | None:
     """Return a ``repr`` with the values of secret names replaced; None where that is impossible.
 
     Args:
