@@ -33,7 +33,8 @@ _OWNER: Final = 0
 _WAIT_S: Final = 0.001
 _MAX_WAIT_S: Final = 0.008
 _RECOVER_AFTER_S: Final = 0.02
-#: Seconds between two searches for what refers to a write in progress: each visits all objects.
+#: Seconds between two searches for what refers to a write in progress, or for greenlets: each
+#: visits all objects.
 _SEARCH_EVERY_S: Final = 1.0
 #: Reads of a reference count, of which the highest counts.
 _COUNTS: Final = 5
@@ -176,11 +177,25 @@ class WriteSlot:
             self._recovery_lock.release()
 
     def _abandoned(self) -> PendingWrite | None:
-        """Return the write in the slot if no frame of any thread owns it; else None."""
+        """Return the write in the slot if no frame of a thread or greenlet owns it; else None."""
         owner = self.slot.get(_OWNER)
         frames = sys._current_frames().values()  # noqa: SLF001
         # No generators here, as in WriteQueue.
         if owner is None or [frame for frame in frames if _is_on_stack(frame, owner)]:
+            return None
+        if "greenlet" not in sys.modules:
+            return owner
+        # The ``write`` of a stream of gevent or eventlet switches to another greenlet, and no
+        # thread has the frames of the first one then. Its frames refer to the write.
+        slot: dict[int, PendingWrite] = {_OWNER: [b""]}
+        like = slot.get(_OWNER)
+        if sys.getrefcount(owner) == sys.getrefcount(like):
+            return owner
+        now = time.monotonic()
+        if now < self._searched_at + _SEARCH_EVERY_S:
+            return None
+        self._searched_at = now
+        if [frame for frame in _suspended_frames() if _is_on_stack(frame, owner)]:
             return None
         return owner
 
@@ -233,6 +248,18 @@ class WriteSlot:
 def mark_as_written(pending: PendingWrite) -> None:
     """Leave nothing of a write to be written, for a frame that still refers to it."""
     pending[:] = [b"", 0]
+
+
+def _suspended_frames() -> list[FrameType]:
+    """Return the topmost frame of each greenlet that is suspended, in all threads."""
+    greenlet: Any = getattr(sys.modules.get("greenlet"), "greenlet", None)
+    if greenlet is None:
+        return []
+    # By types: ``isinstance`` would ask each object of the process for its ``__class__``.
+    found = [each for each in gc.get_objects() if issubclass(type(each), greenlet)]
+    # None for a greenlet that runs, and for one that has ended.
+    frames = [greenlet.gr_frame.__get__(each) for each in found]
+    return [frame for frame in frames if frame is not None]
 
 
 def _is_on_stack(frame: FrameType | None, owner: PendingWrite) -> bool:
