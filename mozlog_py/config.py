@@ -435,7 +435,12 @@ def _set_up_structlog(handler: Any, to_logging: bool | int | None, *, is_alone: 
         configure_structlog(formatter, sink, is_caching=is_caching, to_logging=to_logging)
 
     if not is_alone:
-        import structlog  # noqa: F401
+        try:
+            import structlog  # noqa: F401
+        except ValueError:
+            # structlog asks whether ``sys.stdout`` is a terminal, and a closed one raises. A later
+            # import sets it up.
+            pass
     call_when_imported("structlog", set_up_now)
 
 

@@ -853,3 +853,32 @@ assert "structlog" not in sys.modules
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert Path(mozlog_py.__file__).name == "__init__.py"
+
+
+CLOSED = """
+import logging, sys, threading
+go_on = threading.Event()
+thread = threading.Thread(target=go_on.wait, daemon=True)
+thread.start()
+stdout = sys.stdout
+{close}
+import mozlog_py
+mozlog_py.configure("shop", format="mozlog", stream=sys.stderr)
+go_on.set()
+thread.join()
+logging.getLogger("shop").info("by logging")
+sys.stdout = sys.stderr
+import structlog
+structlog.get_logger("shop").info("by structlog")
+"""
+
+
+@pytest.mark.parametrize("close", ["stdout.close()", "stdout.detach()"])
+def test_configure_beside_another_thread_takes_a_closed_stdout(close: str) -> None:
+    """structlog asks stdout whether it is a terminal while it is imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED.format(close=close)],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    messages = [line["Fields"]["msg"] for line in checked_lines(done.stderr)]
+    assert messages == ["by logging", "by structlog"]
