@@ -6,6 +6,7 @@ import datetime
 import enum
 import functools
 import json
+import operator
 import re
 import sys
 from collections import deque
@@ -76,6 +77,12 @@ _NAMELESS: Final = (
     ModuleType,
 )
 _NAMELESS_OF_LIBRARIES: Final = frozenset({("uuid", "UUID"), ("decimal", "Decimal")})
+# Their text is a credential, also where it shows no name.
+_CREDENTIALS_OF_LIBRARIES: Final = frozenset({("werkzeug.datastructures.auth", "Authorization")})
+# A named tuple that is no tuple, and whose text has no names.
+_ROWS: Final = frozenset({("sqlalchemy.engine.row", "Row")})
+# The members of a dict that is a pair of a name and a value, as in manifests and HAR files.
+_PAIRS: Final = (("name", "value"), ("key", "value"), ("Name", "Value"), ("Key", "Value"))
 
 
 class Redact:
@@ -308,6 +315,9 @@ class Redact:
             )
             for key, value in kept
         }
+        for name, value in _PAIRS:
+            if value in out and out[value] is not None and _is_name(named := out.get(name)):
+                out[value] = self.marker if self.is_secret(named) else out[value]
         return with_count_member(out, max(dict.__len__(members), len(items)) - len(kept))
 
     def _key(self, key: Any, depth: int, search: EventSearch) -> Any:
@@ -398,6 +408,10 @@ class Redact:
             return self._members(value, depth, search)
         if is_named(kind, _NAMELESS_OF_LIBRARIES):
             return value
+        if is_named(kind, _CREDENTIALS_OF_LIBRARIES):
+            return self._hidden(kind)
+        if is_named(kind, _ROWS):
+            return self._row(value, depth, search)
         if is_shown:
             text = search.sanitiser._item(value, depth)  # noqa: SLF001 - its text in a line
             return self._object(value, kind, text, search)
@@ -458,6 +472,13 @@ class Redact:
             # The field names of a named tuple decide, though a line does not show them.
             return [*map(self._member, names, items, [depth] * len(items), [search] * len(items))]
         return self._list(items, base.__len__(value) - len(items), depth, search)
+
+    def _row(self, value: Any, depth: int, search: EventSearch) -> Any:
+        """Return a row without credentials: itself, or a list of its values."""
+        names, items = [*islice(value._fields, MAX_ITEMS)], [*islice(value, MAX_ITEMS)]
+        clean = [*map(self._member, names, items, [depth] * len(items), [search] * len(items))]
+        is_clean = len(names) == len(items) and all(map(operator.is_, clean, items))
+        return value if is_clean else with_count(clean, len(value) - len(clean))
 
     def _list(self, items: list[Any], left_out: int, depth: int, search: EventSearch) -> list[Any]:
         kept = search.within_budget(items)

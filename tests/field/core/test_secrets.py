@@ -28,7 +28,13 @@ from flask import Flask, request
 from starlette.datastructures import Headers as StarletteHeaders
 from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.requests import Request
-from werkzeug.datastructures import EnvironHeaders, Headers, ImmutableMultiDict, MultiDict
+from werkzeug.datastructures import (
+    Authorization,
+    EnvironHeaders,
+    Headers,
+    ImmutableMultiDict,
+    MultiDict,
+)
 
 import mozlog_py
 from dockerflow.logging import MozlogFormatter as UpstreamsFormatter
@@ -314,9 +320,61 @@ def test_objects_within_the_text_of_another_show_no_credentials(front: Front) ->
             check(front, outer)
 
 
+def row_of(columns: str) -> Any:
+    """Return a row of SQLAlchemy's: a named tuple that is no tuple."""
+    sqlalchemy = pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
+    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+        return connection.execute(sqlalchemy.text(f"select {columns}")).one()
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_objects_that_are_rows_of_sqlalchemy_show_no_credentials(front: Front) -> None:
+    row = row_of(f"'ann' as user, '{SECRET}' as password")
+    for value in (row, [row], {"rows": (row, row)}, deque([row])):
+        for shown in check(front, value):
+            assert "ann" in json.dumps(shown)
+            assert "[redacted]" in json.dumps(shown)
+
+
+def test_objects_that_are_rows_without_credentials_stay_as_they_are() -> None:
+    event = {"event": "in", "row": row_of("'ann' as user, 7 as n")}
+    assert Redact()(None, "info", dict(event))["row"] is event["row"]
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("kind", ["basic", "bearer"])
+def test_objects_that_are_credentials_are_hidden_under_any_name(front: Front, kind: str) -> None:
+    known = (
+        Authorization("basic", {"username": "ann", "password": SECRET})
+        if kind == "basic"
+        else Authorization("bearer", token="s3cr3t-tulip")
+    )
+    for value in (known, [known], {"request": {"by": known}}):
+        for shown in check(front, value):
+            assert base64.b64encode(f"ann:{SECRET}".encode()).decode() not in json.dumps(shown)
+            assert "<Authorization [redacted]>" in json.dumps(shown)
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize(
+    ("name", "value"), [("name", "value"), ("key", "value"), ("Name", "Value"), ("Key", "Value")]
+)
+def test_pairs_that_are_objects_have_no_credentials(front: Front, name: str, value: str) -> None:
+    pairs = [
+        {name: "DB_PASSWORD", value: SECRET, "type": "text"},
+        {name: "shop", value: "book"},
+        {name: "password", value: None},
+        {value: "book"},
+    ]
+    for shown in check(front, {"env": pairs}):
+        members = shown["deep"][0] if front is by_cloud_format else shown
+        assert members == {"env": [{**pairs[0], value: "[redacted]"}, *pairs[1:]]}
+
+
 NAMES = """
 DB_PASS password1 new_password2 PGPASSWORD clientSecret X-Goog-IAP-JWT-Assertion csrftoken
-connect.sid X-Hub-Signature-256 api_keys
+connect.sid X-Hub-Signature-256 api_keys password_confirmation passwordConfirm password_repeat
+passcode PHPSESSID encryption_key X-Auth-Key Ocp-Apim-Subscription-Key code_verifier SAMLResponse
 """.split()  # noqa: SIM905 - a list of names is easier to read so
 
 
