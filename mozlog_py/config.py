@@ -26,7 +26,7 @@ from mozlog_py._config.overlap import warn_of_overlap
 from mozlog_py._fields.request_text import check_variable
 from mozlog_py._line.json_encoder import JSON_ENCODER
 from mozlog_py._line.truncate import check_max_line_bytes
-from mozlog_py._stdlib.import_hooks import call_when_imported
+from mozlog_py._stdlib.import_hooks import call_when_imported, import_structlog
 from mozlog_py._stdlib.minimal_records import use_full_records, use_minimal_records
 
 from .queued import check_queue_options
@@ -435,12 +435,7 @@ def _set_up_structlog(handler: Any, to_logging: bool | int | None, *, is_alone: 
         configure_structlog(formatter, sink, is_caching=is_caching, to_logging=to_logging)
 
     if not is_alone:
-        try:
-            import structlog  # noqa: F401
-        except ValueError:
-            # structlog asks whether ``sys.stdout`` is a terminal, and a closed one raises. A later
-            # import sets it up.
-            pass
+        import_structlog()
     call_when_imported("structlog", set_up_now)
 
 

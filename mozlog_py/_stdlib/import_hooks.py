@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
 
-__all__ = ["call_when_imported", "is_awaited"]
+__all__ = ["call_when_imported", "import_structlog", "is_awaited"]
 
 # Where the loaders of the standard library for files are defined.
 _OF_FILES: Final = "_frozen_importlib_external"
@@ -36,6 +36,16 @@ def call_when_imported(name: str, callback: _Callback) -> None:
             finder.callback = callback
             return
     sys.meta_path.insert(0, _Finder(name, callback))
+
+
+def import_structlog() -> None:
+    """Import structlog, if that is possible now."""
+    try:
+        import structlog  # noqa: F401
+    except ValueError:
+        # structlog asks whether ``sys.stdout`` is a terminal, and a closed one raises. A later
+        # import calls the function that waits for it.
+        pass
 
 
 def is_awaited(name: str) -> bool:
