@@ -1358,7 +1358,8 @@ def _(log: Front) -> None:
 
 @case("Queue", 1, "close by the worker itself", count=None, is_own=True,
       check=lambda lines, _: (
-          numbers(lines)[0] == 0
+          # Not before the other line: the worker cannot wait for what it writes itself.
+          0 in numbers(lines)
           # A line that comes meanwhile is written, or counted.
           and len(numbers(lines)) + sum(line["Fields"].get("lost", 0) for line in lines) == 2
       ))  # fmt: skip
