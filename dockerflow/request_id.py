@@ -320,7 +320,7 @@ def _checked_trust(trust: Any) -> Any:
     """Return a function as it is, and a constant as a bool."""
     if callable(trust):
         return trust
-    if trust is None or (type(trust) in (bool, int) and trust in (0, 1)):
+    if trust is None or (isinstance(trust, int) and trust in (0, 1)):
         return bool(trust)
     raise OptionError(
         f"trust is {shown(trust)}; it must be True, False, or a function that takes the address "

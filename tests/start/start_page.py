@@ -146,6 +146,9 @@ def _comparable(line: str, like: Any = None) -> Any:
             # A part of the envelope may be left out on the page, but no field.
             value = {key: each for key, each in value.items() if key in shown}
         value = {key: each for key, each in value.items() if key not in _CHANGING}
+        if value.get("Type") == "django.request":
+            # Django 6 gives these fields in another order than Django 5.
+            value["Fields"] = dict(sorted(value["Fields"].items()))
     return value if like is None else _left_out(_with_floats_of(like, value), like)
 
 
