@@ -10,7 +10,7 @@ import operator
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -217,7 +217,7 @@ class Redact:
         made.mask = made._mask()
         return made
 
-    def __call__(self, _: Any, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, _: Any, __: str, event_dict: MutableMapping[str, Any]) -> dict[str, Any]:
         """Return the event dict with credentials replaced. Raises no ``Exception``."""
         interrupts: list[BaseException] = []
         out = self.redacted(event_dict, interrupts)
@@ -229,9 +229,7 @@ class Redact:
             raise interrupts[0]
         return out
 
-    def redacted(
-        self, event_dict: dict[str, Any], interrupts: list[BaseException]
-    ) -> dict[str, Any]:
+    def redacted(self, event_dict: Any, interrupts: list[BaseException]) -> dict[str, Any]:
         """Return the event dict with credentials replaced.
 
         Args:

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import zlib
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 from mozlog_py._config.options import OptionError
@@ -108,7 +109,9 @@ class Sample:
         vars(self).update({"_hash_key": None, **state})
         self._begin()
 
-    def __call__(self, _: Any, method_name: str, event_dict: dict[str, Any]) -> dict[str, Any]:
+    def __call__(
+        self, _: Any, method_name: str, event_dict: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
         """Return the event dict, with its ``sample_rate``.
 
         Raises:

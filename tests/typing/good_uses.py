@@ -25,7 +25,16 @@ from mozlog_py import MozlogFormatter, MozlogHandler, MozlogQueueHandler, contex
 from mozlog_py._config.options import OptionError
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
-from mozlog_py.processors import CapLengths, Redact, Sample, StaticFields, drop_none, flatten
+from mozlog_py.processors import (
+    CapLengths,
+    Redact,
+    Sample,
+    StaticFields,
+    add_severity,
+    drop_none,
+    flatten,
+    merge_context,
+)
 from mozlog_py.structlog import MozlogRenderer, processors
 from mozlog_py.testing import capture_lines, no_leaks
 from mozlog_py.typing import FormatName, FormatterOptions, Processor, QueueOptions, Stream
@@ -149,8 +158,29 @@ carried: str = context.carry(reindex)(7)
 
 chain: list[Processor] = processors("shop", before=[add_shop, Redact()], strict=True)
 processors(formatter=formatter)
+structlog.configure(processors=processors("shop", before=[Redact()]))
 structlog.configure(processors=[MozlogRenderer("shop", hostname="web-1", output="text")])
 structlog.configure(processors=[as_structlog_has_it, MozlogRenderer(formatter=formatter)])
+structlog.configure(
+    processors=[
+        merge_context,
+        StaticFields(env="prod"),
+        add_severity,
+        Redact(["iban"]),
+        Sample(10),
+        CapLengths(80),
+        flatten,
+        drop_none,
+        structlog.processors.KeyValueRenderer(sort_keys=True),
+    ]
+)
+of_structlog: list[StructlogProcessor] = [Redact(), Sample(4), flatten, MozlogRenderer("shop")]
+structlog.stdlib.ProcessorFormatter(
+    foreign_pre_chain=[merge_context, drop_none], processors=[Redact(), MozlogRenderer("shop")]
+)
+with structlog.testing.capture_logs([merge_context, flatten]) as events:
+    first_event: Mapping[str, Any] = events[0]
+redacted: dict[str, Any] = Redact()(None, "info", {"event": "x"})
 
 # -- dockerflow
 
