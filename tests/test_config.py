@@ -1,6 +1,7 @@
 """dict_config() and configure(): the formats, the environment, the whole process."""
 
 import asyncio
+import contextlib
 import io
 import logging
 import logging.config
@@ -720,6 +721,96 @@ class TestUncaught:
         assert (line["Type"], line["Severity"]) == ("uncaught", 2)
         assert line["Fields"]["error"] == "ValueError('nobody caught me')"
         assert called == [(ValueError, error, None)]
+
+    @pytest.mark.parametrize("kind", ["main", "thread", "finaliser"])
+    @pytest.mark.parametrize("is_raising", [False, True])
+    def test_exceptions_are_lines_first_and_reported_by_the_former_hook_before_logging(
+        self, kind: str, is_raising: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[str] = []
+        error = ValueError("reported")
+
+        class Stream(io.StringIO):
+            def write(self, text: str) -> int:
+                seen.append("line")
+                return super().write(text)
+
+        def former(*_: Any) -> None:
+            seen.append("former hook")
+            if is_raising:
+                raise RuntimeError("of the hook")
+
+        def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+            usual(logger, record)
+            seen.append(f"{record.name}: {record.exc_info and record.exc_info[1]}")
+
+        usual = logging.Logger.callHandlers
+        monkeypatch.setattr(logging.Logger, "callHandlers", call_handlers)
+        module, name, args = {
+            "main": (sys, "excepthook", (ValueError, error, None)),
+            "thread": (
+                threading,
+                "excepthook",
+                (threading.ExceptHookArgs((ValueError, error, None, None)),),
+            ),
+            "finaliser": (
+                sys,
+                "unraisablehook",
+                (
+                    mock.Mock(
+                        exc_type=ValueError,
+                        exc_value=error,
+                        exc_traceback=None,
+                        err_msg=None,
+                        object=former,
+                    ),
+                ),
+            ),
+        }[kind]
+        monkeypatch.setattr(module, name, former)
+        stream = Stream()
+        mozlog_py.configure("shop", stream=stream)
+        with pytest.raises(RuntimeError) if is_raising else contextlib.nullcontext():
+            getattr(module, name)(*args)
+        assert seen == ["line", "former hook", "uncaught: reported"]
+        assert len(checked_lines(stream.getvalue())) == 1
+
+    @pytest.mark.parametrize("options", ["", ", queue=True"], ids=["direct", "queue"])
+    def test_exceptions_are_lines_where_the_former_hook_ends_the_process(
+        self, options: str
+    ) -> None:
+        code = f"""
+import os, sys, mozlog_py
+sys.excepthook = lambda *_: os._exit(7)
+mozlog_py.configure("shop", format="mozlog"{options})
+raise ValueError("why the service ended")
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=False, timeout=60
+        )
+        (line,) = checked_lines(done.stdout)
+        assert line["Fields"]["error"] == "ValueError('why the service ended')"
+        assert (done.returncode, done.stderr) == (7, b"")
+
+    def test_exceptions_that_a_filter_drops_are_seen_nowhere_but_by_former_hooks(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        seen: list[str] = []
+        monkeypatch.setattr(sys, "excepthook", lambda *_: seen.append("former hook"))
+        monkeypatch.setattr(logging.Logger, "callHandlers", lambda *_: seen.append("reporter"))
+        logger = logging.getLogger("uncaught")
+
+        def drop(_: logging.LogRecord) -> bool:
+            return False
+
+        logger.addFilter(drop)
+        try:
+            error = ValueError("dropped")
+            assert configured_lines(lambda: sys.excepthook(ValueError, error, None)) == []
+        finally:
+            logger.removeFilter(drop)
+        assert seen == ["former hook"]
+        assert capsys.readouterr().err == ""
 
     def test_exceptions_of_threads_are_logged(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # pytest has a hook there of its own, which fails the test.

@@ -16,6 +16,11 @@ LOGGER_NAME: Final = "uncaught"
 
 _logger: Final = logging.getLogger(LOGGER_NAME)
 
+# Error reporters in ``Logger.callHandlers`` get a record with this logger once its line is
+# written. A logger with no handler at all would write to stderr.
+_without_handlers: Final = logging.Logger(LOGGER_NAME)  # noqa: LOG001 - not registered
+_without_handlers.handlers = [logging.NullHandler()]
+
 # The former hooks that are running in this thread. One may call the hook of this module.
 _calling: Final = threading.local()
 
@@ -45,18 +50,61 @@ def log_uncaught() -> None:
         sys.unraisablehook = _log_unraisable
 
 
-def _log(level: int, exc_info: Any, message: str, *args: Any) -> bool:
-    """Log an exception; return False if no handler has written it, as far as that can be known."""
+def _record(level: int, exc_info: Any, message: str, *args: Any) -> logging.LogRecord | None:
+    """Return the record of an exception; None if no handler gets it."""
     # A later dictConfig or fileConfig may have disabled the loggers that it does not name.
     _logger.disabled = False
-    if not _logger.isEnabledFor(level):
-        return False
-    handlers = _receivers(level)
-    if not handlers:
-        # ``logging`` would write it to stderr, as the caller does then.
-        return False
+    if not _logger.isEnabledFor(level) or not _receivers(level):
+        # Without a handler, ``logging`` would write it to stderr, as the caller does then.
+        return None
+    path, line, function, _ = _logger.findCaller()
+    return _logger.makeRecord(LOGGER_NAME, level, path, line, message, args, exc_info, function)
+
+
+def _report(
+    hook: str,
+    default: Callable[..., Any],
+    error: Any,
+    record: logging.LogRecord | None,
+    *args: Any,
+) -> None:
+    """Write the line of an exception, call the former hook, and tell error reporters of the line.
+
+    A former hook may end the process, so the line comes first. A reporter in
+    ``Logger.callHandlers`` takes the line for an exception that the application has handled, and
+    the former hook may be the same reporter's for those that it has not: so that one comes before.
+
+    Args:
+        hook: The kind of the hook.
+        default: The interpreter's own hook.
+        error: The exception.
+        record: The record of the exception; None if there is no line.
+        *args: The arguments of the hook.
+    """
+    passed = None if record is None else _filtered(record)
+    try:
+        # A record that a filter has dropped is not to be seen on stderr either.
+        is_logged = record is not None and (passed is None or _is_written(passed))
+        _call_former(hook, default, error, *args, is_logged=is_logged)
+    finally:
+        if passed is not None:
+            logging.Logger.callHandlers(_without_handlers, passed)
+
+
+def _filtered(record: logging.LogRecord) -> logging.LogRecord | None:
+    """Return the record that the filters of the logger leave; None if they drop it."""
+    passed: Any = _logger.filter(record)
+    if not passed:
+        return None
+    return passed if isinstance(passed, logging.LogRecord) else record
+
+
+def _is_written(record: logging.LogRecord) -> bool:
+    """Pass a record to the handlers; return False if none wrote it, as far as can be known."""
+    handlers = _receivers(record.levelno)
     losses = [_lost(each) for each in handlers]
-    _logger.log(level, message, *args, exc_info=exc_info)
+    for each in handlers:
+        each.handle(record)
     return any(
         before is None or (_is_flushed(each) and _lost(each) == before)
         for each, before in zip(handlers, losses, strict=True)
@@ -120,37 +168,37 @@ def _log_exception(
 ) -> None:
     if _is_called_back("exception", sys.__excepthook__, error, kind, error, frames):
         return
-    is_logged = not issubclass(kind, KeyboardInterrupt) and _log(
-        logging.CRITICAL, (kind, error, frames), "uncaught exception"
-    )
-    _call_former("exception", sys.__excepthook__, error, kind, error, frames, is_logged=is_logged)
+    record = None
+    if not issubclass(kind, KeyboardInterrupt):
+        record = _record(logging.CRITICAL, (kind, error, frames), "uncaught exception")
+    _report("exception", sys.__excepthook__, error, record, kind, error, frames)
 
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
     if _is_called_back("thread", threading.__excepthook__, args.exc_value, args):
         return
-    is_logged = (
-        args.exc_type is not SystemExit
-        and args.exc_value is not None
-        and _log(
+    record = None
+    if args.exc_type is not SystemExit and args.exc_value is not None:
+        record = _record(
             logging.CRITICAL,
             (args.exc_type, args.exc_value, args.exc_traceback),
             "uncaught exception in thread %s",
             "unknown" if args.thread is None else args.thread.name,
         )
-    )
-    _call_former("thread", threading.__excepthook__, args.exc_value, args, is_logged=is_logged)
+    _report("thread", threading.__excepthook__, args.exc_value, record, args)
 
 
 def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
     # Called for an exception in __del__, also during the shutdown of the interpreter.
     if _is_called_back("unraisable", sys.__unraisablehook__, args.exc_value, args):
         return
-    is_logged = args.exc_value is not None and _log(
-        logging.ERROR,
-        (args.exc_type, args.exc_value, args.exc_traceback),
-        "%s %r",
-        args.err_msg or "exception ignored in",
-        args.object,
-    )
-    _call_former("unraisable", sys.__unraisablehook__, args.exc_value, args, is_logged=is_logged)
+    record = None
+    if args.exc_value is not None:
+        record = _record(
+            logging.ERROR,
+            (args.exc_type, args.exc_value, args.exc_traceback),
+            "%s %r",
+            args.err_msg or "exception ignored in",
+            args.object,
+        )
+    _report("unraisable", sys.__unraisablehook__, args.exc_value, record, args)
