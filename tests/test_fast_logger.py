@@ -17,6 +17,7 @@ import time
 import weakref
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import hostile
 import pytest
@@ -28,6 +29,7 @@ from hypothesis import strategies as st
 from strategies import NESTED, PLAIN_SCALARS, TEXTS
 
 import mozlog_py
+import mozlog_py.testing
 from mozlog_py import MozlogFormatter, MozlogHandler, context
 from mozlog_py._process import process_id
 from mozlog_py._process.process_id import Process, process
@@ -522,6 +524,79 @@ class TestBinding:
         log.info("before")
         copied(log).bind(b=2).info("after")
         assert made.fields == [{"a": 1, "msg": "before"}, {"a": 1, "b": 2, "msg": "after"}]
+
+
+class Derived(FastBoundLogger):
+    """A class of an application with a ``__dict__`` of its own."""
+
+
+@pytest.mark.usefixtures("untouched_process")
+class TestPatching:
+    @staticmethod
+    def loggers() -> list[Any]:
+        mozlog_py.configure("shop", stream=io.StringIO())
+        arguments = (structlog.get_config()["processors"], {})
+        sink_logger = structlog.get_config()["logger_factory"]("shop")
+        kinds = (FastBoundLogger, FastBoundLogger.at(20), Derived, Derived.at(20), Mine.at(20))
+        return [
+            structlog.get_logger("shop").bind(service="x"),
+            *(kind(sink_logger, *arguments) for kind in kinds),
+        ]
+
+    @pytest.mark.parametrize("options", [{}, {"autospec": True}], ids=["plain", "autospec"])
+    def test_patch_of_one_logger_replaces_its_method_and_no_others(self, options: Any) -> None:
+        for log in self.loggers():
+            other = log.bind(a=1)
+            with mock.patch.object(log, "info", **options) as patched:
+                log.info("paid", amount=12.5)
+                assert log.info is patched
+                assert log.bind(b=1).info is not patched
+                assert other.info is not patched
+            patched.assert_called_once_with("paid", amount=12.5)
+            assert log.info.__func__ is other.info.__func__
+
+    def test_patch_of_a_logger_stays_where_levels_change(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for log in self.loggers():
+            called: list[str] = []
+            monkeypatch.setattr(log, "error", called.append)
+            logging.getLogger("shop").setLevel("DEBUG")
+            log.debug("the class changes here")
+            logging.getLogger("shop").setLevel("WARNING")
+            log.info("and here")
+            log.error("failed")
+            try:
+                raise LookupError
+            except LookupError:
+                monkeypatch.setattr(log, "error", lambda event, **_: called.append(event))
+                log.exception("failed again")
+            assert called == ["failed", "failed again"]
+
+    def test_patch_that_monkeypatch_undoes_leaves_lines_as_they_were(self) -> None:
+        for log in self.loggers():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(log, "warning", lambda _: None)
+                log.warning("unseen")
+            with mozlog_py.testing.capture_lines("shop") as lines:
+                log.warning("seen")
+            assert [line["Fields"]["msg"] for line in lines] == ["seen"]
+
+    def test_patches_cost_nothing_outside_of_pytest(self) -> None:
+        code = """
+import logging, structlog, mozlog_py
+mozlog_py.configure("shop", format="mozlog")
+log = structlog.get_logger("shop").bind(a=1)
+former = type(log)
+logging.getLogger("shop").setLevel("DEBUG")
+log.debug("x")
+assert type(log) is not former
+print(hasattr(log, "__dict__"), end="")
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, timeout=60
+        )
+        assert done.stdout.endswith(b"\nFalse")
 
 
 class TestPickling:
