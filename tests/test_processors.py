@@ -33,6 +33,7 @@ from mozlog_py.processors import (
     merge_context,
 )
 
+WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 ONE_ARGUMENT = (
     "one raised TypeError: one() takes 1 positional argument but 3 were given; a processor takes "
     "the logger, the method's name and the event dict"
@@ -406,6 +407,79 @@ logging.getLogger("shop").error("the message", extra={b"name": 1, "user": "ann"}
             made = record("failed", exc_info=(type(error), error, error.__traceback__))
         got = fields(MozlogFormatter(processors=[see]), made)
         assert seen[0] == got["error"] == "ValueError('boom')"
+
+    @pytest.mark.parametrize(
+        ("renderer", "kind"),
+        [
+            (structlog.processors.ExceptionRenderer(WITHOUT_LOCALS), list),
+            (structlog.processors.format_exc_info, str),
+            (structlog.processors.ExceptionRenderer(lambda _: {"kind": "own"}), dict),
+        ],
+        ids=["dict_tracebacks", "format_exc_info", "own"],
+    )
+    @pytest.mark.parametrize("before", [[], [Redact(values=["tulip-77"]), CapLengths(), flatten]])
+    def test_in_formatters_that_render_exceptions_do_so_for_records_and_events_alike(
+        self, renderer: Any, kind: type, before: list[Any], untouched_process: None
+    ) -> None:
+        stream = io.StringIO()
+        mozlog_py.configure("shop", stream=stream, processors=[*before, renderer])
+        for fail in (structlog.get_logger("shop").exception, logging.getLogger("shop").exception):
+            try:
+                raise ValueError("tulip-77")
+            except ValueError:
+                fail("failed")
+        of_event, of_record = (line["Fields"] for line in checked_lines(stream.getvalue()))
+        assert type(of_event["traceback"]) is kind
+        assert of_record == of_event
+        assert ("tulip-77" in stream.getvalue()) is (not before)
+
+    @pytest.mark.parametrize(
+        "processor",
+        [
+            lambda _, __, event: event,
+            lambda _, __, event: {k: v for k, v in event.items() if k != "exc_info"},
+            lambda _, __, event: {**event, "exc_info": "a text"},
+            lambda _, __, event: {**event, "exc_info": False},
+            Redact(),
+            flatten,
+            drop_none,
+            CapLengths(100_000),
+        ],
+    )
+    def test_in_formatters_that_render_no_exception_leave_it_as_it_is(self, processor: Any) -> None:
+        try:
+            raise ValueError("boom")
+        except ValueError as error:
+            made = record("failed", exc_info=(type(error), error, error.__traceback__))
+        vars(made)["exception"] = "a field"
+        usual = fields(MozlogFormatter(), made)
+        assert fields(MozlogFormatter(processors=[processor]), made) == usual
+        assert usual["exception"] == "a field"
+
+    def test_in_formatters_get_no_exception_that_the_line_does_not_show(self) -> None:
+        seen: list[Any] = []
+
+        def see(_: Any, __: str, event: Any) -> Any:
+            seen.append(event.get("exc_info"))
+            return event
+
+        class Silent(MozlogFormatter):
+            def add_fields(self, log_data: Any, record: Any, message_dict: Any) -> None:
+                message_dict.pop("traceback", None)
+                super().add_fields(log_data, record, message_dict)
+
+        try:
+            raise ValueError("boom")
+        except ValueError as error:
+            triple = (type(error), error, error.__traceback__)
+        formatter = Silent(processors=[see, structlog.processors.dict_tracebacks])
+        assert "traceback" not in fields(formatter, record("failed", exc_info=triple))
+        fields(MozlogFormatter(processors=[see]), record("fine"))
+        assert {*seen} == {None}
+        seen.clear()
+        with context.bound(exc_info="of the context"):
+            fields(MozlogFormatter(processors=[see]), record("failed", exc_info=triple))
+        assert {*seen} == {"of the context"}
 
     def test_in_formatters_of_structlog_leave_no_traces_of_their_own(self) -> None:
         formatter = MozlogFormatter(

@@ -10,6 +10,7 @@ from mozlog_py._line.line_encoder import EventDropped
 from mozlog_py._process.fork_safe_import import fork_safe_import
 from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.sanitiser import Sanitiser, unique_key
+from mozlog_py._values.tracebacks import as_exc_info
 
 if TYPE_CHECKING:
     from mozlog_py._redaction.mask import AnyMask
@@ -19,6 +20,8 @@ __all__ = ["ProcessorImports", "import_for_processors", "processed_fields"]
 
 # Keys of the event dict beside the fields, and keys that processors add for a renderer.
 _PASSED: Final = frozenset({"_from_structlog", "_record", "event"})
+_PASSED_WITH_EXCEPTION: Final = _PASSED | {"exc_info"}
+_PASSED_WITH_RENDERED: Final = _PASSED_WITH_EXCEPTION | {"exception"}
 
 
 class ProcessorImports(NamedTuple):
@@ -81,6 +84,9 @@ def processed_fields(
     }
     event_dict.update(_record=record, _from_structlog=False)
     event_dict.setdefault("event", "")
+    exc_info = _exc_info_of(record, fields)
+    if exc_info is not None:
+        event_dict["exc_info"] = exc_info
     taken = {name: fields[name] for name in _ENVELOPE_KEYS if name in fields}
     interrupts: list[BaseException] = []
     method_name = str(getattr(record, "levelname", "info")).lower()
@@ -98,6 +104,10 @@ def processed_fields(
     message = thawed(event_dict.get("event", ""))
     is_empty = message is None or (type(message) is str and not message)
     is_mapping = issubclass(type(message), dict)
+    passed, rendered = _PASSED, None
+    if exc_info is not None:
+        rendered = _rendered_exception(event_dict, fields)
+        passed = _PASSED_WITH_EXCEPTION if rendered is None else _PASSED_WITH_RENDERED
     out: dict[Any, Any] = {}
     for name, value in event_dict.items():
         if type(name) is not str:
@@ -106,15 +116,44 @@ def processed_fields(
             if not is_empty and not is_mapping:
                 out["msg"] = message
         elif (
-            name not in _PASSED
+            name not in passed
             and (name not in _ENVELOPE_KEYS or name in taken)
             and (name != "msg" or name not in out)
         ):
             out[name] = value
     if type(stamp := event_dict.get("timestamp")) is str and "timestamp" not in taken:
         out.setdefault("Time", stamp)
+    if rendered is not None:
+        out["traceback"] = rendered
     if is_mapping:
         out.update(dict.copy(message))
     if is_dropped:
         raise EventDropped(out)
     return out
+
+
+def _exc_info_of(record: logging.LogRecord, fields: dict[Any, Any]) -> Any:
+    """Return the exception of a record for its event dict, as structlog's events have it.
+
+    None if the Fields do not show it: a processor that renders it would show it again. None if
+    another value has its name.
+    """
+    if "traceback" not in fields or "exc_info" in fields:
+        return None
+    try:
+        return as_exc_info(record.exc_info)
+    except Exception:
+        return None
+
+
+def _rendered_exception(event_dict: dict[Any, Any], fields: dict[Any, Any]) -> Any:
+    """Return what a processor has made of ``exc_info``, as ``dict_tracebacks`` does; else None.
+
+    The Fields have the exception as text already. It stays where a processor only removes
+    ``exc_info``: many do so for a renderer that cannot show it.
+    """
+    left = event_dict.get("exc_info")
+    if left is not None and left is not False:
+        return None
+    exception = event_dict.get("exception")
+    return None if exception is fields.get("exception") or exception is False else exception
