@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from collector import collector
 from recipes import Recipe, value_at
 
@@ -19,11 +20,13 @@ def items(envelope: bytes) -> list[tuple[str, dict[str, Any]]]:
     return [(header["type"], payload) for header, payload in zip(rest[::2], rest[1::2])]
 
 
-def run(folder: Path, old: str = "", new: str = "") -> tuple[bytes, dict[str, list[Any]]]:
-    """Run the page's service; return its output, and what Sentry has got by type."""
+def run(
+    folder: Path, old: str = "", new: str = "", *, name: str = "sentry"
+) -> tuple[bytes, dict[str, list[Any]]]:
+    """Run a program of the page; return its output, and what Sentry has got by type."""
     with collector() as (port, received):
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", RECIPE.write("sentry", folder, old, new).name],
+            [sys.executable, "-W", "ignore", RECIPE.write(name, folder, old, new).name],
             cwd=folder,
             env={
                 **os.environ,
@@ -42,7 +45,7 @@ def run(folder: Path, old: str = "", new: str = "") -> tuple[bytes, dict[str, li
 
 
 def test_the_page_about_sentry_is_complete() -> None:
-    RECIPE.assert_is_complete("sentry")
+    RECIPE.assert_is_complete("sentry", "structlog-sentry")
 
 
 def test_sentry_gets_one_event_of_an_exception_with_the_id_that_its_lines_have(
@@ -63,3 +66,29 @@ def test_init_may_run_after_dockerflow(tmp_path: Path) -> None:
     later = code.replace(init, "").replace("    client =", f"    {init}    client =")
     _, sent = run(tmp_path, code, later)
     assert [event["tags"]["rid"] for event in sent["event"]] == ["4f1c"]
+
+
+@pytest.mark.parametrize("name", ["structlog", "logging"])
+def test_sentry_gets_one_event_of_an_exception_beside_structlog_sentry(
+    tmp_path: Path, name: str
+) -> None:
+    output, sent = run(tmp_path, name="structlog-sentry")
+    RECIPE.snippets["structlog-sentry"].assert_shows(output)
+    of_structlog, of_logging = sent["event"]
+    assert (of_structlog["logger"], of_structlog["message"]) == ("shop.cash", "no change")
+    assert of_structlog["tags"] == {"till": 3}
+    assert (of_logging["logger"], of_logging["logentry"]["message"]) == ("shop.bank", "no answer")
+
+    call = 'structlog.get_logger("shop.cash").error("no change", till=3)\n'
+    getter = {"structlog": "structlog.get_logger", "logging": "logging.getLogger"}[name]
+    raising = (
+        f"try:\n    1 / 0\nexcept ZeroDivisionError:\n    {getter}('shop').exception('failed')\n"
+    )
+    code = RECIPE.snippets["structlog-sentry"].code
+    before, after = code.split(call)
+    _, sent = run(tmp_path, code, before + raising + after, name="structlog-sentry")
+    kinds = [
+        [each["type"] for each in event.get("exception", {}).get("values", ())]
+        for event in sent["event"]
+    ]
+    assert kinds == [["ZeroDivisionError"], []]
