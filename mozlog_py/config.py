@@ -7,13 +7,14 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
 
-from mozlog_py._config.formatter_options import checked_processors
+from mozlog_py._config.formatter_options import check_processors
 from mozlog_py._config.options import (
     OptionError,
+    check_logger_names,
     check_mapping,
     check_names,
     check_stream,
@@ -485,7 +486,7 @@ def _check_kinds(
         if value is not None:
             check_text(name, value, meaning)
     check_mapping("formatter_options", formatter_options, "{'timestamp': True}")
-    check_mapping("loggers", loggers, "{'shop.cart': 'DEBUG'}")
+    check_logger_names(loggers)
     check_mapping("static_fields", static_fields, "{'env': 'prod'}")
     for name in _OWN_PARAMETERS:
         if name in (formatter_options or {}):
@@ -493,22 +494,10 @@ def _check_kinds(
                 f"formatter_options has {name} in it, which is a parameter of its own"
             )
     check_names("formatter_options", formatter_options or {}, _FORMATTER_OPTIONS)
-    _check_processors(processors)
+    check_processors(processors)
     check_switch("strict", strict)
     check_switch("include_context", include_context)
     check_switch("parse_messages", parse_messages)
-
-
-def _check_processors(processors: Any) -> None:
-    """Raise ``OptionError`` for invalid processors. A text is left to ``dictConfig``."""
-    if isinstance(processors, Iterator):
-        raise OptionError(
-            f"processors is {shown(processors)}, which can be read only once, and logging and "
-            "structlog both need them; write a list"
-        )
-    if isinstance(processors, (list, tuple)):
-        processors = [each for each in processors if not isinstance(each, str)]
-    checked_processors(processors)
 
 
 def _check_queue(queue: object) -> None:

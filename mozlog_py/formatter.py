@@ -368,7 +368,8 @@ class MozlogFormatter(BaseJsonFormatter):
         if self.include_context and not is_complete and "traceback" in message_dict:
             # True stands for the exception being handled, of which a processor has made a text.
             add_request_id(fields, record.exc_info or type(record) is EventRecord)
-        fields = merge(fields, message_dict, self.defaults)
+        names = {*OWN_FIELDS, self.timestamp} if isinstance(self.timestamp, str) else OWN_FIELDS
+        fields = merge(fields, message_dict, self.defaults, names)
         if self.processors and not is_complete and not is_converting(self, record):
             sanitiser = conversion_sanitiser(self, record)
             fields = processed_fields(self.processors, record, fields, sanitiser)

@@ -61,6 +61,7 @@ class TestWrongKinds:
             ({"processors": None}, "processors is None, which is no processor"),
             ({"hostname": 7}, "hostname is 7; it must be text"),
             ({"project": 7}, "project is 7; it must be text"),
+            ({"loggers": {5: "DEBUG"}}, "loggers has 5 in it; a logger's name must be text"),
             ({"loggers": {"a": True}}, r"loggers\['a'\] is True; the known levels"),
             ({"strict": "yes"}, "strict is 'yes'; it must be True or False, without quotes"),
             ({"strict": None}, "strict is None; it must be True or False$"),
@@ -88,6 +89,10 @@ class TestWrongKinds:
             ({"formatter_options": {"defaults": "a"}}, "defaults is 'a'; it must be a dict"),
             ({"formatter_options": {"reserved_attrs": "a"}}, "reserved_attrs is the text 'a'"),
             ({"formatter_options": {"timestamp": 1.5}}, "timestamp is 1.5; it must be True, False"),
+            (
+                {"formatter_options": {"timestamp": "msg"}},
+                "timestamp is 'msg', the name of a field",
+            ),
             ({"formatter_options": {"prefix": None}}, "prefix is None; it must be text"),
             ({"formatter_options": {"exc_info_as_array": "y"}}, "exc_info_as_array is 'y'"),
             ({"formatter_options": {"fmt": 5}}, r"fmt is 5; it must be a list of attributes"),

@@ -19,9 +19,10 @@ from typing import Any
 import hostile
 import pytest
 import structlog
-from conformance import Capture, checked, fields, record, render
+from conformance import Capture, checked, checked_lines, fields, record, render
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 
+import mozlog_py
 from mozlog_py import MozlogFormatter, context
 from mozlog_py._config.options import OptionError
 from mozlog_py._fields.event_record import EventRecord
@@ -487,6 +488,46 @@ class TestOptions:
         assert "2009" in fields(MozlogFormatter(timestamp="when"), made)["when"]
         late = fields(MozlogFormatter(timestamp=True), record(created=1e300))["Time"]
         assert late.startswith("2262-04-11T")
+
+    @pytest.mark.parametrize(("option", "name"), [(True, "Time"), ("ts", "ts"), ("rid", "rid")])
+    def test_timestamp_keeps_a_field_of_its_name(self, option: Any, name: str) -> None:
+        formatter = MozlogFormatter(timestamp=option, static_fields={"rid": "r-1"})
+        made = record("sold", created=1234567890.5)
+        vars(made)[name] = 5
+        assert fields(formatter, made)[f"extra.{name}"] == 5
+        assert fields(formatter, made)[name] == "2009-02-13T23:31:30.500000Z"
+
+        made = record({name: 6, "msg": "sold"}, created=1234567890.5)
+        vars(made)[name] = 5
+        got = fields(formatter, made)
+        kept = [each for key, each in got.items() if key.startswith(f"extra.{name}")]
+        assert sorted(kept) == [5, 6]
+        assert got[name] == "2009-02-13T23:31:30.500000Z"
+
+        made = record(json.dumps({name: 7}), created=1234567890.5)
+        assert fields(MozlogFormatter(timestamp=option), made)[f"extra.{name}"] == 7
+
+    def test_timestamp_keeps_fields_of_events_and_what_time_stampers_add(
+        self, untouched_process: None
+    ) -> None:
+        stream = io.StringIO()
+        for option, name in (("ts", "ts"), (True, "Time")):
+            mozlog_py.configure(
+                "shop",
+                stream=stream,
+                processors=[structlog.processors.TimeStamper(fmt="iso")],
+                formatter_options={"timestamp": option},
+            )
+            structlog.get_logger("shop").info("sold", **{name: 5})
+            structlog.get_logger("shop").info("sold")
+        named, _, usual, bare = (line["Fields"] for line in checked_lines(stream.getvalue()))
+        assert named["extra.ts"] == usual["extra.Time"] == 5
+        assert bare.keys() == {"Time", "msg"}
+
+    @pytest.mark.parametrize("name", ["msg", "error", "traceback", "stack"])
+    def test_timestamp_has_no_name_that_a_call_needs(self, name: str) -> None:
+        with pytest.raises(OptionError, match=f"timestamp is '{name}', the name of a field"):
+            MozlogFormatter(timestamp=name)
 
     def test_rename_fields_renames(self) -> None:
         formatter = MozlogFormatter(rename_fields={"msg": "message", "user": "uid"})

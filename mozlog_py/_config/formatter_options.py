@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from .options import OptionError, check_mapping, check_text, shown
@@ -11,6 +11,7 @@ __all__ = [
     "check_fmt",
     "check_json_default",
     "check_prefix",
+    "check_processors",
     "check_rename_fields",
     "check_renamed_fields",
     "check_reserved_attrs",
@@ -32,6 +33,8 @@ _FIELD_OF: Final = {
     "message": "msg",
     "stack_info": "stack",
 }
+# The fields that a call makes itself, which the time would replace.
+_OF_CALL: Final = ("msg", "error", "traceback", "stack")
 # The beginning of an attribute's name in ``fmt``, by style.
 _BEGINNINGS: Final = {"%": "%(", "{": "{", "$": "$"}
 
@@ -141,10 +144,19 @@ def check_reserved_attrs(reserved_attrs: object) -> None:
 
 
 def check_timestamp(timestamp: object) -> None:
-    """Raise ``OptionError`` if the option ``timestamp`` is neither a switch nor a name."""
+    """Check the option ``timestamp``.
+
+    Raises:
+        OptionError: It is neither a switch nor a name, or is the name of a field of the call.
+    """
     if not isinstance(timestamp, (bool, str)):
         raise OptionError(
             f"timestamp is {shown(timestamp)}; it must be True, False or the field's name"
+        )
+    if timestamp in _OF_CALL:
+        raise OptionError(
+            f"timestamp is {timestamp!r}, the name of a field that each call makes itself; write "
+            "True for the field 'Time', or another name"
         )
 
 
@@ -201,3 +213,15 @@ def checked_processors(
                 '"ext://package.module.processor"'
             )
     return chosen
+
+
+def check_processors(processors: Any) -> None:
+    """Raise ``OptionError`` for invalid processors. A text is left to ``dictConfig``."""
+    if isinstance(processors, Iterator):
+        raise OptionError(
+            f"processors is {shown(processors)}, which can be read only once, and logging and "
+            "structlog both need them; write a list"
+        )
+    if isinstance(processors, (list, tuple)):
+        processors = [each for each in processors if not isinstance(each, str)]
+    checked_processors(processors)

@@ -5,12 +5,14 @@ An error names the option, shows its value, and says what to write instead.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 __all__ = [
     "OptionError",
+    "check_logger_names",
     "check_mapping",
     "check_names",
     "check_no_positional",
@@ -23,6 +25,8 @@ __all__ = [
 ]
 
 _MAX_SHOWN: Final = 200
+# The classes of files that open() returns for reading.
+_FILES: Final = (io.TextIOWrapper, io.BufferedReader, io.FileIO)
 # The beginnings of texts that logging.config replaces with an object, at any depth.
 # Source: logging.config.BaseConfigurator.value_converters.
 _RESOLVED: Final = ("cfg://", "ext://")
@@ -110,6 +114,17 @@ def check_mapping(name: str, value: object, example: str = "") -> None:
         raise OptionError(f"{name} is {shown(value)}; it must be a dict{such_as}")
 
 
+def check_logger_names(loggers: Any) -> None:
+    """Raise ``OptionError`` unless the option ``loggers`` is None or a mapping by names."""
+    check_mapping("loggers", loggers, "{'shop.cart': 'DEBUG'}")
+    for name in loggers or {}:
+        if not isinstance(name, str):
+            raise OptionError(
+                f"loggers has {shown(name)} in it; a logger's name must be text, as in "
+                "{'shop.cart': 'DEBUG'}"
+            )
+
+
 def check_number(name: str, value: object, *, least: float, allowed: str, whole: bool) -> None:
     """Raise ``OptionError`` for a value that is not a number of at least ``least``.
 
@@ -187,6 +202,11 @@ def check_stream(name: str, stream: object, named_by: str = "name") -> None:
             f"{name} is {shown(stream)}, which has no write(); it must be an open stream such as "
             "sys.stderr, a path, or left out for sys.stdout"
         )
+    elif _is_read_only(stream):
+        raise OptionError(
+            f"{name} is {shown(stream)}, which is open for reading only; open it for writing, as "
+            "in open(path, 'ab'), or write the path"
+        )
 
 
 def _check_path(name: str, text: str, named_by: str) -> None:
@@ -205,6 +225,21 @@ def _check_path(name: str, text: str, named_by: str) -> None:
             f"or a suffix; for the application's name write {named_by}={text!r}; for a file write "
             f"'./{text}', '{text}.log' or a pathlib.Path"
         )
+
+
+def _is_read_only(stream: Any) -> bool:
+    """Return whether a file is open for reading only.
+
+    Only the files of ``open()`` itself are asked: other classes, such as those that derive from
+    ``io.TextIOBase``, inherit answers that do not hold for them.
+    """
+    if not any(type(stream) is kind for kind in _FILES):
+        return False
+    try:
+        return bool(stream.readable() and not stream.writable())
+    except ValueError:
+        # It is closed, or its descriptor is detached. The sink counts lines that it cannot write.
+        return False
 
 
 def _has_write(stream: object) -> bool:

@@ -14,7 +14,7 @@ import logging
 import operator
 import sys
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from itertools import islice
 from types import MethodType
 from typing import Any, Final, SupportsIndex
@@ -255,6 +255,7 @@ def merge(
     fields: Mapping[Any, Any],
     call_fields: Mapping[Any, Any],
     defaults: Mapping[Any, Any] = _NO_FIELDS,
+    own: Collection[str] = OWN_FIELDS,
 ) -> dict[Any, Any]:
     """Return the fields of a line: the call's own fields laid over the others.
 
@@ -265,6 +266,7 @@ def merge(
         fields: The other fields.
         call_fields: The fields that the call itself made.
         defaults: Fields for the names that neither has.
+        own: The names of our fields.
     """
     out = dict(fields)
     members: dict[str, Any] | None = None
@@ -272,7 +274,7 @@ def merge(
         if type(value) is JSONMessage and key == "msg":
             members = value.members
             continue
-        if key in OWN_FIELDS and key in out:
+        if key in own and key in out:
             out[unique_key(f"extra.{key}", {*out, *call_fields})] = out[key]
         out[key] = value
     for key, value in defaults.items():

@@ -30,7 +30,7 @@ from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
 from mozlog_py._values.dict_items import thawed
-from mozlog_py._values.sanitiser import Sanitiser, type_name
+from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
 from .plain_record import Renderer
@@ -325,6 +325,10 @@ def collect_fields(
     _apply_format_hooks(formatter, record, message_dict, sanitiser)
     if formatter.timestamp:
         name = formatter.timestamp if isinstance(formatter.timestamp, str) else "Time"
+        # A processor may have set the time of an event of structlog, as ``TimeStamper`` does.
+        if name in message_dict and not (name == "Time" and type(record) is EventRecord):
+            # A member of a message that is a dict.
+            message_dict[unique_key(f"extra.{name}", message_dict)] = message_dict.pop(name)
         message_dict[name] = _rfc3339(timestamp_ns(record))
     log_data: dict[str, Any] = {}
     # The processors run inside fill(), which hooks call without a sanitiser.

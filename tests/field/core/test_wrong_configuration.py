@@ -1,5 +1,6 @@
 """Configuration that cannot be meant as it is written, through every way to configure."""
 
+import io
 import json
 import logging
 import logging.config
@@ -117,6 +118,64 @@ def test_a_path_is_a_file_as_before(front: str, path: Any, empty_folder: Path) -
 def test_what_cannot_be_written_to_is_refused_as_stream(front: str, stream: Any) -> None:
     with pytest.raises(OptionError, match=r"stream is .*, which has no write\(\); it must be"):
         FRONTS[front](stream)
+
+
+@pytest.mark.parametrize("mode", ["r", "rb", "unbuffered"])
+@pytest.mark.parametrize("front", [name for name in FRONTS if name != "fileConfig"])
+def test_a_file_that_is_open_for_reading_only_is_refused_as_stream(
+    front: str, mode: str, empty_folder: Path
+) -> None:
+    path = empty_folder / "shop.log"
+    path.touch()
+    before = logging.getLogger().handlers[:]
+    file = path.open("rb", buffering=0) if mode == "unbuffered" else path.open(mode)
+    with file, pytest.raises(OptionError, match="which is open for reading only; open it"):
+        FRONTS[front](file)
+    assert logging.getLogger().handlers == before
+
+
+class Tee(io.TextIOBase):
+    """Inherits that it cannot be written to, and is."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+
+class Duplex(Tee):
+    def readable(self) -> bool:
+        return True
+
+
+class Bare:
+    write = Tee.write
+    text = ""
+
+
+class Wrong(Bare):
+    @property
+    def readable(self) -> Any:
+        raise LookupError
+
+    writable = readable
+
+
+@pytest.mark.parametrize("kind", [Tee, Duplex, Bare, Wrong])
+def test_an_object_with_write_is_a_stream_whatever_else_it_says(kind: Any) -> None:
+    stream = kind()
+    mozlog_py.configure("shop", stream=stream, format="mozlog")
+    logging.getLogger("shop").warning("sold")
+    assert json.loads(stream.text)["Fields"] == {"msg": "sold"}
+
+
+@pytest.mark.parametrize("front", ["MozlogHandler", "configure"])
+def test_a_closed_file_is_a_stream_as_before(front: str, empty_folder: Path) -> None:
+    file = (empty_folder / "shop.log").open("w")
+    file.close()
+    FRONTS[front](file)
 
 
 @pytest.mark.parametrize(
