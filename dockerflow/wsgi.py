@@ -12,10 +12,12 @@ iterated: its bindings end with it. A summary is logged when the server closes t
 from __future__ import annotations
 
 import http
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from typing import Any, Final, TypeVar
 
+from dockerflow._request.client_fault import error_of_server
 from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange, marked_method
 from dockerflow._request.options import Middleware, Options
 from dockerflow._request.resolve_id import IdHeaders, resolve_id
@@ -220,6 +222,10 @@ class WSGIExchange(Exchange):
                 self.has_sent = True
                 raise
         self.code = int(status[:3]) if status[:3].isdecimal() else None
+        if _is_beyond_latin_1(status, headers) and callable(self._write):
+            # Some servers encode these with the first part of the body, where a summary may be
+            # logged already. This has them send or refuse the headers here.
+            self.write(b"")
         if self.is_whole and self.body_type is None and not self.is_over and current() is self:
             # The framework's own context still exists for the handlers that log the summary.
             self.finish()
@@ -341,15 +347,20 @@ class _Body:
         """End the request."""
         exchange = self._exchange
         close = getattr(self._iterable, "close", None)
-        # A server closes a body that it has sent, or whose part has raised.
-        exchange.has_sent = True
+        error = None if exchange.is_over else error_of_server(sys.exc_info()[1])
+        # A server closes a body that it has sent, or whose part has raised. One that cannot send a
+        # part has sent the status before.
+        exchange.has_sent = exchange.has_sent or error is None
         try:
             if close is not None:
                 exchange.context.run(close)
-        except BaseException as error:
-            exchange.fail(error)
+        except BaseException as failure:
+            exchange.fail(failure)
             raise
-        exchange.finish()
+        if error is None:
+            exchange.finish()
+        else:
+            exchange.fail(error)
 
     def __del__(self) -> None:
         # A caller may drop the body without closing it.
@@ -370,6 +381,22 @@ class _SizedBody(_Body):
 
     def __len__(self) -> int:
         return len(self._iterable)  # type: ignore[arg-type]
+
+
+def _is_beyond_latin_1(status: str, headers: list[tuple[str, str]]) -> bool:
+    """Return whether a status line or a header has a character that PEP 3333 does not allow."""
+    try:
+        for _, value in headers:
+            if not value.isascii():
+                value.encode("latin-1")
+        if not status.isascii():
+            status.encode("latin-1")
+    except UnicodeEncodeError:
+        return True
+    except (AttributeError, TypeError, ValueError):
+        # These are no pairs of texts. The server has taken them all the same.
+        return False
+    return False
 
 
 # RFC 9110, 15.2.2: the answer of a server whose socket serves another protocol from then on.

@@ -15,7 +15,13 @@ from mozlog_py._values.tracebacks import cause_of, context_of, group_of_one
 
 from .server_task import SERVERS, package_of
 
-__all__ = ["BAD_REQUEST", "CLIENT_CLOSED_REQUEST", "is_raised_by", "status_of_client_fault"]
+__all__ = [
+    "BAD_REQUEST",
+    "CLIENT_CLOSED_REQUEST",
+    "error_of_server",
+    "is_raised_by",
+    "status_of_client_fault",
+]
 
 #: What the server answers itself where a client has sent what is no HTTP.
 BAD_REQUEST: Final = 400
@@ -73,6 +79,19 @@ def is_raised_by(package: str, error: BaseException) -> bool:
     return bool(modules) and package_of(modules[-1]) == package
 
 
+def error_of_server(error: BaseException | None) -> Exception | None:
+    """Return an exception that is being handled if the code of a server handles it, else None.
+
+    Args:
+        error: What ``sys.exc_info()`` has. An application that calls another one in-process may
+            handle an exception of its own around that call.
+    """
+    if not isinstance(error, Exception):
+        # What ends a worker says nothing of the response.
+        return None
+    return error if _is_servers(next(_modules_of(error), "")) else None
+
+
 def _unwrapped(error: BaseException) -> tuple[BaseException, bool]:
     """Return the error that a framework has raised its own from, to say the same.
 
@@ -105,11 +124,13 @@ def _status_of(error: BaseException, *, is_servers: bool = False) -> int | None:
     if kind is RuntimeError:
         return CLIENT_CLOSED_REQUEST if _is_of_closed_transport(error, modules) else None
     if package_of(kind.__module__) in _PACKAGES:
+        if kind.__name__ in _GONE_NAMES:
+            return CLIENT_CLOSED_REQUEST
         if kind.__name__ == "RemoteProtocolError":
             return BAD_REQUEST
         if kind.__name__ == "LocalProtocolError":
             return BAD_REQUEST if modules[-1] == _STATE else None
-        if kind.__name__ not in _GONE_NAMES and not _READING.isdisjoint(modules):
+        if not _READING.isdisjoint(modules):
             return BAD_REQUEST
     if isinstance(error, OSError):
         if (
