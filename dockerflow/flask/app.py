@@ -7,12 +7,14 @@ and end the request themselves.
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from operator import methodcaller
 from pathlib import Path
-from types import MethodType
+from types import FrameType, MethodType
 from typing import Any, Final
 
 from flask import (
@@ -27,13 +29,14 @@ from flask import (
     request,
 )
 from flask.blueprints import BlueprintSetupState
-from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
+from werkzeug.exceptions import InternalServerError, NotFound
 from werkzeug.wsgi import ClosingIterator
 
 from dockerflow import checks  # noqa: F401 - upstream has the name here
 from dockerflow._request import adapter
-from dockerflow._request.exchange import REQUEST, Exchange
+from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange
 from dockerflow._request.extension import Extension, Installation
+from dockerflow._request.http_exception import status_of_page
 from dockerflow._request.layer import LiveLayer
 from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.endpoints import Endpoints, Reply
@@ -61,6 +64,13 @@ _INSTALLATION: Final = "dockerflow.installation"
 _CORE: Final = "dockerflow.core"
 # The content type of upstream's responses without JSON.
 _HTML: Final = "text/html; charset=utf-8"
+_WSGI_APP: Final = Flask.wsgi_app.__code__
+_TAKEN_BEFORE: Final = (
+    "This application is served by a wsgi_app that was taken before Dockerflow(app), as "
+    "connexion.FlaskApp does: answers that Flask does not make have no request id, and summaries "
+    "have the status and the time of Flask. Put dockerflow.asgi.DockerflowASGI or "
+    "dockerflow.wsgi.DockerflowWSGI around the whole application, with endpoints=False"
+)
 # The original of flask-login, which a test may replace.
 _CURRENT_USER: Final = current_user
 
@@ -149,9 +159,7 @@ class Dockerflow(Extension):
         served: Any = _request()
         summary: Any = served.environ.get(REQUEST)
         if summary is None or summary.is_over:
-            summary = HandBegun()
-            summary.method, summary.path = served.method, served.path
-            current_app.extensions[_CORE].begin(summary, served.environ)
+            summary = current_app.extensions[_CORE].join_or_begin(served, self.logger)
         _show(summary, _globals())
 
     def _after_request(self, response: Response) -> Response:
@@ -161,6 +169,8 @@ class Dockerflow(Extension):
             return response
         self._fill(summary, own)
         if isinstance(summary, HandBegun):
+            headers: Any = response.headers
+            headers.update(summary.echo_headers(headers, headers.getlist("Vary")))
             summary.code = response.status_code
             summary.finish()
         elif isinstance(summary, WSGIExchange):
@@ -192,11 +202,14 @@ class Dockerflow(Extension):
             return
         self._fill(summary, own)
         summary.error = exception
-        if isinstance(exception, HTTPException) and (exception.code or 500) < 500:
+        status = status_of_page(exception)
+        if status < 500:
             # With TRAP_HTTP_EXCEPTIONS a layer further out may answer it.
-            summary.status_of_error = exception.code
+            summary.status_of_error = status
         if isinstance(summary, HandBegun):
-            summary.code = summary.status_of_error or 500
+            summary.code = status
+            # The layer that answers it logs it in another context.
+            summary.attach_id(exception)
             summary.finish(exception)
 
     def _fill(self, summary: RequestSummary, own: Any) -> None:
@@ -254,7 +267,11 @@ class Dockerflow(Extension):
 
 
 class HandBegun(Exchange):
-    """A request whose hooks are called by hand, as in a test, without the core around them."""
+    """A request without the core around it, whose hooks begin and end it.
+
+    A test has called them by hand, or the application is served by a ``wsgi_app`` that was taken
+    before the extension was installed.
+    """
 
 
 class _FlaskWSGI(LiveLayer, DockerflowWSGI):
@@ -262,11 +279,44 @@ class _FlaskWSGI(LiveLayer, DockerflowWSGI):
 
     #: Whether no other layer is between this one and Flask.
     is_innermost = True
+    _has_warned = False
+
+    def join_or_begin(self, served: Request, logger: logging.Logger) -> Any:
+        """Join the request of a layer around an application that is served without this core.
+
+        Without such a layer, begin the request.
+
+        Args:
+            served: Flask's request.
+            logger: Logs once what the core around the application would do.
+        """
+        environ = served.environ
+        outer = enclosing_exchange(environ, environ["REQUEST_METHOD"])
+        if outer is not None:
+            self._join(outer, environ)
+            return outer
+        begun = HandBegun()
+        begun.method, begun.path = served.method, served.path
+        self.begin(begun, environ)
+        if not self._has_warned and _is_served():
+            self._has_warned = True
+            logger.warning(_TAKEN_BEFORE)
+        return begun
 
     def _goes_on_in_caller(self, environ: Any) -> bool:
         # Flask's contexts must be left in the context that they were entered in. A test client in
         # a ``with`` block enters them again, and a caller may have entered one.
         return "werkzeug.debug.preserve_context" in environ or has_app_context()
+
+
+def _is_served() -> bool:
+    """Return whether the current hook is called by Flask's ``wsgi_app``, and not by a test."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _WSGI_APP:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _show(summary: RequestSummary, own: Any) -> None:

@@ -1,0 +1,174 @@
+"""Flask whose ``wsgi_app`` was taken before the extension was installed, as connexion takes it."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+import pytest
+from a2wsgi import WSGIMiddleware
+from contract import Lines
+from drivers import Answer, ASGIDriver, Driver, WSGIDriver
+from starlette.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException as Page
+
+from dockerflow._request.http_exception import status_of_page
+from dockerflow.asgi import DockerflowASGI
+from dockerflow.flask import Dockerflow
+from dockerflow.wsgi import DockerflowWSGI
+
+WARNING = "was taken before Dockerflow(app)"
+
+
+class Site:
+    """An application that is answered like connexion's: HTTP exceptions by a layer outside."""
+
+    def __init__(self) -> None:
+        app = self.app = flask.Flask("shop")
+        app.config.update(PROPAGATE_EXCEPTIONS=True, TRAP_HTTP_EXCEPTIONS=True)
+        taken = app.wsgi_app
+        Dockerflow(app)
+        app.register_error_handler(Page, self.raise_again)
+
+        @app.get("/")
+        def index() -> str:
+            logging.getLogger("app").info("serving")
+            return "x"
+
+        @app.get("/stream")
+        def stream() -> Any:
+            return flask.Response(iter(["a", "b"]))
+
+        @app.get("/boom")
+        def boom() -> str:
+            raise RuntimeError("boom")
+
+        @app.get("/busy")
+        def busy() -> str:
+            flask.abort(503)
+
+        def answering(environ: Any, start_response: Any) -> Any:
+            try:
+                return taken(environ, start_response)
+            except HTTPException as error:
+                start_response(f"{error.status_code} Answered", [])
+                return [b"answered outside"]
+            except Exception as error:
+                logging.getLogger("outside").error("failed", exc_info=error)
+                start_response("500 Answered", [])
+                return [b"failed"]
+
+        self.wsgi = answering
+
+    def raise_again(self, page: Page) -> Any:
+        raise HTTPException(page.code or 500)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+@pytest.fixture(params=["wsgi", "a2wsgi"])
+def driver(request: pytest.FixtureRequest, site: Site) -> Driver:
+    if request.param == "wsgi":
+        return WSGIDriver(site.wsgi)
+    return ASGIDriver(WSGIMiddleware(site.wsgi))
+
+
+@pytest.fixture(params=["wsgi", "a2wsgi"])
+def around(request: pytest.FixtureRequest, site: Site) -> Iterator[Driver]:
+    """The application within a layer of ours around all of it."""
+    if request.param == "wsgi":
+        yield WSGIDriver(DockerflowWSGI(site.wsgi, endpoints=False))
+    else:
+        yield ASGIDriver(DockerflowASGI(WSGIMiddleware(site.wsgi), endpoints=False))
+
+
+def ask(driver: Driver, path: str) -> Answer:
+    return driver.get(path, headers=[("x-request-id", "r1")])
+
+
+def outcome(lines: Lines) -> tuple[Any, ...]:
+    return lines.summary["rid"], lines.summary["code"], lines.summary["errno"]
+
+
+@pytest.mark.parametrize("path", ["/", "/stream"])
+def test_an_answer_of_flask_carries_the_id(driver: Driver, lines: Lines, path: str) -> None:
+    answer = ask(driver, path)
+    assert (answer.status, answer.header("x-request-id")) == (200, "r1")
+    assert answer.header("vary") == "x-request-id"
+    assert outcome(lines) == ("r1", 200, 0)
+
+
+def test_an_id_that_the_view_has_set_stays(site: Site, driver: Driver) -> None:
+    @site.app.get("/own")
+    def own() -> Any:
+        return flask.Response("x", headers={"X-Request-ID": "own"})
+
+    assert ask(driver, "/own").header("x-request-id") == "own"
+
+
+def test_a_page_that_is_answered_outside_is_no_error(driver: Driver, lines: Lines) -> None:
+    assert ask(driver, "/nowhere").status == 404
+    assert outcome(lines) == ("r1", 404, 0)
+
+
+def test_an_exception_is_an_error_and_the_line_of_the_layer_outside_has_the_id(
+    driver: Driver, lines: Lines
+) -> None:
+    assert ask(driver, "/boom").status == 500
+    assert outcome(lines) == ("r1", 500, 500)
+    assert [fields["rid"] for fields in lines.of("outside")] == ["r1"]
+
+
+def test_a_page_of_a_server_error_is_an_error_with_its_own_code(
+    driver: Driver, lines: Lines
+) -> None:
+    assert ask(driver, "/busy").status == 503
+    assert outcome(lines) == ("r1", 503, 500)
+
+
+def test_a_warning_comes_once_and_names_the_repair(driver: Driver, lines: Lines) -> None:
+    for _ in range(3):
+        ask(driver, "/")
+    (warning,) = lines.of("dockerflow.flask")
+    assert WARNING in warning["msg"]
+    assert "dockerflow.asgi.DockerflowASGI" in warning["msg"]
+
+
+def test_a_warning_does_not_come_where_a_test_calls_the_hooks(lines: Lines) -> None:
+    app = flask.Flask("shop")
+    Dockerflow(app)
+    with app.test_request_context("/"):
+        app.preprocess_request()
+        app.process_response(app.response_class("x"))
+    assert lines.of("dockerflow.flask") == []
+    assert lines.summary["code"] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "errno"),
+    [("/", 200, 0), ("/stream", 200, 0), ("/nowhere", 404, 0), ("/boom", 500, 500)],
+)
+def test_a_layer_around_all_makes_one_id_and_one_summary(
+    around: Driver, lines: Lines, path: str, status: int, errno: int
+) -> None:
+    answer = ask(around, path)
+    assert (answer.status, answer.header("x-request-id")) == (status, "r1")
+    assert outcome(lines) == ("r1", status, errno)
+    assert {fields["rid"] for fields in lines.of("app")} <= {"r1"}
+    assert lines.of("dockerflow.flask") == []
+
+
+def test_status_of_page_is_that_of_http_exceptions_alone() -> None:
+    class OfAService(Exception):
+        status_code = 429
+
+    class Problem(HTTPException):
+        pass
+
+    assert status_of_page(Problem(422)) == 422
+    assert status_of_page(Page()) == 500
+    assert status_of_page(OfAService()) == 500
+    assert status_of_page(ValueError()) == 500
