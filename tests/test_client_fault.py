@@ -239,6 +239,85 @@ def test_an_error_that_says_the_same_as_that_of_the_server_is_the_clients_doing(
     assert status_of_client_fault(raised_by(read)) == status
 
 
+# -- WebOb, and Pyramid above it ------------------------------------------------------
+
+DISCONNECTION = type("DisconnectionError", (OSError,), {"__module__": "webob.request"})
+
+
+def test_a_body_that_ends_early_for_webob_is_the_clients_doing() -> None:
+    read = named("webob.request", "raise given")
+    assert status_of_client_fault(raised_by(lambda: read(DISCONNECTION("997 more")))) == 499
+
+
+def test_a_body_that_ends_early_for_webob_behind_a_bug_stays_a_bug() -> None:
+    def serve() -> None:
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            named("webob.request", "raise given")(DISCONNECTION("997 more"))
+
+    assert status_of_client_fault(raised_by(serve)) is None
+
+
+def test_an_error_of_webob_that_the_application_raises_itself_is_a_bug() -> None:
+    fail = named("shop", "raise given")
+    assert status_of_client_fault(raised_by(lambda: fail(DISCONNECTION("mine")))) is None
+
+
+def looks_for_a_view(module: str, kind: str, call: Callable[[], Any]) -> BaseException:
+    """Return what a call raises, raised again where a search for a view of it has failed."""
+    not_found = type(kind, (Exception,), {})
+    namespace: dict[str, Any] = {"__name__": module, "NotFound": not_found}
+    exec(
+        """
+def tween(call):
+    try:
+        call()
+    except Exception as error:
+        try:
+            raise NotFound
+        except NotFound:
+            raise error
+""",
+        namespace,
+    )
+    error = raised_by(lambda: namespace["tween"](call))
+    assert type(error.__context__) is not_found
+    return error
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "status"),
+    [
+        ("pyramid.tweens", "HTTPNotFound", 400),
+        ("pyramid.tweens", "LookupError", None),
+        ("shop", "HTTPNotFound", None),
+    ],
+)
+def test_a_body_that_pyramid_has_no_view_of_an_error_for_is_the_clients_doing(
+    module: str, kind: str, status: int | None
+) -> None:
+    error = looks_for_a_view(module, kind, lambda: chunks(b"zz\r\nhello").read(5))
+    assert status_of_client_fault(error) == status
+
+
+def test_a_bug_that_pyramid_has_no_view_for_stays_a_bug() -> None:
+    error = looks_for_a_view("pyramid.tweens", "HTTPNotFound", named("shop", "1 / 0").__get__(0))
+    assert type(error) is ZeroDivisionError
+    assert status_of_client_fault(error) is None
+
+
+# -- what is written to a connection of waitress that is closed -----------------------
+
+
+def test_a_connection_of_waitress_that_is_closed_is_the_clients_doing() -> None:
+    from waitress.channel import ClientDisconnected
+
+    write = named("waitress.channel", "raise given")
+    assert not issubclass(ClientDisconnected, OSError)
+    assert status_of_client_fault(raised_by(lambda: write(ClientDisconnected()))) == 499
+
+
 # -- transports of uvloop that are closed ---------------------------------------------
 
 

@@ -45,6 +45,10 @@ _CLOSED_TRANSPORT: Final = "unable to perform operation on "
 _EVENT_LOOPS: Final = frozenset({"asyncio", "uvloop"})
 # Django's own error for a body that cannot be read, by its module and its name.
 _UNREADABLE: Final = ("django.http.request", "UnreadablePostError")
+# WebOb's own error for a body that ends early. It reads the body in the application's frames.
+_ENDED_EARLY: Final = ("webob.request", "DisconnectionError")
+# Pyramid looks for a view of an exception, and raises that exception again where it finds none.
+_NO_EXCEPTION_VIEW: Final = ("pyramid.tweens", "HTTPNotFound")
 # How tasks of a group are cancelled.
 _CANCELLATIONS: Final = frozenset({"Cancelled", "CancelledError"})
 # A chain may be a circle, and a traceback as deep as the stack.
@@ -119,6 +123,8 @@ def _unwrapped(error: BaseException) -> tuple[BaseException, bool]:
 def _status_of(error: BaseException, *, is_servers: bool = False) -> int | None:
     kind = type(error)
     modules = [*_modules_of(error)]
+    if (kind.__module__, kind.__name__) == _ENDED_EARLY and modules[-1:] == [_ENDED_EARLY[0]]:
+        return CLIENT_CLOSED_REQUEST
     if not (is_servers or any(map(_is_servers, modules))):
         return None
     if kind is RuntimeError:
@@ -171,6 +177,10 @@ def _hides_another(error: BaseException) -> bool:
             continue
         earlier, is_reading = _unwrapped(earlier)
         first = next(_modules_of(earlier), "")
+        if (first, type(earlier).__name__) == _NO_EXCEPTION_VIEW:
+            # It came behind the exception that was raised again.
+            pending += _earlier(earlier)
+            continue
         # Those of the server's own code never were the application's.
         if not _is_servers(first) and _status_of(earlier, is_servers=is_reading) is None:
             return True
