@@ -31,7 +31,7 @@ from mozlog_py._stdlib.import_hooks import call_when_imported, import_structlog
 from mozlog_py._stdlib.minimal_records import use_full_records, use_minimal_records
 
 from .queued import check_queue_options
-from .servers import SERVER_LOGGERS, filter_for, take_over
+from .servers import SERVER_LOGGERS, SWITCHED_BY_STATE, filter_for, take_over
 from .typing import FormatName, FormatterOptions, Level, Processor, QueueOptions, Stream
 
 __all__ = ["ALIASES", "FORMATS", "JSON_ENCODER", "configure", "dict_config"]
@@ -266,12 +266,13 @@ def _handler_config(
 
 def _loggers_config(levels: Mapping[str, Level]) -> dict[str, dict[str, Any]]:
     loggers: dict[str, dict[str, Any]] = {
-        name: {"handlers": [], "propagate": True, "filters": [filter_for(name).__name__]}
-        for name in SERVER_LOGGERS
+        name: {"handlers": [], "filters": [filter_for(name).__name__]} for name in SERVER_LOGGERS
     }
+    # For the others the filter sets it, unless the server has switched the access log off.
+    for name in set(SERVER_LOGGERS).difference(SWITCHED_BY_STATE):
+        loggers[name]["propagate"] = True
     for name, level in levels.items():
-        number = _level(level, f"loggers[{name!r}]")
-        loggers[name] = {**loggers.get(name, {}), "level": number}
+        loggers.setdefault(name, {})["level"] = _level(level, f"loggers[{name!r}]")
     return loggers
 
 

@@ -25,7 +25,11 @@ from mozlog_py._fields.summarised import (
     summarised,
 )
 from mozlog_py._stdlib.daphne_access import log_access, remember_failure
-from mozlog_py._stdlib.propagating_logger import make_propagating, remove_console_handler
+from mozlog_py._stdlib.propagating_logger import (
+    keep_switched_off,
+    make_propagating,
+    remove_console_handler,
+)
 
 from .celery import connect_signals
 from .context import read_request_id
@@ -33,6 +37,7 @@ from .context import read_request_id
 __all__ = [
     "ACCESS_LOGGERS",
     "SERVER_LOGGERS",
+    "SWITCHED_BY_STATE",
     "AccessFields",
     "DjangoAccessFields",
     "ErrorFields",
@@ -55,6 +60,10 @@ ACCESS_LOGGERS: Final = (
     "sanic.access",
     "uvicorn.access",
 )
+
+#: Those that a server switches off by removing the logger's handlers, as uvicorn does. gunicorn's
+#: logger has none in any case: its own settings switch it on.
+SWITCHED_BY_STATE: Final = tuple(name for name in ACCESS_LOGGERS if name != "gunicorn.access")
 
 #: The loggers that ``take_over`` changes.
 SERVER_LOGGERS: Final = (
@@ -151,11 +160,14 @@ class AccessFields(_SameAsAny):
 
     If the server logs while it sends the response, the context has the id. gunicorn, granian
     and Werkzeug log after the application has returned.
+    A new filter has the access logs propagate that are on, since ``dict_config()`` cannot know
+    them: a server may switch one off later.
     """
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
         served.is_wanted = True
+        keep_switched_off(SWITCHED_BY_STATE)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""

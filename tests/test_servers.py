@@ -214,6 +214,24 @@ class TestConfiguredByTheApplication:
         lines = assert_served("uvicorn", served.out, is_access_logged=False)
         assert messages(lines, "uvicorn.access") == []
 
+    @pytest.mark.parametrize("options", [[], ["--log-config", "log.json"]], ids=["own", "given"])
+    @pytest.mark.parametrize("is_off", [True, False])
+    def test_uvicorn_without_an_access_log_has_none_where_a_dict_is_applied(
+        self, folder: Path, options: list[str], is_off: bool
+    ) -> None:
+        # As Django applies LOGGING, when uvicorn imports the application.
+        applied = "import logging.config\nfrom application import asgi as app, log_config\n"
+        files = {**FILES, "applied.py": f"{applied}logging.config.dictConfig(log_config)\n"}
+        command = ["uvicorn", "applied:app", *UVICORN[2:], *options]
+        if is_off:
+            command.append("--no-access-log")
+        with server(folder, command, files=files) as it:
+            ask(it)
+        written = [text for text in it.out.splitlines(keepends=True) if text[:1] == b"{"]
+        lines = checked_lines(b"".join(written))
+        assert of_path(lines, "/fine")
+        assert [line["Type"] for line in lines].count("uvicorn.access") == (0 if is_off else 2)
+
     def test_uvicorns_supervisor_is_alone_in_its_own_words(self, folder: Path) -> None:
         command = [*UVICORN, "--workers", "2"]
         with server(folder, command, setup="configure") as served:

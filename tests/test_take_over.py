@@ -9,7 +9,7 @@ import logging.config
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from logging.handlers import QueueHandler
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,7 +23,7 @@ from mozlog_py import celery as tasks
 from mozlog_py._fields.late_request_ids import attach_request_id, remember_served, take_served
 from mozlog_py._stdlib.import_hooks import _Finder, call_when_imported
 from mozlog_py._stdlib.propagating_logger import PropagatingLogger
-from mozlog_py.servers import ACCESS_LOGGERS, SERVER_LOGGERS, take_over
+from mozlog_py.servers import ACCESS_LOGGERS, SERVER_LOGGERS, SWITCHED_BY_STATE, take_over
 
 pytestmark = pytest.mark.usefixtures("untouched_process", "query_strings")
 
@@ -250,6 +250,83 @@ class TestSwitchedOff:
         borrower.propagate = False
         configure()
         assert borrower.hasHandlers() is is_on
+        borrower.info("hello")
+        assert lines_of(capsys).count("\n") == is_on
+
+
+def apply_later() -> Callable[[], None]:
+    """Return a function that applies a dict which was made before the call."""
+    made = mozlog_py.dict_config("service", format="mozlog")
+    return lambda: logging.config.dictConfig(made)
+
+
+def apply_now() -> None:
+    apply_later()()
+
+
+class TestSwitchedOffBeforeADict:
+    """An access log, and the dict of ``dict_config()`` applied to it, as Django's LOGGING is."""
+
+    @pytest.mark.parametrize("is_made_before", [True, False])
+    @pytest.mark.parametrize("has_dict_before", [True, False])
+    @pytest.mark.parametrize("name", SWITCHED_BY_STATE)
+    def test_an_access_log_stays_off_under_a_dict(
+        self,
+        name: str,
+        has_dict_before: bool,
+        is_made_before: bool,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        apply = apply_later() if is_made_before else apply_now
+        if has_dict_before:
+            # uvicorn.run(log_config=dict_config(), access_log=False)
+            apply_now()
+        logger = logging.getLogger(name)
+        # As uvicorn does it.
+        logger.handlers = []
+        logger.propagate = False
+        for _ in range(2):
+            apply()
+            assert not logger.hasHandlers()
+            logger.info("hello")
+        configure()
+        logger.info("hello")
+        assert lines_of(capsys) == ""
+
+    @pytest.mark.parametrize("name", ACCESS_LOGGERS)
+    @pytest.mark.parametrize("is_taken_over", [True, False])
+    def test_an_access_log_that_is_on_is_heard_under_a_dict(
+        self, name: str, is_taken_over: bool, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        if is_taken_over:
+            configure()
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.StreamHandler(sys.stdout))
+        logger.propagate = False
+        for _ in range(2):
+            apply_now()
+            logger.info("hello")
+        assert said(capsys) == ["hello", "hello"]
+
+    def test_an_access_log_of_gunicorn_is_heard_under_a_dict(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        # gunicorn sets this before it applies logconfig_dict, and asks its own settings.
+        logging.getLogger("gunicorn.access").propagate = False
+        apply_now()
+        logging.getLogger("gunicorn.access").info("hello")
+        assert said(capsys) == ["hello"]
+
+    @pytest.mark.parametrize("is_on", [True, False])
+    def test_an_access_log_that_shares_handlers_is_on_under_a_dict_when_that_of_gunicorn_is(
+        self, is_on: bool, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lender = logging.getLogger("gunicorn.access")
+        lender.propagate = is_on
+        borrower = logging.getLogger("uvicorn.access")
+        borrower.handlers = lender.handlers
+        borrower.propagate = False
+        apply_now()
         borrower.info("hello")
         assert lines_of(capsys).count("\n") == is_on
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from types import FrameType
 from typing import Any, Final
 
-__all__ = ["PropagatingLogger", "make_propagating", "remove_console_handler"]
+__all__ = [
+    "PropagatingLogger",
+    "keep_switched_off",
+    "make_propagating",
+    "remove_console_handler",
+]
 
 # The classes of servers' handlers. A handler of another class is the application's.
 _OF_SERVERS: Final = (logging.StreamHandler, logging.FileHandler)
@@ -34,6 +39,21 @@ def make_propagating(logger: logging.Logger, access_loggers: Container[str]) -> 
     _derive(logger, PropagatingLogger)
     # The assignment replaces the server's handlers.
     logger.handlers = logger.handlers
+
+
+def keep_switched_off(access_loggers: Iterable[str]) -> None:
+    """Have access logs propagate, but for those that a server has switched off.
+
+    ``dictConfig`` makes its filters before it removes the handlers of loggers. So a filter calls
+    this while the handlers still show which access logs are on.
+
+    Args:
+        access_loggers: The names of the loggers that a server can switch off.
+    """
+    for name in access_loggers:
+        logger = logging.getLogger(name)
+        if logger.handlers or _shares_handlers(logger):
+            logger.propagate = True
 
 
 def remove_console_handler(logger: logging.Logger) -> None:
@@ -88,17 +108,18 @@ class PropagatingLogger(_TakenOverLogger):
             vars(self)["propagate"]
             or self.handlers
             or self.name not in _access_loggers
-            or self._shares_handlers()
+            or _shares_handlers(self)
         )
 
     @propagate.setter
     def propagate(self, is_propagating: bool) -> None:
         vars(self)["propagate"] = is_propagating
 
-    def _shares_handlers(self) -> bool:
-        # uvicorn's worker for gunicorn shares the list of handlers with gunicorn's logger.
-        lender = logging.getLogger("gunicorn.access")
-        return self is not lender and self.handlers is lender.handlers and lender.propagate
+
+def _shares_handlers(logger: logging.Logger) -> bool:
+    # uvicorn's worker for gunicorn shares the list of handlers with gunicorn's logger.
+    lender = logging.getLogger("gunicorn.access")
+    return logger is not lender and logger.handlers is lender.handlers and lender.propagate
 
 
 def _caller() -> Any:
