@@ -29,7 +29,7 @@ from dockerflow.checks._run.surroundings import PLAIN, Surroundings
 from dockerflow.checks.registry import checks_of
 from mozlog_py._line.line_encoder import encode
 from mozlog_py._process.fork_safe_import import fork_safe_import
-from mozlog_py._values.sanitiser import Sanitiser
+from mozlog_py._values.sanitiser import Sanitiser, type_name
 from mozlog_py._values.tracebacks import leave_out_frames
 
 from . import checks
@@ -107,11 +107,24 @@ class Reply(NamedTuple):
 
 def _json(status: int, payload: Any) -> Reply:
     try:
-        body = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
-    except (RecursionError, TypeError, ValueError):
+        body = json.dumps(
+            payload, allow_nan=False, default=_json_value, separators=(",", ":")
+        ).encode()
+    except (RecursionError, ValueError):
         # A version callback may return any value.
         body = encode(Sanitiser().value(payload))
     return Reply(status, (_JSON, _NO_STORE), body)
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value of a version callback, such as a date, as JSON can have it."""
+    sanitiser = Sanitiser()
+    plain = sanitiser.value(value)
+    if plain == sanitiser.repr(value):
+        # The text of an object says nothing of the version, and may show what is not public.
+        kind = type_name(type(value))
+        raise TypeError(f"The version callback returned a value of {kind}, which is no JSON")
+    return plain
 
 
 #: The response of ``/__lbheartbeat__``.
@@ -132,11 +145,24 @@ def version(read: Callable[[], Any], logger: logging.Logger, *, is_masked: bool 
             framework, as from a view. Only for an invalid ``version.json`` there is a response.
         logger: The logger for an invalid file.
         is_masked: As for ``version_of``.
+
+    Raises:
+        TypeError: As in ``version_of``; or the version is an awaitable, such as the coroutine of
+            an ``async def``.
     """
     try:
-        return version_of(read(), is_masked=is_masked)
+        found = read()
     except VersionFileError as failure:
         return version_failed(failure, logger)
+    if inspect.isawaitable(found):
+        if inspect.iscoroutine(found):
+            # Python warns of one that is neither awaited nor closed.
+            found.close()
+        raise TypeError(
+            "The version callback returned an awaitable, and this view cannot await one: "
+            "register a function without async"
+        )
+    return version_of(found, is_masked=is_masked)
 
 
 def version_of(found: Any, *, is_masked: bool = True) -> Reply:
@@ -145,6 +171,9 @@ def version_of(found: Any, *, is_masked: bool = True) -> Reply:
     Args:
         found: The version; None for a missing file.
         is_masked: Whether credentials in its URLs are masked.
+
+    Raises:
+        TypeError: The version has a value that JSON has no form for.
     """
     if found is None:
         return Reply(404, (_TEXT, _NO_STORE), b"version.json not found")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import gc
 import json
 import logging
 import os
 import subprocess
 import sys
-from pathlib import Path
+import uuid
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -56,6 +60,50 @@ class TestVersion:
         assert record.getMessage() == (
             "The version cannot be read: version.json is unusable: it is a JSON array"
         )
+
+
+class TestValuesOfAVersion:
+    @pytest.mark.filterwarnings("error")
+    def test_a_coroutine_is_refused_where_nothing_can_await_it(self) -> None:
+        async def read() -> Any:
+            return {"version": "1"}
+
+        with pytest.raises(TypeError, match="returned an awaitable"):
+            endpoints.version(read, _LOGGER)
+        gc.collect()
+
+    def test_an_awaitable_is_refused_where_nothing_can_await_it(self) -> None:
+        class Later:
+            def __await__(self) -> Any:
+                yield
+
+        with pytest.raises(TypeError, match="returned an awaitable"):
+            endpoints.version(Later, _LOGGER)
+
+    @pytest.mark.parametrize("value", [object(), {1, 2}, print], ids=["object", "set", "function"])
+    @pytest.mark.parametrize("is_masked", [True, False])
+    def test_a_value_that_json_has_no_form_for_is_refused(
+        self, value: Any, is_masked: bool
+    ) -> None:
+        for found in (value, {"version": value}):
+            with pytest.raises(TypeError, match="which is no JSON"):
+                endpoints.version_of(found, is_masked=is_masked)
+
+    def test_a_value_with_a_usual_text_is_answered(self) -> None:
+        found = {
+            "built": datetime.date(2026, 1, 2),
+            "price": decimal.Decimal("1.50"),
+            "path": PurePosixPath("/app"),
+            "odd": float("nan"),
+            "id": uuid.UUID(int=1),
+        }
+        assert json.loads(endpoints.version_of(found).body) == {
+            "built": "2026-01-02",
+            "price": "1.50",
+            "path": "/app",
+            "odd": "NaN",
+            "id": "00000000-0000-0000-0000-000000000001",
+        }
 
 
 _SCRIPT = """

@@ -99,6 +99,26 @@ def test_what_a_version_callback_raises_in_flask_is_the_applications_exception()
         app.test_client().get("/__version__")
 
 
+@pytest.mark.parametrize("path", ["/async", "/object"])
+def test_what_a_version_callback_cannot_return_in_flask_is_the_applications_exception(
+    path: str,
+) -> None:
+    app = Flask("shop")
+
+    async def later(root: str) -> Any:
+        return {"version": "1"}
+
+    Dockerflow(app).version_callback(later if path == "/async" else lambda root: object())
+    with capture_lines("request.summary") as lines:
+        answer = WSGIDriver(app).get("/__version__")
+    assert answer.status == 500
+    assert b" object at 0x" not in answer.body
+    (line,) = lines
+    fields = line["Fields"]
+    assert (line["Severity"], fields["errno"], fields["code"]) == (3, 500, 500)
+    assert fields["msg"].startswith("The version callback returned ")
+
+
 def test_what_a_version_callback_raises_in_django_is_the_applications_exception(
     tmp_path: Any,
 ) -> None:
