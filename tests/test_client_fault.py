@@ -70,14 +70,26 @@ def chunks(*parts: bytes) -> ChunkedReader:
     return ChunkedReader(type("Message", (), {"parse_headers": None})(), IterUnreader(iter(parts)))
 
 
+def of_gevent(body: bytes, length: int | None, **options: Any) -> Any:
+    return pytest.importorskip("gevent.pywsgi").Input(io.BytesIO(body), length, **options)
+
+
 @pytest.mark.parametrize(
     ("read", "status"),
     [
         (lambda: chunks(b"zz\r\nhello").read(5), 400),
         (lambda: chunks(b"5\r\nhel").read(5), 499),
         (lambda: DechunkedInput(io.BytesIO(b"zz\r\n")).read(5), 400),
+        (lambda: of_gevent(b"zz\r\nhello", None, chunked_input=True).read(), 400),
+        (lambda: of_gevent(b"abc", 1000).read(), 400),
     ],
-    ids=["gunicorn-malformed", "gunicorn-gone", "werkzeug-malformed"],
+    ids=[
+        "gunicorn-malformed",
+        "gunicorn-gone",
+        "werkzeug-malformed",
+        "gevent-malformed",
+        "gevent-short",
+    ],
 )
 def test_a_body_that_a_wsgi_server_cannot_read_is_the_clients_doing(
     read: Callable[[], Any], status: int

@@ -30,8 +30,8 @@ CLIENT_CLOSED_REQUEST: Final = 499
 
 # Servers, and the protocols' own libraries below them.
 _PACKAGES: Final = SERVERS | {"h11", "h2", "waitress", "wsgiref", "wsproto"}
-# Werkzeug is a framework as well; this is its server.
-_DEVELOPMENT_SERVER: Final = "werkzeug.serving"
+# The servers of packages that applications use for other work as well.
+_SERVER_MODULES: Final = frozenset({"gevent.pywsgi", "werkzeug.serving"})
 # Where h11 says that the connection's state does not allow what the application sends. It
 # says elsewhere what is wrong with that itself, as with a line break in a header.
 _STATE: Final = "h11._state"
@@ -145,8 +145,9 @@ def _status_of(error: BaseException, *, is_servers: bool = False) -> int | None:
             or kind.__name__ in _GONE_NAMES
         ):
             return CLIENT_CLOSED_REQUEST
-        # One with a number is the system's, such as that of a file which is not there.
-        return BAD_REQUEST if error.errno is None else None
+        # One with a number is the system's, such as that of a file which is not there. gevent
+        # raises one with two texts, and the first of these is its errno then.
+        return None if isinstance(error.errno, int) else BAD_REQUEST
     return None
 
 
@@ -206,4 +207,4 @@ def _modules_of(error: BaseException) -> Iterator[str]:
 
 
 def _is_servers(module: str) -> bool:
-    return package_of(module) in _PACKAGES or module == _DEVELOPMENT_SERVER
+    return package_of(module) in _PACKAGES or module in _SERVER_MODULES
