@@ -347,7 +347,9 @@ class _Body:
         """End the request."""
         exchange = self._exchange
         close = getattr(self._iterable, "close", None)
-        error = None if exchange.is_over else error_of_server(sys.exc_info()[1])
+        error = sys.exc_info()[1]
+        if error is not None:
+            error = None if exchange.is_over else error_of_server(error)
         # A server closes a body that it has sent, or whose part has raised. One that cannot send a
         # part has sent the status before.
         exchange.has_sent = exchange.has_sent or error is None

@@ -83,7 +83,7 @@ def is_raised_by(package: str, error: BaseException) -> bool:
     return bool(modules) and package_of(modules[-1]) == package
 
 
-def error_of_server(error: BaseException | None) -> Exception | None:
+def error_of_server(error: BaseException) -> Exception | None:
     """Return an exception that is being handled if the code of a server handles it, else None.
 
     Args:
