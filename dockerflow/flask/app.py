@@ -322,10 +322,12 @@ def _is_served() -> bool:
 def _show(summary: RequestSummary, own: Any) -> None:
     """Set the attributes of ``flask.g``."""
     own._dockerflow_summary = summary
-    own._request_id = summary.rid
-    # The application may have set its own.
-    if "request_id" not in own:
+    # The application may have set its own. A context that was entered around several requests, as
+    # in tests, has the id of the request before.
+    former = own.get("_request_id")
+    if own.get("request_id", former) is former:
         own.request_id = summary.rid
+    own._request_id = summary.rid
     own._start_timestamp = time.time()
 
 

@@ -271,6 +271,30 @@ def failing_after(body: Any) -> Any:
     raise ValueError("a bug of the body")
 
 
+class TestContextAroundSeveralRequests:
+    """A fixture of tests often is ``with app.app_context(): yield app.test_client()``."""
+
+    def test_an_id_in_g_is_that_of_the_request(self, app: Flask) -> None:
+        @app.get("/g")
+        def shown() -> str:
+            return f"{g.request_id} {g._request_id}"
+
+        with app.app_context():
+            for rid in ("r1", "r2", "r3"):
+                answer = app.test_client().get("/g", headers={"X-Request-Id": rid})
+                assert answer.text == f"{rid} {rid}"
+
+    def test_an_id_in_g_that_the_application_has_set_stays(self, app: Flask) -> None:
+        @app.get("/g")
+        def shown() -> str:
+            return str(g.request_id)
+
+        with app.app_context():
+            g.request_id = "own"
+            for rid in ("r1", "r2"):
+                assert app.test_client().get("/g", headers={"X-Request-Id": rid}).text == "own"
+
+
 class TestHooksByHand:
     def test_hooks_by_hand_make_a_summary(self, app: Flask, lines: Lines) -> None:
         headers = {"User-Agent": "me", "X-Request-Id": "r1"}
