@@ -37,7 +37,6 @@ from .context import read_request_id
 __all__ = [
     "ACCESS_LOGGERS",
     "SERVER_LOGGERS",
-    "SWITCHED_BY_STATE",
     "AccessFields",
     "DjangoAccessFields",
     "ErrorFields",
