@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import logging
 import os
 import sys
@@ -460,7 +459,25 @@ def _keep_texts(config: dict[str, Any]) -> None:
 
 def _class_of(name: str) -> Any:
     module, _, kind = name.rpartition(".")
-    return getattr(importlib.import_module(module), kind)
+    return getattr(_imported(module), kind)
+
+
+def _imported(module: str) -> ModuleType:
+    """Return a module that a configuration names.
+
+    Tools that freeze a program, such as PyInstaller, find what an import statement names, and
+    nothing that is named in a text.
+    """
+    if module == "mozlog_py.gcp":
+        from . import gcp
+
+        return gcp
+    if module == "mozlog_py.pretty":
+        from . import pretty
+
+        return pretty
+    # This module has imported the others.
+    return sys.modules[module]
 
 
 def _check_kinds(

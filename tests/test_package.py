@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from modulefinder import ModuleFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ import pytest
 
 import dockerflow
 import mozlog_py
+from mozlog_py import config
 
 
 def modules() -> list[ModuleType]:
@@ -37,6 +39,18 @@ class TestNames:
             "context",
             "dict_config",
         ]
+
+    def test_names_in_configurations_are_found_by_tools_that_freeze_a_program(
+        self, tmp_path: Path
+    ) -> None:
+        # They read import statements, as this module of the standard library does.
+        program = tmp_path / "program.py"
+        program.write_text("import mozlog_py\n")
+        finder = ModuleFinder(path=[str(Path(mozlog_py.__file__).parents[1])])
+        finder.run_script(str(program))
+        named = {name.rpartition(".")[0] for name in config._FORMATTERS.values()}
+        assert named == {"mozlog_py.formatter", "mozlog_py.gcp", "mozlog_py.pretty"}
+        assert named | {"mozlog_py.handlers", "mozlog_py.queued"} <= finder.modules.keys()
 
     def test_names_are_imported_when_they_are_asked_for(self) -> None:
         source = """
