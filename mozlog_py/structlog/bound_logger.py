@@ -52,7 +52,11 @@ class FastBoundLogger:
     changes; for ``FastBoundLogger.at(level)`` it is constant. Methods below it do nothing.
     """
 
-    __slots__ = ("_bound", "_chain", "_is_exposed", "_logger", "_prefixes", "_processors")
+    # Tests replace a method of one logger, as ``mock.patch.object`` does: hence ``__dict__``. It
+    # costs up to 2 % of the instructions of bind(), none of a call, and 16 to 33 bytes a logger.
+    __slots__ = (
+        "__dict__", "_bound", "_chain", "_is_exposed", "_logger", "_prefixes", "_processors"
+    )  # fmt: skip
 
     #: The lowest enabled level.
     _lowest: ClassVar[int | None] = None
