@@ -305,6 +305,8 @@ def test_a_postgresql_that_does_not_start_is_replaced_and_named(
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
     monkeypatch.setattr(databases, "_installed", lambda: programs)
+    # As where there is a wheel, which not every platform has.
+    monkeypatch.setattr(databases.importlib.util, "find_spec", lambda name: object())
     with processes.Processes() as started:
         (place := folder / "place").mkdir()
         database, why = databases.a_database(started, place)
