@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from mozlog_py._fields import json_message
 from mozlog_py._fields.first_fields import RESERVED, first_fields
@@ -220,7 +220,7 @@ class Redact:
     def __call__(self, _: Any, __: str, event_dict: MutableMapping[str, Any]) -> dict[str, Any]:
         """Return the event dict with credentials replaced. Raises no ``Exception``."""
         interrupts: list[BaseException] = []
-        out = self.redacted(event_dict, interrupts)
+        out = self.redacted(_as_dict(event_dict), interrupts)
         if self.mask is not None:
             # The chain may end with any renderer, and a MozlogRenderer adds tracebacks and more.
             mask_renderers(self.mask, sys._getframe(1))  # noqa: SLF001
@@ -498,6 +498,17 @@ class Redact:
             return base(map(_hashable, clean))
         except Exception:
             return clean
+
+
+def _as_dict(event_dict: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Return an event as a dict: structlog passes on what its ``context_class`` makes."""
+    if issubclass(type(event_dict), dict):
+        return cast("dict[str, Any]", event_dict)
+    try:
+        return dict(event_dict)
+    except Exception as error:
+        # Without an event in its place, the chain would go on with the credentials.
+        return {"event": f"<{type_name(type(event_dict))}: {type_name(type(error))}>"}
 
 
 def line_masks(processors: Sequence[Any]) -> list[Mask]:

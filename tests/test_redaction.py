@@ -1,7 +1,6 @@
 """Redact: an invalid option raises at once, and a later failure shows no secret."""
 
 import argparse
-import collections
 import dataclasses
 import enum
 import io
@@ -144,6 +143,27 @@ class TestMappings:
         assert redacted(headers=kind(cookie="tulip", host="x")) == {
             "headers": {"cookie": "[redacted]", "host": "x"}
         }
+
+
+class TestEventsOfOtherClasses:
+    """structlog's ``context_class`` may be any mapping that can be changed."""
+
+    def test_event_of_any_mapping_is_redacted(self) -> None:
+        event: Any = UserDict(event="paid", password="tulip-77", a={"token": "x"})
+        assert Redact()(None, "info", event) == {
+            "event": "paid", "password": "[redacted]", "a": {"token": "[redacted]"},
+        }  # fmt: skip
+
+    def test_event_of_a_mapping_that_raises_is_a_marker(self) -> None:
+        class Raising(UserDict[str, Any]):
+            def __iter__(self) -> Any:
+                raise ValueError("tulip-77")
+
+            def keys(self) -> Any:
+                raise ValueError("tulip-77")
+
+        event: Any = Raising(password="tulip-77")
+        assert Redact()(None, "info", event) == {"event": "<Raising: ValueError>"}
 
 
 class TestInterruptsAndNames:
@@ -487,7 +507,7 @@ class TestCarriers:
         assert "mozlog.degraded" in shown
 
     def test_carriers_of_more_items_than_a_line_has_say_how_many(self) -> None:
-        many = collections.UserDict({f"k{number}": {} for number in range(1200)})
+        many = UserDict({f"k{number}": {} for number in range(1200)})
         assert redacted(v=many)["v"]["<more>"] == "<201 more items>"
         assert redacted(v=[*many.items()])["v"][-1] == "<201 more items>"
         pairs = frozenset((number,) for number in range(1200))
