@@ -59,7 +59,7 @@ def setup(app: web.Application, **options: Unpack[MiddlewareOptions]) -> None:
 class _AiohttpExchange(LateAnswer):
     """One request, from the outermost middleware to the end of its response's body."""
 
-    pages = web.HTTPException
+    http_exceptions = web.HTTPException
     watched = ("write_eof", "close")
     #: The writer of the response: the request, and each clone of it, has this very one.
     writer: Any

@@ -349,7 +349,10 @@ class _Body:
         close = getattr(self._iterable, "close", None)
         error = sys.exc_info()[1]
         if error is not None:
-            error = None if exchange.is_over else error_of_server(error)
+            # Without a response, as where the application has taken over the socket, the server
+            # complains of that.
+            is_of_response = exchange.code is not None and not exchange.is_over
+            error = error_of_server(error) if is_of_response else None
         # A server closes a body that it has sent, or whose part has raised. One that cannot send a
         # part has sent the status before.
         exchange.has_sent = exchange.has_sent or error is None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["status_of_page"]
+__all__ = ["status_of_exception"]
 
 _SERVER_ERROR: Final = 500
 # The name that Werkzeug, Starlette, FastAPI, Litestar and aiohttp have for them.
 _NAME: Final = "HTTPException"
 
 
-def status_of_page(error: BaseException) -> int:
+def status_of_exception(error: BaseException) -> int:
     """Return the status that an exception is answered with: its own, or 500.
 
     Only an exception of a class named ``HTTPException``, or of one that inherits from it, has a

@@ -33,8 +33,8 @@ class LateAnswer(Exchange):
     unanswered: BaseException | None = None
     #: The exception that is handled around the request, where an ``except`` clause serves.
     surrounding: BaseException | None = None
-    #: The exceptions that are responses.
-    pages: type[BaseException] | tuple[type[BaseException], ...] = ()
+    #: The exceptions that are responses, as those of HTTP statuses are in frameworks.
+    http_exceptions: type[BaseException] | tuple[type[BaseException], ...] = ()
     #: The response that was begun, until it has ended.
     response: Any = None
     #: The methods of a response that are watched until then.
@@ -97,8 +97,12 @@ class LateAnswer(Exchange):
         if self.is_left:
             # The server sends its answer while it handles the exception.
             error = sys.exc_info()[1]
-            is_servers = status >= SERVER_ERROR and error is not self.surrounding
-            self.unanswered = error if is_servers and not isinstance(error, self.pages) else None
+            is_servers = (
+                status >= SERVER_ERROR
+                and error is not self.surrounding
+                and not isinstance(error, self.http_exceptions)
+            )
+            self.unanswered = error if is_servers else None
         is_servers = self.has_no_response and status == SERVER_ERROR
         self.code = None if self.is_client_gone or is_servers else status
 

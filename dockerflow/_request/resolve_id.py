@@ -1,6 +1,7 @@
-"""The id of a request: the one that its client has sent if the policy accepts it, else a new one.
+"""The id of a request whose client has sent one id, or none, as nearly all do.
 
-Nearly every request has one id in its header, or none. Then no policy is asked for a choice.
+The policy is asked only whether it accepts that id. Between several ids, or with a ``traceparent``,
+``RequestIdPolicy.resolve`` in ``dockerflow/request_id.py`` chooses.
 """
 
 from __future__ import annotations

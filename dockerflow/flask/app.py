@@ -36,7 +36,7 @@ from dockerflow import checks  # noqa: F401 - upstream has the name here
 from dockerflow._request import adapter
 from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange
 from dockerflow._request.extension import Extension, Installation
-from dockerflow._request.http_exception import status_of_page
+from dockerflow._request.http_exception import status_of_exception
 from dockerflow._request.layer import LiveLayer
 from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.endpoints import Endpoints, Reply
@@ -202,7 +202,7 @@ class Dockerflow(Extension):
             return
         self._fill(summary, own)
         summary.error = exception
-        status = status_of_page(exception)
+        status = status_of_exception(exception)
         if status < 500:
             # With TRAP_HTTP_EXCEPTIONS a layer further out may answer it.
             summary.status_of_error = status

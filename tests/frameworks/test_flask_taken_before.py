@@ -12,7 +12,7 @@ from drivers import Answer, ASGIDriver, Driver, WSGIDriver
 from starlette.exceptions import HTTPException
 from werkzeug.exceptions import HTTPException as Page
 
-from dockerflow._request.http_exception import status_of_page
+from dockerflow._request.http_exception import status_of_exception
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.flask import Dockerflow
 from dockerflow.wsgi import DockerflowWSGI
@@ -161,14 +161,14 @@ def test_a_layer_around_all_makes_one_id_and_one_summary(
     assert lines.of("dockerflow.flask") == []
 
 
-def test_status_of_page_is_that_of_http_exceptions_alone() -> None:
+def test_status_of_exception_is_that_of_http_exceptions_alone() -> None:
     class OfAService(Exception):
         status_code = 429
 
     class Problem(HTTPException):
         pass
 
-    assert status_of_page(Problem(422)) == 422
-    assert status_of_page(Page()) == 500
-    assert status_of_page(OfAService()) == 500
-    assert status_of_page(ValueError()) == 500
+    assert status_of_exception(Problem(422)) == 422
+    assert status_of_exception(Page()) == 500
+    assert status_of_exception(OfAService()) == 500
+    assert status_of_exception(ValueError()) == 500
