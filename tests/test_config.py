@@ -829,9 +829,23 @@ raise ValueError("why the service ended")
             quiet.start()
             quiet.join()
 
+    def test_exceptions_of_threads_have_what_was_bound_in_the_thread(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+
+        def fail() -> None:
+            context.bind(order=7)
+            raise ValueError
+
+        def work() -> None:
+            thread = threading.Thread(target=fail)
+            thread.start()
+            thread.join()
+
         (line,) = configured_lines(work)
-        assert line["Fields"]["msg"] == "uncaught exception in thread worker"
-        assert "ZeroDivisionError" in line["Fields"]["error"]
+        assert line["Fields"]["order"] == 7
+        assert context.current() == {}
 
     def test_exceptions_that_python_can_only_ignore_are_logged(
         self, monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from contextvars import Context
 from types import TracebackType
 from typing import Any, Final
 
@@ -175,6 +176,16 @@ def _log_exception(
 
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
+    # From Python 3.14 on, a thread runs in a context of its own, and has left it here. The line
+    # has what was bound in it. A copy, since another thread may run in the same one.
+    context = getattr(args.thread, "_context", None)
+    if isinstance(context, Context):
+        context.copy().run(_log_in_context, args)
+    else:
+        _log_in_context(args)
+
+
+def _log_in_context(args: threading.ExceptHookArgs) -> None:
     if _is_called_back("thread", threading.__excepthook__, args.exc_value, args):
         return
     record = None
