@@ -48,6 +48,16 @@ def test_lines_of_error_are_looked_at_once_until_the_next_batch() -> None:
     assert list(lines) == [_ERROR]
 
 
+def test_lines_of_errors_alone_are_not_looked_at_again_once_one_was_dropped() -> None:
+    lines = deque([_ERROR] * 3)
+    dropper, counted = dropper_of(lines)
+    assert dropper.drop(_SIZE, counted.append, with_errors=False) == 0
+    assert dropper.drop(_SIZE, counted.append, with_errors=True) == _SIZE
+    # Not looked at: it would be dropped.
+    lines.append(_INFO)
+    assert dropper.drop(_SIZE, counted.append, with_errors=False) == 0
+
+
 def test_lines_of_errors_alone_are_known_only_where_none_was_dropped() -> None:
     lines = deque([_ERROR, _INFO])
     dropper, counted = dropper_of(lines)

@@ -104,8 +104,9 @@ class LineDropper:
             self._put_back(kept)
             if self._lock.get(0) is token:
                 self.count_dropped(count)
-                # Else each further line would have all of them looked at.
-                self._has_only_errors = bool(kept) and not freed
+                if not with_errors:
+                    # Else each further line would have all of them looked at.
+                    self._has_only_errors = bool(kept) and not freed
                 self._lock.clear()
         return freed
 
