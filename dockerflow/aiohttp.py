@@ -81,11 +81,13 @@ class _AiohttpExchange(LateAnswer):
             if isinstance(response, web.WebSocketResponse):
                 watch_next_call(response, "close", called=self._note_close)
 
-    def _note_close(self, *, code: int = WSCloseCode.OK, **_: Any) -> None:
+    def _note_close(self, *args: Any, **options: Any) -> None:
         """Note the code that the application closes a WebSocket with: its client may reply 1000."""
-        is_open = self.response is not None and self.response.close_code is None
+        response = self.response
+        is_open = self.close_code is None and response is not None and response.close_code is None
         if is_open and not self._is_disconnected():
-            self.close_code = code
+            # By position in a class of the application's own.
+            self.close_code = options.get("code", args[0] if args else WSCloseCode.OK)
 
     def end(self, error: BaseException | None = None) -> None:
         """End a request whose response does not end as it should."""

@@ -12,6 +12,7 @@ __error__       raises, to test how errors are reported; logged once a second at
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import logging
@@ -105,13 +106,21 @@ class Reply(NamedTuple):
     body: bytes
 
 
+class _NotJsonError(TypeError):
+    """A version has a value that JSON has no form for."""
+
+
 def _json(status: int, payload: Any) -> Reply:
     try:
         body = json.dumps(
             payload, allow_nan=False, default=_json_value, separators=(",", ":")
         ).encode()
-    except (RecursionError, ValueError):
-        # A version callback may return any value.
+    except _NotJsonError:
+        raise
+    except (RecursionError, TypeError, ValueError):
+        # A version callback may return any value, and keys of any type.
+        with contextlib.suppress(RecursionError, ValueError):
+            json.dumps(payload, default=_json_value, skipkeys=True)
         body = encode(Sanitiser().value(payload))
     return Reply(status, (_JSON, _NO_STORE), body)
 
@@ -123,7 +132,7 @@ def _json_value(value: Any) -> Any:
     if plain == sanitiser.repr(value):
         # The text of an object says nothing of the version, and may show what is not public.
         kind = type_name(type(value))
-        raise TypeError(f"The version callback returned a value of {kind}, which is no JSON")
+        raise _NotJsonError(f"The version callback returned a value of {kind}, which is no JSON")
     return plain
 
 

@@ -148,7 +148,8 @@ def trace_id(traceparent: str) -> str | None:
     return match[1]
 
 
-def _refuse(value: str) -> bool:  # noqa: ARG001
+def refuse(value: str) -> bool:  # noqa: ARG001
+    """Return False: only the policy itself chooses an id."""
     return False
 
 
@@ -231,7 +232,7 @@ class RequestIdPolicy:
             # With more than one proxy, each has added an id.
             and self.choice in (*CHOICES, 1)
         )
-        return _ACCEPTING[self.validator] if is_plain else _refuse
+        return _ACCEPTING[self.validator] if is_plain else refuse
 
     def resolve(
         self, values: list[str], traceparents: list[str], client: str | None = None

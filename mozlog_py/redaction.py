@@ -462,8 +462,7 @@ class Redact:
     def _sequence(self, value: Any, kind: type, depth: int, search: EventSearch) -> Any:
         base = list if issubclass(kind, list) else tuple
         items = [*base.__getitem__(value, slice(0, MAX_ITEMS))]
-        if len(items) == 2 and _is_name(items[0]) and self.is_secret(items[0]):
-            # A name and its value, as headers often are.
+        if self._is_secret_pair(items):
             return [items[0], self.marker]
         names = class_attribute(kind, "_fields") if base is tuple else None
         if type(names) is tuple and len(names) == len(items):
@@ -471,12 +470,21 @@ class Redact:
             return [*map(self._member, names, items, [depth] * len(items), [search] * len(items))]
         return self._list(items, base.__len__(value) - len(items), depth, search)
 
+    def _is_secret_pair(self, items: list[Any]) -> bool:
+        """Return whether items are a name and its value, as headers often are, and it is secret."""
+        return len(items) == 2 and _is_name(items[0]) and self.is_secret(items[0])
+
     def _row(self, value: Any, depth: int, search: EventSearch) -> Any:
         """Return a row without credentials: itself, or a list of its values."""
         names, items = [*islice(value._fields, MAX_ITEMS)], [*islice(value, MAX_ITEMS)]
+        if self._is_secret_pair(items):
+            return [items[0], self.marker]
         clean = [*map(self._member, names, items, [depth] * len(items), [search] * len(items))]
         is_clean = len(names) == len(items) and all(map(operator.is_, clean, items))
-        return value if is_clean else with_count(clean, len(value) - len(clean))
+        if is_clean:
+            # A value may be a text that shows names and values itself.
+            return self._redacted_object(value, type(value), depth, search)
+        return with_count(clean, len(value) - len(clean))
 
     def _list(self, items: list[Any], left_out: int, depth: int, search: EventSearch) -> list[Any]:
         kept = search.within_budget(items)

@@ -456,6 +456,47 @@ logging.getLogger("shop").error("the message", extra={b"name": 1, "user": "ann"}
         assert fields(MozlogFormatter(processors=[processor]), made) == usual
         assert usual["exception"] == "a field"
 
+    @pytest.mark.parametrize(
+        "renderer", [structlog.processors.format_exc_info, structlog.processors.dict_tracebacks]
+    )
+    def test_in_formatters_that_render_exceptions_keep_a_field_of_that_name(
+        self, renderer: Any
+    ) -> None:
+        try:
+            raise ValueError("boom")
+        except ValueError as error:
+            made = record("failed", exc_info=(type(error), error, error.__traceback__))
+        vars(made)["exception"] = "a field"
+        found = fields(MozlogFormatter(processors=[renderer]), made)
+        assert found["extra.exception"] == "a field"
+        assert "exception" not in found
+
+    @pytest.mark.parametrize("is_behind", [True, False])
+    @pytest.mark.parametrize(
+        "renderer", [structlog.processors.format_exc_info, structlog.processors.dict_tracebacks]
+    )
+    @pytest.mark.parametrize(
+        ("hide", "left"),
+        [
+            (lambda event: {**event, "error": "hidden", "traceback": "hidden"}, "hidden"),
+            (
+                lambda event: {k: v for k, v in event.items() if k not in ("error", "traceback")},
+                None,
+            ),
+        ],
+    )
+    def test_in_formatters_that_hide_an_exception_hide_it_beside_those_that_render_it(
+        self, hide: Any, left: Any, renderer: Any, is_behind: bool
+    ) -> None:
+        try:
+            raise ValueError("tulip-77")
+        except ValueError as error:
+            made = record("failed", exc_info=(type(error), error, error.__traceback__))
+        chain = [lambda _, __, event: hide(event), renderer]
+        found = fields(MozlogFormatter(processors=chain[::-1] if is_behind else chain), made)
+        assert (found.get("error"), found.get("traceback")) == (left, left)
+        assert "tulip-77" not in str(found)
+
     def test_in_formatters_get_no_exception_that_the_line_does_not_show(self) -> None:
         seen: list[Any] = []
 

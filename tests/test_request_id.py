@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from dockerflow._request.options import AGENT, LANGUAGE, REQUEST_ID_HEADER, TRACEPARENT, HeaderRoles
+from dockerflow._request.options import (
+    AGENT,
+    LANGUAGE,
+    REQUEST_ID_HEADER,
+    TRACEPARENT,
+    HeaderRoles,
+    Options,
+)
 from dockerflow.logging import get_or_generate_request_id
 from dockerflow.request_id import (
     MAX_HEADER,
@@ -316,3 +323,13 @@ class TestHeaderRoles:
             assert roles[b"x-%d" % number] == 0
         assert len(roles) < 1000
         assert roles[b"User-Agent"] == AGENT
+
+
+def test_policy_chooses_between_a_traceparent_and_a_header_whatever_a_subclass_accepts() -> None:
+    class Accepting(RequestIdPolicy):
+        def accepts(self, value: str) -> bool:  # type: ignore[override]
+            return bool(value)
+
+    policy = Accepting(traceparent=True)
+    assert not Options(Settings(), policy).accepts("r1")
+    assert Options(Settings(), Accepting()).accepts("r1")

@@ -90,8 +90,8 @@ def error_of_server(error: BaseException) -> Exception | None:
         error: What ``sys.exc_info()`` has. An application that calls another one in-process may
             handle an exception of its own around that call.
     """
-    if not isinstance(error, Exception):
-        # What ends a worker says nothing of the response.
+    if not isinstance(error, Exception) or isinstance(error, StopIteration):
+        # What ends a worker says nothing of the response, and the end of the body is none of it.
         return None
     return error if _is_servers(next(_modules_of(error), "")) else None
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 from dockerflow import version
 from dockerflow.checks._run.silenced_ids import check_silenced
 from dockerflow.endpoints import Endpoints, application_root
-from dockerflow.request_id import RequestIdPolicy, new_id
+from dockerflow.request_id import RequestIdPolicy, new_id, refuse
 from dockerflow.settings import NAMES, LiveSettings, Settings
 from dockerflow.summary import LOGGER_NAME
 from mozlog_py._config.options import OptionError, check_switch, shown
@@ -76,7 +76,8 @@ class Options:
         #: Makes an id: ``new_id`` if the policy's ``generate`` calls only that, else ``generate``.
         self.generate = new_id if self.policy.generator is new_id else self.policy.generate
         #: Returns whether a header's only value is used as the id unchanged.
-        self.accepts = self.policy.accepts
+        # A subclass of the policy may accept ids where the header is not the only source.
+        self.accepts = refuse if self.policy.traceparent else self.policy.accepts
         #: Whether an id may come from a ``traceparent`` header.
         self.uses_traceparent = self.policy.traceparent
         #: Whether responses carry every id, without a check of the id.

@@ -202,7 +202,8 @@ class Dockerflow(Extension):
             return
         self._fill(summary, own)
         summary.error = exception
-        status = status_of_exception(exception)
+        # Flask answers an exception with 500, unless it raises it to the layer that called it.
+        status = status_of_exception(exception) if _is_propagating() else 500
         if status < 500:
             # With TRAP_HTTP_EXCEPTIONS a layer further out may answer it.
             summary.status_of_error = status
@@ -291,14 +292,14 @@ class _FlaskWSGI(LiveLayer, DockerflowWSGI):
             logger: Logs once what the core around the application would do.
         """
         environ = served.environ
-        outer = enclosing_exchange(environ, environ["REQUEST_METHOD"])
+        outer = enclosing_exchange(environ, environ.get("REQUEST_METHOD", ""))
         if outer is not None:
             self._join(outer, environ)
             return outer
         begun = HandBegun()
         begun.method, begun.path = served.method, served.path
         self.begin(begun, environ)
-        if not self._has_warned and _is_served():
+        if not self._has_warned and _is_served(environ):
             self._has_warned = True
             logger.warning(_TAKEN_BEFORE)
         return begun
@@ -309,11 +310,17 @@ class _FlaskWSGI(LiveLayer, DockerflowWSGI):
         return "werkzeug.debug.preserve_context" in environ or has_app_context()
 
 
-def _is_served() -> bool:
-    """Return whether the current hook is called by Flask's ``wsgi_app``, and not by a test."""
+def _is_propagating() -> bool:
+    """Return whether Flask raises an exception that no handler has answered (its settings say)."""
+    propagates = current_app.config.get("PROPAGATE_EXCEPTIONS")
+    return bool(current_app.testing or current_app.debug if propagates is None else propagates)
+
+
+def _is_served(environ: Any) -> bool:
+    """Return whether Flask's ``wsgi_app`` serves a request, and no code calls its hooks by hand."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code is _WSGI_APP:
+        if frame.f_code is _WSGI_APP and frame.f_locals.get("environ") is environ:
             return True
         frame = frame.f_back
     return False
@@ -325,7 +332,7 @@ def _show(summary: RequestSummary, own: Any) -> None:
     # The application may have set its own. A context that was entered around several requests, as
     # in tests, has the id of the request before.
     former = own.get("_request_id")
-    if own.get("request_id", former) is former:
+    if "request_id" not in own or (former is not None and own.request_id is former):
         own.request_id = summary.rid
     own._request_id = summary.rid
     own._start_timestamp = time.time()

@@ -87,6 +87,7 @@ def observe(app: Sanic[Any, Any], layer: SanicLayer) -> None:
             "__qualname__": base.__qualname__,
             # The layout must be that of the class that it replaces.
             "__slots__": (),
+            "_is_pickled_as_base": True,
             "_run_response_middleware": run_response_middleware,
             "handle_exception": handle_exception,
             "handle_request": handle_request,
@@ -103,7 +104,13 @@ def _pickled_as(base: Any) -> Any:
     """
     kind = type(base)
     metaclass = type(kind.__name__, (kind,), {"__module__": kind.__module__})
-    copyreg.pickle(metaclass, lambda _: (_itself, (base,)))
+
+    def reduce(made: Any) -> Any:
+        # A class that the application derives from the made one has a name of its own.
+        is_made = made.__dict__.get("_is_pickled_as_base", False)
+        return (_itself, (base,)) if is_made else made.__qualname__
+
+    copyreg.pickle(metaclass, reduce)
     return metaclass
 
 

@@ -74,19 +74,9 @@ def processed_fields(
         EventDropped: A processor drops the event.
     """
     imports = import_for_processors()
-    # The message keeps its position, and a field named "event" gets another name.
-    names = {"msg": "event", "event": unique_key("extra.event", fields)}
-    # Only texts are compared: the name of a field may raise when it is compared with one, and bytes
-    # do so if Python runs with -bb.
-    event_dict: Any = {
-        names.get(name, name) if type(name) is str else name: value
-        for name, value in fields.items()
-    }
-    event_dict.update(_record=record, _from_structlog=False)
-    event_dict.setdefault("event", "")
     exc_info = _exc_info_of(record, fields)
-    if exc_info is not None:
-        event_dict["exc_info"] = exc_info
+    names = _names_in_event(fields, has_exception=exc_info is not None)
+    event_dict = _event_dict_of(record, fields, names, exc_info)
     taken = {name: fields[name] for name in _ENVELOPE_KEYS if name in fields}
     interrupts: list[BaseException] = []
     method_name = str(getattr(record, "levelname", "info")).lower()
@@ -106,8 +96,9 @@ def processed_fields(
     is_mapping = issubclass(type(message), dict)
     passed, rendered = _PASSED, None
     if exc_info is not None:
-        rendered = _rendered_exception(event_dict, fields)
+        rendered = _rendered_exception(event_dict)
         passed = _PASSED_WITH_EXCEPTION if rendered is None else _PASSED_WITH_RENDERED
+    own_exception = names.get("exception") if rendered is None else None
     out: dict[Any, Any] = {}
     for name, value in event_dict.items():
         if type(name) is not str:
@@ -115,6 +106,8 @@ def processed_fields(
         elif name == "event":
             if not is_empty and not is_mapping:
                 out["msg"] = message
+        elif name == own_exception:
+            out["exception"] = value
         elif (
             name not in passed
             and (name not in _ENVELOPE_KEYS or name in taken)
@@ -123,13 +116,41 @@ def processed_fields(
             out[name] = value
     if type(stamp := event_dict.get("timestamp")) is str and "timestamp" not in taken:
         out.setdefault("Time", stamp)
-    if rendered is not None:
+    if rendered is not None and event_dict.get("traceback") is fields["traceback"]:
+        # No processor has hidden or replaced the text.
         out["traceback"] = rendered
     if is_mapping:
         out.update(dict.copy(message))
     if is_dropped:
         raise EventDropped(out)
     return out
+
+
+def _event_dict_of(
+    record: logging.LogRecord, fields: dict[Any, Any], names: dict[str, str], exc_info: Any
+) -> Any:
+    """Return the event dict of a record, as structlog's ``ProcessorFormatter`` has it."""
+    # Only texts are compared: the name of a field may raise when it is compared with one, and bytes
+    # do so if Python runs with -bb.
+    event_dict: Any = {
+        names.get(name, name) if type(name) is str else name: value
+        for name, value in fields.items()
+    }
+    event_dict.update(_record=record, _from_structlog=False)
+    event_dict.setdefault("event", "")
+    if exc_info is not None:
+        event_dict["exc_info"] = exc_info
+    return event_dict
+
+
+def _names_in_event(fields: dict[Any, Any], *, has_exception: bool) -> dict[str, str]:
+    """Return the names in an event dict of the fields that have another one there."""
+    # The message keeps its position, and a field named "event" gets another name.
+    names = {"msg": "event", "event": unique_key("extra.event", fields)}
+    if has_exception and "exception" in fields:
+        # The name of what a processor makes of the exception.
+        names["exception"] = unique_key("extra.exception", fields)
+    return names
 
 
 def _exc_info_of(record: logging.LogRecord, fields: dict[Any, Any]) -> Any:
@@ -146,7 +167,7 @@ def _exc_info_of(record: logging.LogRecord, fields: dict[Any, Any]) -> Any:
         return None
 
 
-def _rendered_exception(event_dict: dict[Any, Any], fields: dict[Any, Any]) -> Any:
+def _rendered_exception(event_dict: dict[Any, Any]) -> Any:
     """Return what a processor has made of ``exc_info``, as ``dict_tracebacks`` does; else None.
 
     The Fields have the exception as text already. It stays where a processor only removes
@@ -156,4 +177,4 @@ def _rendered_exception(event_dict: dict[Any, Any], fields: dict[Any, Any]) -> A
     if left is not None and left is not False:
         return None
     exception = event_dict.get("exception")
-    return None if exception is fields.get("exception") or exception is False else exception
+    return None if exception is False else exception

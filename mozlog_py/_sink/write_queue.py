@@ -71,6 +71,10 @@ class WriteQueue:
             self.drain(writer)
             if queued.is_written is None:
                 since = self._write_slot.wait_briefly(queued, since)
+                if queued.is_written is None and self._write_slot.waits_for_itself:
+                    # The owner writes it when it goes on, as for a signal handler.
+                    queued.is_deferred = True
+                    return True
         return queued.is_written
 
     @owns_writes

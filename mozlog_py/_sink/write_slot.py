@@ -22,6 +22,7 @@ from types import CodeType, FrameType
 from typing import Any, Final, TypeVar
 
 from mozlog_py._process.shared_state import is_gil_enabled, snapshot
+from mozlog_py._process.unpatched import allocate_lock
 
 from .write_bytes import PendingWrite, is_complete
 
@@ -101,6 +102,9 @@ class WriteSlot:
         self._recovery_lock = threading.Lock()
         self._searched_at = 0.0
         self._pid = os.getpid()
+        #: Whether the write in progress is that of a suspended greenlet of a thread that waits
+        #: for it, without the locks of gevent or eventlet: it goes on only if the wait ends.
+        self.waits_for_itself = False
 
     def release(self, pending: PendingWrite) -> None:
         """Release the slot if ``pending`` owns it; otherwise do nothing."""
@@ -182,6 +186,7 @@ class WriteSlot:
         frames = sys._current_frames().values()  # noqa: SLF001
         # No generators here, as in WriteQueue.
         if owner is None or [frame for frame in frames if _is_on_stack(frame, owner)]:
+            self.waits_for_itself = False
             return None
         if "greenlet" not in sys.modules:
             return owner
@@ -195,9 +200,12 @@ class WriteSlot:
         if now < self._searched_at + _SEARCH_EVERY_S:
             return None
         self._searched_at = now
-        if [frame for frame in _suspended_frames() if _is_on_stack(frame, owner)]:
-            return None
-        return owner
+        owners = [each for each, frame in _suspended() if _is_on_stack(frame, owner)]
+        if not owners:
+            return owner
+        is_blocking = type(threading.Lock()) is type(allocate_lock())
+        self.waits_for_itself = is_blocking and _thread_of(owners[0]) is _thread_of(None)
+        return None
 
     def _abandoned_without_gil(self) -> PendingWrite | None:
         """Do as ``_abandoned`` does, but read no frame of another thread.
@@ -250,16 +258,24 @@ def mark_as_written(pending: PendingWrite) -> None:
     pending[:] = [b"", 0]
 
 
-def _suspended_frames() -> list[FrameType]:
-    """Return the topmost frame of each greenlet that is suspended, in all threads."""
+def _suspended() -> list[tuple[Any, FrameType]]:
+    """Return the greenlets of all threads that are suspended, each with its topmost frame."""
     greenlet: Any = getattr(sys.modules.get("greenlet"), "greenlet", None)
     if greenlet is None:
         return []
     # By types: ``isinstance`` would ask each object of the process for its ``__class__``.
     found = [each for each in gc.get_objects() if issubclass(type(each), greenlet)]
     # None for a greenlet that runs, and for one that has ended.
-    frames = [greenlet.gr_frame.__get__(each) for each in found]
-    return [frame for frame in frames if frame is not None]
+    frames = [(each, greenlet.gr_frame.__get__(each)) for each in found]
+    return [(each, frame) for each, frame in frames if frame is not None]
+
+
+def _thread_of(greenlet: Any) -> Any:
+    """Return the main greenlet of a greenlet's thread; of this thread for None."""
+    each = sys.modules["greenlet"].getcurrent() if greenlet is None else greenlet
+    while each.parent is not None:
+        each = each.parent
+    return each
 
 
 def _is_on_stack(frame: FrameType | None, owner: PendingWrite) -> bool:

@@ -128,6 +128,16 @@ class TestResults:
         found = [checks.Error("no", id="the shop")]
         assert run([("a", lambda: found)], silenced_check_ids="the shop").level == 0
 
+    @pytest.mark.parametrize("silenced", ["", b""])
+    def test_results_take_an_empty_text_for_no_ids(
+        self, run: Run, logged: Capture, silenced: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(silenced_ids, "_warned", {})
+        silenced_ids.check_silenced("silenced_checks", silenced)
+        found = [checks.Error("down", id="shop.E1")]
+        assert run([("a", lambda: found)], silenced_check_ids=silenced).level == checks.ERROR
+        assert silenced_ids._warned == {}
+
     def test_results_leave_out_silenced_messages(self, run: Run, logged: Capture) -> None:
         found = [checks.Error("one", id="x"), checks.Info("two", id="y")]
         results = run([("a", lambda: found)], ["x"])

@@ -80,6 +80,20 @@ class TestValuesOfAVersion:
         with pytest.raises(TypeError, match="returned an awaitable"):
             endpoints.version(Later, _LOGGER)
 
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_a_value_that_json_has_no_form_for_is_refused_beside_a_nan(
+        self, is_first: bool
+    ) -> None:
+        found = {"a": object(), "b": float("nan")} if is_first else {"a": float("nan"), "b": print}
+        with pytest.raises(TypeError, match="which is no JSON"):
+            endpoints.version_of(found, is_masked=False)
+
+    def test_a_key_that_json_has_no_form_for_is_a_text(self) -> None:
+        found = {datetime.date(2026, 11, 28): 1, uuid.UUID(int=7): 2}
+        reply = endpoints.version_of(found, is_masked=False)
+        assert reply.status == 200
+        assert json.loads(reply.body) == {"2026-11-28": 1, str(uuid.UUID(int=7)): 2}
+
     @pytest.mark.parametrize("value", [object(), {1, 2}, print], ids=["object", "set", "function"])
     @pytest.mark.parametrize("is_masked", [True, False])
     def test_a_value_that_json_has_no_form_for_is_refused(

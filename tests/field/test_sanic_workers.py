@@ -64,5 +64,9 @@ def test_sanic_class_of_an_application_is_pickled_as_the_class_that_it_was_made_
     Dockerflow(app)
     assert type(app) is not kind
     assert pickle.loads(pickle.dumps(type(app))) is kind
+    # A class that the application derives from it has a name of its own.
+    later = type("Later", (type(app),), {"__module__": __name__, "__slots__": ()})
+    monkeypatch.setitem(globals(), "Later", later)
+    assert pickle.loads(pickle.dumps(later)) is later
     # What the manager of workers sends to a process.
     assert pickle.loads(pickle.dumps(type(app).get_app)) == kind.get_app

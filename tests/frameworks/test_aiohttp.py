@@ -851,6 +851,34 @@ class TestWebSockets:
         assert "Vary" not in headers
         assert lines.of("app") == [{"msg": "accepted", "rid": "r1"}]
 
+    def test_web_sockets_of_a_class_whose_close_takes_positions_are_closed(
+        self, lines: Lines, tmp_path: Path
+    ) -> None:
+        class Socket(web.WebSocketResponse):
+            async def close(self, code: int = 1000, reason: str = "", **options: Any) -> bool:
+                return await super().close(code=code, message=reason.encode(), **options)
+
+        app = application(tmp_path)
+
+        async def close(request: web.Request) -> web.WebSocketResponse:
+            socket = Socket()
+            await socket.prepare(request)
+            await socket.close(4002, "bye")
+            return socket
+
+        app.router.add_get("/close", close)
+
+        async def main() -> None:
+            async with serving(app) as site, aiohttp.ClientSession() as session:
+                url = f"http://127.0.0.1:{port_of(site)}/close"
+                async with session.ws_connect(url) as socket:
+                    await socket.receive(20)
+
+        asyncio.run(main())
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["errno"]) == (6, 0)
+        assert line["Fields"]["method"] == "WEBSOCKET"
+
     @pytest.mark.parametrize(
         ("code", "said"), [(4002, 4002), (None, 1000), (aiohttp.WSCloseCode.GOING_AWAY, 1001)]
     )

@@ -271,6 +271,19 @@ def failing_after(body: Any) -> Any:
     raise ValueError("a bug of the body")
 
 
+class TestOwnId:
+    def test_own_id_of_none_stays(self) -> None:
+        app = Flask("shop")
+        app.before_request(lambda: setattr(g, "request_id", None))
+        Dockerflow(app)
+
+        @app.get("/own")
+        def own() -> str:
+            return repr(g.request_id)
+
+        assert app.test_client().get("/own").data == b"None"
+
+
 class TestContextAroundSeveralRequests:
     """A fixture of tests often is ``with app.app_context(): yield app.test_client()``."""
 

@@ -147,6 +147,33 @@ def test_a_warning_does_not_come_where_a_test_calls_the_hooks(lines: Lines) -> N
     assert lines.summary["code"] == 200
 
 
+def test_a_warning_does_not_come_where_a_view_calls_the_hooks(lines: Lines) -> None:
+    app = flask.Flask("shop")
+    Dockerflow(app)
+
+    @app.get("/nested")
+    def nested() -> str:
+        with app.test_request_context("/other"):
+            app.full_dispatch_request()
+        return "x"
+
+    assert WSGIDriver(app).get("/nested").status == 200
+    assert lines.of("dockerflow.flask") == []
+
+
+def test_an_exception_that_flask_answers_itself_is_an_error_whatever_its_status(
+    site: Site, lines: Lines
+) -> None:
+    site.app.config.update(PROPAGATE_EXCEPTIONS=False)
+
+    @site.app.get("/foreign")
+    def foreign() -> str:
+        raise HTTPException(404)
+
+    assert ask(WSGIDriver(site.wsgi), "/foreign").status == 500
+    assert outcome(lines) == ("r1", 500, 500)
+
+
 @pytest.mark.parametrize(
     ("path", "status", "errno"),
     [("/", 200, 0), ("/stream", 200, 0), ("/nowhere", 404, 0), ("/boom", 500, 500)],
@@ -172,3 +199,15 @@ def test_status_of_exception_is_that_of_http_exceptions_alone() -> None:
     assert status_of_exception(Page()) == 500
     assert status_of_exception(OfAService()) == 500
     assert status_of_exception(ValueError()) == 500
+
+
+@pytest.mark.parametrize("code", [404, 50013])
+def test_status_of_exception_of_another_librarys_class_of_that_name_is_500(code: int) -> None:
+    error = type("HTTPException", (Exception,), {"code": code, "status_code": code})()
+    assert status_of_exception(error) == 500
+
+
+def test_status_of_exception_is_a_status() -> None:
+    error = HTTPException(404)
+    error.status_code = 50013
+    assert status_of_exception(error) == 500

@@ -32,7 +32,8 @@ def check_silenced(name: str, given: Any) -> None:
         name: The parameter.
         given: Its value.
     """
-    if isinstance(given, _TEXTS):
+    # An empty one silences nothing, as an environment variable without a value does.
+    if isinstance(given, _TEXTS) and given:
         raise OptionError(
             f"{name} is {shown(given)}, a collection of single characters, which silences "
             f"nothing; write a list, {name}={shown(_named(given))}"
@@ -41,7 +42,7 @@ def check_silenced(name: str, given: Any) -> None:
 
 def ids_in(given: Iterable[str]) -> set[str]:
     """Return the ids of a collection, or those that a text names. A text is warned of once."""
-    if not isinstance(given, _TEXTS):
+    if not isinstance(given, _TEXTS) or not given:
         return set(given)
     names = _named(given)
     text = str(given)

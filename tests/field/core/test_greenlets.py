@@ -54,6 +54,20 @@ class TestGreenlets:
         assert sink.write(b"two\n")
         assert (stream.getvalue(), sink.written, sink.lost) == ("one line\ntwo\n", 2, 0)
 
+    def test_greenlets_do_not_wait_for_a_suspended_one_that_their_wait_holds_up(
+        self, stream: Switching
+    ) -> None:
+        """Without the locks of gevent, a wait stops all greenlets of the thread."""
+        sink = Sink(stream)
+        writing = greenlet.greenlet(sink.write)
+        writing.switch(b"one line\n")
+        assert sink.write(b"two\n")
+        assert stream.getvalue() == "one "
+        stream.is_switching = False
+        assert writing.switch() is True
+        sink.flush()
+        assert (stream.getvalue(), sink.written, sink.lost) == ("one line\ntwo\n", 2, 0)
+
     def test_greenlets_that_are_suspended_by_a_function_of_a_stream_have_not_abandoned_it(
         self, stream: Switching
     ) -> None:

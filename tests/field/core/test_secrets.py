@@ -336,6 +336,23 @@ def test_objects_that_are_rows_of_sqlalchemy_show_no_credentials(front: Front) -
             assert "[redacted]" in json.dumps(shown)
 
 
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize(
+    "columns",
+    [
+        f"'db_password' as name, '{SECRET}' as value",
+        f"'ann' as user, '{{''password'': ''{SECRET}''}}' as settings",
+    ],
+    ids=["a name and its value", "a text with names"],
+)
+def test_objects_that_are_rows_of_names_and_values_show_no_credentials(
+    front: Front, columns: str
+) -> None:
+    row = row_of(columns)
+    for value in (row, [row]):
+        check(front, value)
+
+
 def test_objects_that_are_rows_without_credentials_stay_as_they_are() -> None:
     event = {"event": "in", "row": row_of("'ann' as user, 7 as n")}
     assert Redact()(None, "info", dict(event))["row"] is event["row"]
