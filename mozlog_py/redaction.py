@@ -31,6 +31,7 @@ from mozlog_py._redaction.line_limits import (
 )
 from mozlog_py._redaction.masked_repr import MaskedRepr, mask_repr, secret_attribute_texts
 from mozlog_py._redaction.secret_names import SecretNames, text_of_name
+from mozlog_py._redaction.secret_pairs import is_secret_pair, mask_pairs
 from mozlog_py._values.class_lookup import MISSING, class_attribute, is_named, type_name
 from mozlog_py._values.credential_names import (
     CREDENTIALS,
@@ -81,8 +82,6 @@ _NAMELESS_OF_LIBRARIES: Final = frozenset({("uuid", "UUID"), ("decimal", "Decima
 _CREDENTIALS_OF_LIBRARIES: Final = frozenset({("werkzeug.datastructures.auth", "Authorization")})
 # A named tuple that is no tuple, and whose text has no names.
 _ROWS: Final = frozenset({("sqlalchemy.engine.row", "Row")})
-# The members of a dict that is a pair of a name and a value, as in manifests and HAR files.
-_PAIRS: Final = (("name", "value"), ("key", "value"), ("Name", "Value"), ("Key", "Value"))
 
 
 class Redact:
@@ -261,6 +260,7 @@ class Redact:
                 out[key] = self._message(value, search) if key == "event" else value
             else:
                 out[key] = self._member(key, value, 0, search)
+        mask_pairs(out, self.is_secret, self.marker)
         event = event_dict.get("event")
         if type(event) is str and json_message.looks_like_json(event):
             # Its members become fields.
@@ -313,9 +313,7 @@ class Redact:
             )
             for key, value in kept
         }
-        for name, value in _PAIRS:
-            if value in out and out[value] is not None and _is_name(named := out.get(name)):
-                out[value] = self.marker if self.is_secret(named) else out[value]
+        mask_pairs(out, self.is_secret, self.marker)
         return with_count_member(out, max(dict.__len__(members), len(items)) - len(kept))
 
     def _key(self, key: Any, depth: int, search: EventSearch) -> Any:
@@ -462,7 +460,7 @@ class Redact:
     def _sequence(self, value: Any, kind: type, depth: int, search: EventSearch) -> Any:
         base = list if issubclass(kind, list) else tuple
         items = [*base.__getitem__(value, slice(0, MAX_ITEMS))]
-        if self._is_secret_pair(items):
+        if is_secret_pair(items, self.is_secret):
             return [items[0], self.marker]
         names = class_attribute(kind, "_fields") if base is tuple else None
         if type(names) is tuple and len(names) == len(items):
@@ -470,14 +468,10 @@ class Redact:
             return [*map(self._member, names, items, [depth] * len(items), [search] * len(items))]
         return self._list(items, base.__len__(value) - len(items), depth, search)
 
-    def _is_secret_pair(self, items: list[Any]) -> bool:
-        """Return whether items are a name and its value, as headers often are, and it is secret."""
-        return len(items) == 2 and _is_name(items[0]) and self.is_secret(items[0])
-
     def _row(self, value: Any, depth: int, search: EventSearch) -> Any:
         """Return a row without credentials: itself, or a list of its values."""
         names, items = [*islice(value._fields, MAX_ITEMS)], [*islice(value, MAX_ITEMS)]
-        if self._is_secret_pair(items):
+        if is_secret_pair(items, self.is_secret):
             return [items[0], self.marker]
         clean = [*map(self._member, names, items, [depth] * len(items), [search] * len(items))]
         is_clean = len(names) == len(items) and all(map(operator.is_, clean, items))
@@ -559,11 +553,6 @@ def shows_no_secret(processors: Sequence[Any], args: tuple[Any, ...]) -> bool:
     return all_scalars(args) and all(
         each.event({"event": args})["event"] == args for each in line_masks(processors)
     )
-
-
-def _is_name(value: Any) -> bool:
-    """Return whether a value may be the name in a pair."""
-    return issubclass(type(value), (str, bytes, bytearray, enum.Enum))
 
 
 def _hashable(value: Any) -> Any:

@@ -145,6 +145,25 @@ class TestMappings:
         }
 
 
+class TestPairsOfACall:
+    @pytest.mark.parametrize(("name", "value"), [("name", "value"), ("Key", "Value")])
+    def test_pair_that_the_fields_of_a_call_are_has_no_credential(
+        self, name: str, value: str
+    ) -> None:
+        event: Any = {"event": "set", name: "DB_PASSWORD", value: "tulip-77"}
+        assert Redact()(None, "info", event)[value] == "[redacted]"
+        event = {"event": "set", name: "token_count", value: 5}
+        assert Redact()(None, "info", event)[value] == 5
+        event = {"event": "set", name: "DB_PASSWORD", value: None}
+        assert Redact()(None, "info", event)[value] is None
+
+    @pytest.mark.parametrize("is_text", [True, False])
+    def test_pair_that_a_message_is_has_no_credential(self, is_text: bool) -> None:
+        pair = {"name": "DB_PASSWORD", "value": "tulip-77"}
+        made = record(json.dumps(pair) if is_text else pair)
+        assert fields(MozlogFormatter(processors=[Redact()]), made)["value"] == "[redacted]"
+
+
 class TestEventsOfOtherClasses:
     """structlog's ``context_class`` may be any mapping that can be changed."""
 
