@@ -58,6 +58,19 @@ def configure(**options: Any) -> None:
     mozlog_py.configure("service", format="mozlog", **options)
 
 
+def borrowing_logger(is_on: bool) -> logging.Logger:
+    """Return uvicorn's access logger with the handlers of gunicorn's, which is on or off.
+
+    uvicorn's worker for gunicorn sets them so.
+    """
+    lender = logging.getLogger("gunicorn.access")
+    lender.propagate = is_on
+    borrower = logging.getLogger("uvicorn.access")
+    borrower.handlers = lender.handlers
+    borrower.propagate = False
+    return borrower
+
+
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -242,12 +255,7 @@ class TestSwitchedOff:
     def test_an_access_log_with_handlers_of_gunicorn_is_on_when_that_is(
         self, is_on: bool, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        lender = logging.getLogger("gunicorn.access")
-        lender.propagate = is_on
-        borrower = logging.getLogger("uvicorn.access")
-        # As uvicorn's worker for gunicorn does it.
-        borrower.handlers = lender.handlers
-        borrower.propagate = False
+        borrower = borrowing_logger(is_on)
         configure()
         assert borrower.hasHandlers() is is_on
         borrower.info("hello")
@@ -321,11 +329,7 @@ class TestSwitchedOffBeforeADict:
     def test_an_access_log_that_shares_handlers_is_on_under_a_dict_when_that_of_gunicorn_is(
         self, is_on: bool, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        lender = logging.getLogger("gunicorn.access")
-        lender.propagate = is_on
-        borrower = logging.getLogger("uvicorn.access")
-        borrower.handlers = lender.handlers
-        borrower.propagate = False
+        borrower = borrowing_logger(is_on)
         apply_now()
         borrower.info("hello")
         assert lines_of(capsys).count("\n") == is_on

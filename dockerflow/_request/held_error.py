@@ -8,12 +8,11 @@ for a complete one, and end the request without its exception.
 
 from __future__ import annotations
 
-import functools
 import sys
 from typing import Any, Final
 
-from .coroutine_function import returns_coroutine
 from .exchange import REQUEST
+from .replaced_call import replace_call
 
 __all__ = ["watch_held_errors"]
 
@@ -32,19 +31,16 @@ def watch_held_errors() -> None:
     middleware_class: Any = getattr(_modules.get(_MODULE), _NAME, None)
     if middleware_class is None:
         return
-    call = middleware_class.__call__
-    if hasattr(call, "_notes_held_errors"):
-        return
 
-    @returns_coroutine
-    @functools.wraps(call)
-    def note_and_call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
-        exchange = scope.get(REQUEST)
-        holder = self if exchange is None else _Watched(self, exchange)
-        return call(holder, scope, receive, send)
+    def replacing(call: Any) -> Any:
+        def note_and_call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
+            exchange = scope.get(REQUEST)
+            holder = self if exchange is None else _Watched(self, exchange)
+            return call(holder, scope, receive, send)
 
-    note_and_call._notes_held_errors = True  # type: ignore[attr-defined]  # noqa: SLF001
-    middleware_class.__call__ = note_and_call
+        return note_and_call
+
+    replace_call(middleware_class, "_notes_held_errors", replacing)
 
 
 class _Watched:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from dockerflow.asgi import DockerflowASGI
 
-from .coroutine_function import returns_coroutine
+from .replaced_call import replace_call
 from .state_layer import StateLayer
 
 __all__ = ["OutermostLayer", "surround"]
@@ -46,22 +46,21 @@ def surround(error_middleware: Any) -> None:
     Args:
         error_middleware: Starlette's class ``ServerErrorMiddleware``.
     """
-    call = error_middleware.__call__
-    if hasattr(call, "_is_dockerflow"):
-        return
 
-    @returns_coroutine
-    @functools.wraps(call)
-    def begin_and_call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
-        layer = self.__dict__.get(_LAYER, _UNKNOWN)
-        if layer is _UNKNOWN:
-            is_needed = _needs_layer(self, error_middleware, scope.get("app"))
-            layer = OutermostLayer(functools.partial(call, self)) if is_needed else None
-            self.__dict__[_LAYER] = layer
-        return call(self, scope, receive, send) if layer is None else layer(scope, receive, send)
+    def replacing(call: Any) -> Any:
+        def begin_and_call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
+            layer = self.__dict__.get(_LAYER, _UNKNOWN)
+            if layer is _UNKNOWN:
+                is_needed = _needs_layer(self, error_middleware, scope.get("app"))
+                layer = OutermostLayer(functools.partial(call, self)) if is_needed else None
+                self.__dict__[_LAYER] = layer
+            if layer is None:
+                return call(self, scope, receive, send)
+            return layer(scope, receive, send)
 
-    begin_and_call._is_dockerflow = True  # type: ignore[attr-defined]  # noqa: SLF001
-    error_middleware.__call__ = begin_and_call
+        return begin_and_call
+
+    replace_call(error_middleware, "_is_dockerflow", replacing)
 
 
 def _needs_layer(middleware: Any, error_middleware: Any, app: Any) -> bool:

@@ -5,9 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from contract import JSON, bind
 
-from dockerflow.settings import Settings
+from dockerflow.settings import Settings, SettingsError
 from dockerflow.summary import add_fields
 
 logger = logging.getLogger("app")
@@ -88,6 +89,21 @@ def serve(app: Any, scope: dict[str, Any] | None = None, **channels: Any) -> lis
 
     asyncio.run(main())
     return sent
+
+
+def failure_of_start(app: Any) -> str:
+    """Return what an application says of its settings when it does not start."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    # Starlette's TestClient waits for ever where nothing is raised.
+    with pytest.raises(SettingsError) as raised:
+        serve(app, {"type": "lifespan"}, send=send)
+    (failed,) = sent
+    assert failed == {"type": "lifespan.startup.failed", "message": str(raised.value)}
+    return str(failed["message"])
 
 
 def settings_of(values: dict[str, Any] | None) -> Settings:

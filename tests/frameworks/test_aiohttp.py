@@ -836,6 +836,19 @@ class TestWebSockets:
 
         return asyncio.run(main())
 
+    def see_closed(self, app: web.Application, path: str) -> int | None:
+        """Open a WebSocket that the application closes; return the code that the client gets."""
+
+        async def main() -> int | None:
+            async with serving(app) as site, aiohttp.ClientSession() as session:
+                url = f"http://127.0.0.1:{port_of(site)}{path}"
+                # The client replies with 1000.
+                async with session.ws_connect(url) as socket:
+                    await socket.receive(20)
+                    return socket.close_code
+
+        return asyncio.run(main())
+
     @pytest.mark.parametrize(
         ("texts", "code", "said"),
         [(["a"], 3001, 3001), (["leave"], 3001, 1000), (["a"], None, 1006)],
@@ -868,13 +881,7 @@ class TestWebSockets:
 
         app.router.add_get("/close", close)
 
-        async def main() -> None:
-            async with serving(app) as site, aiohttp.ClientSession() as session:
-                url = f"http://127.0.0.1:{port_of(site)}/close"
-                async with session.ws_connect(url) as socket:
-                    await socket.receive(20)
-
-        asyncio.run(main())
+        self.see_closed(app, "/close")
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["errno"]) == (6, 0)
         assert line["Fields"]["method"] == "WEBSOCKET"
@@ -902,15 +909,7 @@ class TestWebSockets:
 
         app.router.add_get("/close", close)
 
-        async def main() -> int | None:
-            async with serving(app) as site, aiohttp.ClientSession() as session:
-                url = f"http://127.0.0.1:{port_of(site)}/close"
-                # The client replies with 1000.
-                async with session.ws_connect(url) as socket:
-                    await socket.receive(20)
-                    return socket.close_code
-
-        assert asyncio.run(main()) == said
+        assert self.see_closed(app, "/close") == said
         assert (lines.summary["method"], lines.summary["code"]) == ("WEBSOCKET", said)
         assert (lines.summaries[0]["Severity"], lines.summary["errno"]) == (6, 0)
 

@@ -131,13 +131,19 @@ class CheckRun:
         with self.surroundings():
             return self.read(self.call())
 
-    def set_outcome(self, outcome: CheckResult) -> bool:
-        """Set the outcome and log it; return False if there is one already."""
+    def claim_outcome(self) -> bool:
+        """Note the time of the outcome; return False if there is one already."""
         try:
             self._outcome_unset.pop()
         except IndexError:
             return False
         self.outcome_set_at = time.monotonic()
+        return True
+
+    def set_outcome(self, outcome: CheckResult) -> bool:
+        """Set the outcome and log it; return False if there is one already."""
+        if not self.claim_outcome():
+            return False
         try:
             # Before the outcome is set: a caller that has it finds its lines in the log.
             self._log(check_result.report, outcome)

@@ -100,13 +100,10 @@ class _Remote(CheckRun):
 
     def set_outcome(self, outcome: CheckResult) -> bool:
         """Keep the outcome for the greenlet that polls; return False if there is one already."""
-        try:
-            self._outcome_unset.pop()
-        except IndexError:
-            return False
-        self.outcome_set_at = time.monotonic()
-        self.result = outcome
-        return True
+        is_first = self.claim_outcome()
+        if is_first:
+            self.result = outcome
+        return is_first
 
     def end(self, outcome: CheckResult | None) -> None:
         """Note that the check has stopped running; ``outcome`` is None if it was cancelled."""
