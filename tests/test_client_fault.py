@@ -14,7 +14,7 @@ from gunicorn.http.body import ChunkedReader
 from gunicorn.http.unreader import IterUnreader
 from werkzeug.serving import DechunkedInput
 
-from dockerflow._request.client_fault import status_of_client_fault
+from dockerflow._request.client_fault import error_of_server, status_of_client_fault
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 RESPONSE = h11.Response(status_code=200, headers=[("content-length", "1")])
@@ -425,3 +425,18 @@ def test_an_error_that_starlette_takes_out_of_a_task_group_is_judged_alone(
     error = raised_by(lambda: asyncio.run(stream()))
     assert type(error) is ConnectionResetError
     assert status_of_client_fault(error) == status
+
+
+@pytest.mark.parametrize("kind", [StopIteration, ValueError])
+def test_error_of_a_server_is_not_the_end_of_a_body(kind: type[Exception]) -> None:
+    server: dict[str, Any] = {"__name__": "gunicorn.http.wsgi", "kind": kind}
+    source = """
+def send():
+    try:
+        raise kind
+    except kind as error:
+        return error
+"""
+    exec(source, server)
+    error = server["send"]()
+    assert error_of_server(error) is (None if kind is StopIteration else error)

@@ -211,3 +211,13 @@ def test_status_of_exception_is_a_status() -> None:
     error = HTTPException(404)
     error.status_code = 50013
     assert status_of_exception(error) == 500
+
+
+def test_hooks_by_hand_need_no_method_in_the_environ(lines: Lines) -> None:
+    app = flask.Flask("shop")
+    Dockerflow(app)
+    with app.test_request_context("/") as pushed:
+        del pushed.request.environ["REQUEST_METHOD"]
+        app.preprocess_request()
+        app.process_response(app.response_class("x"))
+    assert lines.summary["code"] == 200
