@@ -69,7 +69,9 @@ def fetch_source(folder: Path) -> Path:
         # Renamed at the end, so that an interrupted run leaves no half of it behind.
         unpacked = folder / "unpacked"
         with tarfile.open(archive(folder)) as packed:
-            packed.extractall(unpacked, filter="data")
+            # The filter came with 3.10.12 and 3.11.4: Debian 12 has 3.11.2.
+            has_filter = hasattr(tarfile, "data_filter")
+            packed.extractall(unpacked, **({"filter": "data"} if has_filter else {}))
         (unpacked / target.name).rename(target)
     return target
 
