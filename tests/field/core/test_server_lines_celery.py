@@ -27,6 +27,8 @@ from celery.utils.log import get_task_logger
 
 folder = os.environ["FOLDER"]
 app = Celery("shop", broker=os.environ["BROKER"], backend=f"file://{folder}")
+# A busy machine takes longer than the four seconds after which Celery gives a process up.
+app.conf.worker_proc_alive_timeout = 60
 app.conf.broker_transport_options = {
     "polling_interval": 0.01, "data_folder_in": folder, "data_folder_out": folder,
     "processed_folder": folder, "control_folder": folder,
