@@ -125,7 +125,8 @@ class LineQueue:
         self._lines.clear()
         self._dropper.reset()
         # All threads change it by += without a lock. It may drift by a line for each call that
-        # another one interrupts, and is corrected whenever the queue is empty, and once a second.
+        # another one interrupts, and is corrected whenever the queue is empty, once a second, and
+        # where dropped lines have made no room.
         self._bytes = 0
         self._recount_at = 0.0
         # Exact: callers that drop lines count here as well, and a flush waits for the number.
@@ -454,7 +455,10 @@ class LineQueue:
         now = _monotonic()
         if now >= self._recount_at:
             self._recount_at = now + _RECOUNT_EVERY_S
-            self._bytes = sum(map(size_of, snapshot(self._lines)))
+            self._count_bytes()
+
+    def _count_bytes(self) -> None:
+        self._bytes = sum(map(size_of, [*self._in_progress, *snapshot(self._lines)]))
 
     def _take_batch(self, batch: list[bytes]) -> None:
         """Move the first lines of the queue to the end of a list, unless they are being dropped."""
@@ -524,10 +528,16 @@ class LineQueue:
         """Drop lines, or wait while another call does; return whether there is room for a line."""
         for _ in range(_DROP_POLLS):
             freed = self._dropper.drop(wanted, self._count_dropped, with_errors=with_errors)
-            if freed is not None or self._bytes + size <= self._max_bytes:
-                break
-            time.sleep(POLL_S)
-        return self._bytes + size <= self._max_bytes
+            if freed is None:
+                time.sleep(POLL_S)
+            elif self._bytes + size > self._max_bytes and (freed >= size or not self._lines):
+                # The number has drifted, or other callers have taken the room.
+                self._count_bytes()
+            if self._bytes + size <= self._max_bytes:
+                return True
+            if freed is not None and freed < size:
+                return False
+        return False
 
     def _count_dropped(self, line: bytes) -> None:
         self.sink.lose("queue full", line)

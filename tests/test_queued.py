@@ -272,6 +272,45 @@ class TestFullQueue:
         queue.close()
         assert numbers(gate)[-2:] == [2, 3]
 
+    @pytest.mark.parametrize("is_empty", [True, False])
+    def test_full_queue_counts_its_bytes_again_where_dropped_lines_make_no_room(
+        self, is_empty: bool
+    ) -> None:
+        queue, gate = held_up("drop_oldest", 1000)
+        for n in range(1, 1 if is_empty else 6):
+            queue.write(line(n))
+        # Threads that change it at the same time: a stopped reader leaves that uncorrected.
+        queue._bytes += 1_000_000
+        assert queue.write(line(9))
+        assert queue.waiting_bytes <= 1000
+        gate.is_open.set()
+        queue.close()
+        assert numbers(gate)[-1] == 9
+
+    def test_full_queue_whose_new_room_other_callers_take_drops_more(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queue, gate = held_up("drop_oldest", 1000)
+        while queue.waiting_bytes + len(line(1)) + 64 <= 1000:
+            queue.write(line(1))
+        drop, calls = queue._dropper.drop, []
+
+        def drop_and_lose_the_room(*args: Any, **options: Any) -> Any:
+            freed = drop(*args, **options)
+            calls.append(freed)
+            if len(calls) < 3:
+                # Another caller queues its line meanwhile.
+                queue._lines.append(line(2))
+                queue._bytes += len(line(2)) + 64
+            return freed
+
+        monkeypatch.setattr(queue._dropper, "drop", drop_and_lose_the_room)
+        assert queue.write(line(9))
+        assert len(calls) == 3
+        gate.is_open.set()
+        queue.close()
+        assert numbers(gate)[-1] == 9
+
     def test_full_queue_of_many_megabytes_drops_a_small_part_in_one_call(self) -> None:
         gate = Gate()
         queue = LineQueue(Sink(gate, max_line_bytes=0), max_bytes=32 * 1024 * 1024)
