@@ -81,9 +81,7 @@ class DockerflowASGI(Middleware):
             await self._serve_other(scope, receive, send)
             return
         method = scope.get("method", "")
-        outer = scope.get(REQUEST)
-        if outer is None or outer.is_over:
-            outer = enclosing_exchange(scope, method)
+        outer = enclosing_exchange(scope, method)
         if outer is not None:
             self._join(outer, scope)
             try:

@@ -203,7 +203,7 @@ def has_context(fields: Container[str] = ()) -> bool:
         fields: The names of the fields of the call, whose own ``rid`` wins.
     """
     global _registry
-    if type(_registry) is not dict:
+    if type(_registry) is not dict and "structlog.contextvars" in _modules:
         _registry = structlog_registry()
     return bool(
         read_bound()

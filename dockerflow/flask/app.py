@@ -75,8 +75,9 @@ _TAKEN_BEFORE: Final = (
 _CURRENT_USER: Final = current_user
 
 
-# Return the objects behind two proxies. Each use of a proxy looks its object up, so the hooks
+# Return the objects behind the proxies. Each use of a proxy looks its object up, so the hooks
 # do it once.
+_app: Final[Callable[[], Flask]] = current_app._get_current_object  # type: ignore[attr-defined]
 _globals: Final[Callable[[], Any]] = g._get_current_object
 _request: Final[Callable[[], Request]] = request._get_current_object  # type: ignore[attr-defined]
 
@@ -159,7 +160,7 @@ class Dockerflow(Extension):
         served: Any = _request()
         summary: Any = served.environ.get(REQUEST)
         if summary is None or summary.is_over:
-            summary = current_app.extensions[_CORE].join_or_begin(served, self.logger)
+            summary = _app().extensions[_CORE].join_or_begin(served, self.logger)
         _show(summary, _globals())
 
     def _after_request(self, response: Response) -> Response:
@@ -182,7 +183,7 @@ class Dockerflow(Extension):
             # The summary of a stream is logged at its end, and that of another response after the
             # layers inside, which may replace it. Flask's contexts and the current span have ended
             # then; this copy of the context keeps them.
-            core: _FlaskWSGI = current_app.extensions[_CORE]
+            core: _FlaskWSGI = _app().extensions[_CORE]
             summary.body_type = None if core.is_innermost else ClosingIterator
             summary.is_whole = _is_whole(response)
             if not (summary.is_whole and core.is_innermost):

@@ -276,6 +276,8 @@ class LineEncoder:
             fields: Few enough for a line, and at least one.
         """
         line = self.template(type_, level, pid) % (clamped(timestamp_ns), _dumps(fields))
+        if self.extension is None and line.isascii() and DELETE not in line:
+            return line
         return self.complete(line, type_, level, fields)
 
     def complete(
