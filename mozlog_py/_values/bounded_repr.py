@@ -63,10 +63,14 @@ class _Shortened:
     def is_long(self, value: Any) -> bool:
         """Return whether Python's own code shows an exception, with a long text in it."""
         self._left -= 1
+        # The texts first: few exceptions have a long one, and the class has many bases.
+        if self._left < 0 or not self._has_long_text(value):
+            return False
         method = class_attribute(type(value), "__repr__")
         # By identity: the attribute of a class may lie about its equality.
-        if self._left < 0 or not (method is _REPR or method is _GROUP_REPR):
-            return False
+        return method is _REPR or method is _GROUP_REPR
+
+    def _has_long_text(self, value: Any) -> bool:
         for arg in _args_of(value):
             kind = type(arg)
             if kind is str or kind is bytes:
