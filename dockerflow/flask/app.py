@@ -27,6 +27,7 @@ from flask import (
     got_request_exception,
     has_app_context,
     request,
+    request_tearing_down,
 )
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import InternalServerError, NotFound
@@ -145,7 +146,6 @@ class Dockerflow(Extension):
         app.register_error_handler(HeartbeatFailure, self._heartbeat_exception_handler)
         app.before_request(self._before_request)
         app.after_request(self._after_request)
-        app.teardown_request(_leave)
         got_request_exception.connect(self._got_request_exception, sender=app)
         live = installation.options
         core = _FlaskWSGI(app.wsgi_app, settings=live.settings(), endpoints=False)
@@ -297,6 +297,8 @@ class _FlaskWSGI(LiveLayer, DockerflowWSGI):
         if outer is not None:
             self._join(outer, environ)
             return outer
+        # Not when the extension is installed: other requests have no need of it.
+        request_tearing_down.connect(_leave, sender=_app())
         begun = HandBegun()
         begun.method, begun.path = served.method, served.path
         self.begin(begun, environ)
@@ -408,7 +410,8 @@ def _response(reply: Reply) -> Response:
     return Response(reply.body, reply.status, list(reply.headers))
 
 
-def _leave(error: BaseException | None) -> None:  # noqa: ARG001
+def _leave(sender: Any, **extra: Any) -> None:  # noqa: ARG001
+    """Leave the context of a request that the hooks have begun: a signal handler."""
     summary = _globals().get("_dockerflow_summary")
     if isinstance(summary, HandBegun):
         summary.leave()
