@@ -303,6 +303,7 @@ class LineQueue:
 
     def reset_after_fork(self, *, had_threads: bool = False) -> None:  # noqa: ARG002
         """Empty the queue in the child of a fork: its lines are the parent's."""
+        at_exit.note_fork()
         self._reset()
 
     # -- the thread ---------------------------------------------------------

@@ -658,6 +658,46 @@ signal.pause()
         assert len(own) == 150
         assert all(got["Fields"]["own"] == got["Pid"] for got in own)
 
+    @pytest.mark.parametrize("has_queue_before", [True, False])
+    @pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
+    def test_process_of_multiprocessing_writes_lines_of_threads_that_outlive_its_function(
+        self, how: str, has_queue_before: bool, tmp_path: Any
+    ) -> None:
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import logging, multiprocessing, sys, threading\n"
+            "from mozlog_py import MozlogQueueHandler\n"
+            "def set_up():\n"
+            "    logging.basicConfig(handlers=[MozlogQueueHandler()], level=1, force=True)\n"
+            f"if {has_queue_before}: set_up()\n"
+            "def late():\n"
+            "    threading.main_thread().join()\n"
+            "    for number in range(50): logging.info('%d', number)\n"
+            "def work():\n"
+            f"    if not {has_queue_before}: set_up()\n"
+            "    logging.info('first')\n"
+            "    threading.Thread(target=late).start()\n"
+            "if __name__ == '__main__':\n"
+            f"    method = multiprocessing.get_context('{how}')\n"
+            "    if method.get_start_method() == 'forkserver':\n"
+            "        method.set_forkserver_preload(['script'])\n"
+            "    child = method.Process(target=work)\n"
+            "    child.start()\n"
+            "    child.join()\n"
+            "    sys.exit(child.exitcode)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, str(script)],
+            capture_output=True,
+            timeout=60,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        messages = [got["Fields"]["msg"] for got in checked_lines(done.stdout)]
+        assert messages == ["first", *map(str, range(50))]
+
 
 def test_a_child_begins_with_an_empty_queue() -> None:
     queue, gate = held_up("drop_oldest", 10_000)

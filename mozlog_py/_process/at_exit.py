@@ -22,6 +22,7 @@ __all__ = [
     "flush_on_sigterm",
     "is_called_by_shutdown",
     "is_over",
+    "note_fork",
     "register",
     "within_exit",
 ]
@@ -58,6 +59,8 @@ class _Exit:
 
     is_prepared = False
     is_over = False
+    #: Whether this process is the child of a fork.
+    is_forked = False
     #: Seconds that are left of ``_EXIT_S``.
     seconds_left = _EXIT_S
 
@@ -79,6 +82,11 @@ def register(holder: ClosedAtExit) -> None:
             threading._register_atexit(before_threads_end)  # type: ignore[attr-defined]  # noqa: SLF001
         atexit.register(_close_all)
     _registered.add(holder)
+
+
+def note_fork() -> None:
+    """Note that this process is the child of a fork."""
+    _Exit.is_forked = True
 
 
 def is_over() -> bool:
@@ -135,9 +143,7 @@ class _Preceded:
 
     def __call__(self, number: int, frame: FrameType | None) -> Any:
         """Write the lines that wait, and do what the application does about the signal."""
-        until = _monotonic() + _SIGTERM_S
-        for holder in snapshot(_registered):
-            holder.write_at_once(max(0.0, until - _monotonic()))
+        _write_all_at_once(_SIGTERM_S)
         return self._handler(number, frame)
 
 
@@ -169,8 +175,30 @@ def _close_all() -> None:
 def _flush_before_threads_end() -> None:
     """Flush while threads may go on for hours, so that this is not the end of the process yet."""
     start = _monotonic()
-    _flush_all(_EXIT_S - _LAST_S)
+    if _may_end_without_atexit():
+        # Nothing is called behind the threads that still log.
+        _write_all_at_once(_EXIT_S - _LAST_S)
+    else:
+        _flush_all(_EXIT_S - _LAST_S)
     _Exit.seconds_left = max(_LAST_S, _Exit.seconds_left - (_monotonic() - start))
+
+
+def _may_end_without_atexit() -> bool:
+    """Return whether the process may end by ``os._exit`` once its threads have ended.
+
+    The children of multiprocessing do, also those of its fork server, which may have imported this
+    module behind the fork.
+    """
+    if _Exit.is_forked:
+        return True
+    module = sys.modules.get("multiprocessing.process")
+    return getattr(module, "_parent_process", None) is not None
+
+
+def _write_all_at_once(timeout: float) -> None:
+    until = _monotonic() + timeout
+    for holder in snapshot(_registered):
+        holder.write_at_once(max(0.0, until - _monotonic()))
 
 
 def _flush_all(timeout: float) -> None:
