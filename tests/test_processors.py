@@ -166,6 +166,14 @@ class TestRedact:
             "d": {"token": "[redacted]", "a": 1},
         }
 
+    def test_redact_leaves_fields_out_that_a_dataclass_leaves_out_of_its_repr(self) -> None:
+        @dataclasses.dataclass
+        class Account:
+            user: str
+            iban: str = dataclasses.field(repr=False)
+
+        assert run(Redact(), account=Account("ann", "DE89"))["account"] == {"user": "ann"}
+
     def test_redact_hides_them_in_a_message_that_becomes_fields(self) -> None:
         redacted = run(Redact(), event='{"password": "x", "a": 1}')["event"]
         # A text: members of a dict would be fields of the call and replace the request's id.

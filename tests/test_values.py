@@ -491,6 +491,15 @@ class TestDataclasses:
             "raising": "<unprintable RaisingProperty: Hostile>",
         }
 
+    def test_dataclasses_leave_out_fields_that_their_repr_leaves_out(self) -> None:
+        @dataclasses.dataclass
+        class Login:
+            user: str
+            key: str = dataclasses.field(default="tulip", repr=False)
+
+        assert clean(Login("ann")) == {"user": "ann"}
+        assert clean([Login("ann")]) == [{"user": "ann"}]
+
     def test_dataclasses_that_hold_themselves_are_circular(self) -> None:
         value = Point(1)
         value.y = [value]

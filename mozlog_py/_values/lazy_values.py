@@ -95,14 +95,17 @@ def loaded_rows(value: Any, kind: type) -> tuple[list[Any], int] | None:
 def dataclass_members(
     value: Any, kind: type, attribute: Callable[[Any, str], Any]
 ) -> dict[str, Any]:
-    """Return the fields of a dataclass, without a query for those that are not loaded.
+    """Return the fields of a dataclass that its ``repr`` shows, by their names.
+
+    A class leaves a credential out of its texts with ``field(repr=False)``. A field that is not
+    loaded is named, without a query.
 
     Args:
         value: The object, which may be a row of SQLAlchemy as well.
         kind: Its type.
         attribute: Returns the attribute of an object by its name, whatever that raises.
     """
-    names = [field.name for field in dataclasses.fields(kind)]
+    names = [field.name for field in dataclasses.fields(kind) if field.repr]
     absent = _unloaded(value)
     return {name: NOT_LOADED if name in absent else attribute(value, name) for name in names}
 
