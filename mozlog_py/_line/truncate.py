@@ -144,17 +144,17 @@ def _fit(document: dict[str, Any], max_bytes: int, reason: str) -> None:
     degrade(document["Fields"], reason)
     texts = _texts(document, max_bytes)
     room = max_bytes - len(_encoded(document)) + sum(text.size for text in texts)
-    level = _level([text.size for text in texts], room)
+    limit = _common_limit([text.size for text in texts], room)
     for _ in range(_ROUNDS):
         for text in texts:
-            text.cut(level)
+            text.cut(limit)
         size = len(_encoded(document))
         if size <= max_bytes:
             return
-        if level <= _SHORTEST:
+        if limit <= _SHORTEST:
             break
         # Escapes are not spread evenly over a text, and neighbours may be escaped as well.
-        level = max(_SHORTEST, min(level - _MARK_BYTES, level * max_bytes // size))
+        limit = max(_SHORTEST, min(limit - _MARK_BYTES, limit * max_bytes // size))
     _leave_out(document, max_bytes)
 
 
@@ -163,25 +163,25 @@ class _Text:
 
     __slots__ = ("_holder", "_key", "_whole", "_window", "size")
 
-    def __init__(self, holder: Any, key: Any, level: int) -> None:
+    def __init__(self, holder: Any, key: Any, limit: int) -> None:
         self._holder, self._key = holder, key
         self._whole: str = holder[key]
         #: The characters of its head and its tail that may stay.
         self._window = self._whole
-        if len(self._whole) > level:
-            self._window = self._whole[: level - level // 3]
-            self._window += self._whole[len(self._whole) - level // 3 :]
+        if len(self._whole) > limit:
+            self._window = self._whole[: limit - limit // 3]
+            self._window += self._whole[len(self._whole) - limit // 3 :]
         #: Bytes that these characters take.
         self.size = _size(self._window)
         holder[key] = self._window
 
-    def cut(self, level: int) -> None:
-        """Cut the text to about ``level`` bytes, if it takes more."""
+    def cut(self, limit: int) -> None:
+        """Cut the text to about ``limit`` bytes, if it takes more."""
         whole, window = self._whole, self._window
-        if self.size <= level and len(window) == len(whole):
+        if self.size <= limit and len(window) == len(whole):
             return
         # As many characters as fit by the mean size of a character of this text.
-        keep = max(2, (level - _MARK_BYTES) * len(window) // self.size)
+        keep = max(2, (limit - _MARK_BYTES) * len(window) // self.size)
         keep = min(keep, len(window))
         head, tail = window[: keep - keep // 3], window[len(window) - keep // 3 :]
         self._holder[self._key] = f"{head}{_MARK(len(whole) - keep)}{tail}"
@@ -190,18 +190,18 @@ class _Text:
 def _texts(document: dict[str, Any], max_bytes: int) -> list[_Text]:
     """Return the texts that may be cut, each with the part of it that may stay.
 
-    No text takes fewer bytes than it has characters. So an upper bound of the level to which the
+    No text takes fewer bytes than it has characters. So an upper bound of the limit to which the
     longest are cut is computed from characters, and text beyond it is never encoded.
     """
     places, holders = _places(document)
     names = [(holder, name) for holder in holders for name in holder if len(name) > _SURELY_SHORT]
     lengths = [len(holder[key]) for holder, key in places]
-    level = _level([*lengths, *(len(name) for _, name in names)], max_bytes)
-    for holder in {id(holder): holder for holder, name in names if _is_long(name, level)}.values():
-        _shorten_names(holder, level)
+    limit = _common_limit([*lengths, *(len(name) for _, name in names)], max_bytes)
+    for holder in {id(holder): holder for holder, name in names if _is_long(name, limit)}.values():
+        _shorten_names(holder, limit)
     # Shortening names has moved the members.
     places, _ = _places(document)
-    return [_Text(holder, key, level) for holder, key in places]
+    return [_Text(holder, key, limit) for holder, key in places]
 
 
 def _places(document: dict[str, Any]) -> tuple[list[tuple[Any, Any]], list[dict[str, Any]]]:
@@ -224,25 +224,25 @@ def _places(document: dict[str, Any]) -> tuple[list[tuple[Any, Any]], list[dict[
     return places, holders
 
 
-def _is_long(name: str, level: int) -> bool:
+def _is_long(name: str, limit: int) -> bool:
     # A character takes twelve bytes at most.
-    return len(name) * 12 > level and (len(name) > level or _size(name) > level)
+    return len(name) * 12 > limit and (len(name) > limit or _size(name) > limit)
 
 
-def _shorten_names(holder: dict[str, Any], level: int) -> None:
+def _shorten_names(holder: dict[str, Any], limit: int) -> None:
     """Cut the names of an object's members that are longer than its texts may be."""
     members = [*holder.items()]
     holder.clear()
     for name, value in members:
         shown = name
-        if _is_long(name, level):
+        if _is_long(name, limit):
             head = name[:_SHORTEST]
             keep = (_SHORTEST - _MARK_BYTES) * len(head) // max(len(head), _size(head))
             shown = f"{name[:keep]}{_MARK(len(name) - keep)}"
         holder[unique_key(shown, holder) if shown in holder else shown] = value
 
 
-def _level(sizes: list[int], room: int) -> int:
+def _common_limit(sizes: list[int], room: int) -> int:
     """Return the size to which the longest have to be cut, for all to fit into ``room``."""
     left, remaining = room, len(sizes)
     for size in sorted(sizes):
