@@ -43,7 +43,7 @@ from mozlog_py._values.lazy_values import dataclass_members
 from mozlog_py._values.mask_registry import mask_before_cut, mask_cuts
 from mozlog_py._values.name_value_pairs import members_of, view_items
 from mozlog_py._values.plain_types import all_scalars, is_scalar
-from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_TEXT
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_REPR
 from mozlog_py._values.whole_word import has_word
 
 if TYPE_CHECKING:
@@ -339,11 +339,11 @@ class Redact:
     def _arguments(self, text: str) -> str:
         """Return the ``repr`` of a call's arguments without the credentials among them by name."""
         # A registered secret must not be cut in two: no mask would find its parts.
-        start = mask_before_cut(text, MAX_TEXT)[:MAX_TEXT] if len(text) > MAX_TEXT else text
+        start = mask_before_cut(text, MAX_REPR)[:MAX_REPR] if len(text) > MAX_REPR else text
         shown = mask_repr(start, self.is_secret, self.marker)
         if shown is None:
             return self.marker
-        if len(text) > MAX_TEXT:
+        if len(text) > MAX_REPR:
             return f"{shown}... <truncated, {len(text)} characters>"
         return shown
 

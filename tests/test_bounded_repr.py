@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mozlog_py._values.bounded_repr import bounded_repr
-from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser
+from mozlog_py._values.sanitiser import MAX_REPR, Sanitiser
 
 MANY = 1_000_000
 WHOLE = 40_960
@@ -61,7 +61,7 @@ def test_bounded_repr_of_a_long_text_has_its_start_and_its_size(value: object) -
     finally:
         tracemalloc.stop()
     assert peak < MANY
-    assert shown.startswith(Sanitiser().text(repr(value)[:MAX_TEXT])[:MAX_TEXT])
+    assert shown.startswith(Sanitiser().text(repr(value)[:MAX_REPR])[:MAX_REPR])
     assert shown.endswith(f"... <truncated, {len(text) + left_out} characters>")
 
 

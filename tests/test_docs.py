@@ -179,7 +179,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "characters of texts in containers and of `repr` texts, together": (
             "_values.sanitiser.MAX_CHARACTERS"
         ),
-        "characters of one `repr` text, bytes of one bytes value": "_values.sanitiser.MAX_TEXT",
+        "characters of one `repr` text, bytes of one bytes value": "_values.sanitiser.MAX_REPR",
         "digits of an integer": "_values.sanitiser._MAX_DIGITS",
         "reasons in `mozlog.degraded`": "_values.record_budget._MAX_REASONS",
         "exceptions of one record, in chains and groups": "_values.tracebacks._MAX_EXCEPTIONS",
@@ -195,7 +195,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "`strict`: characters of dotted keys": "_values.sanitiser.MAX_CHARACTERS",
         "`Redact`: fields of an event, items of a container": "_values.sanitiser.MAX_ITEMS",
         "`Redact`: characters of a text named `args`, `kwargs`, `argsrepr` or `kwargsrepr`": (
-            "_values.sanitiser.MAX_TEXT"
+            "_values.sanitiser.MAX_REPR"
         ),
         "`Redact`: values of an event": "_values.sanitiser.MAX_NODES",
         "`Redact`: characters of objects' texts": "_redaction.event_search.MAX_SEARCHED",

@@ -18,7 +18,7 @@ from hostile import BaseExceptionGroup, ExceptionGroup, raised
 
 from mozlog_py._values import frame_cache as frames_module
 from mozlog_py._values.frame_cache import frames_text
-from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser
+from mozlog_py._values.sanitiser import MAX_REPR, Sanitiser
 from mozlog_py._values.tracebacks import HEADER, as_exc_info, render_exception
 
 # The text is cut at 32,768 characters; the note that says so comes on top.
@@ -733,7 +733,7 @@ class TestForgery:
 class TestBounds:
     def test_bounds_of_one_huge_message_hold(self) -> None:
         error, text = render_exception((ValueError, ValueError("x" * 10**6), None), Sanitiser())
-        assert len(error) < MAX_TEXT + 100
+        assert len(error) < MAX_REPR + 100
         assert error.endswith("... <truncated, 1000014 characters>")
         assert text == f"{HEADER}<class 'ValueError'>\n{error}\n"
 

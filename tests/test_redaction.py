@@ -25,7 +25,7 @@ from conformance import Capture, checked, checked_lines, fields, record
 
 from mozlog_py import MozlogFormatter, MozlogHandler
 from mozlog_py._line.line_encoder import LineEncoder
-from mozlog_py._values.sanitiser import MAX_TEXT
+from mozlog_py._values.sanitiser import MAX_REPR
 from mozlog_py.redaction import Redact
 from mozlog_py.sampling import Sample
 from mozlog_py.structlog import MozlogRenderer
@@ -563,7 +563,7 @@ class TestArgumentsOfTasks:
         self,
     ) -> None:
         secret = "tulip-of-amsterdam"
-        for before in range(MAX_TEXT - len(secret), MAX_TEXT + 2):
+        for before in range(MAX_REPR - len(secret), MAX_REPR + 2):
             text = f"['{'x' * before}{secret}']"
             shown = Redact(values=[secret])(None, "info", {"event": "m", "args": text})["args"]
             assert "tulip" not in shown

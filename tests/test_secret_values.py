@@ -27,7 +27,7 @@ from mozlog_py._redaction.mask import Mask
 from mozlog_py._redaction.secret_shapes import Shapes
 from mozlog_py._redaction.secret_values import Needle, WordFilter, needles_of
 from mozlog_py._values import mask_registry
-from mozlog_py._values.sanitiser import MAX_TEXT
+from mozlog_py._values.sanitiser import MAX_REPR
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import CapLengths
@@ -704,7 +704,7 @@ class TestCuts:
     def test_cuts_of_a_repr(self, over: int) -> None:
         class Long:
             def __repr__(self) -> str:
-                return f"{'x' * (MAX_TEXT - len(SECRET) + 3)}{SECRET}{'y' * over}"
+                return f"{'x' * (MAX_REPR - len(SECRET) + 3)}{SECRET}{'y' * over}"
 
         formatter = MozlogFormatter(processors=[Redact(values=[SECRET])])
         assert self.pieces(fields(formatter, record("x", long=Long()))["long"]) == []

@@ -34,7 +34,7 @@ from mozlog_py._values.sanitiser import (
     MAX_DEPTH,
     MAX_ITEMS,
     MAX_NODES,
-    MAX_TEXT,
+    MAX_REPR,
     Sanitiser,
     type_name,
 )
@@ -276,13 +276,13 @@ class TestBytes:
         assert clean(kind(b"")) == ""
 
     def test_bytes_of_a_megabyte_are_cut_and_their_length_is_said(self) -> None:
-        kept = base64.urlsafe_b64encode(b"x" * MAX_TEXT).decode()
+        kept = base64.urlsafe_b64encode(b"x" * MAX_REPR).decode()
         assert clean(b"x" * 1_000_000) == f"{kept}... <truncated, 1000000 bytes>"
         assert reasons(b"x" * 1_000_000) == ["bytes truncated"]
 
     def test_bytes_that_fit_exactly_are_whole(self) -> None:
-        assert base64.urlsafe_b64decode(clean(b"x" * MAX_TEXT)) == b"x" * MAX_TEXT
-        assert reasons(b"x" * MAX_TEXT) == []
+        assert base64.urlsafe_b64decode(clean(b"x" * MAX_REPR)) == b"x" * MAX_REPR
+        assert reasons(b"x" * MAX_REPR) == []
 
     def test_bytes_in_a_view_of_wider_items_are_its_bytes(self) -> None:
         items = array.array("i", [1, 2])
@@ -675,12 +675,12 @@ class TestHostileReprs:
         self,
     ) -> None:
         value = hostile.HugeRepr(100_000_000)
-        assert clean(value) == "x" * MAX_TEXT + "... <truncated, 100000000 characters>"
+        assert clean(value) == "x" * MAX_REPR + "... <truncated, 100000000 characters>"
         assert reasons(value) == ["text truncated"]
 
     def test_hostile_reprs_that_fit_exactly_are_whole(self) -> None:
-        assert clean(hostile.HugeRepr(MAX_TEXT)) == "x" * MAX_TEXT
-        assert reasons(hostile.HugeRepr(MAX_TEXT)) == []
+        assert clean(hostile.HugeRepr(MAX_REPR)) == "x" * MAX_REPR
+        assert reasons(hostile.HugeRepr(MAX_REPR)) == []
 
     def test_hostile_reprs_that_log_have_their_own_record_made(self) -> None:
         maker = MozlogFormatter(hostname="host").line_encoder_for("app")
@@ -843,7 +843,7 @@ class TestDepth:
 
         value = hostile.nested(MAX_DEPTH + 4, lambda inner: Key({inner: 1}), 'it\'s "quoted"')
         # Text that is quoted again at each level doubles its backslashes at each.
-        assert len(json.dumps(clean(value))) < 4 * MAX_TEXT
+        assert len(json.dumps(clean(value))) < 4 * MAX_REPR
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from mozlog_py._process.memo import is_short
 from mozlog_py._process.self_log import degraded
 from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.flatten import flattened
-from mozlog_py._values.sanitiser import MAX_TEXT, Sanitiser, type_name
+from mozlog_py._values.sanitiser import MAX_REPR, Sanitiser, type_name
 
 from .degraded_note import DEGRADED, degrade
 from .json_encoder import dumps
@@ -478,7 +478,7 @@ def _type_text(type_: Any) -> str:
     """Return the text of ``Type`` for the name of a record, which may be any value."""
     if type_ is None:
         return "root"
-    is_plain = type(type_) is str and len(type_) <= MAX_TEXT and type_.isascii()
+    is_plain = type(type_) is str and len(type_) <= MAX_REPR and type_.isascii()
     return type_ if is_plain else Sanitiser().text_of(type_)
 
 

@@ -52,7 +52,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_ITEMS",
     "MAX_NODES",
-    "MAX_TEXT",
+    "MAX_REPR",
     "Sanitiser",
     "is_kind",
     "type_name",
@@ -64,7 +64,7 @@ MAX_DEPTH: Final = 16
 #: Items kept of one container; the others are counted.
 MAX_ITEMS: Final = 1000
 #: Characters kept of a ``repr``, and bytes kept of a bytes value.
-MAX_TEXT: Final = 8192
+MAX_REPR: Final = 8192
 
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
@@ -154,7 +154,7 @@ class Sanitiser(RecordBudget):
         """Return ``repr(value)``, bounded, or a marker that names the type and the exception."""
         try:
             text, left_out = bounded_repr(value)
-            return self.text(self._spent(text, MAX_TEXT, left_out))
+            return self.text(self._spent(text, MAX_REPR, left_out))
         except BaseException as error:
             return self.unprintable(value, error)
 
@@ -170,7 +170,7 @@ class Sanitiser(RecordBudget):
             value: Any value.
         """
         try:
-            return self.text(self._spent(str.__str__(render(value)), MAX_TEXT))
+            return self.text(self._spent(str.__str__(render(value)), MAX_REPR))
         except BaseException as error:
             return self.unprintable(value, error)
 
@@ -379,8 +379,8 @@ class Sanitiser(RecordBudget):
         # A memoryview reads the buffer; a subclass may override the conversions of bytes.
         view = memoryview(value)
         content = view.cast("B") if view.c_contiguous else view.tobytes()
-        text = base64.urlsafe_b64encode(content[:MAX_TEXT]).decode()
-        if view.nbytes > MAX_TEXT:
+        text = base64.urlsafe_b64encode(content[:MAX_REPR]).decode()
+        if view.nbytes > MAX_REPR:
             self.add_reason("bytes truncated")
             text = f"{text}... <truncated, {view.nbytes} bytes>"
         return text

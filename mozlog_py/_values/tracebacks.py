@@ -22,7 +22,7 @@ from .class_lookup import class_attribute, loaded_type, module_of, type_name
 from .foreign_tracebacks import looks_like_traceback
 from .frame_cache import frames_text, one_line
 from .mask_registry import masked_ends
-from .sanitiser import MAX_TEXT, Sanitiser
+from .sanitiser import MAX_REPR, Sanitiser
 from .whole_word import has_word
 
 __all__ = [
@@ -92,7 +92,7 @@ _NO_MARKS: Final[Mapping[str, Any]] = {}
 _FRAMELESS: Final = "_mozlog_frameless"
 
 # Characters of a long text that a cut repr surely shows.
-_COMPARED: Final = MAX_TEXT // 4
+_COMPARED: Final = MAX_REPR // 4
 
 # The attribute of an exception that holds its mask.
 _MASK: Final = "_mozlog_mask"
@@ -207,7 +207,7 @@ def _masked_lines(text: str, mask: ErrorMask) -> str:
 
 
 def _masked(mask: Callable[..., str], text: str, *further: str) -> str:
-    cut = _CUT.search(text) if len(text) > MAX_TEXT else None
+    cut = _CUT.search(text) if len(text) > MAX_REPR else None
     try:
         if cut is None:
             return str.__str__(mask(text, *further))
@@ -349,7 +349,7 @@ class _Story:
         if type(kind) is type:
             # type.__repr__ runs no code of the class. Few classes have another metaclass.
             text = _class_repr(kind)
-            if len(text) < MAX_TEXT and text.isascii() and text.isprintable():
+            if len(text) < MAX_REPR and text.isascii() and text.isprintable():
                 return text
         return one_line(self.sanitiser.repr(kind))
 
@@ -500,7 +500,7 @@ def _has(error: str, text: str) -> bool:
 
     A text within a longer word or number of the ``repr`` does not count.
     """
-    if len(error) > MAX_TEXT:
+    if len(error) > MAX_REPR:
         # The repr was cut, and the text may have been cut at another place.
         text = text[:_COMPARED]
         return text in error or repr(text)[1:-1] in error
