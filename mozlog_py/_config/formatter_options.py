@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from .options import OptionError, check_mapping, check_text, shown
 
 __all__ = [
+    "ENVELOPE",
     "check_fmt",
     "check_json_default",
     "check_prefix",
@@ -22,8 +23,8 @@ __all__ = [
 
 _Processor = TypeVar("_Processor", bound=Callable[..., Any])
 
-# The members of the envelope, which are not Fields.
-_ENVELOPE: Final = frozenset(
+#: The members of MozLog's envelope, which are not Fields and stay in every line.
+ENVELOPE: Final = frozenset(
     {"EnvVersion", "Fields", "Hostname", "Logger", "Pid", "Severity", "Timestamp", "Type"}
 )
 # The field that shows an attribute of records, if its name differs.
@@ -117,7 +118,7 @@ def check_renamed_fields(names: Iterable[str], attributes: Collection[str]) -> N
             new name would never appear in a line.
     """
     for name in names:
-        if name in _ENVELOPE:
+        if name in ENVELOPE:
             raise OptionError(
                 f"rename_fields has {name!r} in it, a member of the envelope: MozLog says what "
                 "those are called, and rename_fields is for Fields; leave it out"

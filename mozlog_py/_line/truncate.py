@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from mozlog_py._config.formatter_options import ENVELOPE
 from mozlog_py._config.options import check_number
 from mozlog_py._process.self_log import degraded
 from mozlog_py._values.sanitiser import unique_key
@@ -39,10 +40,6 @@ MIN_LINE_BYTES: Final = 1024
 _SHORTEST: Final = 96
 # A character takes twelve bytes at most, as two escapes, so a text of no more is short.
 _SURELY_SHORT: Final = _SHORTEST // 12
-# Members of MozLog's envelope, which stay in every line; other formats add more.
-_ENVELOPE: Final = frozenset(
-    {"EnvVersion", "Fields", "Hostname", "Logger", "Pid", "Severity", "Timestamp", "Type"}
-)
 # The Fields that are left out last: people find a line, and understand its failure, by them.
 _KEPT: Final = (DEGRADED, "rid", "trace_id", "span_id", "msg", "error", "traceback")
 _MARK: Final = "...<{} characters cut>...".format
@@ -260,7 +257,7 @@ def _leave_out(document: dict[str, Any], max_bytes: int) -> None:
     """
     fields = document["Fields"]
     members = [(fields, name) for name in fields if name != DEGRADED]
-    members += [(document, name) for name in document if name not in _ENVELOPE]
+    members += [(document, name) for name in document if name not in ENVELOPE]
     sized = []
     for index, (holder, name) in enumerate(members):
         size = len(_encoded({name: holder[name]})) - 1
