@@ -21,10 +21,10 @@ from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any, Final
 
+from mozlog_py._values.plain_types import INT_MAX, INT_MIN
+
 __all__ = ["has_common_form", "json_dumps", "loads", "msgspec_dumps", "written"]
 
-_INT_MIN: Final = -(2**63)
-_INT_MAX: Final = 2**64 - 1
 # All encoders write floats between these two without an exponent.
 _FLOAT_MIN: Final = 1e-4
 _FLOAT_END: Final = 1e16
@@ -76,7 +76,7 @@ def written(value: Any) -> str:
     if kind is bool:
         return "true" if value else "false"
     if kind is int:
-        if not _INT_MIN <= value <= _INT_MAX:
+        if not INT_MIN <= value <= INT_MAX:
             raise TypeError("The integer has more than 64 bits; log it as text")
         return int.__repr__(value)
     if kind is float:
@@ -95,7 +95,7 @@ def _object(value: dict[str, Any]) -> str:
         kind = type(member)
         if kind is str:
             members.append(f"{encode_basestring(key)}:{encode_basestring(member)}")
-        elif kind is int and _INT_MIN <= member <= _INT_MAX:
+        elif kind is int and INT_MIN <= member <= INT_MAX:
             members.append(f"{encode_basestring(key)}:{member}")
         elif kind is float and _FLOAT_MIN <= member < _FLOAT_END:
             members.append(f"{encode_basestring(key)}:{member!r}")
@@ -162,7 +162,7 @@ def has_common_form(value: Any) -> bool:
         if kind is str or kind is bool or member is None:
             continue
         if kind is int:
-            if not _INT_MIN <= member <= _INT_MAX:
+            if not INT_MIN <= member <= INT_MAX:
                 return False
         elif kind is float:
             if not (
@@ -227,7 +227,7 @@ def _integer(text: str) -> float:
     if len(text) > 20:
         return _finite(text)
     value = int(text)
-    return value if _INT_MIN <= value <= _INT_MAX else float(value)
+    return value if INT_MIN <= value <= INT_MAX else float(value)
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse)

@@ -13,9 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import NoneType
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["all_plain", "all_scalars", "is_scalar"]
+__all__ = ["INT_MAX", "INT_MIN", "all_plain", "all_scalars", "is_scalar"]
+
+#: The least and the greatest integer that orjson writes: it raises for others.
+INT_MIN: Final = -(2**63)
+INT_MAX: Final = 2**64 - 1
 
 
 def is_scalar(kind: type) -> bool:

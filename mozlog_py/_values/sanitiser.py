@@ -36,6 +36,7 @@ from .lazy_values import (
     name_unloaded,
 )
 from .name_value_pairs import Members, members_of, view_items
+from .plain_types import INT_MAX, INT_MIN
 from .record_budget import (
     MAX_CHARACTERS,
     MAX_NODES,
@@ -66,8 +67,6 @@ MAX_ITEMS: Final = 1000
 #: Characters kept of a ``repr``, and bytes kept of a bytes value.
 MAX_REPR: Final = 8192
 
-_INT_MIN: Final = -(2**63)
-_INT_MAX: Final = 2**64 - 1
 # The default of sys.set_int_max_str_digits(). An application may lift that, but the time of
 # printing grows with the square of the digits, so the bound stays.
 _MAX_DIGITS: Final = 4300
@@ -223,7 +222,7 @@ class Sanitiser(RecordBudget):
             return self.unprintable(value, error)
 
     def _integer(self, value: int) -> int | str:
-        if _INT_MIN <= value <= _INT_MAX:
+        if INT_MIN <= value <= INT_MAX:
             return value
         bits = value.bit_length()
         if bits <= _MAX_BITS:
@@ -471,7 +470,7 @@ class Sanitiser(RecordBudget):
             # Most members need no cleaning, and a call of _value costs more than these tests.
             if (
                 (kind is str and not depth and member.isascii())
-                or (kind is int and _INT_MIN <= member <= _INT_MAX)
+                or (kind is int and INT_MIN <= member <= INT_MAX)
                 or (kind is float and member - member == 0)
                 or kind is bool
             ):
