@@ -11,6 +11,7 @@ import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 UPSTREAM = "dockerflow==2026.3.4"
 
@@ -70,8 +71,8 @@ def fetch_source(folder: Path) -> Path:
         unpacked = folder / "unpacked"
         with tarfile.open(archive(folder)) as packed:
             # The filter came with 3.10.12 and 3.11.4: Debian 12 has 3.11.2.
-            has_filter = hasattr(tarfile, "data_filter")
-            packed.extractall(unpacked, **({"filter": "data"} if has_filter else {}))
+            options: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            packed.extractall(unpacked, **options)
         (unpacked / target.name).rename(target)
     return target
 
