@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mozlog_py._values.credential_names import is_credential, last_word, normal_name
+from mozlog_py._values.credential_names import DIGITS, is_credential, last_word, normal_name
 
 from .secret_shapes import Shapes
 
@@ -24,16 +24,13 @@ __all__ = ["is_name_of_secret", "masked_text"]
 _FURTHER_WORDS: Final = frozenset({"psk", "pw", "sas", "session", "sig", "skey"})
 _FURTHER_ENDINGS: Final = (
     "accountkey",
-    "authkey",
     "connectionstring",
     "consumerkey",
-    "encryptionkey",
     "licensekey",
     "masterkey",
     "sharedkey",
     "storagekey",
 )
-_DIGITS: Final = "0123456789"
 
 # A name: one word, or two as in "API key".
 _NAME: Final = re.compile(
@@ -107,7 +104,7 @@ def is_name_of_secret(name: str) -> bool:
     """Return whether the value behind a name in a text is a secret."""
     if is_credential(name) or last_word(name).lower() in _FURTHER_WORDS:
         return True
-    return normal_name(name).rstrip(_DIGITS).endswith(_FURTHER_ENDINGS)
+    return normal_name(name).rstrip(DIGITS).endswith(_FURTHER_ENDINGS)
 
 
 def masked_text(text: str, marker: str, *, user_info: bool = True) -> str:
