@@ -95,9 +95,6 @@ SERVER_LOGGERS: Final = (
 
 # The loggers that log a request after the application has returned, in the context it left.
 _LOGGING_WHEN_SERVED: Final = frozenset({"granian.access", "gunicorn.access", "werkzeug"})
-# The loggers whose messages contain the text of a traceback.
-_LOGGING_TRACEBACKS: Final = frozenset({"_granian.utils", "werkzeug"})
-
 
 #: All loggers by name; ``getLogger`` would acquire a lock.
 _loggers: Final = logging.Logger.manager.loggerDict
@@ -173,7 +170,7 @@ class AccessFields(_SameAsAny):
         if record.name in _LOGGING_WHEN_SERVED:
             if record.args:
                 _add_served_id(record)
-            elif record.name in _LOGGING_TRACEBACKS:
+            elif record.name == "werkzeug":
                 _add_failed_id(record)
         elif summarised.is_wanted:
             (mark_sanic_line if record.name == "sanic.access" else mark_summarised)(record)
