@@ -10,7 +10,7 @@ import copy
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from mozlog_py._values.dict_items import DICTS
@@ -39,6 +39,7 @@ __all__ = [
     "Event",
     "envelope_fields",
     "event_level",
+    "interpolated",
     "level_number",
     "read_event",
 ]
@@ -279,15 +280,23 @@ def _message(fields: dict[Any, Any], sanitiser: Sanitiser) -> str | dict[Any, An
     try:
         if not args:
             return text
-        # As logging does it: one mapping is not one of several arguments.
-        if isinstance(args, Mapping):
-            return str(text % args)
-        is_mapping = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
-        return str(text % (args[0] if is_mapping else tuple(args)))
+        return str(text % args if isinstance(args, Mapping) else interpolated(text, args))
     except BaseException as error:
         sanitiser.defer_interrupt(error)
         sanitiser.add_reason("message and arguments do not fit")
         return message_with_args(text, args, sanitiser)
+
+
+def interpolated(event: Any, args: Sequence[Any]) -> Any:
+    """Return an event with its arguments in it.
+
+    As in ``logging``, a mapping that is the only argument provides named values.
+
+    Raises:
+        Exception: The event and the arguments do not fit.
+    """
+    is_mapping = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
+    return event % (args[0] if is_mapping else tuple(args))
 
 
 def _exception(

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from mozlog_py._fields.from_event import SET_BY_PROCESSORS
+from mozlog_py._fields.from_event import SET_BY_PROCESSORS, interpolated
 from mozlog_py._fields.template_message import (
     EVENT_KEYS,
     Template,
@@ -70,7 +70,7 @@ def run_chain(
     template, template_args = event, args
     if args:
         try:
-            event = _interpolated(event, args)
+            event = interpolated(event, args)
         except BaseException as error:
             # The line shows the message and the arguments side by side.
             _keep_field("positional_args", event_dict)
@@ -159,13 +159,6 @@ def _call_with(method: Callable[..., Any], rendered: Any) -> Call:
 
 def _unchanged(_: Any, __: str, event_dict: Any) -> Any:
     return event_dict
-
-
-def _interpolated(event: Any, args: tuple[Any, ...]) -> Any:
-    # As in ``logging``: a mapping that is the only argument provides named values.
-    if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
-        return event % args[0]
-    return event % args
 
 
 def _rendered(
