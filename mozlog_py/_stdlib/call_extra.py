@@ -24,7 +24,7 @@ from mozlog_py._fields.from_record import (
 from mozlog_py._process.unpatched import unpatched_method
 from mozlog_py._values.sanitiser import unique_key
 
-from .patches import bound
+from .patches import bound_member
 
 __all__ = ["OverridingExtra", "install", "make_record"]
 
@@ -133,7 +133,7 @@ def _guarded(former: Any) -> Callable[..., logging.LogRecord]:
         extra: Any = None,
         sinfo: Any = None,
     ) -> logging.LogRecord:
-        make = bound(former, self)
+        make = bound_member(former, self)
         call = name, level, fn, lno, msg, args, exc_info, func
         fields = None if extra is None else _harmless(extra)
         try:

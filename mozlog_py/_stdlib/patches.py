@@ -1,14 +1,14 @@
-"""Calls what another library has put in the place of a method of ``logging``."""
+"""Binds what another library has put in the place of a method of ``logging``, for a call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["bound"]
+__all__ = ["bound_member"]
 
 
-def bound(member: Any, instance: object) -> Callable[..., Any]:
+def bound_member(member: Any, instance: object) -> Callable[..., Any]:
     """Return what an access of an attribute returns for a member of the instance's class.
 
     Args:

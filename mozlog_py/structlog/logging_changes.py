@@ -18,7 +18,7 @@ import structlog
 
 from mozlog_py._process.process_id import process
 from mozlog_py._process.self_log import note
-from mozlog_py._stdlib.patches import bound
+from mozlog_py._stdlib.patches import bound_member
 from mozlog_py._values.sanitiser import type_name
 
 __all__ = ["LoggingChanges", "changes"]
@@ -104,7 +104,7 @@ class LoggingChanges:
 
         @functools.wraps(logging.Logger.addHandler)
         def addHandler(self: logging.Logger, hdlr: logging.Handler) -> None:  # noqa: N802
-            bound(former, self)(hdlr)
+            bound_member(former, self)(hdlr)
             changes.announce()
 
         self._own_add_handler = addHandler
