@@ -855,7 +855,7 @@ os.waitpid(child, 0)
         clock = [now]
         monkeypatch.setattr(process_id, "_system_ns", lambda: clock[0])
         process, checks = Process(), []
-        process.regular.append(lambda: checks.append(clock[0]))
+        process.periodic.append(lambda: checks.append(clock[0]))
 
         def line(ns: int) -> int:
             """Return how many checks the line of a bound logger at a time has caused."""

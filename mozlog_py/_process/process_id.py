@@ -1,4 +1,8 @@
-"""The id of this process, without a system call for every line."""
+"""The id of this process, without a system call for every line.
+
+What else is to be looked at every few milliseconds is looked at when the id is: descriptors that
+other code may replace, and functions that other modules add.
+"""
 
 from __future__ import annotations
 
@@ -70,8 +74,8 @@ class Process:
     until the clock shows the former time.
     """
 
-    __slots__ = ("_checked", "_has_hooks", "_periodic_until_ns", "_prepared", "pid", "regular",
-                 "until_ns")  # fmt: skip
+    __slots__ = ("_checked", "_has_hooks", "_periodic_until_ns", "_prepared", "periodic",
+                 "pid", "until_ns")  # fmt: skip
 
     def __init__(self) -> None:
         #: The id. Once ``until_ns`` is over it may be the parent's. The object stays the same
@@ -80,7 +84,7 @@ class Process:
         #: Nanoseconds since the epoch.
         self.until_ns = 0
         #: Functions that ``refresh`` calls, at most every 20 milliseconds. They must not raise.
-        self.regular: list[Callable[[], None]] = []
+        self.periodic: list[Callable[[], None]] = []
         self._periodic_until_ns = 0
         self._has_hooks = False
         # By identity: an object's class may define any __eq__ and __hash__.
@@ -123,7 +127,7 @@ class Process:
         # Too much time is left if the clock was set back.
         if not 0 <= self._periodic_until_ns - now_ns <= _PERIOD_NS:
             self._periodic_until_ns = now_ns + _PERIOD_NS
-            for act in self.regular:
+            for act in self.periodic:
                 act()
 
     def discard_prepared(self) -> None:

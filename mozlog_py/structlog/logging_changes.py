@@ -93,8 +93,8 @@ class LoggingChanges:
         own._cache = self._cache  # type: ignore[attr-defined]  # noqa: SLF001
         self._own = own
         self._loggers = len(logging.root.manager.loggerDict)
-        if self._check not in process.regular:
-            process.regular.append(self._check)
+        if self._check not in process.periodic:
+            process.periodic.append(self._check)
 
     def watch_handlers(self) -> None:
         """Start to detect handlers that are added. A second call is harmless."""
