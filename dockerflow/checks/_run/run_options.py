@@ -41,23 +41,23 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         valid_seconds("timeout", self.timeout)
-        valid_seconds("cache_seconds", self.cache_seconds, or_none=True)
+        valid_seconds("cache_seconds", self.cache_seconds, or_zero=True)
 
 
-def valid_seconds(name: str, value: Any, *, or_none: bool = False) -> float:
+def valid_seconds(name: str, value: Any, *, or_zero: bool = False) -> float:
     """Return a valid number of seconds.
 
     Args:
         name: The option, for the error.
         value: A number of more than 0 and at most a day, which every system call takes.
-        or_none: Whether 0 is valid as well.
+        or_zero: Whether 0 is valid as well.
 
     Raises:
         ValueError: The value is invalid.
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= MAX_SECONDS or (value == 0 and not or_none):
-        wanted = "from 0" if or_none else "more than 0, and"
+    if not is_number or not 0 <= value <= MAX_SECONDS or (value == 0 and not or_zero):
+        wanted = "from 0" if or_zero else "more than 0, and"
         text = f"it must be a number of seconds, {wanted} up to {MAX_SECONDS:,}"
         raise ValueError(f"{name} is {Sanitiser().value(value)!r}; {text}")
     return float(value)
