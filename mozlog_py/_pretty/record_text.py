@@ -107,7 +107,7 @@ def draw(
         page.add_block(text, _INDENT * 2, DIM)
     for block in (stack, traceback):
         if block is not None:
-            _add_block(page, _as_text(block))
+            page.add_frames(_as_text(block))
     return "\n".join(page.lines)
 
 
@@ -172,6 +172,13 @@ class _Page:
         start = indent + start
         shown = text.replace("\n", f"{end}\n{start}")
         self.lines.append(f"{start}{shown}{end}".replace(f"{start}{end}\n", "\n"))
+
+    def add_frames(self, text: str) -> None:
+        """Add a stack or a traceback."""
+        lines = escape_lines(text.rstrip("\n")).split("\n")
+        for line, color in zip(lines, line_colors(lines), strict=True):
+            # Folded at spaces, so that the name of a file stays whole.
+            self.add([(line, color)], _INDENT, at_words=True)
 
 
 def _start(
@@ -265,11 +272,3 @@ def _value(text: str) -> str:
     if _SEPARATORS.isdisjoint(text):
         return text
     return f"'{text}'" if "'" not in text else '"' + text.replace('"', '\\"') + '"'
-
-
-def _add_block(page: _Page, text: str) -> None:
-    """Add a stack or a traceback."""
-    lines = escape_lines(text.rstrip("\n")).split("\n")
-    for line, color in zip(lines, line_colors(lines), strict=True):
-        # Folded at spaces, so that the name of a file stays whole.
-        page.add([(line, color)], _INDENT, at_words=True)
