@@ -29,42 +29,42 @@ _last: Final[dict[int, tuple[Any, int]]] = {}
 _MAX_FORMATTERS: Final = 100
 
 
-def is_shown_again(error: Any, document: dict[str, Any], place: int) -> bool:
+def is_shown_again(error: Any, document: dict[str, Any], formatter_id: int) -> bool:
     """Return whether a line repeats the traceback of an earlier one.
 
     Args:
         error: The exception; None if the record has the text of one only.
         document: The line, in plain values. Lines of the application show each traceback.
-        place: A number for the formatter.
+        formatter_id: The ``id()`` of the formatter. Each shows a traceback once.
     """
     if document["Type"] not in _FOLLOWING:
         return False
     ns = document["Timestamp"]
     try:
         if error is None:
-            request_id, shown_ns = _last.get(place, (None, None))
+            request_id, shown_ns = _last.get(formatter_id, (None, None))
             if request_id is None or request_id != document["Fields"].get("rid"):
                 return False
         else:
-            shown_ns = attributes_of(error).get(_ATTRIBUTE, {}).get(place)
+            shown_ns = attributes_of(error).get(_ATTRIBUTE, {}).get(formatter_id)
         return type(shown_ns) is int and 0 <= ns - shown_ns < _RECENT_NS
     except Exception:
         # It is no exception.
         return False
 
 
-def note_shown(error: Any, document: dict[str, Any], place: int) -> None:
+def note_shown(error: Any, document: dict[str, Any], formatter_id: int) -> None:
     """Note that a line shows the traceback of an exception; see ``is_shown_again``.
 
     Args:
         error: The exception.
         document: The line, as a dict.
-        place: Identifies the formatter of the line.
+        formatter_id: The ``id()`` of the formatter. Each shows a traceback once.
     """
     ns = document["Timestamp"]
-    remember(_last, place, (document["Fields"].get("rid"), ns), _MAX_FORMATTERS)
+    remember(_last, formatter_id, (document["Fields"].get("rid"), ns), _MAX_FORMATTERS)
     try:
-        attributes_of(error).setdefault(_ATTRIBUTE, {})[place] = ns
+        attributes_of(error).setdefault(_ATTRIBUTE, {})[formatter_id] = ns
     except Exception:
         # It is no exception.
         pass
