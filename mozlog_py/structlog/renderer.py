@@ -340,9 +340,9 @@ class MozlogRenderer(ChainRenderer):
         It repeats the last statements of ``LineEncoder.line``, since a call would cost more
         than they do. A property test compares the two.
         """
-        maker, render_any, static = self._line_encoder, self._render_any, self._static_fields
-        templates, dumps, is_extended = maker.templates, maker.dumps, maker.extension is not None
-        default_type, include_context = maker.logger, self._include_context
+        encoder, render_any, static = self._line_encoder, self._render_any, self._static_fields
+        templates, dumps, default_type = encoder.templates, encoder.dumps, encoder.logger
+        is_extended, include_context = encoder.extension is not None, self._include_context
 
         def render(logger: Any, method_name: str, event_dict: Any) -> bytes:
             try:
@@ -380,7 +380,7 @@ class MozlogRenderer(ChainRenderer):
                     line = of_message % (ns, dumps(message))
                 if is_extended or not line.isascii() or DELETE in line:
                     limit = _limit_below(logger)
-                    return maker.complete(line, name, level, fields, None, limit)
+                    return encoder.complete(line, name, level, fields, None, limit)
                 return line
             except RaiseAfterWrite:
                 raise
