@@ -15,8 +15,8 @@ from typing import Any, Final
 from .class_lookup import is_kind, loaded_type, type_name
 
 __all__ = [
+    "LAZY_PACKAGES",
     "NOT_LOADED",
-    "PACKAGES",
     "dataclass_members",
     "is_lazy_text",
     "loaded_object",
@@ -37,7 +37,7 @@ _TEXTS: Final = (
     ("collections", "UserString"),
 )
 #: The packages of the types that are known here. Rows of SQLAlchemy may be of any class.
-PACKAGES: Final = frozenset({"django", *(module.partition(".")[0] for module, _ in _TEXTS)})
+LAZY_PACKAGES: Final = frozenset({"django", *(module.partition(".")[0] for module, _ in _TEXTS)})
 _QUERY_SET: Final = ("django.db.models.query", "QuerySet")
 # As many as Django's own repr shows.
 _MAX_ROWS: Final = 20

@@ -14,7 +14,7 @@ from mozlog_py._process.lazy_pattern import lazy_pattern
 
 from .class_lookup import is_kind
 
-__all__ = ["PACKAGES", "is_request", "shown_request"]
+__all__ = ["REQUEST_PACKAGES", "is_request", "shown_request"]
 
 # Sanic's and aiohttp's show the path alone. Starlette's is a mapping.
 _REQUESTS: Final = (
@@ -22,7 +22,7 @@ _REQUESTS: Final = (
     ("werkzeug.sansio.request", "Request"),
 )
 #: The packages of these types.
-PACKAGES: Final = frozenset(module.partition(".")[0] for module, _ in _REQUESTS)
+REQUEST_PACKAGES: Final = frozenset(module.partition(".")[0] for module, _ in _REQUESTS)
 _QUERY: Final = lazy_pattern(r"\?[^'\"\s]*")
 
 

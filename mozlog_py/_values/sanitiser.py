@@ -26,8 +26,8 @@ from .class_lookup import comes_from, defines, is_kind, type_name
 from .dict_items import DICTS, items_of
 from .foreign_scalars import reader_of
 from .frame_cache import frames_text
-from .lazy_values import PACKAGES as LAZY_PACKAGES
 from .lazy_values import (
+    LAZY_PACKAGES,
     dataclass_members,
     is_lazy_text,
     loaded_object,
@@ -45,8 +45,7 @@ from .record_budget import (
     RecordBudget,
     more_items,
 )
-from .request_objects import PACKAGES as REQUEST_PACKAGES
-from .request_objects import is_request, shown_request
+from .request_objects import REQUEST_PACKAGES, is_request, shown_request
 
 __all__ = [
     "MAX_CHARACTERS",
