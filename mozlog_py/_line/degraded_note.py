@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mozlog_py._process.self_log import DEGRADED
+from mozlog_py._values.record_budget import DEGRADED
 from mozlog_py._values.sanitiser import unique_key
 
 __all__ = ["DEGRADED", "degrade"]

@@ -11,14 +11,10 @@ from typing import Final
 from .descriptors import STDERR, is_redirection, is_writable
 from .shared_state import CountLock, Tally
 
-__all__ = ["DEGRADED", "Tally", "degraded", "note"]
-
-#: The field in which a line says which parts of its record are missing.
-DEGRADED: Final = "mozlog.degraded"
+__all__ = ["degraded", "note"]
 
 _MAX_BYTES: Final = 1024
 _INTERVAL_S: Final = 1.0
-
 
 #: Lines of this process that could not keep all of their record.
 degraded: Final = Tally()

@@ -26,7 +26,8 @@ from typing import Any, Final
 
 from mozlog_py._process.descriptors import is_writable
 from mozlog_py._process.interpreters import IS_MAIN, has_several
-from mozlog_py._process.self_log import Tally, note
+from mozlog_py._process.self_log import note
+from mozlog_py._process.shared_state import Tally
 from mozlog_py._process.unpatched import sleep
 
 from .interpreter_lock import FLOCK, HAS_FLOCK, InterpreterLock, has_record_lock

@@ -12,6 +12,7 @@ from .mask_registry import MAX_SEARCHED, MAX_WINDOWS, has_cut_masks, mask_before
 
 __all__ = [
     "CONTAINER_NODES",
+    "DEGRADED",
     "MAX_CHARACTERS",
     "MAX_NODES",
     "MORE_KEY",
@@ -36,6 +37,8 @@ MAX_CHARACTERS: Final = 1_048_576
 _MAX_TAIL: Final = 100
 _MAX_REASONS: Final = 16
 
+#: The field in which a line says which parts of its record are missing.
+DEGRADED: Final = "mozlog.degraded"
 #: The name under which an object has the number of its members that are left out.
 MORE_KEY: Final = "<more>"
 #: Returns the text in place of items that are left out.

@@ -19,8 +19,6 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final
 
-from mozlog_py._process.self_log import DEGRADED
-
 from .bounded_repr import bounded_repr
 from .class_lookup import comes_from, defines, is_kind, type_name
 from .dict_items import DICTS, items_of
@@ -38,6 +36,7 @@ from .lazy_values import (
 from .name_value_pairs import Members, members_of, view_items
 from .plain_types import INT_MAX, INT_MIN
 from .record_budget import (
+    DEGRADED,
     MAX_CHARACTERS,
     MAX_NODES,
     MORE_KEY,
