@@ -30,7 +30,8 @@ from dockerflow.checks._run.surroundings import PLAIN, Surroundings
 from dockerflow.checks.registry import checks_of
 from mozlog_py._line.line_encoder import encode
 from mozlog_py._process.fork_safe_import import fork_safe_import
-from mozlog_py._values.sanitiser import Sanitiser, type_name
+from mozlog_py._values.class_lookup import type_name
+from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py._values.tracebacks import leave_out_frames
 
 from . import checks

@@ -29,7 +29,8 @@ from mozlog_py._fields.from_record import EXCLUDED_ATTRIBUTES
 from mozlog_py._fields.request_text import MAX_TEXT, capped, shown_query
 from mozlog_py._fields.summarised import summarised
 from mozlog_py._process.self_log import note
-from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
+from mozlog_py._values.class_lookup import type_name
+from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py.recordless import log_fields
 
 from ._request import sentry

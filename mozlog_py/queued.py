@@ -22,7 +22,7 @@ from mozlog_py._process.self_log import note
 from mozlog_py._process.shared_state import Tally, snapshot
 from mozlog_py._process.unpatched import NativeThread, allocate_lock
 from mozlog_py._sink.drop_lines import LINE_OVERHEAD, POLL_S, LineDropper, is_error, size_of
-from mozlog_py._values.sanitiser import type_name
+from mozlog_py._values.class_lookup import type_name
 
 from .handlers import MozlogHandler
 from .sink import Sink

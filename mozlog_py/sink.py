@@ -33,7 +33,7 @@ from mozlog_py._sink.write_bytes import (
 )
 from mozlog_py._sink.write_queue import MAX_ATTEMPTS, WriteQueue, is_queued
 from mozlog_py._sink.write_slot import QueuedWrite, owns_writes
-from mozlog_py._values.sanitiser import type_name
+from mozlog_py._values.class_lookup import type_name
 
 __all__ = ["NO_DIRECT_WRITE", "SHORT_BYTES", "DirectWrite", "Sink"]
 

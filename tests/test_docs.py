@@ -175,9 +175,11 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "fields of a record or an event that are read, before processors run": (
             "_fields.first_fields.MAX_FIELDS"
         ),
-        "values, over all containers; a container counts as three": "_values.sanitiser.MAX_NODES",
+        "values, over all containers; a container counts as three": (
+            "_values.record_budget.MAX_NODES"
+        ),
         "characters of texts in containers and of `repr` texts, together": (
-            "_values.sanitiser.MAX_CHARACTERS"
+            "_values.record_budget.MAX_CHARACTERS"
         ),
         "characters of one `repr` text, bytes of one bytes value": "_values.sanitiser.MAX_REPR",
         "digits of an integer": "_values.sanitiser._MAX_DIGITS",
@@ -188,16 +190,16 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "notes of an exception": "_values.tracebacks._MAX_NOTES",
         "frames of a traceback": "_values.frame_cache._MAX_FRAMES",
         "characters of the whole text": "_values.tracebacks._MAX_CHARACTERS",
-        "`flatten`, `drop_none`, `CapLengths`: nested values": "_values.sanitiser.MAX_NODES",
+        "`flatten`, `drop_none`, `CapLengths`: nested values": "_values.record_budget.MAX_NODES",
         "`flatten`: characters of dotted keys and of texts made fields": (
-            "_values.sanitiser.MAX_CHARACTERS"
+            "_values.record_budget.MAX_CHARACTERS"
         ),
-        "`strict`: characters of dotted keys": "_values.sanitiser.MAX_CHARACTERS",
+        "`strict`: characters of dotted keys": "_values.record_budget.MAX_CHARACTERS",
         "`Redact`: fields of an event, items of a container": "_values.sanitiser.MAX_ITEMS",
         "`Redact`: characters of a text named `args`, `kwargs`, `argsrepr` or `kwargsrepr`": (
             "_values.sanitiser.MAX_REPR"
         ),
-        "`Redact`: values of an event": "_values.sanitiser.MAX_NODES",
+        "`Redact`: values of an event": "_values.record_budget.MAX_NODES",
         "`Redact`: characters of objects' texts": "_redaction.event_search.MAX_SEARCHED",
         "`Redact`: characters of a name": "_redaction.secret_names._MAX_NAME",
         "`Redact`: names remembered": "redaction._MAX_REMEMBERED",

@@ -20,8 +20,8 @@ from mozlog_py._line.json_encoder import dumps
 from mozlog_py._line.line_encoder import LineEncoder, RaiseAfterWrite
 from mozlog_py._redaction.mask import Mask
 from mozlog_py._values.flatten import flattened as strict
-from mozlog_py._values.record_budget import MoreItems
-from mozlog_py._values.sanitiser import MAX_CHARACTERS, MAX_ITEMS, MAX_NODES, Sanitiser, unique_key
+from mozlog_py._values.record_budget import MAX_CHARACTERS, MAX_NODES, MoreItems
+from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser, unique_key
 from mozlog_py.gcp import CloudFormatter
 from mozlog_py.pretty import PrettyFormatter
 from mozlog_py.processors import CapLengths, Redact, Sample, drop_none, flatten

@@ -29,15 +29,9 @@ from hypothesis import strategies as st
 
 from mozlog_py import MozlogFormatter
 from mozlog_py._line.line_encoder import encode
-from mozlog_py._values.sanitiser import (
-    MAX_CHARACTERS,
-    MAX_DEPTH,
-    MAX_ITEMS,
-    MAX_NODES,
-    MAX_REPR,
-    Sanitiser,
-    type_name,
-)
+from mozlog_py._values.class_lookup import type_name
+from mozlog_py._values.record_budget import MAX_CHARACTERS, MAX_NODES
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_REPR, Sanitiser
 
 PROPERTY = settings(
     deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150

@@ -24,7 +24,7 @@ from typing import Any, Final
 from mozlog_py import context
 from mozlog_py._process.self_log import note
 from mozlog_py._process.shared_state import snapshot
-from mozlog_py._values.sanitiser import type_name
+from mozlog_py._values.class_lookup import type_name
 
 __all__ = ["Reporting", "RequestReports", "install", "leave_untraced", "report"]
 

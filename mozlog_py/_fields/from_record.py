@@ -20,8 +20,9 @@ from types import MethodType
 from typing import Any, Final, SupportsIndex
 
 from mozlog_py._process.unpatched import unpatched_method
+from mozlog_py._values.class_lookup import type_name
 from mozlog_py._values.dict_items import DICTS, items_of, thawed
-from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
+from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 
 from .event_record import EventRecord

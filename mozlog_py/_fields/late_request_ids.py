@@ -12,7 +12,7 @@ from threading import get_ident
 from typing import Any, Final
 
 from mozlog_py._process.memo import remember
-from mozlog_py._values.sanitiser import type_name
+from mozlog_py._values.class_lookup import type_name
 from mozlog_py._values.tracebacks import (
     as_exc_info,
     attributes_of,

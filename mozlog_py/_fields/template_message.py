@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from keyword import iskeyword
 from typing import Any, Final, NamedTuple
 
+from mozlog_py._values.class_lookup import type_name
 from mozlog_py._values.plain_types import is_scalar
-from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_NODES, Sanitiser, type_name, unique_key
+from mozlog_py._values.record_budget import MAX_NODES
+from mozlog_py._values.sanitiser import MAX_DEPTH, Sanitiser, unique_key
 
 if sys.version_info >= (3, 14):
     from string.templatelib import Template

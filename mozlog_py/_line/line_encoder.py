@@ -21,9 +21,10 @@ from typing import Any, Final, Protocol
 
 from mozlog_py._process.memo import is_short
 from mozlog_py._process.self_log import degraded
+from mozlog_py._values.class_lookup import type_name
 from mozlog_py._values.dict_items import thawed
 from mozlog_py._values.flatten import flattened
-from mozlog_py._values.sanitiser import MAX_REPR, Sanitiser, type_name
+from mozlog_py._values.sanitiser import MAX_REPR, Sanitiser
 
 from .degraded_note import DEGRADED, degrade
 from .json_encoder import dumps

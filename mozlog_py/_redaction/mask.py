@@ -19,8 +19,8 @@ from mozlog_py._line.json_encoder import dumps, loads
 from mozlog_py._line.line_encoder import encode
 from mozlog_py._values.dict_items import DICTS, thawed
 from mozlog_py._values.mask_registry import MARGIN
-from mozlog_py._values.record_budget import MORE_KEY, more_items
-from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, MAX_NODES, unique_key
+from mozlog_py._values.record_budget import MAX_NODES, MORE_KEY, more_items
+from mozlog_py._values.sanitiser import MAX_DEPTH, MAX_ITEMS, unique_key
 
 from .secret_shapes import Shapes
 from .secret_values import Needle, WordFilter, checked_patterns, checked_values, needles_of

@@ -29,8 +29,9 @@ from mozlog_py._fields.server_records import READERS, read_record
 from mozlog_py._fields.template_message import TemplateMessage
 from mozlog_py._line.line_encoder import EventDropped, LineEncoder, RaiseAfterWrite, clamped, encode
 from mozlog_py._line.truncate import MIN_LINE_BYTES, cut
+from mozlog_py._values.class_lookup import type_name
 from mozlog_py._values.dict_items import thawed
-from mozlog_py._values.sanitiser import Sanitiser, type_name, unique_key
+from mozlog_py._values.sanitiser import Sanitiser, unique_key
 from mozlog_py._values.tracebacks import as_exc_info, masked_traceback
 
 from .plain_record import Renderer

@@ -18,7 +18,7 @@ from typing import Any, Final
 from mozlog_py._config.options import check_stream
 from mozlog_py._process.process_id import process
 from mozlog_py._process.self_log import note
-from mozlog_py._values.sanitiser import type_name
+from mozlog_py._values.class_lookup import type_name
 
 from .loss_counter import LossCounter, LossReport, described
 from .reopenable_file import ReopenableFile

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mozlog_py._process.lazy_pattern import lazy_pattern
 from mozlog_py._process.shared_state import PATIENCE_S, CountLock
-from mozlog_py._values.sanitiser import type_name
+from mozlog_py._values.class_lookup import type_name
 
 __all__ = ["OTHERS", "LossCounter", "LossReport", "severity_in"]
 

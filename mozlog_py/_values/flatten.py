@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .sanitiser import MAX_CHARACTERS, unique_key
+from .record_budget import MAX_CHARACTERS
+from .sanitiser import unique_key
 
 __all__ = ["flattened"]
 

@@ -38,7 +38,6 @@ from .plain_types import INT_MAX, INT_MIN
 from .record_budget import (
     DEGRADED,
     MAX_CHARACTERS,
-    MAX_NODES,
     MORE_KEY,
     MoreItems,
     RecordBudget,
@@ -47,14 +46,10 @@ from .record_budget import (
 from .request_objects import REQUEST_PACKAGES, is_request, shown_request
 
 __all__ = [
-    "MAX_CHARACTERS",
     "MAX_DEPTH",
     "MAX_ITEMS",
-    "MAX_NODES",
     "MAX_REPR",
     "Sanitiser",
-    "is_kind",
-    "type_name",
     "unique_key",
 ]
 

@@ -21,7 +21,7 @@ import structlog
 from mozlog_py._fields.from_event import level_number
 from mozlog_py._line.line_encoder import last_resort
 from mozlog_py._process.self_log import note
-from mozlog_py._values.sanitiser import type_name
+from mozlog_py._values.class_lookup import type_name
 
 from .lazy_proxy import bypass_proxy, update_proxy
 from .level_classes import class_at, following_class

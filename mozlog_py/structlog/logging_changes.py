@@ -19,7 +19,7 @@ import structlog
 from mozlog_py._process.process_id import process
 from mozlog_py._process.self_log import note
 from mozlog_py._stdlib.patches import bound_member
-from mozlog_py._values.sanitiser import type_name
+from mozlog_py._values.class_lookup import type_name
 
 __all__ = ["LoggingChanges", "changes"]
 

@@ -19,7 +19,8 @@ from typing import Any, Final
 from mozlog_py._fields.from_record import RECORD_METHODS, LoggerName
 from mozlog_py._process.self_log import note
 from mozlog_py._process.unpatched import unpatched_method
-from mozlog_py._values.sanitiser import type_name, unique_key
+from mozlog_py._values.class_lookup import type_name
+from mozlog_py._values.sanitiser import unique_key
 from mozlog_py._values.tracebacks import as_exc_info
 
 from .logging_changes import changes

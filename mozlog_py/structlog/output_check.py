@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from mozlog_py._values.sanitiser import type_name
+from mozlog_py._values.class_lookup import type_name
 
 __all__ = ["WiringError", "check_wiring", "takes_text"]
 

@@ -30,8 +30,9 @@ from mozlog_py._process.memo import LONGEST, remember
 from mozlog_py._process.process_id import process
 from mozlog_py._redaction.chain_masks import ChainRenderer
 from mozlog_py._values import mask_registry
+from mozlog_py._values.class_lookup import type_name
 from mozlog_py._values.plain_types import all_plain
-from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser, type_name
+from mozlog_py._values.sanitiser import MAX_ITEMS, Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info
 from mozlog_py.context import current, has_context, structlog_registry
 from mozlog_py.formatter import MozlogFormatter

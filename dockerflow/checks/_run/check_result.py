@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from dockerflow import health
 from dockerflow.checks.messages import ERROR
-from mozlog_py._values.sanitiser import Sanitiser, type_name
+from mozlog_py._values.class_lookup import type_name
+from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, python_traceback
 
 from .mask_credentials import mask_raised, redact
