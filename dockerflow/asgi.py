@@ -470,12 +470,10 @@ def within_root(path: str, root: str) -> str:
     return path[len(root) :] if root and path.startswith(root) else path
 
 
-_BODY: Final = "http.response.body"
-
-
 async def send_reply(reply: Reply, scope: Scope, send: Send) -> None:
     """Send an endpoint's reply as the response."""
     headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
     headers.append((b"content-length", str(len(reply.body)).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": _BODY, "body": b"" if scope["method"] == "HEAD" else reply.body})
+    body = b"" if scope["method"] == "HEAD" else reply.body
+    await send({"type": "http.response.body", "body": body})

@@ -197,7 +197,6 @@ class Redact:
 
         Raises:
             ValueError: As from the constructor.
-
         """
         from mozlog_py._redaction.secret_values import secrets_in_environment
 

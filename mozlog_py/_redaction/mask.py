@@ -60,7 +60,6 @@ class AnyMask:
 
     Attributes:
         dumps: Encodes plain values as ``json_encoder.dumps`` does, with secrets masked.
-
     """
 
     dumps: Callable[[Any], bytes]
@@ -76,7 +75,6 @@ class AnyMask:
         Args:
             value: Plain values.
             budget: How much may be searched, if the values are a part of an event.
-
         """
         raise NotImplementedError
 
@@ -159,7 +157,6 @@ class Mask(AnyMask):
         patterns: Regular expressions of secrets, each with its marker.
         shapes: Masks secrets by their shape; None if that was not asked for.
         marker: Stands in place of a number, and of a value that could not be masked.
-
     """
 
     def __init__(
@@ -391,7 +388,6 @@ def mask_of(
 
     Raises:
         ValueError: A secret or a pattern is invalid.
-
     """
     secrets, expressions = checked_values(values), checked_patterns(patterns)
     if any(secret in marker for secret in secrets):

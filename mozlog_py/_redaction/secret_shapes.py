@@ -206,7 +206,6 @@ class Shapes:
     Args:
         marker: Stands in place of a secret.
         is_secret: Returns whether a name is that of a secret, for the parameters of URLs.
-
     """
 
     __slots__ = ("_is_secret", "_known", "_marker")

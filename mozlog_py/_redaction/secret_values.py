@@ -83,7 +83,6 @@ def checked_values(values: Any) -> list[str]:
 
     Raises:
         ValueError: A secret is no text, or too short. The message does not quote it.
-
     """
     if isinstance(values, (str, bytes)):
         raise ValueError("values is a text; it must be a list of secrets: put it in a list")
@@ -108,7 +107,6 @@ def checked_patterns(patterns: Any) -> list[re.Pattern[str]]:
 
     Raises:
         ValueError: A pattern is not a regular expression of text, or matches the empty text.
-
     """
     if isinstance(patterns, (str, bytes, re.Pattern)):
         raise ValueError("value_patterns is one pattern; it must be a list: put it in a list")
@@ -143,7 +141,6 @@ def secrets_in_environment(
     Args:
         environ: The variables; None for those of this process.
         is_secret: Returns whether a name is that of a secret.
-
     """
     found: dict[str, None] = {}
     for name, value in (os.environ if environ is None else environ).items():
@@ -286,7 +283,6 @@ class Needle:
             if there would be too many.
         has_long_runs: Whether the runs suffice for words of 8 bytes; else for words of 4.
         size: How many characters the needle has.
-
     """
 
     __slots__ = ("__dict__", "_encodings", "_is_base64", "_marker", "has_long_runs", "runs", "size")
@@ -424,7 +420,6 @@ def needles_of(
         marker: Stands in place of a secret.
         least_in_base64: The least number of characters of a secret that is searched for in
             base64 as well.
-
     """
     texts: dict[str, None] = {}
     encoded: dict[str, None] = {}
@@ -497,7 +492,6 @@ class WordFilter:
         words: The words of the needles. A line without any of them has no needle.
         word_bytes: The size of a word in bytes, 4 or 8.
         format: That size as a format of ``memoryview.cast``.
-
     """
 
     __slots__ = ("_by_word", "format", "word_bytes", "words")

@@ -80,7 +80,6 @@ def mask_before_cut(text: str, most: int | None = None) -> str:
 
     Returns:
         The masked text, or the masked start of it.
-
     """
     if not _of_cuts:
         return text
@@ -99,7 +98,6 @@ def masked_ends(text: str, ahead: int, behind: int) -> tuple[str, str]:
         text: A text that is longer than both together.
         ahead: How many characters of its start are kept.
         behind: How many characters of its end are kept.
-
     """
     if not _of_cuts:
         return text[:ahead], text[len(text) - behind :]

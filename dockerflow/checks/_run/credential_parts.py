@@ -82,7 +82,6 @@ class Parts:
         secrets: Users, passwords, tokens and the values of parameters.
         places: Hosts, ports, and names of databases.
         pairs: ``user:password``, as clients encode it for a header.
-
     """
 
     def __init__(self) -> None:

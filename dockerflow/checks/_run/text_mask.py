@@ -51,7 +51,6 @@ class TextMask:
     Args:
         parts: The parts of the check's arguments.
         further: Further known secrets.
-
     """
 
     def __init__(self, parts: Parts, *further: str) -> None:
