@@ -9,8 +9,9 @@
 Each stage is a folder. ``_fields`` collects the fields of a call, ``_values`` makes any Python
 value plain, ``_line`` encodes the line, ``_sink`` writes it. ``_render`` takes one record through
 the first three. ``formatter`` and ``handlers`` are the interface for ``logging``, ``structlog`` is
-the one for structlog, and ``config`` sets up both. ``_redaction`` masks secrets, ``_process``
-knows this process, ``_stdlib`` changes ``logging``, and ``_config`` checks options.
+the one for structlog, and ``config`` sets up both. ``_context`` reads what other libraries bind,
+``_redaction`` masks secrets, and ``_pretty`` makes text for people. ``_process`` knows this
+process, ``_stdlib`` changes ``logging``, and ``_config`` checks options.
 """
 
 from typing import TYPE_CHECKING
