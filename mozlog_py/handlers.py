@@ -62,7 +62,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         timeout: float | None = None,
     ) -> None:
         self._has_default_handle = type(self).emit is MozlogHandler.emit
-        # A subclass's own ``format`` is called, also for records that the fast path can render.
+        # A subclass's own ``format`` is called, also for records that the plain renderer takes.
         self._has_default_format = type(self).format is logging.Handler.format
         self._can_skip_record = True
         #: The formatter, if its renderers may be called without its methods; else None.
@@ -166,7 +166,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
                 render = formatter.renderers.get(self._key) or self._renderer(formatter)
                 line = render(record)
                 attrs = record.__dict__
-                # After the line: the fast path is for records without the attribute.
+                # After the line: the plain renderer is for records without the attribute.
                 attrs["logger_name"] = (
                     self._name_for(record) if "logger_name" in attrs else self._logger_name
                 )
