@@ -16,19 +16,14 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from mozlog_py._fields import json_message
-from mozlog_py._fields.first_fields import RESERVED, first_fields
+from mozlog_py._fields.first_fields import RESERVED, first_fields, is_structlogs_own
 from mozlog_py._fields.from_event import envelope_fields
 from mozlog_py._fields.template_message import Template, TemplateMessage, read_template
 from mozlog_py._process.memo import remember
 from mozlog_py._redaction import template_values
 from mozlog_py._redaction.chain_masks import mask_renderers
 from mozlog_py._redaction.event_search import EventSearch
-from mozlog_py._redaction.line_limits import (
-    is_structlogs_own,
-    items_copied,
-    with_count,
-    with_count_member,
-)
+from mozlog_py._redaction.line_limits import items_copied, with_count, with_count_member
 from mozlog_py._redaction.masked_repr import MaskedRepr, mask_repr, secret_attribute_texts
 from mozlog_py._redaction.secret_names import SecretNames, text_of_name
 from mozlog_py._redaction.secret_pairs import is_secret_pair, mask_pairs

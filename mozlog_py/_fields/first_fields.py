@@ -10,10 +10,11 @@ from itertools import islice
 from typing import Any, Final
 
 from mozlog_py._line.degraded_note import DEGRADED, degrade
+from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.record_budget import MAX_NODES, MORE_KEY, MoreItems
 from mozlog_py._values.sanitiser import unique_key
 
-__all__ = ["MAX_FIELDS", "RESERVED", "count_left_out", "first_fields"]
+__all__ = ["MAX_FIELDS", "RESERVED", "count_left_out", "first_fields", "is_structlogs_own"]
 
 #: Fields that are read of one record or event.
 MAX_FIELDS: Final = MAX_NODES
@@ -74,3 +75,17 @@ def count_left_out(fields: dict[Any, Any], left_out: int) -> None:
     else:
         fields[unique_key(MORE_KEY, fields)] = MoreItems(left_out)
     degrade(fields, "items dropped")
+
+
+def is_structlogs_own(key: str, value: Any) -> bool:
+    """Return whether a value is what structlog keeps under a reserved name, or the message.
+
+    Args:
+        key: One of ``RESERVED``.
+        value: For ``exc_info`` what structlog may put there; else anything but a container.
+    """
+    kind = type(value)
+    if key == "exc_info":
+        is_triple = issubclass(kind, tuple) and tuple.__len__(value) == 3
+        return is_triple or value is None or issubclass(kind, (bool, BaseException))
+    return not issubclass(kind, (*DICTS, list, tuple))

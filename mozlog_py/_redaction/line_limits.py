@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mozlog_py._values.dict_items import DICTS
 from mozlog_py._values.record_budget import MORE_KEY, more_items
 from mozlog_py._values.sanitiser import MAX_ITEMS, unique_key
 
 from .masked_repr import MaskedRepr
 
 __all__ = [
-    "is_structlogs_own",
     "items_copied",
     "with_count",
     "with_count_member",
@@ -58,17 +56,3 @@ def with_count_member(members: dict[Any, Any], left_out: int) -> dict[Any, Any]:
             left_out += 1
         members[unique_key(MORE_KEY, members)] = more_items(left_out)
     return members
-
-
-def is_structlogs_own(key: str, value: Any) -> bool:
-    """Return whether a value under a reserved name is searched no further.
-
-    Args:
-        key: One of ``RESERVED``.
-        value: For ``exc_info`` what structlog may put there; else anything but a container.
-    """
-    kind = type(value)
-    if key == "exc_info":
-        is_triple = issubclass(kind, tuple) and tuple.__len__(value) == 3
-        return is_triple or value is None or issubclass(kind, (bool, BaseException))
-    return not issubclass(kind, (*DICTS, list, tuple))
