@@ -54,7 +54,7 @@ _QUERYLESS: Final = frozenset({"agent", "path", "querystring", "traceback"})
 
 
 #: How many attributes all records have.
-_COUNT: Final = len(STANDARD_ATTRIBUTES)
+_STANDARD_COUNT: Final = len(STANDARD_ATTRIBUTES)
 
 
 class LoggedCall:
@@ -178,7 +178,7 @@ def _clean(record: logging.LogRecord) -> None:
         if has_requests and "?" in message:
             attributes["msg"] = shown_sentence(message)
     # Attributes that a call adds stand behind those of all records.
-    for name, value in [*attributes.items()][_COUNT:]:
+    for name, value in [*attributes.items()][_STANDARD_COUNT:]:
         kind = type(value)
         if kind is str:
             if "\x1b" in value:
