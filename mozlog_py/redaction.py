@@ -403,7 +403,7 @@ class Redact:
         if is_named(kind, _ROWS):
             return self._row(value, depth, search)
         if is_shown:
-            text = search.sanitiser._item(value, depth)  # noqa: SLF001 - its text in a line
+            text = search.sanitiser.item_text(value, depth)
             return self._object(value, kind, text, search)
         return self._redacted_object(value, kind, depth, search)
 

@@ -331,7 +331,7 @@ class Sanitiser(RecordBudget):
     def _rows(self, rows: tuple[list[Any], int], depth: int) -> str:
         """Return the ``repr`` of an evaluated query set, without its rows' own queries."""
         shown, size = rows
-        texts = [self._item(row, depth) for row in self._within_budget(shown)]
+        texts = [self.item_text(row, depth) for row in self._within_budget(shown)]
         if len(texts) < size:
             texts.append(more_items(size - len(texts)))
         return f"<QuerySet [{', '.join(texts)}]>"
@@ -341,7 +341,7 @@ class Sanitiser(RecordBudget):
         size = base.__len__(value)  # type: ignore[attr-defined]
         items = base.__iter__(value)  # type: ignore[attr-defined]
         kept = self._within_budget([*islice(items, MAX_ITEMS)])
-        texts = [self._item(item, depth) for item in kept]
+        texts = [self.item_text(item, depth) for item in kept]
         if len(kept) < size:
             texts.append(self._more(size - len(kept)))
         inner = ", ".join(texts)
@@ -352,7 +352,13 @@ class Sanitiser(RecordBudget):
             return f"{base.__name__}()"
         return f"{{{inner}}}" if base is set else f"frozenset({{{inner}}})"
 
-    def _item(self, item: Any, depth: int) -> str:
+    def item_text(self, item: Any, depth: int) -> str:
+        """Return the text of an item as it stands in the text of a container.
+
+        Args:
+            item: The item, of any type.
+            depth: How many containers it is in.
+        """
         kind = type(item)
         if kind is str or kind is int:
             return self.repr(item)
