@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from dockerflow import checks
 from dockerflow.checks._run.heartbeats import HeartbeatResults
@@ -14,6 +14,7 @@ from dockerflow.summary import RequestSummary
 from .summary_record import HOOK_RAISED
 
 __all__ = [
+    "HTML",
     "fill_summary",
     "headers_of",
     "heartbeat_signal",
@@ -23,6 +24,9 @@ __all__ = [
 ]
 
 _S = TypeVar("_S")
+
+#: The default content type of Flask and Django.
+HTML: Final = "text/html; charset=utf-8"
 
 
 def fill_summary(

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.utils.module_loading import import_string
 
 from dockerflow import checks
-from dockerflow._request.adapter import headers_of, heartbeat_signal, upstream_reply
+from dockerflow._request.adapter import HTML, headers_of, heartbeat_signal, upstream_reply
 from dockerflow._request.rate_limit import RateLimit
 from dockerflow.checks._run.heartbeats import HeartbeatResults
 from dockerflow.checks._run.surroundings import Surroundings
@@ -35,10 +35,6 @@ from .signals import heartbeat_failed, heartbeat_passed
 __all__ = ["dockerflow_view", "error", "heartbeat", "lbheartbeat", "version"]
 
 logger = logging.getLogger("dockerflow.django")
-
-#: The content type of upstream's responses without JSON.
-_HTML: Final = "text/html; charset=utf-8"
-
 
 # Upstream's names for two settings, as attributes of this module.
 _SETTINGS: Final = {
@@ -123,7 +119,7 @@ def _method(request: HttpRequest) -> str:
 
 def _answer(name: str, request: HttpRequest, *, in_request: bool = False) -> HttpResponse:
     reply = _endpoints().answer(name, _method(request), in_request=in_request)
-    return _response(upstream_reply(name, reply, _HTML), request)
+    return _response(upstream_reply(name, reply, HTML), request)
 
 
 def _response(reply: Reply, request: HttpRequest) -> HttpResponse:

@@ -63,8 +63,6 @@ __all__ = ["Dockerflow", "HeartbeatFailure", "extract_request_id"]
 # The keys of app.extensions for what belongs to one application.
 _INSTALLATION: Final = "dockerflow.installation"
 _CORE: Final = "dockerflow.core"
-# The content type of upstream's responses without JSON.
-_HTML: Final = "text/html; charset=utf-8"
 _WSGI_APP: Final = Flask.wsgi_app.__code__
 _TAKEN_BEFORE: Final = (
     "This application is served by a wsgi_app that was taken before Dockerflow(app), as "
@@ -396,7 +394,8 @@ def _endpoints() -> Endpoints:
 
 
 def _answer(name: str) -> Response:
-    return _response(adapter.upstream_reply(name, _endpoints().answer(name, request.method), _HTML))
+    reply = _endpoints().answer(name, request.method)
+    return _response(adapter.upstream_reply(name, reply, adapter.HTML))
 
 
 def _is_whole(response: Response) -> bool:
