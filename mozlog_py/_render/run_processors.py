@@ -77,7 +77,6 @@ def processed_fields(
     exc_info = _exc_info_of(record, fields)
     names = _names_in_event(fields, has_exception=exc_info is not None)
     event_dict = _event_dict_of(record, fields, names, exc_info)
-    taken = {name: fields[name] for name in _ENVELOPE_KEYS if name in fields}
     interrupts: list[BaseException] = []
     method_name = str(getattr(record, "levelname", "info")).lower()
     is_dropped = False
@@ -91,11 +90,34 @@ def processed_fields(
             is_dropped = True
     for error in interrupts:
         sanitiser.defer_interrupt(error)
+    out = _fields_of(event_dict, fields, names, has_exception=exc_info is not None)
+    if is_dropped:
+        raise EventDropped(out)
+    return out
+
+
+def _fields_of(
+    event_dict: dict[Any, Any],
+    fields: dict[Any, Any],
+    names: dict[str, str],
+    *,
+    has_exception: bool,
+) -> dict[Any, Any]:
+    """Return the Fields of an event dict that processors have changed.
+
+    Args:
+        event_dict: What the processors have returned.
+        fields: The Fields from which it was made.
+        names: As from ``_names_in_event``.
+        has_exception: Whether processors have seen an exception as ``exc_info``.
+    """
+    # Under other names of the envelope's stands what processors have added for a renderer.
+    taken = {name for name in _ENVELOPE_KEYS if name in fields}
     message = thawed(event_dict.get("event", ""))
     is_empty = message is None or (type(message) is str and not message)
     is_mapping = issubclass(type(message), dict)
     passed, rendered = _PASSED, None
-    if exc_info is not None:
+    if has_exception:
         rendered = _rendered_exception(event_dict)
         passed = _PASSED_WITH_EXCEPTION if rendered is None else _PASSED_WITH_RENDERED
     own_exception = names.get("exception") if rendered is None else None
@@ -121,8 +143,6 @@ def processed_fields(
         out["traceback"] = rendered
     if is_mapping:
         out.update(dict.copy(message))
-    if is_dropped:
-        raise EventDropped(out)
     return out
 
 
