@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from dockerflow.checks._run.payload import ChecksResults, summarise
 from dockerflow.checks._run.run_options import DEFAULT_TIMEOUT_S, RunOptions, valid_seconds
-from dockerflow.checks._run.run_until_deadline import run, run_async, snapshot
+from dockerflow.checks._run.run_until_deadline import run, run_async
 from dockerflow.checks._run.signature import NO_CONFIG, Check, missing_arguments, name_of
 
 from .messages import CheckMessage
@@ -203,7 +203,7 @@ def checks_of(
         own: By name, the checks that the application's extension object has registered with
             ``register_owned``. A check whose name is no longer in ``registered`` is left out.
     """
-    for name, check in snapshot(registered.items()):
+    for name, check in _listed(registered.items()):
         if not is_owned(check):
             yield name, check
         elif name in own:
@@ -301,7 +301,18 @@ def as_checks(pairs: _Checks, in_request: bool) -> list[Check]:
         pairs: Names and checks.
         in_request: Whether all run in the request's thread and context.
     """
-    return [_as_check(str(name), name, function, in_request) for name, function in snapshot(pairs)]
+    return [_as_check(str(name), name, function, in_request) for name, function in _listed(pairs)]
+
+
+def _listed(pairs: _Checks) -> list[tuple[str, Callable[..., Any]]]:
+    """Return a list of pairs that another thread may change meanwhile."""
+    while True:
+        try:
+            return list(pairs)
+        except RuntimeError:
+            # The dict has changed during the iteration: another thread has registered a check.
+            if not isinstance(pairs, ItemsView):
+                raise
 
 
 def _as_check(text: str, name: str, function: Callable[..., Any], in_request: bool) -> Check:

@@ -13,7 +13,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -45,7 +45,6 @@ __all__ = [
     "run",
     "run_async",
     "slots",
-    "snapshot",
 ]
 
 #: Seconds after the deadline of a run for which a caller waits until its log lines are written.
@@ -135,17 +134,6 @@ def last_outcome(check: Check, config: Any) -> KeptOutcome | None:
 def slots() -> Slots:
     """Return the slots of callers that wait in this process."""
     return _process_runner().slots
-
-
-def snapshot(checks: Iterable[tuple[str, Callable[..., Any]]]) -> list[tuple[str, Any]]:
-    """Return a list of pairs that another thread may change meanwhile."""
-    while True:
-        try:
-            return list(checks)
-        except RuntimeError:
-            # The dict has changed during the iteration: another thread has registered a check.
-            if not isinstance(checks, ItemsView):
-                raise
 
 
 class _Batch:
