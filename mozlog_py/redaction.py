@@ -97,7 +97,8 @@ class Redact:
         patterns: Further names, as regular expressions that are searched for in a name as it
             stands, in any case.
         marker: Stands in place of a value.
-        defaults: Whether the names in ``mozlog_py._values.credential_names`` are redacted too.
+        defaults: Whether the names in ``CREDENTIALS`` are redacted too, and names whose last word
+            is ``auth``, ``otp``, ``pass`` or ``sid``.
         values: Secrets of eight characters or more, which are masked wherever they stand in a
             line, also in the form that JSON, percent-encoding or base64 give them.
         value_patterns: Regular expressions; a text that one matches is masked.

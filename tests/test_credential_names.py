@@ -1,5 +1,7 @@
 """Which names are those of credentials, by default."""
 
+from pathlib import Path
+
 import pytest
 
 from mozlog_py._values.credential_names import CREDENTIALS, WHOLE_WORDS, is_credential, normal_name
@@ -56,6 +58,13 @@ def test_short_ones_count_as_a_whole_last_word_only(name: str) -> None:
     words = [name, name.upper(), f"my_{name}", f"my{name.title()}", f"X-{name.title()}-2"]
     assert all(map(is_credential, words))
     assert not any(map(is_credential, [f"my{name}", f"{name}s", f"{name}_x", f"MY{name}"]))
+
+
+def test_the_documentation_names_the_short_ones() -> None:
+    *names, last = sorted(WHOLE_WORDS)
+    page = Path(__file__).parents[1] / "docs" / "redaction-and-sampling.md"
+    assert f"`{'`, `'.join(names)}` and `{last}` must be the whole last word" in page.read_text()
+    assert f"``{'``, ``'.join(names)}`` or ``{last}``" in str(Redact.__doc__)
 
 
 def test_what_separates_words_makes_no_difference() -> None:
