@@ -1,6 +1,7 @@
 """Every Python snippet of the documentation is run, and prints the lines that its page shows."""
 
 import importlib
+import inspect
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import pytest
 from drivers import ASGIDriver
 from snippets import ROOT, Snippet, snippets_of
 
+import mozlog_py
 from dockerflow import request_id
 from dockerflow.settings import NAMES, Settings
 from dockerflow.summary import RequestSummary
@@ -126,11 +128,17 @@ def test_the_index_leads_to_every_page() -> None:
     assert sorted(docs.rglob("*.md")) == sorted(reached)
 
 
-def rows(heading: str) -> list[list[str]]:
-    """Return the cells of the first table below a heading of the page about Dockerflow."""
-    text = (ROOT / "docs" / "dockerflow.md").read_text("utf-8")
+def rows(heading: str, page: str = "dockerflow.md") -> list[list[str]]:
+    """Return the cells of the first table below a heading of a page."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
     table = text.split(f"\n{heading}", 1)[1].split("| --- ", 1)[1].split("\n\n", 1)[0]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[1:]]
+
+
+def test_every_parameter_of_configure_is_in_the_table_and_the_last_two_are_its_own() -> None:
+    shown = [row[0].strip("`") for row in rows("## One call", "stdlib.md")]
+    assert sorted(shown) == sorted(inspect.signature(mozlog_py.configure).parameters)
+    assert sorted(shown[:-2]) == sorted(inspect.signature(mozlog_py.dict_config).parameters)
 
 
 def test_every_setting_of_dockerflow_is_in_the_table_with_its_default() -> None:
