@@ -50,7 +50,6 @@ from mozlog_py._line.severity import LEAST_SEVERE, severity
 from mozlog_py._process.unpatched import unpatched_method
 from mozlog_py._render.any_record import (
     RENDER_SIGNALS,
-    Renderer,
     collect_fields,
     conversion_sanitiser,
     converting_renderer,
@@ -63,7 +62,7 @@ from mozlog_py._render.any_record import (
     prefixed,
     with_max_bytes,
 )
-from mozlog_py._render.plain_record import Fallbacks, FieldsRenderer
+from mozlog_py._render.plain_record import Fallbacks, FieldsRenderer, Renderer
 from mozlog_py._render.run_processors import import_for_processors, processed_fields
 from mozlog_py._values.plain_types import all_plain
 from mozlog_py._values.sanitiser import Sanitiser, unique_key

@@ -9,7 +9,8 @@ from typing import Any, Final
 from mozlog_py._fields.from_record import LoggerName
 from mozlog_py._line.line_encoder import EventDropped, RaiseAfterWrite, last_resort
 from mozlog_py._line.truncate import MAX_LINE_BYTES, MIN_LINE_BYTES
-from mozlog_py._render.any_record import RENDER_SIGNALS, Renderer, line_in
+from mozlog_py._render.any_record import RENDER_SIGNALS, line_in
+from mozlog_py._render.plain_record import Renderer
 from mozlog_py._sink.loss_counter import LossReport
 from mozlog_py._sink.reopenable_file import ReopenableFile
 

@@ -13,12 +13,12 @@ from mozlog_py._pretty.request_head import repeats_summary
 from mozlog_py._pretty.shown_errors import is_shown_again, note_shown
 from mozlog_py._pretty.text_width import terminal_columns
 from mozlog_py._render.any_record import (
-    Renderer,
     collect_fields,
     converted,
     envelope_values,
     line_in,
 )
+from mozlog_py._render.plain_record import Renderer
 from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, python_traceback
 

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = [
     "RENDER_SIGNALS",
     "Hooks",
-    "Renderer",
     "collect_fields",
     "conversion_sanitiser",
     "converted",
