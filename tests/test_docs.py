@@ -141,6 +141,12 @@ def test_every_parameter_of_configure_is_in_the_table_and_the_last_two_are_its_o
     assert sorted(shown[:-2]) == sorted(inspect.signature(mozlog_py.dict_config).parameters)
 
 
+def test_every_option_of_the_formatter_is_in_the_table() -> None:
+    shown = [name for row in rows("## The formatter", "stdlib.md") for name in row[0].split(", ")]
+    options = inspect.signature(mozlog_py.MozlogFormatter).parameters
+    assert sorted(shown) == sorted(f"`{name}`" for name in options)
+
+
 def test_every_setting_of_dockerflow_is_in_the_table_with_its_default() -> None:
     shown = {row[0].strip("`"): row[1] for row in rows("## Settings")}
     assert list(shown) == sorted(NAMES)
