@@ -64,6 +64,7 @@ __all__ = ["Dockerflow", "HeartbeatFailure", "extract_request_id"]
 _INSTALLATION: Final = "dockerflow.installation"
 _CORE: Final = "dockerflow.core"
 _WSGI_APP: Final = Flask.wsgi_app.__code__
+_HANDLE_EXCEPTION: Final = Flask.handle_exception.__code__
 _TAKEN_BEFORE: Final = (
     "This application is served by a wsgi_app that was taken before Dockerflow(app), as "
     "connexion.FlaskApp does: answers that Flask does not make have no request id, and summaries "
@@ -167,11 +168,15 @@ class Dockerflow(Extension):
         if summary is None:
             return response
         self._fill(summary, own)
+        if summary.error is not None:
+            reported = own.pop("_dockerflow_reported", None)
+            if reported is summary.error and response.status_code < 500:
+                summary.error = None
         if isinstance(summary, HandBegun):
             headers: Any = response.headers
             headers.update(summary.echo_headers(headers, headers.getlist("Vary")))
             summary.code = response.status_code
-            summary.finish()
+            summary.finish(summary.error)
         elif isinstance(summary, WSGIExchange):
             rule = _request().url_rule
             if rule is not None and rule.websocket and response.status_code < 300:
@@ -201,12 +206,15 @@ class Dockerflow(Extension):
             return
         self._fill(summary, own)
         summary.error = exception
-        # Flask answers an exception with 500, unless it raises it to the layer that called it.
+        # Flask answers what it reports with 500, unless it raises it to the layer that called it.
         status = status_of_exception(exception) if _is_propagating() else 500
-        if status < 500:
-            # With TRAP_HTTP_EXCEPTIONS a layer further out may answer it.
-            summary.status_of_error = status
-        if isinstance(summary, HandBegun):
+        # With TRAP_HTTP_EXCEPTIONS a layer further out may answer it.
+        summary.status_of_error = status if status < 500 else None
+        is_flasks = any(frame.f_code is _HANDLE_EXCEPTION for frame in _callers())
+        if not is_flasks:
+            # An extension such as Flask-RESTX reports also what it answers below 500.
+            own._dockerflow_reported = exception
+        if isinstance(summary, HandBegun) and (is_flasks or not _is_served(_request().environ)):
             summary.code = status
             # The layer that answers it logs it in another context.
             summary.attach_id(exception)
@@ -319,12 +327,20 @@ def _is_propagating() -> bool:
 
 def _is_served(environ: Any) -> bool:
     """Return whether Flask's ``wsgi_app`` serves a request, and no code calls its hooks by hand."""
+    return any(
+        frame.f_code is _WSGI_APP and frame.f_locals.get("environ") is environ
+        for frame in _callers()
+    )
+
+
+def _callers() -> list[FrameType]:
+    """Return the frames of the functions that have called the present one, the newest first."""
+    frames = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code is _WSGI_APP and frame.f_locals.get("environ") is environ:
-            return True
+        frames.append(frame)
         frame = frame.f_back
-    return False
+    return frames
 
 
 def _show(summary: RequestSummary, own: Any) -> None:
@@ -413,6 +429,11 @@ def _leave(sender: Any, **extra: Any) -> None:  # noqa: ARG001
     """Leave the context of a request that the hooks have begun: a signal handler."""
     summary = _globals().get("_dockerflow_summary")
     if isinstance(summary, HandBegun):
+        if summary.error is not None and not summary.is_over:
+            # Flask has made no response: a handler for the exception that was reported has raised.
+            summary.code = 500
+            summary.attach_id(summary.error)
+            summary.finish(summary.error)
         summary.leave()
 
 

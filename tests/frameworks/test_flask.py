@@ -1,5 +1,6 @@
 """The contract, and upstream's surface, of the Flask adapter."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,19 @@ from conformance import Capture
 from contract import Contract, Lines
 from contract_flask import application
 from drivers import WSGIDriver
-from flask import Flask, Response, current_app, g, request, session, stream_with_context
+from flask import (
+    Flask,
+    Response,
+    abort,
+    current_app,
+    g,
+    got_request_exception,
+    request,
+    session,
+    stream_with_context,
+)
 from flask.sessions import SecureCookieSessionInterface
+from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -565,6 +577,98 @@ class TestExtension:
         dockerflow.summary_logger = capture.logger
         app.test_client().get("/")
         assert capture.fields[0]["code"] == 200
+
+
+def report_and_answer(app: Flask) -> None:
+    """Report each HTTP exception as unhandled and answer it, as Flask-RESTX and -RESTful do."""
+
+    @app.errorhandler(HTTPException)
+    def answer(error: HTTPException) -> tuple[str, int]:
+        got_request_exception.send(app, exception=error)
+        return "answered", error.code or 500
+
+    @app.get("/abort/<int:status>")
+    def refuse(status: int) -> str:
+        abort(status)
+
+
+class TestReportedAnswers:
+    @pytest.mark.parametrize("propagates", [None, False, True])
+    @pytest.mark.parametrize("status", [400, 404, 409])
+    def test_an_http_exception_that_is_reported_and_answered_with_its_status_is_no_error(
+        self, app: Flask, lines: Lines, status: int, propagates: bool | None
+    ) -> None:
+        app.config["PROPAGATE_EXCEPTIONS"] = propagates
+        report_and_answer(app)
+        assert app.test_client().get(f"/abort/{status}").status_code == status
+        assert (lines.summary["code"], lines.summary["errno"]) == (status, 0)
+        assert "error" not in lines.summary
+
+    @pytest.mark.parametrize("propagates", [False, True])
+    @pytest.mark.parametrize(("status", "errno"), [(409, 0), (502, 500)])
+    def test_an_exception_that_an_extension_reports_and_answers_is_an_error_from_500_on(
+        self, app: Flask, lines: Lines, status: int, errno: int, propagates: bool
+    ) -> None:
+        app.config["PROPAGATE_EXCEPTIONS"] = propagates
+
+        # As Flask-RESTful does for the exceptions that its argument ``errors`` names.
+        @app.errorhandler(LookupError)
+        def answer(error: LookupError) -> tuple[str, int]:
+            got_request_exception.send(app, exception=error)
+            return "answered", status
+
+        @app.get("/lookup")
+        def fail() -> str:
+            raise LookupError("taken")
+
+        assert app.test_client().get("/lookup").status_code == status
+        assert (lines.summary["code"], lines.summary["errno"]) == (status, errno)
+        assert lines.summary.get("error") == ("LookupError('taken')" if errno else None)
+
+    def test_an_exception_that_flask_reports_is_an_error_whatever_its_status(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        @app.errorhandler(500)
+        def answer(error: Exception) -> tuple[str, int]:
+            return "sorry", 404
+
+        assert app.test_client().get("/boom").status_code == 404
+        assert (lines.summary["code"], lines.summary["errno"]) == (404, 500)
+
+    def test_an_http_exception_of_503_that_is_reported_is_an_error(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        report_and_answer(app)
+        assert app.test_client().get("/abort/503").status_code == 503
+        assert (lines.summary["code"], lines.summary["errno"]) == (503, 500)
+
+    def test_an_http_exception_that_flask_answers_with_500_is_an_error(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        app.config["TRAP_HTTP_EXCEPTIONS"] = True
+
+        @app.get("/abort")
+        def refuse() -> str:
+            abort(404)
+
+        assert app.test_client().get("/abort").status_code == 500
+        assert (lines.summary["code"], lines.summary["errno"]) == (500, 500)
+
+    @pytest.mark.parametrize("propagates", [False, True])
+    def test_an_exception_behind_one_that_was_answered_is_an_error(
+        self, app: Flask, lines: Lines, propagates: bool
+    ) -> None:
+        app.config["PROPAGATE_EXCEPTIONS"] = propagates
+        report_and_answer(app)
+
+        @app.after_request
+        def fail(response: Response) -> Response:
+            raise LookupError("too late")
+
+        with pytest.raises(LookupError) if propagates else contextlib.nullcontext():
+            app.test_client().get("/abort/404").close()
+        assert (lines.summary["code"], lines.summary["errno"]) == (500, 500)
+        assert lines.summary["error"]
 
 
 def check_of(checked: Any) -> list[Any]:

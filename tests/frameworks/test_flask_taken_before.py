@@ -101,6 +101,21 @@ def test_an_answer_of_flask_carries_the_id(driver: Driver, lines: Lines, path: s
     assert outcome(lines) == ("r1", 200, 0)
 
 
+@pytest.mark.parametrize("propagates", [False, True])
+def test_an_answer_that_an_extension_reports_as_an_exception_has_its_status(
+    site: Site, driver: Driver, lines: Lines, propagates: bool
+) -> None:
+    site.app.config.update(PROPAGATE_EXCEPTIONS=propagates, TRAP_HTTP_EXCEPTIONS=False)
+
+    def report_and_answer(page: Page) -> Any:
+        flask.got_request_exception.send(site.app, exception=page)
+        return "answered", page.code
+
+    site.app.register_error_handler(Page, report_and_answer)
+    assert ask(driver, "/nowhere").status == 404
+    assert outcome(lines) == ("r1", 404, 0)
+
+
 def test_an_id_that_the_view_has_set_stays(site: Site, driver: Driver) -> None:
     @site.app.get("/own")
     def own() -> Any:
