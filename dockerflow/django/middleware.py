@@ -48,6 +48,8 @@ _logger: Final = logging.getLogger("dockerflow.django")
 _SUMMARY: Final = "_dockerflow_summary"
 #: The attribute of a response for the header and the id of the request that it answers.
 _ANSWERS: Final = "_dockerflow_answers"
+#: The attribute of a request for an exception that other code than Django's has reported.
+_REPORTED: Final = "_dockerflow_reported"
 #: Exceptions that Django answers with a status of their own.
 _STATUSES: Final = (
     BadRequest,
@@ -216,6 +218,8 @@ class DockerflowMiddleware:
         if summary.is_over:
             return response
         self._fill(request, summary)
+        if summary.error is not None:
+            _forgive(request, response, summary)
         if not isinstance(summary, DjangoSummary):
             # The layer further out receives the response, and ends the request.
             return response
@@ -301,12 +305,27 @@ def _enclosing(request: HttpRequest) -> RequestSummary | None:
     return enclosing_exchange(holder, holder.get("method") or holder.get("REQUEST_METHOD") or "")
 
 
-def _remember_exception(request: Any = None, **kwargs: Any) -> None:  # noqa: ARG001
+def _remember_exception(sender: Any = None, request: Any = None, **kwargs: Any) -> None:  # noqa: ARG001
     """Note an exception of any layer that Django answers as a bug: a signal handler."""
     summary = getattr(request, _SUMMARY, None)
     if summary is not None:
         request._has_exception = True
         summary.error = sys.exc_info()[1]
+        if sender is not None:
+            # Django sends the signal without a sender.
+            vars(request)[_REPORTED] = summary.error
+
+
+def _forgive(request: HttpRequest, response: Any, summary: Any) -> None:
+    """Forget an exception that other code than Django's has reported and answered below 500.
+
+    Extensions such as Tastypie send Django's signal also for what they answer with 404.
+    """
+    if (
+        vars(request).get(_REPORTED) is summary.error
+        and getattr(response, "status_code", 500) < 500
+    ):
+        summary.error = None
 
 
 def _leave(**kwargs: Any) -> None:  # noqa: ARG001

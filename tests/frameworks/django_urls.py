@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import Any
 
+from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
@@ -86,7 +87,17 @@ def where(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.path_info)
 
 
+def reported(request: HttpRequest, status: int) -> HttpResponse:
+    """Report an exception and answer it, as the extension Tastypie does."""
+    try:
+        raise LookupError("reported")
+    except LookupError:
+        got_request_exception.send(type("Resource", (), {}), request=request)
+        return HttpResponse("answered", status=status)
+
+
 urlpatterns = [
+    path("reported/<int:status>", reported),
     path("", index),
     path("status/<int:status>", status),
     path("missing", missing),

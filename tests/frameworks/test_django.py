@@ -117,6 +117,34 @@ class TestClientOfTests:
         assert lines.summary["code"] == 200
 
 
+def reporting_drivers() -> list[Any]:
+    """Return ways to serve the project, with a layer of ours around it and without."""
+    return [
+        pytest.param(lambda: WSGIDriver(get_wsgi_application()), id="wsgi"),
+        pytest.param(lambda: ASGIDriver(get_asgi_application()), id="asgi"),
+        pytest.param(lambda: WSGIDriver(DockerflowWSGI(get_wsgi_application())), id="around-wsgi"),
+        pytest.param(lambda: ASGIDriver(DockerflowASGI(get_asgi_application())), id="around-asgi"),
+    ]
+
+
+class TestReported:
+    @pytest.mark.parametrize("make", reporting_drivers())
+    @pytest.mark.parametrize(("status", "errno"), [(404, 0), (400, 0), (500, 500), (503, 500)])
+    def test_an_exception_that_other_code_reports_and_answers_is_an_error_from_500_on(
+        self, make: Any, status: int, errno: int, lines: Lines
+    ) -> None:
+        assert make().get(f"/reported/{status}").status == status
+        assert (lines.summary["code"], lines.summary["errno"]) == (status, errno)
+        assert ("error" in lines.summary) == (errno == 500)
+
+    def test_an_exception_that_django_reports_is_an_error_whatever_its_status(
+        self, lines: Lines
+    ) -> None:
+        with override_settings(ROOT_URLCONF=__name__):
+            assert WSGIDriver(get_wsgi_application()).get("/failing").status == 404
+        assert (lines.summary["code"], lines.summary["errno"]) == (404, 500)
+
+
 class TestByHand:
     def test_by_hand_makes_a_summary(self, lines: Lines) -> None:
         middleware = DockerflowMiddleware()
@@ -425,7 +453,17 @@ def version(root: Any) -> dict[str, str]:
     return {"root": str(root)}
 
 
+def failing(request: Any) -> HttpResponse:
+    raise LookupError("failing")
+
+
+def handler500(request: Any) -> HttpResponse:
+    """Answer each exception that nothing has handled, as Django's own view of this name."""
+    return HttpResponse("sorry", status=404)
+
+
 urlpatterns = [
+    path("failing", failing),
     path("api/__lbheartbeat__", dockerflow_view, name="dockerflow-lbheartbeat"),
     path("api/__version__", dockerflow_view, name="dockerflow-version"),
     path("__lbheartbeat__", dockerflow_view),
