@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import mozlog_py.formatter
 from mozlog_py._config.formatter_options import fmt_problem
+from mozlog_py._fields.late_request_ids import served
+from mozlog_py._fields.server_records import late_request_id
 from mozlog_py._values.sanitiser import Sanitiser
 from mozlog_py._values.tracebacks import as_exc_info, render_exception
 from mozlog_py.context import request_id_context
@@ -100,12 +102,20 @@ class SafeJSONEncoder(json.JSONEncoder):
 class RequestIdLogFilter(logging.Filter):
     """Sets ``rid`` on each record: the id of the current request; None outside of a request.
 
-    Outside of a request a record keeps a ``rid`` of its own, such as that of an access line.
+    Outside of a request a record keeps a ``rid`` of its own. A server's access line and its line
+    about an exception get the id of the request that they are about.
     """
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        # Some servers log their access line after the request's context has ended.
+        served.is_wanted = True
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Set the id on a record, and return True for all records."""
-        record.rid = request_id_context.get() or getattr(record, "rid", None)
+        record.rid = (
+            request_id_context.get() or getattr(record, "rid", None) or late_request_id(record)
+        )
         return True
 
 

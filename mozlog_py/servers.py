@@ -15,9 +15,15 @@ import functools
 import logging
 from typing import Any, Final
 
-from mozlog_py._fields.late_request_ids import request_id_of, served, take_failed, take_served
+from mozlog_py._fields.late_request_ids import request_id_of, served
 from mozlog_py._fields.request_text import log_query_strings
-from mozlog_py._fields.server_records import CALL_ATTRIBUTE, LoggedCall, access_fields, error_line
+from mozlog_py._fields.server_records import (
+    CALL_ATTRIBUTE,
+    LOGGING_WHEN_SERVED,
+    LoggedCall,
+    take_access_id,
+    take_failed_id,
+)
 from mozlog_py._fields.summarised import (
     mark_sanic_line,
     mark_socket_line,
@@ -93,8 +99,6 @@ SERVER_LOGGERS: Final = (
     *ACCESS_LOGGERS,
 )
 
-# The loggers that log a request after the application has returned, in the context it left.
-_LOGGING_WHEN_SERVED: Final = frozenset({"granian.access", "gunicorn.access", "werkzeug"})
 
 #: All loggers by name; ``getLogger`` would acquire a lock.
 _loggers: Final = logging.Logger.manager.loggerDict
@@ -167,7 +171,7 @@ class AccessFields(_SameAsAny):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
-        if record.name in _LOGGING_WHEN_SERVED:
+        if record.name in LOGGING_WHEN_SERVED:
             if record.args:
                 _add_served_id(record)
             elif record.name == "werkzeug":
@@ -192,21 +196,15 @@ class DjangoAccessFields(AccessFields):
 
 
 def _add_served_id(record: logging.LogRecord) -> None:
-    fields = access_fields(vars(record))
-    # Taken in any case, so that no later request gets this id.
-    last, has_summary = take_served(fields.get("method"), fields.get("path"))
+    request_id, has_summary = take_access_id(record)
     if summarised.is_wanted:
         mark_summarised(record, is_served=has_summary)
-    request_id = fields.get("rid") or last
     if request_id and not (read_request_id() or hasattr(record, "rid")):
         record.rid = request_id
 
 
 def _add_failed_id(record: logging.LogRecord) -> None:
-    line = error_line(record.msg)
-    if line is None:
-        return
-    request_id = take_failed(line)
+    request_id = take_failed_id(record)
     if request_id is not None and not (read_request_id() or hasattr(record, "rid")):
         record.rid = request_id
 

@@ -24,7 +24,19 @@ from dockerflow.logging import (
     request_id_context,
     safer_format_traceback,
 )
+from mozlog_py._fields.late_request_ids import attach_request_id, remember_served, served
 from mozlog_py.gcp import CloudFormatter
+
+ATOM = "{mozlog.request_id}e"
+# The atoms of gunicorn's and granian's access logs.
+GUNICORN = {
+    "h": "10.0.0.1", "m": "GET", "U": "/a", "q": "", "r": "GET /a HTTP/1.1", "s": "200", "D": 2345,
+    "a": "agent", ATOM: "-",
+}  # fmt: skip
+GRANIAN = {
+    "addr": "10.0.0.1", "dt_ms": 2.9, "status": 200, "path": "/a", "query_string": "",
+    "method": "GET",
+}  # fmt: skip
 
 
 class TestNames:
@@ -190,6 +202,68 @@ class TestRequestIdLogFilter:
         finally:
             request_id_context.reset(token)
         assert made.rid == "abc"  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(
+        ("name", "message", "arguments"),
+        [
+            ("gunicorn.access", "%(h)s", [GUNICORN]),
+            ("granian.access", "%(addr)s", [GRANIAN]),
+            (
+                "werkzeug",
+                '10.0.0.1 - - [28/Nov/2026 16:03:12] "%s" %s %s',
+                ["GET /a HTTP/1.1", "200", "-"],
+            ),
+        ],
+    )
+    def test_request_id_log_filter_finds_the_id_of_an_access_line_after_its_request(
+        self, name: str, message: str, arguments: list[Any]
+    ) -> None:
+        """These servers log when the application has returned; upstream leaves its id behind."""
+        console, file = RequestIdLogFilter(), RequestIdLogFilter()
+        assert served.is_wanted
+        remember_served("r1", "GET", "/a")
+        first, unseen = (record(message, *arguments, name=name) for _ in range(2))
+        for made in (first, unseen):
+            assert console.filter(made)
+            assert file.filter(made)
+        assert logging.Formatter("[%(rid)s]").format(first) == "[r1]"
+        assert fields(MozlogFormatter(), first)["rid"] == "r1"
+        assert "rid" not in fields(MozlogFormatter(), unseen)
+
+    def test_request_id_log_filter_finds_the_id_that_gunicorn_shows_of_the_environ(self) -> None:
+        made = record("%(h)s", {**GUNICORN, ATOM: "r1"}, name="gunicorn.access")
+        assert RequestIdLogFilter().filter(made)
+        assert made.rid == "r1"  # type: ignore[attr-defined]
+
+    def test_request_id_log_filter_leaves_an_access_line_of_another_request_without_id(
+        self,
+    ) -> None:
+        log_filter = RequestIdLogFilter()
+        remember_served("r1", "POST", "/b")
+        for _ in range(2):
+            made = record("%(h)s", GUNICORN, name="gunicorn.access")
+            assert log_filter.filter(made)
+            assert "rid" not in fields(MozlogFormatter(), made)
+
+    def test_request_id_log_filter_finds_the_id_of_an_exception_after_its_request(self) -> None:
+        error = ValueError("boom")
+        attach_request_id(error, "r1")
+        made = record(name="gunicorn.error", exc_info=(ValueError, error, None))
+        assert RequestIdLogFilter().filter(made)
+        assert made.rid == "r1"  # type: ignore[attr-defined]
+
+    def test_request_id_log_filter_lets_a_record_of_any_attributes_through(self) -> None:
+        made = record()
+        made.name, made.args = [], (1,)  # type: ignore[assignment]
+        assert RequestIdLogFilter().filter(made)
+        assert made.rid is None  # type: ignore[attr-defined]
+
+    def test_request_id_log_filter_of_the_applications_own_does_not_hide_the_id_of_gunicorn(
+        self,
+    ) -> None:
+        # It has asked the context, as those do that services write themselves.
+        made = record("%(h)s", {**GUNICORN, ATOM: "r1"}, name="gunicorn.access", rid=None)
+        assert fields(MozlogFormatter(), made)["rid"] == "r1"
 
     def test_request_id_log_filter_is_not_needed_for_it(self) -> None:
         capture = Capture()

@@ -129,7 +129,7 @@ class _Served:
     is_wanted = False
 
 
-#: ``is_wanted`` becomes True with the first filter for a server's access log.
+#: ``is_wanted`` becomes True with the first filter that sets ids on a server's access records.
 served: Final = _Served()
 
 

@@ -18,19 +18,28 @@ from mozlog_py._values.tracebacks import HEADER
 from mozlog_py.context import read_request_id
 
 from .from_record import STANDARD_ATTRIBUTES
+from .late_request_ids import request_id_of, take_failed, take_served
 from .request_text import are_query_strings_logged, capped, shown_query, shown_sentence
 
 __all__ = [
     "CALL_ATTRIBUTE",
+    "LOGGING_WHEN_SERVED",
     "READERS",
     "LoggedCall",
     "access_fields",
-    "error_line",
+    "late_request_id",
     "read_record",
+    "take_access_id",
+    "take_failed_id",
 ]
 
 #: The attribute that a filter of ours adds for handlers that drop a record's arguments.
 CALL_ATTRIBUTE: Final = "_mozlog_call"
+
+#: The loggers that log a request after the application has returned, in the context it left.
+LOGGING_WHEN_SERVED: Final = frozenset({"granian.access", "gunicorn.access", "werkzeug"})
+# The loggers whose messages contain the text of a traceback.
+_LOGGING_TRACEBACKS: Final = frozenset({"_granian.utils", "werkzeug"})
 
 _Attributes = dict[str, Any]
 _Fields = dict[str, Any]
@@ -133,10 +142,48 @@ def access_fields(attributes: _Attributes) -> _Fields:
         return {}
 
 
-def error_line(message: Any) -> str | None:
-    """Return the line of a traceback's text that names the exception, or None."""
-    parts = _split_traceback(message)
-    return None if parts is None else parts[1]
+def late_request_id(record: logging.LogRecord) -> str | None:
+    """Return the id of the request that a record is about, for one that no context has the id of.
+
+    Args:
+        record: A record of any logger.
+
+    Returns:
+        The id that was attached to the record's exception, or that of the request that the
+        server has just served; None if neither is known.
+    """
+    try:
+        if record.exc_info:
+            return request_id_of(record.exc_info)
+        if record.args:
+            return take_access_id(record)[0] if record.name in LOGGING_WHEN_SERVED else None
+        return take_failed_id(record) if record.name in _LOGGING_TRACEBACKS else None
+    except Exception:
+        # A record that the application has made may have attributes of any type.
+        return None
+
+
+def take_access_id(record: logging.LogRecord) -> tuple[str | None, bool]:
+    """Return the id of the request that an access record is about, and whether it has a summary.
+
+    The request that was served last is forgotten in any case, so that no later one gets its id.
+
+    Args:
+        record: A record of a logger in ``LOGGING_WHEN_SERVED``.
+    """
+    fields = access_fields(vars(record))
+    last, has_summary = take_served(fields.get("method"), fields.get("path"))
+    return fields.get("rid") or last, has_summary
+
+
+def take_failed_id(record: logging.LogRecord) -> str | None:
+    """Return the id of the request whose exception a record has the text of, and forget it.
+
+    Args:
+        record: A record of a logger whose messages contain tracebacks.
+    """
+    parts = _split_traceback(record.msg)
+    return None if parts is None else take_failed(parts[1])
 
 
 def _restore_call(attributes: _Attributes) -> None:
@@ -153,9 +200,13 @@ def _restore_call(attributes: _Attributes) -> None:
 
 
 def _show(attributes: _Attributes, fields: _Fields) -> None:
-    """Set fields in place of the sentence; an attribute of the same name stays."""
+    """Set fields in place of the sentence; an attribute of the same name stays, unless it is None.
+
+    A filter that sets ``rid`` finds no id where the request's context has ended.
+    """
     for name, value in fields.items():
-        attributes.setdefault(name, capped(value) if type(value) is str else value)
+        if attributes.get(name) is None:
+            attributes[name] = capped(value) if type(value) is str else value
     if fields:
         attributes["msg"], attributes["args"] = "", ()
 
