@@ -64,6 +64,7 @@ _remember_served: Final = late_request_ids.remember_served
 _brought: Final = brought_ids.brought
 _put_back: Final = brought_ids.put_back
 _set_request_id: Final = context.request_id_context.set
+_get_request_id: Final = context.request_id_context.get
 _snapshot: Final = context.snapshot
 _restore: Final = context.restore
 _monotonic_ns: Final = time.monotonic_ns
@@ -179,12 +180,19 @@ class RequestSummary:
         _set_current(self)
         self._set_id()
 
-    def _set_id(self) -> None:
-        """Set the id in a context that the request did not begin in."""
+    def _set_id(self, bound: Context | None = None) -> None:
+        """Set the id in a context that the request did not begin in.
+
+        Args:
+            bound: A snapshot of the request's own context; its id may be the application's.
+        """
         if self.drawn is not None:
             _put_back(self.drawn)
-        if self.rid is not None:
-            _set_request_id(self.rid)
+        request_id = None if bound is None else bound.get(context.request_id_context)
+        if request_id is None:
+            request_id = self.rid
+        if request_id is not None:
+            _set_request_id(request_id)
 
     def step_out(self) -> Context | None:
         """Leave the request's context while its server works.
@@ -214,7 +222,7 @@ class RequestSummary:
         if bound is not None:
             _restore(bound)
         _set_current(self)
-        self._set_id()
+        self._set_id(bound)
 
     def leave(self) -> None:
         """Restore the context from before ``begin``, if the current context is this request's."""
@@ -274,10 +282,15 @@ class RequestSummary:
         return True
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of the summary as they are now, without those of an exception."""
+        """Return the fields of the summary as they are now, without those of an exception.
+
+        Where the application has set an id of its own in ``request_id_context``, which its lines
+        have then, ``rid`` is that id.
+        """
         agent, lang, method, path = self.agent, self.lang, self.method, self.path
         if len(agent) + len(lang) + len(method) + len(path) > MAX_TEXT:
             agent, lang, method, path = map(capped, (agent, lang, method, path))
+        request_id: Any = _get_request_id() if current() is self else None
         fields: dict[str, Any] = {
             "errno": 0,
             "agent": agent,
@@ -285,7 +298,7 @@ class RequestSummary:
             "method": method,
             "path": path,
             "uid": self.uid,
-            "rid": self.rid,
+            "rid": self.rid if request_id is None else request_id,
             "code": self.code,
         }
         started_ns = self.started_ns

@@ -13,6 +13,7 @@ from conformance import Capture
 
 from dockerflow import summary
 from dockerflow.summary import RequestSummary, add_fields
+from mozlog_py.context import request_id_context
 
 
 def begun(logger: Any) -> RequestSummary:
@@ -124,6 +125,31 @@ class TestSummary:
         request.started_ns = None
         request.finish()
         assert ["t" in fields for fields in capture.fields] == [True, False]
+
+    def test_summary_has_the_id_that_the_application_has_set_before_a_part_of_its_body(
+        self, capture: Capture
+    ) -> None:
+        request = begun(capture.logger)
+        request.is_streaming = True
+        request_id_context.set("trace-9")
+        request.leave()
+        assert request_id_context.get() is None
+        request.enter()
+        assert request_id_context.get() == "trace-9"
+        request.finish()
+        request.leave()
+        assert [fields["rid"] for fields in capture.fields] == ["trace-9"]
+
+    def test_summary_keeps_its_own_id_in_the_context_of_another_request(
+        self, capture: Capture
+    ) -> None:
+        request = begun(capture.logger)
+        inner = RequestSummary()
+        inner.begin("r2")
+        request.finish()
+        inner.leave()
+        request.leave()
+        assert [fields["rid"] for fields in capture.fields] == ["r1"]
 
     def test_query_strings_are_cut(self, capture: Capture) -> None:
         request = begun(capture.logger)

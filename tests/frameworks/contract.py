@@ -253,6 +253,27 @@ class Contract:
         assert ids == [first.header("x-request-id"), second.header("x-request-id")]
         assert len(set(ids)) == 2
 
+    def test_an_id_that_the_application_sets_is_that_of_its_lines_and_of_the_summary(
+        self, driver: Driver, lines: Lines
+    ) -> None:
+        """As the summaries of upstream have it, such as the id of a trace."""
+
+        def with_own_id(record: logging.LogRecord) -> bool:
+            context.request_id_context.set("trace-9")
+            return True
+
+        logger = logging.getLogger("app")
+        logger.addFilter(with_own_id)
+        try:
+            answer = driver.get("/bind", headers=[("X-Request-Id", "abc-1")])
+        finally:
+            logger.removeFilter(with_own_id)
+        next_answer = driver.get("/bind")
+        first, second = (line["Fields"]["rid"] for line in lines.summaries)
+        assert [fields["rid"] for fields in lines.of("app")] == [first, second]
+        assert (first, answer.header("x-request-id")) == ("trace-9", "abc-1")
+        assert second == next_answer.header("x-request-id")
+
     @pytest.mark.parametrize(
         "value",
         [
