@@ -1,7 +1,8 @@
 """The Django middleware: endpoints, request ids and summaries, sync and async.
 
 Its three methods ``process_request``, ``process_response`` and
-``process_exception`` also work when they are called by hand.
+``process_exception`` also work when they are called by hand. Those that a subclass overrides
+are called for each request, as by Django's ``MiddlewareMixin``, which upstream's class is made of.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ _ON_LOOP: Final = {
 class DockerflowMiddleware:
     """Serves the endpoints, gives each request an id, and logs its summary.
 
-    A subclass may set ``viewpatterns`` and ``request_id``, and override ``_build_extra_meta``.
+    A subclass may set ``viewpatterns`` and ``request_id``, and override ``_build_extra_meta``,
+    ``process_request`` and ``process_response``. A ``process_response`` that does not call this
+    class's logs no summary.
 
     Raises:
         SettingsError: If Django's settings are bad.
@@ -97,6 +100,9 @@ class DockerflowMiddleware:
         #: Where summaries go.
         self.summary_logger: Any = logging.getLogger(LOGGER_NAME)
         self._is_async = get_response is not None and iscoroutinefunction(get_response)
+        kind = type(self)
+        self._has_own_request = kind.process_request is not DockerflowMiddleware.process_request
+        self._has_own_response = kind.process_response is not DockerflowMiddleware.process_response
         self._layer = _DjangoLayer()
         self._layer.use_live(self, lambda: current_options().with_policy(self.request_id))
         if self._is_async:
@@ -114,12 +120,16 @@ class DockerflowMiddleware:
             # Installed twice: the outer middleware serves the request.
             return self.get_response(request)
         try:
-            view = self._view_of(request)
-            if view is None:
-                response = self.get_response(request)
-            else:
+            view = self.process_request if self._has_own_request else self._view_of(request)
+            response = None
+            if view is not None:
                 # Django answers what the view raises; its page then has the id as well.
                 response = convert_exception_to_response(view)(request)
+            if response is None:
+                response = self.get_response(request)
+            if self._has_own_response:
+                response = self.process_response(request, response)
+                return self._ended(request, response, summary)
             return self._answered(request, response, summary)
         except BaseException as error:
             if isinstance(summary, DjangoSummary):
@@ -131,11 +141,17 @@ class DockerflowMiddleware:
         if summary is None:
             return await self.get_response(request)
         try:
-            if self._view_of(request) is None:
-                response = await self.get_response(request)
-            else:
+            response = None
+            if self._has_own_request or self._view_of(request) is not None:
                 answer: Any = convert_exception_to_response(self._endpoint_async)
                 response = await answer(request)
+            if response is None:
+                response = await self.get_response(request)
+            if self._has_own_response:
+                # As MiddlewareMixin does it: the method is not a coroutine function.
+                process: Any = sync_to_async(self.process_response, thread_sensitive=True)
+                response = await process(request, response)
+                return self._ended(request, response, summary)
             return self._answered(request, response, summary)
         except BaseException as error:
             if isinstance(summary, DjangoSummary):
@@ -154,7 +170,7 @@ class DockerflowMiddleware:
         summary = getattr(request, _SUMMARY, None)
         if summary is not None:
             response = self._answered(request, response, summary)
-            if isinstance(summary, DjangoSummary):
+            if isinstance(summary, DjangoSummary) and not summary.is_served:
                 summary.leave()
         return response
 
@@ -199,6 +215,8 @@ class DockerflowMiddleware:
         return None if view is None else view(request)
 
     async def _endpoint_async(self, request: HttpRequest) -> Any:
+        if self._has_own_request:
+            return await sync_to_async(self.process_request, thread_sensitive=True)(request)
         view: Any = self._view_of(request)
         if view is None:
             return None
@@ -213,6 +231,14 @@ class DockerflowMiddleware:
             if pattern.match(path):
                 return view
         return None
+
+    def _ended(self, request: HttpRequest, response: Any, summary: Any) -> Any:
+        """End a request whose response a ``process_response`` of a subclass has returned."""
+        if isinstance(summary, DjangoSummary) and summary.code is None and not summary.is_over:
+            # It has not called ours, which logs the summary.
+            summary.logger = None
+            response = self._answered(request, response, summary)
+        return response
 
     def _answered(self, request: HttpRequest, response: Any, summary: Any) -> Any:
         if summary.is_over:

@@ -253,6 +253,63 @@ def broken_middleware(get_response: Any) -> Any:
     return serve
 
 
+class Overridden(DockerflowMiddleware):
+    """As upstream's class, whose methods Django's ``MiddlewareMixin`` calls."""
+
+    def process_request(self, request: Any) -> Any:
+        if request.path_info == "/refused":
+            return HttpResponse(status=403)
+        if request.path_info == "/broken":
+            raise ValueError("own")
+        return super().process_request(request)
+
+    def process_response(self, request: Any, response: Any) -> Any:
+        response.headers["X-Own"] = "1"
+        if request.path_info == "/__lbheartbeat__":
+            return response
+        return super().process_response(request, response)
+
+
+@pytest.fixture(params=[WSGIDriver, ASGIDriver], ids=["wsgi", "asgi"])
+def overridden(request: pytest.FixtureRequest) -> Any:
+    with override_settings(MIDDLEWARE=[f"{__name__}.Overridden"]):
+        make = get_wsgi_application if request.param is WSGIDriver else get_asgi_application
+        yield request.param(make())
+
+
+class TestOverriddenMethods:
+    """Upstream's ``process_request`` and ``process_response`` are called for each request."""
+
+    def test_overridden_methods_see_each_request(self, overridden: Driver, lines: Lines) -> None:
+        for where, status in (("/", 200), ("/nowhere", 404), ("/__version__", 404), ("/boom", 500)):
+            answer = overridden.get(where)
+            assert (answer.status, answer.header("x-own")) == (status, "1")
+            assert answer.header("x-request-id") == lines.summaries[-1]["Fields"]["rid"]
+            assert lines.summaries[-1]["Fields"]["code"] == status
+        assert len(lines.summaries) == 4
+
+    def test_overridden_methods_answer_a_request_before_the_application(
+        self, overridden: Driver, lines: Lines
+    ) -> None:
+        assert overridden.get("/refused").status == 403
+        assert (lines.summary["code"], lines.summary["path"]) == (403, "/refused")
+
+    def test_overridden_methods_that_raise_are_one_error(
+        self, overridden: Driver, lines: Lines
+    ) -> None:
+        assert overridden.get("/broken").status == 500
+        (line,) = lines.summaries
+        assert (line["Severity"], line["Fields"]["msg"], line["Fields"]["code"]) == (3, "own", 500)
+
+    def test_overridden_methods_may_leave_the_summary_out(
+        self, overridden: Driver, lines: Lines
+    ) -> None:
+        answer = overridden.get("/__lbheartbeat__", headers=[("X-Request-Id", "r1")])
+        assert (answer.status, answer.header("x-request-id")) == (200, "r1")
+        assert lines.summaries == []
+        assert overridden.get("/").header("x-request-id") == lines.summary["rid"] != "r1"
+
+
 class mending_middleware:
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
