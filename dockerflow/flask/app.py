@@ -33,7 +33,7 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import InternalServerError, NotFound
 from werkzeug.wsgi import ClosingIterator
 
-from dockerflow import checks  # noqa: F401 - upstream has the name here
+from dockerflow import checks, version  # noqa: F401 - upstream has both names here
 from dockerflow._request import adapter
 from dockerflow._request.exchange import REQUEST, Exchange, enclosing_exchange
 from dockerflow._request.extension import Extension, Installation
@@ -43,7 +43,6 @@ from dockerflow.checks._run.surroundings import Surroundings
 from dockerflow.endpoints import Endpoints, Reply
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.summary import RequestSummary
-from dockerflow.version import get_version
 from dockerflow.wsgi import DockerflowWSGI, WSGIExchange, id_headers
 from mozlog_py.context import request_id_context
 
@@ -117,7 +116,8 @@ class Dockerflow(Extension):
     ) -> None:
         super().__init__(
             "dockerflow.flask",
-            read_version=get_version,
+            # Looked up here: tests replace the function in its module.
+            read_version=version.get_version,
             version_path=version_path,
             silenced_checks=silenced_checks,
             request_id=request_id,

@@ -10,12 +10,11 @@ from sanic.constants import DEFAULT_HTTP_CONTENT_TYPE
 from sanic.exceptions import NotFound
 from sanic.response import HTTPResponse
 
-from dockerflow import checks  # noqa: F401 - upstream has the name here
+from dockerflow import checks, version  # noqa: F401 - upstream has both names here
 from dockerflow._request.adapter import headers_of, own_hook, upstream_reply
 from dockerflow._request.extension import Extension
 from dockerflow.endpoints import NAMES, Endpoints
 from dockerflow.request_id import RequestIdPolicy
-from dockerflow.version import get_version
 from mozlog_py.context import request_id_context
 
 from .checks import check_redis_connected
@@ -53,7 +52,8 @@ class Dockerflow(Extension):
     ) -> None:
         super().__init__(
             "dockerflow.sanic",
-            read_version=get_version,
+            # Looked up here: tests replace the function in its module.
+            read_version=version.get_version,
             version_path=version_path,
             silenced_checks=silenced_checks,
             request_id=request_id,

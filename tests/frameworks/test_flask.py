@@ -3,6 +3,7 @@
 import contextlib
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import flask_login
 import pytest
@@ -489,6 +490,15 @@ class TestExtension:
         # As tests do it.
         dockerflow._version_callback = lambda root: None
         assert app.test_client().get("/__version__").status_code == 404
+
+    @pytest.mark.parametrize("module", ["dockerflow", "dockerflow.flask.app"])
+    def test_extension_reads_the_version_that_a_test_has_put_in_place_before_it(
+        self, module: str
+    ) -> None:
+        app = Flask(__name__)
+        with mock.patch(f"{module}.version.get_version", return_value={"version": "1"}):
+            Dockerflow(app)
+        assert app.test_client().get("/__version__").json == {"version": "1"}
 
     def test_extension_has_a_version_callback_that_fails(
         self, app: Flask, dockerflow: Dockerflow

@@ -5,6 +5,7 @@ import gc
 import weakref
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from conformance import Capture
@@ -115,6 +116,15 @@ class TestApplication:
         extension.version_callback(version_async if is_async else version)
         answer = driver_of(application(extension=extension)).get("/__version__")
         assert answer.body == b'{"root":"/here"}'
+
+    @pytest.mark.parametrize("module", ["dockerflow", "dockerflow.sanic.app"])
+    def test_application_reads_the_version_that_a_test_has_put_in_place_before_it(
+        self, module: str
+    ) -> None:
+        with mock.patch(f"{module}.version.get_version", return_value={"version": "1"}):
+            extension = Dockerflow()
+        answer = driver_of(application(extension=extension)).get("/__version__")
+        assert answer.body == b'{"version":"1"}'
 
     def test_application_gives_its_configuration_to_checks(self) -> None:
         @checks.register
