@@ -45,7 +45,7 @@ def fill_summary(
         *arguments: What both functions are called with.
         has_start: Whether the framework's object for the request (``flask.g``, Django's request)
             still has ``_start_timestamp``. Other code may delete it; the summary has no ``t`` then.
-        read_user_id: Returns the user's id, for ``uid``.
+        read_user_id: Returns the user's id, for ``uid``; None for an empty text.
         make_fields: The application's own hook, which returns all fields.
     """
     if not has_start:
@@ -54,7 +54,8 @@ def fill_summary(
         if make_fields is not None:
             summary.overridden_fields = make_fields(*arguments)
         elif read_user_id is not None:
-            summary.uid = read_user_id(*arguments)
+            user_id = read_user_id(*arguments)
+            summary.uid = "" if user_id is None else user_id
     except Exception:
         logger.exception(HOOK_RAISED)
 

@@ -232,17 +232,19 @@ class Dockerflow(Extension):
 
     # -- for a subclass to override -------------------------------------------
 
-    def user_id(self) -> str | int:
-        """Return the id of the user if this request has loaded the user already, else ``""``."""
+    def user_id(self) -> str | int | None:
+        """Return the id of the user if this request has loaded the user already, else None."""
         if not has_flask_login:
-            return ""
+            return None
         user = g.get("_login_user") if current_user is _CURRENT_USER else current_user
-        return "" if user is None else adapter.user_id(user, methodcaller("get_id"))
+        found = "" if user is None else adapter.user_id(user, methodcaller("get_id"))
+        return None if found == "" else found
 
     def summary_extra(self) -> dict[str, Any]:
         """Return the fields of the summary of the current request."""
         summary: RequestSummary = g._dockerflow_summary
-        summary.uid = self.user_id()
+        user_id = self.user_id()
+        summary.uid = "" if user_id is None else user_id
         return summary.fields()
 
     # -- the endpoints ----------------------------------------------------------

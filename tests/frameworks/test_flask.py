@@ -387,6 +387,25 @@ class TestUser:
         app.test_client().get("/login")
         assert lines.summary["uid"] == str(user_id)
 
+    @pytest.mark.parametrize("with_hook", [False, True])
+    def test_user_that_is_unknown_is_none_to_a_subclass_and_an_empty_text_in_the_summary(
+        self, lines: Lines, with_hook: bool
+    ) -> None:
+        """As in upstream: a subclass asks for None before it looks elsewhere."""
+
+        class Own(Dockerflow):
+            def user_id(self) -> Any:
+                found = super().user_id()
+                return request.headers.get("X-User") if found is None else found
+
+        if with_hook:
+            Own.summary_extra = lambda self: Dockerflow.summary_extra(self)  # type: ignore[method-assign]
+        app = Flask(__name__)
+        Own(app)
+        app.test_client().get("/", headers={"X-User": "ann"})
+        app.test_client().get("/")
+        assert [line["Fields"]["uid"] for line in lines.summaries] == ["ann", ""]
+
     def test_user_that_is_not_loaded_is_not_loaded(
         self, app: Flask, login: flask_login.LoginManager, lines: Lines
     ) -> None:
