@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Final
 
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -54,6 +55,15 @@ class MozlogRequestSummaryLogger(StateLayer):
                 logger.addHandler(_Unconfigured())
         super().__init__(app, logger=logger, request_ids=False, endpoints=False)
 
+    @property
+    def logger(self) -> Any:
+        """The logger of the summaries."""
+        return self._logger
+
+    @logger.setter
+    def logger(self, logger: Any) -> None:
+        self._logger = logger
+
     def _contribute(self, exchange: Any, scope: Scope) -> str | None:
         if type(self)._format is not MozlogRequestSummaryLogger._format:
             exchange.make_fields = lambda: self._format(scope, _info(exchange, scope))
@@ -64,8 +74,8 @@ class MozlogRequestSummaryLogger(StateLayer):
 
         Args:
             scope: The request's scope.
-            info: Its ``request_headers`` by their names in lower case, and of its
-                ``response`` the ``status``.
+            info: Its ``request_headers`` by their names in lower case, of its ``response`` the
+                ``status``, and its ``start_time`` and ``end_time`` in seconds since 1970.
         """
         fields: dict[str, Any] = scope[REQUEST].fields()
         return fields
@@ -73,11 +83,16 @@ class MozlogRequestSummaryLogger(StateLayer):
 
 def _info(exchange: RequestSummary, scope: Scope) -> dict[str, Any]:
     headers = scope.get("headers", ())
+    # From the end back: that clock may have jumped since the beginning.
+    end_time = time.time()
+    elapsed_ns = time.monotonic_ns() - (exchange.started_ns or 0)
     return {
         "request_headers": {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers
         },
         "response": {"status": exchange.code},
+        "start_time": end_time - elapsed_ns / 1e9,
+        "end_time": end_time,
     }
 
 

@@ -217,6 +217,30 @@ class TestMiddleware:
         ASGIDriver(app).get("/")
         assert lines.summary["tag"] == "mine"
 
+    def test_a_hook_gets_the_times_of_the_request(self, lines: Lines) -> None:
+        class Timed(MozlogRequestSummaryLogger):
+            def _format(self, scope: Any, info: Any) -> dict[str, Any]:
+                took = info["end_time"] - info["start_time"]
+                return {**super()._format(scope, info), "took": took, "end": info["end_time"]}
+
+        app = FastAPI()
+        app.add_middleware(Timed)
+        ASGIDriver(app).get("/")
+        assert lines.summary["took"] >= 0
+        assert isinstance(lines.summary["end"], float)
+
+    def test_a_logger_that_a_subclass_sets_is_used(self, lines: Lines) -> None:
+        class Own(MozlogRequestSummaryLogger):
+            def __init__(self, app: Any) -> None:
+                super().__init__(app)
+                assert self.logger is logging.getLogger("request.summary")
+                self.logger = logging.getLogger("mine")
+
+        app = FastAPI()
+        app.add_middleware(Own)
+        ASGIDriver(app).get("/")
+        assert (lines.summaries, len(lines.of("mine"))) == ([], 1)
+
     def test_a_hook_that_fails_leaves_the_summary(self, lines: Lines) -> None:
         class Failing(MozlogRequestSummaryLogger):
             def _format(self, scope: Any, info: Any) -> dict[str, Any]:
