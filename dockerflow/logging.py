@@ -84,7 +84,8 @@ class JsonLogFormatter(MozlogFormatter):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warnings.warn(
-            "JsonLogFormatter is deprecated, use MozlogFormatter from the same module",
+            # Upstream's text, which filters of services match.
+            "JsonLogFormatter has been deprecated. Use MozlogFormatter instead",
             DeprecationWarning,
             stacklevel=2,
         )

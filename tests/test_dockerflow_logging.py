@@ -147,7 +147,9 @@ class TestMozlogFormatter:
 
 class TestJsonLogFormatter:
     def test_json_log_formatter_is_the_formatter_with_a_deprecation_warning(self) -> None:
-        with pytest.warns(DeprecationWarning, match="use MozlogFormatter") as warned:
+        # Upstream's text, which filters of services match.
+        text = "JsonLogFormatter has been deprecated. Use MozlogFormatter instead"
+        with pytest.warns(DeprecationWarning, match=f"^{text}$") as warned:
             formatter = JsonLogFormatter(logger_name="old")
         assert warned[0].filename == __file__
         assert render(formatter, record())["Logger"] == "old"

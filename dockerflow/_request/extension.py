@@ -110,19 +110,21 @@ class Extension:
     @property
     def checks(self) -> dict[str, Callable[..., Any]]:
         """All registered checks; ``dockerflow.checks.get_checks()`` takes its place."""
-        _deprecated("Dockerflow.checks", "dockerflow.checks.get_checks()")
+        _deprecated("dockerflow.checks", "checks.get_checks()")
         return checks.get_checks()
 
     def init_check(self, check: Callable[..., Any], obj: Any) -> Any:
         """Register a check of something; ``dockerflow.checks.register_partial`` takes its place."""
-        _deprecated("Dockerflow.init_check()", "dockerflow.checks.register_partial()")
+        _deprecated("dockerflow.init_check()", "checks.register_partial()")
         return checks.register_partial(check, obj)
 
     def check(self, func: Any = None, name: str | None = None) -> Any:
         """Register a check; ``dockerflow.checks.register`` takes its place."""
-        _deprecated("Dockerflow.check()", "dockerflow.checks.register()")
+        _deprecated("dockerflow.check()", "checks.register()")
         return checks.register(func=func, name=name)
 
 
 def _deprecated(what: str, instead: str) -> None:
-    warnings.warn(f"{what} is deprecated, use {instead}", DeprecationWarning, stacklevel=3)
+    # Upstream's text, which filters of services match.
+    text = f"`{what}` is deprecated, use `{instead}` instead."
+    warnings.warn(text, DeprecationWarning, stacklevel=3)

@@ -114,7 +114,7 @@ def check_redis_connected(app_configs: Any, **kwargs: Any) -> list[checks.CheckM
         message = f"Could not connect to redis: {redact(error, settings.CACHES)}"
         return [checks.Error(message, id=health.ERROR_CANNOT_CONNECT_REDIS)]
     except NotImplementedError as error:
-        message = f'Redis client not available: "{redact(error, settings.CACHES)}"'
+        message = f"Redis client not available: {redact(error, settings.CACHES)}"
         return [checks.Error(message, id=health.ERROR_MISSING_REDIS_CLIENT)]
     except ImproperlyConfigured as error:
         message = f'Redis misconfigured: "{redact(error, settings.CACHES)}"'

@@ -29,7 +29,7 @@ from dockerflow import checks
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.checks._run.slots import Slots
 from dockerflow.django import DockerflowMiddleware, dockerflow_view, signals, views
-from dockerflow.django.checks import check_database_connected, register
+from dockerflow.django.checks import check_database_connected, check_redis_connected, register
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import SettingsError
 from dockerflow.wsgi import DockerflowWSGI
@@ -526,6 +526,17 @@ urlpatterns = [
     path("__lbheartbeat__", dockerflow_view),
     path("other", dockerflow_view),
 ]
+
+
+def test_check_redis_connected_has_upstreams_text_where_there_is_no_client() -> None:
+    pytest.importorskip("django_redis")
+    refusal = NotImplementedError("no client")
+    with mock.patch("django_redis.get_redis_connection", side_effect=refusal):
+        (message,) = check_redis_connected(None)
+    assert (message.msg, message.id) == (
+        "Redis client not available: no client",
+        "dockerflow.health.E005",
+    )
 
 
 class TestInstallation:

@@ -591,11 +591,17 @@ class TestExtension:
         assert got == []
 
     def test_extension_keeps_its_deprecated_names(self, dockerflow: Dockerflow) -> None:
-        with pytest.warns(DeprecationWarning, match="get_checks"):
+        with pytest.warns(
+            DeprecationWarning, match=r"^`dockerflow.checks` is .*get_checks\(\)` instead"
+        ):
             assert dockerflow.checks == {}
-        with pytest.warns(DeprecationWarning, match=r"checks\.register\(\)"):
+        with pytest.warns(
+            DeprecationWarning, match=r"^`dockerflow.check\(\)` is .*register\(\)` instead"
+        ):
             dockerflow.check(name="one")(list)
-        with pytest.warns(DeprecationWarning, match="register_partial"):
+        with pytest.warns(
+            DeprecationWarning, match=r"^`dockerflow.init_check\(\)`.*_partial\(\)` instead"
+        ):
             dockerflow.init_check(check_of, 1)
         assert set(checks.get_checks()) == {"one", "check_of"}
 

@@ -136,11 +136,17 @@ class TestApplication:
 
     def test_application_keeps_its_deprecated_names(self) -> None:
         extension = Dockerflow(redis=object())
-        with pytest.warns(DeprecationWarning, match="get_checks"):
+        with pytest.warns(
+            DeprecationWarning, match=r"^`dockerflow.checks` is .*get_checks\(\)` instead"
+        ):
             assert set(extension.checks) == {"check_redis_connected"}
-        with pytest.warns(DeprecationWarning, match=r"checks\.register\(\)"):
+        with pytest.warns(
+            DeprecationWarning, match=r"^`dockerflow.check\(\)` is .*register\(\)` instead"
+        ):
             extension.check(name="one")(list)
-        with pytest.warns(DeprecationWarning, match="register_partial"):
+        with pytest.warns(
+            DeprecationWarning, match=r"^`dockerflow.init_check\(\)`.*_partial\(\)` instead"
+        ):
             extension.init_check(check_of, 1)
         assert set(checks.get_checks()) == {"check_redis_connected", "one", "check_of"}
 
