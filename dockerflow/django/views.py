@@ -31,6 +31,7 @@ from dockerflow.settings import Settings
 from . import connections
 from .live_settings import current_settings
 from .signals import heartbeat_failed, heartbeat_passed
+from .system_check import check_installation
 
 __all__ = ["dockerflow_view", "error", "heartbeat", "lbheartbeat", "version"]
 
@@ -153,7 +154,9 @@ def _find_checks() -> Iterator[tuple[str, Callable[..., Any]]]:
     found = django_check_registry.get_checks(include_deployment_checks=not settings.DEBUG)
     each: Any
     for each in sorted(found, key=_name_of):
-        yield _name_of(each), _as_ours(each)
+        # A heartbeat that is asked for is served, also where that check does not see by what.
+        if each is not check_installation:
+            yield _name_of(each), _as_ours(each)
     yield from checks_of(checks.get_checks(), {})
 
 

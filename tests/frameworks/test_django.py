@@ -539,6 +539,11 @@ def test_check_redis_connected_has_upstreams_text_where_there_is_no_client() -> 
     )
 
 
+def around_middleware(get_response: Any) -> Any:
+    middleware = DockerflowMiddleware(get_response)
+    return lambda request: middleware(request)
+
+
 class TestInstallation:
     def ids(self) -> list[str | None]:
         return [each.id for each in run_checks() if "dockerflow" in (each.id or "")]
@@ -554,6 +559,15 @@ class TestInstallation:
     def test_installation_is_content_with_urls(self) -> None:
         with override_settings(MIDDLEWARE=[], ROOT_URLCONF=__name__):
             assert "dockerflow.django.W001" not in self.ids()
+
+    def test_installation_is_no_check_of_a_heartbeat(self, client: Client) -> None:
+        """One that is asked for is served, here by a function around the middleware."""
+        with override_settings(MIDDLEWARE=[f"{__name__}.around_middleware"], DEBUG=True):
+            assert "dockerflow.django.W001" in self.ids()
+            payload = client.get("/__heartbeat__").json()
+        assert "check_database_backends" in payload["checks"]
+        assert "check_installation" not in payload["checks"]
+        assert "dockerflow.django.W001" not in str(payload["details"])
 
     def test_installation_registers_the_checks_of_the_settings(self) -> None:
         from django.core.checks.registry import registry
