@@ -158,6 +158,8 @@ class MozlogFormatter(BaseJsonFormatter):
     #: The compiled renderers of fields, by ``renderer_key``. Emptied when an option changes.
     fields_renderers: dict[str, FieldsRenderer | None]
 
+    _listeners: set[weakref.WeakMethod[Callable[[], None]]]
+
     def __init__(
         self,
         fmt: str | Sequence[str] | None = None,
@@ -410,9 +412,13 @@ class MozlogFormatter(BaseJsonFormatter):
         self._discard_compiled()
 
     def _discard_compiled(self) -> None:
-        own = vars(self)
-        own.update(renderers={}, fields_renderers={})
-        for listener in [*own.get("_listeners", ())]:
+        # Not by vars(): until Python 3.12, the attributes of an object take longer to read once
+        # its dict was asked for.
+        super().__setattr__("renderers", {})
+        super().__setattr__("fields_renderers", {})
+        if not hasattr(self, "_listeners"):
+            super().__setattr__("_listeners", set())
+        for listener in [*self._listeners]:
             callback = listener()
             if callback is not None:
                 callback()
@@ -422,13 +428,17 @@ class MozlogFormatter(BaseJsonFormatter):
 
         The formatter holds the method's object weakly.
         """
-        listeners = vars(self).setdefault("_listeners", set())
+        listeners = self._listeners
         listeners.difference_update([one for one in [*listeners] if one() is None])
         listeners.add(weakref.WeakMethod(callback))
 
     def overrides(self, hook: str) -> bool:
         """Return whether a subclass, or this instance, overrides a method."""
-        return getattr(type(self), hook) is not _ORIGINAL_METHODS[hook] or hook in vars(self)
+        original = _ORIGINAL_METHODS[hook]
+        return (
+            getattr(type(self), hook) is not original
+            or getattr(getattr(self, hook), "__func__", None) is not original
+        )
 
     def _compile(self, logger_name: str | None, max_bytes: int) -> Renderer:
         # Read before any option: if an option changes meanwhile, the result goes into a dict

@@ -139,7 +139,8 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             self._direct = value if is_direct else None
         elif name == "terminator":
             self._ending = value.encode()
-            if "_plain_name" in vars(self):
+            # Not by vars(): until Python 3.12, attributes take longer once the dict was asked for.
+            if hasattr(self, "_plain_name"):
                 self._update_limits()
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
