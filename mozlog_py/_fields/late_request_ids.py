@@ -126,7 +126,9 @@ _attached: Final = _Attached()
 class _Served:
     """Whether the ids of requests that were served are kept, for a server's access log."""
 
-    is_wanted = False
+    def __init__(self) -> None:
+        # Each request reads it, and an attribute of the class takes several times as long.
+        self.is_wanted = False
 
 
 #: ``is_wanted`` becomes True with the first filter that sets ids on a server's access records.
