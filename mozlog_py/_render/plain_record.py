@@ -302,17 +302,20 @@ def _remove_leftovers(fields: dict[str, Any], leftovers: frozenset[str]) -> bool
     Returns:
         Whether a ``MozlogHandler`` has set its logger name on the record.
     """
-    name = fields.get("logger_name")
-    for leftover in leftovers.intersection(fields):
+    is_named = False
+    if "logger_name" in fields:
+        name = fields["logger_name"]
+        is_named = type(name) is LoggerName
+        given = name.given if is_named else name
         # A field of the call that is named "logger_name" keeps its position.
+        if given is not None:
+            fields["logger_name"] = given
+        else:
+            del fields["logger_name"]
+    for leftover in leftovers.intersection(fields):
         if leftover != "logger_name":
             del fields[leftover]
-    given = name.given if type(name) is LoggerName else name
-    if given is not None:
-        fields["logger_name"] = given
-    else:
-        fields.pop("logger_name", None)
-    return type(name) is LoggerName
+    return is_named
 
 
 def fields_renderer(
