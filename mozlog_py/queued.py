@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping
-from itertools import repeat
+from collections.abc import Iterator, Mapping
+from itertools import chain, repeat
 from typing import Any, Final
 
 from mozlog_py._config.options import OptionError, check_names, check_number, check_switch, shown
@@ -246,6 +246,7 @@ class LineQueue:
             return not self._lines
         # Other threads may add lines for ever.
         last = self._lines_done.count + len(self._in_progress) + len(self._lines)
+        pauses = _pauses()
         while (self._lines or self._in_progress) and self._lines_done.count < last:
             self._notify()
             if not self._has_thread():
@@ -255,7 +256,7 @@ class LineQueue:
             if _monotonic() >= until:
                 return False
             if self._has_thread():
-                time.sleep(POLL_S)
+                time.sleep(next(pauses))
         self.sink.flush()
         return True
 
@@ -267,8 +268,9 @@ class LineQueue:
         """
         until = _monotonic() + timeout
         is_flushed = self.write_at_once(timeout)
+        pauses = _pauses()
         while not self._is_writing_thread() and self._has_thread() and _monotonic() < until:
-            time.sleep(POLL_S)
+            time.sleep(next(pauses))
         # Lines that came meanwhile, or could not be written in time.
         while self._lines:
             try:
@@ -544,6 +546,11 @@ class LineQueue:
         self.sink.lose("queue full", line)
         self._bytes -= size_of(line)
         self._lines_done.add()
+
+
+def _pauses() -> Iterator[float]:
+    """Return the seconds of the pauses of one wait, the first ones short: few waits are long."""
+    return chain((POLL_S / 10, POLL_S / 5, POLL_S / 2), repeat(POLL_S))
 
 
 class MozlogQueueHandler(MozlogHandler):
