@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -183,18 +183,30 @@ checks.register(async_ask)
 class TestExtensionObjects:
     """A check of db= or redis= counts for the extension's own applications."""
 
-    def shop(self, name: str, folder: Path) -> tuple[Flask, SQLAlchemy]:
-        app = Flask(name, root_path=str(folder))
-        app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{folder}/{name}.db"
-        db = SQLAlchemy(app)
-        Dockerflow(app, db=db)
-        return app, db
+    @pytest.fixture
+    def make_shop(self, tmp_path: Path) -> Iterator[Callable[[str], tuple[Flask, SQLAlchemy]]]:
+        shops = []
+
+        def make(name: str) -> tuple[Flask, SQLAlchemy]:
+            app = Flask(name, root_path=str(tmp_path))
+            app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/{name}.db"
+            db = SQLAlchemy(app)
+            Dockerflow(app, db=db)
+            shops.append((app, db))
+            return app, db
+
+        yield make
+        for app, db in shops:
+            with app.app_context():
+                db.engine.dispose()
 
     def test_two_applications_have_two_databases(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self,
+        make_shop: Callable[[str], tuple[Flask, SQLAlchemy]],
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
-        first, db = self.shop("first", tmp_path)
-        second, _ = self.shop("second", tmp_path)
+        first, db = make_shop("first")
+        second, _ = make_shop("second")
         assert caplog.records == [], "both count: none takes the place of the other"
         assert list(checks.get_checks()) == ["check_database_connected"]
         assert levels(first) == levels(second) == {"check_database_connected": "ok"}
