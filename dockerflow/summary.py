@@ -290,7 +290,10 @@ class RequestSummary:
         agent, lang, method, path = self.agent, self.lang, self.method, self.path
         if len(agent) + len(lang) + len(method) + len(path) > MAX_TEXT:
             agent, lang, method, path = map(capped, (agent, lang, method, path))
-        request_id: Any = _get_request_id() if current() is self else None
+        request_id: Any = self.rid
+        if current() is self:
+            # As its lines have it: an empty one counts as none.
+            request_id = _get_request_id() or request_id
         fields: dict[str, Any] = {
             "errno": 0,
             "agent": agent,
@@ -298,7 +301,7 @@ class RequestSummary:
             "method": method,
             "path": path,
             "uid": self.uid,
-            "rid": self.rid if request_id is None else request_id,
+            "rid": request_id,
             "code": self.code,
         }
         started_ns = self.started_ns
@@ -325,6 +328,7 @@ class RequestSummary:
             self.is_streaming = False
         logger = self.logger
         if logger is None:
+            self.error = self.make_fields = None
             return
         reporting = None
         try:

@@ -237,6 +237,16 @@ class TestRequestIdLogFilter:
         assert RequestIdLogFilter().filter(made)
         assert made.rid == "r1"  # type: ignore[attr-defined]
 
+    def test_access_line_lacks_what_a_filter_has_hidden(self) -> None:
+        made = record("%(h)s", {**GUNICORN, ATOM: "r1"}, name="gunicorn.access")
+        shown = fields(MozlogFormatter(), made)
+        assert {"method", "rid"} < {*shown}
+        again = record("%(h)s", {**GUNICORN, ATOM: "r1"}, name="gunicorn.access")
+        again.method = again.rid = None  # type: ignore[attr-defined]
+        hidden = fields(MozlogFormatter(), again)
+        assert {*shown} - {*hidden} == {"method"}
+        assert hidden["rid"] == "r1"
+
     def test_request_id_log_filter_leaves_an_access_line_of_another_request_without_id(
         self,
     ) -> None:

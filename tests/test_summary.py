@@ -126,6 +126,15 @@ class TestSummary:
         request.finish()
         assert ["t" in fields for fields in capture.fields] == [True, False]
 
+    def test_summary_has_its_own_id_where_the_application_has_set_an_empty_one(
+        self, capture: Capture
+    ) -> None:
+        request = begun(capture.logger)
+        request_id_context.set("")
+        request.finish()
+        request.leave()
+        assert [fields["rid"] for fields in capture.fields] == [request.rid]
+
     def test_summary_has_the_id_that_the_application_has_set_before_a_part_of_its_body(
         self, capture: Capture
     ) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from http.cookies import SimpleCookie
 from inspect import isawaitable
 from operator import attrgetter
@@ -51,6 +52,8 @@ _SUMMARY: Final = "_dockerflow_summary"
 _ANSWERS: Final = "_dockerflow_answers"
 #: The attribute of a request for an exception that other code than Django's has reported.
 _REPORTED: Final = "_dockerflow_reported"
+#: The attribute of a request while a subclass processes its response: whether it has called ours.
+_IS_LOGGED: Final = "_dockerflow_is_logged"
 #: Exceptions that Django answers with a status of their own.
 _STATUSES: Final = (
     BadRequest,
@@ -125,11 +128,11 @@ class DockerflowMiddleware:
             if view is not None:
                 # Django answers what the view raises; its page then has the id as well.
                 response = convert_exception_to_response(view)(request)
-            if response is None:
+            if not response:
                 response = self.get_response(request)
             if self._has_own_response:
-                response = self.process_response(request, response)
-                return self._ended(request, response, summary)
+                process = partial(self._call_process_response, response)
+                response = convert_exception_to_response(process)(request)
             return self._answered(request, response, summary)
         except BaseException as error:
             if isinstance(summary, DjangoSummary):
@@ -145,13 +148,15 @@ class DockerflowMiddleware:
             if self._has_own_request or self._view_of(request) is not None:
                 answer: Any = convert_exception_to_response(self._endpoint_async)
                 response = await answer(request)
-            if response is None:
+            if not response:
                 response = await self.get_response(request)
             if self._has_own_response:
                 # As MiddlewareMixin does it: the method is not a coroutine function.
-                process: Any = sync_to_async(self.process_response, thread_sensitive=True)
-                response = await process(request, response)
-                return self._ended(request, response, summary)
+                process = partial(self._call_process_response, response)
+                processing: Any = sync_to_async(
+                    convert_exception_to_response(process), thread_sensitive=True
+                )
+                response = await processing(request)
             return self._answered(request, response, summary)
         except BaseException as error:
             if isinstance(summary, DjangoSummary):
@@ -168,9 +173,12 @@ class DockerflowMiddleware:
     def process_response(self, request: HttpRequest, response: Any) -> Any:
         """End a request; ``response`` may be None."""
         summary = getattr(request, _SUMMARY, None)
-        if summary is not None:
+        if _IS_LOGGED in vars(request):
+            # A subclass has called it. The request goes on until its own method has returned.
+            vars(request)[_IS_LOGGED] = True
+        elif summary is not None:
             response = self._answered(request, response, summary)
-            if isinstance(summary, DjangoSummary) and not summary.is_served:
+            if isinstance(summary, DjangoSummary):
                 summary.leave()
         return response
 
@@ -232,12 +240,19 @@ class DockerflowMiddleware:
                 return view
         return None
 
-    def _ended(self, request: HttpRequest, response: Any, summary: Any) -> Any:
-        """End a request whose response a ``process_response`` of a subclass has returned."""
-        if isinstance(summary, DjangoSummary) and summary.code is None and not summary.is_over:
-            # It has not called ours, which logs the summary.
-            summary.logger = None
-            response = self._answered(request, response, summary)
+    def _call_process_response(self, response: Any, request: HttpRequest) -> Any:
+        """Call the ``process_response`` of a subclass; without a call of ours, no summary follows.
+
+        An exception of the method is in the summary in any case.
+        """
+        attrs, summary = vars(request), getattr(request, _SUMMARY, None)
+        attrs[_IS_LOGGED] = False
+        try:
+            response = self.process_response(request, response)
+            if not attrs[_IS_LOGGED] and isinstance(summary, DjangoSummary):
+                summary.logger = None
+        finally:
+            del attrs[_IS_LOGGED]
         return response
 
     def _answered(self, request: HttpRequest, response: Any, summary: Any) -> Any:
@@ -337,9 +352,8 @@ def _remember_exception(sender: Any = None, request: Any = None, **kwargs: Any) 
     if summary is not None:
         request._has_exception = True
         summary.error = sys.exc_info()[1]
-        if sender is not None:
-            # Django sends the signal without a sender.
-            vars(request)[_REPORTED] = summary.error
+        # Django sends the signal without a sender, and has the last word.
+        vars(request)[_REPORTED] = None if sender is None else summary.error
 
 
 def _forgive(request: HttpRequest, response: Any, summary: Any) -> None:
@@ -348,7 +362,7 @@ def _forgive(request: HttpRequest, response: Any, summary: Any) -> None:
     Extensions such as Tastypie send Django's signal also for what they answer with 404.
     """
     if (
-        vars(request).get(_REPORTED) is summary.error
+        vars(request).pop(_REPORTED, None) is summary.error
         and getattr(response, "status_code", 500) < 500
     ):
         summary.error = None

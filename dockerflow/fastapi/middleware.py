@@ -84,8 +84,10 @@ class MozlogRequestSummaryLogger(StateLayer):
 def _info(exchange: RequestSummary, scope: Scope) -> dict[str, Any]:
     headers = scope.get("headers", ())
     # From the end back: that clock may have jumped since the beginning.
-    end_time = time.time()
-    elapsed_ns = time.monotonic_ns() - (exchange.started_ns or 0)
+    now_ns = time.monotonic_ns()
+    ended_ns = exchange.ended_ns or now_ns
+    end_time = time.time() - (now_ns - ended_ns) / 1e9
+    elapsed_ns = ended_ns - (exchange.started_ns or ended_ns)
     return {
         "request_headers": {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers

@@ -210,11 +210,10 @@ class Dockerflow(Extension):
         status = status_of_exception(exception) if _is_propagating() else 500
         # With TRAP_HTTP_EXCEPTIONS a layer further out may answer it.
         summary.status_of_error = status if status < 500 else None
-        is_flasks = any(frame.f_code is _HANDLE_EXCEPTION for frame in _callers())
-        if not is_flasks:
-            # An extension such as Flask-RESTX reports also what it answers below 500.
-            own._dockerflow_reported = exception
-        if isinstance(summary, HandBegun) and (is_flasks or not _is_served(_request().environ)):
+        is_flasks = _is_flasks_report()
+        # An extension such as Flask-RESTX reports also what it answers below 500.
+        own._dockerflow_reported = None if is_flasks else exception
+        if isinstance(summary, HandBegun) and (is_flasks or not summary.is_served):
             summary.code = status
             # The layer that answers it logs it in another context.
             summary.attach_id(exception)
@@ -283,6 +282,9 @@ class HandBegun(Exchange):
     before the extension was installed.
     """
 
+    #: Whether Flask's ``wsgi_app`` serves it, and no code calls the hooks by hand.
+    is_served: bool = False
+
 
 class _FlaskWSGI(LiveLayer, DockerflowWSGI):
     """The WSGI core around an application's ``wsgi_app``."""
@@ -309,8 +311,11 @@ class _FlaskWSGI(LiveLayer, DockerflowWSGI):
         request_tearing_down.connect(_leave, sender=_app())
         begun = HandBegun()
         begun.method, begun.path = served.method, served.path
+        # Here: an asynchronous view runs in another thread, which lacks these frames.
+        begun.is_served = _is_served(environ)
+        environ[REQUEST] = begun
         self.begin(begun, environ)
-        if not self._has_warned and _is_served(environ):
+        if not self._has_warned and begun.is_served:
             self._has_warned = True
             logger.warning(_TAKEN_BEFORE)
         return begun
@@ -333,6 +338,17 @@ def _is_served(environ: Any) -> bool:
         frame.f_code is _WSGI_APP and frame.f_locals.get("environ") is environ
         for frame in _callers()
     )
+
+
+def _is_flasks_report() -> bool:
+    """Return whether Flask itself reports an exception, and no extension does."""
+    for frame in _callers():
+        if frame.f_code is _HANDLE_EXCEPTION:
+            return True
+        if frame.f_code is _WSGI_APP:
+            # Frames further out are of a request that has made this one in-process.
+            return False
+    return False
 
 
 def _callers() -> list[FrameType]:
@@ -429,7 +445,8 @@ def _response(reply: Reply) -> Response:
 
 def _leave(sender: Any, **extra: Any) -> None:  # noqa: ARG001
     """Leave the context of a request that the hooks have begun: a signal handler."""
-    summary = _globals().get("_dockerflow_summary")
+    # Not that of g: a request within this one shares it.
+    summary = _request().environ.get(REQUEST)
     if isinstance(summary, HandBegun):
         if summary.error is not None and not summary.is_over:
             # Flask has made no response: a handler for the exception that was reported has raised.

@@ -205,7 +205,7 @@ def _show(attributes: _Attributes, fields: _Fields) -> None:
     A filter that sets ``rid`` finds no id where the request's context has ended.
     """
     for name, value in fields.items():
-        if attributes.get(name) is None:
+        if name not in attributes or (name == "rid" and attributes[name] is None):
             attributes[name] = capped(value) if type(value) is str else value
     if fields:
         attributes["msg"], attributes["args"] = "", ()

@@ -87,12 +87,16 @@ def where(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.path_info)
 
 
+class Resource:
+    """The sender of signals about exceptions."""
+
+
 def reported(request: HttpRequest, status: int) -> HttpResponse:
     """Report an exception and answer it, as the extension Tastypie does."""
     try:
         raise LookupError("reported")
     except LookupError:
-        got_request_exception.send(type("Resource", (), {}), request=request)
+        got_request_exception.send(Resource, request=request)
         return HttpResponse("answered", status=status)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import threading
 import warnings
 from pathlib import Path
@@ -19,6 +20,8 @@ from contract_django import (  # before what needs Django's settings
 )
 from django.contrib.auth import get_user
 from django.core.checks import run_checks
+from django.core.exceptions import PermissionDenied
+from django.core.signals import got_request_exception
 from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.urls import path
@@ -136,6 +139,28 @@ class TestReported:
         assert make().get(f"/reported/{status}").status == status
         assert (lines.summary["code"], lines.summary["errno"]) == (status, errno)
         assert ("error" in lines.summary) == (errno == 500)
+
+    def test_an_exception_that_django_reports_behind_other_code_is_an_error(
+        self, lines: Lines
+    ) -> None:
+        with override_settings(ROOT_URLCONF=__name__):
+            assert WSGIDriver(get_wsgi_application()).get("/reported-and-failing").status == 404
+        assert (lines.summary["code"], lines.summary["errno"]) == (404, 500)
+
+    def test_a_reported_exception_makes_no_cycle(self, lines: Lines) -> None:
+        driver = WSGIDriver(get_wsgi_application())
+
+        def cyclic_objects(where: str) -> int:
+            driver.get(where)
+            gc.collect()
+            driver.get(where)
+            return gc.collect()
+
+        gc.disable()
+        try:
+            assert cyclic_objects("/reported/404") == cyclic_objects("/missing")
+        finally:
+            gc.enable()
 
     def test_an_exception_that_django_reports_is_an_error_whatever_its_status(
         self, lines: Lines
@@ -267,7 +292,20 @@ class Overridden(DockerflowMiddleware):
         response.headers["X-Own"] = "1"
         if request.path_info == "/__lbheartbeat__":
             return response
-        return super().process_response(request, response)
+        what = request.GET.get("what")
+        if what == "refuse":
+            raise PermissionDenied
+        response = super().process_response(request, response)
+        if what == "fail":
+            raise ValueError("behind")
+        if what == "missing":
+            raise Http404
+        if what == "twice":
+            response = super().process_response(request, response)
+        if what == "replace":
+            response = HttpResponse("in its place", status=203)
+        logging.getLogger("app").info("processed")
+        return response
 
 
 @pytest.fixture(params=[WSGIDriver, ASGIDriver], ids=["wsgi", "asgi"])
@@ -300,6 +338,41 @@ class TestOverriddenMethods:
         assert overridden.get("/broken").status == 500
         (line,) = lines.summaries
         assert (line["Severity"], line["Fields"]["msg"], line["Fields"]["code"]) == (3, "own", 500)
+
+    @pytest.mark.parametrize(
+        ("what", "status", "errno"),
+        [
+            ("nothing", 200, 0),
+            ("twice", 200, 0),
+            ("replace", 203, 0),
+            ("missing", 404, 0),
+            ("refuse", 403, 0),
+            ("fail", 500, 500),
+        ],
+    )
+    @pytest.mark.parametrize("where", ["/", "/stream"])
+    def test_overridden_process_response_decides_what_the_summary_is_about(
+        self, overridden: Driver, lines: Lines, where: str, what: str, status: int, errno: int
+    ) -> None:
+        asked = [("X-Request-Id", "r1")]
+        answer = overridden.get(where, query=f"what={what}", headers=asked)
+        assert (answer.status, answer.header("x-request-id")) == (status, "r1")
+        summary = lines.summary
+        assert (summary["code"], summary["errno"], summary["rid"]) == (status, errno, "r1")
+        assert len(lines.summaries) == 1
+        processed = [line for line in lines.all if line["Fields"].get("msg") == "processed"]
+        assert [line["Fields"]["rid"] for line in processed] == ["r1"] * (status < 300)
+        assert context.request_id_context.get() is None
+
+    def test_overridden_process_request_that_returns_a_false_value_goes_on(
+        self, lines: Lines
+    ) -> None:
+        class Mine(DockerflowMiddleware):
+            def process_request(self, request: Any) -> Any:
+                return False
+
+        assert Mine(lambda request: HttpResponse())(factory.get("/")).status_code == 200
+        assert lines.summary["code"] == 200
 
     def test_overridden_methods_may_leave_the_summary_out(
         self, overridden: Driver, lines: Lines
@@ -514,6 +587,14 @@ def failing(request: Any) -> HttpResponse:
     raise LookupError("failing")
 
 
+def reported_and_failing(request: Any) -> HttpResponse:
+    try:
+        raise LookupError("failing")
+    except LookupError:
+        got_request_exception.send(Overridden, request=request)
+        raise
+
+
 def handler500(request: Any) -> HttpResponse:
     """Answer each exception that nothing has handled, as Django's own view of this name."""
     return HttpResponse("sorry", status=404)
@@ -521,6 +602,7 @@ def handler500(request: Any) -> HttpResponse:
 
 urlpatterns = [
     path("failing", failing),
+    path("reported-and-failing", reported_and_failing),
     path("api/__lbheartbeat__", dockerflow_view, name="dockerflow-lbheartbeat"),
     path("api/__version__", dockerflow_view, name="dockerflow-version"),
     path("__lbheartbeat__", dockerflow_view),

@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from contract_asgi import failure_of_start, serve
 from contract_fastapi import application
 from drivers import ASGIDriver
 from fastapi import BackgroundTasks, FastAPI
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, Response
 
 from dockerflow import checks
 from dockerflow.fastapi import router, views
@@ -225,9 +226,18 @@ class TestMiddleware:
 
         app = FastAPI()
         app.add_middleware(Timed)
-        ASGIDriver(app).get("/")
-        assert lines.summary["took"] >= 0
-        assert isinstance(lines.summary["end"], float)
+
+        # The summary of an error waits for the application's end, and the times do not.
+        @app.get("/busy")
+        def busy(tasks: BackgroundTasks) -> Response:
+            tasks.add_task(time.sleep, 0.05)
+            return Response(status_code=503)
+
+        for path in ("/", "/busy"):
+            ASGIDriver(app).get(path)
+            summary = lines.summaries[-1]["Fields"]
+            assert abs(summary["took"] * 1000 - summary["t"]) <= 1
+            assert isinstance(summary["end"], float)
 
     def test_a_logger_that_a_subclass_sets_is_used(self, lines: Lines) -> None:
         class Own(MozlogRequestSummaryLogger):

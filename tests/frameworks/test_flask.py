@@ -689,6 +689,42 @@ class TestReportedAnswers:
         assert app.test_client().get("/abort").status_code == 500
         assert (lines.summary["code"], lines.summary["errno"]) == (500, 500)
 
+    def test_an_exception_that_flask_reports_behind_an_extension_is_an_error(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        # As a handler of Flask-RESTX does that raises the exception again.
+        @app.errorhandler(LookupError)
+        def report(error: LookupError) -> str:
+            got_request_exception.send(app, exception=error)
+            raise error
+
+        @app.errorhandler(500)
+        def answer(error: Exception) -> str:
+            return "sorry"
+
+        @app.get("/lookup")
+        def fail() -> str:
+            raise LookupError("taken")
+
+        assert app.test_client().get("/lookup").status_code == 200
+        assert (lines.summary["code"], lines.summary["errno"]) == (200, 500)
+
+    def test_an_answer_of_an_application_that_an_error_handler_calls_is_its_own(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        other = Flask("other")
+        Dockerflow(other)
+        report_and_answer(other)
+
+        @app.errorhandler(500)
+        def answer(error: Exception) -> tuple[str, int]:
+            return other.test_client().get("/abort/404").get_data(as_text=True), 500
+
+        assert app.test_client().get("/boom").get_data() == b"answered"
+        inner, outer = (line["Fields"] for line in lines.summaries)
+        assert (inner["code"], inner["errno"]) == (404, 0)
+        assert (outer["code"], outer["errno"]) == (500, 500)
+
     @pytest.mark.parametrize("propagates", [False, True])
     def test_an_exception_behind_one_that_was_answered_is_an_error(
         self, app: Flask, lines: Lines, propagates: bool

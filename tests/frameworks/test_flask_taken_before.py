@@ -16,6 +16,7 @@ from dockerflow._request.http_exception import status_of_exception
 from dockerflow.asgi import DockerflowASGI
 from dockerflow.flask import Dockerflow
 from dockerflow.wsgi import DockerflowWSGI
+from mozlog_py.context import request_id_context
 
 WARNING = "was taken before Dockerflow(app)"
 
@@ -114,6 +115,42 @@ def test_an_answer_that_an_extension_reports_as_an_exception_has_its_status(
     site.app.register_error_handler(Page, report_and_answer)
     assert ask(driver, "/nowhere").status == 404
     assert outcome(lines) == ("r1", 404, 0)
+
+
+def test_an_asynchronous_view_that_an_extension_reports_has_the_status_of_its_answer(
+    site: Site, driver: Driver, lines: Lines
+) -> None:
+    site.app.config.update(PROPAGATE_EXCEPTIONS=False, TRAP_HTTP_EXCEPTIONS=False)
+
+    @site.app.get("/late")
+    async def late() -> Any:
+        flask.got_request_exception.send(site.app, exception=LookupError("taken"))
+        return "answered", 404
+
+    answer = ask(driver, "/late")
+    assert (answer.status, answer.header("x-request-id")) == (404, "r1")
+    assert outcome(lines) == ("r1", 404, 0)
+
+
+def test_a_request_that_a_view_makes_in_process_leaves_the_outer_one_as_it_was(
+    site: Site, driver: Driver, lines: Lines
+) -> None:
+    seen = []
+
+    @site.app.get("/nested")
+    def nested() -> str:
+        site.app.test_client().get("/", headers={"x-request-id": "r2"})
+        seen.append(request_id_context.get())
+        with site.app.test_request_context("/elsewhere"):
+            pass
+        seen.append(request_id_context.get())
+        return "x"
+
+    assert ask(driver, "/nested").header("x-request-id") == "r1"
+    assert seen == ["r1", "r1"]
+    shown = [(line["Fields"]["path"], line["Fields"]["rid"]) for line in lines.summaries]
+    assert shown == [("/", "r2"), ("/nested", "r1")]
+    assert request_id_context.get() is None
 
 
 def test_an_id_that_the_view_has_set_stays(site: Site, driver: Driver) -> None:
