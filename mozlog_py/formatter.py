@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast, overload
 
 from pythonjsonlogger.core import BaseJsonFormatter
@@ -158,7 +159,7 @@ class MozlogFormatter(BaseJsonFormatter):
     #: The compiled renderers of fields, by ``renderer_key``. Emptied when an option changes.
     fields_renderers: dict[str, FieldsRenderer | None]
 
-    _listeners: set[weakref.WeakMethod[Callable[[], None]]]
+    _listeners: set[weakref.WeakMethod[Callable[[], None]]] | None = None
 
     def __init__(
         self,
@@ -416,9 +417,7 @@ class MozlogFormatter(BaseJsonFormatter):
         # its dict was asked for.
         super().__setattr__("renderers", {})
         super().__setattr__("fields_renderers", {})
-        if not hasattr(self, "_listeners"):
-            super().__setattr__("_listeners", set())
-        for listener in [*self._listeners]:
+        for listener in [*(self._listeners or ())]:
             callback = listener()
             if callback is not None:
                 callback()
@@ -429,6 +428,9 @@ class MozlogFormatter(BaseJsonFormatter):
         The formatter holds the method's object weakly.
         """
         listeners = self._listeners
+        if listeners is None:
+            listeners = set()
+            super().__setattr__("_listeners", listeners)
         listeners.difference_update([one for one in [*listeners] if one() is None])
         listeners.add(weakref.WeakMethod(callback))
 
@@ -437,7 +439,10 @@ class MozlogFormatter(BaseJsonFormatter):
         original = _ORIGINAL_METHODS[hook]
         return (
             getattr(type(self), hook) is not original
-            or getattr(getattr(self, hook), "__func__", None) is not original
+            # A wrapper of a tracer forwards what it is asked for, and so does not differ by that.
+            or type(own := getattr(self, hook)) is not MethodType
+            or own.__func__ is not original
+            or own.__self__ is not self
         )
 
     def _compile(self, logger_name: str | None, max_bytes: int) -> Renderer:

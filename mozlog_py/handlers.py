@@ -54,6 +54,9 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
             and ``"stdout"`` are refused, ``"./shop"`` and ``"shop.log"`` are files.
     """
 
+    # Whether the sink and the name are there, which the limits depend on.
+    _has_limits = False
+
     def __init__(
         self,
         stream: Stream | None = None,
@@ -94,6 +97,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def _update_limits(self) -> None:
         """Set the bytes that a line may have without its ending, and the key of its renderers."""
+        self._has_limits = True
         limit = self.sink.max_line_bytes
         self._max_bytes = max(MIN_LINE_BYTES // 2, limit - len(self._ending)) if limit else 0
         self._key = renderer_key(self._plain_name, self._max_bytes)
@@ -140,7 +144,7 @@ class MozlogHandler(logging.StreamHandler):  # type: ignore[type-arg]
         elif name == "terminator":
             self._ending = value.encode()
             # Not by vars(): until Python 3.12, attributes take longer once the dict was asked for.
-            if hasattr(self, "_plain_name"):
+            if self._has_limits:
                 self._update_limits()
 
     def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]

@@ -293,10 +293,12 @@ class LineQueue:
         Returns:
             Whether the queued lines are written.
         """
+        until = _monotonic() + timeout
         is_flushed = self.flush(timeout)
         self._is_closed = self._must_check_lines = True
         self._notify()
-        return is_flushed
+        # Once more: other threads may have queued lines since the first call has ended.
+        return is_flushed and self.flush(max(0.0, until - _monotonic()))
 
     def end_thread_when_empty(self) -> None:
         """End the thread once the queue is empty; the next line starts another."""
@@ -305,7 +307,6 @@ class LineQueue:
 
     def reset_after_fork(self, *, had_threads: bool = False) -> None:  # noqa: ARG002
         """Empty the queue in the child of a fork: its lines are the parent's."""
-        at_exit.note_fork()
         self._reset()
 
     # -- the thread ---------------------------------------------------------
@@ -429,7 +430,7 @@ class LineQueue:
                 try:
                     self._take_batch(batch)
                     self._busy_since = _monotonic()
-                    self._must_check_lines = self._is_closed or self.sink.may_echo()
+                    self._check_lines(self.sink.may_echo())
                     self.sink.write_lines(batch, taken)
                 except Exception as error:
                     note(f"the queue's thread goes on after {type_name(type(error))}: {error}")
@@ -449,9 +450,16 @@ class LineQueue:
                 # and a flush waits for this.
                 self._in_progress = []
 
+    def _check_lines(self, must_check: bool) -> None:
+        """Set whether calls ask if a line may be queued; once the queue is closed, they do."""
+        self._must_check_lines = must_check
+        if self._is_closed:
+            # Not before: another thread may close the queue between the two statements.
+            self._must_check_lines = True
+
     def _end_batch(self, batch: list[bytes]) -> None:
         self._in_progress = []
-        self._must_check_lines = self._is_closed
+        self._check_lines(False)
         self._busy_since = float("inf")
         self._lines_done.add(len(batch))
         self._bytes -= sum(map(size_of, batch))

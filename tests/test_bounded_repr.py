@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 import tracemalloc
 from typing import Any
 
@@ -122,3 +123,25 @@ def test_bounded_repr_is_that_of_a_class_whose_method_passes_for_pythons() -> No
         __repr__ = Liar()  # type: ignore[assignment]
 
     assert bounded_repr(Odd("x" * MANY)) == ("its own", 0)
+
+
+@needs_groups
+def test_bounded_repr_looks_at_a_thousand_members_of_a_group_at_most() -> None:
+    class Quiet(GROUP):  # type: ignore[misc]
+        def __repr__(self) -> str:
+            return "quiet"
+
+    group = Quiet("many", [ValueError(str(number)) for number in range(5000)])
+    looked_at = 0
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        nonlocal looked_at
+        looked_at += event == "call" and frame.f_code.co_name == "_is_long_member"
+
+    sys.setprofile(count)
+    try:
+        shown = bounded_repr(group)
+    finally:
+        sys.setprofile(None)
+    assert shown == ("quiet", 0)
+    assert 0 < looked_at <= 1000

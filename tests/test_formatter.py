@@ -828,7 +828,62 @@ class TestCallForms:
         assert line["Fields"] == {"levelname": "INFO", "msg": "hi"}
 
 
+class Forwarding:
+    """A wrapper of a method, as tracers set it: it forwards what it is asked for."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.wrapped = wrapped
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.wrapped, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        return self.wrapped(*args, **kwargs)
+
+
 class TestSubclass:
+    @pytest.mark.parametrize("hook", ["add_fields", "process_log_record", "convert_record"])
+    def test_wrapper_of_a_hook_on_an_instance_is_called(self, hook: str) -> None:
+        formatter = MozlogFormatter()
+        wrapper = Forwarding(getattr(formatter, hook))
+        setattr(formatter, hook, wrapper)
+        assert render(formatter, record())["Fields"] == {"msg": "hello"}
+        assert wrapper.calls
+
+    def test_hook_of_another_formatter_is_used(self) -> None:
+        formatter = MozlogFormatter()
+        formatter.formatException = (  # type: ignore[method-assign]
+            MozlogFormatter(exc_info_as_array=True).formatException
+        )
+        made = record(exc_info=(LookupError, LookupError("x"), None))
+        assert type(render(formatter, made)["Fields"]["traceback"]) is list
+
+    def test_subclass_that_forwards_unknown_attributes_can_be_made(self) -> None:
+        class Outer(MozlogFormatter):
+            def __init__(self, inner: Any) -> None:
+                super().__init__()
+                self._inner = inner
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._inner, name)
+
+        formatter = Outer(MozlogFormatter())
+        changes = []
+
+        class Listener:
+            def note(self) -> None:
+                changes.append(1)
+
+        listener = Listener()
+        formatter.call_on_change(listener.note)
+        formatter._inner.strict = True
+        assert changes == []
+        formatter.strict = True
+        assert changes == [1]
+        assert render(formatter, record())["Fields"] == {"msg": "hello"}
+
     def test_subclass_convert_record_makes_the_line(self) -> None:
         class Custom(MozlogFormatter):
             def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:

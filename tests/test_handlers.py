@@ -33,6 +33,20 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 class TestName:
+    def test_subclass_that_forwards_unknown_attributes_can_be_made(self) -> None:
+        class Outer(MozlogHandler):
+            def __init__(self, inner: Any) -> None:
+                super().__init__(io.StringIO())
+                self._inner = inner
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._inner, name)
+
+        handler = Outer(object())
+        handler.terminator = "|"
+        handler.handle(logging.LogRecord("app", 20, "f", 1, "hi", (), None))
+        assert handler.sink.stream.getvalue().endswith('"msg":"hi"}}|')
+
     def test_name_of_the_handler_wins_over_the_formatters(self) -> None:
         capture = Capture(name="handler")
         capture.handler.setFormatter(MozlogFormatter(logger_name="formatter"))

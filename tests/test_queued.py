@@ -698,6 +698,92 @@ signal.pause()
         messages = [got["Fields"]["msg"] for got in checked_lines(done.stdout)]
         assert messages == ["first", *map(str, range(50))]
 
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+    def test_process_that_forked_to_the_background_goes_on_queueing(self, tmp_path: Any) -> None:
+        """Its main thread ends while its workers serve on. The pipe has no reader."""
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import logging, os, sys, threading\n"
+            "from mozlog_py import MozlogQueueHandler\n"
+            "unread, pipe = os.pipe()\n"
+            "handler = MozlogQueueHandler(os.fdopen(pipe, 'w'), max_bytes=200_000)\n"
+            "logging.basicConfig(handlers=[handler], level=1)\n"
+            "def serve():\n"
+            "    threading.main_thread().join()\n"
+            "    for number in range(3000): logging.info('%d %s', number, 'x' * 200)\n"
+            "    os.write(1, b'went on')\n"
+            "    os._exit(0)\n"
+            "if os.fork():\n"
+            "    os.wait()\n"
+            "    os._exit(0)\n"
+            "threading.Thread(target=serve).start()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, str(script)], capture_output=True, timeout=60, check=False
+        )
+        assert done.stdout == b"went on"
+
+    @pytest.mark.slow
+    def test_process_of_multiprocessing_ends_although_nobody_reads_its_lines(
+        self, tmp_path: Any
+    ) -> None:
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import logging, multiprocessing, os, threading\n"
+            "from mozlog_py import MozlogQueueHandler\n"
+            "unread, pipe = os.pipe()\n"
+            "stream = os.fdopen(pipe, 'w')\n"
+            "def late():\n"
+            "    threading.main_thread().join()\n"
+            "    for number in range(3000): logging.info('%d %s', number, 'x' * 200)\n"
+            "def work():\n"
+            "    logging.basicConfig(handlers=[MozlogQueueHandler(stream)], level=1)\n"
+            "    threading.Thread(target=late).start()\n"
+            "child = multiprocessing.get_context('fork').Process(target=work)\n"
+            "child.start()\n"
+            "child.join()\n"
+            "print(child.exitcode)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, str(script)], capture_output=True, timeout=60, check=False
+        )
+        assert done.stdout == b"0\n"
+
+
+def test_writing_at_once_leaves_no_line_that_came_meanwhile() -> None:
+    class Late(LineQueue):
+        """A queue that another thread uses between the two steps of ``write_at_once``."""
+
+        def flush(self, timeout: float = 5) -> bool:
+            is_flushed = super().flush(timeout)
+            if not self._is_closed:
+                self.write(line(2))
+            return is_flushed
+
+    stream = io.StringIO()
+    queue = Late(Sink(stream))
+    queue.write(line(1))
+    assert queue.write_at_once()
+    assert stream.getvalue().encode() == line(1) + line(2)
+
+
+def test_a_queue_that_is_closed_while_its_thread_looks_at_the_stream_stays_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = LineQueue(Sink(io.StringIO()))
+    gate = threading.Event()
+
+    def close_meanwhile() -> bool:
+        queue._is_closed = queue._must_check_lines = True
+        gate.set()
+        return False
+
+    monkeypatch.setattr(queue.sink, "may_echo", close_meanwhile)
+    queue.write(line(1))
+    gate.wait()
+    assert queue.flush()
+    assert queue._must_check_lines
+
 
 def test_a_child_begins_with_an_empty_queue() -> None:
     queue, gate = held_up("drop_oldest", 10_000)

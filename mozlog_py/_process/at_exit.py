@@ -22,7 +22,6 @@ __all__ = [
     "flush_on_sigterm",
     "is_called_by_shutdown",
     "is_over",
-    "note_fork",
     "register",
     "within_exit",
 ]
@@ -59,8 +58,6 @@ class _Exit:
 
     is_prepared = False
     is_over = False
-    #: Whether this process is the child of a fork.
-    is_forked = False
     #: Seconds that are left of ``_EXIT_S``.
     seconds_left = _EXIT_S
 
@@ -82,11 +79,6 @@ def register(holder: ClosedAtExit) -> None:
             threading._register_atexit(before_threads_end)  # type: ignore[attr-defined]  # noqa: SLF001
         atexit.register(_close_all)
     _registered.add(holder)
-
-
-def note_fork() -> None:
-    """Note that this process is the child of a fork."""
-    _Exit.is_forked = True
 
 
 def is_over() -> bool:
@@ -175,24 +167,43 @@ def _close_all() -> None:
 def _flush_before_threads_end() -> None:
     """Flush while threads may go on for hours, so that this is not the end of the process yet."""
     start = _monotonic()
-    if _may_end_without_atexit():
-        # Nothing is called behind the threads that still log.
-        _write_all_at_once(_EXIT_S - _LAST_S)
-    else:
-        _flush_all(_EXIT_S - _LAST_S)
+    if _is_called_by_code():
+        # Nothing is called behind the threads that still log. The caller waits for this one too.
+        try:
+            threading.Thread(target=_write_behind_threads, name="mozlog-at-exit").start()
+        except RuntimeError:
+            # The system starts no thread.
+            _write_all_at_once(_EXIT_S - _LAST_S)
+            return
+    _flush_all(_EXIT_S - _LAST_S)
     _Exit.seconds_left = max(_LAST_S, _Exit.seconds_left - (_monotonic() - start))
 
 
-def _may_end_without_atexit() -> bool:
-    """Return whether the process may end by ``os._exit`` once its threads have ended.
+def _is_called_by_code() -> bool:
+    """Return whether code of Python ends the threads, as that of multiprocessing does in a child.
 
-    The children of multiprocessing do, also those of its fork server, which may have imported this
-    module behind the fork.
+    That code ends the process by ``os._exit``, without atexit. The interpreter calls the same
+    function without a frame below, and atexit later.
     """
-    if _Exit.is_forked:
-        return True
-    module = sys.modules.get("multiprocessing.process")
-    return getattr(module, "_parent_process", None) is not None
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - there is no other way to see it
+    has_caller = False
+    while frame is not None:
+        # gevent has a function of the same name around that of threading.
+        if frame.f_code.co_name == "_shutdown":
+            has_caller = frame.f_back is not None
+        frame = frame.f_back
+    return has_caller
+
+
+def _write_behind_threads() -> None:
+    """Write the lines of the threads that outlive the main thread, once these have ended."""
+    own = threading.main_thread(), threading.current_thread()
+    while others := [
+        thread for thread in threading.enumerate() if not thread.daemon and thread not in own
+    ]:
+        for thread in others:
+            thread.join()
+    _write_all_at_once(_EXIT_S - _LAST_S)
 
 
 def _write_all_at_once(timeout: float) -> None:

@@ -8,6 +8,7 @@ cut first. The code of a value's own class runs unchanged.
 from __future__ import annotations
 
 import builtins
+from itertools import islice
 from typing import Any, Final
 
 from .class_lookup import class_attribute, type_name
@@ -79,7 +80,7 @@ class _Shortened:
             elif _are_members(arg, value) and self._depth < _MAX_DEPTH:
                 self._depth += 1
                 try:
-                    if any(map(self._is_long_member, arg)):
+                    if any(map(self._is_long_member, islice(arg, max(0, self._left)))):
                         return True
                 finally:
                     self._depth -= 1
