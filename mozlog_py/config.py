@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
@@ -476,8 +477,8 @@ def _imported(module: str) -> ModuleType:
         from . import pretty
 
         return pretty
-    # This module has imported the others.
-    return sys.modules[module]
+    # This module has imported the others, unless all imports are lazy.
+    return import_module(module)
 
 
 def _check_kinds(

@@ -323,8 +323,12 @@ def test_objects_within_the_text_of_another_show_no_credentials(front: Front) ->
 def row_of(columns: str) -> Any:
     """Return a row of SQLAlchemy's: a named tuple that is no tuple."""
     sqlalchemy = pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
-    with sqlalchemy.create_engine("sqlite://").connect() as connection:
-        return connection.execute(sqlalchemy.text(f"select {columns}")).one()
+    engine = sqlalchemy.create_engine("sqlite://")
+    try:
+        with engine.connect() as connection:
+            return connection.execute(sqlalchemy.text(f"select {columns}")).one()
+    finally:
+        engine.dispose()
 
 
 @pytest.mark.parametrize("front", FRONTS)
