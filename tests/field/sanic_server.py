@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -126,18 +127,24 @@ def _run(folder: Path, command: list[str]) -> Iterator[Server]:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdout=out,
             stderr=err,
+            # Its workers are in the same group.
+            start_new_session=True,
         )
     server = Server(process, port, folder)
     try:
         wait_until(lambda: _listens(server), server._why)
         yield server
     finally:
-        process.terminate()
-        try:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a server and its workers, which outlive it if Sanic's manager does not end them."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _listens(server: Server) -> bool:
