@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 from mozlog_py._config.options import OptionError, check_switch, shown
-from mozlog_py._context.brought_ids import brought, draw
+from mozlog_py._context.brought_ids import draw
 
 from .settings import CHOICES, MAX_PROXIES, OWN_HEADER, Settings, is_own_header
 
@@ -112,8 +112,7 @@ def _accepting(validator: Callable[[str], bool]) -> Callable[[str], bool]:
         """Return whether a client's id may be used as it is, and draw a number for it if so."""
         if not validator(value):
             return False
-        if brought.is_wanted:
-            draw(value)
+        draw(value)
         return True
 
     return accepts

@@ -417,6 +417,9 @@ class MozlogFormatter(BaseJsonFormatter):
         # its dict was asked for.
         super().__setattr__("renderers", {})
         super().__setattr__("fields_renderers", {})
+        if self._listeners is None:
+            # Here, where the formatter is made: two threads may register the first ones at a time.
+            super().__setattr__("_listeners", set())
         for listener in [*(self._listeners or ())]:
             callback = listener()
             if callback is not None:
@@ -429,6 +432,7 @@ class MozlogFormatter(BaseJsonFormatter):
         """
         listeners = self._listeners
         if listeners is None:
+            # The method __setstate__ of a subclass has set the attributes.
             listeners = set()
             super().__setattr__("_listeners", listeners)
         listeners.difference_update([one for one in [*listeners] if one() is None])

@@ -877,7 +877,10 @@ class TestSubclass:
                 changes.append(1)
 
         listener = Listener()
+        registered = formatter._listeners
         formatter.call_on_change(listener.note)
+        # Made with the formatter: two threads may register the first ones at a time.
+        assert formatter._listeners is registered
         formatter._inner.strict = True
         assert changes == []
         formatter.strict = True

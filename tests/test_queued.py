@@ -36,6 +36,12 @@ def refuse_to_start(*_: Any) -> None:
     raise RuntimeError("can't start new thread")
 
 
+def printed_by(script: Any) -> bytes:
+    """Return what a program writes to stdout, which ends within a minute."""
+    command = [sys.executable, str(script)]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False).stdout
+
+
 class Gate(io.StringIO):
     """Takes nothing until it is opened."""
 
@@ -718,10 +724,7 @@ signal.pause()
             "    os._exit(0)\n"
             "threading.Thread(target=serve).start()\n"
         )
-        done = subprocess.run(
-            [sys.executable, str(script)], capture_output=True, timeout=60, check=False
-        )
-        assert done.stdout == b"went on"
+        assert printed_by(script) == b"went on"
 
     @pytest.mark.slow
     def test_process_of_multiprocessing_ends_although_nobody_reads_its_lines(
@@ -744,10 +747,7 @@ signal.pause()
             "child.join()\n"
             "print(child.exitcode)\n"
         )
-        done = subprocess.run(
-            [sys.executable, str(script)], capture_output=True, timeout=60, check=False
-        )
-        assert done.stdout == b"0\n"
+        assert printed_by(script) == b"0\n"
 
 
 def test_writing_at_once_leaves_no_line_that_came_meanwhile() -> None:

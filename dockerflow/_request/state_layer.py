@@ -7,7 +7,6 @@ from typing import Any
 from dockerflow.asgi import ASGIExchange, DockerflowASGI
 from dockerflow.request_id import RequestIdPolicy
 from dockerflow.settings import SettingsError
-from dockerflow.summary import current
 
 from .app_state import KEY, live_options
 from .coroutine_function import returns_coroutine
@@ -31,10 +30,7 @@ class StateLayer(DockerflowASGI):
         # Tested here without a coroutine: a layer further out has begun nearly all of them.
         outer = scope.get(REQUEST)
         if isinstance(outer, ASGIExchange) and not outer.is_over:
-            if current() is not outer:
-                # Middleware further out has started this in another context.
-                outer.adopt_context()
-            self.complete(outer, scope)
+            self._join(outer, scope)
             app = self.app
             return app(scope, receive, send)
         return super().__call__(scope, receive, send)
