@@ -110,9 +110,14 @@ def _wait_for_runs(process: "subprocess.Popen[bytes]", folder: Path) -> None:
     for _ in range(1200):
         if ended.exists() and len(ended.read_text().splitlines()) >= _RUNS:
             return
-        assert process.poll() is None, (folder / "err").read_text()
+        assert process.poll() is None, _printed_in(folder)
         with_timeout(process)
-    raise AssertionError((folder / "out").read_text() + (folder / "err").read_text())
+    raise AssertionError(_printed_in(folder))
+
+
+def _printed_in(folder: Path) -> str:
+    """Return what a worker has printed: it logs to stdout why it ends."""
+    return (folder / "out").read_text() + (folder / "err").read_text()
 
 
 def with_timeout(process: "subprocess.Popen[bytes]") -> None:
